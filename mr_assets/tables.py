@@ -1,0 +1,214 @@
+"""The tables of a run: every column, its type and its meaning, and the ids that name their ancestors.
+
+An id can be read without a look-up:
+
+    prompt_id         3f1c09aa72be                 short hash of the prompt's text
+    response_id       2.3f1c09aa72be.r4            iteration 2, sample 4 of that prompt
+    judgment_id       2.3f1c09aa72be.r4.j10        judgment 10 of that response
+    meta_judgment_id  2.3f1c09aa72be.r4.j10-j3     judgment 10 shown first, judgment 3 second
+    pair_id           2.3f1c09aa72be.actor         the prompt's actor pair (or .judge)
+
+Sample indices are never renumbered. Beside each table that selects lies ``<t>.dropped.parquet`` with what was left
+out and why (`DROPPED`).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import NamedTuple
+
+import polars as pl
+
+from mr_assets.errors import UserError
+
+TOKEN_IDS = pl.List(pl.Int32)
+MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
+
+
+class Column(NamedTuple):
+    """One column: its polars type and what it means."""
+
+    dtype: pl.DataType | type[pl.DataType]
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's name, its columns in order, and the column whose values are unique."""
+
+    name: str
+    key: str
+    columns: dict[str, Column]
+
+    @property
+    def schema(self) -> pl.Schema:
+        """Column names and types, as polars wants them."""
+        return pl.Schema({name: column.dtype for name, column in self.columns.items()})
+
+    def empty(self) -> pl.DataFrame:
+        """The table without rows."""
+        return pl.DataFrame(schema=self.schema)
+
+    def check(self, frame: pl.DataFrame | pl.LazyFrame) -> None:
+        """Raise `UserError` if a column is missing, unknown or of another type."""
+        came, wanted = dict(frame.collect_schema()), dict(self.schema)
+        if came == wanted and list(came) == list(wanted):
+            return
+        wrong = [f"{n} is {came[n]}, expected {t}" for n, t in wanted.items() if n in came and came[n] != t]
+        missing = [n for n in wanted if n not in came]
+        unknown = [n for n in came if n not in wanted]
+        said = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(unknown)}"] * bool(unknown)
+        raise UserError(
+            f"table {self.name} does not have the columns it should: {'; '.join(said + wrong) or 'wrong order'}. "
+            f"Materialize {self.name} again with this version."
+        )
+
+
+class Selected(NamedTuple):
+    """What an asset keeps (`rows`) and what it leaves out and why (`dropped`, columns of `DROPPED`)."""
+
+    rows: pl.DataFrame
+    dropped: pl.DataFrame
+
+
+def _table(name: str, key: str, **columns: tuple[pl.DataType | type[pl.DataType], str]) -> Table:
+    return Table(name, key, {n: Column(*c) for n, c in columns.items()})
+
+
+DROPPED = _table(
+    "dropped",
+    "id",
+    id=(pl.String, "id of what was left out"),
+    reason=(pl.String, "why, one word_with_underscores"),
+    numbers=(pl.String, "JSON object: the numbers behind the decision"),
+)
+SEED_PROMPTS = _table(
+    "seed_prompts",
+    "prompt_id",
+    prompt_id=(pl.String, "short hash of the text"),
+    prompt=(pl.String, "the user's message"),
+)
+PROMPTS = _table(
+    "prompts",
+    "prompt_id",
+    prompt_id=(pl.String, "short hash of the text"),
+    prompt=(pl.String, "the user's message"),
+)
+EFT_DATASET = _table(
+    "eft_dataset",
+    "example_id",
+    example_id=(pl.String, "number of the example"),
+    prompt=(MESSAGES, "conversation up to the judgment: the filled judge template as the user's message"),
+    completion=(MESSAGES, "the judgment, as the assistant's message"),
+)
+RESPONSES = _table(
+    "responses",
+    "response_id",
+    response_id=(pl.String, "iteration, prompt and k"),
+    prompt_id=(pl.String, "the prompt answered"),
+    k=(pl.Int32, "sample index, 0..K-1"),
+    response=(pl.String, "the policy's answer"),
+    finish_reason=(pl.String, '"stop", or "length" if cut off at max tokens'),
+    duplicate_of=(pl.String, "response_id of the first identical response to the prompt, else null"),
+    token_ids=(TOKEN_IDS, "the sampled token ids, with the end token if it was reached"),
+)
+JUDGMENTS = _table(
+    "judgments",
+    "judgment_id",
+    judgment_id=(pl.String, "response and n"),
+    response_id=(pl.String, "the response judged; duplicates are not judged"),
+    n=(pl.Int32, "sample index, 0..N-1"),
+    judgment=(pl.String, "the policy's judgment"),
+    score=(pl.Float64, "parsed score in [0, 5]; null if invalid"),
+    invalid=(pl.String, "why there is no score; null if there is one"),
+    finish_reason=(pl.String, '"stop", or "length" if cut off at max tokens'),
+    token_ids=(TOKEN_IDS, "the sampled token ids, with the end token if it was reached"),
+)
+ACTOR_PAIRS = _table(
+    "actor_pairs",
+    "pair_id",
+    pair_id=(pl.String, "iteration and prompt, .actor"),
+    prompt_id=(pl.String, "the prompt"),
+    chosen_id=(pl.String, "response_id of the chosen response"),
+    rejected_id=(pl.String, "response_id of the rejected response"),
+    chosen_score=(pl.Float64, "mean valid score of the chosen response"),
+    rejected_score=(pl.Float64, "mean valid score of the rejected response"),
+    score_max=(pl.Float64, "Smax: highest mean score of the prompt's responses"),
+    score_min=(pl.Float64, "Smin: lowest mean score of the prompt's responses"),
+    rho=(pl.Float64, "length-control parameter in force"),
+    chosen_chars=(pl.Int64, "length of the chosen response in characters"),
+    rejected_chars=(pl.Int64, "length of the rejected response in characters"),
+)
+SELECTED_RESPONSES = _table(
+    "selected_responses",
+    "response_id",
+    prompt_id=(pl.String, "the prompt"),
+    response_id=(pl.String, "the response whose scores vary most"),
+    score_variance=(pl.Float64, "variance of its valid scores, ddof 0"),
+)
+META_JUDGMENTS = _table(
+    "meta_judgments",
+    "meta_judgment_id",
+    meta_judgment_id=(pl.String, "response and the two judgments, first shown first"),
+    response_id=(pl.String, "the response whose judgments battle"),
+    first_id=(pl.String, "judgment_id shown as Judgment A"),
+    second_id=(pl.String, "judgment_id shown as Judgment B"),
+    meta_judgment=(pl.String, "the policy's meta-judgment; null if equal texts were not battled"),
+    winner=(pl.String, '"first", "second", or null for a tie or an invalid verdict'),
+    invalid=(pl.String, "why there is no winner; null if there is one"),
+    copied_from=(pl.String, "meta_judgment_id of the sampled battle with the same ordered texts; null if sampled"),
+    finish_reason=(pl.String, '"stop", or "length" if cut off; null if not sampled'),
+    token_ids=(TOKEN_IDS, "the sampled token ids; null if not sampled"),
+)
+BATTLE_MATRICES = _table(
+    "battle_matrices",
+    "response_id",
+    response_id=(pl.String, "the response whose judgments battled"),
+    judgment_ids=(pl.List(pl.String), "the judgments, in the matrix's order"),
+    matrix=(pl.List(pl.List(pl.Float64)), "B_mn: weighted wins of judgment m over judgment n"),
+    omega_1=(pl.Float64, "weight of a win in first position"),
+    omega_2=(pl.Float64, "weight of a win in second position"),
+    win_first=(pl.Int64, "wins in first position, over the scope of the weights"),
+    win_second=(pl.Int64, "wins in second position, over the scope of the weights"),
+    strongly_connected=(pl.Boolean, "whether every judgment beats every other through some chain (a finite MLE)"),
+)
+ELO_PAIRS = _table(
+    "elo_pairs",
+    "pair_id",
+    pair_id=(pl.String, "iteration and prompt, .judge"),
+    response_id=(pl.String, "the response whose judgments are paired"),
+    chosen_id=(pl.String, "judgment_id with the highest Elo"),
+    rejected_id=(pl.String, "judgment_id with the lowest Elo"),
+    chosen_elo=(pl.Float64, "Elo of the chosen judgment, natural units"),
+    rejected_elo=(pl.Float64, "Elo of the rejected judgment, natural units"),
+    elo=(pl.List(pl.Float64), "Elo of every judgment, in the battle matrix's order"),
+    chosen_chars=(pl.Int64, "length of the chosen judgment in characters"),
+    rejected_chars=(pl.Int64, "length of the rejected judgment in characters"),
+)
+DPO_DATASET = _table(
+    "dpo_dataset",
+    "pair_id",
+    pair_id=(pl.String, "the actor or judge pair"),
+    kind=(pl.String, '"actor" or "judge"'),
+    prompt=(MESSAGES, "conversation before the completions"),
+    chosen=(MESSAGES, "the preferred completion"),
+    rejected=(MESSAGES, "the other completion"),
+    prompt_token_ids=(TOKEN_IDS, "the prompt exactly as the engine saw it"),
+    chosen_token_ids=(TOKEN_IDS, "the chosen completion exactly as it was sampled"),
+    rejected_token_ids=(TOKEN_IDS, "the rejected completion exactly as it was sampled"),
+)
+
+
+def prompt_id(text: str) -> str:
+    """Twelve hex digits that stand for a prompt's text."""
+    return blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def draws(ids: Iterable[str], seed: int | str) -> list[int]:
+    """One 62-bit draw per id, the same for the same id and seed wherever and in whatever order it is asked for."""
+    return [int.from_bytes(blake2b(f"{seed}|{i}".encode(), digest_size=8).digest(), "big") >> 2 for i in ids]
+
+
+def dropped_frame(rows: Sequence[tuple[str, str, str]] = ()) -> pl.DataFrame:
+    """A `DROPPED` frame of (id, reason, numbers as JSON) rows."""
+    return pl.DataFrame(list(rows), schema=DROPPED.schema, orient="row")

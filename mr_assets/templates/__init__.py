@@ -1,0 +1,78 @@
+"""The paper's prompts, one readable text file each, and the rendering that keeps inserted text harmless.
+
+``judge.txt`` is the judge prompt of section A.1, ``meta_judge.txt`` the meta-judge prompt of Figure 2, word for
+word. A recipe may name a file of its own in place of either. Placeholders stand in braces:
+
+    User: {prompt}
+
+    <response>{response}</response>
+
+Inserted text (prompts, responses, judgments) is untrusted. It is never expanded again, and a control token spelled
+out inside it (``<|eot_id|>`` in a response, say) is encoded as the characters it is made of, see `encode_chat`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from mr_assets.errors import UserError
+
+FOLDER = Path(__file__).parent
+JUDGE_FIELDS = ("prompt", "response")
+META_JUDGE_FIELDS = ("prompt", "response", "judgment_a", "judgment_b")
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+
+
+@dataclass(frozen=True)
+class Template:
+    """A prompt template: its text and the fields that it takes.
+
+    `name` is what errors call it, `fields` the placeholders that must occur, each exactly once or more often.
+    """
+
+    name: str
+    text: str
+    fields: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path, fields: tuple[str, ...]) -> "Template":
+        """Read a template file; one final newline of the file is not part of the prompt.
+
+        Raises `UserError` if the file cannot be read, lacks a field or names one that it cannot have.
+        """
+        try:
+            text = path.read_text(encoding="utf-8").removesuffix("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"template {path} cannot be read as UTF-8 text: {error}. Name a readable file.") from error
+        found = set(_PLACEHOLDER.findall(text))
+        if found != set(fields):
+            wanted = ", ".join("{%s}" % f for f in fields)
+            got = ", ".join("{%s}" % f for f in sorted(found)) or "none"
+            raise UserError(f"template {path}: expected the placeholders {wanted}, found {got}. Mend the file.")
+        return cls(path.name, text, fields)
+
+    @cached_property
+    def pieces(self) -> list[str]:
+        """Fixed text and field names in turn: text, field, text, field, ..., text."""
+        return _PLACEHOLDER.split(self.text)
+
+    @property
+    def fixed_blocks(self) -> list[str]:
+        """The fixed texts between the placeholders, in order, as the small world's tokenizer knows them."""
+        return [piece for piece in self.pieces[::2] if piece]
+
+    def fill(self, values: Mapping[str, str]) -> str:
+        """The prompt with `values` inserted in one pass: a placeholder inside a value stays as it is."""
+        return "".join(values[p] if i % 2 else p for i, p in enumerate(self.pieces))
+
+
+def judge_template(path: Path | None = None) -> Template:
+    """The judge prompt (section A.1), or the file that a recipe names in its place."""
+    return Template.read(path or FOLDER / "judge.txt", JUDGE_FIELDS)
+
+
+def meta_judge_template(path: Path | None = None) -> Template:
+    """The meta-judge prompt (Figure 2), or the file that a recipe names in its place."""
+    return Template.read(path or FOLDER / "meta_judge.txt", META_JUDGE_FIELDS)

@@ -1,0 +1,288 @@
+"""The small verifiable world: letter tasks whose truth can be computed.
+
+A prompt asks for one of five operations on three or four consonants:
+
+    Reverse the letters f w r b.
+
+A response is worth 0 to 5 by the rubric of the paper's judge prompt (section A.1), and `true_score` computes it:
+
+    5  It is b r w f.                                  right, one concise sentence
+    4  It is b r w f. I hope that this helps you.      right, with padding
+    3  > b r w f                                       right, but bare
+    2  It is b r w k.                                  one letter wrong or missing
+    1  It has some letters in it.                      wrong or vague
+    0  The weather is fine today.                      off topic
+
+A judgment in this world first works out the answer, compares letter by letter, says why, and ends in the score; a
+meta-judgment states the fair score, how far each judgment is from it, and the winner:
+
+    Expected b r w f, check b b, r r, w w, f f. All letters are right in a concise sentence. Score: 5
+    Expected b r w f, check b b, r r, w w, f f. The fair score is 5. A says 3, off by 2. B says 5, off by 0. Winner: Judgement B
+
+What is built in by construction: `Imperfection` makes the seed model err on purpose, the actor more on some operations
+and letters than on others, the judge by a verbosity bias that averaging over judgments cannot remove and that the
+meta-judge does not share. A loop that trains its judge can therefore win here. That tests the mechanism; it is no
+evidence for the paper.
+"""
+
+import random
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+CONSONANTS = "bcdfghjklmnpqrstvwxz"
+
+OPERATIONS: dict[str, Callable[[list[str]], list[str]]] = {
+    "copy": lambda x: list(x),
+    "upper": lambda x: [c.upper() for c in x],
+    "reverse": lambda x: x[::-1],
+    "rotate": lambda x: x[1:] + x[:1],
+    "swap": lambda x: [x[-1], *x[1:-1], x[0]],
+}
+PHRASINGS = {
+    "copy": ("Copy the letters {}.", "Write {} again."),
+    "upper": ("Put the letters {} in capitals.", "Write {} in upper case."),
+    "reverse": ("Reverse the letters {}.", "Write {} backwards."),
+    "rotate": ("Rotate the letters {} to the left.", "Move the first letter of {} to the end."),
+    "swap": ("Swap the ends of the letters {}.", "Write {} with the first and last letter exchanged."),
+}
+CONCISE = (
+    "The answer is {}.", "It is {}.", "Here it is: {}.", "That gives {}.", "You get {}.", "This makes {}.",
+    "The result is {}.", "Now it reads {}.", "We obtain {}.", "Done: {}.",
+)  # fmt: skip
+PADDING = (
+    " I hope that this helps you.", " Let me know if you want more.", " I looked at each letter with care.",
+    " Letters are fun to work with.", " Thank you for asking me.", " Feel free to ask again.",
+    " It was a pleasure to do this.", " Please tell me what you think.",
+)  # fmt: skip
+BARE = ("> {}", "{}", "= {}", "- {}")
+VAGUE = (
+    "It has some letters in it.", "The letters can be written in many ways.", "I would look at the letters first.",
+    "You can do that with the letters.", "The letters are somewhere in the question.",
+)  # fmt: skip
+OFF_TOPIC = (
+    "The weather is fine today.", "I like to eat bread.", "Cats sleep a lot.", "The train was late.", "Music is nice.",
+)  # fmt: skip
+REASONS = {
+    5: ("All letters are right in a concise sentence.", "Right, and nothing is too much.", "Correct and to the point."),
+    4: ("All letters are right but there is padding.", "Right, with more words than it needs.", "Correct yet wordy."),
+    3: ("All letters are right but bare.", "Right, without a sentence.", "Correct but terse."),
+    2: ("One letter is off.", "Close, with one slip.", "A single letter is not right."),
+    1: ("It does not give the answer.", "Wrong or vague.", "The answer is not there."),
+    0: ("It has nothing to do with the question.", "Off topic.", "It ignores the question."),
+}  # fmt: skip
+
+_RUN = re.compile(rf"(?<![A-Za-z])[{CONSONANTS}{CONSONANTS.upper()}](?: [{CONSONANTS}{CONSONANTS.upper()}])+(?![A-Za-z])")
+_TASKS = [
+    (operation, re.compile(re.escape(phrase).replace(r"\{\}", rf"((?:[{CONSONANTS}] )+[{CONSONANTS}])")))
+    for operation, phrases in PHRASINGS.items()
+    for phrase in phrases
+]
+
+
+def make_prompt(rng: random.Random) -> str:
+    """A prompt of the world, one of more than a million."""
+    operation = rng.choice(list(OPERATIONS))
+    letters = rng.sample(CONSONANTS, rng.choice((3, 4)))
+    return rng.choice(PHRASINGS[operation]).format(" ".join(letters))
+
+
+def make_prompts(count: int, seed: str) -> list[str]:
+    """`count` different prompts, the same ones for the same `seed`."""
+    rng = random.Random(f"prompts {seed}")
+    prompts: dict[str, None] = {}
+    while len(prompts) < count:
+        prompts[make_prompt(rng)] = None
+    return list(prompts)
+
+
+def parse_prompt(prompt: str) -> tuple[str, list[str]] | None:
+    """The operation and the letters of a prompt; None if it is not of this world."""
+    for operation, pattern in _TASKS:
+        if match := pattern.fullmatch(prompt):
+            return operation, match[1].split()
+    return None
+
+
+def answer(prompt: str) -> list[str]:
+    """The letters that a prompt asks for. Raises `ValueError` for a prompt of another world."""
+    task = parse_prompt(prompt)
+    if task is None:
+        raise ValueError(f"not a letter task: {prompt!r}")
+    return OPERATIONS[task[0]](task[1])
+
+
+def given_letters(response: str) -> list[str]:
+    """The first run of letters that a response gives, empty if it gives none."""
+    match = _RUN.search(response)
+    return match[0].split() if match else []
+
+
+def align(expected: list[str], given: list[str]) -> list[tuple[str, str]]:
+    """Expected and given letters side by side; "-" where one is missing, which is looked for only in an answer that is
+    one letter short."""
+    if len(given) == len(expected) - 1:
+        gap = next((i for i, g in enumerate(given) if g != expected[i]), len(given))
+        given = [*given[:gap], "-", *given[gap:]]
+    given = given[: len(expected)] + ["-"] * (len(expected) - len(given))
+    return list(zip(expected, given, strict=True))
+
+
+def true_score(prompt: str, response: str) -> int:
+    """The exact checker: what a response is worth, 0 to 5 (see the module's text for the scale)."""
+    expected, given = answer(prompt), given_letters(response)
+    if not given:
+        return 1 if "letter" in response or "question" in response else 0
+    slips = sum(e != g for e, g in align(expected, given)) + max(0, len(given) - len(expected))
+    if slips:
+        return 2 if slips == 1 else 1
+    before, _, after = response.strip().partition(" ".join(given))
+    words = re.findall(r"[A-Za-z]+", before)
+    if not words and not re.search(r"[A-Za-z]", after):
+        return 3
+    return 5 if 1 <= len(words) <= 4 and after == "." and not re.search(r"[.!?]", before) else 4
+
+
+def correct(prompt: str, response: str) -> bool:
+    """Whether the letters are exactly right, whatever the form."""
+    return true_score(prompt, response) >= 3
+
+
+def judgment_text(prompt: str, response: str, score: int, rng: random.Random) -> str:
+    """A judgment that checks letter by letter and then gives `score`, which need not be the true one."""
+    pairs = ", ".join(f"{e} {g}" for e, g in align(answer(prompt), given_letters(response)))
+    return f"Expected {' '.join(answer(prompt))}, check {pairs}. {rng.choice(REASONS[score])} Score: {score}"
+
+
+def meta_judgment_text(prompt: str, response: str, score_a: int, score_b: int, fair: int, winner: str) -> str:
+    """A meta-judgment that names `winner` ("A" or "B") after measuring both scores against `fair`."""
+    pairs = ", ".join(f"{e} {g}" for e, g in align(answer(prompt), given_letters(response)))
+    return (
+        f"Expected {' '.join(answer(prompt))}, check {pairs}. The fair score is {fair}. "
+        f"A says {score_a}, off by {abs(score_a - fair)}. B says {score_b}, off by {abs(score_b - fair)}. "
+        f"Winner: Judgement {winner}"
+    )
+
+
+def better_judgment(true: int, score_a: int, score_b: int) -> str | None:
+    """ "A" or "B", whichever score is nearer to the true one; None for a tie."""
+    a, b = abs(score_a - true), abs(score_b - true)
+    return None if a == b else ("A" if a < b else "B")
+
+
+@dataclass(frozen=True)
+class Imperfection:
+    """How the seed model, or the evaluation data, errs on purpose. Shares are probabilities in [0, 1].
+
+    actor_error: multiplies the actor's heterogeneous error rates; 0 is a perfect actor.
+    judge_noise: share of judgments with a score drawn at random.
+    verbosity_bias: share of the other judgments in which padding (a true 4) counts as 5 and concision (a 5) as 3.
+    meta_noise: share of meta-judgments with a wrong fair score.
+    meta_flips: share of meta-judgments whose verdict is turned over.
+    first_bias: share of ties and flips that go to the judgment shown first; 0.5 is none.
+    """
+
+    actor_error: float = 0.0
+    judge_noise: float = 0.0
+    verbosity_bias: float = 0.0
+    meta_noise: float = 0.0
+    meta_flips: float = 0.0
+    first_bias: float = 0.5
+
+    def score(self, true: int, rng: random.Random) -> int:
+        """The score that an imperfect judge gives to a response worth `true`."""
+        if rng.random() < self.judge_noise:
+            return rng.randint(0, 5)
+        if true >= 4 and rng.random() < self.verbosity_bias:
+            return 5 if true == 4 else 3
+        return true
+
+    def meta(self, true: int, score_a: int, score_b: int, rng: random.Random) -> tuple[int, str]:
+        """The fair score that an imperfect meta-judge states, and its winner."""
+        fair = rng.choice([s for s in range(6) if s != true]) if rng.random() < self.meta_noise else true
+        winner = better_judgment(fair, score_a, score_b)
+        if winner is None or rng.random() < self.meta_flips:
+            winner = "A" if rng.random() < self.first_bias else "B"
+        return fair, winner
+
+    def response(self, prompt: str, rng: random.Random) -> str:
+        """What an imperfect actor answers: forms vary, and errors differ by operation, length and letter."""
+        task = parse_prompt(prompt)
+        assert task is not None, prompt
+        operation, letters = task
+        given = OPERATIONS[operation](letters)
+        form = rng.random()
+        if form < 0.06 * self.actor_error:
+            return rng.choice(OFF_TOPIC)
+        if form < 0.16 * self.actor_error:
+            return rng.choice(VAGUE)
+        rate = _ERROR_BY_OPERATION[operation] + (0.12 if len(letters) == 4 else 0.0)
+        if rng.random() < rate * self.actor_error:
+            given = _slip(operation, letters, rng)
+        for i, letter in enumerate(given):
+            confused = _CONFUSED.get(letter.lower())
+            if confused and rng.random() < 0.25 * self.actor_error:
+                given[i] = confused.upper() if letter.isupper() else confused
+        text, form = " ".join(given), rng.random()
+        if form < 0.20:
+            return rng.choice(BARE).format(text)
+        if form < 0.60:
+            return rng.choice(CONCISE).format(text) + "".join(rng.sample(PADDING, rng.choice((1, 2, 3))))
+        return rng.choice(CONCISE).format(text)
+
+
+_ERROR_BY_OPERATION = {"copy": 0.06, "upper": 0.16, "reverse": 0.30, "rotate": 0.36, "swap": 0.42}
+_CONFUSED = {"q": "p", "x": "k", "z": "s", "j": "g", "v": "w"}
+
+
+def _slip(operation: str, letters: list[str], rng: random.Random) -> list[str]:
+    """A wrong answer: a letter replaced or dropped, two letters exchanged, or another operation altogether."""
+    given, kind = OPERATIONS[operation](letters), rng.random()
+    i = rng.randrange(len(given))
+    if kind < 0.40:
+        new = rng.choice([c for c in CONSONANTS if c not in letters])
+        given[i] = new.upper() if given[i].isupper() else new
+    elif kind < 0.60:
+        del given[i]
+    elif kind < 0.75:
+        j = (i + 1) % len(given)
+        given[i], given[j] = given[j], given[i]
+    else:
+        others = [o for o in OPERATIONS if OPERATIONS[o](letters) != OPERATIONS[operation](letters)]
+        given = OPERATIONS[rng.choice(others)](letters)
+    return given
+
+
+def graded_response(prompt: str, true: int, rng: random.Random) -> str:
+    """A response that is worth exactly `true`."""
+    task = parse_prompt(prompt)
+    assert task is not None, prompt
+    operation, letters = task
+    right = OPERATIONS[operation](letters)
+    while True:
+        if true >= 3:
+            text = " ".join(right)
+            response = rng.choice(BARE if true == 3 else CONCISE).format(text)
+            if true == 4:
+                response += "".join(rng.sample(PADDING, rng.choice((1, 2, 3))))
+        elif true == 0:
+            response = rng.choice(OFF_TOPIC)
+        elif true == 1 and rng.random() < 0.4:
+            response = rng.choice(VAGUE)
+        else:
+            form = rng.choice((BARE, CONCISE, CONCISE))
+            response = rng.choice(form).format(" ".join(_slip(operation, letters, rng)))
+            if form is CONCISE and rng.random() < 0.4:
+                response += "".join(rng.sample(PADDING, rng.choice((1, 2))))
+        if true_score(prompt, response) == true:
+            return response
+
+
+def judged_examples(seed: str, imperfection: Imperfection) -> Iterator[tuple[str, str, str, int]]:
+    """An endless stream of (prompt, response, judgment, its score), scores of the responses evenly spread."""
+    rng = random.Random(f"judged {seed}")
+    while True:
+        prompt = make_prompt(rng)
+        response = graded_response(prompt, rng.randint(0, 5), rng)
+        score = imperfection.score(true_score(prompt, response), rng)
+        yield prompt, response, judgment_text(prompt, response, score, rng), score
