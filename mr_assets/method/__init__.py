@@ -1,0 +1,13 @@
+"""The method's pure functions, one file per noun as in the UI: polars and numpy in, polars and numpy out.
+
+Every function takes its tables as data frames or lazy frames and reads only the columns that it needs, so that a table
+scanned from parquet is never in memory as a whole. Nothing depends on the order of rows: where the method draws at
+random, the draw belongs to an id and a seed (`mr_assets.tables.draws`).
+"""
+
+import polars as pl
+
+Frame = pl.DataFrame | pl.LazyFrame
+
+DECIMALS = 9
+"""Means and variances are rounded to so many decimals before they are compared (float noise would break ties)."""

@@ -67,6 +67,12 @@ class Template:
         """The prompt with `values` inserted in one pass: a placeholder inside a value stays as it is."""
         return "".join(values[p] if i % 2 else p for i, p in enumerate(self.pieces))
 
+    def unfill(self, text: str) -> dict[str, str] | None:
+        """The values with which `fill` gives `text`; None if it is not this template filled."""
+        pattern = "".join("(.*?)" if i % 2 else re.escape(p) for i, p in enumerate(self.pieces))
+        match = re.fullmatch(pattern, text, re.DOTALL)
+        return dict(zip(self.pieces[1::2], match.groups(), strict=True)) if match else None
+
 
 def judge_template(path: Path | None = None) -> Template:
     """The judge prompt (section A.1), or the file that a recipe names in its place."""

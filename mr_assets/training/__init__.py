@@ -1,0 +1,1 @@
+"""SFT and DPO on token ids, in a process of their own: see `launch.train`."""

@@ -1,0 +1,42 @@
+"""actor_pairs: per prompt a chosen and a rejected response, by score and length (section 2.1)."""
+
+import dagster as dg
+import polars as pl
+
+from mr_assets.assets.wiring import Work, declare, iteration, users_errors
+from mr_assets.method import actor_pairs as method
+from mr_assets.runs import Run
+
+
+def actor_pairs(run: Run) -> dg.AssetsDefinition:
+    """The asset of a run."""
+
+    @dg.asset(**declare(run, "actor_pairs", kinds={"polars", "parquet"}))
+    def actor_pairs(
+        context: dg.AssetExecutionContext, responses: pl.LazyFrame, judgments: pl.LazyFrame
+    ) -> dg.MaterializeResult:
+        """Chosen: the shortest response of the top score tier. Rejected: the longest of the bottom tier."""
+        with users_errors():
+            work, recipe = Work(context, run), run.recipe
+            row = recipe.row(iteration(context))
+            answers, scored = responses.drop("token_ids").collect(), judgments.drop("token_ids", "judgment").collect()
+            made = method.actor_pairs(
+                answers,
+                scored,
+                rho=row.rho,
+                max_chosen_chars=row.max_chosen_chars,
+                seed=recipe.seed,
+                cut_off=recipe.switches.cut_off,
+            )
+            prompts = answers["prompt_id"].n_unique()
+            rows = made.rows
+            numbers = {
+                "pairs": rows.height,
+                "share of prompts with a pair": rows.height / prompts if prompts else 0.0,
+                "mean score gap": (rows["chosen_score"] - rows["rejected_score"]).mean(),
+                "mean chosen characters": rows["chosen_chars"].mean(),
+                "mean rejected characters": rows["rejected_chars"].mean(),
+            }
+            return work.table(made, numbers)
+
+    return actor_pairs

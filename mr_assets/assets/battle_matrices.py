@@ -1,0 +1,50 @@
+"""battle_matrices: weighted wins of every judgment over every other of its response (section 2.2)."""
+
+import dagster as dg
+import polars as pl
+
+from mr_assets.assets.wiring import Work, declare, judges, users_errors
+from mr_assets.method import battle_matrices as method
+from mr_assets.runs import Run
+from mr_assets.tables import BATTLE_MATRICES
+
+
+def battle_matrices(run: Run) -> dg.AssetsDefinition:
+    """The asset of a run."""
+
+    @dg.asset(**declare(run, "battle_matrices", kinds={"numpy", "parquet"}))
+    def battle_matrices(
+        context: dg.AssetExecutionContext,
+        selected_responses: pl.LazyFrame,
+        judgments: pl.LazyFrame,
+        meta_judgments: pl.LazyFrame,
+    ) -> dg.MaterializeResult:
+        """B_mn, with wins weighted by position so that the favoured position counts less."""
+        with users_errors():
+            work = Work(context, run)
+            if not judges(work):
+                return work.nothing(BATTLE_MATRICES)
+            fought = meta_judgments.drop("token_ids", "meta_judgment").collect()
+            made = method.battle_matrices(
+                selected_responses.collect(),
+                judgments.drop("token_ids", "judgment").collect(),
+                fought,
+                scope=run.recipe.switches.omega_scope,
+            )
+            rows = made.rows
+            if rows.height and rows.filter(pl.col("win_first") + pl.col("win_second") > 0).height:
+                all_zero = rows.filter((pl.col("omega_1") == 0) | (pl.col("omega_2") == 0)).height
+                if all_zero:
+                    context.log.warning(
+                        f"One position won every decisive battle behind {all_zero} of {rows.height} matrices: they are "
+                        "all zero and yield no judge pair. The meta-judge looks at the position alone."
+                    )
+            numbers = {
+                "matrices": rows.height,
+                "omega 1": rows["omega_1"].mean(),
+                "omega 2": rows["omega_2"].mean(),
+                "share strongly connected": rows["strongly_connected"].mean(),
+            }
+            return work.table(made, numbers)
+
+    return battle_matrices

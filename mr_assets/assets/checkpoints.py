@@ -1,0 +1,39 @@
+"""checkpoints: M_t, trained by DPO from M_{t-1} (sections 2 and A.3)."""
+
+import dagster as dg
+import polars as pl
+
+from mr_assets.assets.trained import train_model
+from mr_assets.assets.wiring import Work, declare, iteration, users_errors
+from mr_assets.errors import UserError
+from mr_assets.runs import Run
+from mr_assets.storage import Model
+from mr_assets.training.job import dpo_job
+
+
+def checkpoints(run: Run) -> dg.AssetsDefinition:
+    """The asset of a run."""
+
+    @dg.asset(**declare(run, "checkpoints", kinds={"pytorch", "huggingface"}, gpu=True))
+    def checkpoints(
+        context: dg.AssetExecutionContext, dpo_dataset: pl.LazyFrame, policy: Model
+    ) -> dg.MaterializeResult:
+        """The next model: DPO on the iteration's preference pairs, with M_{t-1} as start and as reference model."""
+        with users_errors():
+            work, t = Work(context, run, policy), iteration(context)
+            if not dpo_dataset.select(pl.len()).collect().item():
+                raise UserError(
+                    f"dpo_dataset of iteration {t} has no pairs, so there is nothing to train on. Its page and that of "
+                    "actor_pairs say what was left out and why."
+                )
+            job = dpo_job(
+                run.recipe,
+                t,
+                model=policy.folder(run.data),
+                data=run.path("dpo_dataset", str(t)),
+                out=run.path("checkpoints", str(t)),
+            )
+            model, numbers = train_model(work, job, f"M{t}")
+            return work.model(model, numbers, policy=dg.MetadataValue.url(f"/assets/{run.name}/policy?partition={t}"))
+
+    return checkpoints

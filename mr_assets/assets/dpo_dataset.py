@@ -1,0 +1,54 @@
+"""dpo_dataset: what the next model is trained on, actor pairs and, in judge iterations, judge pairs (section 3.1)."""
+
+import dagster as dg
+import polars as pl
+
+from mr_assets.assets.sampled import encoder
+from mr_assets.assets.wiring import Work, declare, users_errors
+from mr_assets.method import dpo_dataset as method
+from mr_assets.runs import Run
+from mr_assets.storage import Model
+from mr_assets.templates import judge_template
+
+
+def dpo_dataset(run: Run) -> dg.AssetsDefinition:
+    """The asset of a run."""
+
+    @dg.asset(**declare(run, "dpo_dataset", kinds={"polars", "parquet"}))
+    def dpo_dataset(
+        context: dg.AssetExecutionContext,
+        prompts: pl.LazyFrame,
+        responses: pl.LazyFrame,
+        judgments: pl.LazyFrame,
+        actor_pairs: pl.LazyFrame,
+        elo_pairs: pl.LazyFrame,
+        policy: Model,
+    ) -> dg.MaterializeResult:
+        """Preference pairs as conversations, with the very token ids that the engine saw and sampled."""
+        with users_errors():
+            work, recipe = Work(context, run, policy), run.recipe
+            actor, judge = actor_pairs.collect(), elo_pairs.collect()
+            answers = pl.concat([actor["chosen_id"], actor["rejected_id"], judge["response_id"]]).unique()
+            said = pl.concat([judge["chosen_id"], judge["rejected_id"]]).unique()
+            made = method.dpo_dataset(
+                actor,
+                judge,
+                responses.filter(pl.col("response_id").is_in(answers.implode())).collect(),
+                judgments.filter(pl.col("judgment_id").is_in(said.implode())).collect(),
+                prompts.collect(),
+                judge_template=judge_template(run.template(recipe.judgments.template)),
+                encoder=encoder(work),
+                judge_share_cap=recipe.switches.judge_share_cap,
+                max_length=recipe.dpo.max_length,
+                seed=recipe.seed,
+            )
+            kinds = dict(made.rows.group_by("kind").len().iter_rows())
+            numbers = {
+                "pairs": made.rows.height,
+                "actor pairs": kinds.get("actor", 0),
+                "judge pairs": kinds.get("judge", 0),
+                "judge share": kinds.get("judge", 0) / made.rows.height if made.rows.height else None,
+            }
+            return work.table(made, numbers)
+
+    return dpo_dataset

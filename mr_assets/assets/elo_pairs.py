@@ -1,0 +1,46 @@
+"""elo_pairs: per selected response the judgments with the highest and the lowest Elo (section 2.2)."""
+
+import dagster as dg
+import polars as pl
+
+from mr_assets.assets.wiring import Work, declare, iteration, judges, users_errors
+from mr_assets.method import elo_pairs as method
+from mr_assets.runs import Run
+from mr_assets.tables import ELO_PAIRS
+
+
+def elo_pairs(run: Run) -> dg.AssetsDefinition:
+    """The asset of a run."""
+
+    @dg.asset(**declare(run, "elo_pairs", kinds={"numpy", "parquet"}))
+    def elo_pairs(
+        context: dg.AssetExecutionContext, battle_matrices: pl.LazyFrame, judgments: pl.LazyFrame
+    ) -> dg.MaterializeResult:
+        """Chosen: the judgment with the highest Elo. Rejected: the one with the lowest. Long chosen ones are left out."""
+        with users_errors():
+            work, recipe = Work(context, run), run.recipe
+            if not judges(work):
+                return work.nothing(ELO_PAIRS)
+            matrices = battle_matrices.collect()
+            texts = judgments.drop("token_ids").join(battle_matrices, on="response_id", how="semi").collect()
+            made = method.elo_pairs(
+                matrices,
+                texts,
+                max_chosen_chars=recipe.row(iteration(context)).max_chosen_judgment_chars,
+                ridge=recipe.switches.elo_ridge,
+                tolerance=recipe.switches.elo_tie_tolerance,
+                seed=recipe.seed,
+            )
+            rows = made.rows
+            scores = dict(texts.select("judgment_id", "score").iter_rows())
+            gap = [scores[c] - scores[r] for c, r in rows.select("chosen_id", "rejected_id").iter_rows()]
+            numbers = {
+                "pairs": rows.height,
+                "mean Elo gap": (rows["chosen_elo"] - rows["rejected_elo"]).mean(),
+                "mean chosen characters": rows["chosen_chars"].mean(),
+                "mean rejected characters": rows["rejected_chars"].mean(),
+                "mean score of chosen less rejected": sum(gap) / len(gap) if gap else None,
+            }
+            return work.table(made, numbers)
+
+    return elo_pairs

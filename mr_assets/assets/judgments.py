@@ -1,0 +1,62 @@
+"""judgments: the policy scores every response N times, as the judge (section 2.1, prompt of A.1)."""
+
+import dagster as dg
+import polars as pl
+
+from mr_assets.assets.sampled import encoder, sample
+from mr_assets.assets.wiring import Work, declare, users_errors
+from mr_assets.method.judgments import with_scores
+from mr_assets.runs import Run
+from mr_assets.sampling.engine import Request, SamplingSettings
+from mr_assets.storage import Model
+from mr_assets.tables import JUDGMENTS, Selected
+from mr_assets.templates import judge_template
+
+
+def judgments(run: Run) -> dg.AssetsDefinition:
+    """The asset of a run."""
+
+    @dg.asset(**declare(run, "judgments", kinds={"vllm", "parquet"}, gpu=True))
+    def judgments(
+        context: dg.AssetExecutionContext, prompts: pl.LazyFrame, responses: pl.LazyFrame, policy: Model
+    ) -> dg.MaterializeResult:
+        """The policy judges every response N times by the rubric; the score is parsed from its own completion alone."""
+        with users_errors():
+            work, recipe = Work(context, run, policy), run.recipe
+            template, encode = judge_template(run.template(recipe.judgments.template)), encoder(work)
+            judged = (
+                responses.filter(pl.col("duplicate_of").is_null())
+                .join(prompts, on="prompt_id", how="left", maintain_order="left")
+                .select("response_id", "prompt", "response")
+                .collect()
+            )
+            made = sample(
+                work,
+                (
+                    Request(i, encode.template_ids(template, {"prompt": p, "response": r}), recipe.judgments.n)
+                    for i, p, r in judged.iter_rows()
+                ),
+                judged.height,
+                SamplingSettings(recipe.judgments.temperature, recipe.judgments.top_p, recipe.judgments.max_tokens),
+                {"template": template.text},
+            )
+            rows = made.completions.select(
+                judgment_id=pl.format("{}.j{}", "request_id", "sample"),
+                response_id="request_id",
+                n=pl.col("sample").cast(pl.Int32),
+                judgment="text",
+                finish_reason="finish_reason",
+                token_ids="token_ids",
+            )
+            frame = with_scores(rows).select(list(JUDGMENTS.columns))
+            score, total = pl.col("score"), pl.len()
+            figures = frame.select(
+                (score.count() / total).alias("parse rate"),
+                score.mean().alias("mean score"),
+                (score == 5).mean().alias("share of top scores"),
+                pl.col("judgment").str.len_chars().mean().alias("mean characters"),
+                (pl.col("finish_reason") == "length").sum().alias("cut off"),
+            ).collect()
+            return work.table(Selected(frame, made.dropped), {**made.numbers, **figures.row(0, named=True)})
+
+    return judgments

@@ -1,0 +1,115 @@
+"""meta_judgments: the policy compares its own judgments in pairs, in both orders (section 2.2, prompt of Figure 2)."""
+
+import dagster as dg
+import polars as pl
+
+from mr_assets.assets.sampled import encoder, sample
+from mr_assets.assets.wiring import Work, declare, judges, users_errors
+from mr_assets.method.meta_judgments import battles, with_winners
+from mr_assets.runs import Run
+from mr_assets.sampling.engine import Request, SamplingSettings
+from mr_assets.storage import Model
+from mr_assets.tables import META_JUDGMENTS, Selected
+from mr_assets.templates import meta_judge_template
+
+
+def meta_judgments(run: Run) -> dg.AssetsDefinition:
+    """The asset of a run."""
+
+    @dg.asset(**declare(run, "meta_judgments", kinds={"vllm", "parquet"}, gpu=True))
+    def meta_judgments(
+        context: dg.AssetExecutionContext,
+        prompts: pl.LazyFrame,
+        responses: pl.LazyFrame,
+        selected_responses: pl.LazyFrame,
+        judgments: pl.LazyFrame,
+        policy: Model,
+    ) -> dg.MaterializeResult:
+        """The policy says which of two judgments of a selected response is more accurate, for every ordered pair."""
+        with users_errors():
+            work, recipe = Work(context, run, policy), run.recipe
+            if not judges(work):
+                return work.nothing(META_JUDGMENTS)
+            settings = recipe.meta_judgments
+            template, encode = meta_judge_template(run.template(settings.template)), encoder(work)
+            selected = selected_responses.collect()
+            fought = judgments.join(selected.lazy().select("response_id"), on="response_id", how="semi").collect()
+            pairs = battles(selected, fought, sample_distinct_once=settings.sample_distinct_once)
+            texts = dict(fought.select("judgment_id", "judgment").iter_rows())
+            asked = {
+                i: (p, r)
+                for i, p, r in selected.lazy()
+                .join(responses, on="response_id")
+                .join(prompts, on="prompt_id")
+                .select("response_id", "prompt", "response")
+                .collect()
+                .iter_rows()
+            }
+            to_sample = pairs.filter(~pl.col("identical") & pl.col("copied_from").is_null())
+
+            def request(battle: str, response: str, first: str, second: str) -> Request:
+                values = {
+                    "prompt": asked[response][0],
+                    "response": asked[response][1],
+                    "judgment_a": texts[first],
+                    "judgment_b": texts[second],
+                }
+                return Request(battle, encode.template_ids(template, values), 1)
+
+            made = sample(
+                work,
+                (
+                    request(*row)
+                    for row in to_sample.select("meta_judgment_id", "response_id", "first_id", "second_id").iter_rows()
+                ),
+                to_sample.height,
+                SamplingSettings(settings.temperature, settings.top_p, settings.max_tokens),
+                {"template": template.text},
+            )
+            frame = joined(pairs, made.completions)
+            decided = frame.filter(pl.col("copied_from").is_null()).collect()
+            scores = fought.select("judgment_id", "score")
+            numbers = {**made.numbers, **bias(decided, scores), "battles": pairs.height}
+            return work.table(Selected(frame.collect(), made.dropped), numbers)
+
+    return meta_judgments
+
+
+def joined(pairs: pl.DataFrame, completions: pl.LazyFrame) -> pl.LazyFrame:
+    """Every battle with its meta-judgment: sampled, copied from the battle with the same ordered texts, or none."""
+    sampled = with_winners(completions.rename({"request_id": "meta_judgment_id", "text": "meta_judgment"}))
+    source = pl.coalesce("copied_from", "meta_judgment_id")
+    unsampled = pl.when("identical").then(pl.lit("identical_texts")).otherwise(pl.lit("prompt_too_long"))
+    return (
+        pairs.lazy()
+        .with_columns(source=source)
+        .join(
+            sampled.select("meta_judgment_id", "meta_judgment", "winner", "invalid", "finish_reason", "token_ids"),
+            left_on="source",
+            right_on="meta_judgment_id",
+            how="left",
+            maintain_order="left",
+        )
+        .with_columns(invalid=pl.when(pl.col("meta_judgment").is_null()).then(unsampled).otherwise("invalid"))
+        .select(list(META_JUDGMENTS.columns))
+    )
+
+
+def bias(battles: pl.DataFrame, scores: pl.DataFrame) -> dict[str, float | None]:
+    """Shares of decisive battles won by the first position and by the higher score (the paper's Table 5)."""
+    fought = (
+        battles.filter(pl.col("winner").is_not_null())
+        .join(scores.rename({"judgment_id": "first_id", "score": "a"}), on="first_id")
+        .join(scores.rename({"judgment_id": "second_id", "score": "b"}), on="second_id")
+        .with_columns(first=pl.col("winner") == "first", same=pl.col("a") == pl.col("b"))
+        .with_columns(higher=pl.col("first") == (pl.col("a") > pl.col("b")))
+    )
+    row = fought.select(
+        pl.col("first").mean().alias("first position wins"),
+        pl.col("first").filter("same").mean().alias("first position wins, same score"),
+        pl.col("first").filter(~pl.col("same")).mean().alias("first position wins, different score"),
+        pl.col("higher").filter(~pl.col("same")).mean().alias("higher score wins"),
+    ).row(0, named=True)
+    sampled = battles.filter(pl.col("meta_judgment").is_not_null())
+    parsed = sampled.filter(pl.col("winner").is_not_null()).height / sampled.height if sampled.height else None
+    return {**row, "parse rate": parsed}

@@ -1,0 +1,28 @@
+"""policy: the model that iteration t starts from, M_{t-1}. This is the handoff."""
+
+import dagster as dg
+
+from mr_assets.assets.wiring import Work, declare, iteration, users_errors
+from mr_assets.partitions import handed_over
+from mr_assets.runs import Run
+
+
+def policy(run: Run) -> dg.AssetsDefinition:
+    """The asset of a run."""
+
+    @dg.asset(**declare(run, "policy", kinds={"huggingface"}))
+    def policy(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """The model iteration t starts from: the SFT model for iteration 1, then checkpoints of iteration t-1.
+
+        Dagster holds no cycle of assets, so the edge from checkpoints[t-1] is resolved here, when it runs, and not
+        drawn in the graph. It fails at once, naming what to materialize first, if that model is not complete.
+        """
+        with users_errors():
+            t = iteration(context)
+            work = Work(context, run)
+            parent = handed_over(run, t)
+            asset = [run.family, "sft_checkpoint"] if t == 1 else [run.name, "checkpoints"]
+            link = "/assets/" + "/".join(asset) + (f"?partition={t - 1}" if t > 1 else "")
+            return work.model(parent, {}, parent=dg.MetadataValue.url(link))
+
+    return policy

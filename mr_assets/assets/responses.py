@@ -1,0 +1,51 @@
+"""responses: K variations that the policy samples per prompt, as the actor (section 2.1)."""
+
+import dagster as dg
+import polars as pl
+
+from mr_assets.assets.sampled import encoder, sample
+from mr_assets.assets.wiring import Work, declare, iteration, users_errors
+from mr_assets.method.responses import mark_duplicates
+from mr_assets.runs import Run
+from mr_assets.sampling.engine import Request, SamplingSettings
+from mr_assets.storage import Model
+from mr_assets.tables import RESPONSES, Selected
+from mr_assets.evaluation.letters import world_numbers
+
+
+def responses(run: Run) -> dg.AssetsDefinition:
+    """The asset of a run."""
+
+    @dg.asset(**declare(run, "responses", kinds={"vllm", "parquet"}, gpu=True))
+    def responses(context: dg.AssetExecutionContext, prompts: pl.LazyFrame, policy: Model) -> dg.MaterializeResult:
+        """The policy answers every prompt K times; identical answers stay in the table, marked, and go no further."""
+        with users_errors():
+            work, recipe, t = Work(context, run, policy), run.recipe, iteration(context)
+            asked, encode = prompts.collect(), encoder(work)
+            made = sample(
+                work,
+                (Request(i, encode.prompt_ids(text), recipe.responses.k) for i, text in asked.iter_rows()),
+                asked.height,
+                SamplingSettings(recipe.responses.temperature, recipe.responses.top_p, recipe.responses.max_tokens),
+                {},
+            )
+            rows = made.completions.select(
+                response_id=pl.format(f"{t}.{{}}.r{{}}", "request_id", "sample"),
+                prompt_id="request_id",
+                k=pl.col("sample").cast(pl.Int32),
+                response="text",
+                finish_reason="finish_reason",
+                token_ids="token_ids",
+            ).collect()
+            frame = mark_duplicates(rows).select(list(RESPONSES.columns))
+            numbers = {
+                **made.numbers,
+                "mean characters": frame["response"].str.len_chars().mean(),
+                "duplicates": frame["duplicate_of"].count(),
+                "cut off": frame.filter(pl.col("finish_reason") == "length").height,
+            }
+            if recipe.world:
+                numbers |= world_numbers(frame.join(asked, on="prompt_id"))
+            return work.table(Selected(frame, made.dropped), numbers)
+
+    return responses

@@ -1,0 +1,74 @@
+"""What the three sampling assets share: requests to the policy's engine, in shards that a killed run finds again."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from mr_assets.assets.wiring import Work
+from mr_assets.chat import ChatEncoder
+from mr_assets.sampling.engine import EngineSettings, Request, SamplingSettings, open_engine
+from mr_assets.sampling.shards import sample_shards, scan_shards
+from mr_assets.tables import dropped_frame
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Completions as a lazy table of request_id, sample, text, finish_reason, token_ids; what did not fit; figures."""
+
+    completions: pl.LazyFrame
+    dropped: pl.DataFrame
+    numbers: dict[str, float | int]
+
+
+def sample(
+    work: Work, requests: Iterable[Request], total: int, settings: SamplingSettings, signature: dict[str, str]
+) -> Samples:
+    """Sample `requests` from the policy of the asset under way.
+
+    signature: what else shapes the completions (the template's text, say); with it, the policy, the settings and the
+    requests themselves decide whether a shard of an earlier, killed run is taken over.
+    """
+    assert work.policy is not None
+    recipe = work.run.recipe
+    engine = open_engine(
+        work.policy.folder(work.run.data), work.policy.fingerprint, EngineSettings(**recipe.engine.engine_settings())
+    )
+    report = work.progress(work.asset, "requests")
+    sampled = sample_shards(
+        engine,
+        requests,
+        settings,
+        folder=shard_folder(work),
+        signature={"asset": work.asset, "policy": work.policy.fingerprint, **signature},
+        shard_size=recipe.engine.shard_size,
+        seed=f"{recipe.seed} {work.asset} {work.partition}",
+        total=total,
+        on_progress=lambda p: report(p.done, p.total),
+    )
+    dropped = dropped_frame([(i, "prompt_too_long", n) for i, n in sampled.too_long])
+    numbers = {
+        "requests": sampled.requests,
+        "requests sampled again": sampled.sampled,
+        "requests too long": len(sampled.too_long),
+    }
+    return Samples(scan_shards(sampled.paths), dropped, numbers)
+
+
+def shard_folder(work: Work) -> Path:
+    """Where an asset's shards lie until its table is complete."""
+    return work.run.path(work.asset, work.partition).parent / f".shards-{work.partition}"
+
+
+def encoder(work: Work) -> ChatEncoder:
+    """The encoder of the policy's tokenizer and chat template."""
+    assert work.policy is not None
+    return ChatEncoder.load(work.policy.folder(work.run.data))
+
+
+def lengths(work: Work, texts: pl.LazyFrame, column: str) -> dict[str, float]:
+    """Mean length in characters of a text column, for the numbers."""
+    del work
+    mean = texts.select(pl.col(column).str.len_chars().mean()).collect().item()
+    return {"mean characters": float(mean or 0.0)}

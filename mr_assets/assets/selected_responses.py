@@ -1,0 +1,29 @@
+"""selected_responses: per prompt the response on which the judge is least certain (section 2.2)."""
+
+import dagster as dg
+import polars as pl
+
+from mr_assets.assets.wiring import Work, declare, judges, users_errors
+from mr_assets.method.selected_responses import select_responses
+from mr_assets.runs import Run
+from mr_assets.tables import SELECTED_RESPONSES
+
+
+def selected_responses(run: Run) -> dg.AssetsDefinition:
+    """The asset of a run."""
+
+    @dg.asset(**declare(run, "selected_responses", kinds={"polars", "parquet"}))
+    def selected_responses(
+        context: dg.AssetExecutionContext, responses: pl.LazyFrame, judgments: pl.LazyFrame
+    ) -> dg.MaterializeResult:
+        """The response whose N scores vary most; ties are broken by a seeded draw."""
+        with users_errors():
+            work = Work(context, run)
+            if not judges(work):
+                return work.nothing(SELECTED_RESPONSES)
+            answers, scored = responses.drop("token_ids").collect(), judgments.drop("token_ids", "judgment").collect()
+            made = select_responses(answers, scored, seed=run.recipe.seed)
+            numbers = {"selected": made.rows.height, "mean score variance": made.rows["score_variance"].mean()}
+            return work.table(made, numbers)
+
+    return selected_responses

@@ -1,0 +1,36 @@
+"""sft_checkpoint: M_0, the seed model finetuned on evaluation data (sections 3.1 and A.3)."""
+
+import dagster as dg
+import polars as pl
+
+from mr_assets.assets.trained import train_model
+from mr_assets.assets.wiring import Work, declare, users_errors
+from mr_assets.chat import ChatEncoder
+from mr_assets.files import fingerprint
+from mr_assets.method.sft_dataset import sft_dataset
+from mr_assets.runs import Run
+from mr_assets.seed import seed_model
+from mr_assets.storage import Model
+from mr_assets.training.job import sft_job
+
+
+def sft_checkpoint(run: Run) -> dg.AssetsDefinition:
+    """The asset of a run's family."""
+
+    @dg.asset(**declare(run, "sft_checkpoint", kinds={"pytorch", "huggingface"}, gpu=True))
+    def sft_checkpoint(context: dg.AssetExecutionContext, eft_dataset: pl.LazyFrame) -> dg.MaterializeResult:
+        """M_0: the seed model after SFT on EFT; the seed model itself if the recipe leaves SFT out."""
+        with users_errors():
+            work, recipe = Work(context, run), run.recipe
+            seed = seed_model(recipe, run.data)
+            if recipe.sft is None:
+                return work.model(Model(str(seed), fingerprint(seed), "seed"), {})
+            out = run.path("sft_checkpoint")
+            made = sft_dataset(eft_dataset.collect(), ChatEncoder.load(seed), max_length=recipe.sft.max_length)
+            data = out.with_name("sft_dataset.parquet")
+            made.rows.write_parquet(data)
+            model, numbers = train_model(work, sft_job(recipe, model=seed, data=data, out=out), "M0")
+            numbers |= {"examples": made.rows.height, "examples too long": made.dropped.height}
+            return work.model(model, numbers)
+
+    return sft_checkpoint

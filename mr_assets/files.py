@@ -1,0 +1,64 @@
+"""Files that are whole or not there: atomic writes, and what fingerprints a model folder."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from errno import ENOSPC
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from mr_assets.errors import UserError
+
+TEMPORARY = ".tmp-"
+
+
+def atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Write `path` through `write`, which gets a temporary file beside it; then fsync and rename.
+
+    The temporary name starts with a dot, so that readers ignore it. Whatever goes wrong, `path` is the old file or
+    the whole new one. Raises `UserError` when the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{path.name}"
+    try:
+        write(temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno == ENOSPC or "No space left" in str(error):
+            free = shutil.disk_usage(path.parent).free
+            raise UserError(
+                f"no space left on disk while writing {path} ({free / 2**20:.0f} MiB free). "
+                "What was complete before is untouched; free some space and start again."
+            ) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically."""
+    atomically(path, lambda p: p.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"))
+
+
+def sweep_temporary(folder: Path) -> None:
+    """Remove what a killed writer left in `folder`; a living writer's files stay."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        owner = path.name.removeprefix(TEMPORARY).split("-")[0]
+        if not (owner.isdigit() and Path(f"/proc/{owner}").exists()):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def fingerprint(folder: Path) -> str:
+    """Sixteen hex digits over the content of a model folder: weights, configuration, tokenizer, chat template."""
+    digest = blake2b(digest_size=8)
+    suffixes = (".safetensors", ".json", ".model", ".jinja", ".txt")
+    for path in sorted(p for p in folder.iterdir() if p.suffix in suffixes and p.name != "complete.json"):
+        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        with open(path, "rb") as file:
+            while block := file.read(1 << 24):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,60 @@
+"""What was left out and why: the words in the ``reason`` column of every ``<t>.dropped.parquet``, in one place.
+
+A row names what was left out, the reason, and the numbers behind the decision:
+
+    3f1c09aa72be    equal_scores        {"responses":7,"scored":7,"score_max":4.0,"score_min":4.0}
+"""
+
+import polars as pl
+
+from mr_assets.tables import DROPPED
+
+REASONS: dict[str, str] = {
+    # requests (ids of responses, judgments or meta-judgments)
+    "too_long": "it does not fit into the context (sampling) or the maximal length (training); nothing is cut",
+    # judgments and meta-judgments (the column `invalid`)
+    "no_score": 'no "Score:" followed by a number',
+    "off_scale": 'the number after "Score:" is not one from 0 to 5 out of 5',
+    "different_scores": 'different values after "Score:"',
+    "no_winner": 'no "Winner: Judgement A" or "Winner: Judgement B"',
+    "different_winners": "both judgments are named as the winner",
+    "identical_battle": "the two judgments have the same text, no battle was sampled",
+    # responses
+    "not_judged": "no judgment of this response was sampled",
+    "no_valid_judgment": "no judgment of this response (of any response to this prompt) has a valid score",
+    "too_few_valid_judgments": "a variance needs at least two valid judgments",
+    "zero_variance": "all valid judgments give the same score",
+    "lower_variance": "the judgments of another response to the prompt vary more",
+    "lost_draw": "another response has the same variance and won the draw",
+    # actor pairs
+    "single_response": "only one response to the prompt has a score",
+    "equal_scores": "all responses to the prompt have the same score",
+    "no_eligible_chosen": "every candidate for the chosen side was cut off at max tokens",
+    "chosen_not_above_rejected": "the tiers overlap and the chosen response does not score above the rejected one",
+    "identical_texts": "chosen and rejected have the same text",
+    "chosen_too_long": "the chosen text has more characters than the threshold",
+    # judge pairs
+    "no_battles": "no battle between judgments of this response was sampled",
+    "equal_elo": "all judgments of this response have the same Elo",
+    # DPO dataset
+    "judge_share_cap": "the judge pairs would exceed their share of the dataset",
+}
+
+
+def dropped(frame: pl.DataFrame, id_column: str, reason: str | pl.Expr, numbers: list[str]) -> pl.DataFrame:
+    """A `DROPPED` frame with one row per row of `frame`.
+
+    `reason` is one word of `REASONS` or an expression that gives one; `numbers` are the columns that go into the JSON
+    object, under their own names.
+    """
+    said = pl.lit(reason) if isinstance(reason, str) else reason
+    return frame.select(
+        pl.col(id_column).cast(pl.String).alias("id"),
+        said.cast(pl.String).alias("reason"),
+        pl.struct(numbers).struct.json_encode().alias("numbers"),
+    ).cast(dict(DROPPED.schema))
+
+
+def gathered(*parts: pl.DataFrame) -> pl.DataFrame:
+    """Several `DROPPED` frames as one, sorted by id."""
+    return pl.concat([DROPPED.empty(), *parts]).sort("id", "reason")

