@@ -14,7 +14,7 @@ control tokens the ids equal ``tokenizer.apply_chat_template(..., add_generation
 import json
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,13 +56,14 @@ class ChatEncoder:
         self.control_ids = frozenset(tokens)
         self._ids = {token.content: i for i, token in tokens.items()}
         spellings = [
-            rf"{r'\s*' * token.lstrip}{re.escape(token.content)}{r'\s*' * token.rstrip}"
+            r"\s*" * token.lstrip + re.escape(token.content) + r"\s*" * token.rstrip
             for token in sorted(tokens.values(), key=lambda token: -len(token.content))
         ]
         self._control = re.compile("|".join(spellings) or r"(?!)")
         plain = json.loads(tokenizer.backend_tokenizer.to_str())
         plain.update(added_tokens=[], post_processor=None, truncation=None, padding=None)
         self._plain = Tokenizer.from_str(json.dumps(plain))
+        self._places = lru_cache(maxsize=64)(self._choose_places)
         self._parts = lru_cache(maxsize=64)(self._render)
         self._check()
 
@@ -98,7 +99,22 @@ class ChatEncoder:
             ids += [part] if isinstance(part, int) else self._encode(part.translate(cores))
         return ids
 
-    def _places(self, template: Template) -> list[str]:
+    def completion_ids(self, text: str) -> list[int]:
+        """Ids of a whole answer that was not sampled here, with the token that ends the assistant's turn."""
+        return [*self._encode(text), self._end_id]
+
+    @cached_property
+    def _end_id(self) -> int:
+        """The control token that the chat template puts after an assistant's message."""
+        place = next(chr(code) for code in _PRIVATE_USE if chr(code) not in str(self.tokenizer.chat_template))
+        messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": place}]
+        rendered = self.tokenizer.apply_chat_template(messages, tokenize=False)
+        match = self._control.search(rendered, rendered.rindex(place))
+        if match is None:
+            raise UserError(f"the chat template of {self.name} ends no assistant's message with a control token.")
+        return self._ids[match[0] if match[0] in self._ids else match[0].strip()]
+
+    def _choose_places(self, template: Template) -> list[str]:
         """One private-use character per field, none of which occurs in trusted text."""
         trusted = template.text + str(self.tokenizer.chat_template)
         free = (chr(code) for code in _PRIVATE_USE if chr(code) not in trusted)
@@ -123,7 +139,8 @@ class ChatEncoder:
         parts: list[int | str] = []
         end = 0
         for match in self._control.finditer(rendered):
-            parts += [rendered[end : match.start()], self._ids.get(match[0]) or self._ids[match[0].strip()]]
+            spelling = match[0] if match[0] in self._ids else match[0].strip()
+            parts += [rendered[end : match.start()], self._ids[spelling]]
             end = match.end()
         parts.append(rendered[end:])
         return [part for part in parts if part != ""]

@@ -29,8 +29,6 @@ def handed_over(run: Run, t: int) -> Model:
     Dagster holds no cycle of assets, so this one edge is not in its graph. Raises `dg.Failure` that names what to
     materialize first if M_{t-1} is not complete.
     """
-    if t == 1:
-        asset, partition, what = "sft_checkpoint", None, f"{run.family}/sft_checkpoint"
-    else:
-        asset, partition, what = "checkpoints", str(t - 1), f"{run.name}/checkpoints of iteration {t - 1}"
+    asset, partition = run.model_at(str(t - 1))
+    what = f"{run.namespace(asset)}/{asset}" + (f" of iteration {partition}" if partition else "")
     return load_model(run.record_path(asset, partition), what)

@@ -242,6 +242,7 @@ class Evaluation(_Section):
     responses_per_prompt: Count = Field(description="responses of each model to each of them")
     judged_responses: Count = Field(description="responses that each model judges, the same ones for every model")
     judgments: Count = Field(description="judgments averaged per judged response (section 3.4: 11)")
+    battles: Count = Field(description="pairs of judgments that each model's meta-judge compares, in both orders")
 
 
 # ------------------------------------------------------------------------------------------------------- the recipe

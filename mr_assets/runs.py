@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from mr_assets.errors import UserError
 from mr_assets.files import atomically, write_json
-from mr_assets.recipe import Recipe, check_run_name, list_recipes, load_recipe
+from mr_assets.recipe import Recipe, check_run_name, default_run_name, list_recipes, load_recipe
 
 PROJECT = Path(__file__).parents[1]
 
@@ -39,12 +39,13 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "actor_pairs": ("responses", "judgments"),
     "selected_responses": ("responses", "judgments"),
     "meta_judgments": ("prompts", "responses", "selected_responses", "judgments", "policy"),
-    "battle_matrices": ("selected_responses", "judgments", "meta_judgments"),
+    "battle_matrices": ("selected_responses", "meta_judgments"),
     "elo_pairs": ("battle_matrices", "judgments"),
     "dpo_dataset": ("prompts", "responses", "judgments", "actor_pairs", "elo_pairs", "policy"),
     "checkpoints": ("dpo_dataset", "policy"),
+    "evaluation": ("sft_checkpoint", "checkpoints"),
 }
-LOOP_ASSETS = tuple(asset for asset in UPSTREAM if asset not in FAMILY_ASSETS)
+LOOP_ASSETS = tuple(asset for asset in UPSTREAM if asset not in FAMILY_ASSETS and asset != "evaluation")
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,54 @@ class Record:
     dropped: int | None = None
     model: dict[str, str] | None = None
     numbers: dict[str, Any] = field(default_factory=dict)
+
+
+# Which fields of the recipe shape an artifact; `row.` stands for the iteration's own row.
+SHAPED_BY: dict[str, tuple[str, ...]] = {
+    "seed_prompts": ("seed", "world.name", "prompts"),
+    "eft_dataset": ("seed", "world", "eft", "judgments.template"),
+    "sft_checkpoint": ("seed", "model", "sft", "judgments.template"),
+    "policy": (),
+    "prompts": ("seed", "method.prompts_disjoint", "prompts_until"),
+    "responses": ("seed", "responses", "engine"),
+    "judgments": ("seed", "judgments", "engine"),
+    "actor_pairs": ("seed", "row.rho", "row.max_chosen_chars", "method.equal_scores", "method.cut_off"),
+    "selected_responses": ("seed", "row.judge_training"),
+    "meta_judgments": ("seed", "row.judge_training", "meta_judgments", "engine"),
+    "battle_matrices": ("row.judge_training", "method.omega_scope"),
+    "elo_pairs": (
+        "seed",
+        "row.judge_training",
+        "row.max_chosen_judgment_chars",
+        "method.elo_ridge",
+        "method.elo_tie_tolerance",
+        "method.equal_score_judge_pairs",
+        "method.cut_off",
+    ),
+    "dpo_dataset": ("seed", "method.judge_share_cap", "dpo.max_length", "judgments.template"),
+    "checkpoints": ("seed", "dpo", "row.keep_epoch", "row.learning_rate"),
+    "evaluation": ("evaluation", "responses", "judgments", "meta_judgments", "engine"),
+}
+# Of the engine, only these change what is sampled.
+ENGINE_FIELDS = ("dtype", "max_model_len", "extra")
+
+
+def shaping_settings(recipe: Recipe, asset: str, partition: str | None) -> dict[str, Any]:
+    """The recipe's fields that shape an artifact, by their paths; a template's file counts by its text."""
+    found: dict[str, Any] = {}
+    data = recipe.model_dump(mode="json")
+    for path in SHAPED_BY[asset]:
+        if path == "prompts_until":
+            found["iterations.prompts"] = [row.prompts for row in recipe.iterations[: int(partition or 0)]]
+            continue
+        value: Any = data
+        parts = path.split(".")
+        if parts[0] == "row":
+            value, parts = data["iterations"][int(partition or 1) - 1], parts[1:]
+        for part in parts:
+            value = value[part] if value is not None else None
+        found[path.replace("row.", "iteration.")] = {k: value[k] for k in ENGINE_FIELDS} if path == "engine" else value
+    return found
 
 
 State = Literal["done", "out of date", "missing"]
@@ -125,25 +174,27 @@ class Run:
         """The record of an artifact; None if it is not complete."""
         return read_record(self.record_path(asset, partition))
 
-    def inputs(self, asset: str, partition: str | None) -> dict[str, str]:
-        """The present version of everything an artifact is made of; "" where something is missing."""
-        found = {}
-        for upstream in (self.handoff(partition),) if asset == "policy" else UPSTREAM[asset]:
-            at = None if upstream in FAMILY_ASSETS else partition
-            if asset == "policy" and upstream == "checkpoints":
-                at = str(int(partition or "1") - 1)
-            record = self.record(upstream, at)
-            found[upstream] = record.version if record else ""
-        return found
+    def ancestors(self, asset: str, partition: str | None) -> list[tuple[str, str | None]]:
+        """The artifacts that an artifact is made of, as (asset, partition); the handoff is among them."""
+        if asset == "policy":
+            return [self.model_at(str(int(partition or "1") - 1))]
+        if asset == "evaluation":
+            return [] if partition == "seed" else [self.model_at(partition or "0")]
+        return [(u, None if u in FAMILY_ASSETS else partition) for u in UPSTREAM[asset]]
 
     @staticmethod
-    def handoff(partition: str | None) -> str:
-        """Which asset policy[t] is handed: sft_checkpoint for the first iteration, then checkpoints (of t-1)."""
-        return "sft_checkpoint" if partition == "1" else "checkpoints"
+    def model_at(model: str) -> tuple[str, str | None]:
+        """The artifact that model "0", "1", ... is: sft_checkpoint, or checkpoints of that iteration."""
+        return ("sft_checkpoint", None) if model == "0" else ("checkpoints", model)
+
+    def inputs(self, asset: str, partition: str | None) -> dict[str, str]:
+        """The present version of everything an artifact is made of; "" where something is missing."""
+        records = {u: self.record(u, at) for u, at in self.ancestors(asset, partition)}
+        return {u: record.version if record else "" for u, record in records.items()}
 
     def settings(self, asset: str, partition: str | None) -> dict[str, Any]:
         """The recipe's fields that shape an artifact, as JSON."""
-        return self.recipe.settings(asset, int(partition) if partition else None)
+        return shaping_settings(self.recipe, asset, partition)
 
     def state(self, asset: str, partition: str | None = None) -> State:
         """Whether an artifact is complete and made of what is there now with the settings in force."""
@@ -191,7 +242,7 @@ def resolve(path: str, data: Path) -> Path:
 def load_run(recipe: str, *, name: str | None = None, sets: tuple[str, ...] = (), data: Path | None = None) -> Run:
     """The run of a recipe (a shipped name or a YAML file) under `name`, by default the recipe's own name."""
     loaded = load_recipe(recipe, sets)
-    return Run(check_run_name(name or Path(recipe).stem), loaded, data or data_root())
+    return Run(check_run_name(name) if name else default_run_name(recipe), loaded, data or data_root())
 
 
 def stored_runs(data: Path) -> dict[str, Run]:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from mr_assets.chat import check_model_folder
 from mr_assets.errors import UserError
+from mr_assets.model_folder import check_model_folder
 from mr_assets.recipe import Recipe
 from mr_assets.runs import resolve
 
@@ -13,16 +13,16 @@ def seed_model(recipe: Recipe, data: Path) -> Path:
 
     Raises `UserError` for a folder that is missing, unreadable or no chat model in safetensors.
     """
-    folder = resolve(recipe.model.seed, data)
+    folder = resolve(recipe.model.source, data)
     if not folder.is_dir():
         if not recipe.model.allow_hub:
             raise UserError(
-                f"model.seed: there is no folder {folder}. Name a local model folder, or, to download "
-                f"{recipe.model.seed!r} from the Hugging Face hub, set model.allow_hub to true."
+                f"model.source: there is no folder {folder}. Name a local model folder, or, to download "
+                f"{recipe.model.source!r} from the Hugging Face hub, set model.allow_hub to true."
             )
         from huggingface_hub import snapshot_download
 
         patterns = ["*.safetensors", "*.json", "*.jinja", "*.model"]
-        folder = Path(snapshot_download(recipe.model.seed, revision=recipe.model.revision, allow_patterns=patterns))
+        folder = Path(snapshot_download(recipe.model.source, revision=recipe.model.revision, allow_patterns=patterns))
     check_model_folder(folder)
     return folder

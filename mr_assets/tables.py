@@ -197,6 +197,18 @@ DPO_DATASET = _table(
     chosen_token_ids=(TOKEN_IDS, "the chosen completion exactly as it was sampled"),
     rejected_token_ids=(TOKEN_IDS, "the rejected completion exactly as it was sampled"),
 )
+EVALUATION = _table(
+    "evaluation",
+    "model",
+    model=(pl.String, '"seed", "M0" (the SFT model), "M1", ...'),
+    true_score=(pl.Float64, "actor: mean true score of its answers to held-out prompts, 0 to 5"),
+    accuracy=(pl.Float64, "actor: share of answers with the right letters"),
+    characters=(pl.Float64, "actor: mean length of an answer"),
+    judge_exact=(pl.Float64, "judge: share of single judgments whose score is the true one"),
+    judge_spearman=(pl.Float64, "judge: rank correlation of its mean score with the truth"),
+    meta_accuracy=(pl.Float64, "meta-judge: share of battles won by the judgment nearer to the truth"),
+    meta_first=(pl.Float64, "meta-judge: share of decisive verdicts for the first position; 0.5 is no bias"),
+)
 
 
 def prompt_id(text: str) -> str:

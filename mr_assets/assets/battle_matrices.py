@@ -16,7 +16,6 @@ def battle_matrices(run: Run) -> dg.AssetsDefinition:
     def battle_matrices(
         context: dg.AssetExecutionContext,
         selected_responses: pl.LazyFrame,
-        judgments: pl.LazyFrame,
         meta_judgments: pl.LazyFrame,
     ) -> dg.MaterializeResult:
         """B_mn, with wins weighted by position so that the favoured position counts less."""
@@ -25,20 +24,10 @@ def battle_matrices(run: Run) -> dg.AssetsDefinition:
             if not judges(work):
                 return work.nothing(BATTLE_MATRICES)
             fought = meta_judgments.drop("token_ids", "meta_judgment").collect()
-            made = method.battle_matrices(
-                selected_responses.collect(),
-                judgments.drop("token_ids", "judgment").collect(),
-                fought,
-                scope=run.recipe.switches.omega_scope,
-            )
+            made = method.battle_matrices(meta_judgments, selected_responses, scope=run.recipe.method.omega_scope)
             rows = made.rows
-            if rows.height and rows.filter(pl.col("win_first") + pl.col("win_second") > 0).height:
-                all_zero = rows.filter((pl.col("omega_1") == 0) | (pl.col("omega_2") == 0)).height
-                if all_zero:
-                    context.log.warning(
-                        f"One position won every decisive battle behind {all_zero} of {rows.height} matrices: they are "
-                        "all zero and yield no judge pair. The meta-judge looks at the position alone."
-                    )
+            if warning := method.one_sided(rows):
+                context.log.warning(warning)
             numbers = {
                 "matrices": rows.height,
                 "omega 1": rows["omega_1"].mean(),

@@ -3,12 +3,11 @@
 import dagster as dg
 import polars as pl
 
-from mr_assets.assets.trained import train_model
+from mr_assets.assets.trained import train_model, training_job
 from mr_assets.assets.wiring import Work, declare, iteration, users_errors
 from mr_assets.errors import UserError
 from mr_assets.runs import Run
 from mr_assets.storage import Model
-from mr_assets.training.job import dpo_job
 
 
 def checkpoints(run: Run) -> dg.AssetsDefinition:
@@ -26,12 +25,16 @@ def checkpoints(run: Run) -> dg.AssetsDefinition:
                     f"dpo_dataset of iteration {t} has no pairs, so there is nothing to train on. Its page and that of "
                     "actor_pairs say what was left out and why."
                 )
-            job = dpo_job(
-                run.recipe,
-                t,
+            row = run.recipe.row(t)
+            job = training_job(
+                "dpo",
+                run.recipe.dpo,
                 model=policy.folder(run.data),
                 data=run.path("dpo_dataset", str(t)),
                 out=run.path("checkpoints", str(t)),
+                keep_epoch=row.keep_epoch,
+                learning_rate=run.recipe.learning_rate(t),
+                seed=run.recipe.seed,
             )
             model, numbers = train_model(work, job, f"M{t}")
             return work.model(model, numbers, policy=dg.MetadataValue.url(f"/assets/{run.name}/policy?partition={t}"))

@@ -4,8 +4,11 @@ import dagster as dg
 
 from mr_assets.assets.wiring import Work, declare, users_errors
 from mr_assets.runs import Run
+from mr_assets.tables import EFT_DATASET
+from mr_assets.templates import judge_template
 from mr_assets.userfiles import read_eft
 from mr_assets.worlds.eft import make_eft
+from mr_assets.worlds.letters import Imperfection
 
 
 def eft_dataset(run: Run) -> dg.AssetsDefinition:
@@ -16,10 +19,18 @@ def eft_dataset(run: Run) -> dg.AssetsDefinition:
         """Judgments to finetune the seed model on: made by the small world, or read from the user's file."""
         with users_errors():
             work, recipe = Work(context, run), run.recipe
-            if recipe.eft.source == "world":
-                frame = make_eft(recipe)
+            if recipe.eft is None:
+                frame = EFT_DATASET.empty()
+            elif recipe.eft.source == "world":
+                assert recipe.world is not None and recipe.eft.examples is not None
+                imperfect = Imperfection(
+                    judge_noise=recipe.world.judge_noise, verbosity_bias=recipe.world.verbosity_bias
+                )
+                template = judge_template(run.template(recipe.judgments.template))
+                frame = make_eft(recipe.eft.examples, recipe.seed, imperfect, template)
             else:
                 frame = read_eft(recipe.eft.source, run.data)
+                frame = frame.head(recipe.eft.examples) if recipe.eft.examples else frame
             return work.table(frame, {"examples": frame.height})
 
     return eft_dataset

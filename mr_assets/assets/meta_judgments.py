@@ -31,6 +31,7 @@ def meta_judgments(run: Run) -> dg.AssetsDefinition:
             if not judges(work):
                 return work.nothing(META_JUDGMENTS)
             settings = recipe.meta_judgments
+            assert settings is not None
             template, encode = meta_judge_template(run.template(settings.template)), encoder(work)
             selected = selected_responses.collect()
             fought = judgments.join(selected.lazy().select("response_id"), on="response_id", how="semi").collect()
@@ -79,7 +80,7 @@ def joined(pairs: pl.DataFrame, completions: pl.LazyFrame) -> pl.LazyFrame:
     """Every battle with its meta-judgment: sampled, copied from the battle with the same ordered texts, or none."""
     sampled = with_winners(completions.rename({"request_id": "meta_judgment_id", "text": "meta_judgment"}))
     source = pl.coalesce("copied_from", "meta_judgment_id")
-    unsampled = pl.when("identical").then(pl.lit("identical_texts")).otherwise(pl.lit("prompt_too_long"))
+    unsampled = pl.when("identical").then(pl.lit("identical_battle")).otherwise(pl.lit("prompt_too_long"))
     return (
         pairs.lazy()
         .with_columns(source=source)

@@ -1,5 +1,6 @@
 """What the three sampling assets share: requests to the policy's engine, in shards that a killed run finds again."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from mr_assets.assets.wiring import Work
 from mr_assets.chat import ChatEncoder
 from mr_assets.sampling.engine import EngineSettings, Request, SamplingSettings, open_engine
 from mr_assets.sampling.shards import sample_shards, scan_shards
-from mr_assets.tables import dropped_frame
+from mr_assets.tables import draws, dropped_frame
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,8 @@ def sample(
     """
     assert work.policy is not None
     recipe = work.run.recipe
-    engine = open_engine(
-        work.policy.folder(work.run.data), work.policy.fingerprint, EngineSettings(**recipe.engine.engine_settings())
-    )
+    chosen = recipe.engine.model_dump(exclude={"shard_size"})
+    engine = open_engine(work.policy.folder(work.run.data), work.policy.fingerprint, EngineSettings(**chosen))
     report = work.progress(work.asset, "requests")
     sampled = sample_shards(
         engine,
@@ -43,11 +43,11 @@ def sample(
         folder=shard_folder(work),
         signature={"asset": work.asset, "policy": work.policy.fingerprint, **signature},
         shard_size=recipe.engine.shard_size,
-        seed=f"{recipe.seed} {work.asset} {work.partition}",
+        seed=draws([f"{work.asset} {work.partition}"], recipe.seed)[0] % 2**31,
         total=total,
-        on_progress=lambda p: report(p.done, p.total),
+        on_progress=lambda p: report(p.done, p.total or total),
     )
-    dropped = dropped_frame([(i, "prompt_too_long", n) for i, n in sampled.too_long])
+    dropped = dropped_frame([(x.id, "prompt_too_long", json.dumps({"prompt tokens": x.prompt_tokens})) for x in sampled.too_long])
     numbers = {
         "requests": sampled.requests,
         "requests sampled again": sampled.sampled,
@@ -66,9 +66,3 @@ def encoder(work: Work) -> ChatEncoder:
     assert work.policy is not None
     return ChatEncoder.load(work.policy.folder(work.run.data))
 
-
-def lengths(work: Work, texts: pl.LazyFrame, column: str) -> dict[str, float]:
-    """Mean length in characters of a text column, for the numbers."""
-    del work
-    mean = texts.select(pl.col(column).str.len_chars().mean()).collect().item()
-    return {"mean characters": float(mean or 0.0)}

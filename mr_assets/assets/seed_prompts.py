@@ -4,9 +4,9 @@ import dagster as dg
 import polars as pl
 
 from mr_assets.assets.wiring import Work, declare, users_errors
+from mr_assets.errors import UserError
 from mr_assets.method.prompts import check_prompts
 from mr_assets.runs import Run
-from mr_assets.tables import SEED_PROMPTS, prompt_id
 from mr_assets.userfiles import read_prompts
 from mr_assets.worlds.letters import make_prompts
 
@@ -23,8 +23,12 @@ def seed_prompts(run: Run) -> dg.AssetsDefinition:
                 texts = make_prompts(recipe.prompts.count, seed=str(recipe.seed))
             else:
                 texts = read_prompts(recipe.prompts.source, recipe.prompts.column, run.data)
-            frame = pl.DataFrame({"prompt_id": [prompt_id(x) for x in texts], "prompt": texts}, SEED_PROMPTS.schema)
-            check_prompts(frame)
+                if len(texts) < recipe.prompts.count:
+                    raise UserError(
+                        f"prompts.count = {recipe.prompts.count}: {recipe.prompts.source} has {len(texts)} prompts. "
+                        "Lower prompts.count and the iterations' prompts, or name a larger file."
+                    )
+            frame = check_prompts(pl.DataFrame({"prompt": texts}, schema={"prompt": pl.String}).head(recipe.prompts.count))
             needed = sum(row.prompts for row in recipe.iterations)
             return work.table(frame, {"prompts": frame.height, "prompts needed by the iterations": needed})
 

@@ -3,15 +3,15 @@
 import dagster as dg
 import polars as pl
 
-from mr_assets.assets.trained import train_model
+from mr_assets.assets.trained import train_model, training_job
 from mr_assets.assets.wiring import Work, declare, users_errors
 from mr_assets.chat import ChatEncoder
-from mr_assets.files import fingerprint
+from mr_assets.files import atomically, fingerprint
 from mr_assets.method.sft_dataset import sft_dataset
 from mr_assets.runs import Run
 from mr_assets.seed import seed_model
 from mr_assets.storage import Model
-from mr_assets.training.job import sft_job
+from mr_assets.templates import judge_template
 
 
 def sft_checkpoint(run: Run) -> dg.AssetsDefinition:
@@ -26,10 +26,13 @@ def sft_checkpoint(run: Run) -> dg.AssetsDefinition:
             if recipe.sft is None:
                 return work.model(Model(str(seed), fingerprint(seed), "seed"), {})
             out = run.path("sft_checkpoint")
-            made = sft_dataset(eft_dataset.collect(), ChatEncoder.load(seed), max_length=recipe.sft.max_length)
+            template = judge_template(run.template(recipe.judgments.template))
+            encode = ChatEncoder.load(seed)
+            made = sft_dataset(eft_dataset.collect(), encode, template, max_length=recipe.sft.max_length)
             data = out.with_name("sft_dataset.parquet")
-            made.rows.write_parquet(data)
-            model, numbers = train_model(work, sft_job(recipe, model=seed, data=data, out=out), "M0")
+            atomically(data, lambda p: made.rows.write_parquet(p))
+            job = training_job("sft", recipe.sft, model=seed, data=data, out=out, seed=recipe.seed)
+            model, numbers = train_model(work, job, "M0")
             numbers |= {"examples": made.rows.height, "examples too long": made.dropped.height}
             return work.model(model, numbers)
 

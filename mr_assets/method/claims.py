@@ -22,7 +22,7 @@ MARKS = "*_\"'`\u201c\u201d\u2018\u2019<>(){}\\[\\]$"
 
 
 def any_case(words: str) -> str:
-    """A pattern for `words` in any case; `(?i)` would also let in letters beyond ASCII, and not the same in each engine."""
+    """A pattern for `words` in any case; `(?i)` would also let in letters beyond ASCII, differently in each engine."""
     return "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else re.escape(c) for c in words)
 
 

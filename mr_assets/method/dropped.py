@@ -52,7 +52,7 @@ def dropped(frame: pl.DataFrame, id_column: str, reason: str | pl.Expr, numbers:
         pl.col(id_column).cast(pl.String).alias("id"),
         said.cast(pl.String).alias("reason"),
         pl.struct(numbers).struct.json_encode().alias("numbers"),
-    ).cast(dict(DROPPED.schema))
+    ).cast(DROPPED.schema)
 
 
 def gathered(*parts: pl.DataFrame) -> pl.DataFrame:

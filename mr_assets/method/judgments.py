@@ -25,11 +25,11 @@ _NUMBER = "[0-9]+(?:[.,][0-9]+)*[0-9A-Za-z%\u00bc\u00bd\u00be]*"
 _SIGN = "[-+\u2212\u2013\u2014]"
 # "/5" and "out of 5" belong to the value; so do a range, a sum or a mixed fraction, which are then refused.
 _POINTS = f"(?:[ \\t]*{any_case('point')}[sS]?)?"
-_OUT_OF = f"(?:/|(?:{any_case('out')}[ \\t]+)?{any_case('of')}\\b)"
-_OTHER = f"(?:{_SIGN}|[=|~]|{any_case('to')}\\b|{any_case('or')}\\b|[0-9]+/)"
+_OUT_OF = f"(?:/|(?:{any_case('out')}[ \\t]+)?{any_case('of')})"
+_MORE = f"(?:{_SIGN}|[=|~]|{any_case('to')}|{any_case('or')})"
 _CLAIM = (
-    f"{label('score')}{_SIGN}?\\.?{_NUMBER}"
-    f"(?:[{MARKS}]*{_POINTS}[ \\t{MARKS}]*(?:{_OUT_OF}|{_OTHER})[ \\t{MARKS}]*{_NUMBER})?"
+    f"{label('score')}{_SIGN}?[.]?{_NUMBER}"
+    f"(?:[{MARKS}]*{_POINTS}[ \\t{MARKS}]*(?:{_OUT_OF}|{_MORE})[ \\t{MARKS}]*{_NUMBER}|[ \\t]+[0-9]+/{_NUMBER})?"
 )
 _VALUE = (
     f"^[^:]*:[^0-9.+\u2212\u2013\u2014-]*[+]?((?:[0-9]+)?[.]?[0-9]+)"

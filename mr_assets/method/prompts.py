@@ -36,7 +36,7 @@ def check_prompts(frame: pl.DataFrame) -> pl.DataFrame:
         clash = next(i for n, i in enumerate(ids) if i in set(ids[:n]))
         texts = [text for text, i in zip(frame["prompt"], ids, strict=True) if i == clash]
         raise UserError(f"seed prompts: different prompts share the id {clash}: {texts!r}. Reword one of them.")
-    return frame.select(prompt_id=pl.Series(ids, dtype=pl.String), prompt="prompt").cast(dict(SEED_PROMPTS.schema))
+    return frame.select(prompt_id=pl.Series(ids, dtype=pl.String), prompt="prompt").cast(SEED_PROMPTS.schema)
 
 
 def draw_prompts(
@@ -49,7 +49,7 @@ def draw_prompts(
     Raises `UserError` if there are too few, for all iterations at once and before the first is sampled.
     """
     if not 1 <= iteration <= len(counts):
-        raise UserError(f"prompts: the recipe has iterations 1 to {len(counts)}, not {iteration}. Add it to the recipe.")
+        raise UserError(f"prompts: the recipe has iterations 1 to {len(counts)}, not {iteration}. Add it there.")
     needed = sum(counts) if disjoint else max(counts)
     if seed_prompts.height < needed:
         how = f"{len(counts)} disjoint iterations need {' + '.join(map(str, counts))} = " if disjoint else "need "

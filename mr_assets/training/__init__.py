@@ -1,1 +1,21 @@
-"""SFT and DPO on token ids, in a process of their own: see `launch.train`."""
+"""SFT and DPO on token ids, by TRL's trainers in a process of their own.
+
+    launch.py    train(job, on_metrics): checks the data, starts the process, passes its metrics on, ends it
+    job.py       TrainingJob: every hyperparameter of one training
+    dpo.py       the process: python -m mr_assets.training.dpo WORKSPACE
+    sft.py       the process: python -m mr_assets.training.sft WORKSPACE
+    loop.py      what both share: model, arguments, checkpoints, log, result
+    leash.py     the process ends when the one that started it is gone
+
+A training of ``checkpoints/2`` works in ``checkpoints/2.training/``, which holds everything that a restart needs and
+is removed at the end:
+
+    job.json        the job, its data's hash and its weights' sizes and times: leftovers of another job are deleted
+    data.arrow      the token ids
+    checkpoints/    checkpoint-<step>/, each complete if it holds the file COMPLETE
+    metrics.jsonl   one line per optimizer step of this attempt
+    trainer.log     what the process printed
+    model/          the result, renamed to checkpoints/2 when it is whole
+
+No module here imports dagster; torch and TRL are imported by the process alone.
+"""

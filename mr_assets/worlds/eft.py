@@ -5,13 +5,12 @@ from itertools import islice
 import polars as pl
 
 from mr_assets.tables import EFT_DATASET
-from mr_assets.templates import judge_template
+from mr_assets.templates import Template
 from mr_assets.worlds.letters import Imperfection, judged_examples
 
 
-def make_eft(count: int, seed: int, imperfection: Imperfection) -> pl.DataFrame:
+def make_eft(count: int, seed: int, imperfection: Imperfection, template: Template) -> pl.DataFrame:
     """`count` judged responses as conversations (columns of `EFT_DATASET`), the same for the same arguments."""
-    template = judge_template()
     rows = [
         (
             str(i),

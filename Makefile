@@ -1,0 +1,42 @@
+# Two commands to begin with: `make run` and, beside it or afterwards, `make ui`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RECIPE ?= small_world_meta_rewarding
+
+.PHONY: run ui test test-fast check bench install clean help
+
+help:           ## list these commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+run: install    ## set up, then run the default recipe's four iterations
+	$(BIN)/mr run $(RECIPE)
+
+ui: install     ## the Dagster UI, on http://127.0.0.1:3000
+	$(BIN)/mr ui
+
+test: install   ## every test, the slow ones (real engine, trainer, webserver) too
+	$(BIN)/pytest
+
+test-fast: install  ## the tests that take under two minutes in all
+	$(BIN)/pytest -m "not slow"
+
+check: install  ## lint, types and every test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+bench: install  ## the benchmarks; results go to benchmarks/results
+	$(BIN)/python -m mr_assets_tests.benchmarks.data_side
+	$(BIN)/python -m mr_assets_tests.benchmarks.elo
+	$(BIN)/python -m mr_assets_tests.benchmarks.sampling
+
+install: $(VENV)/installed
+
+$(VENV)/installed: requirements.lock pyproject.toml install.sh
+	PYTHON=$(PYTHON) sh install.sh $(VENV)
+	touch $@
+
+clean:          ## remove the environment, not the data
+	rm -rf $(VENV)

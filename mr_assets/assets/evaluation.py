@@ -1,0 +1,108 @@
+"""evaluation: how good each model of a small world truly is, partitioned by model: seed, 0 (SFT), 1, 2, ..."""
+
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+
+from mr_assets.assets.sampled import sample
+from mr_assets.assets.wiring import OWNER, Work, users_errors
+from mr_assets.chat import ChatEncoder
+from mr_assets.evaluation.letters import HeldOut, actor_numbers, judge_numbers, meta_judge_numbers
+from mr_assets.files import fingerprint
+from mr_assets.partitions import handed_over, models
+from mr_assets.runs import Run
+from mr_assets.sampling.engine import Request, SamplingSettings
+from mr_assets.seed import seed_model
+from mr_assets.storage import Model
+from mr_assets.tables import EVALUATION
+from mr_assets.templates import judge_template, meta_judge_template
+
+
+def evaluation(run: Run) -> dg.AssetsDefinition:
+    """The asset of a run in a world whose truth can be computed."""
+    trained = dg.StaticPartitionMapping({t: t for t in run.iterations})
+
+    @dg.asset(
+        name="evaluation",
+        key_prefix=run.name,
+        group_name=run.name,
+        deps=[
+            dg.AssetDep([run.family, "sft_checkpoint"]),
+            dg.AssetDep([run.name, "checkpoints"], partition_mapping=trained),
+        ],
+        partitions_def=models(run),
+        backfill_policy=dg.BackfillPolicy.multi_run(1),
+        kinds={"vllm", "parquet"},
+        owners=[OWNER],
+        io_manager_key="tables",
+        pool="gpu",
+    )
+    def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """True score of the actor, exactness of the judge, accuracy of the meta-judge, on a fixed held-out set."""
+        with users_errors():
+            model = _model(run, context.partition_key)
+            work, recipe = Work(context, run, model), run.recipe
+            sizes = recipe.evaluation
+            assert sizes is not None
+            held_out = HeldOut(sizes.prompts, sizes.judged_responses, sizes.battles)
+            texts = _ask(work, held_out)
+            numbers = {
+                **actor_numbers(held_out, texts["actor"]),
+                **judge_numbers(held_out, texts["judge"]),
+                **meta_judge_numbers(held_out, [t[0] if t else "" for t in texts["meta"]]),
+            }
+            frame = pl.DataFrame([{"model": model.name, **numbers}], schema=EVALUATION.schema)
+            return work.table(frame, numbers)
+
+    return evaluation
+
+
+def _model(run: Run, key: str) -> Model:
+    if key != "seed":
+        return handed_over(run, int(key) + 1)
+    folder: Path = seed_model(run.recipe, run.data)
+    return Model(str(folder), fingerprint(folder), "seed")
+
+
+def _ask(work: Work, held_out: HeldOut) -> dict[str, list[list[str]]]:
+    """Per role and question, in order, the texts that the model gave."""
+    recipe, sizes = work.run.recipe, work.run.recipe.evaluation
+    assert work.policy is not None and sizes is not None
+    encode = ChatEncoder.load(work.policy.folder(work.run.data))
+    judge = judge_template(work.run.template(recipe.judgments.template))
+    meta = meta_judge_template(work.run.template(recipe.meta_judgments.template))
+    actor, judged = recipe.responses, recipe.judgments
+    compared = recipe.meta_judgments
+    assert compared is not None
+    roles = {
+        "actor": (
+            [Request(str(i), encode.prompt_ids(q), sizes.responses_per_prompt) for i, q in enumerate(held_out.questions)],
+            SamplingSettings(actor.temperature, actor.top_p, actor.max_tokens),
+        ),
+        "judge": (
+            [
+                Request(str(i), encode.template_ids(judge, {"prompt": q, "response": r}), sizes.judgments)
+                for i, (q, r, _) in enumerate(held_out.graded)
+            ],
+            SamplingSettings(judged.temperature, judged.top_p, judged.max_tokens),
+        ),
+        "meta": (
+            [
+                Request(
+                    str(i),
+                    encode.template_ids(meta, {"prompt": q, "response": r, "judgment_a": a, "judgment_b": b}),
+                    1,
+                )
+                for i, (q, r, a, b, _) in enumerate(held_out.battles)
+            ],
+            SamplingSettings(compared.temperature, compared.top_p, compared.max_tokens),
+        ),
+    }
+    answers: dict[str, list[list[str]]] = {}
+    for role, (requests, settings) in roles.items():
+        made = sample(work, requests, len(requests), settings, {"role": role})
+        frame = made.completions.group_by("request_id", maintain_order=True).agg("text").collect()
+        found = dict(frame.iter_rows())
+        answers[role] = [found.get(r.id, []) for r in requests]
+    return answers

@@ -1,0 +1,229 @@
+"""The command `mr`: run a recipe, see what is done, list and remove runs, open the UI."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from mr_assets.errors import UserError
+
+
+def says_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Show the user's errors as a message, without a traceback."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except UserError as error:
+            raise click.ClickException(str(error)) from error
+
+    return wrapped
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="mr_assets")
+def main() -> None:
+    """Meta-Rewarding language models (Wu et al. 2024) as a Dagster project.
+
+    A model answers prompts, judges its own answers, compares its own judgments, and is trained on what it prefers; four
+    times over. Every artifact is a Dagster asset with the iteration as its partition key.
+
+    \b
+    mr run small_world_meta_rewarding     four iterations on a laptop, in minutes
+    mr ui                                 the same artifacts in the Dagster UI
+    mr status                             what is done, out of date or missing
+
+    Runs are written to the project's data folder, or to the folder that MR_DATA names.
+    """
+
+
+@main.command()
+@click.argument("recipe", required=False, default="small_world_meta_rewarding")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change a field of the recipe. Repeatable.")
+@click.option("--name", help="Name of the run: its key prefix and data folder. Default: the recipe's name.")
+@click.option("--iterations", type=int, help="Number of iterations; more than the recipe has repeat its last row.")
+@click.option("--update", is_flag=True, help="Let a run that exists take over changed settings.")
+@click.option("--dry-run", is_flag=True, help="Check the recipe and say what would be done.")
+@says_errors
+def run(
+    recipe: str, sets: tuple[str, ...], name: str | None, iterations: int | None, update: bool, dry_run: bool
+) -> None:
+    """Run RECIPE: a shipped name (see `mr recipes`) or a YAML file.
+
+    Goes iteration by iteration through Dagster, skips what is complete, and ends in a table of what was learnt. Stopped
+    midway, the same command goes on where it was.
+
+    \b
+    mr run small_world_self_rewarding
+    mr run small_world_meta_rewarding --set beta=0.2 --name beta_02
+    mr run small_world_meta_rewarding --set iterations.4.rho=0.4 --set seed=7 --name rho_04
+    mr run small_world_meta_rewarding --iterations 6        (two more iterations of a finished run)
+    """
+    from mr_assets.preflight import check_run
+    from mr_assets.runs import load_run
+
+    wanted = load_run(recipe, name=name, sets=sets)
+    if iterations is not None:
+        wanted = type(wanted)(wanted.name, wanted.recipe.with_iterations(iterations), wanted.data)
+    wanted = adopt(wanted, changed=bool(sets), update=update, extended=iterations is not None)
+    for warning in wanted.recipe.warnings:
+        click.echo(f"note: {warning}", err=True)
+    check_run(wanted)
+
+    from mr_assets.launch import steps
+    from mr_assets.report import print_report
+
+    if dry_run:
+        first = next(steps(wanted), None)
+        click.echo(f"{wanted.name}: {'nothing to do' if first is None else f'would begin with {first.title}'}")
+        return
+    wanted.save()
+    did = _run_steps(wanted)
+    if not did:
+        click.echo(f"{wanted.name}: everything is complete; nothing was computed.")
+    print_report(wanted)
+
+
+def adopt(wanted: Any, *, changed: bool, update: bool, extended: bool) -> Any:
+    """The run to launch: what was launched before under that name, unless `update` takes the new settings.
+
+    Raises `UserError` if settings given now contradict those of a run that exists.
+    """
+    from mr_assets.recipe import differences
+    from mr_assets.runs import stored_runs
+
+    stored = stored_runs(wanted.data).get(wanted.name)
+    if stored is None or update:
+        return wanted
+    rows = len(stored.recipe.iterations)
+    target = len(wanted.recipe.iterations) if extended else rows
+    kept = type(stored)(stored.name, stored.recipe.with_iterations(max(rows, target)), stored.data)
+    drift = differences(kept.recipe, wanted.recipe)
+    if drift and changed:
+        lines = "\n".join(f"  {d.path}: launched with {d.old}, now {d.new}" for d in drift)
+        raise UserError(
+            f"run {wanted.name} exists with other settings:\n{lines}\n"
+            "Give the changed one a name of its own (--name), or let this run take them over (--update)."
+        )
+    for d in drift:
+        if not d.path.startswith("iterations") or not extended:
+            click.echo(f"note: the recipe file now has {d.path} = {d.new}; this run goes on with {d.old}.", err=True)
+    return kept
+
+
+def _run_steps(wanted: Any) -> bool:
+    """Launch what is to do; whether there was anything."""
+    os.environ["MR_DATA"] = str(wanted.data)
+    from mr_assets.instance import instance
+    from mr_assets.launch import launch, steps
+
+    began, did = time.monotonic(), False
+    with instance() as dagster:
+        for step in steps(wanted):
+            did = True
+            click.secho(f"{wanted.name}, {step.title}: {', '.join(step.assets)}", bold=True, err=True)
+            launch(wanted, step, dagster)
+    if did:
+        minutes, seconds = divmod(time.monotonic() - began, 60)
+        click.secho(f"{wanted.name}: done in {minutes:.0f} min {seconds:.0f} s", bold=True, err=True)
+    return did
+
+
+@main.command()
+@click.argument("name", required=False)
+@says_errors
+def status(name: str | None) -> None:
+    """What is done, running, failed, out of date or missing, per run and iteration, and the disk that it takes."""
+    from mr_assets.report import print_status
+    from mr_assets.runs import data_root, stored_runs
+
+    runs = stored_runs(data_root())
+    if name is not None and name not in runs:
+        raise UserError(f"there is no run {name!r}. Runs: {', '.join(runs) or 'none yet'}.")
+    if not runs:
+        click.echo("No run yet. Start one: mr run small_world_meta_rewarding")
+    for each in [runs[name]] if name else runs.values():
+        print_status(each)
+
+
+@main.command()
+@click.argument("name")
+@says_errors
+def report(name: str) -> None:
+    """The table of what a run has learnt, pairs made and left out, and time per stage."""
+    from mr_assets.report import print_report
+    from mr_assets.runs import data_root, stored_runs
+
+    runs = stored_runs(data_root())
+    if name not in runs:
+        raise UserError(f"there is no run {name!r}. Runs: {', '.join(runs) or 'none yet'}.")
+    print_report(runs[name])
+
+
+@main.command()
+@says_errors
+def recipes() -> None:
+    """The shipped recipes."""
+    from mr_assets.recipe import list_recipes, load_recipe
+
+    for name in list_recipes():
+        click.echo(f"{name:38} {load_recipe(name).title}")
+
+
+@main.group(invoke_without_command=True)
+@click.pass_context
+@says_errors
+def runs(context: click.Context) -> None:
+    """List runs, or remove one: mr runs remove NAME."""
+    if context.invoked_subcommand is None:
+        from mr_assets.report import print_runs
+        from mr_assets.runs import data_root, stored_runs
+
+        print_runs(list(stored_runs(data_root()).values()))
+
+
+@runs.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@says_errors
+def remove(name: str, yes: bool) -> None:
+    """Remove the run NAME: its tables and checkpoints. What it shares with its family stays."""
+    from mr_assets.runs import data_root, remove_run, stored_runs
+
+    known = stored_runs(data_root())
+    if name not in known:
+        raise UserError(f"there is no run {name!r}. Runs: {', '.join(known) or 'none yet'}.")
+    if not yes:
+        click.confirm(f"Remove {known[name].folder} and everything in it?", abort=True)
+    remove_run(known[name])
+    click.echo(f"Removed {name}.")
+
+
+@main.command()
+@click.option("--port", default=3000, show_default=True, help="Port on this machine.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; beyond loopback at your own risk.")
+@says_errors
+def ui(port: int, host: str) -> None:
+    """The Dagster UI with its daemon: materialize any asset of any iteration, backfill, look."""
+    from mr_assets.instance import dagster_home
+    from mr_assets.runs import data_root
+
+    home = dagster_home()
+    os.environ["MR_DATA"] = str(data_root())
+    dagster = shutil.which("dagster", path=os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]))
+    if dagster is None:
+        raise UserError("the command dagster is not installed beside this Python. Install the project again.")
+    click.echo(f"Dagster UI on http://{host}:{port} (instance {home}). Ctrl-C ends it.", err=True)
+    command = [dagster, "dev", "-m", "mr_assets.definitions", "-h", host, "-p", str(port)]
+    raise SystemExit(subprocess.run(command, check=False).returncode)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Launching a run through Dagster: what is not complete, in order, iteration by iteration.
+
+Each step is a Dagster run of the job that the UI's Materialize button starts, with the same executor, instance and IO
+managers. What is complete and made with the recipe's settings is not computed again.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
+from dagster._core.storage.tags import PARTITION_NAME_TAG
+
+from mr_assets.errors import UserError
+from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
+
+MODULE = "mr_assets.definitions"
+IMPLICIT_JOB = "__ASSET_JOB"
+
+
+@dataclass(frozen=True)
+class Step:
+    """Assets to materialize in one Dagster run, for one partition key or for none."""
+
+    title: str
+    assets: tuple[str, ...]
+    partition: str | None
+
+
+def steps(run: Run) -> Iterator[Step]:
+    """What there is to do, each step found when the one before it has ended."""
+    yield from _step(run, "one-off assets", FAMILY_ASSETS, None)
+    if run.recipe.world:
+        for model in ("seed", "0"):
+            yield from _step(run, f"evaluation of {_model_name(model)}", ("evaluation",), model)
+    for t in run.iterations:
+        yield from _step(run, f"iteration {t} of {run.iterations[-1]}", LOOP_ASSETS, t)
+        if run.recipe.world:
+            yield from _step(run, f"evaluation of {_model_name(t)}", ("evaluation",), t)
+
+
+def _model_name(key: str) -> str:
+    return key if key == "seed" else f"M{key}"
+
+
+def _step(run: Run, title: str, assets: tuple[str, ...], partition: str | None) -> Iterator[Step]:
+    pending = [asset for asset in assets if needed(run, asset, partition, assets)]
+    if pending:
+        yield Step(title, tuple(pending), partition)
+
+
+def needed(run: Run, asset: str, partition: str | None, among: tuple[str, ...]) -> bool:
+    """Whether an asset is missing or out of date, or follows from one among `among` that is."""
+    if run.state(asset, partition) != "done":
+        return True
+    return any(needed(run, u, at, among) for u, at in run.ancestors(asset, partition) if u in among and at == partition)
+
+
+def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
+    """Materialize a step's assets in a Dagster run. Raises `UserError` with what went wrong and where."""
+    tags = {"mr/run": run.name, "mr/step": step.title}
+    if step.partition is not None:
+        tags[PARTITION_NAME_TAG] = step.partition
+    job = ReconstructableJob(ReconstructableRepository.for_module(MODULE, "defs"), IMPLICIT_JOB)
+    keys = [dg.AssetKey([run.namespace(asset), asset]) for asset in step.assets]
+    with dg.execute_job(job, instance=instance, tags=tags, asset_selection=keys) as result:
+        if result.success:
+            return
+        said = []
+        for event in result.all_events:
+            if event.is_step_failure:
+                error = event.step_failure_data.user_failure_data or event.step_failure_data.error
+                failed = event.step_key.split("__")[-1] if event.step_key else "a step"
+                said.append(f"{failed}: {_message(event, error)}")
+        raise UserError(
+            f"{step.title} failed in Dagster run {result.run_id}.\n"
+            + "\n".join(said or ["See the run in the UI (mr ui)."])
+            + "\nWhat was complete is kept; the same command goes on from there."
+        )
+
+
+def _message(event: dg.DagsterEvent, error: object) -> str:
+    failure = event.step_failure_data
+    if failure.user_failure_data and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    info = failure.error
+    while info is not None and info.cause is not None:
+        info = info.cause
+    return info.to_string() if info else str(error)

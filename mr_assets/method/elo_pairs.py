@@ -1,0 +1,106 @@
+"""Judge pairs: per selected response the judgment with the highest Elo and the one with the lowest (section 2.2).
+
+Then pairs whose chosen judgment has more characters than a threshold are dropped: the meta-judge likes long ones
+(1,100 characters in iteration 1, 1,000 in iteration 2, A.3).
+"""
+
+import numpy as np
+import polars as pl
+
+from mr_assets.method import Frame
+from mr_assets.method.battle_matrices import as_arrays
+from mr_assets.method.dropped import dropped, gathered
+from mr_assets.method.elo import elo_scores
+from mr_assets.tables import ELO_PAIRS, Selected, draws
+
+_NUMBERS = ["elo", "elo_max", "elo_min", "cut_off_at_top", "chosen_id", "chosen_chars", "rejected_id", "rejected_chars"]
+
+
+def elo_pairs(
+    matrices: Frame,
+    judgments: Frame,
+    *,
+    max_chosen_chars: int | None,
+    ridge: float = 0.01,
+    seed: int | str,
+    tolerance: float = 1e-6,
+) -> Selected:
+    """One pair per response where there is one: columns of `ELO_PAIRS`, sorted by pair_id.
+
+    `matrices` has rows of `BATTLE_MATRICES`. Elo within `tolerance` of the highest (lowest) is a tie, drawn by `seed`;
+    if all are that close, there is no pair. A judgment that was cut off at max tokens is never chosen: if no other one
+    is at the top, there is no pair. No pair has equal texts. Dropped are responses, by response_id.
+    """
+    rows = matrices.lazy().select("response_id", "judgment_ids", "matrix").collect()
+    elo = elo_scores(*as_arrays(rows), ridge)
+    rows = rows.select(
+        "response_id",
+        "judgment_ids",
+        pl.Series("elo", [e[~np.isnan(e)].tolist() for e in elo], dtype=pl.List(pl.Float64)),
+    ).with_columns(elo_max=pl.col("elo").list.max(), elo_min=pl.col("elo").list.min())
+    rated = rows.select("response_id", pl.col("judgment_ids").alias("judgment_id"), "elo", "elo_max", "elo_min")
+    rated = rated.explode("judgment_id", "elo").join(_texts(rated, judgments), on="judgment_id", how="left")
+    at_top = rated.filter(pl.col("elo") >= pl.col("elo_max") - tolerance)
+    at_bottom = rated.filter(pl.col("elo") <= pl.col("elo_min") + tolerance)
+    cut_off = at_top.group_by("response_id").agg(cut_off_at_top=pl.col("cut_off").sum().cast(pl.Int64))
+    considered = (
+        rows.join(cut_off, on="response_id", how="left")
+        .join(_drawn(at_top.filter(~pl.col("cut_off")), f"elo|chosen|{seed}", "chosen"), on="response_id", how="left")
+        .join(_drawn(at_bottom, f"elo|rejected|{seed}", "rejected"), on="response_id", how="left")
+        .with_columns(
+            pl.lit(max_chosen_chars, pl.Int64).alias("max_chosen_chars"),
+            reason=_reason(tolerance, max_chosen_chars),
+            pair_id=pl.col("response_id").str.replace(r"\.r\d+$", ".judge"),
+        )
+    )
+    left_out = considered.filter(pl.col("reason").is_not_null())
+    return Selected(
+        considered.filter(pl.col("reason").is_null()).select(list(ELO_PAIRS.schema)).sort("pair_id"),
+        gathered(dropped(left_out, "response_id", pl.col("reason"), [*_NUMBERS, "max_chosen_chars"])),
+    )
+
+
+def _texts(rated: pl.DataFrame, judgments: Frame) -> pl.DataFrame:
+    """judgment_id, judgment, chars and cut_off of the judgments of the rated responses."""
+    return (
+        judgments.lazy()
+        .join(rated.lazy().select("response_id").unique(), on="response_id", how="semi")
+        .select(
+            "judgment_id",
+            "judgment",
+            pl.col("judgment").str.len_chars().cast(pl.Int64).alias("chars"),
+            (pl.col("finish_reason") == "length").alias("cut_off"),
+        )
+        .collect(engine="streaming")
+    )
+
+
+def _drawn(tied: pl.DataFrame, seed: str, side: str) -> pl.DataFrame:
+    """One of the tied judgments per response: response_id and <side>_id, _elo, _chars, _text."""
+    draw = pl.Series(draws(tied["judgment_id"], seed), dtype=pl.Int64)
+    return (
+        tied.with_columns(draw=draw)
+        .sort("draw", "judgment_id")
+        .unique("response_id", keep="first", maintain_order=True)
+        .select(
+            "response_id",
+            pl.col("judgment_id").alias(f"{side}_id"),
+            pl.col("elo").alias(f"{side}_elo"),
+            pl.col("chars").alias(f"{side}_chars"),
+            pl.col("judgment").alias(f"{side}_text"),
+        )
+    )
+
+
+def _reason(tolerance: float, max_chosen_chars: int | None) -> pl.Expr:
+    """Why a response has no pair, null if it has one."""
+    return (
+        pl.when(pl.col("elo_max") - pl.col("elo_min") <= tolerance)
+        .then(pl.lit("equal_elo"))
+        .when(pl.col("chosen_id").is_null())
+        .then(pl.lit("no_eligible_chosen"))
+        .when(pl.col("chosen_text") == pl.col("rejected_text"))
+        .then(pl.lit("identical_texts"))
+        .when(pl.col("chosen_chars") > pl.lit(max_chosen_chars, pl.Int64))
+        .then(pl.lit("chosen_too_long"))
+    )

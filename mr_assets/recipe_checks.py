@@ -1,0 +1,166 @@
+"""What must hold between the fields of a recipe that are each fine by themselves, and what is only worth a warning.
+
+A check takes a recipe and yields sentences of the form ``path = value: reason``. It may be given a recipe of which
+only some fields are there (see `partial`): it then stops at the first that is not, as that one is reported already.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mr_assets.recipe import Recipe
+
+
+def contradictions(recipe: Any) -> list[str]:
+    """Every problem between fields of a recipe, or of what `partial` left of one."""
+    found: list[str] = []
+    for check in CHECKS:
+        with suppress(AttributeError):
+            found.extend(check(recipe))
+    return found
+
+
+def partial(raw: Mapping[str, Any], bad: Sequence[tuple[int | str, ...]]) -> Any:
+    """A raw recipe with attribute access and without the fields at the locations `bad`."""
+    return _without(raw, bad)
+
+
+def _without(value: Any, bad: Sequence[tuple[int | str, ...]]) -> Any:
+    def inner(key: Any, item: Any) -> Any:
+        return _without(item, [loc[1:] for loc in bad if loc[:1] == (key,)])
+
+    if isinstance(value, Mapping):
+        return SimpleNamespace(**{str(k): inner(k, v) for k, v in value.items() if (k,) not in bad})
+    if isinstance(value, list | tuple):
+        return [inner(i, v) if (i,) not in bad else SimpleNamespace() for i, v in enumerate(value)]
+    return value
+
+
+def _epochs(recipe: Any) -> Iterator[str]:
+    if recipe.sft and recipe.sft.keep_epoch > recipe.sft.schedule_epochs:
+        yield (
+            f"sft.keep_epoch = {recipe.sft.keep_epoch}: the schedule has sft.schedule_epochs = "
+            f"{recipe.sft.schedule_epochs} epochs; keep one of them"
+        )
+
+
+def _row_epochs(recipe: Any) -> Iterator[str]:
+    for t, row in enumerate(recipe.iterations, start=1):
+        with suppress(AttributeError):
+            if row.keep_epoch > recipe.dpo.schedule_epochs:
+                yield (
+                    f"iterations.{t}.keep_epoch = {row.keep_epoch}: the schedule has dpo.schedule_epochs = "
+                    f"{recipe.dpo.schedule_epochs} epochs; keep one of them"
+                )
+
+
+def _batches(name: str) -> Callable[[Any], Iterator[str]]:
+    def check(recipe: Any) -> Iterator[str]:
+        section = getattr(recipe, name)
+        if section and section.batch_size % (section.micro_batch_size * getattr(section, "num_processes", 1)):
+            yield (
+                f"{name}.batch_size = {section.batch_size}: should be a multiple of micro_batch_size x num_processes = "
+                f"{section.micro_batch_size} x {getattr(section, 'num_processes', 1)}"
+            )
+
+    return check
+
+
+def _judges(recipe: Any) -> bool:
+    return any(getattr(row, "judge_training", False) for row in recipe.iterations)
+
+
+def _enough_judgments(recipe: Any) -> Iterator[str]:
+    if _judges(recipe) and recipe.judgments.n < 2:
+        yield f"judgments.n = {recipe.judgments.n}: judge training compares judgments of one response; take 2 or more"
+
+
+def _different_judgments(recipe: Any) -> Iterator[str]:
+    if _judges(recipe) and recipe.judgments.temperature == 0:
+        yield "judgments.temperature = 0: the judgments of a response would all be the same, so no judge pairs; raise it"
+
+
+def _different_responses(recipe: Any) -> Iterator[str]:
+    if recipe.responses.temperature == 0:
+        yield "responses.temperature = 0: the responses to a prompt would all be the same, so no pairs; raise it"
+
+
+def _enough_prompts(recipe: Any) -> Iterator[str]:
+    counts = [row.prompts for row in recipe.iterations]
+    disjoint, count = recipe.prompts.disjoint, recipe.prompts.count
+    needed = sum(counts) if disjoint else max(counts)
+    if count is not None and needed > count:
+        how = " + ".join(map(str, counts)) + " = " if disjoint and len(counts) > 1 else ""
+        yield (
+            f"prompts.count = {count}: the iterations need {how}{needed}; raise it, lower iterations.all.prompts"
+            + (", or set prompts.disjoint to false" if disjoint else "")
+        )
+
+
+def _world_counts(recipe: Any) -> Iterator[str]:
+    if recipe.prompts.source == "world" and recipe.prompts.count is None:
+        yield "prompts.count = null: the world makes as many prompts as it is asked for; give a number"
+
+
+def _world_examples(recipe: Any) -> Iterator[str]:
+    if recipe.eft.source == "world" and recipe.eft.examples is None:
+        yield "eft.examples = null: the world makes as many examples as it is asked for; give a number"
+
+
+def _world_sources(name: str) -> Callable[[Any], Iterator[str]]:
+    def check(recipe: Any) -> Iterator[str]:
+        if recipe.world is None and getattr(recipe, name).source == "world":
+            yield f'{name}.source = "world": world is null; name a file, or describe the world'
+
+    return check
+
+
+def _evaluation_world(recipe: Any) -> Iterator[str]:
+    if recipe.evaluation and recipe.world is None:
+        yield "evaluation: it measures against a world's truth, and world is null; set evaluation to null"
+
+
+def _context(name: str) -> Callable[[Any], Iterator[str]]:
+    def check(recipe: Any) -> Iterator[str]:
+        tokens, context = getattr(recipe, name).max_tokens, recipe.engine.max_model_len
+        if tokens >= context:
+            yield f"{name}.max_tokens = {tokens}: leaves no room for a prompt in engine.max_model_len = {context}"
+
+    return check
+
+
+CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
+    _epochs,
+    _row_epochs,
+    _batches("sft"),
+    _batches("dpo"),
+    _enough_judgments,
+    _different_judgments,
+    _different_responses,
+    _enough_prompts,
+    _world_counts,
+    _world_examples,
+    _world_sources("prompts"),
+    _world_sources("eft"),
+    _evaluation_world,
+    _context("responses"),
+    _context("judgments"),
+    _context("meta_judgments"),
+)
+
+
+def warnings(recipe: "Recipe") -> Iterator[str]:
+    """What is allowed and yet worth knowing before a launch, one sentence each."""
+    for t, row in enumerate(recipe.iterations, start=1):
+        if row.rho >= 0.5:
+            yield f"iterations.{t}.rho = {row.rho}: from 0.5 on the tiers overlap; pairs that would turn round are dropped"
+        if row.max_chosen_judgment_chars is not None and not row.judge_training:
+            yield f"iterations.{t}.max_chosen_judgment_chars has no effect: the iteration has judge_training: false"
+    context, longest = recipe.engine.max_model_len, recipe.responses.max_tokens + recipe.judgments.max_tokens
+    if longest >= context:
+        yield (
+            f"engine.max_model_len = {context}: the longest response and its judgment alone take {longest} tokens; "
+            "responses that do not fit will not be judged, and counted"
+        )

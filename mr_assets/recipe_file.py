@@ -1,0 +1,142 @@
+"""Recipe files: YAML with the scalars of version 1.2, and the merging of a recipe into the one that it extends.
+
+PyYAML reads version 1.1, where ``5e-6`` is a string, ``no`` is false and ``0:30`` is a number; and it takes the last
+of two equal keys without a word. Here ``5e-6`` is a number, ``no`` a string, and a key given twice is an error.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]  # its stubs are a package of their own
+
+from mr_assets.errors import UserError, did_you_mean, shown
+
+FOLDER = Path(__file__).parent / "recipes"
+
+
+class Flow(dict[str, Any]):
+    """A mapping that is written on one line."""
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # untyped base
+    """Reads recipes."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    problem = f"the key {key.value!r} occurs twice"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # untyped base
+    """Writes what `_Loader` reads."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_SCALARS = (  # tag, pattern, first characters ("" is the empty scalar)
+    ("null", r"~|null|", ["~", "n", ""]),
+    ("bool", r"true|false", list("tf")),
+    ("int", r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+|[-+]?\.inf|\.nan",
+        list("-+.0123456789"),
+    ),
+    ("merge", r"<<", ["<"]),
+)
+for _class in (_Loader, _Dumper):
+    _class.yaml_implicit_resolvers = {}
+    for _tag, _pattern, _first in _SCALARS:
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+_Dumper.add_representer(Flow, lambda d, data: d.represent_mapping("tag:yaml.org,2002:map", data, flow_style=True))
+
+
+def parse_value(text: str, origin: str) -> Any:
+    """The YAML value of `text`. Raises `UserError` with `origin`, line and column if it is none."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # a SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+        raise UserError(f"{origin}{where}: {problem}. Mend the YAML.") from error
+    except ValueError as error:  # a scalar that its tag does not allow, like !!int five
+        raise UserError(f"{origin}: {error}. Mend the YAML.") from error
+
+
+def parse_mapping(text: str, origin: str) -> dict[str, Any]:
+    """The YAML mapping of `text`. Raises `UserError` if it is anything else."""
+    data = parse_value(text, origin)
+    if not isinstance(data, dict):
+        raise UserError(f"{origin}: expected a mapping of sections, found {shown(data)}. Start from a shipped recipe.")
+    return data
+
+
+def dump_mapping(data: dict[str, Any]) -> str:
+    """`data` as YAML that `parse_mapping` reads back; `Flow` mappings stand on one line."""
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=200)
+    return text
+
+
+def shipped() -> dict[str, bool]:
+    """The shipped recipes by name, and whether each is abstract, a base for others and no run of its own."""
+    return {path.stem: _read(path)["abstract"] for path in sorted(FOLDER.glob("*.yaml"))}
+
+
+def find_recipe(name: str, folder: Path = Path()) -> Path:
+    """The file of a recipe given by name (shipped) or by path (relative to `folder`)."""
+    if "/" in name or name.endswith((".yaml", ".yml")):
+        return folder / Path(name).expanduser()
+    path = FOLDER / f"{name}.yaml"
+    if path.is_file():
+        return path
+    known = shipped()
+    runnable = [n for n, abstract in known.items() if not abstract]
+    raise UserError(
+        f"recipe {name!r} is not known.{did_you_mean(name, list(known))} "
+        f"Name one of {', '.join(runnable)}, or a .yaml file."
+    )
+
+
+def read_recipe(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A recipe file merged into all that it extends. Its own `abstract` is in the result, `extends` is not.
+
+    Mappings merge key by key; anything else, lists too, is replaced as a whole.
+    Raises `UserError` for a file that cannot be read, is no YAML mapping, or extends itself.
+    """
+    if path.resolve() in seen:
+        chain = " extends ".join(p.stem for p in (*seen, path))
+        raise UserError(f"recipe {path} extends itself: {chain}. Take one extends out.")
+    raw = _read(path)
+    base = raw.pop("extends", None)
+    if base is None:
+        return raw
+    if not isinstance(base, str):
+        raise UserError(f"recipe {path}: extends = {shown(base)}: expected the name or path of a recipe.")
+    return merge(read_recipe(find_recipe(base, path.parent), (*seen, path.resolve())), raw)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"recipe {path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
+    except OSError as error:
+        raise UserError(f"recipe {path} cannot be read: {error.strerror}. Name a readable .yaml file.") from error
+    raw = {"abstract": False, **parse_mapping(text, f"recipe {path}")}
+    if not isinstance(raw["abstract"], bool):
+        raise UserError(f"recipe {path}: abstract = {shown(raw['abstract'])}: expected true or false.")
+    return raw
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` on top of `base`: mappings key by key, anything else replaced."""
+    both = {k: merge(base[k], v) for k, v in over.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
+    return {**base, **over, **both}

@@ -1,0 +1,165 @@
+"""The tables that `mr` prints: what was learnt, pairs made and left out, time per stage, and what is done."""
+
+from collections import Counter
+from pathlib import Path
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Record, Run, State
+
+LEARNT = {
+    "true_score": ("true score", "{:.2f}"),
+    "accuracy": ("accuracy", "{:.2f}"),
+    "characters": ("characters", "{:.0f}"),
+    "judge_exact": ("judge exact", "{:.2f}"),
+    "judge_spearman": ("judge rank corr.", "{:.2f}"),
+    "meta_accuracy": ("meta-judge acc.", "{:.2f}"),
+    "meta_first": ("first wins", "{:.2f}"),
+}
+SIGNS: dict[State | str, str] = {
+    "done": "[green]done[/]",
+    "out of date": "[yellow]out of date[/]",
+    "missing": "[dim]-[/]",
+    "running": "[cyan]running[/]",
+    "failed": "[red]failed[/]",
+}
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=150)
+
+
+def print_report(run: Run) -> None:
+    """What each model is worth; per iteration the pairs made and left out, and the time per stage."""
+    console = _console()
+    if run.recipe.world:
+        console.print(learnt_table(run))
+    console.print(pairs_table(run))
+    console.print(time_table(run))
+
+
+def learnt_table(run: Run) -> Table:
+    """One row per model: the actor on held-out prompts, the judge and the meta-judge against the truth."""
+    table = Table(title=f"{run.name}: each model on the held-out set")
+    table.add_column("model")
+    for title, _ in LEARNT.values():
+        table.add_column(title, justify="right")
+    for key in run.models:
+        record = run.record("evaluation", key)
+        if record is not None:
+            cells = [form.format(record.numbers[field]) for field, (_, form) in LEARNT.items()]
+            table.add_row(key if key == "seed" else f"M{key}", *cells)
+    return table
+
+
+def pairs_table(run: Run) -> Table:
+    """One row per iteration: pairs made by kind, and what was left out and why."""
+    table = Table(title="preference pairs per iteration")
+    for title in ("iteration", "prompts", "actor pairs", "judge pairs", "trained on"):
+        table.add_column(title, justify="right")
+    table.add_column("no actor pair because")
+    table.add_column("no judge pair because")
+    for t in run.iterations:
+        records = {a: run.record(a, t) for a in ("prompts", "actor_pairs", "elo_pairs", "dpo_dataset")}
+        if any(records.values()):
+            counts = [str(r.rows) if r else "-" for r in records.values()]
+            table.add_row(t, *counts, _reasons(run, "actor_pairs", t), _reasons(run, "elo_pairs", t))
+    return table
+
+
+def _reasons(run: Run, asset: str, t: str) -> str:
+    path = run.path(asset, t).with_suffix(".dropped.parquet")
+    if not path.exists() or run.record(asset, t) is None:
+        return "-"
+    reasons = Counter(pl.read_parquet(path, columns=["reason"])["reason"].to_list())
+    return ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in reasons.most_common()) or "-"
+
+
+def time_table(run: Run) -> Table:
+    """Seconds per stage; one row for what is made once, one per iteration."""
+    stages = ["responses", "judgments", "meta_judgments", "checkpoints"]
+    table = Table(title="seconds per stage")
+    for title in ("iteration", *stages, "other", "evaluation", "together"):
+        table.add_column(title, justify="right")
+    once = [run.record(asset) for asset in FAMILY_ASSETS]
+    table.add_row("once", *["-"] * len(stages), *_seconds(once, [run.record("evaluation", m) for m in ("seed", "0")]))
+    for t in run.iterations:
+        records = {a: run.record(a, t) for a in LOOP_ASSETS}
+        if any(records.values()):
+            named = [f"{r.seconds:.1f}" if (r := records[s]) else "-" for s in stages]
+            others = [r for a, r in records.items() if a not in stages]
+            evaluated = [run.record("evaluation", t)]
+            table.add_row(t, *named, *_seconds(others, evaluated, [records[s] for s in stages]))
+    return table
+
+
+def _seconds(other: list[Record | None], evaluated: list[Record | None], named: list[Record | None] | None = None) -> list[str]:
+    parts = [sum(r.seconds for r in records if r) for records in (other, evaluated, named or [])]
+    return [f"{parts[0]:.1f}", f"{parts[1]:.1f}", f"{sum(parts):.1f}"]
+
+
+def print_status(run: Run) -> None:
+    """The state of every artifact of a run: one row per asset, one column per iteration."""
+    busy = busy_assets(run)
+    table = Table(title=f"{run.name}: {run.recipe.title}", caption=f"{_size(run.folder)} on disk in {run.folder}")
+    table.add_column("asset")
+    table.add_column("once")
+    for t in run.iterations:
+        table.add_column(t)
+    for asset in FAMILY_ASSETS:
+        table.add_row(f"{run.family}/{asset}", _sign(run, asset, None, busy), *[""] * len(run.iterations))
+    for asset in LOOP_ASSETS:
+        table.add_row(asset, "", *[_sign(run, asset, t, busy) for t in run.iterations])
+    if run.recipe.world:
+        once = ", ".join(f"{m}: {_sign(run, 'evaluation', m, busy)}" for m in ("seed", "0"))
+        table.add_row("evaluation", once, *[_sign(run, "evaluation", t, busy) for t in run.iterations])
+    _console().print(table)
+
+
+def _sign(run: Run, asset: str, partition: str | None, busy: dict[tuple[str, str | None], str]) -> str:
+    return SIGNS[busy.get((asset, partition)) or run.state(asset, partition)]
+
+
+def busy_assets(run: Run) -> dict[tuple[str, str | None], str]:
+    """Which artifacts a Dagster run is making now, or failed to make since they were last complete."""
+    import dagster as dg
+    from dagster._core.storage.tags import PARTITION_NAME_TAG
+
+    from mr_assets.instance import instance
+
+    found: dict[tuple[str, str | None], str] = {}
+    spaces = {run.name, run.family}
+    with instance() as history:
+        for record in history.get_run_records(limit=50):
+            each, partition = record.dagster_run, record.dagster_run.tags.get(PARTITION_NAME_TAG)
+            keys = [k.path for k in each.asset_selection or () if k.path[0] in spaces]
+            for _, asset in (k for k in keys if len(k) == 2):
+                place = (asset, None if asset in FAMILY_ASSETS else partition)
+                if place in found:
+                    continue
+                if each.status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING):
+                    found[place] = "running"
+                elif each.status == dg.DagsterRunStatus.FAILURE and run.state(*place) == "missing":
+                    found[place] = "failed"
+                else:
+                    found[place] = ""
+    return {place: what for place, what in found.items() if what}
+
+
+def print_runs(runs: list[Run]) -> None:
+    """The runs that were launched: what they are, how far they are, the disk that they take."""
+    table = Table(title="runs")
+    for title in ("run", "recipe", "complete iterations", "disk"):
+        table.add_column(title)
+    for run in runs:
+        done = sum(run.record("checkpoints", t) is not None for t in run.iterations)
+        table.add_row(run.name, run.recipe.title, f"{done} of {len(run.iterations)}", _size(run.folder))
+    _console().print(table)
+
+
+def _size(folder: Path) -> str:
+    size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if folder.exists() else 0
+    return f"{size / 2**20:,.1f} MiB"

@@ -1,0 +1,191 @@
+"""Start a training in a process of its own, pass its metrics on, and end it with its caller.
+
+    result = train(job, on_metrics=lambda line: log.info(f"step {line['step']}/{line['total_steps']}"))
+
+A metrics line: ``{"step": 12, "total_steps": 60, "epoch": 0.4, "loss": 0.61, "learning_rate": 4.9e-06, "grad_norm":
+1.8, "rewards/chosen": 0.02, "rewards/rejected": -0.11, "rewards/margins": 0.13, "rewards/accuracies": 0.69, ...,
+"seconds": 8.1, "seconds_left": 32.4}``. SFT has no rewards.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from mr_assets.errors import UserError
+from mr_assets.files import write_json
+from mr_assets.model_folder import check_model_folder
+from mr_assets.training.job import TrainingJob
+
+Metrics = dict[str, Any]
+POLL_SECONDS = 0.1
+
+
+class TrainingFailed(Exception):  # noqa: N818
+    """The training's process ended without a model. The message holds the end of its log."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A finished training: the model folder, and the last optimizer step's metrics."""
+
+    out: Path
+    rows: int  # training examples
+    steps: int  # optimizer steps up to the kept epoch
+    resumed_at: int  # step of the checkpoint that this call started from; 0 is from the beginning
+    seconds: float  # this call's wall time
+    last: Metrics
+
+
+def train(job: TrainingJob, on_metrics: Callable[[Metrics], None] = lambda line: None) -> TrainingResult:
+    """Train `job`, in as many attempts as it takes: a later call with the same job and data resumes.
+
+    When it returns, ``job.out`` is a whole model folder and the workspace is gone. When it raises, ``job.out`` is what
+    it was before. An exception of `on_metrics`, or an interrupt, ends the training's processes; checkpoints stay.
+
+    Raises `UserError` if model or data cannot be trained on, `TrainingFailed` if the process fails.
+    """
+    started = time.monotonic()
+    check_model_folder(job.model)
+    rows = prepare_workspace(job)
+    log = job.workspace / "trainer.log"
+    lines: list[Metrics] = []
+    for line in watch(_command(job), _environment(job), log, job.workspace / "metrics.jsonl"):
+        lines.append(line)
+        on_metrics(line)
+    _install(job)
+    first = lines[0]["step"] - 1 if lines else 0
+    steps = job.steps_per_epoch(rows) * job.keep_epoch
+    return TrainingResult(job.out, rows, steps, first, time.monotonic() - started, lines[-1] if lines else {})
+
+
+def prepare_workspace(job: TrainingJob) -> int:
+    """Check the data and make the workspace ready, keeping what the same job left; returns the number of rows."""
+    data = _read_data(job)
+    buffer = data.write_ipc_stream(None, compat_level=pl.CompatLevel.oldest()).getvalue()
+    weights = {p.name: [p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(job.model.glob("*.safetensors"))}
+    identity = {"job": job.to_dict(), "data": blake2b(buffer).hexdigest(), "weights": weights}
+    recorded = job.workspace / "job.json"
+    if not recorded.is_file() or json.loads(recorded.read_text(encoding="utf-8")) != identity:
+        shutil.rmtree(job.workspace, ignore_errors=True)
+        job.workspace.mkdir(parents=True)
+        (job.workspace / "data.arrow").write_bytes(buffer)
+        write_json(recorded, identity)
+    for name in ("metrics.jsonl", "trainer.log"):
+        (job.workspace / name).write_bytes(b"")
+    shutil.rmtree(job.workspace / "model", ignore_errors=True)
+    return data.height
+
+
+def _read_data(job: TrainingJob) -> pl.DataFrame:
+    """The columns of token ids; `UserError` if one is missing, empty or too long."""
+    try:
+        data = pl.read_parquet(job.data, columns=list(job.columns))
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise UserError(f"training data {job.data} cannot be read: {error}. Materialize it again.") from error
+    if data.is_empty():
+        raise UserError(f"training data {job.data} has no rows, so there is nothing to train on.")
+    prompt, *completions = job.columns
+    for name in job.columns:
+        if empty := data.select((pl.col(name).list.len().fill_null(0) == 0).sum()).item():
+            raise UserError(f"training data {job.data}: {empty} rows with an empty {name}. Leave them out upstream.")
+    lengths = pl.max_horizontal(pl.col(prompt).list.len() + pl.col(name).list.len() for name in completions)
+    longest, count = data.select(lengths.max(), (lengths > job.max_length).sum().alias("count")).row(0)
+    if count:
+        raise UserError(
+            f"training data {job.data}: {count} of {data.height} rows are longer than max_length = {job.max_length} "
+            f"tokens (the longest has {longest}). Leave them out upstream or raise max_length; nothing is cut."
+        )
+    return data
+
+
+def _command(job: TrainingJob) -> list[str]:
+    script = ["-m", f"mr_assets.training.{job.kind}", str(job.workspace)]
+    if job.num_processes == 1:
+        return [sys.executable, *script]
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", f"--num_processes={job.num_processes}"]
+    config = [f"--config_file={job.accelerate_config}"] if job.accelerate_config else ["--multi_gpu", "--num_machines=1"]
+    return [*launcher, *config, *script]
+
+
+def _environment(job: TrainingJob) -> dict[str, str]:
+    """This process's environment without what vLLM put there, offline and quiet."""
+    kept = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD" and not k.startswith(("VLLM_", "KMP_"))}
+    kept |= {
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TQDM_DISABLE": "1",
+        "WANDB_DISABLED": "true",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")])),
+    }
+    if job.cpu_threads:
+        kept["OMP_NUM_THREADS"] = str(job.cpu_threads)
+    return kept
+
+
+def watch(command: Sequence[str], environment: dict[str, str], log: Path, metrics: Path) -> Iterator[Metrics]:
+    """Run `command` in a process group of its own and yield the JSON lines that it appends to `metrics`.
+
+    Its output goes to `log`. However the loop ends, the whole group is dead afterwards. Raises `TrainingFailed` with
+    the log's tail if the exit status is not 0.
+    """
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,  # its closing tells every process of the training that we are gone
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    position = 0
+    try:
+        running = True
+        while running:
+            running = process.poll() is None
+            with metrics.open("rb") as file:
+                file.seek(position)
+                for line in file:
+                    if line.endswith(b"\n"):
+                        position += len(line)
+                        yield json.loads(line)
+            if running:
+                time.sleep(POLL_SECONDS)
+    finally:
+        _kill(process)
+    if process.returncode:
+        tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-25:])
+        raise TrainingFailed(f"the training's process ended with status {process.returncode}; its log {log} ends:\n{tail}")
+
+
+def _kill(process: subprocess.Popen) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+def _install(job: TrainingJob) -> None:
+    """Put the finished model in the place of `out`; what was there goes only when the new one is whole."""
+    model = job.workspace / "model"
+    if not (model / "training_log.jsonl").is_file():
+        raise TrainingFailed(f"the training's process ended without a model in {model}.")
+    if job.out.exists():
+        job.out.rename(job.workspace / "replaced")
+    model.rename(job.out)
+    shutil.rmtree(job.workspace)

@@ -1,0 +1,182 @@
+"""What SFT and DPO share inside the trainer's process: model, arguments, checkpoints, log and result."""
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, Trainer, TrainerCallback
+
+from mr_assets.errors import UserError
+from mr_assets.training.job import TrainingJob
+
+COMPLETE = "COMPLETE"
+# What a model folder holds besides weights. Copied from the starting model, because training changes none of it, and
+# TRL would write the padding token that it chose: an embedding without gradient once the folder is loaded again.
+_COPIED = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
+
+
+def arguments(job: TrainingJob) -> dict[str, Any]:
+    """The arguments of Hugging Face's trainer that both kinds of training share."""
+    return {
+        "output_dir": str(job.workspace / "checkpoints"),
+        "learning_rate": job.learning_rate,
+        "lr_scheduler_type": job.lr_scheduler,
+        "warmup_steps": job.warmup_ratio,  # a value below 1 is a share of the steps
+        "weight_decay": job.weight_decay,
+        "max_grad_norm": job.max_grad_norm,
+        "optim": job.optimizer,
+        "num_train_epochs": job.schedule_epochs,
+        "per_device_train_batch_size": job.micro_batch_size,
+        "gradient_accumulation_steps": job.batch_size // (job.micro_batch_size * job.num_processes),
+        "seed": job.seed,
+        "data_seed": job.seed,
+        "bf16": job.precision == "bf16",
+        "tf32": True if job.precision == "tf32" else None,
+        "gradient_checkpointing": job.gradient_checkpointing,
+        "use_cpu": not torch.cuda.is_available(),
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "max_length": None,  # the launcher refused rows that are too long; nothing is cut here
+        "save_strategy": "no",  # `Keeper` says when
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+
+
+def load_data(job: TrainingJob) -> Dataset:
+    """The token ids: columns ``prompt_ids`` and ``chosen_ids``, ``rejected_ids`` or ``completion_ids``."""
+    dataset = Dataset.from_file(str(job.workspace / "data.arrow"))
+    return dataset.rename_columns({name: name.replace("_token_ids", "_ids") for name in job.columns})
+
+
+def load_model(job: TrainingJob) -> tuple[PreTrainedModel, Any]:
+    """Model with fp32 weights and tokenizer of the starting folder, from disk alone."""
+    options = {"local_files_only": True, "trust_remote_code": False}
+    model = AutoModelForCausalLM.from_pretrained(job.model, dtype=torch.float32, use_safetensors=True, **options)
+    return model, AutoTokenizer.from_pretrained(job.model, **options)
+
+
+class NotFiniteError(UserError):
+    """The loss or the gradient is not a number, so that the weights are worthless from here on."""
+
+
+class Keeper(TrainerCallback):
+    """Checkpoints at each epoch's end and every `save_steps`, stops at the kept epoch, and writes each step's metrics.
+
+    `steps` is the number of steps to train, of which `epoch_steps` make an epoch.
+    """
+
+    def __init__(self, job: TrainingJob, rows: int, save_model: Callable[[Path], None]) -> None:
+        self.job = job
+        self.epoch_steps = job.steps_per_epoch(rows)
+        self.steps = self.epoch_steps * (job.schedule_epochs if job.keep_all_epochs else job.keep_epoch)
+        self.save_model = save_model
+        self.started = time.monotonic()
+        self.first_step = 0
+
+    def on_train_begin(self, args, state, control, **_):
+        self.started, self.first_step = time.monotonic(), state.global_step
+
+    def on_step_end(self, args, state, control, **_):
+        step = state.global_step
+        epoch, in_epoch = divmod(step, self.epoch_steps)
+        if self.job.keep_all_epochs and not in_epoch:
+            self.save_model(self.job.workspace / "epochs" / str(epoch))
+        control.should_training_stop = step >= self.steps
+        due = not in_epoch or (self.job.save_steps and step % self.job.save_steps == 0)
+        control.should_save = bool(due) and step < self.steps
+
+    def on_save(self, args, state, control, **_):
+        """Mark the new checkpoint complete, then drop older ones: at every moment one complete checkpoint is there."""
+        PartialState().wait_for_everyone()
+        if state.is_world_process_zero:
+            folder = Path(args.output_dir)
+            newest = folder / f"checkpoint-{state.global_step}"
+            (newest / COMPLETE).touch()
+            for old in folder.glob("checkpoint-*"):
+                if old != newest:
+                    shutil.rmtree(old)
+
+    def on_log(self, args, state, control, logs, **_):
+        if "loss" not in logs:
+            return
+        for name in ("loss", "grad_norm"):
+            if not math.isfinite(logs.get(name, 0.0)):
+                raise NotFiniteError(
+                    f"{name} is {logs[name]} at step {state.global_step} of {self.steps} "
+                    f"(learning rate {logs['learning_rate']:g}). No model is written. Lower the learning rate, or look "
+                    "at the data."
+                )
+        seconds = time.monotonic() - self.started
+        left = seconds / (state.global_step - self.first_step) * (self.steps - state.global_step)
+        # state.log_history holds the same dictionary's copy, and with it what a resumed training logs
+        line = {"step": state.global_step, "total_steps": self.steps, **logs}
+        line |= {"seconds": round(seconds, 2), "seconds_left": round(left, 1)}
+        state.log_history[-1] = line
+        if state.is_world_process_zero:
+            with (self.job.workspace / "metrics.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+
+def last_checkpoint(job: TrainingJob) -> Path | None:
+    """The complete checkpoint with the most steps, or None."""
+    found = (job.workspace / "checkpoints").glob(f"checkpoint-*/{COMPLETE}")
+    return max((path.parent for path in found), key=lambda p: int(p.name.split("-")[1]), default=None)
+
+
+def run(trainer: Trainer, job: TrainingJob) -> None:
+    """Train from the last complete checkpoint on, and leave the whole result in ``<workspace>/model``."""
+
+    def save_model(folder: Path) -> None:
+        trainer.save_model(str(folder))
+        if trainer.is_world_process_zero():
+            _finish(job, folder)
+
+    keeper = Keeper(job, len(trainer.train_dataset), save_model)
+    trainer.add_callback(keeper)
+    checkpoint = last_checkpoint(job)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    result = job.workspace / "model"
+    if not job.keep_all_epochs:
+        save_model(result)
+    if trainer.is_world_process_zero():
+        if job.keep_all_epochs:
+            epochs = job.workspace / "epochs"
+            shutil.copytree(epochs / str(job.keep_epoch), result, copy_function=os.link)
+            epochs.rename(result / "epochs")
+        lines = [json.dumps(line) for line in trainer.state.log_history if "loss" in line]
+        (result / "training_log.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _finish(job: TrainingJob, folder: Path) -> None:
+    """Make `folder`, which holds the trained weights, like the starting model's folder in everything else."""
+    for path in folder.iterdir():
+        if path.suffix != ".safetensors" and path.name != "model.safetensors.index.json":
+            path.unlink()
+    for name in _COPIED:
+        if (job.model / name).is_file():
+            shutil.copyfile(job.model / name, folder / name)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config.pop("torch_dtype", None)
+    config["dtype"] = "float32"
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,44 @@
+"""The process that trains by supervised fine-tuning: ``python -m mr_assets.training.sft WORKSPACE``."""
+
+import sys
+from pathlib import Path
+
+from mr_assets.training import leash
+from mr_assets.training.job import TrainingJob
+
+
+def make_trainer(job: TrainingJob):
+    """TRL's SFT trainer on the job's token ids; the loss is over the completions' tokens alone."""
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    from mr_assets.training import loop
+
+    model, tokenizer = loop.load_model(job)
+    config = SFTConfig(
+        **loop.arguments(job),
+        packing=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
+    dataset = loop.load_data(job).map(_with_labels, remove_columns=["prompt_ids", "completion_ids"])
+    return SFTTrainer(model, args=config, train_dataset=dataset, processing_class=tokenizer)
+
+
+def _with_labels(example: dict[str, list[int]]) -> dict[str, list[int]]:
+    """The sequence, and labels that hide the prompt (-100)."""
+    prompt, completion = example["prompt_ids"], example["completion_ids"]
+    return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}
+
+
+def main() -> None:
+    """Train the workspace's job."""
+    leash.hold()
+    job = TrainingJob.read(Path(sys.argv[1]) / "job.json")
+    trainer = make_trainer(job)
+    from mr_assets.training import loop
+
+    loop.run(trainer, job)
+
+
+if __name__ == "__main__":
+    main()
