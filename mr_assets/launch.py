@@ -63,7 +63,8 @@ def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
         tags[PARTITION_NAME_TAG] = step.partition
     job = ReconstructableJob(ReconstructableRepository.for_module(MODULE, "defs"), IMPLICIT_JOB)
     keys = [dg.AssetKey([run.namespace(asset), asset]) for asset in step.assets]
-    with dg.execute_job(job, instance=instance, tags=tags, asset_selection=keys) as result:
+    quiet = {"loggers": {"console": {"config": {}}}}  # the readable lines of mr_assets.console
+    with dg.execute_job(job, instance=instance, tags=tags, asset_selection=keys, run_config=quiet) as result:
         if result.success:
             return
         said = []

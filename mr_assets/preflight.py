@@ -26,13 +26,12 @@ def check_run(run: Run) -> None:
     if free < LEAST_FREE_MIB:
         raise UserError(f"only {free} MiB are free in {run.data}; a run needs {LEAST_FREE_MIB} at the very least.")
     judge_template(run.template(recipe.judgments.template))
-    if recipe.meta_judgments:
-        meta_judge_template(run.template(recipe.meta_judgments.template))
+    meta_judge_template(run.template(recipe.meta_judgments.template))
     if recipe.prompts.source != "world" and run.record("seed_prompts") is None:
         read_prompts(recipe.prompts.source, recipe.prompts.column, run.data)
-    if recipe.eft and recipe.eft.source != "world" and run.record("eft_dataset") is None:
+    if recipe.sft and recipe.eft.source != "world" and run.record("eft_dataset") is None:
         read_eft(recipe.eft.source, run.data)
-    folder = resolve(recipe.model.source, run.data)
+    folder = resolve(recipe.model.seed, run.data)
     if folder.is_dir() or not recipe.model.allow_hub:
         seed_model(recipe, run.data)
     if importlib.util.find_spec("vllm") is None:

@@ -38,6 +38,11 @@ def _without(value: Any, bad: Sequence[tuple[int | str, ...]]) -> Any:
     return value
 
 
+def _some_iterations(recipe: Any) -> Iterator[str]:
+    if not recipe.iterations:
+        yield "iterations = []: should have at least one row"
+
+
 def _epochs(recipe: Any) -> Iterator[str]:
     if recipe.sft and recipe.sft.keep_epoch > recipe.sft.schedule_epochs:
         yield (
@@ -79,16 +84,16 @@ def _enough_judgments(recipe: Any) -> Iterator[str]:
 
 def _different_judgments(recipe: Any) -> Iterator[str]:
     if _judges(recipe) and recipe.judgments.temperature == 0:
-        yield "judgments.temperature = 0: the judgments of a response would all be the same, so no judge pairs; raise it"
+        yield "judgments.temperature = 0: the judgments of a response would all be the same: no judge pairs; raise it"
 
 
 def _different_responses(recipe: Any) -> Iterator[str]:
     if recipe.responses.temperature == 0:
-        yield "responses.temperature = 0: the responses to a prompt would all be the same, so no pairs; raise it"
+        yield "responses.temperature = 0: the responses to a prompt would all be the same: no pairs; raise it"
 
 
 def _enough_prompts(recipe: Any) -> Iterator[str]:
-    counts = [row.prompts for row in recipe.iterations]
+    counts = [row.prompts for row in recipe.iterations] or [0]
     disjoint, count = recipe.prompts.disjoint, recipe.prompts.count
     needed = sum(counts) if disjoint else max(counts)
     if count is not None and needed > count:
@@ -132,6 +137,7 @@ def _context(name: str) -> Callable[[Any], Iterator[str]]:
 
 
 CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
+    _some_iterations,
     _epochs,
     _row_epochs,
     _batches("sft"),
@@ -155,7 +161,7 @@ def warnings(recipe: "Recipe") -> Iterator[str]:
     """What is allowed and yet worth knowing before a launch, one sentence each."""
     for t, row in enumerate(recipe.iterations, start=1):
         if row.rho >= 0.5:
-            yield f"iterations.{t}.rho = {row.rho}: from 0.5 on the tiers overlap; pairs that would turn round are dropped"
+            yield f"iterations.{t}.rho = {row.rho}: from 0.5 on the tiers overlap; pairs that turn round are dropped"
         if row.max_chosen_judgment_chars is not None and not row.judge_training:
             yield f"iterations.{t}.max_chosen_judgment_chars has no effect: the iteration has judge_training: false"
     context, longest = recipe.engine.max_model_len, recipe.responses.max_tokens + recipe.judgments.max_tokens

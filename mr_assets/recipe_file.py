@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]  # its stubs are a package of their own
+import yaml
 
 from mr_assets.errors import UserError, did_you_mean, shown
 
@@ -19,7 +19,7 @@ class Flow(dict[str, Any]):
     """A mapping that is written on one line."""
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # untyped base
+class _Loader(yaml.SafeLoader):
     """Reads recipes."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
@@ -33,7 +33,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # untyped base
         return super().construct_mapping(node, deep)
 
 
-class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # untyped base
+class _Dumper(yaml.SafeDumper):
     """Writes what `_Loader` reads."""
 
     def ignore_aliases(self, data: Any) -> bool:
@@ -55,6 +55,14 @@ for _class in (_Loader, _Dumper):
     _class.yaml_implicit_resolvers = {}
     for _tag, _pattern, _first in _SCALARS:
         _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """A text; PyYAML loses a next-line character unless the text is in double quotes."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\x85" in text else None)
+
+
+_Dumper.add_representer(str, _text)
 _Dumper.add_representer(Flow, lambda d, data: d.represent_mapping("tag:yaml.org,2002:map", data, flow_style=True))
 
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from mr_assets.errors import UserError
 from mr_assets.files import atomically, write_json
-from mr_assets.recipe import Recipe, check_run_name, default_run_name, list_recipes, load_recipe
+from mr_assets.recipe import Recipe, check_run_name, list_recipes, load_recipe
 
 PROJECT = Path(__file__).parents[1]
 
@@ -80,28 +80,26 @@ SHAPED_BY: dict[str, tuple[str, ...]] = {
     "eft_dataset": ("seed", "world", "eft", "judgments.template"),
     "sft_checkpoint": ("seed", "model", "sft", "judgments.template"),
     "policy": (),
-    "prompts": ("seed", "method.prompts_disjoint", "prompts_until"),
+    "prompts": ("seed", "prompts.disjoint", "prompts_until"),
     "responses": ("seed", "responses", "engine"),
     "judgments": ("seed", "judgments", "engine"),
-    "actor_pairs": ("seed", "row.rho", "row.max_chosen_chars", "method.equal_scores", "method.cut_off"),
+    "actor_pairs": ("seed", "row.rho", "row.max_chosen_chars", "switches.cut_off"),
     "selected_responses": ("seed", "row.judge_training"),
     "meta_judgments": ("seed", "row.judge_training", "meta_judgments", "engine"),
-    "battle_matrices": ("row.judge_training", "method.omega_scope"),
+    "battle_matrices": ("row.judge_training", "switches.omega_scope"),
     "elo_pairs": (
         "seed",
         "row.judge_training",
         "row.max_chosen_judgment_chars",
-        "method.elo_ridge",
-        "method.elo_tie_tolerance",
-        "method.equal_score_judge_pairs",
-        "method.cut_off",
+        "switches.elo_ridge",
+        "switches.elo_tie_tolerance",
     ),
-    "dpo_dataset": ("seed", "method.judge_share_cap", "dpo.max_length", "judgments.template"),
+    "dpo_dataset": ("seed", "switches.judge_share_cap", "dpo.max_length", "judgments.template"),
     "checkpoints": ("seed", "dpo", "row.keep_epoch", "row.learning_rate"),
     "evaluation": ("evaluation", "responses", "judgments", "meta_judgments", "engine"),
 }
 # Of the engine, only these change what is sampled.
-ENGINE_FIELDS = ("dtype", "max_model_len", "extra")
+ENGINE_FIELDS = ("dtype", "quantization", "kv_cache_dtype", "max_model_len", "extra")
 
 
 def shaping_settings(recipe: Recipe, asset: str, partition: str | None) -> dict[str, Any]:
@@ -242,7 +240,7 @@ def resolve(path: str, data: Path) -> Path:
 def load_run(recipe: str, *, name: str | None = None, sets: tuple[str, ...] = (), data: Path | None = None) -> Run:
     """The run of a recipe (a shipped name or a YAML file) under `name`, by default the recipe's own name."""
     loaded = load_recipe(recipe, sets)
-    return Run(check_run_name(name) if name else default_run_name(recipe), loaded, data or data_root())
+    return Run(check_run_name(name or Path(recipe).stem), loaded, data or data_root())
 
 
 def stored_runs(data: Path) -> dict[str, Run]:

@@ -13,16 +13,16 @@ def seed_model(recipe: Recipe, data: Path) -> Path:
 
     Raises `UserError` for a folder that is missing, unreadable or no chat model in safetensors.
     """
-    folder = resolve(recipe.model.source, data)
+    folder = resolve(recipe.model.seed, data)
     if not folder.is_dir():
         if not recipe.model.allow_hub:
             raise UserError(
-                f"model.source: there is no folder {folder}. Name a local model folder, or, to download "
-                f"{recipe.model.source!r} from the Hugging Face hub, set model.allow_hub to true."
+                f"model.seed: there is no folder {folder}. Name a local model folder, or, to download "
+                f"{recipe.model.seed!r} from the Hugging Face hub, set model.allow_hub to true."
             )
         from huggingface_hub import snapshot_download
 
         patterns = ["*.safetensors", "*.json", "*.jinja", "*.model"]
-        folder = Path(snapshot_download(recipe.model.source, revision=recipe.model.revision, allow_patterns=patterns))
+        folder = Path(snapshot_download(recipe.model.seed, revision=recipe.model.revision, allow_patterns=patterns))
     check_model_folder(folder)
     return folder

@@ -26,7 +26,7 @@ def actor_pairs(run: Run) -> dg.AssetsDefinition:
                 rho=row.rho,
                 max_chosen_chars=row.max_chosen_chars,
                 seed=recipe.seed,
-                cut_off=recipe.method.cut_off,
+                cut_off=recipe.switches.cut_off,
             )
             prompts = answers["prompt_id"].n_unique()
             rows = made.rows

@@ -38,7 +38,7 @@ def dpo_dataset(run: Run) -> dg.AssetsDefinition:
                 prompts.collect(),
                 judge_template=judge_template(run.template(recipe.judgments.template)),
                 encoder=encoder(work),
-                judge_share_cap=recipe.method.judge_share_cap,
+                judge_share_cap=recipe.switches.judge_share_cap,
                 max_length=recipe.dpo.max_length,
                 seed=recipe.seed,
             )

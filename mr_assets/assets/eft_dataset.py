@@ -19,7 +19,7 @@ def eft_dataset(run: Run) -> dg.AssetsDefinition:
         """Judgments to finetune the seed model on: made by the small world, or read from the user's file."""
         with users_errors():
             work, recipe = Work(context, run), run.recipe
-            if recipe.eft is None:
+            if recipe.sft is None:
                 frame = EFT_DATASET.empty()
             elif recipe.eft.source == "world":
                 assert recipe.world is not None and recipe.eft.examples is not None

@@ -27,8 +27,8 @@ def elo_pairs(run: Run) -> dg.AssetsDefinition:
                 matrices,
                 texts,
                 max_chosen_chars=recipe.row(iteration(context)).max_chosen_judgment_chars,
-                ridge=recipe.method.elo_ridge,
-                tolerance=recipe.method.elo_tie_tolerance,
+                ridge=recipe.switches.elo_ridge,
+                tolerance=recipe.switches.elo_tie_tolerance,
                 seed=recipe.seed,
             )
             rows = made.rows

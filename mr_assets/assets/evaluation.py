@@ -74,15 +74,14 @@ def _ask(work: Work, held_out: HeldOut) -> dict[str, list[list[str]]]:
     meta = meta_judge_template(work.run.template(recipe.meta_judgments.template))
     actor, judged = recipe.responses, recipe.judgments
     compared = recipe.meta_judgments
-    assert compared is not None
     roles = {
         "actor": (
-            [Request(str(i), encode.prompt_ids(q), sizes.responses_per_prompt) for i, q in enumerate(held_out.questions)],
+            [Request(str(i), encode.prompt_ids(q), sizes.samples) for i, q in enumerate(held_out.questions)],
             SamplingSettings(actor.temperature, actor.top_p, actor.max_tokens),
         ),
         "judge": (
             [
-                Request(str(i), encode.template_ids(judge, {"prompt": q, "response": r}), sizes.judgments)
+                Request(str(i), encode.template_ids(judge, {"prompt": q, "response": r}), sizes.samples)
                 for i, (q, r, _) in enumerate(held_out.graded)
             ],
             SamplingSettings(judged.temperature, judged.top_p, judged.max_tokens),

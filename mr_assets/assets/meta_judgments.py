@@ -31,7 +31,6 @@ def meta_judgments(run: Run) -> dg.AssetsDefinition:
             if not judges(work):
                 return work.nothing(META_JUDGMENTS)
             settings = recipe.meta_judgments
-            assert settings is not None
             template, encode = meta_judge_template(run.template(settings.template)), encoder(work)
             selected = selected_responses.collect()
             fought = judgments.join(selected.lazy().select("response_id"), on="response_id", how="semi").collect()

@@ -21,7 +21,7 @@ def prompts(run: Run) -> dg.AssetsDefinition:
                 iteration(context),
                 [row.prompts for row in recipe.iterations],
                 seed=recipe.seed,
-                disjoint=recipe.method.prompts_disjoint,
+                disjoint=recipe.prompts.disjoint,
             )
             return work.table(frame, {"prompts": frame.height})
 

@@ -33,8 +33,7 @@ def sample(
     """
     assert work.policy is not None
     recipe = work.run.recipe
-    chosen = recipe.engine.model_dump(exclude={"shard_size"})
-    engine = open_engine(work.policy.folder(work.run.data), work.policy.fingerprint, EngineSettings(**chosen))
+    engine = open_engine(work.policy.folder(work.run.data), work.policy.fingerprint, EngineSettings(**recipe.engine.engine_settings()))
     report = work.progress(work.asset, "requests")
     sampled = sample_shards(
         engine,

@@ -20,15 +20,16 @@ def seed_prompts(run: Run) -> dg.AssetsDefinition:
         with users_errors():
             work, recipe = Work(context, run), run.recipe
             if recipe.prompts.source == "world":
+                assert recipe.prompts.count is not None
                 texts = make_prompts(recipe.prompts.count, seed=str(recipe.seed))
             else:
                 texts = read_prompts(recipe.prompts.source, recipe.prompts.column, run.data)
-                if len(texts) < recipe.prompts.count:
+                if recipe.prompts.count and len(texts) < recipe.prompts.count:
                     raise UserError(
                         f"prompts.count = {recipe.prompts.count}: {recipe.prompts.source} has {len(texts)} prompts. "
                         "Lower prompts.count and the iterations' prompts, or name a larger file."
                     )
-            frame = check_prompts(pl.DataFrame({"prompt": texts}, schema={"prompt": pl.String}).head(recipe.prompts.count))
+            frame = check_prompts(pl.DataFrame({"prompt": texts[: recipe.prompts.count]}, schema={"prompt": pl.String}))
             needed = sum(row.prompts for row in recipe.iterations)
             return work.table(frame, {"prompts": frame.height, "prompts needed by the iterations": needed})
 

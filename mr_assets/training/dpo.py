@@ -1,8 +1,5 @@
 """The process that trains by direct preference optimization: ``python -m mr_assets.training.dpo WORKSPACE``."""
 
-import sys
-from pathlib import Path
-
 from mr_assets.training import leash
 from mr_assets.training.job import TrainingJob
 
@@ -32,15 +29,8 @@ def make_trainer(job: TrainingJob):
     return TokenDPOTrainer(model, args=config, train_dataset=loop.load_data(job), processing_class=tokenizer)
 
 
-def main() -> None:
-    """Train the workspace's job."""
-    leash.hold()
-    job = TrainingJob.read(Path(sys.argv[1]) / "job.json")
-    trainer = make_trainer(job)
-    from mr_assets.training import loop
-
-    loop.run(trainer, job)
-
-
 if __name__ == "__main__":
-    main()
+    leash.hold()
+    from mr_assets.training.loop import main
+
+    main(make_trainer)

@@ -7,6 +7,7 @@ A metrics line: ``{"step": 12, "total_steps": 60, "epoch": 0.4, "loss": 0.61, "l
 "seconds": 8.1, "seconds_left": 32.4}``. SFT has no rewards.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,7 +18,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,15 @@ from mr_assets.training.job import TrainingJob
 
 Metrics = dict[str, Any]
 POLL_SECONDS = 0.1
+_CODE = Path(__file__).parents[2]
+# vLLM preloads libraries and binds threads through its process's environment; a rank of another job is not ours.
+_NOT_INHERITED = (
+    *("LD_PRELOAD", "VLLM_", "OMP_", "KMP_", "GOMP_", "TORCHINDUCTOR_"),
+    *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "ACCELERATE_"),
+)
 
 
-class TrainingFailed(Exception):  # noqa: N818
+class TrainingFailed(Exception):
     """The training's process ended without a model. The message holds the end of its log."""
 
 
@@ -75,6 +81,7 @@ def prepare_workspace(job: TrainingJob) -> int:
     data = _read_data(job)
     buffer = data.write_ipc_stream(None, compat_level=pl.CompatLevel.oldest()).getvalue()
     weights = {p.name: [p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(job.model.glob("*.safetensors"))}
+    # Size and time stand for the weights' content, which would take minutes to hash in a large model
     identity = {"job": job.to_dict(), "data": blake2b(buffer).hexdigest(), "weights": weights}
     recorded = job.workspace / "job.json"
     if not recorded.is_file() or json.loads(recorded.read_text(encoding="utf-8")) != identity:
@@ -100,6 +107,13 @@ def _read_data(job: TrainingJob) -> pl.DataFrame:
     for name in job.columns:
         if empty := data.select((pl.col(name).list.len().fill_null(0) == 0).sum()).item():
             raise UserError(f"training data {job.data}: {empty} rows with an empty {name}. Leave them out upstream.")
+    vocabulary = json.loads((job.model / "config.json").read_text(encoding="utf-8")).get("vocab_size")
+    largest = data.select(pl.max_horizontal(pl.all().list.max()).max()).item()
+    if vocabulary and largest >= vocabulary:
+        raise UserError(
+            f"training data {job.data} has token id {largest}, but the vocabulary of {job.model} has {vocabulary}. "
+            "The data was made with another model's tokenizer: materialize it again."
+        )
     lengths = pl.max_horizontal(pl.col(prompt).list.len() + pl.col(name).list.len() for name in completions)
     longest, count = data.select(lengths.max(), (lengths > job.max_length).sum().alias("count")).row(0)
     if count:
@@ -115,24 +129,35 @@ def _command(job: TrainingJob) -> list[str]:
     if job.num_processes == 1:
         return [sys.executable, *script]
     launcher = [sys.executable, "-m", "accelerate.commands.launch", f"--num_processes={job.num_processes}"]
-    config = [f"--config_file={job.accelerate_config}"] if job.accelerate_config else ["--multi_gpu", "--num_machines=1"]
-    return [*launcher, *config, *script]
+    if job.accelerate_config:
+        launcher.append(f"--config_file={job.accelerate_config}")
+    else:
+        launcher += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
+        launcher.append("--multi_gpu" if _has_gpu() else "--cpu")
+    return [*launcher, *script]
+
+
+def _has_gpu() -> bool:
+    return shutil.which("nvidia-smi") is not None
 
 
 def _environment(job: TrainingJob) -> dict[str, str]:
-    """This process's environment without what vLLM put there, offline and quiet."""
-    kept = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD" and not k.startswith(("VLLM_", "KMP_"))}
-    kept |= {
+    """This process's environment, without what an engine that ran here put into it; offline and quiet.
+
+    OpenMP's threads sleep while they wait: spinning ones made a step ten times slower when the cores were shared.
+    """
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
+    ours |= {
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "TQDM_DISABLE": "1",
-        "WANDB_DISABLED": "true",
         "PYTHONUNBUFFERED": "1",
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")])),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(_CODE), os.environ.get("PYTHONPATH")])),
+        "OMP_WAIT_POLICY": "PASSIVE",
     }
     if job.cpu_threads:
-        kept["OMP_NUM_THREADS"] = str(job.cpu_threads)
-    return kept
+        ours["OMP_NUM_THREADS"] = str(job.cpu_threads)
+    return ours
 
 
 def watch(command: Sequence[str], environment: dict[str, str], log: Path, metrics: Path) -> Iterator[Metrics]:
@@ -167,16 +192,16 @@ def watch(command: Sequence[str], environment: dict[str, str], log: Path, metric
         _kill(process)
     if process.returncode:
         tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-25:])
-        raise TrainingFailed(f"the training's process ended with status {process.returncode}; its log {log} ends:\n{tail}")
+        raise TrainingFailed(
+            f"the training's process ended with status {process.returncode}; its log {log} ends:\n{tail}"
+        )
 
 
 def _kill(process: subprocess.Popen) -> None:
     assert process.stdin is not None
     process.stdin.close()
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

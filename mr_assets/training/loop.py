@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, Trainer, TrainerCallback
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PrinterCallback, Trainer, TrainerCallback
+from transformers.utils.logging import disable_progress_bar
 
 from mr_assets.errors import UserError
 from mr_assets.training.job import TrainingJob
@@ -144,6 +146,16 @@ def last_checkpoint(job: TrainingJob) -> Path | None:
     return max((path.parent for path in found), key=lambda p: int(p.name.split("-")[1]), default=None)
 
 
+def main(make_trainer: Callable[[TrainingJob], Trainer]) -> None:
+    """Train the job of the workspace that the command line names; exit with the message of a `UserError`."""
+    disable_progress_bar()
+    job = TrainingJob.read(Path(sys.argv[1]) / "job.json")
+    try:
+        run(make_trainer(job), job)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
 def run(trainer: Trainer, job: TrainingJob) -> None:
     """Train from the last complete checkpoint on, and leave the whole result in ``<workspace>/model``."""
 
@@ -154,6 +166,7 @@ def run(trainer: Trainer, job: TrainingJob) -> None:
 
     keeper = Keeper(job, len(trainer.train_dataset), save_model)
     trainer.add_callback(keeper)
+    trainer.remove_callback(PrinterCallback)
     checkpoint = last_checkpoint(job)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     result = job.workspace / "model"

@@ -1,8 +1,5 @@
 """The process that trains by supervised fine-tuning: ``python -m mr_assets.training.sft WORKSPACE``."""
 
-import sys
-from pathlib import Path
-
 from mr_assets.training import leash
 from mr_assets.training.job import TrainingJob
 
@@ -30,15 +27,8 @@ def _with_labels(example: dict[str, list[int]]) -> dict[str, list[int]]:
     return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}
 
 
-def main() -> None:
-    """Train the workspace's job."""
-    leash.hold()
-    job = TrainingJob.read(Path(sys.argv[1]) / "job.json")
-    trainer = make_trainer(job)
-    from mr_assets.training import loop
-
-    loop.run(trainer, job)
-
-
 if __name__ == "__main__":
-    main()
+    leash.hold()
+    from mr_assets.training.loop import main
+
+    main(make_trainer)

@@ -1,0 +1,110 @@
+"""Elo of an iteration's battle matrices: one batched Newton against scipy, matrix by matrix.
+
+    python -m mr_assets_tests.benchmarks.elo [--matrices 5000] [--scipy-matrices 5000] [--repeats 5]
+
+Both solve the same objective (ridge 0.01). scipy's own best for speed is L-BFGS; to compare the results it is asked for
+more digits (Newton, trust-exact), on fewer matrices.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+from scipy.optimize import minimize
+
+from mr_assets.method.battle_matrices import Floats, strongly_connected
+from mr_assets.method.elo import elo_scores
+from mr_assets_tests.benchmarks.machine import spread, write_result
+
+RIDGE = 0.01
+
+
+def battles(count: int, size: int, skill_spread: float, seed: int) -> Floats:
+    """Battle matrices of judgments with normal skills, every pair fought in both orders, weights 0.4 and 0.6."""
+    rng = np.random.default_rng(seed)
+    skill = rng.normal(0, skill_spread, (count, size))
+    better = 1 / (1 + np.exp(skill[:, None, :] - skill[:, :, None]))
+    first_wins = rng.random((count, size, size)) < better
+    b = 0.4 * first_wins + 0.6 * ~first_wins.transpose(0, 2, 1)
+    return np.asarray(b * ~np.eye(size, dtype=bool))
+
+
+def scipy_elo(b: Floats, method: str) -> Floats:
+    """Elo of one matrix by scipy."""
+
+    def loss(e: Floats) -> tuple[float, Floats]:
+        gap = e[:, None] - e[None, :]
+        lose = b / (1 + np.exp(gap))
+        value = (b * np.logaddexp(0, -gap)).sum() + RIDGE / 2 * (e @ e)
+        return value, lose.sum(axis=0) - lose.sum(axis=1) + RIDGE * e
+
+    def hessian(e: Floats) -> Floats:
+        p = 1 / (1 + np.exp(e[None, :] - e[:, None]))
+        c = (b + b.T) * p * (1 - p)
+        return np.diag(c.sum(axis=1) + RIDGE) - c
+
+    exact = {"hess": hessian, "options": {"gtol": 1e-10}} if method == "trust-exact" else {}
+    return np.asarray(minimize(loss, np.zeros(len(b)), jac=True, method=method, **exact).x)
+
+
+def seconds(work: Callable[[], object], repeats: int) -> list[float]:
+    """Wall time of each repeat."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def main() -> None:
+    """Measure, print a table, write ``benchmarks/results/elo.json``."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--matrices", type=int, default=5000)
+    parser.add_argument("--scipy-matrices", type=int, default=5000, help="how many of them scipy solves, for the time")
+    parser.add_argument("--exact-matrices", type=int, default=500, help="how many are compared with scipy's best digits")
+    parser.add_argument("--size", type=int, default=11)
+    parser.add_argument("--repeats", type=int, default=5)
+    args = parser.parse_args()
+
+    mask = np.ones((args.matrices, args.size), bool)
+    rows = []
+    for skill_spread in (1.0, 2.0, 4.0):
+        b = battles(args.matrices, args.size, skill_spread, seed=0)
+        elo = elo_scores(b, mask, RIDGE)
+        batched = seconds(lambda b=b: elo_scores(b, mask, RIDGE), args.repeats)  # type: ignore[misc]
+        some = b[: args.scipy_matrices]
+        scipy = [t * len(b) / len(some) for t in seconds(lambda m=some: [scipy_elo(x, "L-BFGS-B") for x in m], 3)]  # type: ignore[misc]
+        exact = np.array([scipy_elo(x, "trust-exact") for x in b[: args.exact_matrices]])
+        rows.append(
+            {
+                "skill_spread": skill_spread,
+                "strongly_connected_share": round(float(strongly_connected(b, mask).mean()), 3),
+                "batched_s": spread(batched),
+                "scipy_lbfgs_per_matrix_s": spread(scipy),
+                "times_faster": round(float(np.median(scipy) / np.median(batched)), 1),
+                "largest_difference_to_scipy": float(np.abs(elo[: len(exact)] - exact).max()),
+                "all_finite": bool(np.isfinite(elo).all()),
+            }
+        )
+    degenerate = np.stack([np.zeros((args.size, args.size)), np.triu(np.ones((args.size, args.size)), 1)])
+    goal = {"batched_s": 0.5, "times_faster": 5, "largest_difference_to_scipy": 1e-6, "all_finite": True}
+    result = {
+        "what": f"Elo of {args.matrices} matrices {args.size} x {args.size}, ridge {RIDGE}",
+        "goal": goal,
+        "by_skill_spread": rows,
+        "degenerate_all_finite": bool(np.isfinite(elo_scores(degenerate, mask[:2], RIDGE)).all()),
+    }
+    print(f"{'spread':>7} {'batched s':>10} {'scipy s':>8} {'faster':>7} {'difference':>11}")
+    for r in rows:
+        print(
+            f"{r['skill_spread']:>7} {r['batched_s']['median']:>10.3f} {r['scipy_lbfgs_per_matrix_s']['median']:>8.2f} "  # type: ignore[index]
+            f"{r['times_faster']:>6}x {r['largest_difference_to_scipy']:>11.1e}"
+        )
+    print(f"{'goal':>7} {'<= 0.5':>10} {'':>8} {'>= 5x':>7} {'<= 1e-6':>11}")
+    print(write_result("elo", result))
+
+
+if __name__ == "__main__":
+    main()

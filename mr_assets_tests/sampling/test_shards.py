@@ -1,0 +1,278 @@
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from mr_assets.errors import UserError
+from mr_assets.sampling import shards
+from mr_assets.sampling.engine import Request, SamplingSettings
+from mr_assets.sampling.shards import SHARD_SCHEMA, Progress, Sampled, sample_shards, scan_shards, sweep
+from mr_assets_tests.sampling.fake import END, FakeSampler, Killed
+
+SETTINGS = SamplingSettings(temperature=0.8, top_p=0.95, max_tokens=6)
+REQUESTS = [Request(f"q{i}", [i, i + 1], n=2) for i in range(10)]  # 20 completions: 4 shards of 6, 6, 6 and 2
+
+
+def run(sampler: FakeSampler, folder: Path, requests: Any = REQUESTS, **changed: Any) -> Sampled:
+    arguments: dict[str, Any] = {"settings": SETTINGS, "signature": {"template": "judge"}, "seed": 7, "shard_size": 6}
+    arguments |= changed
+    return sample_shards(sampler, requests, arguments.pop("settings"), folder, **arguments)
+
+
+def rows(sampled: Sampled) -> pl.DataFrame:
+    return scan_shards(sampled.paths).collect()
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_rows_are_in_request_order_then_sample_order(tmp_path: Path, device: str) -> None:
+    """However completions finish, the table is sorted as the requests came."""
+    sampled = run(FakeSampler(device), tmp_path)
+    frame = rows(sampled)
+    assert frame.schema == SHARD_SCHEMA
+    assert frame.select("request_id", "sample").rows() == [(f"q{i}", k) for i in range(10) for k in range(2)]
+    assert [p.name[:6] for p in sampled.paths] == ["00000-", "00001-", "00002-", "00003-"]
+    assert (sampled.requests, sampled.reused, sampled.sampled) == (10, 0, 10)
+    assert sampled.tokens == frame["token_ids"].list.len().sum()
+
+
+def test_a_completion_keeps_its_end_token(tmp_path: Path) -> None:
+    """token_ids end in the end token if and only if the model ended the completion itself."""
+    frame = rows(run(FakeSampler(), tmp_path))
+    ended = frame["token_ids"].list.last() == END
+    assert 0 < ended.sum() < frame.height
+    assert (ended == (frame["finish_reason"] == "stop")).all()
+
+
+def steps_of_a_whole_run(folder: Path, device: str) -> int:
+    sampler = FakeSampler(device)
+    run(sampler, folder)
+    return len(sampler.in_flight_at_step)
+
+
+def test_on_the_cpu_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    """Killed at any step whatever, and resumed by a fresh engine: the same shards, bit by bit."""
+    whole = run(FakeSampler(), tmp_path / "whole")
+    for step in range(1, steps_of_a_whole_run(tmp_path / "count", "cpu") + 1):
+        folder = tmp_path / str(step)
+        with pytest.raises(Killed):
+            run(FakeSampler(die_at=step), folder)
+        left = len(list(folder.glob("*.parquet")))
+        second = FakeSampler()
+        resumed = run(second, folder)
+        assert [p.name for p in resumed.paths] == [p.name for p in whole.paths]
+        assert_frame_equal(rows(resumed), rows(whole))
+        assert resumed.reused == 3 * left
+        assert second.added == [r.id for r in REQUESTS[3 * left :]]
+
+
+def test_on_cuda_a_resumed_run_does_nothing_twice(tmp_path: Path) -> None:
+    """What was committed stays as it is, exactly the rest is sampled, and no request is lost."""
+    for step in range(1, steps_of_a_whole_run(tmp_path / "count", "cuda") + 1):
+        folder = tmp_path / str(step)
+        with pytest.raises(Killed):
+            run(FakeSampler("cuda", die_at=step), folder)
+        committed = {p: p.read_bytes() for p in folder.glob("*.parquet")}
+        already = set(scan_shards(sorted(committed)).collect()["request_id"]) if committed else set()
+        second = FakeSampler("cuda")
+        resumed = run(second, folder)
+        assert all(p.read_bytes() == content for p, content in committed.items())
+        assert second.added == [r.id for r in REQUESTS if r.id not in already]
+        assert rows(resumed).select("request_id", "sample").rows() == [
+            (f"q{i}", k) for i in range(10) for k in range(2)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "changed"),
+    [
+        (FakeSampler(policy="M1"), {}),
+        (FakeSampler(), {"signature": {"template": "another"}}),
+        (FakeSampler(), {"settings": SamplingSettings(0.9, 0.95, 6)}),
+        (FakeSampler(), {"settings": SamplingSettings(0.8, 0.9, 6)}),
+        (FakeSampler(), {"settings": SamplingSettings(0.8, 0.95, 7)}),
+        (FakeSampler(), {"seed": 8}),
+        (FakeSampler(), {"requests": [Request(r.id, [*r.prompt_ids, 1], r.n) for r in REQUESTS]}),
+        (FakeSampler(), {"requests": [Request(f"p{r.id}", r.prompt_ids, r.n) for r in REQUESTS]}),
+        (FakeSampler(), {"requests": [Request(r.id, r.prompt_ids, 3) for r in REQUESTS]}),
+        (FakeSampler(), {"requests": REQUESTS[::-1]}),
+    ],
+    ids=["policy", "template", "temperature", "top_p", "max_tokens", "seed", "prompts", "ids", "n", "order"],
+)
+def test_a_shard_made_otherwise_is_never_taken_over(
+    tmp_path: Path, sampler: FakeSampler, changed: dict[str, Any]
+) -> None:
+    """A changed policy, template, sampling setting, seed or request samples anew."""
+    run(FakeSampler(), tmp_path)
+    assert run(sampler, tmp_path, **changed).reused == 0
+
+
+def test_only_the_shards_before_a_changed_request_are_taken_over(tmp_path: Path) -> None:
+    """Requests 0-5 fill two shards; with request 6 changed these two serve again, the others do not."""
+    run(FakeSampler(), tmp_path)
+    changed = [*REQUESTS[:6], Request("q6", [99]), *REQUESTS[7:]]
+    assert run(FakeSampler(), tmp_path, changed).reused == 6
+
+
+def test_stale_shards_go_only_when_asked(tmp_path: Path) -> None:
+    """Shards of other settings stay for the person who goes back to them; `sweep` keeps the ones named."""
+    old = run(FakeSampler(), tmp_path)
+    new = run(FakeSampler(), tmp_path, seed=8)
+    assert all(p.exists() for p in [*old.paths, *new.paths])
+    assert sweep(tmp_path, keep=new.paths) == 4
+    assert sorted(tmp_path.iterdir()) == new.paths
+    assert sweep(tmp_path) == 4
+
+
+def test_what_a_killed_writer_left_is_swept_at_the_start(tmp_path: Path) -> None:
+    """A half-written file of a process that is gone disappears."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (tmp_path / f".tmp-{gone.pid}-00000-0123456789abcdef.parquet").write_bytes(b"half")
+    assert sorted(tmp_path.iterdir()) != (paths := run(FakeSampler(), tmp_path).paths)
+    assert sorted(tmp_path.iterdir()) == paths
+
+
+def test_a_request_that_does_not_fit_is_reported_and_not_sampled(tmp_path: Path) -> None:
+    """26 prompt tokens and 6 to come fill a context of 32 exactly; 27 do not fit."""
+    requests = [Request("fits", [1] * 26), Request("too long", [1] * 27), Request("short", [1])]
+    sampled = run(FakeSampler(max_model_len=32), tmp_path, requests)
+    assert sampled.too_long == [("too long", 27, 6, 32)]
+    assert rows(sampled)["request_id"].to_list() == ["fits", "short"]
+    assert sampled.requests == 2
+
+
+def test_a_full_disk_is_told_and_finished_shards_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second shard does not fit on the disk: no half of it is left, and the next run goes on from the first."""
+    write, calls = pl.DataFrame.write_parquet, []
+
+    def full(frame: pl.DataFrame, path: Path) -> None:
+        calls.append(path)
+        write(frame, path)
+        if len(calls) == 2:
+            os.truncate(path, 10)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+    sampler = FakeSampler()
+    with pytest.raises(UserError, match="no space left on disk"):
+        run(sampler, tmp_path)
+    assert sampler.closed
+    assert [p.name[:6] for p in tmp_path.iterdir()] == ["00000-"]
+    assert run(FakeSampler(), tmp_path).reused == 3
+
+
+def test_a_sampler_that_was_interrupted_is_closed(tmp_path: Path) -> None:
+    """What was in flight would otherwise come out of the next stage's engine."""
+    sampler = FakeSampler(die_at=2)
+    with pytest.raises(Killed):
+        run(sampler, tmp_path)
+    assert sampler.closed
+    whole = FakeSampler()
+    run(whole, tmp_path)
+    assert not whole.closed
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_memory_is_bounded(tmp_path: Path, device: str) -> None:
+    """No more than two batches (8) are in flight, and beside them at most three shards are open."""
+    sampler = FakeSampler(device, max_num_seqs=4)
+    ahead = []
+
+    def requests() -> Iterator[Request]:
+        for i in range(200):
+            ahead.append(i - len(list(tmp_path.glob("*.parquet"))) * 5)
+            yield Request(f"q{i}", [i])
+
+    run(sampler, tmp_path, requests(), shard_size=5)
+    assert max(sampler.in_flight_at_step) <= 8
+    assert max(ahead) <= 8 + 3 * 5
+
+
+def test_cuda_is_kept_busy_over_the_borders_of_shards(tmp_path: Path) -> None:
+    """Until the requests run out, every step has two batches to choose from, and random numbers start once."""
+    sampler = FakeSampler("cuda", max_num_seqs=4)
+    run(sampler, tmp_path, [Request(f"q{i}", [i]) for i in range(100)], shard_size=5)
+    last = sampler.in_flight_at_step.index(7)  # the first step with fewer than two batches
+    assert set(sampler.in_flight_at_step[:last]) == {8}
+    assert sampler.in_flight_at_step[last:] == sorted(sampler.in_flight_at_step[last:], reverse=True)
+    assert sampler.in_flight_at_reseed == [0]
+
+
+def test_on_the_cpu_every_shard_starts_afresh(tmp_path: Path) -> None:
+    """One reseed per shard, with nothing in flight."""
+    sampler = FakeSampler()
+    run(sampler, tmp_path)
+    assert sampler.in_flight_at_reseed == [0, 0, 0, 0]
+
+
+def test_two_requests_with_one_id_are_refused(tmp_path: Path) -> None:
+    """Their completions could not be told apart."""
+    with pytest.raises(ValueError, match="q1"):
+        run(FakeSampler(), tmp_path, [Request("q1", [1]), Request("q1", [2])])
+
+
+def test_several_samples_at_temperature_zero_are_refused(tmp_path: Path) -> None:
+    """They would be equal; vLLM refuses them too, but only in the middle of the stage."""
+    with pytest.raises(UserError, match="temperature 0"):
+        run(FakeSampler(), tmp_path, settings=SamplingSettings(0.0, 1.0, 6))
+
+
+def test_a_stage_without_requests_is_an_empty_table(tmp_path: Path) -> None:
+    sampled = run(FakeSampler(), tmp_path, [])
+    assert sampled.paths == []
+    assert_frame_equal(rows(sampled), pl.DataFrame(schema=SHARD_SCHEMA))
+
+
+def test_progress_counts_what_was_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """done never falls, ends at the number of requests, and contains the 3 of each shard taken over."""
+    monkeypatch.setattr(shards, "SECONDS_BETWEEN_REPORTS", 0.0)
+    run(FakeSampler(), tmp_path, REQUESTS[:6])
+    seen: list[Progress] = []
+    run(FakeSampler(), tmp_path, total=10, on_progress=seen.append)
+    assert [p.done for p in seen] == sorted(p.done for p in seen)
+    assert (seen[0].done, seen[0].seconds_left) == (3, None)
+    assert (seen[-1].done, seen[-1].total, seen[-1].reused, seen[-1].seconds_left) == (10, 10, 6, 0.0)
+    assert seen[-1].tokens_per_second > 0
+
+
+def test_progress_comes_every_few_seconds_and_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a clock of one second per look, reports are three seconds apart; the last one always comes."""
+    clock = iter(range(10_000))
+    monkeypatch.setattr(shards.time, "monotonic", lambda: float(next(clock)))
+    sampler = FakeSampler()
+    seen: list[Progress] = []
+    run(sampler, tmp_path, on_progress=seen.append)
+    assert len(seen) == len(sampler.in_flight_at_step) // 3 + 1
+    assert seen[-1].done == 10
+
+
+@given(
+    counts=st.lists(st.integers(1, 4), max_size=12),
+    size=st.integers(1, 9),
+    seqs=st.integers(1, 6),
+    device=st.sampled_from(["cpu", "cuda"]),
+)
+def test_every_sample_is_there_once(
+    tmp_path_factory: pytest.TempPathFactory, counts: list[int], size: int, seqs: int, device: str
+) -> None:
+    """Whatever the sizes: one row per sample in order, and no shard but the last is smaller than asked."""
+    requests = [Request(f"q{i}", [i], n) for i, n in enumerate(counts)]
+    sampled = run(FakeSampler(device, seqs), tmp_path_factory.mktemp("any"), requests, shard_size=size)
+    wanted = [(f"q{i}", k) for i, n in enumerate(counts) for k in range(n)]
+    assert rows(sampled).select("request_id", "sample").rows() == wanted
+    assert all(pl.read_parquet(p).height >= size for p in sampled.paths[:-1])
+
+
+def test_importing_sampling_loads_no_heavy_library() -> None:
+    """torch and vLLM take seconds to load; sampling does not know dagster."""
+    code = "import sys, mr_assets.sampling.shards; print(sorted({'torch', 'vllm', 'dagster'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

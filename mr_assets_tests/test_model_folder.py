@@ -1,0 +1,87 @@
+"""What a model folder must hold, told before anything is started on it."""
+
+import json
+
+import pytest
+
+from mr_assets.errors import UserError
+from mr_assets.model_folder import check_model_folder
+
+
+def tensors(size: int = 4) -> bytes:
+    """A safetensors file with one tensor of `size` bytes: 8 bytes of length, the header, the data."""
+    header = json.dumps({"w": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    return len(header).to_bytes(8, "little") + header + bytes(size)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "config.json").write_text('{"vocab_size": 8}')
+    (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
+    (tmp_path / "model.safetensors").write_bytes(tensors())
+    return tmp_path
+
+
+def test_a_whole_folder_passes(folder):
+    """One file of weights, or an index and its shards; the template in a file or in the tokenizer's configuration."""
+    check_model_folder(folder)
+    (folder / "chat_template.jinja").unlink()
+    (folder / "tokenizer_config.json").write_text('{"chat_template": "{{ messages }}"}')
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"w": "model-00001-of-00001.safetensors"}}')
+    check_model_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("config.json", "config.json"),
+        ("model.safetensors", "found none"),
+        ("tokenizer.json", "tokenizer.json"),
+        ("chat_template.jinja", "no chat template"),
+    ],
+)
+def test_what_is_missing_is_named(folder, missing, message):
+    """Each part that lacks is an error of its own."""
+    (folder / missing).unlink()
+    with pytest.raises(UserError, match=message):
+        check_model_folder(folder)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    """Also when it looks like a hub's name."""
+    with pytest.raises(UserError, match="does not exist"):
+        check_model_folder(tmp_path / "meta-llama")
+
+
+def test_pickled_weights_are_refused(folder):
+    """A .bin file may run code when it is loaded."""
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(UserError, match="may run code"):
+        check_model_folder(folder)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        tensors()[:-1],
+        tensors() + b"x",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4\n",
+        b"",
+    ],
+    ids=["cut off", "too long", "git lfs pointer", "empty"],
+)
+def test_broken_weights_are_refused(folder, content):
+    """8 + header + 4 bytes of data are expected, no more and no less."""
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match=r"model\.safetensors"):
+        check_model_folder(folder)
+
+
+def test_a_missing_shard_is_named(folder):
+    """The index names it, the folder lacks it."""
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"w": "model-2.safetensors"}}')
+    with pytest.raises(UserError, match=r"lacks model-2\.safetensors"):
+        check_model_folder(folder)
