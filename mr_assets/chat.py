@@ -160,6 +160,7 @@ class ChatEncoder:
         theirs = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
         if self.prompt_ids(_PROBE) != list(theirs):
             raise UserError(
-                f"{self.name}: text between control tokens is not encoded independently of them by this tokenizer, "
-                "so that untrusted text cannot be kept apart. Take a model with a byte-level tokenizer, such as Llama 3."
+                f"{self.name}: this tokenizer or its chat template does not encode the text between two control tokens "
+                "on its own and unchanged, so that untrusted text cannot be kept apart. Take a model with a byte-level "
+                "tokenizer, such as Llama 3."
             )

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 
@@ -71,7 +72,7 @@ def run(
 
     wanted = load_run(recipe, name=name, sets=sets)
     if iterations is not None:
-        wanted = type(wanted)(wanted.name, wanted.recipe.with_iterations(iterations), wanted.data)
+        wanted = replace(wanted, recipe=wanted.recipe.with_iterations(iterations))
     wanted = adopt(wanted, changed=bool(sets), update=update, extended=iterations is not None)
     for warning in wanted.recipe.warnings:
         click.echo(f"note: {warning}", err=True)
@@ -104,7 +105,7 @@ def adopt(wanted: Any, *, changed: bool, update: bool, extended: bool) -> Any:
         return wanted
     rows = len(stored.recipe.iterations)
     target = len(wanted.recipe.iterations) if extended else rows
-    kept = type(stored)(stored.name, stored.recipe.with_iterations(max(rows, target)), stored.data)
+    kept = replace(stored, recipe=stored.recipe.with_iterations(max(rows, target)), launched_family=stored.family)
     drift = differences(kept.recipe, wanted.recipe)
     if drift and changed:
         lines = "\n".join(f"  {d.path}: launched with {d.old}, now {d.new}" for d in drift)

@@ -54,7 +54,7 @@ LOOP = (
 
 def run_assets(run: Run) -> list[dg.AssetsDefinition]:
     """The loop of one run, and its evaluation where the truth can be computed."""
-    evaluated = [evaluation(run)] if run.recipe.world else []
+    evaluated = [evaluation(run)] if run.recipe.evaluation else []
     return [build(run) for build in LOOP] + evaluated
 
 

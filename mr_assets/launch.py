@@ -30,12 +30,12 @@ class Step:
 def steps(run: Run) -> Iterator[Step]:
     """What there is to do, each step found when the one before it has ended."""
     yield from _step(run, "one-off assets", FAMILY_ASSETS, None)
-    if run.recipe.world:
+    if run.recipe.evaluation:
         for model in ("seed", "0"):
             yield from _step(run, f"evaluation of {_model_name(model)}", ("evaluation",), model)
     for t in run.iterations:
         yield from _step(run, f"iteration {t} of {run.iterations[-1]}", LOOP_ASSETS, t)
-        if run.recipe.world:
+        if run.recipe.evaluation:
             yield from _step(run, f"evaluation of {_model_name(t)}", ("evaluation",), t)
 
 

@@ -282,9 +282,11 @@ class Evaluation(_Section):
 # ------------------------------------------------------------------------------------------------------- the recipe
 
 
-class Family(_Section):
-    """What shapes seed_prompts, eft_dataset and sft_checkpoint: recipes that agree in it share the three."""
+class Recipe(_Section):
+    """A validated recipe. `load_recipe` and `from_yaml` make one; they also check the fields against each other."""
 
+    title: Text = Field(description="one line: what a run of this recipe is")
+    description: str = Field(description="what to expect of a run, and how it departs from the paper")
     family: Annotated[str, Field(pattern=NAME, max_length=MAX_NAME)] = Field(
         description="namespace of seed_prompts, eft_dataset and sft_checkpoint: lower-case words and underscores"
     )
@@ -294,13 +296,6 @@ class Family(_Section):
     prompts: Prompts = Field(description="the seed prompts")
     eft: EFT = Field(description="the evaluation fine-tuning data")
     sft: SFT | None = Field(description="SFT on the EFT data; null takes the seed model itself as M_0")
-
-
-class Recipe(Family):
-    """A validated recipe. `load_recipe` and `from_yaml` make one; they also check the fields against each other."""
-
-    title: Text = Field(description="one line: what a run of this recipe is")
-    description: str = Field(description="what to expect of a run, and how it departs from the paper")
     responses: Responses = Field(description="sampling of responses")
     judgments: Judgments = Field(description="sampling of judgments")
     meta_judgments: MetaJudgments = Field(description="sampling of meta-judgments, in iterations that train the judge")
@@ -319,9 +314,9 @@ class Recipe(Family):
 
     def dump_yaml(self) -> str:
         """The whole recipe as YAML, nothing inherited, one line per iteration: what is stored with a launched run."""
-        data = self.model_dump(mode="json")
+        data = self.model_dump()
         data["iterations"] = [Flow(row) for row in data["iterations"]]
-        return dump_mapping({name: data[name] for name in dict.fromkeys(["title", "description", *data])})
+        return dump_mapping(data)
 
     def row(self, t: int) -> Iteration:
         """The row of iteration `t`, counted from 1."""
@@ -588,14 +583,14 @@ class Difference(NamedTuple):
 
 def differences(old: Recipe, new: Recipe) -> list[Difference]:
     """Every field in which `new` departs from `old`, in the recipe's order; rows are counted from 1."""
-    return list(_differences(old.model_dump(mode="json"), new.model_dump(mode="json"), ()))
+    return list(_differences(old.model_dump(), new.model_dump(), ()))
 
 
 def _differences(old: Any, new: Any, path: tuple[int | str, ...]) -> Iterator[Difference]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in {**old, **new}:
             yield from _differences(old.get(key), new.get(key), (*path, key))
-    elif isinstance(old, list) and isinstance(new, list) and path == ("iterations",):
+    elif isinstance(old, tuple) and isinstance(new, tuple):
         for i in range(max(len(old), len(new))):
             a, b = (rows[i] if i < len(rows) else None for rows in (old, new))
             yield from _differences(a, b, (*path, i))

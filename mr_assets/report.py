@@ -35,7 +35,7 @@ def _console() -> Console:
 def print_report(run: Run) -> None:
     """What each model is worth; per iteration the pairs made and left out, and the time per stage."""
     console = _console()
-    if run.recipe.world:
+    if run.recipe.evaluation:
         console.print(learnt_table(run))
     console.print(pairs_table(run))
     console.print(time_table(run))
@@ -113,7 +113,7 @@ def print_status(run: Run) -> None:
         table.add_row(f"{run.family}/{asset}", _sign(run, asset, None, busy), *[""] * len(run.iterations))
     for asset in LOOP_ASSETS:
         table.add_row(asset, "", *[_sign(run, asset, t, busy) for t in run.iterations])
-    if run.recipe.world:
+    if run.recipe.evaluation:
         once = ", ".join(f"{m}: {_sign(run, 'evaluation', m, busy)}" for m in ("seed", "0"))
         table.add_row("evaluation", once, *[_sign(run, "evaluation", t, busy) for t in run.iterations])
     _console().print(table)

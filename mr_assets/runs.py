@@ -10,6 +10,7 @@ recipe's and its inputs are the present ones.
 """
 
 import json
+import logging
 import os
 import shutil
 from dataclasses import asdict, dataclass, field
@@ -19,7 +20,7 @@ from typing import Any, Literal
 
 from mr_assets.errors import UserError
 from mr_assets.files import atomically, write_json
-from mr_assets.recipe import Recipe, check_run_name, list_recipes, load_recipe
+from mr_assets.recipe import SPEED_FIELDS, Recipe, check_run_name, list_recipes, load_recipe
 
 PROJECT = Path(__file__).parents[1]
 
@@ -76,47 +77,50 @@ class Record:
 
 # Which fields of the recipe shape an artifact; `row.` stands for the iteration's own row.
 SHAPED_BY: dict[str, tuple[str, ...]] = {
-    "seed_prompts": ("seed", "world.name", "prompts"),
+    "seed_prompts": ("seed", "world.name", "prompts.source", "prompts.column", "prompts.count"),
     "eft_dataset": ("seed", "world", "eft", "judgments.template"),
-    "sft_checkpoint": ("seed", "model", "sft", "judgments.template"),
+    "sft_checkpoint": ("seed", "model.seed", "model.revision", "sft", "judgments.template"),
     "policy": (),
     "prompts": ("seed", "prompts.disjoint", "prompts_until"),
     "responses": ("seed", "responses", "engine"),
     "judgments": ("seed", "judgments", "engine"),
     "actor_pairs": ("seed", "row.rho", "row.max_chosen_chars", "switches.cut_off"),
-    "selected_responses": ("seed", "row.judge_training"),
-    "meta_judgments": ("seed", "row.judge_training", "meta_judgments", "engine"),
-    "battle_matrices": ("row.judge_training", "switches.omega_scope"),
-    "elo_pairs": (
-        "seed",
-        "row.judge_training",
-        "row.max_chosen_judgment_chars",
-        "switches.elo_ridge",
-        "switches.elo_tie_tolerance",
-    ),
+    "selected_responses": ("seed",),
+    "meta_judgments": ("seed", "meta_judgments", "engine"),
+    "battle_matrices": ("switches.omega_scope",),
+    "elo_pairs": ("seed", "row.max_chosen_judgment_chars", "switches.elo_ridge", "switches.elo_tie_tolerance"),
     "dpo_dataset": ("seed", "switches.judge_share_cap", "dpo.max_length", "judgments.template"),
     "checkpoints": ("seed", "dpo", "row.keep_epoch", "row.learning_rate"),
     "evaluation": ("evaluation", "responses", "judgments", "meta_judgments", "engine"),
 }
+FAMILY_LINE = "# launched with the family "
+JUDGE_SIDE = ("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs")
 # Of the engine, only these change what is sampled.
 ENGINE_FIELDS = ("dtype", "quantization", "kv_cache_dtype", "max_model_len", "extra")
 
 
 def shaping_settings(recipe: Recipe, asset: str, partition: str | None) -> dict[str, Any]:
-    """The recipe's fields that shape an artifact, by their paths; a template's file counts by its text."""
-    found: dict[str, Any] = {}
+    """The recipe's fields that shape an artifact, by their paths.
+
+    What only changes speed or memory is not among them, and an asset of the judge's side is shaped by nothing but the
+    recipe's word that the iteration trains no judge.
+    """
+    t = int(partition) if partition and asset != "evaluation" else 1
+    if asset in JUDGE_SIDE and not recipe.row(t).judge_training:
+        return {"iteration.judge_training": False}
     data = recipe.model_dump(mode="json")
+    data["row"] = {**data["iterations"][t - 1], "learning_rate": recipe.learning_rate(t)}
+    data["engine"] = {field: data["engine"][field] for field in ENGINE_FIELDS}
+    data["prompts_until"] = [row["prompts"] for row in data["iterations"][:t]]
+    for training in ("sft", "dpo"):
+        if data[training]:
+            data[training] = {k: v for k, v in data[training].items() if k not in SPEED_FIELDS}
+    found: dict[str, Any] = {}
     for path in SHAPED_BY[asset]:
-        if path == "prompts_until":
-            found["iterations.prompts"] = [row.prompts for row in recipe.iterations[: int(partition or 0)]]
-            continue
         value: Any = data
-        parts = path.split(".")
-        if parts[0] == "row":
-            value, parts = data["iterations"][int(partition or 1) - 1], parts[1:]
-        for part in parts:
+        for part in path.split("."):
             value = value[part] if value is not None else None
-        found[path.replace("row.", "iteration.")] = {k: value[k] for k in ENGINE_FIELDS} if path == "engine" else value
+        found[path.replace("row.", "iteration.")] = value
     return found
 
 
@@ -130,11 +134,15 @@ class Run:
     name: str
     recipe: Recipe
     data: Path
+    launched_family: str | None = None
 
     @cached_property
     def family(self) -> str:
-        """The namespace of seed_prompts, eft_dataset and sft_checkpoint, shared by the recipes of one family."""
-        return self.recipe.family_name
+        """The namespace of seed_prompts, eft_dataset and sft_checkpoint, shared by the recipes of one family.
+
+        That of a launched run is stored with it: the shipped recipe of the family may change afterwards.
+        """
+        return self.launched_family or self.recipe.family_name
 
     @property
     def iterations(self) -> list[str]:
@@ -208,7 +216,7 @@ class Run:
 
     def save(self) -> None:
         """Store the recipe with the run, as it was launched."""
-        text = self.recipe.dump_yaml()
+        text = f"{FAMILY_LINE}{self.family}\n{self.recipe.dump_yaml()}"
         atomically(self.folder / "recipe.yaml", lambda p: p.write_text(text, encoding="utf-8"))
 
 
@@ -248,9 +256,11 @@ def stored_runs(data: Path) -> dict[str, Run]:
     runs = {}
     for path in sorted(data.glob("*/recipe.yaml")):
         try:
-            runs[path.parent.name] = Run(path.parent.name, Recipe.from_yaml(path.read_text(encoding="utf-8")), data)
-        except (UserError, UnicodeDecodeError):
-            continue
+            text = path.read_text(encoding="utf-8")
+            family = text.splitlines()[0].removeprefix(FAMILY_LINE) if text.startswith(FAMILY_LINE) else None
+            runs[path.parent.name] = Run(path.parent.name, Recipe.from_yaml(text, str(path)), data, family)
+        except (UserError, UnicodeDecodeError) as error:
+            logging.getLogger(__name__).warning("run %s is left out: %s", path.parent.name, error)
     return runs
 
 

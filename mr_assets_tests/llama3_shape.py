@@ -30,7 +30,7 @@ CONTROL_TOKENS = (
 )
 
 
-def make_llama3_shaped_tokenizer(vocabulary: int = 1024):
+def make_llama3_shaped_tokenizer(vocabulary: int = 768):
     """A byte-level BPE tokenizer with Llama 3's split, special tokens, post-processor and chat template.
 
     `vocabulary` counts the ordinary tokens, learnt from the judge and meta-judge prompts; the special ones follow.
@@ -68,7 +68,7 @@ def make_llama3_shaped_tokenizer(vocabulary: int = 1024):
     return fast
 
 
-def make_llama3_shaped_model(folder: Path, hidden: int = 64, layers: int = 2, vocabulary: int = 1024) -> Path:
+def make_llama3_shaped_model(folder: Path, hidden: int = 64, layers: int = 2, vocabulary: int = 768) -> Path:
     """Save tokenizer and a random Llama (grouped-query attention, untied embeddings, bf16) to `folder`; return it.
 
     The defaults give about 0.2 million parameters and a context of 4,096 tokens. The weights are the same every time.

@@ -77,7 +77,7 @@ def test_begin_of_text_stands_once():
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_prompt_makes_no_control_token(encoder, text):
-    """Control tokens spelled out in a prompt are characters: the ids' text is the same, their frame is the template's."""
+    """Control tokens spelled out in a prompt are characters: the text comes back, only the frame has control tokens."""
     ids = encoder.prompt_ids(text)
     assert control_tokens(encoder, ids) == control_tokens(encoder, encoder.prompt_ids("harmless"))
     assert encoder.tokenizer.decode(ids) == native_text(encoder, text)
@@ -157,18 +157,38 @@ def test_a_template_that_changes_the_message_is_refused(template):
     """The message must show exactly once and unchanged, else untrusted text could not be put in its place."""
     tokenizer = make_tokenizer()
     tokenizer.chat_template = template
-    with pytest.raises(UserError, match="exactly once"):
+    with pytest.raises(UserError, match="Take a model"):
         ChatEncoder(tokenizer)
 
 
 def test_a_tokenizer_that_marks_the_start_of_a_text_is_refused():
-    """A prefix space before each separately encoded piece would give other ids than the tokenizer's own."""
-    from tokenizers import pre_tokenizers
+    """It would mark the start of every piece that is encoded on its own, and give other ids than natively."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
 
-    tokenizer = make_llama3_shaped_tokenizer()
-    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer.train_from_iterator([judge_template().text], trainers.BpeTrainer(vocab_size=200, show_progress=False))
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>")
+    fast.chat_template = "<s>{{ messages[0]['content'] }}"
     with pytest.raises(UserError, match="byte-level"):
-        ChatEncoder(tokenizer)
+        ChatEncoder(fast)
+
+
+def test_a_whole_answer_ends_as_the_chat_template_ends_it(encoder):
+    """An answer that was not sampled here gets the ids that a chat with it has after the generation prompt."""
+    answer = "It is b r w f. <|x|> {braces}"
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": answer}]
+    whole = encoder.tokenizer.apply_chat_template(messages, return_dict=False)
+    assert encoder.prompt_ids("Hi") + encoder.completion_ids(answer) == list(whole)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_answer_has_one_control_token(encoder, text):
+    """The one that ends the turn."""
+    ids = encoder.completion_ids(text)
+    assert control_tokens(encoder, ids) == ids[-1:]
+    assert encoder.tokenizer.decode(ids) == text + encoder.tokenizer.eos_token
 
 
 @pytest.mark.parametrize("side", ["lstrip", "rstrip"])

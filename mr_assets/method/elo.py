@@ -17,6 +17,7 @@ from mr_assets.method.battle_matrices import Bools, Floats
 MAX_STEPS = 200
 _STEP_TOLERANCE = 1e-9
 _ARMIJO = 1e-4
+_ROUNDING = 1e-12
 
 
 def elo_scores(matrices: Floats, mask: Bools, ridge: float = 0.01) -> Floats:
@@ -33,13 +34,14 @@ def elo_scores(matrices: Floats, mask: Bools, ridge: float = 0.01) -> Floats:
     size = matrices.shape[-1]
     wins = matrices * (mask[:, :, None] & mask[:, None, :] & ~np.eye(size, dtype=bool))
     elo = np.zeros(mask.shape)
+    value = _objective(wins, elo, ridge)
     active = np.flatnonzero(wins.any(axis=(1, 2)))
     for _ in range(MAX_STEPS):
         if not active.size:
             return np.where(mask, elo, np.nan)
         b, e = wins[active], elo[active]
         step, slope = _newton(b, e, mask[active], ridge)
-        elo[active] = e + _damped(b, e, step, slope, ridge)
+        elo[active], value[active] = _climbed(b, e, value[active], step, slope, ridge)
         active = active[np.abs(step).max(axis=1) > _STEP_TOLERANCE * (1 + np.abs(e).max(axis=1))]
     raise UserError(f"Elo of {active.size} matrices is lost in rounding errors: use a ridge larger than {ridge}.")
 
@@ -60,17 +62,18 @@ def _newton(b: Floats, e: Floats, mask: Bools, ridge: float) -> tuple[Floats, Fl
     return step, (gradient * step).sum(axis=1)
 
 
-def _damped(b: Floats, e: Floats, step: Floats, slope: Floats, ridge: float) -> Floats:
-    """The step, halved per matrix until the objective rises by a fair part of what its slope promises."""
-    here = _objective(b, e, ridge)
-    slack = 1e-12 * (1 + np.abs(here))
-    size = np.ones(len(e))
-    short = np.arange(len(e))
-    while short.size:
-        there = _objective(b[short], e[short] + size[short, None] * step[short], ridge)
-        short = short[there < here[short] + _ARMIJO * size[short] * slope[short] - slack[short]]
-        size[short] /= 2
-    return size[:, None] * step
+def _climbed(b: Floats, e: Floats, here: Floats, step: Floats, slope: Floats, ridge: float) -> tuple[Floats, Floats]:
+    """Elo after the step, halved per matrix until the objective rises by a fair part of what its slope promises.
+
+    Returns the new Elo (B, N) and their objective (B,).
+    """
+    slack = _ROUNDING * (1 + np.abs(here))
+    length = np.ones(len(e))
+    there = _objective(b, e + step, ridge)
+    while (short := np.flatnonzero(there < here + _ARMIJO * length * slope - slack)).size:
+        length[short] /= 2
+        there[short] = _objective(b[short], e[short] + length[short, None] * step[short], ridge)
+    return e + length[:, None] * step, there
 
 
 def _objective(b: Floats, e: Floats, ridge: float) -> Floats:

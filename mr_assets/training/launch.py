@@ -7,7 +7,6 @@ A metrics line: ``{"step": 12, "total_steps": 60, "epoch": 0.4, "loss": 0.61, "l
 "seconds": 8.1, "seconds_left": 32.4}``. SFT has no rewards.
 """
 
-import contextlib
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -67,9 +67,10 @@ def train(job: TrainingJob, on_metrics: Callable[[Metrics], None] = lambda line:
     rows = prepare_workspace(job)
     log = job.workspace / "trainer.log"
     lines: list[Metrics] = []
-    for line in watch(_command(job), _environment(job), log, job.workspace / "metrics.jsonl"):
-        lines.append(line)
-        on_metrics(line)
+    with closing(watch(_command(job), _environment(job), log, job.workspace / "metrics.jsonl")) as stream:
+        for line in stream:
+            lines.append(line)
+            on_metrics(line)
     _install(job)
     first = lines[0]["step"] - 1 if lines else 0
     steps = job.steps_per_epoch(rows) * job.keep_epoch
@@ -132,13 +133,8 @@ def _command(job: TrainingJob) -> list[str]:
     if job.accelerate_config:
         launcher.append(f"--config_file={job.accelerate_config}")
     else:
-        launcher += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
-        launcher.append("--multi_gpu" if _has_gpu() else "--cpu")
+        launcher += ["--multi_gpu", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
     return [*launcher, *script]
-
-
-def _has_gpu() -> bool:
-    return shutil.which("nvidia-smi") is not None
 
 
 def _environment(job: TrainingJob) -> dict[str, str]:
@@ -200,7 +196,7 @@ def watch(command: Sequence[str], environment: dict[str, str], log: Path, metric
 def _kill(process: subprocess.Popen) -> None:
     assert process.stdin is not None
     process.stdin.close()
-    with contextlib.suppress(ProcessLookupError):
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 

@@ -1,4 +1,5 @@
 """What SFT and DPO share inside the trainer's process: model, arguments, checkpoints, log and result."""
+# ruff: noqa: TID253 - imported by the trainer's process alone
 
 import json
 import math
@@ -97,9 +98,11 @@ class Keeper(TrainerCallback):
         self.first_step = 0
 
     def on_train_begin(self, args, state, control, **_):
+        """Start the clock, at the resumed step if there is one."""
         self.started, self.first_step = time.monotonic(), state.global_step
 
     def on_step_end(self, args, state, control, **_):
+        """Say whether to save and whether to stop; the schedule's length stays that of all epochs."""
         step = state.global_step
         epoch, in_epoch = divmod(step, self.epoch_steps)
         if self.job.keep_all_epochs and not in_epoch:
@@ -120,6 +123,7 @@ class Keeper(TrainerCallback):
                     shutil.rmtree(old)
 
     def on_log(self, args, state, control, logs, **_):
+        """Write the step's metrics; raise `NotFiniteError` before anything of a broken step is saved."""
         if "loss" not in logs:
             return
         for name in ("loss", "grad_norm"):
@@ -131,10 +135,9 @@ class Keeper(TrainerCallback):
                 )
         seconds = time.monotonic() - self.started
         left = seconds / (state.global_step - self.first_step) * (self.steps - state.global_step)
-        # state.log_history holds the same dictionary's copy, and with it what a resumed training logs
         line = {"step": state.global_step, "total_steps": self.steps, **logs}
         line |= {"seconds": round(seconds, 2), "seconds_left": round(left, 1)}
-        state.log_history[-1] = line
+        state.log_history[-1] = line  # is saved with the checkpoint, so that the log of a resumed training is whole
         if state.is_world_process_zero:
             with (self.job.workspace / "metrics.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")

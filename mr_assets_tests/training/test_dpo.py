@@ -1,0 +1,248 @@
+"""DPO through the real trainer: what is trained on, what is computed, and what a restart gives."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from mr_assets.model_folder import check_model_folder
+from mr_assets.training import launch
+from mr_assets.training.job import TrainingJob
+from mr_assets.training.launch import TrainingFailed, train
+
+pytestmark = pytest.mark.slow
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+def log(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "training_log.jsonl").read_text().splitlines()]
+
+
+def make_trainer(job: TrainingJob):
+    """The trainer's process's own trainer, here in the test's process."""
+    from mr_assets.training import dpo
+
+    launch.prepare_workspace(job)
+    return dpo.make_trainer(job)
+
+
+def split(ids, attention, completion) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Prompt and completion of one row of a padded batch."""
+    pairs = [(i, c) for i, a, c in zip(ids.tolist(), attention.tolist(), completion.tolist(), strict=True) if a]
+    return tuple(i for i, c in pairs if not c), tuple(i for i, c in pairs if c)
+
+
+def sums_of_log_probs(model, rows: list[tuple[list[int], list[int]]]):
+    """log p(completion | prompt) of each row, written from the definition: one row at a time, nothing padded."""
+    import torch
+
+    out = []
+    for prompt, completion in rows:
+        logits = model(input_ids=torch.tensor([prompt + completion])).logits[0].double()
+        log_probs = logits.log_softmax(-1)
+        out.append(sum(log_probs[len(prompt) + i - 1, token] for i, token in enumerate(completion)))
+    return torch.stack(out)
+
+
+def dpo_loss(model, reference, rows: list[dict], beta: float):
+    """-log sigmoid(beta ((log p(c) - log p_ref(c)) - (log p(r) - log p_ref(r)))), the mean over pairs."""
+    import torch
+
+    chosen = [(row["prompt_token_ids"], row["chosen_token_ids"]) for row in rows]
+    rejected = [(row["prompt_token_ids"], row["rejected_token_ids"]) for row in rows]
+    with torch.no_grad():
+        anchor = sums_of_log_probs(reference, chosen) - sums_of_log_probs(reference, rejected)
+    margin = sums_of_log_probs(model, chosen) - sums_of_log_probs(model, rejected) - anchor
+    return torch.log1p(torch.exp(-beta * margin)).mean()
+
+
+def load(folder: Path):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+
+
+def test_trained_tokens_are_the_sampled_ones(dpo_job):
+    """The batches hold the table's ids, every pair once; the loss covers the completions and nothing else.
+
+    TRL pads with the end token here, because Llama 3 has no padding token: padding must still not count, and the end
+    tokens that were sampled must.
+    """
+    trainer = make_trainer(dpo_job)
+    seen = []
+    for batch in trainer.get_train_dataloader():
+        rows = [
+            split(*row)
+            for row in zip(*(batch[n] for n in ("input_ids", "attention_mask", "completion_mask")), strict=True)
+        ]
+        half = len(rows) // 2
+        for (prompt, chosen), (same, rejected) in zip(rows[:half], rows[half:], strict=True):
+            assert prompt == same
+            seen.append((prompt, chosen, rejected))
+    table = pl.read_parquet(dpo_job.data)
+    assert sorted(seen) == sorted(tuple(map(tuple, row)) for row in table.rows())
+
+
+def test_loss_and_gradient_equal_the_definition(dpo_job):
+    """After the weights have moved off the reference, loss and every gradient agree with a hand-written DPO."""
+    import torch
+
+    trainer = make_trainer(dpo_job)
+    hand, reference = load(dpo_job.model), load(dpo_job.model)
+    for model in (trainer.model, hand):
+        generator = torch.Generator().manual_seed(1)
+        for parameter in model.parameters():
+            parameter.data += 0.02 * torch.randn(parameter.shape, generator=generator)
+    rows = [trainer.train_dataset[i] for i in range(4)]
+    loss = trainer.compute_loss(trainer.model, trainer.data_collator(rows))
+    loss.backward()
+    expected = dpo_loss(hand, reference, pl.read_parquet(dpo_job.data).head(4).to_dicts(), dpo_job.beta)
+    expected.backward()
+    assert abs(loss.item() - math.log(2)) > 0.01
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
+    for (name, ours), theirs in zip(trainer.model.named_parameters(), hand.parameters(), strict=True):
+        assert torch.allclose(ours.grad, theirs.grad, rtol=1e-3, atol=1e-6), name
+
+
+def test_steps_equal_a_loop_written_by_hand(dpo_job):
+    """Three steps of AdamW: betas .9 and .999, norm clipped to 1, rate = 1e-3 (1 + cos(pi step / 9)) / 2, fresh state.
+
+    9 steps are scheduled (3 epochs of 3), of which the first epoch is kept. The loss starts at log 2, because policy
+    and reference are the same model.
+    """
+    import torch
+
+    trainer = make_trainer(dpo_job)
+    order = [list(batch) for batch in trainer.get_train_dataloader().batch_sampler]
+    rows = pl.read_parquet(dpo_job.data).to_dicts()
+    model, reference = load(dpo_job.model), load(dpo_job.model)
+    start = torch.cat([p.detach().flatten().clone() for p in model.parameters()])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1.0, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
+    losses, rates = [], []
+    for step, batch in enumerate(order):
+        optimizer.zero_grad()
+        loss = dpo_loss(model, reference, [rows[i] for i in batch], dpo_job.beta)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        rates.append(1e-3 * (1 + math.cos(math.pi * step / 9)) / 2)
+        optimizer.param_groups[0]["lr"] = rates[-1]
+        optimizer.step()
+        losses.append(loss.item())
+    train(dpo_job)
+    lines = log(dpo_job.out)
+    assert [len(batch) for batch in order] == [4, 4, 2]
+    assert lines[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert [line["loss"] for line in lines] == pytest.approx(losses, abs=1e-4)
+    assert [line["learning_rate"] for line in lines] == pytest.approx(rates, rel=1e-6)
+    by_hand = torch.cat([p.detach().flatten() for p in model.parameters()]) - start
+    ours = torch.cat([p.detach().flatten() for p in load(dpo_job.out).parameters()]) - start
+    assert (ours - by_hand).norm() < 0.02 * by_hand.norm()
+
+
+def test_the_kept_epoch_is_the_whole_schedules(dpo_job):
+    """Stopping after epoch 1 of 3 gives, bit for bit, what the whole schedule had there; every epoch can be kept."""
+    train(dpo_job)
+    every = replace(dpo_job, keep_all_epochs=True, out=dpo_job.out.with_name("every"))
+    result = train(every)
+    assert weights(dpo_job.out) == weights(every.out) == weights(every.out / "epochs" / "1")
+    epochs = [every.out / "epochs" / str(e) for e in (1, 2, 3)]
+    assert sorted((every.out / "epochs").iterdir()) == epochs
+    assert len({weights(folder) for folder in epochs}) == 3
+    for folder in epochs:
+        check_model_folder(folder)
+    assert len(log(every.out)) == 9
+    assert (result.rows, result.steps, result.last["step"]) == (10, 3, 9)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_a_killed_training_resumes_to_the_same_bits(dpo_job):
+    """Killed twice, once inside an epoch and once while an incomplete checkpoint lies about: same weights, same log."""
+    whole = replace(dpo_job, keep_epoch=3, save_steps=2)
+    train(replace(whole, out=dpo_job.out.with_name("whole")))
+
+    def kill_at(step: int):
+        def on_metrics(line: dict) -> None:
+            if line["step"] >= step:
+                raise Interrupted
+
+        return on_metrics
+
+    with pytest.raises(Interrupted):
+        train(whole, kill_at(3))
+    assert not whole.out.exists()
+    checkpoints = whole.workspace / "checkpoints"
+    half = checkpoints / "checkpoint-999"
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"cut off")
+    with pytest.raises(Interrupted):
+        train(whole, kill_at(7))
+    result = train(whole)
+    assert result.resumed_at >= 6
+    assert weights(whole.out) == weights(dpo_job.out.with_name("whole"))
+    assert not whole.workspace.exists()
+    numbers = ("step", "loss", "learning_rate", "rewards/margins", "grad_norm", "epoch")
+    lines = [
+        [{n: line[n] for n in numbers} for line in log(folder)]
+        for folder in (whole.out, dpo_job.out.with_name("whole"))
+    ]
+    assert lines[0] == lines[1]
+    assert [line["step"] for line in lines[0]] == list(range(1, 10))
+
+
+def test_small_batches_accumulate_to_the_same_step(dpo_job):
+    """Two passes of 2 pairs make the batch of 4; the last batch of an epoch has one pass of 2."""
+    train(dpo_job)
+    accumulated = replace(dpo_job, micro_batch_size=2, out=dpo_job.out.with_name("accumulated"))
+    train(accumulated)
+    ours, theirs = log(accumulated.out), log(dpo_job.out)
+    assert [line["loss"] for line in ours] == pytest.approx([line["loss"] for line in theirs], abs=1e-5)
+    assert [line["grad_norm"] for line in ours] == pytest.approx([line["grad_norm"] for line in theirs], rel=1e-3)
+
+
+def test_two_processes_make_the_same_steps(dpo_job):
+    """Through accelerate, each process takes half of a batch; even the epoch's small one."""
+    train(dpo_job)
+    parallel = replace(dpo_job, num_processes=2, micro_batch_size=2, out=dpo_job.out.with_name("parallel"))
+    train(parallel)
+    ours, theirs = log(parallel.out), log(dpo_job.out)
+    assert [line["step"] for line in ours] == [line["step"] for line in theirs]
+    assert [line["loss"] for line in ours] == pytest.approx([line["loss"] for line in theirs], abs=1e-4)
+
+
+def test_the_result_is_a_model_folder(dpo_job):
+    """Everything but the weights is the starting model's, weights are fp32, and nothing else lies there.
+
+    TRL writes the padding token that it chose (here the end token) into the configuration it trains with. Were that
+    saved, the next iteration's model would load the end token's embedding as padding, which gets no gradient.
+    """
+    from safetensors.torch import load_file
+
+    result = train(dpo_job)
+    assert result.out == dpo_job.out
+    check_model_folder(dpo_job.out)
+    names = {path.name for path in dpo_job.model.iterdir()}
+    assert {path.name for path in dpo_job.out.iterdir()} == names | {"training_log.jsonl"}
+    for name in names - {"config.json", "model.safetensors"}:
+        assert (dpo_job.out / name).read_bytes() == (dpo_job.model / name).read_bytes(), name
+    before, after = (json.loads((folder / "config.json").read_text()) for folder in (dpo_job.model, dpo_job.out))
+    assert after == before | {"dtype": "float32"}
+    assert {str(tensor.dtype) for tensor in load_file(dpo_job.out / "model.safetensors").values()} == {"torch.float32"}
+    assert load(dpo_job.out).get_input_embeddings().padding_idx is None
+
+
+def test_a_loss_that_is_not_finite_ends_without_a_model(dpo_job):
+    """Told with the step and the rate; the next try does not resume from broken weights."""
+    broken = replace(dpo_job, learning_rate=1e30, keep_epoch=3)
+    with pytest.raises(TrainingFailed, match=r"(?s)error: .* at step \d of 9 .*No model is written"):
+        train(broken)
+    assert not broken.out.exists()

@@ -1,0 +1,222 @@
+"""The launcher, with small children in the trainer's place: data checks, metrics, failure, and no process left over."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import psutil
+import pytest
+
+from mr_assets.errors import UserError
+from mr_assets.training import launch
+from mr_assets.training.job import TrainingJob
+
+IDS = pl.List(pl.Int32)
+CHILD = """
+import json, os, subprocess, sys, time
+from mr_assets.training import leash
+leash.hold()
+metrics, count, status = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+# as a worker of accelerate: a session of its own, the same standard input
+worker = subprocess.Popen(
+    [sys.executable, "-c", "from mr_assets.training import leash; leash.hold(); import time; time.sleep(60)"],
+    start_new_session=True,
+)
+print("started", os.getpid(), flush=True)
+for step in range(1, count + 1):
+    with open(metrics, "a") as file:
+        file.write('{"step": %d, ' % step)
+        file.flush()
+        time.sleep(0.02)
+        file.write('"pids": [%d, %d]}\\n' % (os.getpid(), worker.pid))
+print("Traceback: it broke" if status else "done", flush=True)
+worker.kill()
+sys.exit(status)
+"""
+
+
+@pytest.fixture
+def job(tmp_path) -> TrainingJob:
+    """A job on two rows; the model's folder is only looked at."""
+    model = tmp_path / "policy"
+    model.mkdir()
+    (model / "config.json").write_text('{"vocab_size": 10}')
+    (model / "model.safetensors").write_bytes(b"weights")
+    data = tmp_path / "dpo.parquet"
+    columns = ("prompt_token_ids", "chosen_token_ids", "rejected_token_ids")
+    rows = [([1, 2], [3, 4, 9], [5]), ([1], [6], [7, 8])]
+    pl.DataFrame(rows, schema=dict.fromkeys(columns, IDS), orient="row").write_parquet(data)
+    return TrainingJob(
+        kind="dpo",
+        model=model,
+        data=data,
+        out=tmp_path / "checkpoints" / "1",
+        learning_rate=1e-4,
+        schedule_epochs=1,
+        keep_epoch=1,
+        max_length=5,
+    )
+
+
+def child(folder: Path, count: int, status: int = 0):
+    """`launch.watch` on a child that writes `count` lines and ends with `status`."""
+    metrics = folder / "metrics.jsonl"
+    metrics.touch()
+    environment = os.environ | {"PYTHONPATH": str(Path(launch.__file__).parents[2])}
+    command = [sys.executable, "-c", CHILD, str(metrics), str(count), str(status)]
+    return launch.watch(command, environment, folder / "trainer.log", metrics)
+
+
+def gone(pids: list[int], seconds: float = 5) -> bool:
+    """Whether all processes end within that time."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if not any(psutil.pid_exists(p) and psutil.Process(p).status() != psutil.STATUS_ZOMBIE for p in pids):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_every_line_arrives_once_and_whole(tmp_path):
+    """Lines are passed on when they are complete, in order, the last ones too."""
+    assert [line["step"] for line in child(tmp_path, 7)] == [1, 2, 3, 4, 5, 6, 7]
+    assert (tmp_path / "trainer.log").read_text().startswith("started")
+
+
+def test_failure_shows_the_logs_tail(tmp_path):
+    """The caller sees the status and the last lines of what the process printed."""
+    with pytest.raises(launch.TrainingFailed, match=r"status 3.*\n.*\n?Traceback: it broke"):
+        list(child(tmp_path, 1, status=3))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_an_exception_of_the_caller_ends_every_process(tmp_path, error):
+    """The child and its worker in another session are dead when the exception arrives."""
+    pids: list[int] = []
+    with pytest.raises(error), contextlib.closing(child(tmp_path, 1000)) as lines:
+        for line in lines:
+            pids = line["pids"]
+            raise error
+    assert len(pids) == 2
+    assert gone(pids)
+
+
+def test_sigkill_of_the_caller_ends_every_process(tmp_path):
+    """Nobody can tell the child, but its standard input closes."""
+    script = (
+        "import sys; from pathlib import Path; from mr_assets_tests.training.test_launch import child\n"
+        "for line in child(Path(sys.argv[1]), 1000): print(*line['pids'], flush=True)"
+    )
+    caller = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(launch.__file__).parents[2],
+    )
+    assert caller.stdout is not None
+    pids = [int(pid) for pid in caller.stdout.readline().split()]
+    assert len(pids) == 2
+    caller.send_signal(signal.SIGKILL)
+    caller.wait()
+    caller.stdout.close()
+    assert gone(pids)
+
+
+def test_workspace_keeps_the_same_jobs_leftovers_and_no_others(job):
+    """A checkpoint stays for the same job and data; another rate, other data or other weights start afresh."""
+
+    def leave() -> Path:
+        mark = job.workspace / "checkpoints" / "checkpoint-1" / "COMPLETE"
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+        return mark
+
+    assert launch.prepare_workspace(job) == 2
+    mark = leave()
+    launch.prepare_workspace(job)
+    assert mark.exists()
+    launch.prepare_workspace(replace(job, learning_rate=2e-4))
+    assert not mark.exists()
+
+    launch.prepare_workspace(job)
+    leave()
+    pl.read_parquet(job.data).with_columns(kind=pl.lit("actor")).write_parquet(job.data)
+    launch.prepare_workspace(job)
+    assert mark.exists(), "the same token ids in a file written anew"
+    pl.read_parquet(job.data).reverse().write_parquet(job.data)
+    launch.prepare_workspace(job)
+    assert not mark.exists()
+
+    leave()
+    (job.model / "model.safetensors").write_bytes(b"other weights")
+    launch.prepare_workspace(job)
+    assert not mark.exists()
+
+
+def test_a_row_that_is_too_long_is_an_error(job):
+    """The longest row has 2 + 3 = 5 tokens: max_length 5 takes it, 4 refuses it and says how many and how long."""
+    launch.prepare_workspace(job)
+    with pytest.raises(UserError, match=r"1 of 2 rows are longer than max_length = 4 tokens \(the longest has 5\)"):
+        launch.prepare_workspace(replace(job, max_length=4))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data.head(0), "no rows"),
+        (lambda data: data.drop("rejected_token_ids"), "cannot be read"),
+        (lambda data: data.with_columns(chosen_token_ids=pl.lit([], dtype=IDS)), "2 rows with an empty chosen"),
+        (lambda data: data.with_columns(chosen_token_ids=pl.lit([10], dtype=IDS)), "has token id 10"),
+    ],
+    ids=["empty", "column missing", "empty completion", "another vocabulary"],
+)
+def test_data_that_cannot_be_trained_on_is_an_error(job, change, message):
+    """Told before a process starts."""
+    change(pl.read_parquet(job.data)).write_parquet(job.data)
+    with pytest.raises(UserError, match=message):
+        launch.prepare_workspace(job)
+
+
+def test_environment_is_free_of_the_engines(job, monkeypatch):
+    """What vLLM sets in its own process would preload its libraries into ours or bind our threads."""
+    names = ("LD_PRELOAD", "VLLM_CPU_KVCACHE_SPACE", "KMP_AFFINITY", "LOCAL_WORLD_SIZE", "OMP_NUM_THREADS")
+    for name in names:
+        monkeypatch.setenv(name, "7")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    environment = launch._environment(job)
+    assert not set(names) & set(environment)
+    assert environment["CUDA_VISIBLE_DEVICES"] == "1"
+    assert environment["HF_HUB_OFFLINE"] == "1"
+    assert launch._environment(replace(job, cpu_threads=2))["OMP_NUM_THREADS"] == "2"
+
+
+def test_one_process_runs_directly_and_several_through_accelerate(job):
+    """The same script and workspace either way."""
+    assert launch._command(job)[1:] == ["-m", "mr_assets.training.dpo", str(job.workspace)]
+    job = replace(job, micro_batch_size=4)
+    several = launch._command(replace(job, num_processes=2, accelerate_config=Path("fsdp.yaml")))
+    assert several[1:5] == ["-m", "accelerate.commands.launch", "--num_processes=2", "--config_file=fsdp.yaml"]
+    assert several[5:] == launch._command(job)[1:]
+
+
+def test_a_finished_model_replaces_the_old_one_and_the_workspace_goes(job):
+    """Nothing of the old folder is left, nothing of the workspace either."""
+    launch.prepare_workspace(job)
+    job.out.mkdir()
+    (job.out / "old.safetensors").touch()
+    with pytest.raises(launch.TrainingFailed, match="without a model"):
+        launch._install(job)
+    assert (job.out / "old.safetensors").exists()
+    model = job.workspace / "model"
+    model.mkdir()
+    (model / "training_log.jsonl").write_text(json.dumps({"step": 1}))
+    launch._install(job)
+    assert [path.name for path in job.out.iterdir()] == ["training_log.jsonl"]
+    assert not job.workspace.exists()
