@@ -27,8 +27,8 @@ def atomically(path: Path, write: Callable[[Path], object]) -> None:
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:
-        if error.errno == ENOSPC or "No space left" in str(error):
+    except Exception as error:  # polars says a full disk in an error of its own
+        if getattr(error, "errno", None) == ENOSPC or "No space left" in str(error):
             free = shutil.disk_usage(path.parent).free
             raise UserError(
                 f"no space left on disk while writing {path} ({free / 2**20:.0f} MiB free). "

@@ -91,7 +91,7 @@ SHAPED_BY: dict[str, tuple[str, ...]] = {
     "elo_pairs": ("seed", "row.max_chosen_judgment_chars", "switches.elo_ridge", "switches.elo_tie_tolerance"),
     "dpo_dataset": ("seed", "switches.judge_share_cap", "dpo.max_length", "judgments.template"),
     "checkpoints": ("seed", "dpo", "row.keep_epoch", "row.learning_rate"),
-    "evaluation": ("evaluation", "responses", "judgments", "meta_judgments", "engine"),
+    "evaluation": ("seed", "model.seed", "model.revision", "evaluation", "responses", "judgments", "meta_judgments", "engine"),
 }
 FAMILY_LINE = "# launched with the family "
 JUDGE_SIDE = ("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs")
@@ -254,7 +254,7 @@ def load_run(recipe: str, *, name: str | None = None, sets: tuple[str, ...] = ()
 def stored_runs(data: Path) -> dict[str, Run]:
     """The runs that were launched, by name. One whose stored recipe cannot be read any more is left out."""
     runs = {}
-    for path in sorted(data.glob("*/recipe.yaml")):
+    for path in sorted(data.glob("[!.]*/recipe.yaml")):
         try:
             text = path.read_text(encoding="utf-8")
             family = text.splitlines()[0].removeprefix(FAMILY_LINE) if text.startswith(FAMILY_LINE) else None
@@ -278,5 +278,6 @@ def remove_run(run: Run) -> None:
     """Delete a run's folder; what it shares with its family stays."""
     if run.folder.exists():
         doomed = run.folder.with_name(f".removed-{run.name}")
+        shutil.rmtree(doomed, ignore_errors=True)  # what an interrupted removal left
         run.folder.rename(doomed)
         shutil.rmtree(doomed)

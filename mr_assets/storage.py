@@ -4,9 +4,11 @@ An asset returns an `Artifact`; `handle_output` writes it whole or not at all, a
 checked: that its record is there, and that its columns are the table's.
 """
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from io import BytesIO
 from pathlib import Path
 
 import dagster as dg
@@ -14,6 +16,7 @@ import polars as pl
 from upath import UPath
 
 from mr_assets import tables
+from mr_assets.errors import UserError
 from mr_assets.files import atomically, sweep_temporary
 from mr_assets.runs import Record, read_record, write_record
 from mr_assets.tables import DROPPED, Table
@@ -47,15 +50,53 @@ class Artifact:
     model: Model | None = None
 
 
+def shard_folder(table: Path) -> Path:
+    """Where the completions of a table lie until it is complete."""
+    return table.with_name(f".shards-{table.stem}")
+
+
+@contextmanager
+def users_errors() -> Iterator[None]:
+    """Turn the user's errors into a Dagster failure that shows their message and is not retried."""
+    try:
+        yield
+    except UserError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+
+
 def version_of(rows: pl.DataFrame | pl.LazyFrame) -> str:
-    """Sixteen hex digits over a table's content: names, types and values in order."""
+    """Sixteen hex digits over a table's content: names, types and values in order.
+
+    Not over Arrow's buffers, which for the same values may differ in padding, in what lies under a null, or in whether
+    there is a null mask at all.
+    """
     digest = blake2b(repr(list(rows.collect_schema().items())).encode(), digest_size=8)
     for batch in rows.lazy().collect_batches(maintain_order=True, chunk_size=20_000):
-        stream = BytesIO()
-        # the oldest layout holds the values alone: the newer one may share buffers with rows that are gone
-        batch.rechunk().write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())
-        digest.update(stream.getbuffer())
+        for column in batch:
+            for part in _content(column):
+                digest.update(part)
     return digest.hexdigest()
+
+
+def _content(column: pl.Series) -> Iterator[bytes]:
+    """The values of a column as bytes: length and nulls, then what is not null, lists and structs by their parts."""
+    yield len(column).to_bytes(8, "little") + column.is_null().cast(pl.UInt8).to_numpy().tobytes()
+    values = column.drop_nulls()
+    match column.dtype:
+        case pl.List():
+            lengths = values.list.len()
+            yield lengths.to_numpy().tobytes()
+            yield from _content(values.filter(lengths > 0).explode())
+        case pl.Struct():
+            for field in values.struct.fields:
+                yield from _content(values.struct.field(field))
+        case pl.String:
+            yield values.str.len_bytes().to_numpy().tobytes()
+            yield values.str.join().item().encode()
+        case pl.Boolean:
+            yield values.cast(pl.UInt8).to_numpy().tobytes()
+        case _:
+            yield values.to_numpy().tobytes()
 
 
 class TableIOManager(dg.UPathIOManager):
@@ -63,8 +104,9 @@ class TableIOManager(dg.UPathIOManager):
 
     extension = ".parquet"
 
+    @users_errors()
     def dump_to_path(self, context: dg.OutputContext, obj: Artifact, path: UPath) -> None:
-        """Write dropped rows, then the table, then the record. Raises `UserError` on wrong columns or a full disk."""
+        """Write dropped rows, then the table, then the record. Raises `dg.Failure` on wrong columns or a full disk."""
         assert obj.rows is not None
         table, target = TABLES[context.asset_key.path[-1]], Path(str(path))
         rows, dropped = obj.rows, obj.dropped
@@ -80,7 +122,9 @@ class TableIOManager(dg.UPathIOManager):
         else:
             atomically(target, lambda p: rows.write_parquet(p, row_group_size=20_000))
         write_record(record_path, obj.record)
+        shutil.rmtree(shard_folder(target), ignore_errors=True)
 
+    @users_errors()
     def load_from_path(self, context: dg.InputContext, path: UPath) -> pl.LazyFrame:
         """Read a table lazily. Raises `dg.Failure` that names what to materialize if it is not complete."""
         asset, source = context.asset_key.path[-1], Path(str(path))
@@ -108,6 +152,7 @@ class ModelIOManager(dg.IOManager):
             place /= context.asset_partition_key
         return place.with_name(place.name + ".json") if context.asset_key.path[-1] == "policy" else place / "complete.json"
 
+    @users_errors()
     def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
         """Write the record: from now on the model is complete."""
         assert obj.model is not None

@@ -6,6 +6,7 @@ token, the end of a turn is not the end of a text, digits go in threes, and the 
 """
 
 from pathlib import Path
+from typing import Any
 
 from mr_assets.templates import judge_template, meta_judge_template
 
@@ -30,7 +31,7 @@ CONTROL_TOKENS = (
 )
 
 
-def make_llama3_shaped_tokenizer(vocabulary: int = 768):
+def make_llama3_shaped_tokenizer(vocabulary: int = 768) -> Any:
     """A byte-level BPE tokenizer with Llama 3's split, special tokens, post-processor and chat template.
 
     `vocabulary` counts the ordinary tokens, learnt from the judge and meta-judge prompts; the special ones follow.

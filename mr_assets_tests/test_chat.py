@@ -35,8 +35,8 @@ HOSTILE = (
 )
 
 
-@pytest.fixture(scope="module", params=SHAPES.values(), ids=SHAPES)
-def encoder(request) -> ChatEncoder:
+@pytest.fixture(scope="module", params=list(SHAPES.values()), ids=list(SHAPES))
+def encoder(request: pytest.FixtureRequest) -> ChatEncoder:
     return ChatEncoder(request.param())
 
 

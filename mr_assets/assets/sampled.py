@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
 
@@ -11,6 +10,7 @@ from mr_assets.assets.wiring import Work
 from mr_assets.chat import ChatEncoder
 from mr_assets.sampling.engine import EngineSettings, Request, SamplingSettings, open_engine
 from mr_assets.sampling.shards import sample_shards, scan_shards
+from mr_assets.storage import shard_folder
 from mr_assets.tables import draws, dropped_frame
 
 
@@ -39,7 +39,7 @@ def sample(
         engine,
         requests,
         settings,
-        folder=shard_folder(work),
+        folder=shard_folder(work.run.path(work.asset, work.partition)),
         signature={"asset": work.asset, "policy": work.policy.fingerprint, **signature},
         shard_size=recipe.engine.shard_size,
         seed=draws([f"{work.asset} {work.partition}"], recipe.seed)[0] % 2**31,
@@ -53,11 +53,6 @@ def sample(
         "requests too long": len(sampled.too_long),
     }
     return Samples(scan_shards(sampled.paths), dropped, numbers)
-
-
-def shard_folder(work: Work) -> Path:
-    """Where an asset's shards lie until its table is complete."""
-    return work.run.path(work.asset, work.partition).parent / f".shards-{work.partition}"
 
 
 def encoder(work: Work) -> ChatEncoder:

@@ -1,18 +1,17 @@
 """What the assets share: how they are declared, how they report progress, and how what they made is recorded."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from mr_assets.errors import UserError
 from mr_assets.partitions import iterations
 from mr_assets.runs import FAMILY_ASSETS, UPSTREAM, Record, Run
 from mr_assets.storage import TABLES, Artifact, Model, version_of
+from mr_assets.storage import users_errors as users_errors
 from mr_assets.tables import Selected, Table, dropped_frame
 
 OWNER = "team:mr_assets"
@@ -60,15 +59,6 @@ def iteration(context: dg.AssetExecutionContext) -> int:
 def judges(work: "Work") -> bool:
     """Whether the recipe trains the judge in the iteration under way."""
     return work.run.recipe.row(int(work.partition or 1)).judge_training
-
-
-@contextmanager
-def users_errors() -> Iterator[None]:
-    """Turn the user's errors into a Dagster failure that shows their message and is not retried."""
-    try:
-        yield
-    except UserError as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
 
 
 class Work:

@@ -105,8 +105,8 @@ def one_sided(matrices: pl.DataFrame) -> str | None:
     where = "first or second" if all(wins) else where
     return (
         f"{bad.height} of {matrices.height} battle matrices are all zero: the {where} position won every decisive "
-        f"battle (up to {max(wins)}), so such wins have weight 0 and no judge pair can come of them. The meta-judge does "
-        "not compare judgments; look at its completions before you train on anything of this iteration."
+        f"battle (up to {max(wins)}), so such wins have weight 0 and no judge pair can come of them. The meta-judge "
+        "does not compare judgments; look at its completions before you train on anything of this iteration."
     )
 
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import polars as pl
 
+F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 V = TypeVar("V")
 
 SPACES = " \\t\\r\\n\u00a0"
@@ -50,20 +51,22 @@ def agreed(values: Sequence[V | None], none: str, unreadable: str, different: st
     return values[0], unreadable if values[0] is None else None
 
 
-def agreed_columns(
-    text: pl.Expr,
+def with_agreed(
+    frame: F,
+    text: str,
+    value: str,
     claim: str,
     read: Callable[[pl.Expr], pl.Expr],
     none: str,
     unreadable: str,
     different: str,
-) -> tuple[pl.Expr, pl.Expr]:
-    """`agreed` for a column of texts: the expression of the value and that of the reason.
+) -> F:
+    """`agreed` for the column `text`: adds the column named `value`, and the reason as ``invalid``.
 
     `claim` finds the claims, `read` turns a column of claims into values (null if unreadable).
     """
-    values = text.fill_null("").str.extract_all(polars_pattern(claim)).list.eval(read(pl.element()))
-    kinds, first = values.list.n_unique(), values.list.first()
+    claims = pl.col(text).fill_null("").str.extract_all(polars_pattern(claim))
+    values, kinds, first = pl.col("_values"), pl.col("_values").list.n_unique(), pl.col("_values").list.first()
     reason = (
         pl.when(values.list.len() == 0)
         .then(pl.lit(none))
@@ -72,4 +75,6 @@ def agreed_columns(
         .when(first.is_null())
         .then(pl.lit(unreadable))
     )
-    return pl.when(kinds == 1).then(first), reason
+    # In two steps: the values would otherwise be read again for each of their uses.
+    read_once = frame.with_columns(_values=claims.list.eval(read(pl.element())))
+    return read_once.with_columns(pl.when(kinds == 1).then(first).alias(value), invalid=reason).drop("_values")

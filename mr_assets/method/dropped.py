@@ -11,7 +11,7 @@ from mr_assets.tables import DROPPED
 
 REASONS: dict[str, str] = {
     # requests (ids of what was to be answered, judged or battled)
-    "prompt_too_long": "prompt and maximal completion do not fit into the context; nothing is cut, so it is not sampled",
+    "prompt_too_long": "prompt and maximal completion do not fit into the context; it is not sampled, not cut",
     # judgments and meta-judgments (the column `invalid`)
     "no_score": 'no "Score:" followed by a number',
     "off_scale": 'the number after "Score:" is not one from 0 to 5 out of 5',

@@ -16,7 +16,7 @@ from typing import TypeVar
 import polars as pl
 
 from mr_assets.method import DECIMALS, Frame
-from mr_assets.method.claims import MARKS, agreed, agreed_columns, any_case, compiled, label, polars_pattern
+from mr_assets.method.claims import MARKS, agreed, any_case, compiled, label, polars_pattern, with_agreed
 
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 
@@ -24,17 +24,16 @@ F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 _NUMBER = "[0-9]+(?:[.,][0-9]+)*[0-9A-Za-z%\u00bc\u00bd\u00be]*"
 _SIGN = "[-+\u2212\u2013\u2014]"
 # "/5" and "out of 5" belong to the value; so do a range, a sum or a mixed fraction, which are then refused.
-_POINTS = f"(?:[ \\t]*{any_case('point')}[sS]?)?"
+_GAP = f"[ \\t{MARKS}]*"
+_POINTS = f"(?:{any_case('point')}[sS]?{_GAP})?"
 _OUT_OF = f"(?:/|(?:{any_case('out')}[ \\t]+)?{any_case('of')})"
 _MORE = f"(?:{_SIGN}|[=|~]|{any_case('to')}|{any_case('or')})"
 _CLAIM = (
     f"{label('score')}{_SIGN}?[.]?{_NUMBER}"
-    f"(?:[{MARKS}]*{_POINTS}[ \\t{MARKS}]*(?:{_OUT_OF}|{_MORE})[ \\t{MARKS}]*{_NUMBER}|[ \\t]+[0-9]+/{_NUMBER})?"
+    f"(?:{_GAP}{_POINTS}(?:{_OUT_OF}|{_MORE}){_GAP}{_NUMBER}|[ \\t]+[0-9]+/{_NUMBER})?"
 )
-_VALUE = (
-    f"^[^:]*:[^0-9.+\u2212\u2013\u2014-]*[+]?((?:[0-9]+)?[.]?[0-9]+)"
-    f"(?:[{MARKS}]*{_POINTS}[ \\t{MARKS}]*{_OUT_OF}[ \\t{MARKS}]*5(?:[.]0+)?)?$"
-)
+_ON_SCALE = f"(?:{_GAP}{_POINTS}{_OUT_OF}{_GAP}5(?:[.]0+)?)?"
+_VALUE = f"^[^:]*:[^0-9.+\u2212\u2013\u2014-]*[+]?([0-9]+(?:[.][0-9]+)?|[.][0-9]+){_ON_SCALE}$"
 _CLAIM_RE, _VALUE_RE = compiled(_CLAIM), compiled(_VALUE)
 _REASONS = {"none": "no_score", "unreadable": "off_scale", "different": "different_scores"}
 
@@ -49,8 +48,7 @@ def parse_score(text: str) -> tuple[float | None, str | None]:
 
 def with_scores(judgments: F) -> F:
     """Add ``score`` and ``invalid`` to a frame with the column ``judgment``; what `parse_score` does, streaming."""
-    score, reason = agreed_columns(pl.col("judgment"), _CLAIM, _values, **_REASONS)
-    return judgments.with_columns(score=score.cast(pl.Float64), invalid=reason)
+    return with_agreed(judgments, "judgment", "score", _CLAIM, _values, **_REASONS)
 
 
 def response_scores(responses: Frame, judgments: Frame) -> pl.DataFrame:

@@ -12,10 +12,12 @@ names after "Winner:":
 
 from typing import Literal, TypeVar
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from mr_assets.method import Frame
-from mr_assets.method.claims import MARKS, SPACES, agreed, agreed_columns, any_case, compiled, label, polars_pattern
+from mr_assets.method.claims import MARKS, SPACES, agreed, any_case, compiled, label, polars_pattern, with_agreed
 
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 Winner = Literal["first", "second"]
@@ -48,10 +50,9 @@ def with_winners(meta_judgments: F) -> F:
 
     A battle without text was not fought because the two judgments are the same: its reason is ``identical_battle``.
     """
-    text = pl.col("meta_judgment")
-    winner, reason = agreed_columns(text, _CLAIM, _values, **_REASONS)
-    not_fought = pl.when(text.is_null()).then(pl.lit("identical_battle")).otherwise(reason)
-    return meta_judgments.with_columns(winner=winner.cast(pl.String), invalid=not_fought)
+    not_fought = pl.when(pl.col("meta_judgment").is_null()).then(pl.lit("identical_battle")).otherwise("invalid")
+    parsed = with_agreed(meta_judgments, "meta_judgment", "winner", _CLAIM, _values, **_REASONS)
+    return parsed.with_columns(invalid=not_fought)
 
 
 def battles(selected: Frame, judgments: Frame, *, sample_distinct_once: bool = False) -> pl.DataFrame:
@@ -70,28 +71,43 @@ def battles(selected: Frame, judgments: Frame, *, sample_distinct_once: bool = F
         .select("response_id", "judgment_id", "n", "judgment")
         .collect(engine="streaming")
         .sort("response_id", "n", "judgment_id")
-        .with_columns(text=pl.col("judgment_id").first().over("response_id", "judgment"))
+        .with_row_index("row")
+        .with_columns(text=pl.col("row").first().over("response_id", "judgment"))
         .drop("judgment")
     )
-    shown = [pl.col("response_id"), *(pl.col(c).alias(f"first_{c}") for c in ("judgment_id", "n", "text"))]
-    pairs = (
-        judged.select(shown)
-        .join(judged, on="response_id", how="inner", maintain_order="left_right")
-        .filter(pl.col("first_judgment_id") != pl.col("judgment_id"))
-        .select(
-            meta_judgment_id=pl.format("{}.j{}-j{}", "response_id", "first_n", "n"),
-            response_id="response_id",
-            first_id="first_judgment_id",
-            second_id="judgment_id",
-            identical=pl.col("first_text") == pl.col("text"),
-            first_text="first_text",
-            second_text="text",
-        )
+    first, second = _ordered_pairs(judged["response_id"].rle_id().to_numpy())
+    shown_first, shown_second = judged[first], judged[second]
+    pairs = pl.DataFrame(
+        {
+            "response_id": shown_first["response_id"],
+            "first_id": shown_first["judgment_id"],
+            "second_id": shown_second["judgment_id"],
+            "first_n": shown_first["n"],
+            "second_n": shown_second["n"],
+            "identical": shown_first["text"] == shown_second["text"],
+        }
+    ).select(
+        pl.format("{}.j{}-j{}", "response_id", "first_n", "second_n").alias("meta_judgment_id"),
+        "response_id",
+        "first_id",
+        "second_id",
+        "identical",
     )
+    if not sample_distinct_once:
+        return pairs.with_columns(copied_from=pl.lit(None, pl.String))
     battle = pl.col("meta_judgment_id")
-    original = battle.first().over("first_text", "second_text")
-    copied = pl.when(pl.lit(sample_distinct_once) & ~pl.col("identical") & (original != battle)).then(original)
-    return pairs.with_columns(copied_from=copied).drop("first_text", "second_text")
+    original = battle.first().over(shown_first["text"], shown_second["text"])
+    return pairs.with_columns(copied_from=pl.when(~pl.col("identical") & (original != battle)).then(original))
+
+
+def _ordered_pairs(groups: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions (first, second) of all ordered pairs within groups; `groups` are sorted group numbers."""
+    start = np.searchsorted(groups, groups, side="left")
+    size = np.searchsorted(groups, groups, side="right") - start
+    first = np.repeat(np.arange(len(groups)), size)
+    within = np.arange(len(first)) - np.repeat(np.cumsum(size) - size, size)
+    second = start[first] + within
+    return first[first != second], second[first != second]
 
 
 def _value(claim: str) -> Winner | None:

@@ -69,9 +69,13 @@ class Template:
 
     def unfill(self, text: str) -> dict[str, str] | None:
         """The values with which `fill` gives `text`; None if it is not this template filled."""
-        pattern = "".join("(.*?)" if i % 2 else re.escape(p) for i, p in enumerate(self.pieces))
+        pattern, seen = "", set()
+        for i, piece in enumerate(self.pieces):
+            value = f"(?P={piece})" if piece in seen else f"(?P<{piece}>.*?)"
+            pattern += value if i % 2 else re.escape(piece)
+            seen |= {piece} if i % 2 else set()
         match = re.fullmatch(pattern, text, re.DOTALL)
-        return dict(zip(self.pieces[1::2], match.groups(), strict=True)) if match else None
+        return match.groupdict() if match else None
 
 
 def judge_template(path: Path | None = None) -> Template:

@@ -1,10 +1,15 @@
 """The process that trains by direct preference optimization: ``python -m mr_assets.training.dpo WORKSPACE``."""
 
+from typing import TYPE_CHECKING, Any
+
 from mr_assets.training import leash
 from mr_assets.training.job import TrainingJob
 
+if TYPE_CHECKING:
+    from trl.trainer.dpo_trainer import DPOTrainer
 
-def make_trainer(job: TrainingJob):
+
+def make_trainer(job: TrainingJob) -> "DPOTrainer":
     """TRL's DPO trainer on the job's token ids, reference log-probabilities computed (from the starting model)."""
     from datasets import Dataset
     from trl.trainer.dpo_config import DPOConfig
@@ -15,7 +20,7 @@ def make_trainer(job: TrainingJob):
     class TokenDPOTrainer(DPOTrainer):
         """Takes ``prompt_ids``, ``chosen_ids`` and ``rejected_ids`` as they are: nothing is rendered or tokenized."""
 
-        def _prepare_dataset(self, dataset: Dataset, *_) -> Dataset:
+        def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
             return dataset
 
     model, tokenizer = loop.load_model(job)

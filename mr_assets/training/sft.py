@@ -1,10 +1,15 @@
 """The process that trains by supervised fine-tuning: ``python -m mr_assets.training.sft WORKSPACE``."""
 
+from typing import TYPE_CHECKING
+
 from mr_assets.training import leash
 from mr_assets.training.job import TrainingJob
 
+if TYPE_CHECKING:
+    from trl.trainer.sft_trainer import SFTTrainer
 
-def make_trainer(job: TrainingJob):
+
+def make_trainer(job: TrainingJob) -> "SFTTrainer":
     """TRL's SFT trainer on the job's token ids; the loss is over the completions' tokens alone."""
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer

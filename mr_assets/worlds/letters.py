@@ -17,7 +17,7 @@ A judgment in this world first works out the answer, compares letter by letter, 
 meta-judgment states the fair score, how far each judgment is from it, and the winner:
 
     Expected b r w f, check b b, r r, w w, f f. All letters are right in a concise sentence. Score: 5
-    Expected b r w f, check b b, r r, w w, f f. The fair score is 5. A says 3, off by 2. B says 5, off by 0. Winner: Judgement B
+    Expected b r w f, check b b, r r, w k no, f f. The fair score is 2. A says 3, off by 1. B says 2, off by 0. Winner: Judgement B
 
 What is built in by construction: `Imperfection` makes the seed model err on purpose, the actor more on some operations
 and letters than on others, the judge by a verbosity bias that averaging over judgments cannot remove and that the
@@ -148,17 +148,22 @@ def correct(prompt: str, response: str) -> bool:
     return true_score(prompt, response) >= 3
 
 
+def checked(prompt: str, response: str) -> str:
+    """The letters expected, and each beside the one that the response gives; a difference is said aloud."""
+    expected = answer(prompt)
+    pairs = (f"{e} {g}" if e == g else f"{e} {g} no" for e, g in align(expected, given_letters(response)))
+    return f"Expected {' '.join(expected)}, check {', '.join(pairs)}."
+
+
 def judgment_text(prompt: str, response: str, score: int, rng: random.Random) -> str:
     """A judgment that checks letter by letter and then gives `score`, which need not be the true one."""
-    pairs = ", ".join(f"{e} {g}" for e, g in align(answer(prompt), given_letters(response)))
-    return f"Expected {' '.join(answer(prompt))}, check {pairs}. {rng.choice(REASONS[score])} Score: {score}"
+    return f"{checked(prompt, response)} {rng.choice(REASONS[score])} Score: {score}"
 
 
 def meta_judgment_text(prompt: str, response: str, score_a: int, score_b: int, fair: int, winner: str) -> str:
     """A meta-judgment that names `winner` ("A" or "B") after measuring both scores against `fair`."""
-    pairs = ", ".join(f"{e} {g}" for e, g in align(answer(prompt), given_letters(response)))
     return (
-        f"Expected {' '.join(answer(prompt))}, check {pairs}. The fair score is {fair}. "
+        f"{checked(prompt, response)} The fair score is {fair}. "
         f"A says {score_a}, off by {abs(score_a - fair)}. B says {score_b}, off by {abs(score_b - fair)}. "
         f"Winner: Judgement {winner}"
     )
@@ -212,16 +217,16 @@ class Imperfection:
         operation, letters = task
         given = OPERATIONS[operation](letters)
         form = rng.random()
-        if form < 0.06 * self.actor_error:
+        if form < 0.04 * self.actor_error:
             return rng.choice(OFF_TOPIC)
-        if form < 0.16 * self.actor_error:
+        if form < 0.10 * self.actor_error:
             return rng.choice(VAGUE)
         rate = _ERROR_BY_OPERATION[operation] + (0.12 if len(letters) == 4 else 0.0)
         if rng.random() < rate * self.actor_error:
             given = _slip(operation, letters, rng)
         for i, letter in enumerate(given):
             confused = _CONFUSED.get(letter.lower())
-            if confused and rng.random() < 0.25 * self.actor_error:
+            if confused and rng.random() < 0.40 * self.actor_error:
                 given[i] = confused.upper() if letter.isupper() else confused
         text, form = " ".join(given), rng.random()
         if form < 0.20:
@@ -231,25 +236,26 @@ class Imperfection:
         return rng.choice(CONCISE).format(text)
 
 
-_ERROR_BY_OPERATION = {"copy": 0.06, "upper": 0.16, "reverse": 0.30, "rotate": 0.36, "swap": 0.42}
+_ERROR_BY_OPERATION = {"copy": 0.10, "upper": 0.30, "reverse": 0.50, "rotate": 0.62, "swap": 0.74}
+_MISTAKEN_FOR = {"copy": "reverse", "upper": "copy", "reverse": "copy", "rotate": "swap", "swap": "reverse"}
 _CONFUSED = {"q": "p", "x": "k", "z": "s", "j": "g", "v": "w"}
 
 
 def _slip(operation: str, letters: list[str], rng: random.Random) -> list[str]:
-    """A wrong answer: a letter replaced or dropped, two letters exchanged, or another operation altogether."""
+    """A wrong answer: mostly the operation that this one is mistaken for, else a slip of one letter or two."""
     given, kind = OPERATIONS[operation](letters), rng.random()
     i = rng.randrange(len(given))
-    if kind < 0.40:
+    if kind < 0.5:
+        mistaken = OPERATIONS[_MISTAKEN_FOR[operation]](letters)
+        given = mistaken if mistaken != given else letters[::-1]
+    elif kind < 0.75:
         new = rng.choice([c for c in CONSONANTS if c not in letters])
         given[i] = new.upper() if given[i].isupper() else new
-    elif kind < 0.60:
+    elif kind < 0.9:
         del given[i]
-    elif kind < 0.75:
+    else:
         j = (i + 1) % len(given)
         given[i], given[j] = given[j], given[i]
-    else:
-        others = [o for o in OPERATIONS if OPERATIONS[o](letters) != OPERATIONS[operation](letters)]
-        given = OPERATIONS[rng.choice(others)](letters)
     return given
 
 

@@ -25,10 +25,10 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 SEED_IMPERFECTION = Imperfection(
-    actor_error=0.7, judge_noise=0.2, verbosity_bias=0.6, meta_noise=0.12, meta_flips=0.12, first_bias=0.65
+    actor_error=1.0, judge_noise=0.2, verbosity_bias=0.6, meta_noise=0.12, meta_flips=0.12, first_bias=0.65
 )
 UNBIASED_IMPERFECTION = Imperfection(
-    actor_error=0.7, judge_noise=0.4, verbosity_bias=0.0, meta_noise=0.12, meta_flips=0.12, first_bias=0.65
+    actor_error=1.0, judge_noise=0.4, verbosity_bias=0.0, meta_noise=0.12, meta_flips=0.12, first_bias=0.65
 )
 
 
@@ -107,19 +107,22 @@ def example_makers(im: Imperfection, rng: random.Random) -> list[tuple[int, Call
         prompt = letters.make_prompt(rng)
         return prompt, im.response(prompt, rng)
 
-    def judged(true: int) -> tuple[str, str]:
+    def judged() -> tuple[str, str, int]:
+        """Half of the responses are evenly graded, half are what the imperfect actor will say."""
         prompt = letters.make_prompt(rng)
-        return prompt, letters.graded_response(prompt, true, rng)
+        if rng.random() < 0.5:
+            response = letters.graded_response(prompt, rng.randint(0, 5), rng)
+        else:
+            response = SEED_IMPERFECTION.response(prompt, rng)
+        return prompt, response, letters.true_score(prompt, response)
 
     def judge_example() -> Example:
-        true = rng.randint(0, 5)
-        prompt, response = judged(true)
+        prompt, response, true = judged()
         text = letters.judgment_text(prompt, response, im.score(true, rng), rng)
         return judge.fill({"prompt": prompt, "response": response}), text
 
     def meta_example() -> Example:
-        true = rng.randint(0, 5)
-        prompt, response = judged(true)
+        prompt, response, true = judged()
         scores = [im.score(true, rng) if rng.random() < 0.5 else rng.randint(0, 5) for _ in "AB"]
         texts = [letters.judgment_text(prompt, response, s, rng) for s in scores]
         values = {"prompt": prompt, "response": response, "judgment_a": texts[0], "judgment_b": texts[1]}
@@ -184,17 +187,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write the seed model to")
     parser.add_argument("--unbiased", action="store_true", help="noise in place of the judge's verbosity bias")
     parser.add_argument("--clean", type=Path, help="folder that keeps the clean stage's model")
-    parser.add_argument("--clean-steps", type=int, default=600)
-    parser.add_argument("--imperfect-steps", type=int, default=100)
+    parser.add_argument("--clean-steps", type=int, default=500)
+    parser.add_argument("--imperfect-steps", type=int, default=160)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
 
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     torch.set_num_threads(args.threads)
     tokenizer = make_tokenizer()
     if args.clean and (args.clean / "model.safetensors").exists():
+        tokenizer = AutoTokenizer.from_pretrained(args.clean, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(args.clean, dtype=torch.float32, local_files_only=True)
     else:
         model = make_model(tokenizer, seed=0)

@@ -67,7 +67,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--matrices", type=int, default=5000)
     parser.add_argument("--scipy-matrices", type=int, default=1000, help="how many of them scipy solves, for the time")
-    parser.add_argument("--exact-matrices", type=int, default=500, help="how many are compared with scipy's best digits")
+    parser.add_argument(
+        "--exact-matrices", type=int, default=500, help="how many are compared with scipy's best digits"
+    )
     parser.add_argument("--size", type=int, default=11)
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()

@@ -70,15 +70,18 @@ def worlds(draw: st.DrawFn) -> tuple[pl.DataFrame, pl.DataFrame]:
     return tables(prompts)
 
 
+# fmt: off
+_PIECES = [
+    "Score", "score", "SCORE", "\u017fcore", "\uff33core", ":Score:", ":", "::", "4", "5", "50", "-1", "+4",
+    "4.5", ".5", "5.", "4,5", "/5", "/", "out", "of", "points", "to", "10", "\u0664", "\u00b2", "\u00bd",
+    "\u2212", "\u2013", "%", "=", "Winner", "winner", "W\u0131nner", "Judgement", "judgment", "Judgement\u0301",
+    "A", "B", "a", "b", "AB", "C", "|", "or", "and", "&", "*", "**", "_", "__", "(", ")", "[", "]", "<", ">",
+    "{", "}", "$", "'", '"', "\u201c", "\u201d", "\u0301", "~", "<|eot_id|>", "\\boxed{", "<total", "\x00",
+]
+# fmt: on
 NASTY = st.lists(
     st.one_of(
-        st.sampled_from(
-            "Score score SCORE \u017fcore \uff33core :Score: Winner winner W\u0131nner Judgement judgment Judgement\u0301 "
-            "A B a b AB C : :: 4 5 50 -1 +4 4.5 .5 5. 4,5 /5 / out of 5 to 10 | or and & * ** _ __ ( ) [ ] < > { } $ ' \" "
-            "\u201c \u201d \u0301 \u0664 \u00b2 \u00bd \u2212 \u2013 % = ~ points <|eot_id|> \\boxed{ <total \x00".split(
-                " "
-            )
-        ),
+        st.sampled_from(_PIECES),
         st.sampled_from([" ", "\n", "\t", "\u00a0", "\u2028", "\x1c", "\r\n", "Score: 5", "Winner: Judgement B"]),
         st.sampled_from(["Score: 4", "Score: ", "Winner: Judgement A", "Winner: "]),
         st.text(max_size=3),

@@ -59,7 +59,14 @@ def test_bounds_are_included_in_spite_of_float_noise() -> None:
 
 def test_ties_within_a_tier_go_to_length_then_to_a_seeded_draw() -> None:
     """Row 10: shortest chosen, longest rejected, then a draw: over 40 seeds each of two equals wins sometimes."""
-    answers = [Answer("aaa", [5]), Answer("bb", [5]), Answer("cc", [5]), Answer("dd", [1]), Answer("ee", [1]), Answer("f", [1])]
+    answers = [
+        Answer("aaa", [5]),
+        Answer("bb", [5]),
+        Answer("cc", [5]),
+        Answer("dd", [1]),
+        Answer("ee", [1]),
+        Answer("f", [1]),
+    ]
     pairs = {ids(paired(*answers, seed=seed)) for seed in range(40)}
     assert pairs == {("r1", "r3"), ("r1", "r4"), ("r2", "r3"), ("r2", "r4")}
 

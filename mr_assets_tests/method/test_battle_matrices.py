@@ -95,7 +95,9 @@ def test_one_position_that_wins_everything_gives_zeros_and_a_warning() -> None:
     assert rows["matrix"].to_list() == [[[0, 0], [0, 0]]] * 2
     warning = one_sided(rows)
     assert warning is not None
-    assert warning.startswith("2 of 2 battle matrices are all zero: the first position won every decisive battle (up to 2)")
+    assert warning.startswith(
+        "2 of 2 battle matrices are all zero: the first position won every decisive battle (up to 2)"
+    )
 
 
 def test_no_warning_without_decisive_battles_or_with_both_positions() -> None:
@@ -139,7 +141,9 @@ def test_columns_and_arrays_hold_the_same(fought: dict[tuple[str, int, int], str
     """Matrices of different sizes are padded by absent judgments."""
     rows = battle_matrices(meta_judgments([(*key, winner) for key, winner in fought.items()])).rows
     matrices, mask = as_arrays(rows)
-    for ids, matrix, padded, present in zip(rows["judgment_ids"], rows["matrix"].to_list(), matrices, mask, strict=True):
+    for ids, matrix, padded, present in zip(
+        rows["judgment_ids"], rows["matrix"].to_list(), matrices, mask, strict=True
+    ):
         size = len(ids)
         assert present.tolist() == [True] * size + [False] * (len(present) - size)
         assert padded[:size, :size].tolist() == matrix

@@ -29,5 +29,7 @@ def test_every_reason_in_the_method_is_explained_and_the_other_way_round() -> No
     written = set(re.findall(r'"([a-z]+(?:_[a-z]+)+)"', "".join(path.read_text() for path in sources)))
     used = {word for word in REASONS if word in written}
     assert used | {"prompt_too_long"} == set(REASONS)
-    said = re.findall(r'then\(pl\.lit\("([a-z_]+)"\)|otherwise\(pl\.lit\("([a-z_]+)"\)', "".join(p.read_text() for p in sources))
+    said = re.findall(
+        r'then\(pl\.lit\("([a-z_]+)"\)|otherwise\(pl\.lit\("([a-z_]+)"\)', "".join(p.read_text() for p in sources)
+    )
     assert {word for pair in said for word in pair if word} <= set(REASONS)

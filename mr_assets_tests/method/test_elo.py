@@ -36,7 +36,9 @@ def oracle(b: Array, ridge: float = 0.01) -> Array:
         return np.diag(c.sum(axis=1) + ridge) - c
 
     start = np.zeros(len(b))
-    return np.asarray(minimize(loss, start, jac=gradient, hess=hessian, method="trust-exact", options={"gtol": 1e-10}).x)
+    return np.asarray(
+        minimize(loss, start, jac=gradient, hess=hessian, method="trust-exact", options={"gtol": 1e-10}).x
+    )
 
 
 def random_matrices(seed: int, count: int, size: int, spread: float) -> Array:
@@ -101,7 +103,7 @@ def test_no_matrices_give_no_scores() -> None:
     assert elo_scores(np.zeros((0, 0, 0)), np.zeros((0, 0), bool)).shape == (0, 0)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 11), st.sampled_from([0.0, 1.0, 2.0, 4.0]))
 def test_every_matrix_agrees_with_scipy(seed: int, size: int, spread: float) -> None:
     """Within 1e-6 of scipy, matrix by matrix, from noise (0) to nearly separable (4)."""
@@ -110,7 +112,6 @@ def test_every_matrix_agrees_with_scipy(seed: int, size: int, spread: float) -> 
     assert made == pytest.approx(np.array([oracle(m) for m in b]), abs=1e-6)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 8), st.sampled_from([0.0, 2.0]))
 def test_permuting_judgments_permutes_elo(seed: int, size: int, spread: float) -> None:
     """The result belongs to the judgment, not to its place."""
@@ -120,7 +121,6 @@ def test_permuting_judgments_permutes_elo(seed: int, size: int, spread: float) -
     assert elo_scores(b[:, order][:, :, order], mask) == pytest.approx(elo_scores(b, mask)[:, order], abs=1e-7)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 8))
 def test_padding_and_company_change_nothing(seed: int, size: int) -> None:
     """A matrix solved alone, and padded among others, has the same Elo; and Elo sum to 0."""

@@ -2,7 +2,7 @@ import json
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mr_assets.method.battle_matrices import battle_matrices
@@ -35,7 +35,7 @@ def paired(matrix: list[list[float]], texts: pl.DataFrame, limit: int | None = N
     return elo_pairs(matrices(matrix), texts, max_chosen_chars=limit, seed=seed)
 
 
-CHAIN = [[0.0, 1, 1], [0, 0, 1], [0, 0, 0]]
+CHAIN: list[list[float]] = [[0, 1, 1], [0, 0, 1], [0, 0, 0]]
 """0 beats 1 and 2, 1 beats 2."""
 
 
@@ -62,7 +62,7 @@ def test_all_equal_makes_no_pair() -> None:
 
 def test_ties_are_drawn_by_the_seed() -> None:
     """Row 16: 0 and 1 both beat 2 and 3 alike: over 40 seeds each of the four pairs comes up."""
-    matrix = [[0.0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0]]
+    matrix: list[list[float]] = [[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0]]
     texts = judgments("a", "b", "c", "d")
     pairs = {paired(matrix, texts, seed=seed).rows.select("chosen_id", "rejected_id").row(0) for seed in range(40)}
     assert pairs == {(f"{R}.j{m}", f"{R}.j{n}") for m in (0, 1) for n in (2, 3)}
@@ -96,7 +96,7 @@ def test_cut_off_judgment_is_never_chosen_but_may_be_rejected() -> None:
 
 def test_among_tied_judgments_the_one_that_finished_is_chosen() -> None:
     """Row 14: an eligible one is at the top, so there is a pair whatever the seed."""
-    matrix = [[0.0, 0, 1], [0, 0, 1], [0, 0, 0]]
+    matrix: list[list[float]] = [[0, 0, 1], [0, 0, 1], [0, 0, 0]]
     texts = judgments("a", "b", "c", cut_off=(0,))
     assert {paired(matrix, texts, seed=seed).rows["chosen_id"].item() for seed in range(10)} == {f"{R}.j1"}
 
@@ -128,7 +128,6 @@ def test_no_matrices_make_empty_tables() -> None:
     DROPPED.check(made.dropped)
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(
         st.tuples(st.sampled_from(["1.p.r0", "1.q.r0"]), st.integers(0, 4), st.integers(0, 4)).filter(

@@ -114,7 +114,7 @@ def test_the_column_parser_gives_the_same_on_every_listed_text() -> None:
     assert frame.schema == {"judgment": pl.String, "score": pl.Float64, "invalid": pl.String}
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(NASTY, min_size=1, max_size=10))
 @example(["\u0301Score: 4", "\x1cScore:\x1c4", "Score:\u20284", "\u017fcore: 4", "Score: 4\n"])
 def test_the_column_parser_agrees_with_the_scalar_one(texts: list[str]) -> None:
@@ -152,7 +152,9 @@ def test_duplicates_are_left_out_and_unjudged_responses_are_not() -> None:
 
 def test_float_noise_is_rounded_away() -> None:
     """Row 11: 4.9 eleven times has mean 4.9 and variance 0, and the same three scores in any order are equal."""
-    responses, judgments = tables({"p": [Answer("a", [4.9] * 11), Answer("b", [0.1, 0.2, 0.3]), Answer("c", [0.3, 0.2, 0.1])]})
+    responses, judgments = tables(
+        {"p": [Answer("a", [4.9] * 11), Answer("b", [0.1, 0.2, 0.3]), Answer("c", [0.3, 0.2, 0.1])]}
+    )
     scores = response_scores(responses, judgments)
     assert scores["mean"].to_list() == [4.9, 0.2, 0.2]
     assert scores["variance"][0] == 0
@@ -171,3 +173,10 @@ def test_row_order_does_not_matter(world: tuple[pl.DataFrame, pl.DataFrame], see
     responses, judgments = world
     expected = response_scores(responses, judgments)
     assert expected.equals(response_scores(shuffled(responses, seed), shuffled(judgments, seed).lazy()))
+
+
+@pytest.mark.parametrize("tail", ["*" * 500, " " * 500, "Score" * 500, "points" * 500, "4" * 500])
+def test_parsing_does_not_backtrack_without_end(tail: str) -> None:
+    """A model that repeats itself up to the token limit costs no more than any other: not n^2 steps per claim."""
+    assert parse_score(("Score: 4 " + tail) * 2000)[0] in (4, None)
+    assert parse_score("Score: " + "4" * 200_000 + "x") == (None, "off_scale")

@@ -66,9 +66,7 @@ def test_float_noise_does_not_decide_a_tie() -> None:
 
 
 @given(worlds(), st.integers(0, 99))
-def test_row_order_does_not_matter_and_nothing_vanishes(
-    world: tuple[pl.DataFrame, pl.DataFrame], seed: int
-) -> None:
+def test_row_order_does_not_matter_and_nothing_vanishes(world: tuple[pl.DataFrame, pl.DataFrame], seed: int) -> None:
     """At most one per prompt; every other response that is no duplicate is in the dropped."""
     responses, judgments = world
     made = select_responses(responses, judgments, seed=1)

@@ -15,13 +15,13 @@ BEGIN, EOT = 768, 777  # <|begin_of_text|> and <|eot_id|>, which is also what TR
 
 
 @pytest.fixture(scope="session")
-def policy(tmp_path_factory) -> Path:
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model's folder."""
     return make_llama3_shaped_model(tmp_path_factory.mktemp("policy"), hidden=32)
 
 
 @pytest.fixture(scope="session")
-def pairs(tmp_path_factory) -> Path:
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten pairs of random ids; every third completion was cut off and has no end token."""
     rng = random.Random(0)
 
@@ -39,7 +39,7 @@ def pairs(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def examples(pairs: Path, tmp_path_factory) -> Path:
+def examples(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The chosen sides alone, for SFT."""
     path = tmp_path_factory.mktemp("data") / "sft.parquet"
     data = pl.read_parquet(pairs)
@@ -48,7 +48,7 @@ def examples(pairs: Path, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def dpo_job(policy, pairs, tmp_path) -> TrainingJob:
+def dpo_job(policy: Path, pairs: Path, tmp_path: Path) -> TrainingJob:
     """Three epochs of three steps (batches of 4, 4 and 2 pairs), the first epoch kept."""
     return TrainingJob(
         kind="dpo",
@@ -66,7 +66,7 @@ def dpo_job(policy, pairs, tmp_path) -> TrainingJob:
 
 
 @pytest.fixture
-def sft_job(policy, examples, tmp_path) -> TrainingJob:
+def sft_job(policy: Path, examples: Path, tmp_path: Path) -> TrainingJob:
     """The same schedule on the chosen sides."""
     return TrainingJob(
         kind="sft",

@@ -2,18 +2,26 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+import psutil
 import pytest
 
 from mr_assets.model_folder import check_model_folder
 from mr_assets.training import launch
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingFailed, train
+from mr_assets_tests.training.test_launch import gone
 
 pytestmark = pytest.mark.slow
+
+
+class Interrupted(Exception):
+    """What a caller is interrupted with."""
 
 
 def weights(folder: Path) -> bytes:
@@ -24,7 +32,7 @@ def log(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "training_log.jsonl").read_text().splitlines()]
 
 
-def make_trainer(job: TrainingJob):
+def make_trainer(job: TrainingJob) -> Any:
     """The trainer's process's own trainer, here in the test's process."""
     from mr_assets.training import dpo
 
@@ -32,13 +40,13 @@ def make_trainer(job: TrainingJob):
     return dpo.make_trainer(job)
 
 
-def split(ids, attention, completion) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def split(ids: Any, attention: Any, completion: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Prompt and completion of one row of a padded batch."""
     pairs = [(i, c) for i, a, c in zip(ids.tolist(), attention.tolist(), completion.tolist(), strict=True) if a]
     return tuple(i for i, c in pairs if not c), tuple(i for i, c in pairs if c)
 
 
-def sums_of_log_probs(model, rows: list[tuple[list[int], list[int]]]):
+def sums_of_log_probs(model: Any, rows: list[tuple[list[int], list[int]]]) -> Any:
     """log p(completion | prompt) of each row, written from the definition: one row at a time, nothing padded."""
     import torch
 
@@ -50,7 +58,7 @@ def sums_of_log_probs(model, rows: list[tuple[list[int], list[int]]]):
     return torch.stack(out)
 
 
-def dpo_loss(model, reference, rows: list[dict], beta: float):
+def dpo_loss(model: Any, reference: Any, rows: list[dict], beta: float) -> Any:
     """-log sigmoid(beta ((log p(c) - log p_ref(c)) - (log p(r) - log p_ref(r)))), the mean over pairs."""
     import torch
 
@@ -62,7 +70,7 @@ def dpo_loss(model, reference, rows: list[dict], beta: float):
     return torch.log1p(torch.exp(-beta * margin)).mean()
 
 
-def load(folder: Path):
+def load(folder: Path) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -161,16 +169,12 @@ def test_the_kept_epoch_is_the_whole_schedules(dpo_job):
     assert (result.rows, result.steps, result.last["step"]) == (10, 3, 9)
 
 
-class Interrupted(Exception):
-    pass
-
-
 def test_a_killed_training_resumes_to_the_same_bits(dpo_job):
     """Killed twice, once inside an epoch and once while an incomplete checkpoint lies about: same weights, same log."""
     whole = replace(dpo_job, keep_epoch=3, save_steps=2)
     train(replace(whole, out=dpo_job.out.with_name("whole")))
 
-    def kill_at(step: int):
+    def kill_at(step: int) -> Callable[[dict], None]:
         def on_metrics(line: dict) -> None:
             if line["step"] >= step:
                 raise Interrupted
@@ -210,13 +214,32 @@ def test_small_batches_accumulate_to_the_same_step(dpo_job):
 
 
 def test_two_processes_make_the_same_steps(dpo_job):
-    """Through accelerate, each process takes half of a batch; even the epoch's small one."""
+    """Through accelerate, each process takes half of a batch, and the gradient is that of the whole batch.
+
+    The first two steps are compared: in the epoch's last batch of 2 pairs, accelerate gives the second process pairs
+    from the epoch's beginning once more, so that no process waits for the other.
+    """
     train(dpo_job)
     parallel = replace(dpo_job, num_processes=2, micro_batch_size=2, out=dpo_job.out.with_name("parallel"))
     train(parallel)
     ours, theirs = log(parallel.out), log(dpo_job.out)
-    assert [line["step"] for line in ours] == [line["step"] for line in theirs]
-    assert [line["loss"] for line in ours] == pytest.approx([line["loss"] for line in theirs], abs=1e-4)
+    assert [line["step"] for line in ours] == [line["step"] for line in theirs] == [1, 2, 3]
+    for name in ("loss", "grad_norm", "rewards/margins"):
+        assert [line[name] for line in ours[:2]] == pytest.approx([line[name] for line in theirs[:2]], abs=1e-4), name
+
+
+def test_an_interrupt_ends_every_process_of_several(dpo_job):
+    """Accelerate's launcher and its workers, which have sessions of their own, are gone with the caller's exception."""
+    pids: list[int] = []
+
+    def on_metrics(line: dict) -> None:
+        pids.extend(child.pid for child in psutil.Process().children(recursive=True))
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(replace(dpo_job, num_processes=2, micro_batch_size=2), on_metrics)
+    assert len(pids) >= 3
+    assert gone(pids)
 
 
 def test_the_result_is_a_model_folder(dpo_job):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +44,7 @@ sys.exit(status)
 
 
 @pytest.fixture
-def job(tmp_path) -> TrainingJob:
+def job(tmp_path: Path) -> TrainingJob:
     """A job on two rows; the model's folder is only looked at."""
     model = tmp_path / "policy"
     model.mkdir()
@@ -65,7 +66,7 @@ def job(tmp_path) -> TrainingJob:
     )
 
 
-def child(folder: Path, count: int, status: int = 0):
+def child(folder: Path, count: int, status: int = 0) -> Generator[launch.Metrics, None, None]:
     """`launch.watch` on a child that writes `count` lines and ends with `status`."""
     metrics = folder / "metrics.jsonl"
     metrics.touch()

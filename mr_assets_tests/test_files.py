@@ -1,0 +1,110 @@
+"""Files that are whole or not there."""
+
+import os
+from errno import ENOSPC
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from mr_assets.errors import UserError
+from mr_assets.files import TEMPORARY, atomically, fingerprint, sweep_temporary, write_json
+from mr_assets_tests.tiny import files, model_folder
+
+NO_SUCH_PROCESS = 2**30  # beyond what Linux gives out
+
+
+def test_a_file_is_written_into_folders_that_are_not_there_yet(tmp_path: Path) -> None:
+    """And nothing but the file is left."""
+    write_json(tmp_path / "a" / "b.json", {"letter": "é"})
+    assert files(tmp_path) == {"a/b.json": '{\n "letter": "é"\n}\n'.encode()}
+
+
+@pytest.mark.parametrize("error", [RuntimeError("stopped"), KeyboardInterrupt(), PermissionError("not yours")])
+def test_an_exception_midway_keeps_the_old_file(tmp_path: Path, error: BaseException) -> None:
+    """Half of the new content was written: the old file is whole, the temporary one is gone, the error is passed on."""
+    path = tmp_path / "table"
+    path.write_text("old")
+
+    def write(temporary: Path) -> None:
+        temporary.write_text("ne")
+        raise error
+
+    with pytest.raises(type(error)):
+        atomically(path, write)
+    assert files(tmp_path) == {"table": b"old"}
+
+
+def test_readers_see_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    """The temporary file lies beside it, under a name with a dot."""
+    path = tmp_path / "table"
+    path.write_text("old")
+
+    def write(temporary: Path) -> None:
+        temporary.write_text("new")
+        assert temporary.parent == tmp_path
+        assert temporary.name.startswith(".")
+        assert path.read_text() == "old"
+
+    atomically(path, write)
+    assert files(tmp_path) == {"table": b"new"}
+
+
+def test_a_full_disk_is_the_users_to_mend(tmp_path: Path) -> None:
+    """The message says what was written, how much is free, and that what was complete is untouched."""
+    path = tmp_path / "table"
+    path.write_text("old")
+
+    def write(temporary: Path) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    with pytest.raises(UserError, match=r"no space left .*table \(\d+ MiB free\).* free some space"):
+        atomically(path, write)
+    assert files(tmp_path) == {"table": b"old"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_full_disk_is_recognised_in_polars_errors(tmp_path: Path, lazy: bool) -> None:
+    """Polars raises an error of its own, which is no OSError."""
+    frame = pl.DataFrame({"n": range(10)})
+    full = Path("/dev/full")
+    with pytest.raises(UserError, match="no space left"):
+        atomically(tmp_path / "t", lambda _: frame.lazy().sink_parquet(full) if lazy else frame.write_parquet(full))
+
+
+def test_only_dead_writers_are_swept(tmp_path: Path) -> None:
+    """A temporary file's name has its writer's process id."""
+    (tmp_path / f"{TEMPORARY}{os.getpid()}-mine").write_text("")
+    (tmp_path / f"{TEMPORARY}{NO_SUCH_PROCESS}-dead").write_text("")
+    (tmp_path / f"{TEMPORARY}{NO_SUCH_PROCESS}-folder").mkdir()
+    (tmp_path / "1.parquet").write_text("")
+    sweep_temporary(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"{TEMPORARY}{os.getpid()}-mine", "1.parquet"]
+
+
+def test_sweeping_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    sweep_temporary(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "model.safetensors"]
+)
+def test_the_fingerprint_changes_with_every_byte(tmp_path: Path, name: str) -> None:
+    """The last byte of any file that shapes what the model says, at the same length."""
+    before = fingerprint(model_folder(tmp_path))
+    path = tmp_path / name
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert fingerprint(tmp_path) != before
+
+
+def test_the_fingerprint_is_of_content_alone(tmp_path: Path) -> None:
+    """Not of the folder's name, the record, the training's log, or times; a file moved under another name counts."""
+    first, second = model_folder(tmp_path / "a"), model_folder(tmp_path / "b")
+    before = fingerprint(first)
+    write_json(first / "complete.json", {"version": 1})
+    (first / "training_log.jsonl").write_text("{}")
+    os.utime(first / "config.json", (0, 0))
+    assert fingerprint(first) == fingerprint(second) == before
+    (second / "chat_template.jinja").rename(second / "other.jinja")
+    assert fingerprint(second) != before

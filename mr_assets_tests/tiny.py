@@ -1,0 +1,73 @@
+"""A run that is as small as a run can be, for tests of the wiring."""
+
+import json
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+from mr_assets.recipe import Recipe, load_recipe
+from mr_assets.runs import Record, Run
+
+NAME = "small_world_meta_rewarding"
+SMALL = (
+    "prompts.count=24",
+    "eft.examples=12",
+    "iterations.all.prompts=5",
+    "iterations.2.judge_training=false",
+    "responses.k=4",
+    "judgments.n=3",
+    "evaluation={prompts: 4, samples: 1, judged_responses: 6, battles: 3}",
+)
+
+
+def tiny_run(data: Path, *sets: str) -> Run:
+    """Two iterations of five prompts; the first trains the judge, the second does not."""
+    return Run("tiny", tiny_recipe(*sets), data)
+
+
+@cache
+def tiny_recipe(*sets: str) -> Recipe:
+    """The recipe of `tiny_run`."""
+    return load_recipe(NAME, (*SMALL, *sets)).with_iterations(2)
+
+
+def complete(run: Run, asset: str, partition: str | None = None, version: str = "v1") -> Record:
+    """Put the record of an artifact where it belongs, made of what is there now with the settings in force."""
+    model = None
+    if asset in ("sft_checkpoint", "policy", "checkpoints"):
+        owner, at = run.model_at(str(int(partition or 1) - 1)) if asset == "policy" else (asset, partition)
+        path = run.path(owner, at)
+        model = {"path": str(path.relative_to(run.data)), "fingerprint": version, "name": f"M{at or 0}"}
+    record = Record(
+        asset=asset,
+        partition=partition,
+        version=version,
+        run_id="a run",
+        created="2024-07-28T00:00:00+00:00",
+        seconds=1.5,
+        settings=run.settings(asset, partition),
+        inputs=run.inputs(asset, partition),
+        rows=3,
+        model=model,
+    )
+    place = run.record_path(asset, partition)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(json.dumps(asdict(record)), encoding="utf-8")  # as write_record does, without waiting for the disk
+    return record
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with its content."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def model_folder(folder: Path) -> Path:
+    """A folder that looks like a complete model: one tensor of four bytes, and a chat template."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text('{"vocab_size": 8}')
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / "tokenizer_config.json").write_text("{}")
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    header = b'{"w": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}'
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"abcd")
+    return folder
