@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
@@ -123,14 +124,21 @@ def _run_steps(wanted: Any) -> bool:
     """Launch what is to do; whether there was anything."""
     os.environ["MR_DATA"] = str(wanted.data)
     from mr_assets.instance import instance
-    from mr_assets.launch import launch, steps
+    from mr_assets.launch import alone, launch, steps
 
     began, did = time.monotonic(), False
-    with instance() as dagster:
+    with alone(wanted.folder, f"run {wanted.name}", wait=False), instance() as dagster:
         for step in steps(wanted):
             did = True
             click.secho(f"{wanted.name}, {step.title}: {', '.join(step.assets)}", bold=True, err=True)
-            launch(wanted, step, dagster)
+            if step.partition is None:
+                shared = f"the one-off assets of family {wanted.family}"
+                with alone(wanted.data / wanted.family, shared, wait=True):
+                    still = next(steps(wanted), None)  # another run may have made them meanwhile
+                    if still is not None and still.partition is None:
+                        launch(wanted, still, dagster)
+            else:
+                launch(wanted, step, dagster)
     if did:
         minutes, seconds = divmod(time.monotonic() - began, 60)
         click.secho(f"{wanted.name}: done in {minutes:.0f} min {seconds:.0f} s", bold=True, err=True)
@@ -209,7 +217,9 @@ def remove(name: str, yes: bool) -> None:
 
 @main.command()
 @click.option("--port", default=3000, show_default=True, help="Port on this machine.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; beyond loopback at your own risk.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; beyond loopback at your own risk."
+)
 @says_errors
 def ui(port: int, host: str) -> None:
     """The Dagster UI with its daemon: materialize any asset of any iteration, backfill, look."""
@@ -218,7 +228,7 @@ def ui(port: int, host: str) -> None:
 
     home = dagster_home()
     os.environ["MR_DATA"] = str(data_root())
-    dagster = shutil.which("dagster", path=os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]))
+    dagster = shutil.which("dagster", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     if dagster is None:
         raise UserError("the command dagster is not installed beside this Python. Install the project again.")
     click.echo(f"Dagster UI on http://{host}:{port} (instance {home}). Ctrl-C ends it.", err=True)

@@ -4,8 +4,13 @@ Each step is a Dagster run of the job that the UI's Materialize button starts, w
 managers. What is complete and made with the recipe's settings is not computed again.
 """
 
+import fcntl
+import os
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
@@ -56,6 +61,28 @@ def needed(run: Run, asset: str, partition: str | None, among: tuple[str, ...]) 
     return any(needed(run, u, at, among) for u, at in run.ancestors(asset, partition) if u in among and at == partition)
 
 
+@contextmanager
+def alone(folder: Path, what: str, *, wait: bool) -> Iterator[None]:
+    """Hold a folder's lock. Taken already: wait for it, or raise `UserError`. It ends with the process, however."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            if not wait:
+                raise UserError(
+                    f"{what} is being run by process {holder}. Wait for it, or end it, then start again."
+                ) from error
+            print(f"waiting for process {holder}, which makes {what}", file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
 def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
     """Materialize a step's assets in a Dagster run. Raises `UserError` with what went wrong and where."""
     tags = {"mr/run": run.name, "mr/step": step.title}
@@ -82,6 +109,8 @@ def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
 
 def _message(event: dg.DagsterEvent, error: object) -> str:
     failure = event.step_failure_data
+    if failure.error and failure.error.cls_name == "DagsterExecutionInterruptedError":
+        return "interrupted"
     if failure.user_failure_data and failure.user_failure_data.description:
         return failure.user_failure_data.description
     info = failure.error
