@@ -5,10 +5,11 @@ import os
 import shutil
 
 from mr_assets.errors import UserError
+from mr_assets.method.prompts import draw_prompts
 from mr_assets.runs import Run, resolve
 from mr_assets.seed import seed_model
 from mr_assets.templates import judge_template, meta_judge_template
-from mr_assets.userfiles import read_eft, read_prompts
+from mr_assets.userfiles import read_eft, user_prompts
 
 LEAST_FREE_MIB = 200
 
@@ -28,7 +29,8 @@ def check_run(run: Run) -> None:
     judge_template(run.template(recipe.judgments.template))
     meta_judge_template(run.template(recipe.meta_judgments.template))
     if recipe.prompts.source != "world" and run.record("seed_prompts") is None:
-        read_prompts(recipe.prompts.source, recipe.prompts.column, run.data)
+        counts = [row.prompts for row in recipe.iterations]
+        draw_prompts(user_prompts(recipe, run.data), 1, counts, recipe.seed, recipe.prompts.disjoint)
     if recipe.sft and recipe.eft.source != "world" and run.record("eft_dataset") is None:
         read_eft(recipe.eft.source, run.data)
     folder = resolve(recipe.model.seed, run.data)

@@ -6,6 +6,8 @@ from typing import Any
 import polars as pl
 
 from mr_assets.errors import UserError
+from mr_assets.method.prompts import check_prompts
+from mr_assets.recipe import Recipe
 from mr_assets.runs import resolve
 from mr_assets.tables import EFT_DATASET
 
@@ -44,6 +46,20 @@ def read_prompts(source: str, column: str, data: Path) -> list[str]:
     if frame[column].dtype != pl.String:
         raise UserError(f"prompts file {source}: column {column!r} is {frame[column].dtype}, expected text.")
     return ["" if text is None else text for text in frame[column]]
+
+
+def user_prompts(recipe: Recipe, data: Path) -> pl.DataFrame:
+    """The seed prompts of a recipe that names a file (columns of `SEED_PROMPTS`).
+
+    Raises `UserError` for a file that cannot be used, has empty or repeated prompts, or fewer than the recipe says.
+    """
+    texts, count = read_prompts(recipe.prompts.source, recipe.prompts.column, data), recipe.prompts.count
+    if count and len(texts) < count:
+        raise UserError(
+            f"prompts.count = {count}: {recipe.prompts.source} has {len(texts)} prompts. "
+            "Lower prompts.count and the iterations' prompts, or name a larger file."
+        )
+    return check_prompts(pl.DataFrame({"prompt": texts[:count]}, schema={"prompt": pl.String}))
 
 
 def read_eft(source: str, data: Path) -> pl.DataFrame:

@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from mr_assets.assets.sampled import sample
-from mr_assets.assets.wiring import OWNER, Work, users_errors
+from mr_assets.assets.wiring import Work, declare, users_errors
 from mr_assets.chat import ChatEncoder
 from mr_assets.evaluation.letters import HeldOut, actor_numbers, judge_numbers, meta_judge_numbers
 from mr_assets.files import fingerprint
@@ -23,21 +23,16 @@ def evaluation(run: Run) -> dg.AssetsDefinition:
     """The asset of a run in a world whose truth can be computed."""
     trained = dg.StaticPartitionMapping({t: t for t in run.iterations})
 
-    @dg.asset(
-        name="evaluation",
-        key_prefix=run.name,
-        group_name=run.name,
-        deps=[
+    by_model = {
+        "ins": {},
+        "deps": [
             dg.AssetDep([run.family, "sft_checkpoint"]),
             dg.AssetDep([run.name, "checkpoints"], partition_mapping=trained),
         ],
-        partitions_def=models(run),
-        backfill_policy=dg.BackfillPolicy.multi_run(1),
-        kinds={"vllm", "parquet"},
-        owners=[OWNER],
-        io_manager_key="tables",
-        pool="gpu",
-    )
+        "partitions_def": models(run),
+    }
+
+    @dg.asset(**(declare(run, "evaluation", kinds={"vllm", "parquet"}, gpu=True) | by_model))
     def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """True score of the actor, exactness of the judge, accuracy of the meta-judge, on a fixed held-out set."""
         with users_errors():

@@ -44,7 +44,7 @@ def responses(run: Run) -> dg.AssetsDefinition:
                 "duplicates": frame["duplicate_of"].count(),
                 "cut off": frame.filter(pl.col("finish_reason") == "length").height,
             }
-            if recipe.world:
+            if recipe.prompts.source == "world":
                 numbers |= world_numbers(frame.join(asked, on="prompt_id"))
             return work.table(Selected(frame, made.dropped), numbers)
 

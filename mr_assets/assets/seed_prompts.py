@@ -4,10 +4,9 @@ import dagster as dg
 import polars as pl
 
 from mr_assets.assets.wiring import Work, declare, users_errors
-from mr_assets.errors import UserError
 from mr_assets.method.prompts import check_prompts
 from mr_assets.runs import Run
-from mr_assets.userfiles import read_prompts
+from mr_assets.userfiles import user_prompts
 from mr_assets.worlds.letters import make_prompts
 
 
@@ -22,14 +21,9 @@ def seed_prompts(run: Run) -> dg.AssetsDefinition:
             if recipe.prompts.source == "world":
                 assert recipe.prompts.count is not None
                 texts = make_prompts(recipe.prompts.count, seed=str(recipe.seed))
+                frame = check_prompts(pl.DataFrame({"prompt": texts}))
             else:
-                texts = read_prompts(recipe.prompts.source, recipe.prompts.column, run.data)
-                if recipe.prompts.count and len(texts) < recipe.prompts.count:
-                    raise UserError(
-                        f"prompts.count = {recipe.prompts.count}: {recipe.prompts.source} has {len(texts)} prompts. "
-                        "Lower prompts.count and the iterations' prompts, or name a larger file."
-                    )
-            frame = check_prompts(pl.DataFrame({"prompt": texts[: recipe.prompts.count]}, schema={"prompt": pl.String}))
+                frame = user_prompts(recipe, run.data)
             needed = sum(row.prompts for row in recipe.iterations)
             return work.table(frame, {"prompts": frame.height, "prompts needed by the iterations": needed})
 

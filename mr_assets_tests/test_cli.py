@@ -1,0 +1,316 @@
+"""The command `mr`: what works, and what is said when something does not."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mr_assets import preflight
+from mr_assets.cli import main
+from mr_assets.recipe import list_recipes
+from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run, stored_runs
+from mr_assets_tests.tiny import NAME, SMALL, complete, files, model_folder, tiny_run
+
+Mr = Callable[..., Result]
+SETS = [part for text in SMALL for part in ("--set", text)]
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data folder of the commands under test."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.setenv("MR_DATA", str(folder))
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    return folder
+
+
+@pytest.fixture
+def mr(data: Path) -> Mr:
+    return lambda *arguments, answer=None: CliRunner().invoke(main, [str(a) for a in arguments], input=answer)
+
+
+@pytest.fixture
+def refused(mr: Mr, data: Path) -> Callable[..., str]:
+    """What a command says that fails as it should: a message, no traceback, nothing written."""
+
+    def invoke(*arguments: object) -> str:
+        before = files(data)
+        result = mr(*arguments)
+        assert result.exit_code not in (0, None), result.output
+        assert isinstance(result.exception, SystemExit), result.exception
+        assert "Traceback" not in result.output
+        assert files(data) == before
+        return " ".join(result.output.split())
+
+    return invoke
+
+
+def worked(result: Result) -> str:
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.output
+
+
+@pytest.fixture
+def launched(data: Path) -> Run:
+    """A run that is complete but for the last model."""
+    run = tiny_run(data)
+    run.save()
+    for asset in FAMILY_ASSETS:
+        complete(run, asset)
+    for model in ("seed", "0"):
+        complete(run, "evaluation", model)
+    for t in run.iterations:
+        for asset in LOOP_ASSETS:
+            if (asset, t) != ("checkpoints", "2"):
+                complete(run, asset, t)
+    return run
+
+
+# --------------------------------------------------------------------------------------------------------- what works
+
+
+def test_help_begins_with_what_it_is(mr: Mr) -> None:
+    said = worked(mr("--help"))
+    for command in ("run", "status", "report", "recipes", "runs", "ui"):
+        assert re.search(rf"^  {command} ", said, re.MULTILINE)
+    assert "Meta-Rewarding language models" in said
+    assert worked(mr("run", "-h")).count("mr run small_world_meta_rewarding") >= 3
+
+
+def test_recipes_are_listed_with_their_titles(mr: Mr) -> None:
+    lines = worked(mr("recipes")).splitlines()
+    assert [line.split()[0] for line in lines] == list_recipes()
+    assert "Meta-Rewarding in the small world" in next(line for line in lines if line.startswith(NAME))
+
+
+def test_a_dry_run_says_what_would_be_done(mr: Mr, data: Path) -> None:
+    """And writes nothing."""
+    assert worked(mr("run", "--dry-run")) == f"{NAME}: would begin with one-off assets\n"
+    assert files(data) == {}
+
+
+def test_a_dry_run_of_what_was_begun(mr: Mr, data: Path, launched: Run) -> None:
+    """All settings are those that it was launched with; only the last model is missing."""
+    before = files(data)
+    result = mr("run", NAME, "--name", "tiny", "--dry-run")
+    assert "tiny: would begin with evaluation of M1" in worked(result)
+    complete(launched, "evaluation", "1")
+    assert "tiny: would begin with iteration 2 of 2" in worked(mr("run", NAME, "--name", "tiny", "--dry-run"))
+    complete(launched, "checkpoints", "2")
+    complete(launched, "evaluation", "2")
+    assert "tiny: nothing to do" in worked(mr("run", NAME, "--name", "tiny", "--dry-run"))
+    assert "tiny: would begin with iteration 3 of 3" in worked(
+        mr("run", NAME, "--name", "tiny", "--iterations", 3, "--dry-run")
+    )
+    assert set(before) <= set(files(data))
+
+
+def test_a_dry_run_of_taken_over_settings(mr: Mr, launched: Run) -> None:
+    """With --update the run would begin where the changed setting matters first."""
+    complete(launched, "evaluation", "1")
+    changed = ("run", NAME, "--name", "tiny", *SETS, "--iterations", 2, "--set", "iterations.1.rho=0.3", "--update")
+    assert "tiny: would begin with iteration 1 of 2" in worked(mr(*changed, "--dry-run"))
+
+
+def test_a_recipes_drift_is_told(mr: Mr, launched: Run) -> None:
+    """The recipe file has other numbers than the run was launched with: the run goes on with its own."""
+    result = mr("run", NAME, "--name", "tiny", "--dry-run")
+    assert "note: the recipe file now has responses.k = 7; this run goes on with 4." in result.output
+
+
+def test_no_runs_yet(mr: Mr, data: Path) -> None:
+    assert "No run yet. Start one: mr run" in worked(mr("status"))
+    assert "runs" in worked(mr("runs"))
+    assert files(data) == {}
+
+
+def test_runs_are_listed(mr: Mr, launched: Run) -> None:
+    said = worked(mr("runs"))
+    assert re.search(r"tiny .*Meta-Rewarding in the small world .*1 of 2 .*MiB", said)
+
+
+def test_status_shows_every_artifact(mr: Mr, launched: Run) -> None:
+    """One row per asset, one column per iteration: the last model is missing, the pairs of iteration 1 are out of date."""
+    complete(launched, "judgments", "1", version="v2")
+    rows = {line.split()[1]: line for line in worked(mr("status", "tiny")).splitlines() if line.startswith("│")}
+    assert set(LOOP_ASSETS) <= set(rows)
+    assert rows["judgments"].count("done") == 2
+    assert rows["actor_pairs"].count("out of date") == 1
+    assert rows["actor_pairs"].count("done") == 1
+    assert rows["checkpoints"].count("done") == 1
+    assert rows[f"{launched.family}/sft_checkpoint"].count("done") == 1
+    assert worked(mr("status")).count("tiny: Meta-Rewarding") == 1
+
+
+def test_report_of_an_unfinished_run(mr: Mr, launched: Run) -> None:
+    """The tables of what is there; the evaluation's figures come from its record."""
+    numbers = {"true_score": 2.5, "accuracy": 0.5, "characters": 20.0, "judge_exact": 0.4, "judge_spearman": 0.3}
+    for model in ("seed", "0"):
+        record = complete(launched, "evaluation", model)
+        record.numbers.update({**numbers, "meta_accuracy": 0.6, "meta_first": 0.5})
+        from mr_assets.runs import write_record
+
+        write_record(launched.record_path("evaluation", model), record)
+    said = worked(mr("report", "tiny"))
+    assert re.search(r"seed .*2\.50 .*0\.50 .*20 .*0\.40 .*0\.30 .*0\.60 .*0\.50", said)
+    assert "preference pairs per iteration" in said
+    assert "seconds per stage" in said
+
+
+def test_a_run_is_removed_after_a_question(mr: Mr, data: Path, launched: Run) -> None:
+    """No leaves it, yes removes it; its family stays."""
+    before = files(data)
+    assert mr("runs", "remove", "tiny", answer="n\n").exit_code != 0
+    assert files(data) == before
+    assert "Removed tiny." in worked(mr("runs", "remove", "tiny", answer="y\n"))
+    assert {name.split("/")[0] for name in files(data)} == {launched.family}
+    launched.save()
+    assert worked(mr("runs", "remove", "tiny", "--yes")) == "Removed tiny.\n"
+    assert stored_runs(data) == {}
+
+
+# ------------------------------------------------------------------------------------------------------ what does not
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["small_wrld"], ["recipe 'small_wrld' is not known", "Did you mean small_world", "Name one of"]),
+        (["small_world"], ["is a base for others", "Run one of"]),
+        (["nowhere.yaml"], ["nowhere.yaml cannot be read", "Name a readable .yaml file"]),
+        ([NAME, "--set", "bta=0.2"], ["--set bta", "Did you mean beta", "Full paths look like dpo.beta"]),
+        ([NAME, "--set", "beta"], ["--set beta: expected key=value", "for example dpo.beta=0.2"]),
+        ([NAME, "--set", "beta=-1"], ["dpo.beta = -1", "greater than 0", "Mend the recipe"]),
+        ([NAME, "--set", "beta=much"], ['dpo.beta = "much"', "valid number"]),
+        ([NAME, "--set", "iterations.2.rho=2"], ["iterations.2.rho = 2", "less than or equal to 1"]),
+        ([NAME, "--set", "iterations.5.rho=0"], ["there is no iteration 5; expected 1 to 4, or all"]),
+        ([NAME, "--set", "prompts.count=10"], ["prompts.count = 10", "need 150 + 150 + 150 + 150 = 600", "raise it"]),
+        ([NAME, "--iterations", "0"], ["iterations = 0: expected 1 or more"]),
+        ([NAME, "--iterations", "many"], ["'many' is not a valid integer"]),
+        ([NAME, "--iterations", "60"], ["prompts.count = 3000", "9000"]),
+        ([NAME, "--name", "My Run"], ["run name 'My Run': expected lower-case", "Try my_run"]),
+        ([NAME, "--name", "../up"], ["run name '../up': expected lower-case"]),
+        ([NAME, "--name", "seeds"], ["is taken by what runs share", "Choose another, seeds_1"]),
+        ([NAME, "--set", "model.seed=nowhere"], ["there is no folder", "Name a local model folder"]),
+        ([NAME, "--set", "judgments.template=none.txt"], ["template", "cannot be read", "Name a readable file"]),
+        ([NAME, "--set", "eft.source=none.jsonl"], ["EFT file none.jsonl: there is no file", "Put it there"]),
+        ([NAME, "--set", "prompts.source=none.txt"], ["prompts file none.txt: there is no file", "Put it there"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) and len(value) < 4 else None,
+)
+@pytest.mark.parametrize("dry", [True, False])
+def test_bad_input_is_told_before_anything_is_done(
+    refused: Callable[..., str], arguments: list[str], parts: list[str], dry: bool
+) -> None:
+    """What was expected, what came, and what to do: whether or not the run is a dry one."""
+    said = refused("run", *arguments, *(["--dry-run"] if dry else []))
+    for part in parts:
+        assert part in said
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        (b"title: [", "Mend the YAML"),
+        (b"- 1", "expected a mapping of sections"),
+        (b"\xff", "not UTF-8"),
+        (b"extends: small_world\ntitle: x\niterations: []\n", "should have at least one row"),
+        (b"extends: small_world_meta_rewarding\nbeta: 1\n", "beta = 1: unknown key"),
+    ],
+)
+def test_a_bad_recipe_file(refused: Callable[..., str], tmp_path: Path, content: bytes, part: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(content)
+    assert part in refused("run", path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "part"),
+    [
+        ("mine.txt", "", "expected at least one prompt, found none"),
+        ("mine.txt", "a\n\n", "1 empty or blank"),
+        ("mine.txt", "a\na\n", "1 repeated"),
+        ("mine.txt", "a\nb\n", "need 150 + 150 + 150 + 150 = 600, but there are 2 seed prompts"),
+        ("mine.parquet", "no", "cannot be read as .parquet"),
+        ("mine.jsonl", '{"text": "a"}\n', "expected a column 'prompt', found text"),
+    ],
+)
+def test_bad_prompts(refused: Callable[..., str], data: Path, name: str, content: str, part: str) -> None:
+    (data / name).write_text(content)
+    assert part in refused("run", NAME, "--set", f"prompts.source={name}", "--set", "prompts.count=null")
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        ("", "EFT file"),
+        ("no", "cannot be read as .jsonl"),
+        ('{"text": "a"}\n', "expected columns prompt and completion, or messages; found text"),
+    ],
+)
+def test_bad_evaluation_data(refused: Callable[..., str], data: Path, content: str, part: str) -> None:
+    (data / "mine.jsonl").write_text(content)
+    assert part in refused("run", NAME, "--set", "eft.source=mine.jsonl")
+
+
+def test_bad_models(refused: Callable[..., str], data: Path) -> None:
+    """Without a chat template; with pickled weights alone; a file in place of a folder."""
+    folder = model_folder(data / "mine")
+    (folder / "chat_template.jinja").unlink()
+    assert "no chat template" in refused("run", NAME, "--set", "model.seed=mine")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    assert "found only pytorch_model.bin, which may run code" in refused("run", NAME, "--set", "model.seed=mine")
+    (data / "file").write_text("")
+    assert "there is no folder" in refused("run", NAME, "--set", "model.seed=file")
+
+
+def test_a_data_folder_that_cannot_be_used(
+    refused: Callable[..., str], data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not writable; full; under a file."""
+    with monkeypatch.context() as patch:
+        patch.setattr(preflight.os, "access", lambda path, mode: False)
+        assert "cannot be written. Set MR_DATA to a writable folder." in refused("run")
+    with monkeypatch.context() as patch:
+        patch.setattr(preflight.shutil, "disk_usage", lambda path: SimpleNamespace(free=5 * 2**20))
+        assert "only 5 MiB are free" in refused("run")
+    (data / "file").write_text("")
+    monkeypatch.setenv("MR_DATA", str(data / "file" / "data"))
+    assert "cannot be made" in refused("run")
+
+
+def test_a_run_that_exists_with_other_settings(refused: Callable[..., str], launched: Run) -> None:
+    """Every difference is listed, with what to do; see also --update above."""
+    same = ("run", NAME, "--name", "tiny", *SETS, "--iterations", 2)
+    said = refused(*same, "--set", "dpo.beta=0.2")
+    assert "run tiny exists with other settings: dpo.beta: launched with 0.1, now 0.2 Give" in said
+    assert "a name of its own (--name)" in said
+    assert "(--update)" in said
+
+
+@pytest.mark.parametrize("command", [["status"], ["report"], ["runs", "remove"]])
+def test_an_unknown_run(refused: Callable[..., str], command: list[str], launched: Run) -> None:
+    assert "there is no run 'tny'. Runs: tiny." in refused(*command, "tny")
+
+
+@pytest.mark.parametrize("command", [["status"], ["report"], ["runs", "remove"]])
+def test_an_unknown_run_where_there_is_none(refused: Callable[..., str], command: list[str]) -> None:
+    assert "there is no run 'tiny'. Runs: none yet." in refused(*command, "tiny")
+
+
+@pytest.mark.parametrize("arguments", [["rum"], ["run", "--speed"], ["report"], ["runs", "remove"], ["ui", "--port", "x"]])
+def test_wrong_usage(refused: Callable[..., str], arguments: list[str]) -> None:
+    assert "Usage: " in refused(*arguments)
+
+
+def test_a_dagster_home_that_cannot_be_used(
+    refused: Callable[..., str], launched: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "relative")
+    assert "DAGSTER_HOME is 'relative', expected an absolute path" in refused("status", "tiny")
+    monkeypatch.setenv("DAGSTER_HOME", str(launched.folder / "recipe.yaml" / "home"))
+    assert "cannot be written" in refused("status", "tiny")

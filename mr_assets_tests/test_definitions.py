@@ -1,0 +1,236 @@
+"""The asset graph, pinned: what is in it, what follows from what, and how each asset is declared."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from mr_assets.definitions import build_definitions, executor
+from mr_assets.errors import UserError
+from mr_assets.runs import load_run
+from mr_assets.storage import TABLES, ModelIOManager, TableIOManager
+from mr_assets_tests.tiny import NAME, tiny_run
+
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+
+FAMILY = "small_world"
+EDGES = {
+    "seed_prompts": "",
+    "eft_dataset": "",
+    "sft_checkpoint": "eft_dataset",
+    "policy": "sft_checkpoint",
+    "prompts": "seed_prompts",
+    "responses": "prompts policy",
+    "judgments": "prompts responses policy",
+    "actor_pairs": "responses judgments",
+    "selected_responses": "responses judgments",
+    "meta_judgments": "prompts responses selected_responses judgments policy",
+    "battle_matrices": "selected_responses meta_judgments",
+    "elo_pairs": "battle_matrices judgments",
+    "dpo_dataset": "prompts responses judgments actor_pairs elo_pairs policy",
+    "checkpoints": "dpo_dataset policy",
+    "evaluation": "sft_checkpoint checkpoints",
+}
+KINDS = {
+    "seed_prompts": {"polars", "parquet"},
+    "eft_dataset": {"polars", "parquet"},
+    "sft_checkpoint": {"pytorch", "huggingface"},
+    "policy": {"huggingface"},
+    "prompts": {"polars", "parquet"},
+    "responses": {"vllm", "parquet"},
+    "judgments": {"vllm", "parquet"},
+    "actor_pairs": {"polars", "parquet"},
+    "selected_responses": {"polars", "parquet"},
+    "meta_judgments": {"vllm", "parquet"},
+    "battle_matrices": {"numpy", "parquet"},
+    "elo_pairs": {"numpy", "parquet"},
+    "dpo_dataset": {"polars", "parquet"},
+    "checkpoints": {"pytorch", "huggingface"},
+    "evaluation": {"vllm", "parquet"},
+}
+SHARED = ("seed_prompts", "eft_dataset", "sft_checkpoint")
+MODELS = ("sft_checkpoint", "policy", "checkpoints")
+LOOP = tuple(a for a in EDGES if a not in SHARED and a != "evaluation")
+ON_GPU = ("sft_checkpoint", "responses", "judgments", "meta_judgments", "checkpoints", "evaluation")
+
+
+def key(asset: str) -> dg.AssetKey:
+    return dg.AssetKey([FAMILY if asset in SHARED else NAME, asset])
+
+
+@pytest.fixture(scope="module")
+def definitions(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
+    """Those of the default recipe alone."""
+    return build_definitions([load_run(NAME, data=tmp_path_factory.mktemp("data"))])
+
+
+@pytest.fixture(scope="module")
+def assets(definitions: dg.Definitions) -> dict[str, dg.AssetsDefinition]:
+    """Every asset by its name."""
+    found = {}
+    for asset in definitions.assets or ():
+        assert isinstance(asset, dg.AssetsDefinition)
+        found[asset.key.path[-1]] = asset
+    return found
+
+
+def spec(asset: dg.AssetsDefinition) -> dg.AssetSpec:
+    return asset.get_asset_spec()
+
+
+def test_the_assets_are_the_papers_nouns(definitions: dg.Definitions) -> None:
+    """Fifteen keys: three of the family, eleven of the loop, and the evaluation."""
+    assert definitions.resolve_asset_graph().get_all_asset_keys() == {key(a) for a in EDGES}
+    assert len(EDGES) == 15
+
+
+@pytest.mark.parametrize("asset", EDGES)
+def test_what_follows_from_what(definitions: dg.Definitions, asset: str) -> None:
+    """The drawn graph, and nothing besides."""
+    parents = definitions.resolve_asset_graph().get(key(asset)).parent_keys
+    assert parents == {key(parent) for parent in EDGES[asset].split()}
+
+
+def test_the_handoff_is_not_drawn(definitions: dg.Definitions) -> None:
+    """policy takes checkpoints of the iteration before when it runs; as an edge it would close a cycle."""
+    graph = definitions.resolve_asset_graph()
+    assert key("checkpoints") not in graph.get(key("policy")).parent_keys
+    order = [k for level in graph.toposorted_asset_keys_by_level for k in level]
+    assert order.index(key("policy")) < order.index(key("checkpoints"))
+    said = " ".join((graph.get(key("policy")).description or "").split())
+    assert "the edge from checkpoints[t-1] is resolved here, when it runs, and not drawn in the graph" in said
+
+
+@pytest.mark.parametrize("asset", LOOP)
+def test_the_loop_is_partitioned_by_iteration(assets: dict[str, dg.AssetsDefinition], asset: str) -> None:
+    """All share one definition object, and a backfill is one run per iteration."""
+    partitions = assets[asset].partitions_def
+    assert partitions is assets["policy"].partitions_def
+    assert partitions is not None
+    assert partitions.get_partition_keys() == ["1", "2", "3", "4"]
+    assert assets[asset].backfill_policy == dg.BackfillPolicy.multi_run(1)
+
+
+def test_evaluation_is_partitioned_by_model(assets: dict[str, dg.AssetsDefinition], definitions: dg.Definitions) -> None:
+    """The seed, M0 and M1 to M4; that of M_t follows from checkpoints[t], those of the seed and of M0 from none."""
+    evaluation = assets["evaluation"]
+    assert evaluation.partitions_def is not None
+    assert evaluation.partitions_def.get_partition_keys() == ["seed", "0", "1", "2", "3", "4"]
+    assert evaluation.backfill_policy == dg.BackfillPolicy.multi_run(1)
+    mapping = evaluation.get_partition_mapping(key("checkpoints"))
+    assert mapping == dg.StaticPartitionMapping({t: t for t in "1234"})
+
+
+@pytest.mark.parametrize("asset", SHARED)
+def test_what_is_made_once_has_no_partitions(assets: dict[str, dg.AssetsDefinition], asset: str) -> None:
+    assert assets[asset].partitions_def is None
+
+
+@pytest.mark.parametrize("asset", EDGES)
+def test_each_asset_is_declared(assets: dict[str, dg.AssetsDefinition], asset: str) -> None:
+    """Description, kinds, group, owner, IO manager; GPU tags and the pool where a GPU is needed."""
+    definition = assets[asset]
+    declared = spec(definition)
+    assert declared.description
+    assert "\n\n\n" not in declared.description
+    assert declared.kinds == KINDS[asset]
+    assert declared.group_name == (FAMILY if asset in SHARED else NAME)
+    assert declared.owners == ["team:mr_assets"]
+    manager = definition.get_io_manager_key_for_asset_key(definition.key)
+    assert manager == ("models" if asset in MODELS else "tables")
+    tags: Mapping[str, Any] = definition.op.tags
+    if asset in ON_GPU:
+        assert json.loads(tags["ray/num_gpus"]) == 1
+        limits = json.loads(tags["dagster-k8s/config"])["container_config"]["resources"]["limits"]
+        assert limits == {"nvidia.com/gpu": 1}
+        assert definition.op.pool == "gpu"
+    else:
+        assert "ray/num_gpus" not in tags
+        assert definition.op.pool is None
+
+
+@pytest.mark.parametrize("asset", [a for a in EDGES if a not in MODELS])
+def test_tables_show_their_columns(assets: dict[str, dg.AssetsDefinition], asset: str) -> None:
+    """Name, type and meaning of each, as in the schemas."""
+    shown = spec(assets[asset]).metadata["dagster/column_schema"]
+    assert isinstance(shown, dg.TableSchema)
+    columns = [(c.name, c.type, c.description) for c in shown.columns]
+    assert columns == [(n, str(c.dtype), c.meaning) for n, c in TABLES[asset].columns.items()]
+
+
+def test_resources(definitions: dg.Definitions) -> None:
+    resources = dict(definitions.resources or {})
+    assert isinstance(resources["tables"], TableIOManager)
+    assert isinstance(resources["models"], ModelIOManager)
+
+
+def test_recipes_of_one_family_share_what_is_made_once(tmp_path: Path) -> None:
+    """Two recipes: one seed_prompts, eft_dataset and sft_checkpoint, two loops with an evaluation each."""
+    runs = [load_run(f"small_world_{kind}", data=tmp_path) for kind in ("meta_rewarding", "self_rewarding")]
+    keys = build_definitions(runs).resolve_asset_graph().get_all_asset_keys()
+    assert len(keys) == 3 + 2 * 12
+    assert {k.path[1] for k in keys if k.path[0] == FAMILY} == set(SHARED)
+
+
+def test_another_seed_is_another_family(tmp_path: Path) -> None:
+    """Then nothing is shared, and nothing clashes."""
+    runs = [load_run(NAME, data=tmp_path), load_run(NAME, name="seed_7", sets=("seed=7",), data=tmp_path)]
+    assert len(build_definitions(runs).resolve_asset_graph().get_all_asset_keys()) == 2 * 15
+
+
+def test_runs_of_different_lengths_stand_side_by_side(tmp_path: Path) -> None:
+    """Each has the partitions of its own recipe."""
+    six = load_run(NAME, name="six", data=tmp_path)
+    six = replace(six, recipe=six.recipe.with_iterations(6))
+    graph = build_definitions([six, tiny_run(tmp_path)]).resolve_asset_graph()
+    for name, count in (("six", 6), ("tiny", 2)):
+        partitions = graph.get(dg.AssetKey([name, "responses"])).partitions_def
+        assert partitions is not None
+        assert partitions.get_partition_keys() == [str(t) for t in range(1, count + 1)]
+
+
+def test_a_world_without_truth_has_no_evaluation(tmp_path: Path) -> None:
+    graph = build_definitions([load_run("llama_3_8b_meta_rewarding", data=tmp_path)]).resolve_asset_graph()
+    assert "evaluation" not in {k.path[-1] for k in graph.get_all_asset_keys()}
+
+
+def test_the_executor_is_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one process by default, so that the assets of a run share one engine."""
+    monkeypatch.delenv("MR_EXECUTOR", raising=False)
+    assert executor() is dg.in_process_executor
+    monkeypatch.setenv("MR_EXECUTOR", "multiprocess")
+    assert executor() is dg.multiprocess_executor
+    monkeypatch.setenv("MR_EXECUTOR", "cloud")
+    with pytest.raises(UserError, match="'cloud', expected one of in_process, multiprocess"):
+        executor()
+
+
+def in_a_new_process(tmp_path: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "MR_DATA": str(tmp_path / "data"), "DAGSTER_HOME": str(tmp_path)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_dagster_validates_the_definitions(tmp_path: Path) -> None:
+    """What CI runs as well; an empty data folder is enough, and stays empty."""
+    dagster = str(Path(sys.executable).with_name("dagster"))
+    done = in_a_new_process(tmp_path, dagster, "definitions", "validate", "-m", "mr_assets.definitions")
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_definitions_load_without_the_heavy_libraries(tmp_path: Path) -> None:
+    """The UI is there in seconds: engine, trainer and model code are imported where they are used."""
+    program = (
+        "import sys; from mr_assets.definitions import build_definitions; from mr_assets.runs import all_runs;"
+        "build_definitions(all_runs()).resolve_asset_graph();"
+        "print([m for m in ('torch', 'vllm', 'trl', 'transformers', 'datasets', 'matplotlib') if m in sys.modules])"
+    )
+    done = in_a_new_process(tmp_path, sys.executable, "-c", program)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr

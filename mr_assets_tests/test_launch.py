@@ -1,0 +1,189 @@
+"""Launching through Dagster: what is to do, in order, and what is said when a step fails."""
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from mr_assets.errors import UserError
+from mr_assets.launch import Step, alone, launch, needed, steps
+from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
+from mr_assets_tests.tiny import complete, tiny_run
+
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+
+ONCE = Step("one-off assets", FAMILY_ASSETS, None)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run without evaluation, as it was launched."""
+    monkeypatch.setenv("MR_DATA", str(tmp_path))
+    run = tiny_run(tmp_path, "evaluation=null")
+    run.save()
+    return run
+
+
+def do(run: Run, step: Step) -> None:
+    """Complete a step's assets."""
+    for asset in step.assets:
+        complete(run, asset, step.partition)
+
+
+# --------------------------------------------------------------------------------------------------------- steps
+
+
+def test_steps_go_iteration_by_iteration(run: Run) -> None:
+    """Each is found when the one before it has ended."""
+    done = []
+    for step in steps(run):
+        do(run, step)
+        done.append(step)
+    assert done == [
+        ONCE,
+        Step("iteration 1 of 2", LOOP_ASSETS, "1"),
+        Step("iteration 2 of 2", LOOP_ASSETS, "2"),
+    ]
+    assert list(steps(run)) == []
+
+
+def test_each_model_is_evaluated_as_soon_as_it_is_there(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path)
+    titles = []
+    for step in steps(run):
+        do(run, step)
+        titles.append(step.title)
+    assert titles == [
+        "one-off assets",
+        "evaluation of seed",
+        "evaluation of M0",
+        "iteration 1 of 2",
+        "evaluation of M1",
+        "iteration 2 of 2",
+        "evaluation of M2",
+    ]
+
+
+def test_what_is_complete_is_not_done_again(run: Run) -> None:
+    """Stopped after the judgments of iteration 1: the next step is what follows from there."""
+    do(run, ONCE)
+    for asset in ("policy", "prompts", "responses", "judgments"):
+        complete(run, asset, "1")
+    rest = tuple(a for a in LOOP_ASSETS if a not in ("policy", "prompts", "responses", "judgments"))
+    assert next(steps(run)) == Step("iteration 1 of 2", rest, "1")
+
+
+def test_what_follows_from_an_asset_to_do_is_to_do(run: Run) -> None:
+    """The judgments of iteration 1 are gone: with them go all that is made of them, but not prompts and responses."""
+    for step in steps(run):
+        do(run, step)
+    run.record_path("judgments", "1").unlink()
+    pending = [a for a in LOOP_ASSETS if needed(run, a, "1", LOOP_ASSETS)]
+    assert pending == [a for a in LOOP_ASSETS if a not in ("policy", "prompts", "responses")]
+
+
+def test_a_step_that_changed_nothing_ends_the_matter(run: Run) -> None:
+    """The judgments are made again and are the same: iteration 2 is still done."""
+    for step in steps(run):
+        do(run, step)
+    run.record_path("judgments", "1").unlink()
+    redone = []
+    for step in steps(run):
+        do(run, step)
+        redone.append(step.title)
+    assert redone == ["iteration 1 of 2"]
+
+
+# ------------------------------------------------------------------------------------------------------- failures
+
+
+def failure(run: Run, step: Step) -> str:
+    """What `mr run` shows of a step that fails."""
+    with dg.DagsterInstance.ephemeral() as instance, pytest.raises(UserError) as error:
+        launch(run, step, instance)
+    return str(error.value)
+
+
+def test_a_step_through_the_job_of_the_ui(run: Run) -> None:
+    """The seed prompts of the small world, with tags that say what they were made for."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        launch(run, Step("seeds", ("seed_prompts",), None), instance)
+        (record,) = instance.get_run_records()
+    assert record.dagster_run.tags["mr/run"] == "tiny"
+    assert run.state("seed_prompts") == "done"
+    assert pl.read_parquet(run.path("seed_prompts")).height == 24
+
+
+def test_a_failed_step_says_what_and_where(run: Run) -> None:
+    """The asset, its message, and what to do; no traceback."""
+    said = failure(run, Step("iteration 2 of 2", ("policy",), "2"))
+    assert said.startswith("iteration 2 of 2 failed in Dagster run ")
+    assert "\npolicy: tiny/checkpoints of iteration 1 is not complete" in said
+    assert said.endswith("What was complete is kept; the same command goes on from there.")
+    assert "Stack Trace" not in said
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+def test_a_full_disk_is_said_without_a_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is the table that cannot be written, after the asset's own code."""
+    write = pl.DataFrame.write_parquet
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", lambda frame, path, **options: write(frame, "/dev/full"))
+    said = failure(run, Step("seeds", ("seed_prompts",), None))
+    assert "\nseed_prompts: no space left on disk while writing " in said
+    assert "Stack Trace" not in said
+    assert run.state("seed_prompts") == "missing"
+
+
+def test_a_table_of_another_version_is_said_without_a_traceback(run: Run) -> None:
+    complete(run, "seed_prompts")
+    pl.DataFrame({"text": ["a"]}).write_parquet(run.path("seed_prompts"))
+    said = failure(run, Step("prompts", ("prompts",), "1"))
+    assert "Materialize seed_prompts again with this version." in said
+    assert "Stack Trace" not in said
+
+
+def test_what_runs_say_while_they_work(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    """One readable line per message; Dagster's own events are not shown."""
+    complete(run, "seed_prompts")
+    with dg.DagsterInstance.ephemeral() as instance:
+        launch(run, Step("judge", ("selected_responses",), "2"), instance) if False else None
+        launch(run, Step("seeds", ("seed_prompts",), None), instance)
+    said = capfd.readouterr().err
+    assert "STEP_START" not in said
+    assert "DEBUG" not in said
+
+
+# ---------------------------------------------------------------------------------------------------------- locks
+
+
+def holder(folder: Path) -> subprocess.Popen[str]:
+    """A process that holds a folder's lock until its input ends."""
+    program = (
+        "import sys; from pathlib import Path; from mr_assets.launch import alone\n"
+        f"with alone(Path({str(folder)!r}), 'run x', wait=False): print('held', flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_one_process_makes_a_run(tmp_path: Path) -> None:
+    """A second one is refused with the first one's id; when that is killed, nothing is in the way."""
+    process = holder(tmp_path)
+    try:
+        with pytest.raises(UserError, match=f"run x is being run by process {process.pid}. Wait for it, or end it"):
+            with alone(tmp_path, "run x", wait=False):
+                raise AssertionError("two processes hold the lock")
+    finally:
+        process.kill()
+        process.communicate()
+    with alone(tmp_path, "run x", wait=False):
+        assert (tmp_path / ".lock").read_text() == str(os.getpid())

@@ -1,0 +1,186 @@
+"""What is checked before anything is launched; `mr run` shows the same messages (see test_cli.py)."""
+
+import importlib.util
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mr_assets import preflight
+from mr_assets.errors import UserError
+from mr_assets.preflight import LEAST_FREE_MIB, check_run
+from mr_assets.runs import Run
+from mr_assets.seed import seed_model
+from mr_assets_tests.tiny import complete, files, model_folder, tiny_run
+
+Check = Callable[..., str]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def refused(data: Path) -> Check:
+    """The message with which a changed tiny run is refused, with nothing written."""
+
+    def check(*sets: str) -> str:
+        before = files(data)
+        with pytest.raises(UserError) as error:
+            check_run(tiny_run(data, *sets))
+        assert files(data) == before
+        return str(error.value)
+
+    return check
+
+
+def test_the_shipped_world_passes(data: Path) -> None:
+    """The data folder is made; nothing is put in it."""
+    check_run(tiny_run(data))
+    assert data.is_dir()
+    assert files(data) == {}
+
+
+def test_a_data_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    """Its parent is a file."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"data folder .* cannot be made: .*Set MR_DATA"):
+        check_run(tiny_run(tmp_path / "file" / "data"))
+
+
+def test_a_data_folder_that_cannot_be_written(refused: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight.os, "access", lambda path, mode: False)
+    assert "cannot be written. Set MR_DATA to a writable folder." in refused()
+
+
+def test_too_little_space(refused: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least 200 MiB; the message has what is free and what is needed."""
+    free = SimpleNamespace(free=(LEAST_FREE_MIB - 1) * 2**20)
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: free)
+    assert "only 199 MiB are free" in (message := refused())
+    assert "needs 200" in message
+
+
+def test_vllm_must_be_installed(refused: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "vllm" else found(name))
+    assert "vLLM is not installed" in refused()
+
+
+def test_templates_are_read(refused: Check, data: Path) -> None:
+    data.mkdir()
+    (data / "judge.txt").write_text("Rate {response}.")
+    assert "cannot be read" in refused("judgments.template=nowhere.txt")
+    assert "expected the placeholders {prompt}, {response}, found {response}" in refused("judgments.template=judge.txt")
+    assert "expected the placeholders" in refused("meta_judgments.template=judge.txt")
+
+
+# ------------------------------------------------------------------------------------------------------- the model
+
+
+def test_a_missing_model_folder(refused: Check) -> None:
+    """Nothing is downloaded unless the recipe allows it, and the message says how."""
+    message = refused("model.seed=meta-llama/Meta-Llama-3-8B-Instruct")
+    assert "there is no folder" in message
+    assert "set model.allow_hub to true" in message
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: (f / "chat_template.jinja").unlink(), "no chat template"),
+        (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "found only pytorch_model.bin"),
+        (lambda f: (f / "config.json").write_bytes(b"\xff"), "config.json cannot be read as JSON"),
+        (lambda f: (f / "config.json").unlink(), "config.json cannot be read as JSON"),
+        (lambda f: (f / "tokenizer.json").unlink(), "no tokenizer.json"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"\x00" * 40), "is not a safetensors file"),
+        (lambda f: shutil.rmtree(f), "there is no folder"),
+    ],
+    ids=["no chat template", "pickled weights", "unreadable", "no configuration", "no tokenizer", "broken weights", "gone"],
+)
+def test_a_model_folder_that_cannot_be_used(
+    refused: Check, data: Path, spoil: Callable[[Path], object], message: str
+) -> None:
+    """The folder is named, and nothing was started on it."""
+    folder = model_folder(data / "models" / "mine")
+    check_run(tiny_run(data, "model.seed=models/mine"))
+    spoil(folder)
+    said = refused("model.seed=models/mine")
+    assert message in said
+    assert str(folder) in said
+
+
+def test_the_seed_model_is_found_in_the_data_folder(data: Path) -> None:
+    folder = model_folder(data / "models" / "mine")
+    run = tiny_run(data, "model.seed=models/mine")
+    assert seed_model(run.recipe, data) == folder
+
+
+def test_a_hub_model_is_not_fetched_before_it_is_needed(data: Path) -> None:
+    check_run(tiny_run(data, "model.seed=meta-llama/Meta-Llama-3-8B-Instruct", "model.allow_hub=true"))
+
+
+# ----------------------------------------------------------------------------------------------------- user's files
+
+
+@pytest.mark.parametrize(
+    ("text", "sets", "message"),
+    [
+        (None, (), "prompts file mine.txt: there is no file"),
+        ("", (), "expected at least one prompt, found none"),
+        ("a\n\nb\n", (), "1 empty or blank (first: row 2: '')"),
+        ("a\nb\na\n", (), "1 repeated (first: row 3: 'a')"),
+        ("a\nb\nc\n", (), "2 disjoint iterations need 5 + 5 = 10, but there are 3 seed prompts"),
+        ("a\nb\nc\n", ("prompts.disjoint=false",), "need 5, but there are 3 seed prompts"),
+        ("a\nb\nc\n", ("prompts.count=24",), "prompts.count = 24: mine.txt has 3 prompts"),
+        ("a\nb\n", ("prompts.column=question",), "expected a column 'question', found prompt"),
+    ],
+)
+def test_prompts_are_checked(refused: Check, data: Path, text: str | None, sets: tuple[str, ...], message: str) -> None:
+    """Before a model is trained or an engine started."""
+    data.mkdir()
+    if text is not None:
+        (data / "mine.txt").write_text(text)
+    assert message in refused("prompts.source=mine.txt", "prompts.count=null", *sets)
+
+
+def own_files(data: Path) -> Run:
+    return tiny_run(data, "prompts.source=mine.txt", "prompts.count=null", "eft.source=mine.jsonl")
+
+
+def test_enough_prompts_and_examples_pass(data: Path) -> None:
+    data.mkdir()
+    (data / "mine.txt").write_text("".join(f"prompt {n}\n" for n in range(10)))
+    (data / "mine.jsonl").write_text('{"prompt": "Rate it.", "completion": "Score: 4"}\n')
+    check_run(own_files(data))
+
+
+def test_files_that_were_taken_in_may_go(data: Path) -> None:
+    """What was read into seed_prompts and eft_dataset is not needed any more."""
+    run = own_files(data)
+    complete(run, "seed_prompts")
+    complete(run, "eft_dataset")
+    check_run(run)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "EFT file mine.jsonl: there is no file"),
+        ("{", "cannot be read as .jsonl"),
+        ('{"question": "a"}\n', "expected columns prompt and completion, or messages; found question"),
+        ('{"prompt": "a", "completion": ""}\n', "row 1: expected one user message and one non-empty assistant message"),
+    ],
+)
+def test_evaluation_data_is_checked(refused: Check, data: Path, text: str | None, message: str) -> None:
+    data.mkdir()
+    if text is not None:
+        (data / "mine.jsonl").write_text(text)
+    assert message in refused("eft.source=mine.jsonl")
+
+
+def test_evaluation_data_is_not_asked_for_without_sft(data: Path) -> None:
+    check_run(tiny_run(data, "eft.source=mine.jsonl", "sft=null"))

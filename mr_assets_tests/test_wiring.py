@@ -1,0 +1,205 @@
+"""What the assets share: true records, policies that are what they say, safe previews, progress."""
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from mr_assets.assets import wiring
+from mr_assets.assets.wiring import Work
+from mr_assets.runs import Run
+from mr_assets.storage import Model, version_of
+from mr_assets.tables import PROMPTS, Selected, dropped_frame
+from mr_assets_tests.tiny import complete, files, tiny_run
+
+
+@dataclass
+class Context:
+    """What an asset's context is to `Work`."""
+
+    asset: str
+    partition: str | None = "1"
+    run_id: str = "a run"
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger("test"))
+
+    @property
+    def asset_key(self) -> dg.AssetKey:
+        return dg.AssetKey(["tiny", self.asset])
+
+    @property
+    def has_partition_key(self) -> bool:
+        return self.partition is not None
+
+    @property
+    def partition_key(self) -> str | None:
+        return self.partition
+
+
+def work(run: Run, asset: str, partition: str | None = "1", policy: Model | None = None) -> Work:
+    return Work(cast(dg.AssetExecutionContext, Context(asset, partition)), run, policy)
+
+
+def table(*prompts: str) -> pl.DataFrame:
+    return pl.DataFrame([(f"p{i}", p) for i, p in enumerate(prompts)], schema=PROMPTS.schema, orient="row")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return tiny_run(tmp_path)
+
+
+def metadata(result: dg.MaterializeResult) -> dict[str, Any]:
+    """Metadata as plain values."""
+    return {k: getattr(v, "value", v) for k, v in (result.metadata or {}).items()}
+
+
+# ------------------------------------------------------------------------------------------------------- records
+
+
+def test_inputs_are_recorded_as_they_were_when_the_work_began(run: Run) -> None:
+    """seed_prompts was materialized again while prompts were drawn: what was drawn is out of date, and says so."""
+    complete(run, "seed_prompts", version="old")
+    begun = work(run, "prompts")
+    complete(run, "seed_prompts", version="new")
+    record = begun.table(table("a"), {}).value.record
+    assert record.inputs == {"seed_prompts": "old"}
+    assert run.inputs("prompts", "1") == {"seed_prompts": "new"}
+
+
+def test_the_record_of_a_table(run: Run) -> None:
+    """What it is, of what and with which settings it was made, how many rows, how many were left out."""
+    rows, dropped = table("a", "b"), dropped_frame([("p9", "too_long", "{}"), ("p8", "too_long", "{}")])
+    made = work(run, "prompts", "2").table(Selected(rows, dropped), {"prompts": 2})
+    record = made.value.record
+    assert (record.asset, record.partition, record.run_id) == ("prompts", "2", "a run")
+    assert (record.rows, record.dropped, record.numbers) == (2, 2, {"prompts": 2})
+    assert record.version == version_of(rows)
+    assert record.settings == run.settings("prompts", "2")
+    assert record.policy is None
+    assert made.data_version == dg.DataVersion(record.version)
+    shown = metadata(made)
+    assert shown["dagster/row_count"] == 2
+    assert shown["prompts"] == 2
+    assert shown["settings"] == record.settings
+    assert shown["left out"] == "- 2 too_long"
+
+
+def test_what_a_model_wrote_names_the_model(run: Run) -> None:
+    """Its fingerprint is in the record and in the UI."""
+    policy = Model("tiny/checkpoints/1", "f00d", "M1")
+    made = work(run, "responses", "2", policy).table(table("a"), {})
+    assert made.value.record.policy == metadata(made)["policy"] == "f00d"
+
+
+def test_a_models_version_is_its_fingerprint(run: Run) -> None:
+    made = work(run, "checkpoints", "1").model(Model("tiny/checkpoints/1", "f00d", "M1"), {"loss": 0.5})
+    assert made.value.record.version == "f00d"
+    assert made.data_version == dg.DataVersion("f00d")
+    shown = metadata(made)
+    assert (shown["path"], shown["model"], shown["loss"]) == ("tiny/checkpoints/1", "M1", 0.5)
+
+
+def test_the_first_work_of_a_run_stores_its_recipe(run: Run) -> None:
+    """Also when it is launched in the UI. An asset of the family alone makes no run."""
+    work(run, "seed_prompts", None)
+    assert files(run.data) == {}
+    work(run, "prompts")
+    assert list(files(run.data)) == ["tiny/recipe.yaml"]
+    (run.folder / "recipe.yaml").write_text("as it was launched")
+    work(run, "prompts")
+    assert files(run.data) == {"tiny/recipe.yaml": b"as it was launched"}
+
+
+def test_figures_that_are_missing_are_not_shown(run: Run) -> None:
+    """Nested ones are JSON; what Dagster can plot stays a number."""
+    shown = metadata(work(run, "prompts").table(table("a"), {"mean": None, "share": 0.5, "by score": {"5": 2}}))
+    assert "mean" not in shown
+    assert (shown["share"], shown["by score"]) == (0.5, {"5": 2})
+
+
+def test_the_judges_side_of_an_actors_iteration(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """An empty table that says why."""
+    caplog.set_level("INFO")
+    begun = work(run, "prompts", "2")
+    made = begun.nothing(PROMPTS)
+    assert made.value.rows.equals(PROMPTS.empty())
+    assert made.value.record.rows == made.value.record.dropped == 0
+    assert "preview" not in metadata(made)
+    assert "trains no judge" in caplog.text
+    assert not wiring.judges(begun)
+    assert wiring.judges(work(run, "prompts", "1"))
+
+
+# -------------------------------------------------------------------------------------------------------- policy
+
+
+def test_a_stale_policy_is_an_error(run: Run) -> None:
+    """policy[2] points at M1; M1 is trained again: whoever takes the old pointer is told to take the new one."""
+    complete(run, "checkpoints", "1", version="f00d")
+    old = Model("tiny/checkpoints/1", "f00d", "M1")
+    work(run, "responses", "2", old)
+    complete(run, "checkpoints", "1", version="beef")
+    with pytest.raises(dg.Failure, match=r"M1 with fingerprint f00d.* now holds beef.*Materialize policy of iteration 2"):
+        work(run, "responses", "2", old)
+    work(run, "responses", "2", Model("tiny/checkpoints/1", "beef", "M1"))
+
+
+def test_a_seed_model_has_no_record_to_compare_with(run: Run, tmp_path: Path) -> None:
+    """Without SFT, M_0 is the user's own folder."""
+    work(run, "responses", "1", Model(str(tmp_path), "f00d", "seed"))
+
+
+# ------------------------------------------------------------------------------------------------------- preview
+
+HOSTILE = "<script>alert(1)</script> [a](javascript:x) ![i](http://t) `c` *b* | $x$ &lt; \\ ~s~ # h"
+
+
+def test_previews_show_texts_and_run_none(run: Run) -> None:
+    """Every character that Markdown, HTML or a formula could act on is written by its number; lines are joined."""
+    made = work(run, "prompts").table(table(HOSTILE, "two\nlines", "x" * 500, "fourth"), {})
+    header, rule, *rows = metadata(made)["preview"].splitlines()
+    assert header == "| prompt_id | prompt |"
+    assert rule == "| --- | --- |"
+    assert len(rows) == 3
+    assert rows[1] == "| p1 | two lines |"
+    assert rows[2] == f"| p2 | {'x' * 160} |"
+    assert rows[0].startswith("| p0 | &#60;script&#62;alert&#40;1&#41;&#60;/script&#62; &#91;a&#93;&#40;javascript:x")
+    cell = rows[0].removeprefix("| p0 | ").removesuffix(" |").replace("&#", "")
+    assert not set(cell) & set("<>[]()`*|$\\~#!&")
+
+
+def test_previews_leave_token_ids_out(run: Run) -> None:
+    frame = pl.DataFrame({"prompt": ["a"], "token_ids": [[1]], "chosen_token_ids": [[2]]})
+    assert metadata(work(run, "prompts").table(frame, {}))["preview"] == "| prompt |\n| --- |\n| a |"
+
+
+# ------------------------------------------------------------------------------------------------------ progress
+
+
+def test_progress_has_rate_and_time_left(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """1,000 of 4,000 after 10 s: 100 a second, 30 s for the other 3,000. At most one line in five seconds, and the end."""
+    caplog.set_level("INFO")
+    clock = [100.0]
+    monkeypatch.setattr(wiring.time, "monotonic", lambda: clock[0])
+    report = work(run, "judgments").progress("judgments", "requests")
+    for seconds, done in [(4, 500), (10, 1000), (14, 1400), (16, 2000), (17, 4000)]:
+        clock[0] = 100.0 + seconds
+        report(done, 4000)
+    assert caplog.messages == [
+        "judgments: 1,000 of 4,000 requests, 100/s, 30 s left",
+        "judgments: 2,000 of 4,000 requests, 125/s, 16 s left",
+        "judgments: 4,000 of 4,000 requests, 235/s, 0 s left",
+    ]
+
+
+def test_progress_of_nothing(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """No division by zero."""
+    caplog.set_level("INFO")
+    work(run, "judgments").progress("judgments", "requests")(0, 0)
+    assert "0 of 0 requests" in caplog.text
