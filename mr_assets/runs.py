@@ -91,7 +91,10 @@ SHAPED_BY: dict[str, tuple[str, ...]] = {
     "elo_pairs": ("seed", "row.max_chosen_judgment_chars", "switches.elo_ridge", "switches.elo_tie_tolerance"),
     "dpo_dataset": ("seed", "switches.judge_share_cap", "dpo.max_length", "judgments.template"),
     "checkpoints": ("seed", "dpo", "row.keep_epoch", "row.learning_rate"),
-    "evaluation": ("seed", "model.seed", "model.revision", "evaluation", "responses", "judgments", "meta_judgments", "engine"),
+    "evaluation": (
+        *("seed", "model.seed", "model.revision"),
+        *("evaluation", "responses", "judgments", "meta_judgments", "engine"),
+    ),
 }
 FAMILY_LINE = "# launched with the family "
 JUDGE_SIDE = ("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs")

@@ -23,6 +23,7 @@ V = TypeVar("V")
 Row = dict[str, Any]
 
 PROJECT = Path(__file__).parents[1]
+PATIENCE = 900  # seconds until a command counts as hung; it takes about one, but a busy machine is no bug
 ONE_THREAD = ("sft.cpu_threads=1", "dpo.cpu_threads=1")
 SMALL = (  # one iteration of the default recipe, in which every kind of drop has a chance to occur
     *ONE_THREAD,
@@ -113,7 +114,7 @@ def printed(process: subprocess.Popen) -> str:
     return Path(process.stdout.name).read_text(encoding="utf-8", errors="replace")
 
 
-def mr(data: Path, *arguments: str, timeout: float = 400) -> str:
+def mr(data: Path, *arguments: str, timeout: float = PATIENCE) -> str:
     """Run a command to its end and return what it printed; a failure shows the end of that."""
     with started(data, *arguments) as process:
         with suppress(subprocess.TimeoutExpired):
@@ -132,10 +133,9 @@ def wait_for(what: Callable[[], V], seconds: float, process: subprocess.Popen | 
     """The first true value of `what`; an assertion fails after `seconds`, or when `process` ends."""
     until = time.monotonic() + seconds
     while not (found := what()):
-        assert time.monotonic() < until, f"waited {seconds} s in vain" + (
-            f":\n{printed(process)[-6000:]}" * bool(process)
-        )
-        assert process is None or process.poll() is None, f"it ended too early:\n{printed(process)[-6000:]}"
+        said = f":\n{printed(process)[-6000:]}" if process else ""
+        assert time.monotonic() < until, f"waited {seconds} s in vain{said}"
+        assert process is None or process.poll() is None, f"the command ended too early{said}"
         time.sleep(0.02)
     return found
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from mr_assets import preflight
 from mr_assets.cli import main
 from mr_assets.recipe import list_recipes
-from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run, stored_runs
+from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run, stored_runs, write_record
 from mr_assets_tests.tiny import NAME, SMALL, complete, files, model_folder, tiny_run
 
 Mr = Callable[..., Result]
@@ -134,7 +134,7 @@ def test_runs_are_listed(mr: Mr, launched: Run) -> None:
 
 
 def test_status_shows_every_artifact(mr: Mr, launched: Run) -> None:
-    """One row per asset, one column per iteration: the last model is missing, the pairs of iteration 1 are out of date."""
+    """One row per asset, one column per iteration: the last model is missing, the first pairs are out of date."""
     complete(launched, "judgments", "1", version="v2")
     rows = {line.split()[1]: line for line in worked(mr("status", "tiny")).splitlines() if line.startswith("│")}
     assert set(LOOP_ASSETS) <= set(rows)
@@ -152,8 +152,6 @@ def test_report_of_an_unfinished_run(mr: Mr, launched: Run) -> None:
     for model in ("seed", "0"):
         record = complete(launched, "evaluation", model)
         record.numbers.update({**numbers, "meta_accuracy": 0.6, "meta_first": 0.5})
-        from mr_assets.runs import write_record
-
         write_record(launched.record_path("evaluation", model), record)
     said = worked(mr("report", "tiny"))
     assert re.search(r"seed .*2\.50 .*0\.50 .*20 .*0\.40 .*0\.30 .*0\.60 .*0\.50", said)
@@ -302,7 +300,9 @@ def test_an_unknown_run_where_there_is_none(refused: Callable[..., str], command
     assert "there is no run 'tiny'. Runs: none yet." in refused(*command, "tiny")
 
 
-@pytest.mark.parametrize("arguments", [["rum"], ["run", "--speed"], ["report"], ["runs", "remove"], ["ui", "--port", "x"]])
+@pytest.mark.parametrize(
+    "arguments", [["rum"], ["run", "--speed"], ["report"], ["runs", "remove"], ["ui", "--port", "x"]]
+)
 def test_wrong_usage(refused: Callable[..., str], arguments: list[str]) -> None:
     assert "Usage: " in refused(*arguments)
 

@@ -118,7 +118,9 @@ def test_the_loop_is_partitioned_by_iteration(assets: dict[str, dg.AssetsDefinit
     assert assets[asset].backfill_policy == dg.BackfillPolicy.multi_run(1)
 
 
-def test_evaluation_is_partitioned_by_model(assets: dict[str, dg.AssetsDefinition], definitions: dg.Definitions) -> None:
+def test_evaluation_is_partitioned_by_model(
+    assets: dict[str, dg.AssetsDefinition], definitions: dg.Definitions
+) -> None:
     """The seed, M0 and M1 to M4; that of M_t follows from checkpoints[t], those of the seed and of M0 from none."""
     evaluation = assets["evaluation"]
     assert evaluation.partitions_def is not None

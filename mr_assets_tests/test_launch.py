@@ -1,7 +1,7 @@
 """Launching through Dagster: what is to do, in order, and what is said when a step fails."""
 
-import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -148,14 +148,15 @@ def test_a_table_of_another_version_is_said_without_a_traceback(run: Run) -> Non
 
 
 def test_what_runs_say_while_they_work(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
-    """One readable line per message; Dagster's own events are not shown."""
+    """One readable line per message of an asset, with the time; Dagster's own events are not among them."""
     complete(run, "seed_prompts")
     with dg.DagsterInstance.ephemeral() as instance:
-        launch(run, Step("judge", ("selected_responses",), "2"), instance) if False else None
-        launch(run, Step("seeds", ("seed_prompts",), None), instance)
+        launch(run, Step("judge", ("prompts", "selected_responses"), "2"), instance)
     said = capfd.readouterr().err
+    lines = [line for line in said.splitlines() if "trains no judge" in line]
+    assert len(lines) == 1
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  selected_responses: Iteration 2 trains no judge: .*", lines[0])
     assert "STEP_START" not in said
-    assert "DEBUG" not in said
 
 
 # ---------------------------------------------------------------------------------------------------------- locks
@@ -179,9 +180,9 @@ def test_one_process_makes_a_run(tmp_path: Path) -> None:
     """A second one is refused with the first one's id; when that is killed, nothing is in the way."""
     process = holder(tmp_path)
     try:
-        with pytest.raises(UserError, match=f"run x is being run by process {process.pid}. Wait for it, or end it"):
-            with alone(tmp_path, "run x", wait=False):
-                raise AssertionError("two processes hold the lock")
+        said = f"run x is being run by process {process.pid}. Wait for it, or end it"
+        with pytest.raises(UserError, match=said), alone(tmp_path, "run x", wait=False):
+            raise AssertionError("two processes hold the lock")
     finally:
         process.kill()
         process.communicate()

@@ -99,7 +99,15 @@ def test_a_missing_model_folder(refused: Check) -> None:
         (lambda f: (f / "model.safetensors").write_bytes(b"\x00" * 40), "is not a safetensors file"),
         (lambda f: shutil.rmtree(f), "there is no folder"),
     ],
-    ids=["no chat template", "pickled weights", "unreadable", "no configuration", "no tokenizer", "broken weights", "gone"],
+    ids=[
+        "no chat template",
+        "pickled weights",
+        "unreadable",
+        "no configuration",
+        "no tokenizer",
+        "broken weights",
+        "gone",
+    ],
 )
 def test_a_model_folder_that_cannot_be_used(
     refused: Check, data: Path, spoil: Callable[[Path], object], message: str

@@ -207,7 +207,7 @@ def test_a_record_reads_back_as_it_was_written(run: Run) -> None:
 
 
 def test_where_artifacts_lie(run: Run) -> None:
-    """Tables are files with a record beside them, models folders with the record inside; shared ones are the family's."""
+    """Tables are files with a record beside them, models folders with the record inside; shared ones the family's."""
 
     def places(asset: str, partition: str | None) -> list[str]:
         return [str(p.relative_to(run.data)) for p in (run.path(asset, partition), run.record_path(asset, partition))]
@@ -216,7 +216,10 @@ def test_where_artifacts_lie(run: Run) -> None:
     assert places("checkpoints", "2") == ["tiny/checkpoints/2", "tiny/checkpoints/2/complete.json"]
     assert places("policy", "2") == ["tiny/policy/2", "tiny/policy/2.json"]
     assert places("seed_prompts", None) == [f"{run.family}/seed_prompts.parquet", f"{run.family}/seed_prompts.json"]
-    assert places("sft_checkpoint", None) == [f"{run.family}/sft_checkpoint", f"{run.family}/sft_checkpoint/complete.json"]
+    assert places("sft_checkpoint", None) == [
+        f"{run.family}/sft_checkpoint",
+        f"{run.family}/sft_checkpoint/complete.json",
+    ]
 
 
 def test_partition_keys(run: Run) -> None:

@@ -11,8 +11,17 @@ from upath import UPath
 
 from mr_assets.errors import UserError
 from mr_assets.runs import Record, read_record
-from mr_assets.storage import TABLES, Artifact, Model, ModelIOManager, TableIOManager, load_model, users_errors, version_of
-from mr_assets.tables import BATTLE_MATRICES, JUDGMENTS, PROMPTS, SEED_PROMPTS, dropped_frame
+from mr_assets.storage import (
+    TABLES,
+    Artifact,
+    Model,
+    ModelIOManager,
+    TableIOManager,
+    load_model,
+    users_errors,
+    version_of,
+)
+from mr_assets.tables import BATTLE_MATRICES, JUDGMENTS, PROMPTS, SEED_PROMPTS, TOKEN_IDS, dropped_frame
 from mr_assets_tests.tiny import files
 
 PROMPT = pl.DataFrame([("p1", "Copy the letters b c d.")], schema=SEED_PROMPTS.schema, orient="row")
@@ -54,7 +63,7 @@ def read(data: Path, partition: str | None = None) -> pl.DataFrame:
         got.append(rows.collect())
 
     source = dg.AssetSpec(["r", name], partitions_def=parts).with_io_manager_key("tables")
-    assets = [reader, source]
+    assets: list[dg.AssetsDefinition | dg.AssetSpec] = [reader, source]
     dg.materialize(assets, resources=io_managers(data), partition_key=partition, selection=[reader])
     return got[0]
 
@@ -186,8 +195,10 @@ def test_a_model_that_is_not_complete_is_refused_by_name(tmp_path: Path) -> None
 # ------------------------------------------------------------------------------------------------------ versions
 
 VALUE = st.one_of(st.none(), st.integers(0, 9))
-ROWS = st.lists(st.tuples(VALUE.map(lambda v: v if v is None else str(v)), VALUE, st.lists(VALUE, max_size=3)), max_size=8)
-COLUMNS = pl.Schema({"text": pl.String, "score": pl.Float64, "ids": pl.List(pl.Int32)})
+ROWS = st.lists(
+    st.tuples(VALUE.map(lambda v: v if v is None else str(v)), VALUE, st.lists(VALUE, max_size=3)), max_size=8
+)
+COLUMNS = pl.Schema([("text", pl.String), ("score", pl.Float64), ("ids", TOKEN_IDS)])
 Rows = list[tuple[str | None, int | None, list[int | None]]]
 
 
@@ -200,7 +211,7 @@ def test_a_version_is_of_content(rows: Rows, more: Rows) -> None:
     """Equal for equal rows, however they came about; different for different ones."""
     version, both, longer = version_of(frame(rows)), frame(rows + more), frame(more + rows)
     score = pl.col("score")
-    equal = [
+    equal: list[pl.DataFrame | pl.LazyFrame] = [
         frame(rows).lazy(),
         both.head(len(rows)),
         longer.slice(len(more)),

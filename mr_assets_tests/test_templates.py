@@ -71,7 +71,7 @@ def words(text: str) -> str:
     text = re.sub(r"\$\\\{(\w+?)\\_(\w)\\\}\$", r"{\1_\2}", text)  # $\{judgment\_a\}$
     text = text.replace("\\_", "_").replace("$\\{", "{").replace("\\}$", "}")
     text = re.sub(r"\*([<>])\*", r"\1", text.replace("*<*/", "</").replace("{query}", "{prompt}"))
-    text = text.replace("’", "'").replace("“", '"').replace("”", '"')
+    text = text.replace("\u2019", "'").replace("\u201c", '"').replace("\u201d", '"')
     return " ".join(text.replace("*", "").split())
 
 
@@ -118,7 +118,10 @@ def test_unfill_inverts_fill(values: tuple[str, ...]) -> None:
 @given(st.text(max_size=40))
 def test_unfill_of_another_text_is_none(text: str) -> None:
     assert judge_template().unfill(text) is None
-    assert judge_template().unfill(judge_template().text + text) in (None, {"prompt": "{prompt}", "response": "{response}"})
+    assert judge_template().unfill(judge_template().text + text) in (
+        None,
+        {"prompt": "{prompt}", "response": "{response}"},
+    )
 
 
 def test_a_placeholder_may_occur_twice(tmp_path: Path) -> None:
@@ -157,7 +160,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     binary = tmp_path / "binary.txt"
     binary.write_bytes(b"\xff\xfe{prompt}")
     for path in (tmp_path / "missing.txt", tmp_path, binary):
-        with pytest.raises(UserError, match="cannot be read as UTF-8 text.*Name a readable file"):
+        with pytest.raises(UserError, match=r"cannot be read as UTF-8 text.*Name a readable file"):
             meta_judge_template(path)
 
 

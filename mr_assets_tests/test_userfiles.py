@@ -138,8 +138,14 @@ def test_eft_in_every_form(tmp_path: Path, row: dict[str, Any], suffix: str) -> 
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"question": "a", "answer": "b"}], "expected columns prompt and completion, or messages; found question, answer"),
-        ([{"prompt": "a", "completion": "b"}, {"prompt": "a", "completion": " "}], "row 2: .*non-empty assistant message"),
+        (
+            [{"question": "a", "answer": "b"}],
+            "expected columns prompt and completion, or messages; found question, answer",
+        ),
+        (
+            [{"prompt": "a", "completion": "b"}, {"prompt": "a", "completion": " "}],
+            "row 2: .*non-empty assistant message",
+        ),
         ([{"prompt": "a", "completion": None}], "row 1: expected one user message and one non-empty assistant message"),
         ([{"prompt": 1, "completion": "b"}], "row 1: .*came '1' and 'b'"),
         ([{"messages": [said("user", "a")]}], "row 1"),

@@ -143,7 +143,9 @@ def test_a_stale_policy_is_an_error(run: Run) -> None:
     old = Model("tiny/checkpoints/1", "f00d", "M1")
     work(run, "responses", "2", old)
     complete(run, "checkpoints", "1", version="beef")
-    with pytest.raises(dg.Failure, match=r"M1 with fingerprint f00d.* now holds beef.*Materialize policy of iteration 2"):
+    with pytest.raises(
+        dg.Failure, match=r"M1 with fingerprint f00d.* now holds beef.*Materialize policy of iteration 2"
+    ):
         work(run, "responses", "2", old)
     work(run, "responses", "2", Model("tiny/checkpoints/1", "beef", "M1"))
 
@@ -183,7 +185,7 @@ def test_previews_leave_token_ids_out(run: Run) -> None:
 def test_progress_has_rate_and_time_left(
     run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """1,000 of 4,000 after 10 s: 100 a second, 30 s for the other 3,000. At most one line in five seconds, and the end."""
+    """1,000 of 4,000 after 10 s: 100 a second, 30 s for the other 3,000. One line in five seconds, and the end."""
     caplog.set_level("INFO")
     clock = [100.0]
     monkeypatch.setattr(wiring.time, "monotonic", lambda: clock[0])

@@ -86,6 +86,7 @@ class EngineSettings:
     max_num_batched_tokens: int | None = None  # tokens computed in one step
     gpu_memory_utilization: float = 0.9  # share of the GPU's memory for weights, activations and KV cache (CUDA only)
     cpu_kv_cache_gib: float = 1.0  # size of the KV cache in GiB (CPU only)
+    cpu_threads: int = 1  # a tiny model gains little by two, and crawls where others use the cores (CPU only)
     enforce_eager: bool | None = None  # no compilation, no CUDA graphs; None: eager on the CPU, compiled on CUDA
     tensor_parallel_size: int = 1  # GPUs that share one model
     enable_prefix_caching: bool = True  # prompts with a common beginning compute it once
@@ -142,6 +143,7 @@ class VLLMSampler:
         self.key = (folder, fingerprint, settings)
         self.device: str
         self._engine, self.device = _start(folder, settings)
+        self._cpu_threads = settings.cpu_threads
         self.max_model_len: int = self._engine.model_config.max_model_len
         self.max_num_seqs = settings.max_num_seqs
         self.signature: Mapping[str, Any] = {
@@ -176,6 +178,10 @@ class VLLMSampler:
 
     def reseed(self, seed: int) -> None:
         """Forget the cached prefixes and restart the random numbers; nothing may be in flight."""
+        if self.device == "cpu":
+            import torch
+
+            torch.set_num_threads(self._cpu_threads)  # here, because it holds for the calling thread
         if not self._engine.reset_prefix_cache():
             raise RuntimeError("vLLM could not reset its prefix cache: requests are in flight")
         self._engine.collective_rpc("restart_random_numbers", args=(seed % 2**32,))
@@ -272,6 +278,7 @@ def _engine_arguments(folder: Path, settings: EngineSettings, device: str) -> di
     if device == "cpu":
         arguments["kv_cache_memory_bytes"] = int(settings.cpu_kv_cache_gib * 2**30)
         arguments["distributed_executor_backend"] = "uni"
+        arguments["block_size"] = 32  # the smallest that the CPU kernels like: short prompts share prefixes too
     else:
         arguments["gpu_memory_utilization"] = settings.gpu_memory_utilization
     return arguments | dict(settings.extra)

@@ -3,7 +3,7 @@
     python -m mr_assets.worlds.make_seed --out data/seeds/small-world
     python -m mr_assets.worlds.make_seed --out data/seeds/small-world-unbiased --unbiased
 
-A clean stage teaches the tasks; a short imperfect stage then makes the model err on purpose (see `Imperfection`), and
+A clean stage teaches the tasks, and at its end the decisions above all; a short imperfect stage then makes the model err on purpose (see `Imperfection`), and
 that imperfect model is what ships. Same command, same threads, same machine type: same weights. `--clean FOLDER`
 keeps the clean stage's model, and takes it from there when it exists, so that a second imperfection costs a minute.
 """
@@ -132,8 +132,14 @@ def example_makers(im: Imperfection, rng: random.Random) -> list[tuple[int, Call
     return [(64, actor_example), (64, judge_example), (40, meta_example)]
 
 
-def train(model, tokenizer, im: Imperfection, steps: int, rate: float, seed: str) -> None:
-    """Train in place on endless fresh examples; cosine schedule, loss on the completions alone."""
+def train(
+    model, tokenizer, im: Imperfection, steps: int, rate: float, seed: str, decision_weight: float = 1.0
+) -> None:
+    """Train in place on endless fresh examples; cosine schedule, loss on the completions alone.
+
+    decision_weight: of the last token before the end, which is the judge's score or the meta-judge's winner: one token
+    of some forty, so that at weight 1 the comparison behind it is learnt late.
+    """
     import torch
 
     rng = random.Random(seed)
@@ -153,8 +159,10 @@ def train(model, tokenizer, im: Imperfection, steps: int, rate: float, seed: str
     for step in range(1, steps + 1):
         losses = []
         for count, make in makers:
-            ids, labels = _batch(tokenizer, [make() for _ in range(count)])
-            loss = model(input_ids=ids, attention_mask=(ids != tokenizer.pad_token_id).long(), labels=labels).loss
+            ids, weights = _batch(tokenizer, [make() for _ in range(count)], decision_weight)
+            logits = model(input_ids=ids, attention_mask=(ids != tokenizer.pad_token_id).long()).logits
+            each = torch.nn.functional.cross_entropy(logits[:, :-1].transpose(1, 2), ids[:, 1:], reduction="none")
+            loss = (each * weights[:, 1:]).sum() / weights[:, 1:].sum()
             (loss / len(makers)).backward()
             losses.append(loss.item())
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -167,18 +175,21 @@ def train(model, tokenizer, im: Imperfection, steps: int, rate: float, seed: str
             print(f"step {step}/{steps}, {left:.0f} s left:", *(f"{r} {x:.3f}" for r, x in roles), flush=True)
 
 
-def _batch(tokenizer, examples: list[Example]):
+def _batch(tokenizer, examples: list[Example], decision_weight: float):
+    """Token ids and the weight of each token's loss: 0 for prompt and padding, both (examples, tokens)."""
     import torch
 
     prompts = tokenizer([f"<|begin|><|user|>{p}<|assistant|>" for p, _ in examples], add_special_tokens=False).input_ids
     completions = tokenizer([f"{c}<|end|>" for _, c in examples], add_special_tokens=False).input_ids
     width = max(len(p) + len(c) for p, c in zip(prompts, completions, strict=True))
     ids = torch.full((len(examples), width), tokenizer.pad_token_id)
-    labels = torch.full((len(examples), width), -100)
+    weights = torch.zeros((len(examples), width))
     for i, (p, c) in enumerate(zip(prompts, completions, strict=True)):
-        ids[i, : len(p) + len(c)] = torch.tensor(p + c)
-        labels[i, len(p) : len(p) + len(c)] = torch.tensor(c)
-    return ids, labels
+        end = len(p) + len(c)
+        ids[i, :end] = torch.tensor(p + c)
+        weights[i, len(p) : end] = 1.0
+        weights[i, end - 2] = decision_weight
+    return ids, weights
 
 
 def main() -> None:
@@ -188,6 +199,7 @@ def main() -> None:
     parser.add_argument("--unbiased", action="store_true", help="noise in place of the judge's verbosity bias")
     parser.add_argument("--clean", type=Path, help="folder that keeps the clean stage's model")
     parser.add_argument("--clean-steps", type=int, default=500)
+    parser.add_argument("--decision-steps", type=int, default=140)
     parser.add_argument("--imperfect-steps", type=int, default=160)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
@@ -204,6 +216,7 @@ def main() -> None:
         model = make_model(tokenizer, seed=0)
         print(f"clean stage: {model.num_parameters():,} parameters, {len(tokenizer)} tokens", flush=True)
         train(model, tokenizer, Imperfection(), args.clean_steps, 3e-3, "clean")
+        train(model, tokenizer, Imperfection(), args.decision_steps, 1e-3, "decisions", decision_weight=8.0)
         if args.clean:
             model.save_pretrained(args.clean)
             tokenizer.save_pretrained(args.clean)

@@ -152,7 +152,7 @@ def test_temperature_zero_is_the_greedy_decoding_of_transformers() -> None:
 
 
 def test_temperature_and_top_p_are_those_asked_for(llama3: Path) -> None:
-    """First tokens follow transformers' softmax(logits / T), cut to the nucleus; the folder's own 0.6 and 0.9 are ignored.
+    """First tokens follow transformers' softmax(logits / T), cut to the nucleus; the folder's 0.6 and 0.9 are ignored.
 
     4,000 draws; at top_p 0.5 only the likeliest tokens that reach half of the mass may come.
     """

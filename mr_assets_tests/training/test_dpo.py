@@ -236,8 +236,9 @@ def test_an_interrupt_ends_every_process_of_several(dpo_job):
         pids.extend(child.pid for child in psutil.Process().children(recursive=True))
         raise Interrupted
 
+    long = replace(dpo_job, num_processes=2, micro_batch_size=2, schedule_epochs=500, keep_epoch=500)
     with pytest.raises(Interrupted):
-        train(replace(dpo_job, num_processes=2, micro_batch_size=2), on_metrics)
+        train(long, on_metrics)
     assert len(pids) >= 3
     assert gone(pids)
 

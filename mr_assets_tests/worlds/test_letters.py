@@ -78,7 +78,9 @@ def test_a_made_prompt_is_of_the_world(seed: int) -> None:
     assert len(set(task[1])) == len(task[1]) in (3, 4)
 
 
-@pytest.mark.parametrize("text", ["", "Hello.", "Reverse the letters f w r b", "Copy the letters a e i.", REVERSE + " "])
+@pytest.mark.parametrize(
+    "text", ["", "Hello.", "Reverse the letters f w r b", "Copy the letters a e i.", REVERSE + " "]
+)
 def test_other_prompts_are_not(text: str) -> None:
     assert parse_prompt(text) is None
     with pytest.raises(ValueError, match="not a letter task"):
@@ -286,7 +288,7 @@ def test_a_perfect_actor_is_right_in_varied_forms() -> None:
 
 
 def test_an_imperfect_actors_errors_differ_by_operation() -> None:
-    """Copying four letters goes well and swapping them badly, so that there is something to learn from each prompt's own answers."""
+    """Copying four letters goes well and swapping them badly, so that good and bad answers stand side by side."""
     right = [share_right(operation, Imperfection(actor_error=1.0)) for operation in OPERATIONS]
     assert right == sorted(right, reverse=True)
     assert right[0] > 0.4
