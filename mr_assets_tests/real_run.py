@@ -23,7 +23,7 @@ V = TypeVar("V")
 Row = dict[str, Any]
 
 PROJECT = Path(__file__).parents[1]
-PATIENCE = 900  # seconds until a command counts as hung; it takes about one, but a busy machine is no bug
+PATIENCE = 900  # seconds until a minute of work counts as hung: a busy machine is no bug
 ONE_THREAD = ("sft.cpu_threads=1", "dpo.cpu_threads=1")
 SMALL = (  # one iteration of the default recipe, in which every kind of drop has a chance to occur
     *ONE_THREAD,

@@ -186,10 +186,16 @@ def test_a_run_is_removed_after_a_question(mr: Mr, data: Path, launched: Run) ->
         ([NAME, "--set", "beta=much"], ['dpo.beta = "much"', "valid number"]),
         ([NAME, "--set", "iterations.2.rho=2"], ["iterations.2.rho = 2", "less than or equal to 1"]),
         ([NAME, "--set", "iterations.5.rho=0"], ["there is no iteration 5; expected 1 to 4, or all"]),
-        ([NAME, "--set", "prompts.count=10"], ["prompts.count = 10", "need 150 + 150 + 150 + 150 = 600", "raise it"]),
+        (
+            [NAME, "--set", "prompts.count=10", "--set", "iterations.all.prompts=5"],
+            ["prompts.count = 10", "need 5 + 5 + 5 + 5 = 20", "raise it"],
+        ),
         ([NAME, "--iterations", "0"], ["iterations = 0: expected 1 or more"]),
         ([NAME, "--iterations", "many"], ["'many' is not a valid integer"]),
-        ([NAME, "--iterations", "60"], ["prompts.count = 3000", "9000"]),
+        (
+            [NAME, "--iterations", "60", "--set", "prompts.count=50", "--set", "iterations.all.prompts=1"],
+            ["prompts.count = 50", "= 60; raise it"],
+        ),
         ([NAME, "--name", "My Run"], ["run name 'My Run': expected lower-case", "Try my_run"]),
         ([NAME, "--name", "../up"], ["run name '../up': expected lower-case"]),
         ([NAME, "--name", "seeds"], ["is taken by what runs share", "Choose another, seeds_1"]),
@@ -232,14 +238,15 @@ def test_a_bad_recipe_file(refused: Callable[..., str], tmp_path: Path, content:
         ("mine.txt", "", "expected at least one prompt, found none"),
         ("mine.txt", "a\n\n", "1 empty or blank"),
         ("mine.txt", "a\na\n", "1 repeated"),
-        ("mine.txt", "a\nb\n", "need 150 + 150 + 150 + 150 = 600, but there are 2 seed prompts"),
+        ("mine.txt", "a\nb\n", "need 1 + 1 + 1 + 1 = 4, but there are 2 seed prompts"),
         ("mine.parquet", "no", "cannot be read as .parquet"),
         ("mine.jsonl", '{"text": "a"}\n', "expected a column 'prompt', found text"),
     ],
 )
 def test_bad_prompts(refused: Callable[..., str], data: Path, name: str, content: str, part: str) -> None:
     (data / name).write_text(content)
-    assert part in refused("run", NAME, "--set", f"prompts.source={name}", "--set", "prompts.count=null")
+    sets = (f"prompts.source={name}", "prompts.count=null", "iterations.all.prompts=1")
+    assert part in refused("run", NAME, *(a for text in sets for a in ("--set", text)))
 
 
 @pytest.mark.parametrize(

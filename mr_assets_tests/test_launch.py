@@ -13,6 +13,7 @@ import pytest
 from mr_assets.errors import UserError
 from mr_assets.launch import Step, alone, launch, needed, steps
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
+from mr_assets.tables import JUDGMENTS, RESPONSES
 from mr_assets_tests.tiny import complete, tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
@@ -149,9 +150,11 @@ def test_a_table_of_another_version_is_said_without_a_traceback(run: Run) -> Non
 
 def test_what_runs_say_while_they_work(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     """One readable line per message of an asset, with the time; Dagster's own events are not among them."""
-    complete(run, "seed_prompts")
+    for table in (RESPONSES, JUDGMENTS):
+        complete(run, table.name, "2")
+        table.empty().write_parquet(run.path(table.name, "2"))
     with dg.DagsterInstance.ephemeral() as instance:
-        launch(run, Step("judge", ("prompts", "selected_responses"), "2"), instance)
+        launch(run, Step("judge", ("selected_responses",), "2"), instance)
     said = capfd.readouterr().err
     lines = [line for line in said.splitlines() if "trains no judge" in line]
     assert len(lines) == 1

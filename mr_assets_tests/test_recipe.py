@@ -229,7 +229,7 @@ def test_set_rows() -> None:
     recipe = load_recipe(
         DEFAULT, ["iterations.all.rho=0.3", "iterations.4.rho=0.4", "iterations.2={rho: 0.1, prompts: 9}"]
     )
-    assert columns(recipe, "rho", "prompts") == [(0.3, 150), (0.1, 9), (0.3, 150), (0.4, 150)]
+    assert columns(recipe, "rho", "prompts") == [(0.3, 120), (0.1, 9), (0.3, 120), (0.4, 120)]
 
 
 def test_set_of_one_row_leaves_a_row_with_the_same_anchor(tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ def test_set_accepts_every_path(path: str) -> None:
         ("judgments.n=1", ["judgments.n = 1", "judge training"]),
         ("judgments.temperature=0", ["judgments.temperature = 0", "judge pairs"]),
         ("responses.temperature=0", ["responses.temperature = 0", "no pairs"]),
-        ("prompts.count=599", ["prompts.count = 599", "150 + 150 + 150 + 150 = 600", "prompts.disjoint"]),
+        ("prompts.count=479", ["prompts.count = 479", "120 + 120 + 120 + 120 = 480", "prompts.disjoint"]),
         ("prompts.count=null", ["prompts.count = null", "give a number"]),
         ("eft.examples=null", ["eft.examples = null", "give a number"]),
         ("responses.max_tokens=512", ["responses.max_tokens = 512", "engine.max_model_len = 512"]),
@@ -364,9 +364,9 @@ def test_refused(text: str, parts: list[str]) -> None:
 
 
 def test_disjoint_is_what_adds_prompts_up() -> None:
-    """150 prompts serve four iterations of 150 if they may repeat."""
-    assert load_recipe(DEFAULT, ["prompts.count=150", "prompts.disjoint=false"]).prompts.count == 150
-    assert "need 151" in refused("prompts.count=150", "prompts.disjoint=false", "iterations.2.prompts=151")
+    """120 prompts serve four iterations of 120 if they may repeat."""
+    assert load_recipe(DEFAULT, ["prompts.count=120", "prompts.disjoint=false"]).prompts.count == 120
+    assert "need 121" in refused("prompts.count=120", "prompts.disjoint=false", "iterations.2.prompts=121")
 
 
 def test_all_problems_at_once() -> None:
@@ -503,7 +503,7 @@ def test_row() -> None:
 def test_learning_rate_of_a_row() -> None:
     """A row's own learning rate goes before that of the dpo section."""
     recipe = load_recipe(DEFAULT, ["iterations.2.learning_rate=1e-6"])
-    assert [recipe.learning_rate(t) for t in (1, 2, 3)] == [3e-5, 1e-6, 3e-5]
+    assert [recipe.learning_rate(t) for t in (1, 2, 3)] == [5e-5, 1e-6, 5e-5]
 
 
 def test_with_iterations() -> None:
@@ -513,9 +513,9 @@ def test_with_iterations() -> None:
     assert columns(recipe.with_iterations(2), "keep_epoch") == [(6,), (4,)]
     assert recipe.with_iterations(4) == recipe
     small = load_recipe(DEFAULT)
-    assert small.with_iterations(20).family_name == small.family_name  # 20 x 150 = 3,000 seed prompts
-    with pytest.raises(UserError, match="3150"):
-        small.with_iterations(21)
+    assert small.with_iterations(25).family_name == small.family_name  # 25 x 120 = 3,000 seed prompts
+    with pytest.raises(UserError, match="3120"):
+        small.with_iterations(26)
     with pytest.raises(UserError, match="1 or more"):
         small.with_iterations(0)
 

@@ -9,10 +9,12 @@ from mr_assets.recipe import Recipe, load_recipe
 from mr_assets.runs import Record, Run
 
 NAME = "small_world_meta_rewarding"
-SMALL = (
+SMALL = (  # whatever the shipped recipe says
     "prompts.count=24",
     "eft.examples=12",
-    "iterations.all.prompts=5",
+    "dpo.beta=0.1",
+    "dpo.schedule_epochs=3",
+    "iterations.all={prompts: 5, rho: 0.0, keep_epoch: 3, judge_training: true}",
     "iterations.2.judge_training=false",
     "responses.k=4",
     "judgments.n=3",

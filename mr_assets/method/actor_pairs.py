@@ -39,6 +39,7 @@ def tiers(responses: Frame, judgments: Frame, rho: float) -> pl.DataFrame:
     mean, high, low = pl.col("mean"), pl.col("score_max"), pl.col("score_min")
     return (
         response_scores(responses, judgments)
+        .collect(engine="streaming")
         .with_columns(score_max=mean.max().over("prompt_id"), score_min=mean.min().over("prompt_id"))
         .with_columns(top_from=(1 - rho) * high + rho * low, bottom_to=(1 - rho) * low + rho * high)
         .with_columns(

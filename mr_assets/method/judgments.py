@@ -51,8 +51,8 @@ def with_scores(judgments: F) -> F:
     return with_agreed(judgments, "judgment", "score", _CLAIM, _values, **_REASONS)
 
 
-def response_scores(responses: Frame, judgments: Frame) -> pl.DataFrame:
-    """One row per response that is not a duplicate, sorted by response_id.
+def response_scores(responses: Frame, judgments: Frame) -> pl.LazyFrame:
+    """One row per response that is not a duplicate, sorted by response_id; lazy, so that unused columns are not read.
 
     Columns: response_id, prompt_id, k, judgments (sampled), valid (those with a score), mean (the reward: mean of the
     valid scores, null if there is none), variance (ddof 0, null if fewer than two are valid), chars (length of the
@@ -86,7 +86,6 @@ def response_scores(responses: Frame, judgments: Frame) -> pl.DataFrame:
             "response",
         )
         .sort("response_id")
-        .collect(engine="streaming")
     )
 
 

@@ -19,7 +19,8 @@ def select_responses(responses: Frame, judgments: Frame, *, seed: int | str) -> 
     A variance needs two valid judgments and must be above 0; equal ones are drawn by `seed`. Dropped are all other
     responses (by response_id), and by prompt_id the prompts where none could be selected.
     """
-    scores = response_scores(responses, judgments).drop("response")
+    needed = response_scores(responses, judgments).select("response_id", "prompt_id", "judgments", "valid", "variance")
+    scores = needed.collect(engine="streaming")
     scores = scores.with_columns(draw=pl.Series(draws(scores["response_id"], f"selected|{seed}"), dtype=pl.Int64))
     best = (
         scores.filter(pl.col("variance") > 0)

@@ -47,10 +47,10 @@ class SamplingSettings:
     max_tokens: int
 
     def __post_init__(self) -> None:
-        if not (self.temperature >= 0 and 0 < self.top_p <= 1 and self.max_tokens >= 1):
+        if not (0 <= self.temperature <= 2 and 0 < self.top_p <= 1 and self.max_tokens >= 1):  # the range of vLLM
             raise UserError(
-                f"sampling needs temperature >= 0, top_p in (0, 1] and max_tokens >= 1, not {self.temperature}, "
-                f"{self.top_p} and {self.max_tokens}. Change them in the recipe."
+                "sampling needs a temperature in [0, 2], top_p in (0, 1] and max_tokens >= 1, not "
+                f"{self.temperature}, {self.top_p} and {self.max_tokens}. Change them in the recipe."
             )
 
 

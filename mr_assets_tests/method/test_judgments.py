@@ -134,7 +134,7 @@ def test_parsing_is_total(text: str) -> None:
 def test_mean_and_variance_of_the_valid_scores() -> None:
     """2.1: invalid judgments are dropped and the reward is the mean of the valid ones: (4 + 5) / 2; ddof 0: 1/4."""
     responses, judgments = tables({"p": [Answer("four", [4, None, 5]), Answer("x", [3, None]), Answer("y", [None])]})
-    scores = response_scores(responses, judgments)
+    scores = response_scores(responses, judgments).collect()
     columns = ["response_id", "judgments", "valid", "mean", "variance", "chars"]
     assert scores.select(columns).rows() == [
         ("1.p.r0", 3, 2, 4.5, 0.25, 4),
@@ -146,7 +146,7 @@ def test_mean_and_variance_of_the_valid_scores() -> None:
 def test_duplicates_are_left_out_and_unjudged_responses_are_not() -> None:
     """3.1: identical responses are left out; row 15: a response whose judging was skipped has no score, not 0."""
     responses, judgments = tables({"p": [Answer("same", [4]), Answer("same", []), Answer("other", [])]})
-    scores = response_scores(responses, judgments)
+    scores = response_scores(responses, judgments).collect()
     assert scores.select("response_id", "judgments", "mean").rows() == [("1.p.r0", 1, 4.0), ("1.p.r2", 0, None)]
 
 
@@ -155,7 +155,7 @@ def test_float_noise_is_rounded_away() -> None:
     responses, judgments = tables(
         {"p": [Answer("a", [4.9] * 11), Answer("b", [0.1, 0.2, 0.3]), Answer("c", [0.3, 0.2, 0.1])]}
     )
-    scores = response_scores(responses, judgments)
+    scores = response_scores(responses, judgments).collect()
     assert scores["mean"].to_list() == [4.9, 0.2, 0.2]
     assert scores["variance"][0] == 0
     assert scores["variance"][1] == scores["variance"][2]
@@ -164,15 +164,15 @@ def test_float_noise_is_rounded_away() -> None:
 def test_characters_are_counted_not_bytes() -> None:
     """Filters count characters: three of them here, of 2 + 3 + 4 bytes."""
     responses, judgments = tables({"p": [Answer("\u00e9\u4e2d\U0001f600", [4])]})
-    assert response_scores(responses, judgments)["chars"].to_list() == [3]
+    assert response_scores(responses, judgments).collect()["chars"].to_list() == [3]
 
 
 @given(worlds(), st.integers(0, 99))
 def test_row_order_does_not_matter(world: tuple[pl.DataFrame, pl.DataFrame], seed: int) -> None:
     """Nothing depends on the order of rows, or on whether a table is scanned."""
     responses, judgments = world
-    expected = response_scores(responses, judgments)
-    assert expected.equals(response_scores(shuffled(responses, seed), shuffled(judgments, seed).lazy()))
+    expected = response_scores(responses, judgments).collect()
+    assert expected.equals(response_scores(shuffled(responses, seed), shuffled(judgments, seed).lazy()).collect())
 
 
 @pytest.mark.parametrize("tail", ["*" * 500, " " * 500, "Score" * 500, "points" * 500, "4" * 500])

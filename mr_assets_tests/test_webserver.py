@@ -1,0 +1,226 @@
+"""The webserver that a person opens: what the UI's buttons do, through the GraphQL that the UI itself speaks."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mr_assets_tests.real_run import PATIENCE, RealRun, alive, descendants, printed, started, wait_for
+
+pytestmark = pytest.mark.slow
+
+ASSETS = "{ assetNodes { assetKey { path } partitionKeys } }"
+LAUNCH = """
+mutation($parameters: ExecutionParams!) {
+  launchPipelineExecution(executionParams: $parameters) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+    ... on RunConfigValidationInvalid { errors { message } }
+  }
+}"""
+RUN = """
+query($id: ID!) {
+  runOrError(runId: $id) { ... on Run {
+    status startTime endTime
+    eventConnection(limit: 1000) { events {
+      __typename
+      ... on ExecutionStepFailureEvent { failureMetadata { description } error { message } }
+    } }
+  } }
+}"""
+MATERIALIZATION = """
+query($key: AssetKeyInput!, $partitions: [String!]) {
+  assetOrError(assetKey: $key) { ... on Asset {
+    assetMaterializations(partitions: $partitions, limit: 1) {
+      runId partition
+      metadataEntries { label ... on IntMetadataEntry { intValue } }
+      tags { key value }
+    }
+  } }
+}"""
+LOOP = {
+    *("policy", "prompts", "responses", "judgments", "actor_pairs", "selected_responses", "meta_judgments"),
+    *("battle_matrices", "elo_pairs", "dpo_dataset", "checkpoints"),
+}
+
+
+@dataclass(frozen=True)
+class Webserver:
+    """``mr ui`` on a data folder of its own, and what a browser does with it."""
+
+    run: RealRun
+    port: int
+    process: subprocess.Popen
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        """The answer to a GraphQL query."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        url = f"http://127.0.0.1:{self.port}/graphql"
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=120) as response:
+            answer = json.load(response)
+        assert not answer.get("errors"), answer["errors"]
+        return answer["data"]
+
+    def materialize(self, run: str, asset: str, partition: str) -> str:
+        """Press Materialize for one partition of an asset; the id of the run that this launches."""
+        selector = {
+            "repositoryLocationName": "mr_assets.definitions",
+            "repositoryName": "__repository__",
+            "jobName": "__ASSET_JOB",
+            "assetSelection": [{"path": [run, asset]}],
+            "assetCheckSelection": [],
+        }
+        parameters = {
+            "mode": "default",
+            "runConfigData": "{}",
+            "selector": selector,
+            "executionMetadata": {"tags": [{"key": "dagster/partition", "value": partition}]},
+        }
+        launched = self.ask(LAUNCH, parameters=parameters)["launchPipelineExecution"]
+        assert launched["__typename"] == "LaunchRunSuccess", launched
+        run_id: str = launched["run"]["runId"]
+        return run_id
+
+    def ended(self, run_id: str) -> Any:
+        """The run, once it has ended."""
+
+        def look() -> Any:
+            run = self.ask(RUN, id=run_id)["runOrError"]
+            return run if run["status"] in ("SUCCESS", "FAILURE", "CANCELED") else None
+
+        return wait_for(look, PATIENCE, self.process)
+
+    def materialization(self, asset: str, partition: str) -> Any:
+        """The latest materialization of a partition."""
+        asked = self.ask(MATERIALIZATION, key={"path": [self.run.name, asset]}, partitions=[partition])
+        [found] = asked["assetOrError"]["assetMaterializations"]
+        return found
+
+    def listening(self) -> set[str]:
+        """The addresses at which any of its processes can be reached."""
+        found = set()
+        for process in [psutil.Process(self.process.pid), *descendants(self.process)]:
+            with suppress(psutil.NoSuchProcess):
+                found |= {c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+        return found
+
+
+def start(data: Path, name: str) -> Iterator[Webserver]:
+    """Start ``mr ui``, wait until it has loaded the assets, and leave nothing behind."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with started(data, "ui", "--port", str(port)) as process:
+        server = Webserver(RealRun(data, name), port, process)
+
+        def ready() -> bool:
+            with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+                return bool(server.ask(ASSETS)["assetNodes"])
+            return False
+
+        wait_for(ready, PATIENCE, process)
+        family = descendants(process)
+        yield server
+        family = [*{*family, *descendants(process)}]
+        for each in alive(family):
+            each.kill()
+
+
+@pytest.fixture(scope="module")
+def server(one_iteration: RealRun, tmp_path_factory) -> Iterator[Webserver]:
+    """On a copy of the finished iteration, so that materializing again disturbs no other test."""
+    data = tmp_path_factory.mktemp("webserver") / "data"
+    shutil.copytree(one_iteration.data, data)
+    yield from start(data, one_iteration.name)
+
+
+def test_every_asset_of_every_iteration_is_there(server: Webserver):
+    """The UI lists the loop of the launched run and of the shipped recipes, each with its iterations."""
+    nodes = {tuple(n["assetKey"]["path"]): n["partitionKeys"] for n in server.ask(ASSETS)["assetNodes"]}
+    assert {asset for run, asset in nodes if run == "t"} == {*LOOP, "evaluation"}
+    assert all(nodes["t", asset] == ["1"] for asset in LOOP)
+    assert all(nodes["small_world_meta_rewarding", asset] == ["1", "2", "3", "4"] for asset in LOOP)
+    assert nodes["t", "evaluation"] == ["seed", "0", "1"]
+    assert (server.run.family, "sft_checkpoint") in nodes
+
+
+def test_actor_pairs_can_be_materialized_again(server: Webserver):
+    """Materialize writes the table anew, the same one, and the UI shows the new materialization with its rows."""
+    before, record = server.run.table("actor_pairs"), server.run.record("actor_pairs")
+    run_id = server.materialize("t", "actor_pairs", "1")
+    assert server.ended(run_id)["status"] == "SUCCESS"
+    event = server.materialization("actor_pairs", "1")
+    assert (event["runId"], event["partition"]) == (run_id, "1")
+    rows = {e["label"]: e.get("intValue") for e in event["metadataEntries"]}["dagster/row_count"]
+    assert rows == len(before)
+    assert server.run.table("actor_pairs") == before
+    assert server.run.record("actor_pairs")["run_id"] == run_id
+    assert server.run.record("actor_pairs")["version"] == record["version"]
+
+
+def test_responses_are_sampled_by_the_webservers_own_run(server: Webserver):
+    """The real engine works in a run that the UI launched, and gives what the command gave; nothing listens outside."""
+    before, shards = server.run.table("responses"), server.run.folder("responses") / ".shards-1"
+    shutil.rmtree(shards, ignore_errors=True)
+    run_id = server.materialize("t", "responses", "1")
+    addresses = set[str]()
+
+    def done() -> bool:
+        addresses.update(server.listening())
+        return server.ask(RUN, id=run_id)["runOrError"]["status"] in ("SUCCESS", "FAILURE")
+
+    wait_for(done, PATIENCE, server.process)
+    assert server.ended(run_id)["status"] == "SUCCESS"
+    assert addresses == {"127.0.0.1"}
+    assert server.materialization("responses", "1")["runId"] == run_id
+    record = server.run.record("responses")
+    assert record["numbers"]["requests sampled again"] == record["numbers"]["requests"] > 0
+    assert server.run.table("responses") == before
+
+
+def test_a_policy_without_its_model_fails_at_once_and_says_what_to_do(server: Webserver):
+    """Iteration 3 of a run that has no M_2: it fails in seconds, once, and names checkpoints of iteration 2."""
+    run = server.ended(server.materialize("small_world_meta_rewarding", "policy", "3"))
+    assert run["status"] == "FAILURE"
+    events = run["eventConnection"]["events"]
+    failures = [e for e in events if e["__typename"] == "ExecutionStepFailureEvent"]
+    assert len(failures) == 1
+    said = failures[0]["failureMetadata"]["description"]
+    assert "small_world_meta_rewarding/checkpoints of iteration 2" in said
+    assert "Materialize it first" in said
+    assert run["endTime"] - run["startTime"] < 60
+
+
+@pytest.mark.parametrize("how", ["ctrl_c", "terminate"])
+def test_it_leaves_no_process_behind(one_iteration: RealRun, tmp_path: Path, how: str):
+    """Ctrl-C in its terminal, or ``kill`` of the command alone: webserver, daemon and code servers are all gone."""
+    data = tmp_path / "data"
+    data.mkdir()
+    servers = start(data, "none")
+    server = next(servers)
+    family = descendants(server.process)
+    assert len(family) >= 3
+    if how == "ctrl_c":
+        os.killpg(server.process.pid, signal.SIGINT)
+    else:
+        server.process.terminate()
+    server.process.wait(PATIENCE)
+    wait_for(lambda: not alive(family), 60)
+    with pytest.raises(urllib.error.URLError):
+        server.ask(ASSETS)
+    assert "Traceback" not in printed(server.process)
+    next(servers, None)
