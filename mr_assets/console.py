@@ -1,6 +1,6 @@
 """What a run prints while it works: the assets' own messages and what goes wrong, a line each, with the time.
 
-    12:04:31  2  judgments: 3,200 of 7,350 requests, 410/s, 10 s left
+12:04:31  2  judgments: 3,200 of 7,350 requests, 410/s, 10 s left
 """
 
 import logging
@@ -24,7 +24,7 @@ def _own(record: logging.LogRecord) -> bool:
     return not meta.get("dagster_event") and record.levelno >= logging.INFO
 
 
-@dg.logger(description="One readable line per message of an asset.")
+@dg.logger({}, description="One readable line per message of an asset.")
 def console(init_context: dg.InitLoggerContext) -> logging.Logger:
     """The console logger of every run, in `mr run` and in the UI's own processes alike."""
     logger = logging.Logger("mr_assets", level=logging.INFO)

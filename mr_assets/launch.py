@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
@@ -90,7 +91,7 @@ def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
         tags[PARTITION_NAME_TAG] = step.partition
     job = ReconstructableJob(ReconstructableRepository.for_module(MODULE, "defs"), IMPLICIT_JOB)
     keys = [dg.AssetKey([run.namespace(asset), asset]) for asset in step.assets]
-    quiet = {"loggers": {"console": {"config": {}}}}  # the readable lines of mr_assets.console
+    quiet: dict[str, Any] = {"loggers": {"console": {"config": {}}}}  # the readable lines of mr_assets.console
     with dg.execute_job(job, instance=instance, tags=tags, asset_selection=keys, run_config=quiet) as result:
         if result.success:
             return

@@ -20,7 +20,9 @@ def check_run(run: Run) -> None:
     try:
         run.data.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"the data folder {run.data} cannot be made: {error}. Set MR_DATA to a writable folder.") from error
+        raise UserError(
+            f"the data folder {run.data} cannot be made: {error}. Set MR_DATA to a writable folder."
+        ) from error
     if not os.access(run.data, os.W_OK):
         raise UserError(f"the data folder {run.data} cannot be written. Set MR_DATA to a writable folder.")
     free = shutil.disk_usage(run.data).free // 2**20

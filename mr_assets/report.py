@@ -96,7 +96,9 @@ def time_table(run: Run) -> Table:
     return table
 
 
-def _seconds(other: list[Record | None], evaluated: list[Record | None], named: list[Record | None] | None = None) -> list[str]:
+def _seconds(
+    other: list[Record | None], evaluated: list[Record | None], named: list[Record | None] | None = None
+) -> list[str]:
     parts = [sum(r.seconds for r in records if r) for records in (other, evaluated, named or [])]
     return [f"{parts[0]:.1f}", f"{parts[1]:.1f}", f"{sum(parts):.1f}"]
 

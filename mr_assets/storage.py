@@ -150,7 +150,9 @@ class ModelIOManager(dg.IOManager):
         place = self.data.joinpath(*context.asset_key.path)
         if context.has_asset_partitions:
             place /= context.asset_partition_key
-        return place.with_name(place.name + ".json") if context.asset_key.path[-1] == "policy" else place / "complete.json"
+        return (
+            place.with_name(place.name + ".json") if context.asset_key.path[-1] == "policy" else place / "complete.json"
+        )
 
     @users_errors()
     def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
@@ -173,4 +175,3 @@ def load_model(record_path: Path, asset: str) -> Model:
             f"{asset} is not complete: there is no {record_path}. Materialize it first.", allow_retries=False
         )
     return Model(**record.model)
-

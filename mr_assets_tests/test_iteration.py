@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from scipy.optimize import minimize
+from scipy.optimize import root
 
 from mr_assets.chat import ChatEncoder
 from mr_assets.files import fingerprint
@@ -249,29 +249,22 @@ def test_matrices_sum_the_battles(run: RealRun):
 
 
 def naive_elo(matrix: list[list[float]]) -> np.ndarray:
-    """argmax of sum B_mn log sigmoid(e_m - e_n) - ridge/2 sum e^2, by scipy."""
+    """argmax of sum B_mn log sigmoid(e_m - e_n) - ridge/2 sum e^2: where its gradient is 0, as it is concave."""
     b = np.array(matrix)
-    diagonal = np.diag_indices(len(b))
 
-    def gaps(e: np.ndarray) -> np.ndarray:
-        return e[:, None] - e[None, :]
-
-    def cost(e: np.ndarray) -> float:
-        return float((b * np.logaddexp(0, -gaps(e))).sum() + RIDGE / 2 * (e**2).sum())
+    def beaten(e: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(e[:, None] - e[None, :]))
 
     def gradient(e: np.ndarray) -> np.ndarray:
-        lost = b / (1 + np.exp(gaps(e)))
-        return -lost.sum(axis=1) + lost.sum(axis=0) + RIDGE * e
+        surprise = b * beaten(e)
+        return surprise.sum(axis=1) - surprise.sum(axis=0) - RIDGE * e
 
     def hessian(e: np.ndarray) -> np.ndarray:
-        p = 1 / (1 + np.exp(gaps(e)))
-        h = -(b + b.T) * p * (1 - p)
-        h[diagonal] = 0
-        h[diagonal] = RIDGE - h.sum(axis=1)
-        return h
+        curvature = (b + b.T) * beaten(e) * (1 - beaten(e))
+        return curvature - np.diag(curvature.sum(axis=1) + RIDGE)
 
-    found = minimize(cost, np.zeros(len(b)), jac=gradient, hess=hessian, method="trust-exact", options={"gtol": 1e-10})
-    assert np.abs(gradient(found.x)).max() < 1e-8
+    found = root(gradient, np.zeros(len(b)), jac=hessian, tol=1e-12)
+    assert np.abs(gradient(found.x)).max() < 1e-9
     return found.x
 
 

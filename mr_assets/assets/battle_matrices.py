@@ -23,7 +23,6 @@ def battle_matrices(run: Run) -> dg.AssetsDefinition:
             work = Work(context, run)
             if not judges(work):
                 return work.nothing(BATTLE_MATRICES)
-            fought = meta_judgments.drop("token_ids", "meta_judgment").collect()
             made = method.battle_matrices(meta_judgments, selected_responses, scope=run.recipe.switches.omega_scope)
             rows = made.rows
             if warning := method.one_sided(rows):

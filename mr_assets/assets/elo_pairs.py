@@ -16,7 +16,7 @@ def elo_pairs(run: Run) -> dg.AssetsDefinition:
     def elo_pairs(
         context: dg.AssetExecutionContext, battle_matrices: pl.LazyFrame, judgments: pl.LazyFrame
     ) -> dg.MaterializeResult:
-        """Chosen: the judgment with the highest Elo. Rejected: the one with the lowest. Long chosen ones are left out."""
+        """Chosen: the judgment with the highest Elo. Rejected: the lowest. Too long a chosen one is left out."""
         with users_errors():
             work, recipe = Work(context, run), run.recipe
             if not judges(work):

@@ -9,7 +9,7 @@ from mr_assets.method.judgments import with_scores
 from mr_assets.runs import Run
 from mr_assets.sampling.engine import Request, SamplingSettings
 from mr_assets.storage import Model
-from mr_assets.tables import JUDGMENTS, Selected
+from mr_assets.tables import JUDGMENTS
 from mr_assets.templates import judge_template
 
 
@@ -57,6 +57,6 @@ def judgments(run: Run) -> dg.AssetsDefinition:
                 pl.col("judgment").str.len_chars().mean().alias("mean characters"),
                 (pl.col("finish_reason") == "length").sum().alias("cut off"),
             ).collect()
-            return work.table(Selected(frame, made.dropped), {**made.numbers, **figures.row(0, named=True)})
+            return work.table(frame, {**made.numbers, **figures.row(0, named=True)}, made.dropped)
 
     return judgments

@@ -5,12 +5,12 @@ import polars as pl
 
 from mr_assets.assets.sampled import encoder, sample
 from mr_assets.assets.wiring import Work, declare, iteration, users_errors
+from mr_assets.evaluation.letters import world_numbers
 from mr_assets.method.responses import mark_duplicates
 from mr_assets.runs import Run
 from mr_assets.sampling.engine import Request, SamplingSettings
 from mr_assets.storage import Model
 from mr_assets.tables import RESPONSES, Selected
-from mr_assets.evaluation.letters import world_numbers
 
 
 def responses(run: Run) -> dg.AssetsDefinition:

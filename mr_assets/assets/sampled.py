@@ -33,7 +33,9 @@ def sample(
     """
     assert work.policy is not None
     recipe = work.run.recipe
-    engine = open_engine(work.policy.folder(work.run.data), work.policy.fingerprint, EngineSettings(**recipe.engine.engine_settings()))
+    engine = open_engine(
+        work.policy.folder(work.run.data), work.policy.fingerprint, EngineSettings(**recipe.engine.engine_settings())
+    )
     report = work.progress(work.asset, "requests")
     sampled = sample_shards(
         engine,
@@ -46,8 +48,10 @@ def sample(
         total=total,
         on_progress=lambda p: report(p.done, p.total or total),
     )
-    dropped = dropped_frame([(x.id, "prompt_too_long", json.dumps({"prompt tokens": x.prompt_tokens})) for x in sampled.too_long])
-    numbers = {
+    dropped = dropped_frame(
+        [(x.id, "prompt_too_long", json.dumps({"prompt tokens": x.prompt_tokens})) for x in sampled.too_long]
+    )
+    numbers: dict[str, float | int] = {
         "requests": sampled.requests,
         "requests sampled again": sampled.sampled,
         "requests too long": len(sampled.too_long),
@@ -59,4 +63,3 @@ def encoder(work: Work) -> ChatEncoder:
     """The encoder of the policy's tokenizer and chat template."""
     assert work.policy is not None
     return ChatEncoder.load(work.policy.folder(work.run.data))
-

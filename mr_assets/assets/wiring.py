@@ -62,7 +62,7 @@ def judges(work: "Work") -> bool:
 
 
 class Work:
-    """One asset of one iteration under way: what it is made of was noted before it began, so that its record is true."""
+    """One asset under way. What it is made of is noted before it begins, so that its record is true."""
 
     def __init__(self, context: dg.AssetExecutionContext, run: Run, policy: Model | None = None) -> None:
         self.context, self.run, self.policy = context, run, policy
@@ -121,9 +121,14 @@ class Work:
             numbers=dict(numbers),
         )
 
-    def table(self, made: Selected | pl.DataFrame | pl.LazyFrame, numbers: Mapping[str, Any]) -> dg.MaterializeResult:
+    def table(
+        self,
+        made: Selected | pl.DataFrame | pl.LazyFrame,
+        numbers: Mapping[str, Any],
+        dropped: pl.DataFrame | None = None,
+    ) -> dg.MaterializeResult:
         """The result of an asset that made a table, with its metadata: row count, preview, drops by reason, numbers."""
-        rows, dropped = made if isinstance(made, Selected) else (made, None)
+        rows, dropped = made if isinstance(made, Selected) else (made, dropped)
         count = rows.lazy().select(pl.len()).collect().item()
         version = version_of(rows)
         metadata: dict[str, Any] = {"dagster/row_count": count, **_shown(numbers)}
@@ -142,7 +147,13 @@ class Work:
 
     def model(self, model: Model, numbers: Mapping[str, Any], **links: Any) -> dg.MaterializeResult:
         """The result of an asset that made, or points at, a model."""
-        metadata = {"path": model.path, "fingerprint": model.fingerprint, "model": model.name, **_shown(numbers), **links}
+        metadata = {
+            "path": model.path,
+            "fingerprint": model.fingerprint,
+            "model": model.name,
+            **_shown(numbers),
+            **links,
+        }
         return self._result(Artifact(self._record(model.fingerprint, None, None, numbers), model=model), metadata)
 
     def _result(self, artifact: Artifact, metadata: dict[str, Any]) -> dg.MaterializeResult:

@@ -44,7 +44,8 @@ class HeldOut:
 
         Each pair of judgments stands in it twice, in both orders.
         """
-        rng, found = random.Random("held-out battles"), []
+        rng = random.Random("held-out battles")
+        found: list[tuple[str, str, str, str, str]] = []
         while len(found) < 2 * self.pairs:
             question, true = letters.make_prompt(rng), rng.randint(0, 5)
             response = letters.graded_response(question, true, rng)

@@ -1,7 +1,7 @@
 """SFT on EFT: evaluation conversations as token ids (sections 3.1 and A.3)."""
 
 import json
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -12,9 +12,14 @@ from mr_assets.templates import Template
 class Encoder(Protocol):
     """What turns conversations into token ids (`mr_assets.chat.ChatEncoder`)."""
 
-    def prompt_ids(self, text: str) -> list[int]: ...
-    def template_ids(self, template: Template, values: dict[str, str]) -> list[int]: ...
-    def completion_ids(self, text: str) -> list[int]: ...
+    def prompt_ids(self, text: str) -> list[int]:
+        """Ids of one user's message and the generation prompt."""
+
+    def template_ids(self, template: Template, values: dict[str, str]) -> list[int]:
+        """The same where the message is the filled template."""
+
+    def completion_ids(self, text: str) -> list[int]:
+        """Ids of a whole answer with the token that ends it."""
 
 
 def sft_dataset(eft: pl.DataFrame, encoder: Encoder, template: Template, *, max_length: int | None) -> Selected:
@@ -34,7 +39,7 @@ def sft_dataset(eft: pl.DataFrame, encoder: Encoder, template: Template, *, max_
             dropped.append((example, "too_long", numbers))
         else:
             rows.append((example, asked, said))
-    schema = {
+    schema: dict[str, Any] = {
         "example_id": pl.String,
         "prompt_token_ids": pl.List(pl.Int32),
         "completion_token_ids": pl.List(pl.Int32),

@@ -48,8 +48,8 @@ class Template:
             raise UserError(f"template {path} cannot be read as UTF-8 text: {error}. Name a readable file.") from error
         found = set(_PLACEHOLDER.findall(text))
         if found != set(fields):
-            wanted = ", ".join("{%s}" % f for f in fields)
-            got = ", ".join("{%s}" % f for f in sorted(found)) or "none"
+            wanted = ", ".join(f"{{{f}}}" for f in fields)
+            got = ", ".join(f"{{{f}}}" for f in sorted(found)) or "none"
             raise UserError(f"template {path}: expected the placeholders {wanted}, found {got}. Mend the file.")
         return cls(path.name, text, fields)
 

@@ -17,7 +17,8 @@ A judgment in this world first works out the answer, compares letter by letter, 
 meta-judgment states the fair score, how far each judgment is from it, and the winner:
 
     Expected b r w f, check b b, r r, w w, f f. All letters are right in a concise sentence. Score: 5
-    Expected b r w f, check b b, r r, w k no, f f. The fair score is 2. A says 3, off by 1. B says 2, off by 0. Winner: Judgement B
+    Expected b r w f, check b b, r r, w k no, f f. The fair score is 2. A says 3, off by 1. B says 2, off by 0.
+    Winner: Judgement B
 
 What is built in by construction: `Imperfection` makes the seed model err on purpose, the actor more on some operations
 and letters than on others, the judge by a verbosity bias that averaging over judgments cannot remove and that the
@@ -72,7 +73,9 @@ REASONS = {
     0: ("It has nothing to do with the question.", "Off topic.", "It ignores the question."),
 }  # fmt: skip
 
-_RUN = re.compile(rf"(?<![A-Za-z])[{CONSONANTS}{CONSONANTS.upper()}](?: [{CONSONANTS}{CONSONANTS.upper()}])+(?![A-Za-z])")
+_RUN = re.compile(
+    rf"(?<![A-Za-z])[{CONSONANTS}{CONSONANTS.upper()}](?: [{CONSONANTS}{CONSONANTS.upper()}])+(?![A-Za-z])"
+)
 _TASKS = [
     (operation, re.compile(re.escape(phrase).replace(r"\{\}", rf"((?:[{CONSONANTS}] )+[{CONSONANTS}])")))
     for operation, phrases in PHRASINGS.items()

@@ -3,9 +3,10 @@
     python -m mr_assets.worlds.make_seed --out data/seeds/small-world
     python -m mr_assets.worlds.make_seed --out data/seeds/small-world-unbiased --unbiased
 
-A clean stage teaches the tasks, and at its end the decisions above all; a short imperfect stage then makes the model err on purpose (see `Imperfection`), and
-that imperfect model is what ships. Same command, same threads, same machine type: same weights. `--clean FOLDER`
-keeps the clean stage's model, and takes it from there when it exists, so that a second imperfection costs a minute.
+A clean stage teaches the tasks, and at its end the decisions above all; a short imperfect stage then makes the model
+err on purpose (see `Imperfection`), and that imperfect model is what ships. Same command, same threads, same machine
+type: same weights. `--clean FOLDER` keeps the clean stage's model, and takes it from there when it exists, so that a
+second imperfection costs a few minutes.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mr_assets.templates import judge_template, meta_judge_template
 from mr_assets.worlds import letters
@@ -32,7 +34,7 @@ UNBIASED_IMPERFECTION = Imperfection(
 )
 
 
-def make_tokenizer():
+def make_tokenizer() -> Any:
     """A byte-level BPE tokenizer whose words are those of the world.
 
     The fixed blocks of the two prompt templates are one token each; any other text falls back to pieces and bytes.
@@ -46,7 +48,9 @@ def make_tokenizer():
         prompt = letters.make_prompt(rng)
         response = letters.graded_response(prompt, rng.randint(0, 5), rng)
         judgment = letters.judgment_text(prompt, response, rng.randint(0, 5), rng)
-        meta = letters.meta_judgment_text(prompt, response, rng.randint(0, 5), rng.randint(0, 5), rng.randint(0, 5), "A")
+        meta = letters.meta_judgment_text(
+            prompt, response, rng.randint(0, 5), rng.randint(0, 5), rng.randint(0, 5), "A"
+        )
         texts += [prompt, response, judgment, meta, meta[:-1] + "B"]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -73,7 +77,7 @@ def make_tokenizer():
     return fast
 
 
-def make_model(tokenizer, seed: int):
+def make_model(tokenizer: Any, seed: int) -> Any:
     """An untrained Llama for that tokenizer: hidden 128, 5 layers, 4 heads, 2 key-value heads, tied embeddings."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -132,9 +136,7 @@ def example_makers(im: Imperfection, rng: random.Random) -> list[tuple[int, Call
     return [(64, actor_example), (64, judge_example), (40, meta_example)]
 
 
-def train(
-    model, tokenizer, im: Imperfection, steps: int, rate: float, seed: str, decision_weight: float = 1.0
-) -> None:
+def train(model, tokenizer, im: Imperfection, steps: int, rate: float, seed: str, decision_weight: float = 1.0) -> None:
     """Train in place on endless fresh examples; cosine schedule, loss on the completions alone.
 
     decision_weight: of the last token before the end, which is the judge's score or the meta-judge's winner: one token
@@ -175,7 +177,7 @@ def train(
             print(f"step {step}/{steps}, {left:.0f} s left:", *(f"{r} {x:.3f}" for r, x in roles), flush=True)
 
 
-def _batch(tokenizer, examples: list[Example], decision_weight: float):
+def _batch(tokenizer: Any, examples: list[Example], decision_weight: float) -> tuple[Any, Any]:
     """Token ids and the weight of each token's loss: 0 for prompt and padding, both (examples, tokens)."""
     import torch
 
