@@ -102,6 +102,11 @@ def adopt(wanted: Any, *, changed: bool, update: bool, extended: bool) -> Any:
     from mr_assets.runs import stored_runs
 
     stored = stored_runs(wanted.data).get(wanted.name)
+    if stored is None and (wanted.folder / "recipe.yaml").exists() and not update:
+        raise UserError(
+            f"run {wanted.name} exists, but its {wanted.folder / 'recipe.yaml'} cannot be read any more. "
+            "Give this one another --name, or take over the run with --update."
+        )
     if stored is None or update:
         return wanted
     rows = len(stored.recipe.iterations)
@@ -211,7 +216,10 @@ def remove(name: str, yes: bool) -> None:
         raise UserError(f"there is no run {name!r}. Runs: {', '.join(known) or 'none yet'}.")
     if not yes:
         click.confirm(f"Remove {known[name].folder} and everything in it?", abort=True)
-    remove_run(known[name])
+    from mr_assets.launch import alone
+
+    with alone(known[name].folder, f"run {name}", wait=False):
+        remove_run(known[name])
     click.echo(f"Removed {name}.")
 
 

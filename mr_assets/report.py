@@ -50,7 +50,8 @@ def learnt_table(run: Run) -> Table:
     for key in run.models:
         record = run.record("evaluation", key)
         if record is not None:
-            cells = [form.format(record.numbers[field]) for field, (_, form) in LEARNT.items()]
+            found = {field: record.numbers.get(field) for field in LEARNT}
+            cells = ["-" if found[f] is None else form.format(found[f]) for f, (_, form) in LEARNT.items()]
             table.add_row(key if key == "seed" else f"M{key}", *cells)
     return table
 

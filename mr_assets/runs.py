@@ -15,6 +15,7 @@ import os
 import shutil
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
@@ -98,6 +99,11 @@ SHAPED_BY: dict[str, tuple[str, ...]] = {
 }
 FAMILY_LINE = "# launched with the family "
 JUDGE_SIDE = ("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs")
+JUDGE_SIDE_OFF = {"iteration.judge_training": False}
+TEMPLATE_USERS = {
+    "judge": ("eft_dataset", "sft_checkpoint", "judgments", "dpo_dataset", "evaluation"),
+    "meta-judge": ("meta_judgments", "evaluation"),
+}
 # Of the engine, only these change what is sampled.
 ENGINE_FIELDS = ("dtype", "quantization", "kv_cache_dtype", "max_model_len", "extra")
 
@@ -110,7 +116,7 @@ def shaping_settings(recipe: Recipe, asset: str, partition: str | None) -> dict[
     """
     t = int(partition) if partition and asset != "evaluation" else 1
     if asset in JUDGE_SIDE and not recipe.row(t).judge_training:
-        return {"iteration.judge_training": False}
+        return dict(JUDGE_SIDE_OFF)
     data = recipe.model_dump(mode="json")
     data["row"] = {**data["iterations"][t - 1], "learning_rate": recipe.learning_rate(t)}
     data["engine"] = {field: data["engine"][field] for field in ENGINE_FIELDS}
@@ -202,8 +208,14 @@ class Run:
         return {u: record.version if record else "" for u, record in records.items()}
 
     def settings(self, asset: str, partition: str | None) -> dict[str, Any]:
-        """The recipe's fields that shape an artifact, as JSON."""
-        return shaping_settings(self.recipe, asset, partition)
+        """The recipe's fields that shape an artifact, as JSON; a template of the user's also counts by its text."""
+        found = shaping_settings(self.recipe, asset, partition)
+        for kind, given in (("judge", self.recipe.judgments), ("meta-judge", self.recipe.meta_judgments)):
+            uses = TEMPLATE_USERS[kind]
+            path = self.template(given.template)
+            if asset in uses and path is not None and path.exists() and found != JUDGE_SIDE_OFF:
+                found[f"text of the {kind} template"] = blake2b(path.read_bytes(), digest_size=8).hexdigest()
+        return found
 
     def state(self, asset: str, partition: str | None = None) -> State:
         """Whether an artifact is complete and made of what is there now with the settings in force."""

@@ -114,9 +114,12 @@ class TableIOManager(dg.UPathIOManager):
         sweep_temporary(target.parent)
         record_path = target.with_suffix(".json")
         record_path.unlink(missing_ok=True)
-        if dropped is not None:
+        beside = target.with_suffix(".dropped.parquet")
+        if dropped is None:
+            beside.unlink(missing_ok=True)
+        else:
             DROPPED.check(dropped)
-            atomically(target.with_suffix(".dropped.parquet"), lambda p: dropped.write_parquet(p))
+            atomically(beside, lambda p: dropped.write_parquet(p))
         if isinstance(rows, pl.LazyFrame):
             atomically(target, lambda p: rows.sink_parquet(p, row_group_size=20_000, maintain_order=True))
         else:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 import dagster as dg
@@ -118,7 +119,7 @@ class Work:
             policy=self.policy.fingerprint if self.policy else None,
             rows=rows,
             dropped=dropped,
-            numbers=dict(numbers),
+            numbers={k: None if isinstance(v, float) and not isfinite(v) else v for k, v in numbers.items()},
         )
 
     def table(
@@ -166,7 +167,7 @@ class Work:
 
 def _shown(numbers: Mapping[str, Any]) -> dict[str, Any]:
     """Figures that Dagster can plot; what is missing is not shown, nested figures go in as JSON."""
-    plain = {k: float(v) if isinstance(v, float) else v for k, v in numbers.items() if v is not None}
+    plain = {k: v for k, v in numbers.items() if v is not None and not (isinstance(v, float) and not isfinite(v))}
     return {k: dg.MetadataValue.json(v) if isinstance(v, dict | list) else v for k, v in plain.items()}
 
 

@@ -136,7 +136,9 @@ def example_makers(im: Imperfection, rng: random.Random) -> list[tuple[int, Call
     return [(64, actor_example), (64, judge_example), (40, meta_example)]
 
 
-def train(model, tokenizer, im: Imperfection, steps: int, rate: float, seed: str, decision_weight: float = 1.0) -> None:
+def train(
+    model: Any, tokenizer: Any, im: Imperfection, steps: int, rate: float, seed: str, decision_weight: float = 1.0
+) -> None:
     """Train in place on endless fresh examples; cosine schedule, loss on the completions alone.
 
     decision_weight: of the last token before the end, which is the judge's score or the meta-judge's winner: one token
