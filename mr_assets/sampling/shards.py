@@ -30,7 +30,7 @@ from mr_assets.files import atomically, sweep_temporary
 from mr_assets.sampling.engine import Completion, Request, Sampler, SamplingSettings
 from mr_assets.tables import TOKEN_IDS
 
-SHARD_SIZE = 512
+SHARD_SIZE = 400  # completions: 2% of 20,000, and one batch of the engine (EngineSettings.max_num_seqs)
 SECONDS_BETWEEN_REPORTS = 3.0
 SHARD_SCHEMA = pl.Schema(
     [
