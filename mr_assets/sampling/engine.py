@@ -244,6 +244,7 @@ def _start(folder: Path, settings: EngineSettings) -> tuple[Any, str]:
         # With an engine process of its own, a killed run would leave that process behind; it also starts slower.
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     try:
+        gc.freeze()  # vLLM collects garbage four times as it starts, each time over all that is loaded
         with _undone():
             return LLMEngine.from_engine_args(EngineArgs(**_engine_arguments(folder, settings, device))), device
     except Exception as error:
