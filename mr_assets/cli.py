@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -241,7 +240,9 @@ def ui(port: int, host: str) -> None:
         raise UserError("the command dagster is not installed beside this Python. Install the project again.")
     click.echo(f"Dagster UI on http://{host}:{port} (instance {home}). Ctrl-C ends it.", err=True)
     command = [dagster, "dev", "-m", "mr_assets.definitions", "-h", host, "-p", str(port)]
-    raise SystemExit(subprocess.run(command, check=False).returncode)
+    os.execv(
+        dagster, command
+    )  # in this process, so that a signal to it ends webserver and daemon, not only this command
 
 
 if __name__ == "__main__":
