@@ -127,7 +127,7 @@ class Sampler(Protocol):
         ...
 
     def reseed(self, seed: int) -> None:
-        """Forget everything cached and start the random numbers afresh; nothing may be in flight."""
+        """Restart the random numbers; on the CPU what follows depends on nothing before. Nothing may be in flight."""
         ...
 
     def close(self) -> None:
@@ -176,13 +176,13 @@ class VLLMSampler:
         return done
 
     def reseed(self, seed: int) -> None:
-        """Forget the cached prefixes and restart the random numbers; nothing may be in flight."""
+        """Restart the random numbers; on the CPU also forget the cached prefixes. Nothing may be in flight."""
         if self.device == "cpu":
             import torch
 
             torch.set_num_threads(self._cpu_threads)  # here, because it holds for the calling thread
-        if not self._engine.reset_prefix_cache():
-            raise RuntimeError("vLLM could not reset its prefix cache: requests are in flight")
+            if not self._engine.reset_prefix_cache():
+                raise RuntimeError("vLLM could not reset its prefix cache: requests are in flight")
         self._engine.collective_rpc("restart_random_numbers", args=(seed % 2**32,))
 
     def close(self) -> None:
@@ -243,8 +243,8 @@ def _start(folder: Path, settings: EngineSettings) -> tuple[Any, str]:
     if device == "cpu":
         # With an engine process of its own, a killed run would leave that process behind; it also starts slower.
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+        gc.freeze()  # vLLM collects garbage four times as it starts, each time over all that is loaded; it unfreezes
     try:
-        gc.freeze()  # vLLM collects garbage four times as it starts, each time over all that is loaded
         with _undone():
             return LLMEngine.from_engine_args(EngineArgs(**_engine_arguments(folder, settings, device))), device
     except Exception as error:
