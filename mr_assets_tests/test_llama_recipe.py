@@ -195,8 +195,8 @@ def test_the_papers_numbers_are_in_force(run: RealRun):
 def test_training_stops_at_the_kept_epoch_of_a_schedule_of_ten(run: RealRun):
     """The rate falls as the cosine over ten epochs does, up to the kept epoch; the reference is M_{t-1} itself.
 
-    A dozen pairs in batches of 32: one step per epoch; the rate of step s is 5e-6 (1 + cos(pi (s - 1) / 10)) / 2. At the first
-    step the model still is its own reference: all rewards are 0.
+    A dozen pairs in batches of 32: one step per epoch; the rate of step s is 5e-6 (1 + cos(pi (s - 1) / 10)) / 2. At
+    the first step the model still is its own reference: all rewards are 0.
     """
     for t, epoch in ((1, 6), (2, 4)):
         lines = (run.folder("checkpoints") / str(t) / "training_log.jsonl").read_text().splitlines()
