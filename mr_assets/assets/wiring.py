@@ -97,7 +97,7 @@ class Work:
 
         def report(done: int, total: int) -> None:
             now = time.monotonic()
-            if done < total and now - said[0] < 5:
+            if done < total and (not done or now - said[0] < 5):
                 return
             said[0] = now
             rate = done / max(now - began, 1e-9)
