@@ -10,7 +10,7 @@ import dagster as dg
 import polars as pl
 
 from mr_assets.partitions import iterations
-from mr_assets.runs import FAMILY_ASSETS, UPSTREAM, Record, Run
+from mr_assets.runs import FAMILY_ASSETS, UPSTREAM, Record, Run, read_record
 from mr_assets.storage import TABLES, Artifact, Model, version_of
 from mr_assets.storage import users_errors as users_errors
 from mr_assets.tables import Selected, Table, dropped_frame
@@ -78,8 +78,6 @@ class Work:
 
     def policy_unchanged(self, policy: Model) -> None:
         """Raise `dg.Failure` if the policy's pointer no longer names the model that lies there."""
-        from mr_assets.runs import read_record
-
         record = read_record(policy.folder(self.run.data) / "complete.json")
         now = record.model["fingerprint"] if record and record.model else policy.fingerprint
         if now != policy.fingerprint:

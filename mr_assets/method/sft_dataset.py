@@ -1,28 +1,26 @@
 """SFT on EFT: evaluation conversations as token ids (sections 3.1 and A.3)."""
 
 import json
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import polars as pl
 
+from mr_assets.method.dpo_dataset import Encoder
 from mr_assets.tables import Selected, dropped_frame
 from mr_assets.templates import Template
 
 
-class Encoder(Protocol):
-    """What turns conversations into token ids (`mr_assets.chat.ChatEncoder`)."""
+class CompletionEncoder(Encoder, Protocol):
+    """An encoder that also knows whole answers which were not sampled here."""
 
-    def prompt_ids(self, text: str) -> list[int]:
-        """Ids of one user's message and the generation prompt."""
-
-    def template_ids(self, template: Template, values: dict[str, str]) -> list[int]:
-        """The same where the message is the filled template."""
-
-    def completion_ids(self, text: str) -> list[int]:
+    def completion_ids(self, text: str) -> Sequence[int]:
         """Ids of a whole answer with the token that ends it."""
 
 
-def sft_dataset(eft: pl.DataFrame, encoder: Encoder, template: Template, *, max_length: int | None) -> Selected:
+def sft_dataset(
+    eft: pl.DataFrame, encoder: CompletionEncoder, template: Template, *, max_length: int | None
+) -> Selected:
     """Columns example_id, prompt_token_ids, completion_token_ids, one row per example.
 
     A prompt that is the judge template filled is encoded as the sampling engine will see it. Examples longer than
