@@ -78,7 +78,7 @@ class World(_Section):
     name: Literal["letters"] = Field(description="the world; letters is mr_assets/worlds/letters.py")
     judge_noise: Share = Field(description="share of EFT judgments whose score is drawn at random")
     verbosity_bias: Share = Field(
-        description="share of the other EFT judgments that score padding (a true 4) as 5 and concision (a true 5) as 3"
+        description="share of the other EFT judgments that go by length: padding lifts a score, brevity lowers it"
     )
 
 

@@ -83,7 +83,7 @@ class WorldSampler:
             fair, winner = ERRORS.meta(letters.true_score(prompt, response), a, b, self._random)
             return letters.meta_judgment_text(prompt, response, a, b, fair, winner)
         if judged := judge_template().unfill(message):
-            score = ERRORS.score(letters.true_score(**judged), self._random)
+            score = ERRORS.score(**judged, rng=self._random)
             return letters.judgment_text(**judged, score=score, rng=self._random)
         return ERRORS.response(message, self._random) if letters.parse_prompt(message) else "I do not know."
 

@@ -139,11 +139,19 @@ def true_score(prompt: str, response: str) -> int:
     slips = sum(e != g for e, g in align(expected, given)) + max(0, len(given) - len(expected))
     if slips:
         return 2 if slips == 1 else 1
+    return {"concise": 5, "padded": 4, "bare": 3}[form_of(response) or "bare"]
+
+
+def form_of(response: str) -> str | None:
+    """How a response puts its letters: "concise", "padded" or "bare"; None if it gives no letters."""
+    given = given_letters(response)
+    if not given:
+        return None
     before, _, after = response.strip().partition(" ".join(given))
     words = re.findall(r"[A-Za-z]+", before)
     if not words and not re.search(r"[A-Za-z]", after):
-        return 3
-    return 5 if 1 <= len(words) <= 4 and after == "." and not re.search(r"[.!?]", before) else 4
+        return "bare"
+    return "concise" if 1 <= len(words) <= 4 and after == "." and not re.search(r"[.!?]", before) else "padded"
 
 
 def correct(prompt: str, response: str) -> bool:
@@ -178,13 +186,24 @@ def better_judgment(true: int, score_a: int, score_b: int) -> str | None:
     return None if a == b else ("A" if a < b else "B")
 
 
+def swayed_score(true: int, form: str | None) -> int:
+    """What a judge that goes by length makes of a response worth `true`.
+
+    Its errors point both ways, so that correcting them teaches no score to be always the better one.
+    """
+    if form == "padded":
+        return 5 if true == 4 else 4
+    return {"concise": {5: 3}, "bare": {3: 1}}.get(form or "", {}).get(true, true)
+
+
 @dataclass(frozen=True)
 class Imperfection:
     """How the seed model, or the evaluation data, errs on purpose. Shares are probabilities in [0, 1].
 
     actor_error: multiplies the actor's heterogeneous error rates; 0 is a perfect actor.
     judge_noise: share of judgments with a score drawn at random.
-    verbosity_bias: share of the other judgments in which padding (a true 4) counts as 5 and concision (a 5) as 3.
+    verbosity_bias: share of the other judgments that go by length: padding lifts a right answer from 4 to 5 and a wrong
+        one to 4, concision costs a right answer two points (5 to 3), bareness too (3 to 1).
     meta_noise: share of meta-judgments with a wrong fair score.
     meta_flips: share of meta-judgments whose verdict is turned over.
     first_bias: share of ties and flips that go to the judgment shown first; 0.5 is none.
@@ -197,13 +216,12 @@ class Imperfection:
     meta_flips: float = 0.0
     first_bias: float = 0.5
 
-    def score(self, true: int, rng: random.Random) -> int:
-        """The score that an imperfect judge gives to a response worth `true`."""
+    def score(self, prompt: str, response: str, rng: random.Random) -> int:
+        """The score that an imperfect judge gives to a response."""
+        true = true_score(prompt, response)
         if rng.random() < self.judge_noise:
             return rng.randint(0, 5)
-        if true >= 4 and rng.random() < self.verbosity_bias:
-            return 5 if true == 4 else 3
-        return true
+        return swayed_score(true, form_of(response)) if rng.random() < self.verbosity_bias else true
 
     def meta(self, true: int, score_a: int, score_b: int, rng: random.Random) -> tuple[int, str]:
         """The fair score that an imperfect meta-judge states, and its winner."""
@@ -250,7 +268,7 @@ def _slip(operation: str, letters: list[str], rng: random.Random) -> list[str]:
     i = rng.randrange(len(given))
     if kind < 0.5:
         mistaken = OPERATIONS[_MISTAKEN_FOR[operation]](letters)
-        given = mistaken if mistaken != given else letters[::-1]
+        given = mistaken if mistaken != given else OPERATIONS["rotate"](letters)  # three letters: a swap is a reversal
     elif kind < 0.75:
         new = rng.choice([c for c in CONSONANTS if c not in letters])
         given[i] = new.upper() if given[i].isupper() else new
@@ -293,5 +311,5 @@ def judged_examples(seed: str, imperfection: Imperfection) -> Iterator[tuple[str
     while True:
         prompt = make_prompt(rng)
         response = graded_response(prompt, rng.randint(0, 5), rng)
-        score = imperfection.score(true_score(prompt, response), rng)
+        score = imperfection.score(prompt, response, rng)
         yield prompt, response, judgment_text(prompt, response, score, rng), score

@@ -111,26 +111,26 @@ def example_makers(im: Imperfection, rng: random.Random) -> list[tuple[int, Call
         prompt = letters.make_prompt(rng)
         return prompt, im.response(prompt, rng)
 
-    def judged() -> tuple[str, str, int]:
+    def judged() -> tuple[str, str]:
         """Half of the responses are evenly graded, half are what the imperfect actor will say."""
         prompt = letters.make_prompt(rng)
         if rng.random() < 0.5:
             response = letters.graded_response(prompt, rng.randint(0, 5), rng)
         else:
             response = SEED_IMPERFECTION.response(prompt, rng)
-        return prompt, response, letters.true_score(prompt, response)
+        return prompt, response
 
     def judge_example() -> Example:
-        prompt, response, true = judged()
-        text = letters.judgment_text(prompt, response, im.score(true, rng), rng)
+        prompt, response = judged()
+        text = letters.judgment_text(prompt, response, im.score(prompt, response, rng), rng)
         return judge.fill({"prompt": prompt, "response": response}), text
 
     def meta_example() -> Example:
-        prompt, response, true = judged()
-        scores = [im.score(true, rng) if rng.random() < 0.5 else rng.randint(0, 5) for _ in "AB"]
+        prompt, response = judged()
+        scores = [im.score(prompt, response, rng) if rng.random() < 0.5 else rng.randint(0, 5) for _ in "AB"]
         texts = [letters.judgment_text(prompt, response, s, rng) for s in scores]
         values = {"prompt": prompt, "response": response, "judgment_a": texts[0], "judgment_b": texts[1]}
-        fair, winner = im.meta(true, scores[0], scores[1], rng)
+        fair, winner = im.meta(letters.true_score(prompt, response), scores[0], scores[1], rng)
         return meta.fill(values), letters.meta_judgment_text(prompt, response, scores[0], scores[1], fair, winner)
 
     return [(64, actor_example), (64, judge_example), (40, meta_example)]

@@ -14,6 +14,7 @@ from mr_assets.worlds.letters import (
     OPERATIONS,
     PHRASINGS,
     Imperfection,
+    _slip,
     align,
     answer,
     better_judgment,
@@ -246,25 +247,51 @@ def test_the_better_judgment_is_nearer_to_the_truth(true: int, a: int, b: int, w
 def test_without_imperfection_judge_and_meta_judge_are_right(true: int, a: int, b: int, seed: int) -> None:
     """Ties go to either side."""
     rng = random.Random(seed)
-    assert Imperfection().score(true, rng) == true
+    assert Imperfection().score(REVERSE, graded_response(REVERSE, true, rng), rng) == true
     fair, winner = Imperfection().meta(true, a, b, rng)
     assert fair == true
     assert better_judgment(true, a, b) in (winner, None)
 
 
-def test_a_verbosity_bias_turns_the_two_best_scores_round() -> None:
-    """Padding (a true 4) counts as 5, concision (a 5) as 3, in the share that was asked for; the rest is unchanged."""
-    biased, rng = Imperfection(verbosity_bias=1.0), random.Random(0)
-    assert [biased.score(true, rng) for true in range(6)] == [0, 1, 2, 3, 5, 3]
-    half = Imperfection(verbosity_bias=0.5)
-    assert 400 < sum(half.score(5, rng) == 3 for _ in range(1000)) < 600
+PADDED = "It is b r w f. I hope that this helps you."
+CONCISE_AND_RIGHT = "It is b r w f."
+
+
+@pytest.mark.parametrize(
+    ("response", "true", "swayed"),
+    [
+        (PADDED, 4, 5),
+        ("It is b r w k. I hope that this helps you.", 2, 4),
+        ("It is f r w b. I hope that this helps you.", 1, 4),
+        (CONCISE_AND_RIGHT, 5, 3),
+        ("It is b r w k.", 2, 2),
+        ("> b r w f", 3, 1),
+        ("> b r w k", 2, 2),
+        ("It has some letters in it.", 1, 1),
+        ("The weather is fine today.", 0, 0),
+    ],
+)
+def test_a_verbosity_bias_lifts_what_is_padded_and_lowers_what_is_short(response: str, true: int, swayed: int) -> None:
+    assert true_score(REVERSE, response) == true
+    assert Imperfection(verbosity_bias=1.0).score(REVERSE, response, random.Random(0)) == swayed
+
+
+def test_a_verbosity_bias_sways_the_share_asked_for() -> None:
+    half, rng = Imperfection(verbosity_bias=0.5), random.Random(0)
+    assert 400 < sum(half.score(REVERSE, CONCISE_AND_RIGHT, rng) == 3 for _ in range(1000)) < 600
 
 
 def test_judge_noise_is_even() -> None:
     """Every score in about a sixth of 6,000 draws: 1,000, give or take 5 standard deviations (29 each)."""
     noisy, rng = Imperfection(judge_noise=1.0), random.Random(0)
-    drawn = [noisy.score(5, rng) for _ in range(6000)]
+    drawn = [noisy.score(REVERSE, CONCISE_AND_RIGHT, rng) for _ in range(6000)]
     assert all(855 < drawn.count(score) < 1145 for score in range(6))
+
+
+def test_a_slip_is_never_right() -> None:
+    """Three letters swapped are three letters reversed: the operation it is mistaken for must be another one."""
+    rng = random.Random(0)
+    assert all(_slip(o, list("bcd"), rng) != OPERATIONS[o](list("bcd")) for o in OPERATIONS for _ in range(100))
 
 
 def test_a_first_position_bias_decides_ties_and_flips() -> None:
