@@ -503,7 +503,7 @@ def test_row() -> None:
 def test_learning_rate_of_a_row() -> None:
     """A row's own learning rate goes before that of the dpo section."""
     recipe = load_recipe(DEFAULT, ["iterations.2.learning_rate=1e-6"])
-    assert [recipe.learning_rate(t) for t in (1, 2, 3)] == [5e-5, 1e-6, 5e-5]
+    assert [recipe.learning_rate(t) for t in (1, 2, 3)] == [3e-5, 1e-6, 3e-5]
 
 
 def test_with_iterations() -> None:
