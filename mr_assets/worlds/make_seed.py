@@ -209,12 +209,11 @@ def main() -> None:
     args = parser.parse_args()
 
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     torch.set_num_threads(args.threads)
     tokenizer = make_tokenizer()
     if args.clean and (args.clean / "model.safetensors").exists():
-        tokenizer = AutoTokenizer.from_pretrained(args.clean, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(args.clean, dtype=torch.float32, local_files_only=True)
     else:
         model = make_model(tokenizer, seed=0)
@@ -223,7 +222,6 @@ def main() -> None:
         train(model, tokenizer, Imperfection(), args.decision_steps, 1e-3, "decisions", decision_weight=8.0)
         if args.clean:
             model.save_pretrained(args.clean)
-            tokenizer.save_pretrained(args.clean)
     print("imperfect stage", flush=True)
     imperfection = UNBIASED_IMPERFECTION if args.unbiased else SEED_IMPERFECTION
     train(model, tokenizer, imperfection, args.imperfect_steps, 1e-3, "imperfect")
