@@ -13,7 +13,8 @@ import json
 import logging
 import os
 import shutil
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -21,7 +22,8 @@ from typing import Any, Literal
 
 from mr_assets.errors import UserError
 from mr_assets.files import atomically, write_json
-from mr_assets.recipe import SPEED_FIELDS, Recipe, check_run_name, list_recipes, load_recipe
+from mr_assets.recipe import Recipe, check_run_name, list_recipes, load_recipe
+from mr_assets.settings import JUDGE_SIDE_OFF, as_config, chosen, shaping_settings, with_chosen
 
 PROJECT = Path(__file__).parents[1]
 
@@ -48,6 +50,11 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "evaluation": ("sft_checkpoint", "checkpoints"),
 }
 LOOP_ASSETS = tuple(asset for asset in UPSTREAM if asset not in FAMILY_ASSETS and asset != "evaluation")
+FAMILY_LINE = "# launched with the family "
+TEMPLATE_USERS = {
+    "judge": ("eft_dataset", "sft_checkpoint", "judgments", "dpo_dataset", "evaluation"),
+    "meta-judge": ("meta_judgments", "evaluation"),
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,8 @@ class Record:
     """What made one artifact. It lies beside the artifact, and its presence says that the artifact is complete.
 
     version: of the content; the same content has the same version.
-    settings: the recipe's fields that shaped it; inputs: the version of each artifact it was made of.
+    settings: the recipe's fields that shaped it, as they were in force; chosen: those of them that a person chose anew
+    for it, by their launchpad names; inputs: the version of each artifact it was made of.
     policy: fingerprint of the model that wrote it, if a model did.
     model: for models, the folder (relative to the data root where it lies inside) and its name, like M2.
     numbers: the figures shown in the UI.
@@ -74,63 +82,7 @@ class Record:
     dropped: int | None = None
     model: dict[str, str] | None = None
     numbers: dict[str, Any] = field(default_factory=dict)
-
-
-# Which fields of the recipe shape an artifact; `row.` stands for the iteration's own row.
-SHAPED_BY: dict[str, tuple[str, ...]] = {
-    "seed_prompts": ("seed", "world.name", "prompts.source", "prompts.column", "prompts.count"),
-    "eft_dataset": ("seed", "world", "eft", "judgments.template"),
-    "sft_checkpoint": ("seed", "model.seed", "model.revision", "sft", "judgments.template"),
-    "policy": (),
-    "prompts": ("seed", "prompts.disjoint", "prompts_until"),
-    "responses": ("seed", "responses", "engine"),
-    "judgments": ("seed", "judgments", "engine"),
-    "actor_pairs": ("seed", "row.rho", "row.max_chosen_chars", "switches.cut_off"),
-    "selected_responses": ("seed",),
-    "meta_judgments": ("seed", "meta_judgments", "engine"),
-    "battle_matrices": ("switches.omega_scope",),
-    "elo_pairs": ("seed", "row.max_chosen_judgment_chars", "switches.elo_ridge", "switches.elo_tie_tolerance"),
-    "dpo_dataset": ("seed", "switches.judge_share_cap", "dpo.max_length", "judgments.template"),
-    "checkpoints": ("seed", "dpo", "row.keep_epoch", "row.learning_rate"),
-    "evaluation": (
-        *("seed", "model.seed", "model.revision"),
-        *("evaluation", "responses", "judgments", "meta_judgments", "engine"),
-    ),
-}
-FAMILY_LINE = "# launched with the family "
-JUDGE_SIDE = ("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs")
-JUDGE_SIDE_OFF = {"iteration.judge_training": False}
-TEMPLATE_USERS = {
-    "judge": ("eft_dataset", "sft_checkpoint", "judgments", "dpo_dataset", "evaluation"),
-    "meta-judge": ("meta_judgments", "evaluation"),
-}
-# Of the engine, only these change what is sampled.
-ENGINE_FIELDS = ("dtype", "quantization", "kv_cache_dtype", "max_model_len", "extra")
-
-
-def shaping_settings(recipe: Recipe, asset: str, partition: str | None) -> dict[str, Any]:
-    """The recipe's fields that shape an artifact, by their paths.
-
-    What only changes speed or memory is not among them, and an asset of the judge's side is shaped by nothing but the
-    recipe's word that the iteration trains no judge.
-    """
-    t = int(partition) if partition and asset != "evaluation" else 1
-    if asset in JUDGE_SIDE and not recipe.row(t).judge_training:
-        return dict(JUDGE_SIDE_OFF)
-    data = recipe.model_dump(mode="json")
-    data["row"] = {**data["iterations"][t - 1], "learning_rate": recipe.learning_rate(t)}
-    data["engine"] = {field: data["engine"][field] for field in ENGINE_FIELDS}
-    data["prompts_until"] = [row["prompts"] for row in data["iterations"][:t]]
-    for training in ("sft", "dpo"):
-        if data[training]:
-            data[training] = {k: v for k, v in data[training].items() if k not in SPEED_FIELDS}
-    found: dict[str, Any] = {}
-    for path in SHAPED_BY[asset]:
-        value: Any = data
-        for part in path.split("."):
-            value = value[part] if value is not None else None
-        found[path.replace("row.", "iteration.")] = value
-    return found
+    chosen: dict[str, Any] = field(default_factory=dict)
 
 
 State = Literal["done", "out of date", "missing"]
@@ -138,12 +90,16 @@ State = Literal["done", "out of date", "missing"]
 
 @dataclass(frozen=True)
 class Run:
-    """A recipe under a name, and the data root that its artifacts live in."""
+    """A recipe under a name, and the data root that its artifacts live in.
+
+    as_recipe: whether what a person chose anew for single artifacts counts as out of date.
+    """
 
     name: str
     recipe: Recipe
     data: Path
     launched_family: str | None = None
+    as_recipe: bool = False
 
     @cached_property
     def family(self) -> str:
@@ -217,12 +173,42 @@ class Run:
                 found[f"text of the {kind} template"] = blake2b(path.read_bytes(), digest_size=8).hexdigest()
         return found
 
+    def chosen(self, asset: str, partition: str | None = None) -> dict[str, Any]:
+        """What a person chose for an artifact, by launchpad names, where it still departs from the recipe.
+
+        It stays in force when the artifact is made again, unless the run goes `as_recipe` or the recipe has come to
+        refuse it.
+        """
+        record = self.record(asset, partition)
+        if record is None or not record.chosen or self.as_recipe:
+            return {}
+        try:
+            found = chosen(self.recipe, asset, partition, as_config(record.chosen))
+            self.choosing(asset, partition, found)
+        except UserError:
+            return {}
+        return found
+
+    def choosing(self, asset: str, partition: str | None, choices: Mapping[str, Any]) -> "Run":
+        """The run with the recipe that is in force for one artifact; names and places are the run's own.
+
+        Raises `UserError` if the choices contradict other fields.
+        """
+        if not choices:
+            return self
+        return replace(self, recipe=with_chosen(self.recipe, asset, partition, choices), launched_family=self.family)
+
+    def settings_in_force(self, asset: str, partition: str | None = None) -> dict[str, Any]:
+        """The settings that an artifact would be made with: the recipe's, and what a person chose."""
+        return self.choosing(asset, partition, self.chosen(asset, partition)).settings(asset, partition)
+
     def state(self, asset: str, partition: str | None = None) -> State:
         """Whether an artifact is complete and made of what is there now with the settings in force."""
         record = self.record(asset, partition)
         if record is None:
             return "missing"
-        same = record.settings == self.settings(asset, partition) and record.inputs == self.inputs(asset, partition)
+        settings = self.settings_in_force(asset, partition)
+        same = record.settings == settings and record.inputs == self.inputs(asset, partition)
         return "done" if same else "out of date"
 
     def template(self, setting: str | None) -> Path | None:

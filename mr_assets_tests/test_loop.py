@@ -8,7 +8,7 @@ import json
 import random
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 from mr_assets.assets import sampled, trained
 from mr_assets.definitions import build_definitions
 from mr_assets.files import fingerprint
-from mr_assets.launch import Step, needed, steps
+from mr_assets.launch import Step, chosen_config, needed, steps
 from mr_assets.method.judgments import parse_score
 from mr_assets.report import learnt_table, pairs_table, time_table
 from mr_assets.runs import LOOP_ASSETS, PROJECT, Run
@@ -124,13 +124,15 @@ class World:
         note = model / "trained.json"
         return json.loads(note.read_text()) if note.exists() else []
 
-    def materialize(self, step: Step) -> dg.ExecuteInProcessResult:
-        """What `mr run` and the UI do, in this process."""
+    def materialize(self, step: Step, **config: dict[str, Any]) -> dg.ExecuteInProcessResult:
+        """What `mr run` and the UI do, in this process; `config` is the launchpad's, by asset."""
         tags = {PARTITION_NAME_TAG: step.partition} if step.partition else {}
         job = build_definitions([self.run]).resolve_implicit_global_asset_job_def()
         keys = [dg.AssetKey([self.run.namespace(asset), asset]) for asset in step.assets]
+        ops = chosen_config(self.run, step)
+        ops |= {f"{self.run.namespace(asset)}__{asset}": {"config": given} for asset, given in config.items()}
         return job.execute_in_process(
-            instance=self.instance, asset_selection=keys, tags=tags, raise_on_error=False, run_config=None
+            instance=self.instance, asset_selection=keys, tags=tags, raise_on_error=False, run_config={"ops": ops}
         )
 
     def table(self, asset: str, partition: str | None = None) -> pl.DataFrame:
@@ -336,6 +338,36 @@ def test_a_changed_setting_redoes_what_follows_from_it(done: World) -> None:
     assert pending == {"actor_pairs", "dpo_dataset", "checkpoints"}
     assert not [a for a in LOOP_ASSETS if needed(changed, a, "1", LOOP_ASSETS)]
     assert next(steps(changed)) == Step("iteration 2 of 2", ("actor_pairs", "dpo_dataset", "checkpoints"), "2")
+
+
+def test_another_rho_for_one_iteration(patch: pytest.MonkeyPatch, tmp_path: Path, done: World) -> None:
+    """actor_pairs[2] with rho 0.5, chosen in the launchpad: data and model follow, and `mr run` keeps the choice.
+
+    Going as the recipe says brings the old pairs back, and with them everything that came of them.
+    """
+    shutil.copytree(done.run.data, tmp_path / "data")
+    world = new_world(patch, tmp_path / "data")
+    before = world.run.record("actor_pairs", "2")
+    result = world.materialize(Step("again", ("actor_pairs",), "2"), actor_pairs={"rho": 0.5})
+    assert result.success, messages(result)
+    after = world.run.record("actor_pairs", "2")
+    assert before is not None and after is not None
+    assert after.version != before.version
+    assert (after.chosen, after.settings["iteration.rho"]) == ({"rho": 0.5}, 0.5)
+    assert set(world.table("actor_pairs", "2")["rho"]) == {0.5}
+    follows = Step("iteration 2 of 2", ("dpo_dataset", "checkpoints"), "2")
+    assert next(steps(world.run)) == follows
+    assert world.materialize(follows).success
+    assert not any(world.run.state(asset, "2") == "out of date" for asset in LOOP_ASSETS)
+
+    assert world.materialize(Step("judged again", ("judgments",), "2"), judgments={"seed": 1}).success
+    again = next(steps(world.run))
+    assert again == Step("iteration 2 of 2", ("actor_pairs", "selected_responses", "dpo_dataset", "checkpoints"), "2")
+    assert chosen_config(world.run, again) == {"tiny__actor_pairs": {"config": {"rho": 0.5}}}
+
+    back = replace(world.run, as_recipe=True)
+    assert chosen_config(back, Step("", ("judgments", "actor_pairs"), "2")) == {}
+    assert {"judgments", "actor_pairs"} <= set(next(steps(back)).assets)
 
 
 # ------------------------------------------------------------------------------------------------------ failures

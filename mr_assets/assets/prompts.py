@@ -15,7 +15,8 @@ def prompts(run: Run) -> dg.AssetsDefinition:
     def prompts(context: dg.AssetExecutionContext, seed_prompts: pl.LazyFrame) -> dg.MaterializeResult:
         """The iteration's prompts: a seeded draw, disjoint from the other iterations' unless the recipe says not."""
         with users_errors():
-            work, recipe = Work(context, run), run.recipe
+            work = Work(context, run)
+            recipe = work.run.recipe
             frame = draw_prompts(
                 seed_prompts.collect(),
                 iteration(context),
