@@ -362,7 +362,7 @@ def test_another_rho_for_one_iteration(patch: pytest.MonkeyPatch, tmp_path: Path
 
     assert world.materialize(Step("judged again", ("judgments",), "2"), judgments={"seed": 1}).success
     again = next(steps(world.run))
-    assert again == Step("iteration 2 of 2", ("actor_pairs", "selected_responses", "dpo_dataset", "checkpoints"), "2")
+    assert {"actor_pairs", "dpo_dataset", "checkpoints"} <= set(again.assets)
     assert chosen_config(world.run, again) == {"tiny__actor_pairs": {"config": {"rho": 0.5}}}
 
     back = replace(world.run, as_recipe=True)
