@@ -66,7 +66,7 @@ class Record:
     for it, by their launchpad names; inputs: the version of each artifact it was made of.
     policy: fingerprint of the model that wrote it, if a model did.
     model: for models, the folder (relative to the data root where it lies inside) and its name, like M2.
-    numbers: the figures shown in the UI.
+    numbers: the figures shown in the UI; code: the version of the method's code (`mr_assets.code_versions`).
     """
 
     asset: str
@@ -83,6 +83,7 @@ class Record:
     model: dict[str, str] | None = None
     numbers: dict[str, Any] = field(default_factory=dict)
     chosen: dict[str, Any] = field(default_factory=dict)
+    code: str = ""
 
 
 State = Literal["done", "out of date", "missing"]

@@ -218,8 +218,6 @@ def chosen(recipe: Recipe, asset: str, partition: str | None, config: Mapping[st
         return {}
     given = {name: value for name, value in config.items() if value is not None and name != WITHOUT}
     for name in config.get(WITHOUT) or ():
-        if name in given:
-            raise UserError(f"{name} = {shown(given[name])}, and {name} is among {WITHOUT}: give one of the two.")
         given[name] = None
     found = {}
     for name, value in given.items():

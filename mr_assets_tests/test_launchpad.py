@@ -7,6 +7,7 @@ import pytest
 
 from mr_assets.assets.launchpad import launchpad
 from mr_assets.definitions import build_definitions
+from mr_assets.errors import UserError
 from mr_assets.runs import Run
 from mr_assets.settings import choices
 from mr_assets_tests.tiny import files, tiny_recipe, tiny_run
@@ -34,12 +35,13 @@ def test_every_field_is_optional_and_says_what_the_recipe_says() -> None:
         **dict.fromkeys(choices("actor_pairs"), False),
         "without": False,
     }
-    assert fields["rho"].default_value is None
+    defaults = {name: field.default_value for name, field in fields.items()}
+    assert defaults == {"seed": 0, "rho": None, "max_chosen_chars": None, "cut_off": "never_chosen", "without": []}
     said = {name: field.description or "" for name, field in fields.items()}
     assert said["rho"].startswith("length control: width of the quality tiers")
     assert said["rho"].endswith("The recipe says 0.0, 0.4 in iterations 1 to 2.")
     assert said["max_chosen_chars"].endswith("The recipe says null in every iteration.")
-    assert said["cut_off"].endswith("The recipe says never_chosen.")
+    assert said["cut_off"].endswith('The recipe says "never_chosen".')
 
 
 def test_an_asset_without_choices_has_no_config() -> None:
@@ -60,7 +62,7 @@ def test_an_asset_without_choices_has_no_config() -> None:
 )
 def test_a_bad_value_is_refused_before_anything_runs(run: Run, asset: str, config: dict, parts: list[str]) -> None:
     """No step starts, so that nothing upstream of it in the same run is sampled in vain."""
-    with pytest.raises(dg.DagsterInvalidConfigError) as error:
+    with pytest.raises((UserError, dg.DagsterInvalidConfigError)) as error:
         launch(run, asset, **config)
     for part in parts:
         assert part in str(error.value)

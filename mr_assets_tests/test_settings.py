@@ -103,8 +103,7 @@ def test_null_is_chosen_by_name(recipe: Recipe) -> None:
     assert chosen(recipe, "actor_pairs", "2", config) == {}
     made = with_chosen(recipe, "actor_pairs", "1", {"max_chosen_chars": None})
     assert [row.max_chosen_chars for row in made.iterations] == [None, None]
-    with pytest.raises(UserError, match="give one of the two"):
-        chosen(recipe, "actor_pairs", "1", {"max_chosen_chars": 5, "without": ["max_chosen_chars"]})
+    assert chosen(recipe, "actor_pairs", "1", {"max_chosen_chars": 90, **config}) == {"max_chosen_chars": None}
     with pytest.raises(UserError, match="rho is none of max_chosen_chars"):
         chosen(recipe, "actor_pairs", "1", {"without": ["rho"]})
 

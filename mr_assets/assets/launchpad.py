@@ -12,9 +12,8 @@ from typing import Any
 
 import dagster as dg
 from dagster._config.config_type import ConfigScalar, ConfigScalarKind
-from dagster._config.errors import PostProcessingError
 
-from mr_assets.errors import UserError
+from mr_assets.errors import shown
 from mr_assets.recipe import Recipe
 from mr_assets.settings import WITHOUT, Choice, choices
 
@@ -34,28 +33,28 @@ class _Checked(ConfigScalar):
         super().__init__(f"{choice.path}: {choice.allowed}", choice.allowed, KINDS[choice.kind])
 
     def post_process(self, value: Any) -> Any:
-        """The value. Raises if it is out of range, which refuses the launch with the message."""
-        try:
-            return self.choice.check(value)
-        except UserError as error:
-            raise PostProcessingError(str(error)) from None
+        """The value. Raises `UserError` if it is out of range: Dagster then refuses the launch with that message."""
+        return self.choice.check(value)
 
 
 def launchpad(recipe: Recipe, asset: str) -> dict[str, dg.Field]:
-    """The fields that Dagster shows for an asset, all optional; each says what it means and what the recipe says."""
-    known = choices(asset)
-    fields = {
-        name: dg.Field(
-            dg.Noneable(_type(c)), default_value=None, description=f"{c.field.description}. {_said(recipe, c)}"
-        )
-        for name, c in known.items()
-        if _present(recipe, c)
-    }
+    """The fields that Dagster shows for an asset, all optional; each says what it means and what the recipe says.
+
+    What the recipe says is the default, so that it stands in the launchpad to be edited; where iterations differ, the
+    default is null, which means the same.
+    """
+    known = {name: choice for name, choice in choices(asset).items() if _present(recipe, choice)}
+    fields = {}
+    for name, choice in known.items():
+        said = _said(recipe, choice)
+        default = said[0] if all(value == said[0] for value in said) else None
+        words = f"{choice.field.description}. {_in_words(said, choice)}"
+        fields[name] = dg.Field(dg.Noneable(_type(choice)), default_value=default, description=words)
     nullable = [name for name in fields if known[name].nullable]
     if nullable:
         names = dg.Enum(" or ".join(nullable), [dg.EnumValue(name) for name in nullable])
-        said = f"of {', '.join(nullable)}: those that are null this time, in place of what the recipe says"
-        fields[WITHOUT] = dg.Field(dg.Array(names), default_value=[], description=said)
+        words = f"of {', '.join(nullable)}: those that are null this time, in place of what the recipe says"
+        fields[WITHOUT] = dg.Field(dg.Array(names), default_value=[], description=words)
     return fields
 
 
@@ -71,14 +70,13 @@ def _present(recipe: Recipe, choice: Choice) -> bool:
     return section in ("", "row") or getattr(recipe, section) is not None
 
 
-def _said(recipe: Recipe, choice: Choice) -> str:
+def _said(recipe: Recipe, choice: Choice) -> list[Any]:
     """What the recipe says; of a row's field, per iteration."""
-    per_row = choice.path.startswith("row.")
-    said = [_yaml(choice.in_recipe(recipe, t)) for t in range(1, len(recipe.iterations) + 1 if per_row else 2)]
-    if len(set(said)) == 1:
-        return f"The recipe says {said[0]}" + (" in every iteration." if per_row else ".")
-    return f"The recipe says {', '.join(said)} in iterations 1 to {len(said)}."
+    rows = len(recipe.iterations) if choice.path.startswith("row.") else 1
+    return [choice.in_recipe(recipe, t) for t in range(1, rows + 1)]
 
 
-def _yaml(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+def _in_words(said: list[Any], choice: Choice) -> str:
+    if choice.path.startswith("row.") and any(value != said[0] for value in said):
+        return f"The recipe says {', '.join(map(shown, said))} in iterations 1 to {len(said)}."
+    return f"The recipe says {shown(said[0])}" + (" in every iteration." if choice.path.startswith("row.") else ".")

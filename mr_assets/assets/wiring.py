@@ -10,6 +10,7 @@ import dagster as dg
 import polars as pl
 
 from mr_assets.assets.launchpad import launchpad
+from mr_assets.code_versions import code_version
 from mr_assets.partitions import iterations
 from mr_assets.runs import FAMILY_ASSETS, UPSTREAM, Record, Run, read_record
 from mr_assets.settings import chosen, departures
@@ -40,6 +41,7 @@ def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False, group: 
         "kinds": kinds,
         "owners": [OWNER],
         "metadata": metadata,
+        "code_version": code_version(asset),
         "config_schema": launchpad(run.recipe, asset),
         "io_manager_key": "tables" if table is not None else "models",
         "op_tags": {"ray/num_gpus": 1, "dagster-k8s/config": GPU_POD} if gpu else {},
@@ -129,6 +131,7 @@ class Work:
             rows=rows,
             dropped=dropped,
             chosen=self.chosen,
+            code=code_version(self.asset),
             numbers={k: None if isinstance(v, float) and not isfinite(v) else v for k, v in numbers.items()},
         )
 
