@@ -51,15 +51,23 @@ def main() -> None:
 @click.option("--name", help="Name of the run: its key prefix and data folder. Default: the recipe's name.")
 @click.option("--iterations", type=int, help="Number of iterations; more than the recipe has repeat its last row.")
 @click.option("--update", is_flag=True, help="Let a run that exists take over changed settings.")
+@click.option("--as-recipe", is_flag=True, help="Make anew what was made with other settings in the UI's launchpad.")
 @click.option("--dry-run", is_flag=True, help="Check the recipe and say what would be done.")
 @says_errors
 def run(
-    recipe: str, sets: tuple[str, ...], name: str | None, iterations: int | None, update: bool, dry_run: bool
+    recipe: str,
+    sets: tuple[str, ...],
+    name: str | None,
+    iterations: int | None,
+    update: bool,
+    as_recipe: bool,
+    dry_run: bool,
 ) -> None:
     """Run RECIPE: a shipped name (see `mr recipes`) or a YAML file.
 
     Goes iteration by iteration through Dagster, skips what is complete, and ends in a table of what was learnt. Stopped
-    midway, the same command goes on where it was.
+    midway, the same command goes on where it was. What was made with other settings in the UI's launchpad stays so, and
+    what follows from it is made of it.
 
     \b
     mr run small_world_self_rewarding
@@ -69,14 +77,16 @@ def run(
     """
     from mr_assets.preflight import check_run
     from mr_assets.runs import load_run
+    from mr_assets.status import departed, titled
 
-    wanted = load_run(recipe, name=name, sets=sets)
-    if iterations is not None:
-        wanted = replace(wanted, recipe=wanted.recipe.with_iterations(iterations))
+    wanted = load_run(recipe, name=name, sets=sets, iterations=iterations)
     wanted = adopt(wanted, changed=bool(sets), update=update, extended=iterations is not None)
+    wanted = replace(wanted, as_recipe=as_recipe)
     for warning in wanted.recipe.warnings:
         click.echo(f"note: {warning}", err=True)
     check_run(wanted)
+    for place, chosen in departed(wanted).items():
+        click.echo(f"note: {titled(*place)} stays as chosen: {'; '.join(chosen)} (--as-recipe goes back).", err=True)
 
     from mr_assets.launch import steps
     from mr_assets.report import print_report

@@ -335,11 +335,8 @@ class Recipe(_Section):
 
         Raises `UserError` if the seed prompts do not suffice.
         """
-        if count < 1:
-            raise UserError(f"iterations = {count}: expected 1 or more.")
         data = self.model_dump()
-        rows = list(data["iterations"])
-        return validated({**data, "iterations": [*rows, *[rows[-1]] * (count - len(rows))][:count]}, "recipe")
+        return validated({**data, "iterations": _resized(data["iterations"], count)}, "recipe")
 
     @property
     def family_name(self) -> str:
@@ -413,8 +410,17 @@ def list_recipes() -> list[str]:
     return [name for name, abstract in shipped().items() if not abstract]
 
 
-def load_recipe(name_or_path: str | Path, sets: Sequence[str] = ()) -> Recipe:
+def _resized(rows: Sequence[Any], count: int) -> list[Any]:
+    """`count` rows: the last one is repeated, or rows at the end are left out."""
+    if count < 1:
+        raise UserError(f"iterations = {count}: expected 1 or more.")
+    return [*rows, *list(rows[-1:]) * (count - len(rows))][:count]
+
+
+def load_recipe(name_or_path: str | Path, sets: Sequence[str] = (), iterations: int | None = None) -> Recipe:
     """The validated recipe of that name (shipped) or file, with each ``key=value`` of `sets` applied in turn.
+
+    With `iterations`, it then has so many: see `Recipe.with_iterations`.
 
     A key is a full path (``dpo.beta``, ``iterations.2.rho``, ``iterations.all.prompts``) or the name of a field that
     occurs only once (``beta``). Raises `UserError` with every problem found.
@@ -427,6 +433,8 @@ def load_recipe(name_or_path: str | Path, sets: Sequence[str] = ()) -> Recipe:
         )
     for text in sets:
         _apply_set(raw, text)
+    if iterations is not None and isinstance(raw.get("iterations"), list):
+        raw["iterations"] = _resized(raw["iterations"], iterations)
     return validated(raw, f"recipe {path.stem}")
 
 

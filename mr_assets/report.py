@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Record, Run, State
+from mr_assets.status import lines
 
 LEARNT = {
     "true_score": ("true score", "{:.2f}"),
@@ -105,7 +106,7 @@ def _seconds(
 
 
 def print_status(run: Run) -> None:
-    """The state of every artifact of a run: one row per asset, one column per iteration."""
+    """The state of every artifact of a run, a row per asset, a column per iteration; then what `status` has to say."""
     busy = busy_assets(run)
     table = Table(title=f"{run.name}: {run.recipe.title}", caption=f"{_size(run.folder)} on disk in {run.folder}")
     table.add_column("asset")
@@ -119,7 +120,10 @@ def print_status(run: Run) -> None:
     if run.recipe.evaluation:
         once = ", ".join(f"{m}: {_sign(run, 'evaluation', m, busy)}" for m in ("seed", "0"))
         table.add_row("evaluation", once, *[_sign(run, "evaluation", t, busy) for t in run.iterations])
-    _console().print(table)
+    console = _console()
+    console.print(table)
+    for line in lines(run):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _sign(run: Run, asset: str, partition: str | None, busy: dict[tuple[str, str | None], str]) -> str:

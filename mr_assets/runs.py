@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mr_assets.errors import UserError
-from mr_assets.files import atomically, write_json
+from mr_assets.files import atomically, remembered_fingerprint, write_json
 from mr_assets.recipe import Recipe, check_run_name, list_recipes, load_recipe
+from mr_assets.recipe_file import find_recipe, shipped
 from mr_assets.settings import JUDGE_SIDE_OFF, as_config, chosen, shaping_settings, with_chosen
 
 PROJECT = Path(__file__).parents[1]
@@ -51,6 +52,8 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
 }
 LOOP_ASSETS = tuple(asset for asset in UPSTREAM if asset not in FAMILY_ASSETS and asset != "evaluation")
 FAMILY_LINE = "# launched with the family "
+ORIGIN_LINE = "# launched from "
+CONTENT = "content of "
 TEMPLATE_USERS = {
     "judge": ("eft_dataset", "sft_checkpoint", "judgments", "dpo_dataset", "evaluation"),
     "meta-judge": ("meta_judgments", "evaluation"),
@@ -93,6 +96,7 @@ State = Literal["done", "out of date", "missing"]
 class Run:
     """A recipe under a name, and the data root that its artifacts live in.
 
+    origin: the recipe's name or file, then what --set changed in it, if that is known.
     as_recipe: whether what a person chose anew for single artifacts counts as out of date.
     """
 
@@ -100,6 +104,7 @@ class Run:
     recipe: Recipe
     data: Path
     launched_family: str | None = None
+    origin: tuple[str, ...] = ()
     as_recipe: bool = False
 
     @cached_property
@@ -165,14 +170,28 @@ class Run:
         return {u: record.version if record else "" for u, record in records.items()}
 
     def settings(self, asset: str, partition: str | None) -> dict[str, Any]:
-        """The recipe's fields that shape an artifact, as JSON; a template of the user's also counts by its text."""
+        """The recipe's fields that shape an artifact, as JSON; the user's own files also count by their content."""
         found = shaping_settings(self.recipe, asset, partition)
         for kind, given in (("judge", self.recipe.judgments), ("meta-judge", self.recipe.meta_judgments)):
             uses = TEMPLATE_USERS[kind]
             path = self.template(given.template)
             if asset in uses and path is not None and path.exists() and found != JUDGE_SIDE_OFF:
                 found[f"text of the {kind} template"] = blake2b(path.read_bytes(), digest_size=8).hexdigest()
+        for name, source in self._sources(asset, partition):
+            if (path := resolve(source, self.data)).exists():
+                found[CONTENT + name] = remembered_fingerprint(path, self.data / ".fingerprints.json")
         return found
+
+    def _sources(self, asset: str, partition: str | None) -> list[tuple[str, str]]:
+        """The fields that name a file or a model folder which an artifact is made of, and what they name."""
+        recipe = self.recipe
+        if asset == "seed_prompts" and recipe.prompts.source != "world":
+            return [("prompts.source", recipe.prompts.source)]
+        if asset == "eft_dataset" and recipe.sft and recipe.eft.source != "world":
+            return [("eft.source", recipe.eft.source)]
+        if asset == "sft_checkpoint" or (asset == "evaluation" and partition == "seed"):
+            return [("model.seed", recipe.model.seed)]
+        return []
 
     def chosen(self, asset: str, partition: str | None = None) -> dict[str, Any]:
         """What a person chose for an artifact, by launchpad names, where it still departs from the recipe.
@@ -208,9 +227,18 @@ class Run:
         record = self.record(asset, partition)
         if record is None:
             return "missing"
-        settings = self.settings_in_force(asset, partition)
-        same = record.settings == settings and record.inputs == self.inputs(asset, partition)
-        return "done" if same else "out of date"
+        changed = self.changed_settings(asset, partition) or record.inputs != self.inputs(asset, partition)
+        return "out of date" if changed else "done"
+
+    def changed_settings(self, asset: str, partition: str | None = None) -> dict[str, tuple[Any, Any]]:
+        """The settings that an artifact was made with and would not be made with now: (then, now) by their paths.
+
+        A content that an earlier version did not record yet is no difference.
+        """
+        record, now = self.record(asset, partition), _fields(self.settings_in_force(asset, partition))
+        then = _fields(record.settings) if record else now
+        paths = [p for p in {**then, **now} if p in then or not p.startswith(CONTENT)]
+        return {p: (then.get(p), now.get(p)) for p in paths if then.get(p) != now.get(p)}
 
     def template(self, setting: str | None) -> Path | None:
         """The file that a recipe names in place of a shipped template."""
@@ -218,8 +246,17 @@ class Run:
 
     def save(self) -> None:
         """Store the recipe with the run, as it was launched."""
-        text = f"{FAMILY_LINE}{self.family}\n{self.recipe.dump_yaml()}"
+        origin = f"{ORIGIN_LINE}{json.dumps(self.origin)}\n" if self.origin else ""
+        text = f"{FAMILY_LINE}{self.family}\n{origin}{self.recipe.dump_yaml()}"
         atomically(self.folder / "recipe.yaml", lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def _fields(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings with the fields of whole sections each by its own path."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= _fields(value, f"{prefix}{name}.") if isinstance(value, dict) and value else {prefix + name: value}
+    return found
 
 
 def read_record(path: Path) -> Record | None:
@@ -247,10 +284,18 @@ def resolve(path: str, data: Path) -> Path:
     return next((p for p in places if p.exists()), places[0])
 
 
-def load_run(recipe: str, *, name: str | None = None, sets: tuple[str, ...] = (), data: Path | None = None) -> Run:
+def load_run(
+    recipe: str,
+    *,
+    name: str | None = None,
+    sets: tuple[str, ...] = (),
+    iterations: int | None = None,
+    data: Path | None = None,
+) -> Run:
     """The run of a recipe (a shipped name or a YAML file) under `name`, by default the recipe's own name."""
-    loaded = load_recipe(recipe, sets)
-    return Run(check_run_name(name or Path(recipe).stem), loaded, data or data_root())
+    loaded = load_recipe(recipe, sets, iterations)
+    origin = recipe if recipe in shipped() else str(find_recipe(recipe).resolve())
+    return Run(check_run_name(name or Path(recipe).stem), loaded, data or data_root(), origin=(origin, *sets))
 
 
 def stored_runs(data: Path) -> dict[str, Run]:
@@ -259,11 +304,17 @@ def stored_runs(data: Path) -> dict[str, Run]:
     for path in sorted(data.glob("[!.]*/recipe.yaml")):
         try:
             text = path.read_text(encoding="utf-8")
-            family = text.splitlines()[0].removeprefix(FAMILY_LINE) if text.startswith(FAMILY_LINE) else None
-            runs[path.parent.name] = Run(path.parent.name, Recipe.from_yaml(text, str(path)), data, family)
-        except (UserError, UnicodeDecodeError) as error:
+            family, origin = _noted(text, FAMILY_LINE), _noted(text, ORIGIN_LINE)
+            recipe, name = Recipe.from_yaml(text, str(path)), path.parent.name
+            runs[name] = Run(name, recipe, data, family, tuple(json.loads(origin)) if origin else ())
+        except (UserError, ValueError) as error:
             logging.getLogger(__name__).warning("run %s is left out: %s", path.parent.name, error)
     return runs
+
+
+def _noted(text: str, line: str) -> str | None:
+    """What a stored recipe notes in one of its first two lines."""
+    return next((each.removeprefix(line) for each in text.split("\n", 2)[:2] if each.startswith(line)), None)
 
 
 def all_runs(data: Path | None = None) -> list[Run]:
@@ -272,7 +323,7 @@ def all_runs(data: Path | None = None) -> list[Run]:
     runs = stored_runs(data)
     for name in list_recipes():
         if name not in runs:
-            runs[name] = Run(name, load_recipe(name), data)
+            runs[name] = Run(name, load_recipe(name), data, origin=(name,))
     return list(runs.values())
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -120,6 +121,29 @@ def test_a_recipes_drift_is_told(mr: Mr, launched: Run) -> None:
     """The recipe file has other numbers than the run was launched with: the run goes on with its own."""
     result = mr("run", NAME, "--name", "tiny", "--dry-run")
     assert "note: the recipe file now has responses.k = 7; this run goes on with 4." in result.output
+
+
+def test_what_was_chosen_in_the_ui_stays_unless_told_otherwise(mr: Mr, launched: Run) -> None:
+    """The last model aside everything is there; with --as-recipe the pairs of iteration 1 are made anew."""
+    chosen = {"rho": 0.3}
+    record = complete(launched.choosing("actor_pairs", "1", chosen), "actor_pairs", "1")
+    write_record(launched.record_path("actor_pairs", "1"), replace(record, chosen=chosen))
+    complete(launched, "evaluation", "1")
+    command = ("run", NAME, "--name", "tiny", "--dry-run")
+    said = worked(mr(*command))
+    assert "note: actor_pairs of iteration 1 stays as chosen: rho = 0.3, the recipe says 0.0 (--as-recipe" in said
+    assert "tiny: would begin with iteration 2 of 2" in said
+    back = worked(mr(*command, "--as-recipe"))
+    assert "stays as chosen" not in back
+    assert "tiny: would begin with iteration 1 of 2" in back
+    assert "actor_pairs of iteration 1: rho = 0.3, the recipe says 0.0" in worked(mr("status", "tiny"))
+
+
+def test_fewer_iterations_need_fewer_prompts(mr: Mr) -> None:
+    """One iteration of 20 prompts is fine with 40 seed prompts, though the recipe's four would need 80."""
+    few = ("--set", "prompts.count=40", "--set", "iterations.all.prompts=20")
+    assert "would begin with" in worked(mr("run", NAME, "--iterations", 1, *few, "--dry-run"))
+    assert mr("run", NAME, *few, "--dry-run").exit_code != 0
 
 
 def test_no_runs_yet(mr: Mr, data: Path) -> None:

@@ -221,7 +221,7 @@ def test_a_record_of_before_there_were_choices_still_loads(run: Run) -> None:
     complete(run, "seed_prompts")
     path = run.record_path("seed_prompts")
     old = json.loads(path.read_text())
-    del old["chosen"]
+    del old["chosen"], old["code"]
     path.write_text(json.dumps(old))
     assert run.state("seed_prompts") == "done"
 
@@ -250,6 +250,51 @@ def test_a_record_reads_back_as_it_was_written(run: Run) -> None:
     write_record(run.record_path("prompts", "1"), record)
     assert record.inputs == {"seed_prompts": "v1"}
     assert run.record("prompts", "1") == record
+
+
+# ---------------------------------------------------------------------------------------------- the user's own files
+
+
+@pytest.mark.parametrize(
+    ("name", "sets", "asset", "setting"),
+    [
+        ("mine.txt", ("prompts.source=mine.txt", "prompts.count=null"), "seed_prompts", "content of prompts.source"),
+        ("mine.jsonl", ("eft.source=mine.jsonl",), "eft_dataset", "content of eft.source"),
+        ("mine/config.json", ("model.seed=mine",), "sft_checkpoint", "content of model.seed"),
+    ],
+)
+def test_another_content_of_a_file_makes_out_of_date(
+    tmp_path: Path, name: str, sets: tuple[str, ...], asset: str, setting: str
+) -> None:
+    """Replaced in place, under the same name: what is made of it is out of date, until the old content is back."""
+    run, path = tiny_run(tmp_path, *sets), tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("one")
+    assert setting in complete(run, asset).settings
+    assert run.state(asset) == "done"
+    path.write_text("two")
+    assert run.state(asset) == "out of date"
+    assert list(run.changed_settings(asset)) == [setting]
+    path.write_text("one")
+    assert run.state(asset) == "done"
+
+
+def test_another_seed_model_in_its_place_reaches_its_evaluation(tmp_path: Path) -> None:
+    """Of a later model the seed is an ancestor, found through its inputs."""
+    run = tiny_run(tmp_path, "model.seed=mine")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text("{}")
+    assert "content of model.seed" in run.settings("evaluation", "seed")
+    assert "content of model.seed" not in run.settings("evaluation", "1")
+
+
+def test_a_record_without_a_content_is_not_out_of_date_for_it(tmp_path: Path) -> None:
+    """It is of before contents were noted; what it names is all that is known."""
+    run = tiny_run(tmp_path, "prompts.source=mine.txt", "prompts.count=null")
+    record = complete(run, "seed_prompts")
+    (tmp_path / "mine.txt").write_text("one")
+    assert "content of prompts.source" not in record.settings
+    assert run.state("seed_prompts") == "done"
 
 
 # ------------------------------------------------------------------------------------------------ names and places

@@ -84,6 +84,7 @@ class Work:
         self.chosen = chosen(run.recipe, self.asset, self.partition, config)
         self.run = run.choosing(self.asset, self.partition, self.chosen)
         self.inputs = run.inputs(self.asset, self.partition)
+        self.settings = self.run.settings(self.asset, self.partition)
         if not (run.folder / "recipe.yaml").exists() and self.asset not in FAMILY_ASSETS:
             run.save()
         if policy is not None:
@@ -125,7 +126,7 @@ class Work:
             run_id=self.context.run_id,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=round(time.monotonic() - self.started, 2),
-            settings=self.run.settings(self.asset, self.partition),
+            settings=self.settings,
             inputs=self.inputs,
             policy=self.policy.fingerprint if self.policy else None,
             rows=rows,
