@@ -191,6 +191,56 @@ def report(name: str) -> None:
 
 
 @main.command()
+@click.argument("name", metavar="RUN")
+@click.argument("other", required=False)
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting to compare with. Repeatable.")
+@click.option("--iteration", metavar="T", help="One iteration; by default all that have pairs.")
+@click.option("--limit", default=10, show_default=True, help="Differences to show per table.")
+@click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for programs.")
+@says_errors
+def compare(
+    name: str, other: str | None, sets: tuple[str, ...], iteration: str | None, limit: int, as_json: bool
+) -> None:
+    """Which preference pairs of RUN other settings would change, or another run has, and why. Writes nothing.
+
+    Without OTHER and --set, the pairs are compared with what the recipe says: what the launchpad changed.
+
+    \b
+    mr compare small_world_meta_rewarding --set rho=0.3
+    mr compare small_world_meta_rewarding --set elo_ridge=0.1 --iteration 1
+    mr compare small_world_meta_rewarding beta_02
+    """
+    import json
+
+    from mr_assets.compare import comparable, other_recipe, sampled_anew, with_other_run, with_other_settings
+    from mr_assets.report import print_comparison
+    from mr_assets.runs import data_root, stored_runs
+
+    if other and sets:
+        raise UserError("compare with another run or with other settings, not with both: leave OTHER or --set out.")
+    known = stored_runs(data_root())
+    for each in filter(None, (name, other)):
+        if each not in known:
+            raise UserError(f"there is no run {each!r}. Runs: {', '.join(known) or 'none yet'}.")
+    run = known[name]
+    if iteration is not None and iteration not in run.iterations:
+        raise UserError(f"--iteration {iteration}: run {name} has iterations 1 to {run.iterations[-1]}.")
+    wanted = [iteration] if iteration else [t for t in comparable(run) if not other or t in comparable(known[other])]
+    if not wanted:
+        runs = " and ".join(dict.fromkeys((name, other or name)))
+        raise UserError(f"there are no pairs to compare yet. Materialize actor_pairs of {runs}.")
+    changed, found = other_recipe(run, sets), []
+    for t in wanted:
+        found += with_other_run(run, known[other], t) if other else with_other_settings(run, changed, t)
+        if not other and (anew := sampled_anew(run, changed, t)):
+            click.echo(f"note: {', '.join(anew)} of iteration {t} would change, too; compared as stored.", err=True)
+    if as_json:
+        click.echo(json.dumps([each.as_json() for each in found], ensure_ascii=False))
+    else:
+        print_comparison(f"{name} and {other or 'other settings'}", found, limit)
+
+
+@main.command()
 @says_errors
 def recipes() -> None:
     """The shipped recipes."""

@@ -338,6 +338,14 @@ class Recipe(_Section):
         data = self.model_dump()
         return validated({**data, "iterations": _resized(data["iterations"], count)}, "recipe")
 
+    def with_sets(self, sets: Sequence[str]) -> "Recipe":
+        """The recipe with each ``key=value`` of `sets` applied in turn; see `load_recipe`."""
+        data = self.model_dump()
+        data["iterations"] = list(data["iterations"])
+        for text in sets:
+            _apply_set(data, text)
+        return validated(data, "recipe")
+
     @property
     def family_name(self) -> str:
         """Namespace of the three shared artifacts: the family, with a hash of the settings if it is not the plain one.

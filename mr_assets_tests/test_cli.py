@@ -76,7 +76,7 @@ def launched(data: Path) -> Run:
 
 def test_help_begins_with_what_it_is(mr: Mr) -> None:
     said = worked(mr("--help"))
-    for command in ("run", "status", "report", "recipes", "runs", "ui"):
+    for command in ("run", "status", "report", "compare", "recipes", "runs", "ui"):
         assert re.search(rf"^  {command} ", said, re.MULTILINE)
     assert "Meta-Rewarding language models" in said
     assert worked(mr("run", "-h")).count("mr run small_world_meta_rewarding") >= 3
@@ -329,6 +329,32 @@ def test_an_unknown_run(refused: Callable[..., str], command: list[str], launche
 @pytest.mark.parametrize("command", [["status"], ["report"], ["runs", "remove"]])
 def test_an_unknown_run_where_there_is_none(refused: Callable[..., str], command: list[str]) -> None:
     assert "there is no run 'tiny'. Runs: none yet." in refused(*command, "tiny")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["tny"], "there is no run 'tny'. Runs: tiny."),
+        (["tiny", "tny"], "there is no run 'tny'. Runs: tiny."),
+        (["tiny", "tiny", "--set", "rho=0.3"], "leave OTHER or --set out"),
+        (["tiny", "--set", "rho=3"], "iterations.1.rho = 3: should be less than or equal to 1"),
+        (["tiny", "--set", "rhoo=3"], "Did you mean rho"),
+        (["tiny", "--set", "rho"], "expected key=value"),
+        (["tiny", "--iteration", "7"], "run tiny has iterations 1 to 2"),
+    ],
+)
+def test_a_comparison_that_cannot_be(
+    refused: Callable[..., str], launched: Run, arguments: list[str], part: str
+) -> None:
+    assert part in refused("compare", *arguments)
+
+
+def test_a_comparison_before_there_are_pairs(refused: Callable[..., str], data: Path) -> None:
+    tiny_run(data).save()
+    assert "there are no pairs to compare yet. Materialize actor_pairs of tiny." in refused("compare", "tiny")
+    assert "no actor pairs of iteration 1 yet. There are those of no iteration" in refused(
+        "compare", "tiny", "--iteration", "1"
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ the model's folder. Everything between them is the product's own.
 import json
 import random
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
+from click.testing import CliRunner
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 from tokenizers import Tokenizer
 
 from mr_assets.assets import sampled, trained
+from mr_assets.cli import main
+from mr_assets.compare import KINDS, other_recipe, sampled_anew, with_other_run, with_other_settings
 from mr_assets.definitions import build_definitions
 from mr_assets.files import fingerprint
 from mr_assets.launch import Step, chosen_config, needed, steps
@@ -31,7 +35,7 @@ from mr_assets.templates import judge_template, meta_judge_template
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingFailed, TrainingResult
 from mr_assets.worlds import letters
-from mr_assets_tests.tiny import tiny_run
+from mr_assets_tests.tiny import files, tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
@@ -368,6 +372,84 @@ def test_another_rho_for_one_iteration(patch: pytest.MonkeyPatch, tmp_path: Path
     back = replace(world.run, as_recipe=True)
     assert chosen_config(back, Step("", ("judgments", "actor_pairs"), "2")) == {}
     assert {"judgments", "actor_pairs"} <= set(next(steps(back)).assets)
+
+
+# ------------------------------------------------------------------------------------------------------- compare
+
+
+@pytest.fixture
+def mr(done: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """A command on the finished run that works, and what it prints."""
+    monkeypatch.setenv("MR_DATA", str(done.run.data))
+
+    def invoke(*arguments: str) -> str:
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    return invoke
+
+
+def test_the_recipes_own_settings_give_the_stored_pairs(done: World) -> None:
+    """Recomputed from the stored tables, actor and judge pairs alike."""
+    for t, kinds in (("1", ["actor", "judge"]), ("2", ["actor"])):
+        found = with_other_settings(done.run, done.run.recipe, t)
+        assert [each.kind for each in found] == kinds
+        for each in found:
+            assert (each.settings, each.result.changes) == ({}, [])
+            assert each.result.counts["same"] == done.table(KINDS[each.kind], t).height > 0
+
+
+def test_what_compare_foretells_comes_true(patch: pytest.MonkeyPatch, tmp_path: Path, done: World) -> None:
+    """rho 0.5 and a limit of characters: the pairs foretold are those that the launchpad then makes."""
+    shutil.copytree(done.run.data, tmp_path / "data")
+    world = new_world(patch, tmp_path / "data")
+    recipe = other_recipe(world.run, ["rho=0.5", "max_chosen_chars=60"])
+    [foretold, _] = with_other_settings(done.run, recipe, "1")
+    assert foretold.settings == {"iteration.rho": (0.0, 0.5), "iteration.max_chosen_chars": (None, 60)}
+    chosen = {"rho": 0.5, "max_chosen_chars": 60}
+    assert world.materialize(Step("again", ("actor_pairs",), "1"), actor_pairs=chosen).success
+    [true, judge] = with_other_run(done.run, world.run, "1")
+    assert true == foretold
+    assert true.result.changes
+    assert judge.result.changes == []
+    [back, _] = with_other_settings(world.run, world.run.recipe, "1")
+    assert {c.outcome for c in back.result.changes} != {"same"}
+    assert len(back.result.changes) == len(true.result.changes)
+
+
+def test_compare_as_a_person_reads_it(done: World, mr: Callable[..., str]) -> None:
+    before = files(done.run.data)
+    said = mr("compare", "tiny", "--set", "rho=0.5", "--limit", "1")
+    assert "tiny and other settings, iteration 2: actor pairs; iteration.rho 0.0 -> 0.5" in said
+    assert "tier" in said
+    assert "tiny and other settings, iteration 1: judge pairs; the same settings" in said
+    assert "iteration 1" not in mr("compare", "tiny", "tiny", "--iteration", "2")
+    assert files(done.run.data) == before
+
+
+def test_compare_as_a_program_reads_it(done: World, mr: Callable[..., str]) -> None:
+    found = json.loads(mr("compare", "tiny", "--set", "max_chosen_judgment_chars=1", "--iteration", "1", "--json"))
+    assert [each["kind"] for each in found] == ["actor", "judge"]
+    judge = found[1]
+    assert judge["settings"] == {"iteration.max_chosen_judgment_chars": {"before": None, "after": 1}}
+    assert judge["counts"]["lost"] == len(judge["changes"]) == done.table("elo_pairs", "1").height
+    assert judge["changes"][0]["after"] is None
+    assert "allowed are 1)" in judge["changes"][0]["why"]
+
+
+def test_compare_says_what_it_does_not_sample_anew(done: World) -> None:
+    recipe = other_recipe(done.run, ["judgments.n=5"])
+    assert sampled_anew(done.run, recipe, "1") == ["judgments"]
+    assert "responses" in sampled_anew(done.run, other_recipe(done.run, ["seed=9"]), "1")
+    assert sampled_anew(done.run, other_recipe(done.run, ["rho=0.5", "elo_ridge=1"]), "1") == []
+
+
+def test_comparing_takes_no_second(done: World) -> None:
+    """Nothing is loaded that a GPU needs."""
+    began = time.process_time()
+    with_other_settings(done.run, other_recipe(done.run, ["rho=0.5"]), "1")
+    assert time.process_time() - began < 1
 
 
 # ------------------------------------------------------------------------------------------------------ failures

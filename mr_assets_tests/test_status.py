@@ -99,8 +99,8 @@ def test_what_is_out_of_date_and_what_comes_of_it(done: Run) -> None:
     assert list(lines(done)) == [
         "out of date",
         "  dpo_dataset of iteration 1: actor_pairs of iteration 1 changed",
-        "  after that, iteration 1: checkpoints; evaluation of M1, evaluation of M2; iteration 2: everything but prompts"
-        "; if what they are made of changes",
+        "  after that, iteration 1: checkpoints; evaluation of M1, evaluation of M2; "
+        "iteration 2: everything but prompts; if what they are made of changes",
     ]
 
 
