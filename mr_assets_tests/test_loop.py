@@ -17,11 +17,15 @@ import dagster as dg
 import polars as pl
 import pytest
 from click.testing import CliRunner
+from dagster._core.definitions.data_version import CachingStaleStatusResolver
+from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 from tokenizers import Tokenizer
 
-from mr_assets.assets import sampled, trained
+from mr_assets import status
+from mr_assets.assets import sampled, trained, wiring
 from mr_assets.cli import main
+from mr_assets.code_versions import code_version
 from mr_assets.compare import KINDS, other_recipe, sampled_anew, with_other_run, with_other_settings
 from mr_assets.definitions import build_definitions
 from mr_assets.files import fingerprint
@@ -30,6 +34,7 @@ from mr_assets.method.judgments import parse_score
 from mr_assets.report import learnt_table, pairs_table, time_table
 from mr_assets.runs import LOOP_ASSETS, PROJECT, Run
 from mr_assets.sampling.engine import Completion, EngineSettings, Request, SamplingSettings
+from mr_assets.status import follows
 from mr_assets.storage import TABLES
 from mr_assets.templates import judge_template, meta_judge_template
 from mr_assets.training.job import TrainingJob
@@ -372,6 +377,48 @@ def test_another_rho_for_one_iteration(patch: pytest.MonkeyPatch, tmp_path: Path
     back = replace(world.run, as_recipe=True)
     assert chosen_config(back, Step("", ("judgments", "actor_pairs"), "2")) == {}
     assert {"judgments", "actor_pairs"} <= set(next(steps(back)).assets)
+
+
+def stale(world: World, asset: str, t: str) -> list[tuple[str, str]]:
+    """Why the page of a partition says that it is out of date: (what differs, in which asset)."""
+    graph = build_definitions([world.run]).resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(world.instance, graph, LoadingContextForTest(world.instance))
+    causes = resolver.get_stale_root_causes(dg.AssetKey([world.run.name, asset]), t)
+    return [(cause.category.value, cause.asset_key.path[-1]) for cause in causes]
+
+
+def test_the_partitions_page_follows_content_not_time(done: World) -> None:
+    """Other pairs make the dataset out of date, the same pairs again do not, and the old ones mend it.
+
+    Dagster looks one step down: the model is shown as out of date once its dataset was made anew; `mr status` says it
+    at once.
+    """
+    again = Step("again", ("actor_pairs",), "2")
+    before = done.run.record("actor_pairs", "2")
+    assert stale(done, "dpo_dataset", "2") == []
+    for _ in range(2):
+        assert done.materialize(again, actor_pairs={"rho": 0.5}).success
+        assert stale(done, "dpo_dataset", "2") == [("DATA", "actor_pairs")]
+        assert stale(done, "actor_pairs", "2") == stale(done, "checkpoints", "2") == []
+        assert stale(done, "dpo_dataset", "1") == []
+        assert ("checkpoints", "2") in follows(done.run, [("dpo_dataset", "2")])
+    assert done.materialize(again, actor_pairs={"rho": 0.0}).success
+    after = done.run.record("actor_pairs", "2")
+    assert before is not None and after is not None
+    assert (after.version, after.chosen) == (before.version, {})
+    assert stale(done, "dpo_dataset", "2") == []
+    assert list(steps(done.run)) == []
+
+
+def test_the_partitions_page_shows_that_the_code_has_changed(done: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of that asset alone, in every partition; nothing is computed for it by `mr run`, and `mr status` says it."""
+    assert stale(done, "actor_pairs", "1") == []
+    for module in (wiring, status):
+        monkeypatch.setattr(module, "code_version", lambda a: "another" if a == "actor_pairs" else code_version(a))
+    assert stale(done, "actor_pairs", "1") == [("CODE", "actor_pairs")]
+    assert stale(done, "dpo_dataset", "1") == []
+    assert list(steps(done.run)) == []
+    assert list(status.lines(done.run))[1:] == ["  iteration 1: actor_pairs", "  iteration 2: actor_pairs"]
 
 
 # ------------------------------------------------------------------------------------------------------- compare
