@@ -18,7 +18,7 @@ from mr_assets.method.elo import elo_scores
 from mr_assets.method.elo_pairs import elo_pairs
 from mr_assets.recipe import PATHS, Recipe
 from mr_assets.runs import LOOP_ASSETS, Run
-from mr_assets.settings import shaping_settings
+from mr_assets.settings import JUDGE_SIDE_OFF, shaping_settings
 from mr_assets.tables import Selected
 
 RECOMPUTED = ("actor_pairs", "battle_matrices", "elo_pairs")
@@ -65,7 +65,8 @@ def other_recipe(run: Run, sets: Sequence[str]) -> Recipe:
 
 def with_other_settings(run: Run, changed: Recipe, t: str) -> list[Compared]:
     """The stored pairs of iteration `t` beside those of the stored tables with another recipe's settings."""
-    return _compared(t, {k: (_stored(run, k, t), _again(run, changed, k, t)) for k in _kinds(run, t)})
+    kinds = _kinds(run, t) if changed.row(int(t)).judge_training else ["actor"]
+    return _compared(t, {kind: (_stored(run, kind, t), _again(run, changed, kind, t)) for kind in kinds})
 
 
 def with_other_run(run: Run, other: Run, t: str) -> list[Compared]:
@@ -104,14 +105,14 @@ def _compared(t: str, sides: dict[str, tuple[_Made, _Made]]) -> list[Compared]:
 
 
 def _kinds(run: Run, t: str) -> list[str]:
-    """The kinds of pairs that iteration `t` has: judge pairs where it trains the judge and they are there."""
+    """The kinds of pairs that iteration `t` has: judge pairs where they were made to train the judge."""
     if run.record("actor_pairs", t) is None:
         raise UserError(
             f"run {run.name} has no actor pairs of iteration {t} yet. "
             f"There are those of {', '.join(comparable(run)) or 'no iteration'}."
         )
     judge = run.record("elo_pairs", t)
-    return ["actor", "judge"] if judge and run.recipe.row(int(t)).judge_training else ["actor"]
+    return ["actor", "judge"] if judge and judge.settings != JUDGE_SIDE_OFF else ["actor"]
 
 
 def _stored(run: Run, kind: str, t: str) -> _Made:

@@ -379,6 +379,17 @@ def test_another_rho_for_one_iteration(patch: pytest.MonkeyPatch, tmp_path: Path
     assert {"judgments", "actor_pairs"} <= set(next(steps(back)).assets)
 
 
+def test_prompts_of_another_seed_come_with_a_warning(patch: pytest.MonkeyPatch, tmp_path: Path, done: World) -> None:
+    """The other iterations' prompts were drawn without regard to these."""
+    shutil.copytree(done.run.data, tmp_path / "data")
+    world = new_world(patch, tmp_path / "data")
+    for chosen, warnings in (({}, 0), ({"disjoint": False}, 0), ({"seed": 7}, 1)):
+        result = world.materialize(Step("again", ("prompts",), "2"), prompts=chosen)
+        logged = world.instance.all_logs(result.run_id)
+        assert len([entry for entry in logged if "some may serve in both" in entry.user_message]) == warnings
+    assert not world.table("prompts", "2").equals(done.table("prompts", "2"))
+
+
 def stale(world: World, asset: str, t: str) -> list[tuple[str, str]]:
     """Why the page of a partition says that it is out of date: (what differs, in which asset)."""
     graph = build_definitions([world.run]).resolve_asset_graph()
@@ -490,6 +501,8 @@ def test_compare_says_what_it_does_not_sample_anew(done: World) -> None:
     assert sampled_anew(done.run, recipe, "1") == ["judgments"]
     assert "responses" in sampled_anew(done.run, other_recipe(done.run, ["seed=9"]), "1")
     assert sampled_anew(done.run, other_recipe(done.run, ["rho=0.5", "elo_ridge=1"]), "1") == []
+    unjudged = other_recipe(done.run, ["judge_training=false"])
+    assert [each.kind for each in with_other_settings(done.run, unjudged, "1")] == ["actor"]
 
 
 def test_comparing_takes_no_second(done: World) -> None:

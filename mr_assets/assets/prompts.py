@@ -17,6 +17,10 @@ def prompts(run: Run) -> dg.AssetsDefinition:
         with users_errors():
             work = Work(context, run)
             recipe = work.run.recipe
+            if "seed" in work.chosen and recipe.prompts.disjoint:
+                context.log.warning(
+                    "Drawn by another seed than the prompts of the other iterations: some may serve in both."
+                )
             frame = draw_prompts(
                 seed_prompts.collect(),
                 iteration(context),
