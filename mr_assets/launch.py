@@ -63,6 +63,12 @@ def needed(run: Run, asset: str, partition: str | None, among: tuple[str, ...]) 
     return any(needed(run, u, at, among) for u, at in run.ancestors(asset, partition) if u in among and at == partition)
 
 
+def chosen_config(run: Run, step: Step) -> dict[str, Any]:
+    """The config with which a step's assets are made again as a person chose them; what has none goes by the recipe."""
+    made = {asset: run.chosen(asset, step.partition) for asset in step.assets}
+    return {f"{run.namespace(a)}__{a}": {"config": as_config(choices)} for a, choices in made.items() if choices}
+
+
 @contextmanager
 def alone(folder: Path, what: str, *, wait: bool) -> Iterator[None]:
     """Hold a folder's lock. Taken already: wait for it, or raise `UserError`. It ends with the process, however."""
@@ -108,12 +114,6 @@ def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
             + "\n".join(said or ["See the run in the UI (mr ui)."])
             + "\nWhat was complete is kept; the same command goes on from there."
         )
-
-
-def chosen_config(run: Run, step: Step) -> dict[str, Any]:
-    """The config with which a step's assets are made again as a person chose them; what has none goes by the recipe."""
-    made = {asset: run.chosen(asset, step.partition) for asset in step.assets}
-    return {f"{run.namespace(a)}__{a}": {"config": as_config(choices)} for a, choices in made.items() if choices}
 
 
 def _message(event: dg.DagsterEvent, error: object) -> str:
