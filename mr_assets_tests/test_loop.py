@@ -379,6 +379,18 @@ def test_another_rho_for_one_iteration(patch: pytest.MonkeyPatch, tmp_path: Path
     assert {"judgments", "actor_pairs"} <= set(next(steps(back)).assets)
 
 
+def test_a_contradiction_stops_the_run_before_anything_is_sampled(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The model could not be trained to epoch 4 of 3; its run fails at its first step, with the model's message."""
+    world = new_world(patch, tmp_path, "sft=null")
+    assert world.materialize(Step("once", ("seed_prompts", "eft_dataset", "sft_checkpoint"), None)).success
+    whole = Step("iteration 1", LOOP_ASSETS, "1")
+    result = world.materialize(whole, checkpoints={"keep_epoch": 4})
+    assert not result.success
+    assert all("iterations.1.keep_epoch = 4" in each and "Choose other values" in each for each in messages(result))
+    assert world.opened == []
+    assert world.run.record("policy", "1") is world.run.record("prompts", "1") is None
+
+
 def test_prompts_of_another_seed_come_with_a_warning(patch: pytest.MonkeyPatch, tmp_path: Path, done: World) -> None:
     """The other iterations' prompts were drawn without regard to these."""
     shutil.copytree(done.run.data, tmp_path / "data")

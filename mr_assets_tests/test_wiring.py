@@ -33,6 +33,10 @@ class Context:
         return self
 
     @property
+    def run(self) -> dg.DagsterRun:
+        return dg.DagsterRun("job", run_config={"ops": {f"tiny__{self.asset}": {"config": self.op_config}}})
+
+    @property
     def asset_key(self) -> dg.AssetKey:
         return dg.AssetKey(["tiny", self.asset])
 

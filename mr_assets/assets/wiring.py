@@ -81,6 +81,7 @@ class Work:
         self.started = time.monotonic()
         self.as_launched = run
         config = context.op_execution_context.op_config or {}
+        self._check_choices(run)
         self.chosen = chosen(run.recipe, self.asset, self.partition, config)
         self.run = run.choosing(self.asset, self.partition, self.chosen)
         self.inputs = run.inputs(self.asset, self.partition)
@@ -89,6 +90,15 @@ class Work:
             run.save()
         if policy is not None:
             self.policy_unchanged(policy)
+
+    def _check_choices(self, run: Run) -> None:
+        """Raise `UserError` if what was chosen for this asset, or for one that follows, contradicts other fields."""
+        configured: Any = self.context.run.run_config.get("ops") or {}
+        for op, given in configured.items():
+            space, _, asset = op.rpartition("__")
+            if asset in UPSTREAM and space == run.namespace(asset):
+                place = (asset, None if asset in FAMILY_ASSETS else self.partition)
+                run.choosing(*place, chosen(run.recipe, *place, given.get("config") or {}))
 
     def policy_unchanged(self, policy: Model) -> None:
         """Raise `dg.Failure` if the policy's pointer no longer names the model that lies there."""
