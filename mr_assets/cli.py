@@ -51,15 +51,23 @@ def main() -> None:
 @click.option("--name", help="Name of the run: its key prefix and data folder. Default: the recipe's name.")
 @click.option("--iterations", type=int, help="Number of iterations; more than the recipe has repeat its last row.")
 @click.option("--update", is_flag=True, help="Let a run that exists take over changed settings.")
+@click.option("--as-recipe", is_flag=True, help="Make anew what was made with other settings in the UI's launchpad.")
 @click.option("--dry-run", is_flag=True, help="Check the recipe and say what would be done.")
 @says_errors
 def run(
-    recipe: str, sets: tuple[str, ...], name: str | None, iterations: int | None, update: bool, dry_run: bool
+    recipe: str,
+    sets: tuple[str, ...],
+    name: str | None,
+    iterations: int | None,
+    update: bool,
+    as_recipe: bool,
+    dry_run: bool,
 ) -> None:
     """Run RECIPE: a shipped name (see `mr recipes`) or a YAML file.
 
     Goes iteration by iteration through Dagster, skips what is complete, and ends in a table of what was learnt. Stopped
-    midway, the same command goes on where it was.
+    midway, the same command goes on where it was. What was made with other settings in the UI's launchpad stays so, and
+    what follows from it is made of it.
 
     \b
     mr run small_world_self_rewarding
@@ -69,14 +77,16 @@ def run(
     """
     from mr_assets.preflight import check_run
     from mr_assets.runs import load_run
+    from mr_assets.status import departed, titled
 
-    wanted = load_run(recipe, name=name, sets=sets)
-    if iterations is not None:
-        wanted = replace(wanted, recipe=wanted.recipe.with_iterations(iterations))
+    wanted = load_run(recipe, name=name, sets=sets, iterations=iterations)
     wanted = adopt(wanted, changed=bool(sets), update=update, extended=iterations is not None)
+    wanted = replace(wanted, as_recipe=as_recipe)
     for warning in wanted.recipe.warnings:
         click.echo(f"note: {warning}", err=True)
     check_run(wanted)
+    for place, chosen in departed(wanted).items():
+        click.echo(f"note: {titled(*place)} stays as chosen: {'; '.join(chosen)} (--as-recipe goes back).", err=True)
 
     from mr_assets.launch import steps
     from mr_assets.report import print_report
@@ -178,6 +188,56 @@ def report(name: str) -> None:
     if name not in runs:
         raise UserError(f"there is no run {name!r}. Runs: {', '.join(runs) or 'none yet'}.")
     print_report(runs[name])
+
+
+@main.command()
+@click.argument("name", metavar="RUN")
+@click.argument("other", required=False)
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting to compare with. Repeatable.")
+@click.option("--iteration", metavar="T", help="One iteration; by default all that have pairs.")
+@click.option("--limit", default=10, show_default=True, help="Differences to show per table.")
+@click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for programs.")
+@says_errors
+def compare(
+    name: str, other: str | None, sets: tuple[str, ...], iteration: str | None, limit: int, as_json: bool
+) -> None:
+    """Which preference pairs of RUN other settings would change, or another run has, and why. Writes nothing.
+
+    Without OTHER and --set, the pairs are compared with what the recipe says: what the launchpad changed.
+
+    \b
+    mr compare small_world_meta_rewarding --set rho=0.3
+    mr compare small_world_meta_rewarding --set elo_ridge=0.1 --iteration 1
+    mr compare small_world_meta_rewarding beta_02
+    """
+    import json
+
+    from mr_assets.compare import comparable, other_recipe, sampled_anew, with_other_run, with_other_settings
+    from mr_assets.report import print_comparison
+    from mr_assets.runs import data_root, stored_runs
+
+    if other and sets:
+        raise UserError("compare with another run or with other settings, not with both: leave OTHER or --set out.")
+    known = stored_runs(data_root())
+    for each in filter(None, (name, other)):
+        if each not in known:
+            raise UserError(f"there is no run {each!r}. Runs: {', '.join(known) or 'none yet'}.")
+    run = known[name]
+    if iteration is not None and iteration not in run.iterations:
+        raise UserError(f"--iteration {iteration}: run {name} has iterations 1 to {run.iterations[-1]}.")
+    wanted = [iteration] if iteration else [t for t in comparable(run) if not other or t in comparable(known[other])]
+    if not wanted:
+        runs = " and ".join(dict.fromkeys((name, other or name)))
+        raise UserError(f"there are no pairs to compare yet. Materialize actor_pairs of {runs}.")
+    changed, found = other_recipe(run, sets), []
+    for t in wanted:
+        found += with_other_run(run, known[other], t) if other else with_other_settings(run, changed, t)
+        if not other and (anew := sampled_anew(run, changed, t)):
+            click.echo(f"note: {', '.join(anew)} of iteration {t} would change, too; compared as stored.", err=True)
+    if as_json:
+        click.echo(json.dumps([each.as_json() for each in found], ensure_ascii=False))
+    else:
+        print_comparison(f"{name} and {other or 'other settings'}", found, limit)
 
 
 @main.command()

@@ -12,6 +12,7 @@ from typing import Any
 from mr_assets.errors import UserError
 
 TEMPORARY = ".tmp-"
+WORTH_A_NOTE = 1 << 26  # bytes that take about a tenth of a second to read
 
 
 def atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -52,13 +53,40 @@ def sweep_temporary(folder: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def fingerprint(folder: Path) -> str:
-    """Sixteen hex digits over the content of a model folder: weights, configuration, tokenizer, chat template."""
+def fingerprint(path: Path) -> str:
+    """Sixteen hex digits over the content of a file, or of a model folder: weights, configuration, tokenizer, template.
+
+    Where a folder lies and when it was written is not in it.
+    """
     digest = blake2b(digest_size=8)
-    suffixes = (".safetensors", ".json", ".model", ".jinja", ".txt")
-    for path in sorted(p for p in folder.iterdir() if p.suffix in suffixes and p.name != "complete.json"):
-        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-        with open(path, "rb") as file:
+    for part in _parts(path):
+        digest.update(f"{part.name}\0{part.stat().st_size}\0".encode())
+        with open(part, "rb") as file:
             while block := file.read(1 << 24):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def _parts(path: Path) -> list[Path]:
+    """The files that a fingerprint is over."""
+    suffixes = (".safetensors", ".json", ".model", ".jinja", ".txt")
+    if not path.is_dir():
+        return [path]
+    return sorted(p for p in path.iterdir() if p.suffix in suffixes and p.name != "complete.json")
+
+
+def remembered_fingerprint(path: Path, notes: Path) -> str:
+    """`fingerprint`, computed once for what is large: the JSON file `notes` has it, by sizes and times of writing."""
+    stats = [(part.name, part.stat().st_size, part.stat().st_mtime_ns) for part in _parts(path)]
+    if sum(size for _, size, _ in stats) < WORTH_A_NOTE:
+        return fingerprint(path)
+    seen = blake2b(repr(stats).encode(), digest_size=8).hexdigest()
+    try:
+        known = json.loads(notes.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    if known.get(str(path), {}).get("seen") != seen:
+        known[str(path)] = {"seen": seen, "fingerprint": fingerprint(path)}
+        write_json(notes, known)
+    found: str = known[str(path)]["fingerprint"]
+    return found

@@ -19,6 +19,7 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from mr_assets.errors import UserError
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
+from mr_assets.settings import as_config
 
 MODULE = "mr_assets.definitions"
 IMPLICIT_JOB = "__ASSET_JOB"
@@ -62,6 +63,12 @@ def needed(run: Run, asset: str, partition: str | None, among: tuple[str, ...]) 
     return any(needed(run, u, at, among) for u, at in run.ancestors(asset, partition) if u in among and at == partition)
 
 
+def chosen_config(run: Run, step: Step) -> dict[str, Any]:
+    """The config with which a step's assets are made again as a person chose them; what has none goes by the recipe."""
+    made = {asset: run.chosen(asset, step.partition) for asset in step.assets}
+    return {f"{run.namespace(a)}__{a}": {"config": as_config(choices)} for a, choices in made.items() if choices}
+
+
 @contextmanager
 def alone(folder: Path, what: str, *, wait: bool) -> Iterator[None]:
     """Hold a folder's lock. Taken already: wait for it, or raise `UserError`. It ends with the process, however."""
@@ -91,8 +98,9 @@ def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
         tags[PARTITION_NAME_TAG] = step.partition
     job = ReconstructableJob(ReconstructableRepository.for_module(MODULE, "defs"), IMPLICIT_JOB)
     keys = [dg.AssetKey([run.namespace(asset), asset]) for asset in step.assets]
-    quiet: dict[str, Any] = {"loggers": {"console": {"config": {}}}}  # the readable lines of mr_assets.console
-    with dg.execute_job(job, instance=instance, tags=tags, asset_selection=keys, run_config=quiet) as result:
+    config: dict[str, Any] = {"loggers": {"console": {"config": {}}}}  # the readable lines of mr_assets.console
+    config["ops"] = chosen_config(run, step)
+    with dg.execute_job(job, instance=instance, tags=tags, asset_selection=keys, run_config=config) as result:
         if result.success:
             return
         said = []

@@ -158,7 +158,7 @@ class DPO(_Training):
 
 
 class _Sampling(_Section):
-    temperature: Annotated[float, Field(ge=0, le=5)] = Field(description="sampling temperature (section 3.1: 0.8)")
+    temperature: Annotated[float, Field(ge=0, le=2)] = Field(description="sampling temperature (section 3.1: 0.8)")
     top_p: Annotated[float, Field(gt=0, le=1)] = Field(description="nucleus sampling mass (section 3.1: 0.95)")
     max_tokens: Count = Field(description="tokens at which a completion is cut off (paper: silent; method row 21)")
 
@@ -310,7 +310,7 @@ class Recipe(_Section):
     @classmethod
     def from_yaml(cls, text: str, origin: str = "recipe") -> "Recipe":
         """The recipe that `dump_yaml` wrote. Raises `UserError` with `origin` and every problem."""
-        return _validated(parse_mapping(text, origin), origin)
+        return validated(parse_mapping(text, origin), origin)
 
     def dump_yaml(self) -> str:
         """The whole recipe as YAML, nothing inherited, one line per iteration: what is stored with a launched run."""
@@ -335,11 +335,16 @@ class Recipe(_Section):
 
         Raises `UserError` if the seed prompts do not suffice.
         """
-        if count < 1:
-            raise UserError(f"iterations = {count}: expected 1 or more.")
         data = self.model_dump()
-        rows = list(data["iterations"])
-        return _validated({**data, "iterations": [*rows, *[rows[-1]] * (count - len(rows))][:count]}, "recipe")
+        return validated({**data, "iterations": _resized(data["iterations"], count)}, "recipe")
+
+    def with_sets(self, sets: Sequence[str]) -> "Recipe":
+        """The recipe with each ``key=value`` of `sets` applied in turn; see `load_recipe`."""
+        data = self.model_dump()
+        data["iterations"] = list(data["iterations"])
+        for text in sets:
+            _apply_set(data, text)
+        return validated(data, "recipe")
 
     @property
     def family_name(self) -> str:
@@ -388,7 +393,7 @@ def _base_settings(path: Path) -> dict[str, Any]:
         prompts=1, rho=0.0, max_chosen_chars=None, judge_training=False, max_chosen_judgment_chars=None, keep_epoch=1
     )
     raw = {"title": "base", "description": "", "iterations": [row], **read_recipe(path)}
-    return family_settings(_validated({name: raw[name] for name in raw if name != "abstract"}, f"recipe {path.stem}"))
+    return family_settings(validated({name: raw[name] for name in raw if name != "abstract"}, f"recipe {path.stem}"))
 
 
 # -------------------------------------------------------------------------------------------------- names and files
@@ -413,8 +418,17 @@ def list_recipes() -> list[str]:
     return [name for name, abstract in shipped().items() if not abstract]
 
 
-def load_recipe(name_or_path: str | Path, sets: Sequence[str] = ()) -> Recipe:
+def _resized(rows: Sequence[Any], count: int) -> list[Any]:
+    """`count` rows: the last one is repeated, or rows at the end are left out."""
+    if count < 1:
+        raise UserError(f"iterations = {count}: expected 1 or more.")
+    return [*rows, *list(rows[-1:]) * (count - len(rows))][:count]
+
+
+def load_recipe(name_or_path: str | Path, sets: Sequence[str] = (), iterations: int | None = None) -> Recipe:
     """The validated recipe of that name (shipped) or file, with each ``key=value`` of `sets` applied in turn.
+
+    With `iterations`, it then has so many: see `Recipe.with_iterations`.
 
     A key is a full path (``dpo.beta``, ``iterations.2.rho``, ``iterations.all.prompts``) or the name of a field that
     occurs only once (``beta``). Raises `UserError` with every problem found.
@@ -427,7 +441,9 @@ def load_recipe(name_or_path: str | Path, sets: Sequence[str] = ()) -> Recipe:
         )
     for text in sets:
         _apply_set(raw, text)
-    return _validated(raw, f"recipe {path.stem}")
+    if iterations is not None and isinstance(raw.get("iterations"), list):
+        raw["iterations"] = _resized(raw["iterations"], iterations)
+    return validated(raw, f"recipe {path.stem}")
 
 
 # ------------------------------------------------------------------------------------------------------------ --set
@@ -500,7 +516,7 @@ def _spelt_out(paths: Sequence[str], rows: int) -> list[str]:
     return [p.replace("*", t) for p in paths for t in (choices if "*" in p else choices[:1])]
 
 
-def _section_of(annotation: Any) -> type[_Section] | None:
+def section_of(annotation: Any) -> type[_Section] | None:
     """The section that a field holds, be it optional or one row of many; None for a plain value."""
     inner = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type)]
     return next((a for a in inner if issubclass(a, _Section)), None)
@@ -509,7 +525,7 @@ def _section_of(annotation: Any) -> type[_Section] | None:
 def _paths(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in section.model_fields.items():
         yield prefix + name
-        inner = _section_of(field.annotation)
+        inner = section_of(field.annotation)
         if inner is not None:
             yield from _paths(inner, f"{prefix}{name}.*." if inner is Iteration else f"{prefix}{name}.")
 
@@ -519,7 +535,7 @@ PATHS = tuple(_paths(Recipe))  # of every section and field; a row of the iterat
 # ------------------------------------------------------------------------------------------------------- validation
 
 
-def _validated(raw: Mapping[str, Any], origin: str) -> Recipe:
+def validated(raw: Mapping[str, Any], origin: str, mend: str = "Mend the recipe, or --set other values.") -> Recipe:
     """The recipe, or one `UserError` with every problem: of single fields, and of fields against each other."""
     try:
         recipe = Recipe.model_validate(dict(raw))
@@ -532,7 +548,7 @@ def _validated(raw: Mapping[str, Any], origin: str) -> Recipe:
         if not problems:
             return recipe
     count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
-    raise UserError("\n  - ".join([f"{origin}: {count}. Mend the recipe, or --set other values.", *problems]))
+    raise UserError("\n  - ".join([f"{origin}: {count}. {mend}", *problems]))
 
 
 def _problem(loc: tuple[int | str, ...], kind: str, message: str, value: Any) -> str:
@@ -543,7 +559,7 @@ def _problem(loc: tuple[int | str, ...], kind: str, message: str, value: Any) ->
     meaning = f" ({description})" if description else ""
     if kind == "missing":
         return f"{path}: missing{meaning}"
-    inner = _section_of(section.model_fields[str(loc[-1])].annotation) if description else Iteration
+    inner = section_of(section.model_fields[str(loc[-1])].annotation) if description else Iteration
     reason = re.sub(r"^(Input|String|Tuple) should", "should", message)
     if kind in ("model_type", "tuple_type") and inner is not None:
         reason = (
@@ -564,7 +580,7 @@ def _field_at(loc: Sequence[int | str]) -> tuple[type[BaseModel], str]:
     for part in loc:
         field = section.model_fields.get(str(part))
         description = (field.description or "") if field else ""
-        inner = _section_of(field.annotation) if field else None
+        inner = section_of(field.annotation) if field else None
         if inner is not None and part != loc[-1]:
             section = inner
     return section, description

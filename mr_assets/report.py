@@ -5,9 +5,15 @@ from pathlib import Path
 
 import polars as pl
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from mr_assets.compare import Compared
+from mr_assets.errors import shown
+from mr_assets.method.compare import Pair
+from mr_assets.method.dropped import short
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Record, Run, State
+from mr_assets.status import lines
 
 LEARNT = {
     "true_score": ("true score", "{:.2f}"),
@@ -105,7 +111,7 @@ def _seconds(
 
 
 def print_status(run: Run) -> None:
-    """The state of every artifact of a run: one row per asset, one column per iteration."""
+    """The state of every artifact of a run, a row per asset, a column per iteration; then what `status` has to say."""
     busy = busy_assets(run)
     table = Table(title=f"{run.name}: {run.recipe.title}", caption=f"{_size(run.folder)} on disk in {run.folder}")
     table.add_column("asset")
@@ -119,7 +125,10 @@ def print_status(run: Run) -> None:
     if run.recipe.evaluation:
         once = ", ".join(f"{m}: {_sign(run, 'evaluation', m, busy)}" for m in ("seed", "0"))
         table.add_row("evaluation", once, *[_sign(run, "evaluation", t, busy) for t in run.iterations])
-    _console().print(table)
+    console = _console()
+    console.print(table)
+    for line in lines(run):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _sign(run: Run, asset: str, partition: str | None, busy: dict[tuple[str, str | None], str]) -> str:
@@ -150,6 +159,31 @@ def busy_assets(run: Run) -> dict[tuple[str, str | None], str]:
                 else:
                     found[place] = ""
     return {place: what for place, what in found.items() if what}
+
+
+def print_comparison(title: str, found: list[Compared], limit: int) -> None:
+    """Per iteration and kind the settings that differ, the counts, and at most `limit` of the differences with why."""
+    console = _console()
+    for each in found:
+        head = f"{title}, iteration {each.iteration}: {each.kind} pairs"
+        changed = [f"{path} {shown(old)} -> {shown(new)}" for path, (old, new) in each.settings.items()]
+        counts = [f"{n} {outcome}" for outcome, n in each.result.counts.items() if n]
+        console.print(f"{head}; {', '.join(changed) or 'the same settings'}", markup=False, highlight=False)
+        console.print(f"  {', '.join(counts) or 'no prompts'}", markup=False, highlight=False)
+        changes = each.result.changes[:limit]
+        if changes:
+            table = Table()
+            for column in ("prompt", "what", "before", "after", "why"):
+                table.add_column(column, no_wrap=column != "why")
+            for c in changes:
+                table.add_row(c.prompt_id, c.outcome, _pair(c.before), _pair(c.after), escape(c.why))
+            console.print(table)
+        if left := len(each.result.changes) - len(changes):
+            console.print(f"  and {left} more: --limit {len(each.result.changes)}", markup=False, highlight=False)
+
+
+def _pair(pair: Pair | None) -> str:
+    return f"{short(pair.chosen)} > {short(pair.rejected)}" if pair else "-"
 
 
 def print_runs(runs: list[Run]) -> None:

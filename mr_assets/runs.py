@@ -13,15 +13,18 @@ import json
 import logging
 import os
 import shutil
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
 from mr_assets.errors import UserError
-from mr_assets.files import atomically, write_json
-from mr_assets.recipe import SPEED_FIELDS, Recipe, check_run_name, list_recipes, load_recipe
+from mr_assets.files import atomically, remembered_fingerprint, write_json
+from mr_assets.recipe import Recipe, check_run_name, list_recipes, load_recipe
+from mr_assets.recipe_file import find_recipe, shipped
+from mr_assets.settings import JUDGE_SIDE_OFF, as_config, chosen, shaping_settings, with_chosen
 
 PROJECT = Path(__file__).parents[1]
 
@@ -48,6 +51,13 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "evaluation": ("sft_checkpoint", "checkpoints"),
 }
 LOOP_ASSETS = tuple(asset for asset in UPSTREAM if asset not in FAMILY_ASSETS and asset != "evaluation")
+FAMILY_LINE = "# launched with the family "
+ORIGIN_LINE = "# launched from "
+CONTENT = "content of "
+TEMPLATE_USERS = {
+    "judge": ("eft_dataset", "sft_checkpoint", "judgments", "dpo_dataset", "evaluation"),
+    "meta-judge": ("meta_judgments", "evaluation"),
+}
 
 
 @dataclass(frozen=True)
@@ -55,10 +65,11 @@ class Record:
     """What made one artifact. It lies beside the artifact, and its presence says that the artifact is complete.
 
     version: of the content; the same content has the same version.
-    settings: the recipe's fields that shaped it; inputs: the version of each artifact it was made of.
+    settings: the recipe's fields that shaped it, as they were in force; chosen: those of them that a person chose anew
+    for it, by their launchpad names; inputs: the version of each artifact it was made of.
     policy: fingerprint of the model that wrote it, if a model did.
     model: for models, the folder (relative to the data root where it lies inside) and its name, like M2.
-    numbers: the figures shown in the UI.
+    numbers: the figures shown in the UI; code: the version of the method's code (`mr_assets.code_versions`).
     """
 
     asset: str
@@ -74,63 +85,8 @@ class Record:
     dropped: int | None = None
     model: dict[str, str] | None = None
     numbers: dict[str, Any] = field(default_factory=dict)
-
-
-# Which fields of the recipe shape an artifact; `row.` stands for the iteration's own row.
-SHAPED_BY: dict[str, tuple[str, ...]] = {
-    "seed_prompts": ("seed", "world.name", "prompts.source", "prompts.column", "prompts.count"),
-    "eft_dataset": ("seed", "world", "eft", "judgments.template"),
-    "sft_checkpoint": ("seed", "model.seed", "model.revision", "sft", "judgments.template"),
-    "policy": (),
-    "prompts": ("seed", "prompts.disjoint", "prompts_until"),
-    "responses": ("seed", "responses", "engine"),
-    "judgments": ("seed", "judgments", "engine"),
-    "actor_pairs": ("seed", "row.rho", "row.max_chosen_chars", "switches.cut_off"),
-    "selected_responses": ("seed",),
-    "meta_judgments": ("seed", "meta_judgments", "engine"),
-    "battle_matrices": ("switches.omega_scope",),
-    "elo_pairs": ("seed", "row.max_chosen_judgment_chars", "switches.elo_ridge", "switches.elo_tie_tolerance"),
-    "dpo_dataset": ("seed", "switches.judge_share_cap", "dpo.max_length", "judgments.template"),
-    "checkpoints": ("seed", "dpo", "row.keep_epoch", "row.learning_rate"),
-    "evaluation": (
-        *("seed", "model.seed", "model.revision"),
-        *("evaluation", "responses", "judgments", "meta_judgments", "engine"),
-    ),
-}
-FAMILY_LINE = "# launched with the family "
-JUDGE_SIDE = ("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs")
-JUDGE_SIDE_OFF = {"iteration.judge_training": False}
-TEMPLATE_USERS = {
-    "judge": ("eft_dataset", "sft_checkpoint", "judgments", "dpo_dataset", "evaluation"),
-    "meta-judge": ("meta_judgments", "evaluation"),
-}
-# Of the engine, only these change what is sampled.
-ENGINE_FIELDS = ("dtype", "quantization", "kv_cache_dtype", "max_model_len", "extra")
-
-
-def shaping_settings(recipe: Recipe, asset: str, partition: str | None) -> dict[str, Any]:
-    """The recipe's fields that shape an artifact, by their paths.
-
-    What only changes speed or memory is not among them, and an asset of the judge's side is shaped by nothing but the
-    recipe's word that the iteration trains no judge.
-    """
-    t = int(partition) if partition and asset != "evaluation" else 1
-    if asset in JUDGE_SIDE and not recipe.row(t).judge_training:
-        return dict(JUDGE_SIDE_OFF)
-    data = recipe.model_dump(mode="json")
-    data["row"] = {**data["iterations"][t - 1], "learning_rate": recipe.learning_rate(t)}
-    data["engine"] = {field: data["engine"][field] for field in ENGINE_FIELDS}
-    data["prompts_until"] = [row["prompts"] for row in data["iterations"][:t]]
-    for training in ("sft", "dpo"):
-        if data[training]:
-            data[training] = {k: v for k, v in data[training].items() if k not in SPEED_FIELDS}
-    found: dict[str, Any] = {}
-    for path in SHAPED_BY[asset]:
-        value: Any = data
-        for part in path.split("."):
-            value = value[part] if value is not None else None
-        found[path.replace("row.", "iteration.")] = value
-    return found
+    chosen: dict[str, Any] = field(default_factory=dict)
+    code: str = ""
 
 
 State = Literal["done", "out of date", "missing"]
@@ -138,12 +94,18 @@ State = Literal["done", "out of date", "missing"]
 
 @dataclass(frozen=True)
 class Run:
-    """A recipe under a name, and the data root that its artifacts live in."""
+    """A recipe under a name, and the data root that its artifacts live in.
+
+    origin: the recipe's name or file, then what --set changed in it, if that is known.
+    as_recipe: whether what a person chose anew for single artifacts counts as out of date.
+    """
 
     name: str
     recipe: Recipe
     data: Path
     launched_family: str | None = None
+    origin: tuple[str, ...] = ()
+    as_recipe: bool = False
 
     @cached_property
     def family(self) -> str:
@@ -208,22 +170,75 @@ class Run:
         return {u: record.version if record else "" for u, record in records.items()}
 
     def settings(self, asset: str, partition: str | None) -> dict[str, Any]:
-        """The recipe's fields that shape an artifact, as JSON; a template of the user's also counts by its text."""
+        """The recipe's fields that shape an artifact, as JSON; the user's own files also count by their content."""
         found = shaping_settings(self.recipe, asset, partition)
         for kind, given in (("judge", self.recipe.judgments), ("meta-judge", self.recipe.meta_judgments)):
             uses = TEMPLATE_USERS[kind]
             path = self.template(given.template)
             if asset in uses and path is not None and path.exists() and found != JUDGE_SIDE_OFF:
                 found[f"text of the {kind} template"] = blake2b(path.read_bytes(), digest_size=8).hexdigest()
+        for name, source in self._sources(asset, partition):
+            if (path := resolve(source, self.data)).exists():
+                found[CONTENT + name] = remembered_fingerprint(path, self.data / ".fingerprints.json")
         return found
+
+    def _sources(self, asset: str, partition: str | None) -> list[tuple[str, str]]:
+        """The fields that name a file or a model folder which an artifact is made of, and what they name."""
+        recipe = self.recipe
+        if asset == "seed_prompts" and recipe.prompts.source != "world":
+            return [("prompts.source", recipe.prompts.source)]
+        if asset == "eft_dataset" and recipe.sft and recipe.eft.source != "world":
+            return [("eft.source", recipe.eft.source)]
+        if asset == "sft_checkpoint" or (asset == "evaluation" and partition == "seed"):
+            return [("model.seed", recipe.model.seed)]
+        return []
+
+    def chosen(self, asset: str, partition: str | None = None) -> dict[str, Any]:
+        """What a person chose for an artifact, by launchpad names, where it still departs from the recipe.
+
+        It stays in force when the artifact is made again, unless the run goes `as_recipe` or the recipe has come to
+        refuse it.
+        """
+        record = self.record(asset, partition)
+        if record is None or not record.chosen or self.as_recipe:
+            return {}
+        try:
+            found = chosen(self.recipe, asset, partition, as_config(record.chosen))
+            self.choosing(asset, partition, found)
+        except UserError:
+            return {}
+        return found
+
+    def choosing(self, asset: str, partition: str | None, choices: Mapping[str, Any]) -> "Run":
+        """The run with the recipe that is in force for one artifact; names and places are the run's own.
+
+        Raises `UserError` if the choices contradict other fields.
+        """
+        if not choices:
+            return self
+        return replace(self, recipe=with_chosen(self.recipe, asset, partition, choices), launched_family=self.family)
+
+    def settings_in_force(self, asset: str, partition: str | None = None) -> dict[str, Any]:
+        """The settings that an artifact would be made with: the recipe's, and what a person chose."""
+        return self.choosing(asset, partition, self.chosen(asset, partition)).settings(asset, partition)
 
     def state(self, asset: str, partition: str | None = None) -> State:
         """Whether an artifact is complete and made of what is there now with the settings in force."""
         record = self.record(asset, partition)
         if record is None:
             return "missing"
-        same = record.settings == self.settings(asset, partition) and record.inputs == self.inputs(asset, partition)
-        return "done" if same else "out of date"
+        changed = self.changed_settings(asset, partition) or record.inputs != self.inputs(asset, partition)
+        return "out of date" if changed else "done"
+
+    def changed_settings(self, asset: str, partition: str | None = None) -> dict[str, tuple[Any, Any]]:
+        """The settings that an artifact was made with and would not be made with now: (then, now) by their paths.
+
+        A content that an earlier version did not record yet is no difference.
+        """
+        record, now = self.record(asset, partition), _fields(self.settings_in_force(asset, partition))
+        then = _fields(record.settings) if record else now
+        paths = [p for p in {**then, **now} if p in then or not p.startswith(CONTENT)]
+        return {p: (then.get(p), now.get(p)) for p in paths if then.get(p) != now.get(p)}
 
     def template(self, setting: str | None) -> Path | None:
         """The file that a recipe names in place of a shipped template."""
@@ -231,8 +246,17 @@ class Run:
 
     def save(self) -> None:
         """Store the recipe with the run, as it was launched."""
-        text = f"{FAMILY_LINE}{self.family}\n{self.recipe.dump_yaml()}"
+        origin = f"{ORIGIN_LINE}{json.dumps(self.origin)}\n" if self.origin else ""
+        text = f"{FAMILY_LINE}{self.family}\n{origin}{self.recipe.dump_yaml()}"
         atomically(self.folder / "recipe.yaml", lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def _fields(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings with the fields of whole sections each by its own path."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= _fields(value, f"{prefix}{name}.") if isinstance(value, dict) and value else {prefix + name: value}
+    return found
 
 
 def read_record(path: Path) -> Record | None:
@@ -260,10 +284,18 @@ def resolve(path: str, data: Path) -> Path:
     return next((p for p in places if p.exists()), places[0])
 
 
-def load_run(recipe: str, *, name: str | None = None, sets: tuple[str, ...] = (), data: Path | None = None) -> Run:
+def load_run(
+    recipe: str,
+    *,
+    name: str | None = None,
+    sets: tuple[str, ...] = (),
+    iterations: int | None = None,
+    data: Path | None = None,
+) -> Run:
     """The run of a recipe (a shipped name or a YAML file) under `name`, by default the recipe's own name."""
-    loaded = load_recipe(recipe, sets)
-    return Run(check_run_name(name or Path(recipe).stem), loaded, data or data_root())
+    loaded = load_recipe(recipe, sets, iterations)
+    origin = recipe if recipe in shipped() else str(find_recipe(recipe).resolve())
+    return Run(check_run_name(name or Path(recipe).stem), loaded, data or data_root(), origin=(origin, *sets))
 
 
 def stored_runs(data: Path) -> dict[str, Run]:
@@ -272,11 +304,17 @@ def stored_runs(data: Path) -> dict[str, Run]:
     for path in sorted(data.glob("[!.]*/recipe.yaml")):
         try:
             text = path.read_text(encoding="utf-8")
-            family = text.splitlines()[0].removeprefix(FAMILY_LINE) if text.startswith(FAMILY_LINE) else None
-            runs[path.parent.name] = Run(path.parent.name, Recipe.from_yaml(text, str(path)), data, family)
-        except (UserError, UnicodeDecodeError) as error:
+            family, origin = _noted(text, FAMILY_LINE), _noted(text, ORIGIN_LINE)
+            recipe, name = Recipe.from_yaml(text, str(path)), path.parent.name
+            runs[name] = Run(name, recipe, data, family, tuple(json.loads(origin)) if origin else ())
+        except (UserError, ValueError) as error:
             logging.getLogger(__name__).warning("run %s is left out: %s", path.parent.name, error)
     return runs
+
+
+def _noted(text: str, line: str) -> str | None:
+    """What a stored recipe notes in one of its first two lines."""
+    return next((each.removeprefix(line) for each in text.split("\n", 2)[:2] if each.startswith(line)), None)
 
 
 def all_runs(data: Path | None = None) -> list[Run]:
@@ -285,7 +323,7 @@ def all_runs(data: Path | None = None) -> list[Run]:
     runs = stored_runs(data)
     for name in list_recipes():
         if name not in runs:
-            runs[name] = Run(name, load_recipe(name), data)
+            runs[name] = Run(name, load_recipe(name), data, origin=(name,))
     return list(runs.values())
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -75,7 +76,7 @@ def launched(data: Path) -> Run:
 
 def test_help_begins_with_what_it_is(mr: Mr) -> None:
     said = worked(mr("--help"))
-    for command in ("run", "status", "report", "recipes", "runs", "ui"):
+    for command in ("run", "status", "report", "compare", "recipes", "runs", "ui"):
         assert re.search(rf"^  {command} ", said, re.MULTILINE)
     assert "Meta-Rewarding language models" in said
     assert worked(mr("run", "-h")).count("mr run small_world_meta_rewarding") >= 3
@@ -120,6 +121,29 @@ def test_a_recipes_drift_is_told(mr: Mr, launched: Run) -> None:
     """The recipe file has other numbers than the run was launched with: the run goes on with its own."""
     result = mr("run", NAME, "--name", "tiny", "--dry-run")
     assert "note: the recipe file now has responses.k = 7; this run goes on with 4." in result.output
+
+
+def test_what_was_chosen_in_the_ui_stays_unless_told_otherwise(mr: Mr, launched: Run) -> None:
+    """The last model aside everything is there; with --as-recipe the pairs of iteration 1 are made anew."""
+    chosen = {"rho": 0.3}
+    record = complete(launched.choosing("actor_pairs", "1", chosen), "actor_pairs", "1")
+    write_record(launched.record_path("actor_pairs", "1"), replace(record, chosen=chosen))
+    complete(launched, "evaluation", "1")
+    command = ("run", NAME, "--name", "tiny", "--dry-run")
+    said = worked(mr(*command))
+    assert "note: actor_pairs of iteration 1 stays as chosen: rho = 0.3, the recipe says 0.0 (--as-recipe" in said
+    assert "tiny: would begin with iteration 2 of 2" in said
+    back = worked(mr(*command, "--as-recipe"))
+    assert "stays as chosen" not in back
+    assert "tiny: would begin with iteration 1 of 2" in back
+    assert "actor_pairs of iteration 1: rho = 0.3, the recipe says 0.0" in worked(mr("status", "tiny"))
+
+
+def test_fewer_iterations_need_fewer_prompts(mr: Mr) -> None:
+    """One iteration of 20 prompts is fine with 40 seed prompts, though the recipe's four would need 80."""
+    few = ("--set", "prompts.count=40", "--set", "iterations.all.prompts=20")
+    assert "would begin with" in worked(mr("run", NAME, "--iterations", 1, *few, "--dry-run"))
+    assert mr("run", NAME, *few, "--dry-run").exit_code != 0
 
 
 def test_no_runs_yet(mr: Mr, data: Path) -> None:
@@ -305,6 +329,32 @@ def test_an_unknown_run(refused: Callable[..., str], command: list[str], launche
 @pytest.mark.parametrize("command", [["status"], ["report"], ["runs", "remove"]])
 def test_an_unknown_run_where_there_is_none(refused: Callable[..., str], command: list[str]) -> None:
     assert "there is no run 'tiny'. Runs: none yet." in refused(*command, "tiny")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["tny"], "there is no run 'tny'. Runs: tiny."),
+        (["tiny", "tny"], "there is no run 'tny'. Runs: tiny."),
+        (["tiny", "tiny", "--set", "rho=0.3"], "leave OTHER or --set out"),
+        (["tiny", "--set", "rho=3"], "iterations.1.rho = 3: should be less than or equal to 1"),
+        (["tiny", "--set", "rhoo=3"], "Did you mean rho"),
+        (["tiny", "--set", "rho"], "expected key=value"),
+        (["tiny", "--iteration", "7"], "run tiny has iterations 1 to 2"),
+    ],
+)
+def test_a_comparison_that_cannot_be(
+    refused: Callable[..., str], launched: Run, arguments: list[str], part: str
+) -> None:
+    assert part in refused("compare", *arguments)
+
+
+def test_a_comparison_before_there_are_pairs(refused: Callable[..., str], data: Path) -> None:
+    tiny_run(data).save()
+    assert "there are no pairs to compare yet. Materialize actor_pairs of tiny." in refused("compare", "tiny")
+    assert "no actor pairs of iteration 1 yet. There are those of no iteration" in refused(
+        "compare", "tiny", "--iteration", "1"
+    )
 
 
 @pytest.mark.parametrize(

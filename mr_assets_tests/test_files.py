@@ -7,8 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from mr_assets import files as module
 from mr_assets.errors import UserError
-from mr_assets.files import TEMPORARY, atomically, fingerprint, sweep_temporary, write_json
+from mr_assets.files import TEMPORARY, atomically, fingerprint, remembered_fingerprint, sweep_temporary, write_json
 from mr_assets_tests.tiny import files, model_folder
 
 NO_SUCH_PROCESS = 2**30  # beyond what Linux gives out
@@ -108,3 +109,35 @@ def test_the_fingerprint_is_of_content_alone(tmp_path: Path) -> None:
     assert fingerprint(first) == fingerprint(second) == before
     (second / "chat_template.jinja").rename(second / "other.jinja")
     assert fingerprint(second) != before
+
+
+def test_a_file_has_a_fingerprint_too(tmp_path: Path) -> None:
+    """Of its name and content."""
+    path = tmp_path / "prompts.txt"
+    path.write_text("one")
+    first = fingerprint(path)
+    path.write_text("two")
+    assert fingerprint(path) != first
+    path.write_text("one")
+    assert fingerprint(path) == first
+
+
+def test_a_large_files_fingerprint_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And again when its size or its time of writing differs; small ones leave no note. A broken note is no harm."""
+    path, notes = tmp_path / "model.bin", tmp_path / "notes.json"
+    path.write_bytes(b"abc")
+    assert remembered_fingerprint(path, notes) == fingerprint(path)
+    assert not notes.exists()
+    monkeypatch.setattr(module, "WORTH_A_NOTE", 3)
+    first = remembered_fingerprint(path, notes)
+    assert first == fingerprint(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "fingerprint", lambda path: pytest.fail("computed again"))
+        assert remembered_fingerprint(path, notes) == first
+    path.write_bytes(b"abcd")
+    second = remembered_fingerprint(path, notes)
+    assert second == fingerprint(path) != first
+    os.utime(path, ns=(0, 0))
+    assert remembered_fingerprint(path, notes) == second
+    notes.write_text("{")
+    assert remembered_fingerprint(path, notes) == second

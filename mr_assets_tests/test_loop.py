@@ -7,31 +7,40 @@ the model's folder. Everything between them is the product's own.
 import json
 import random
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import polars as pl
 import pytest
+from click.testing import CliRunner
+from dagster._core.definitions.data_version import CachingStaleStatusResolver
+from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 from tokenizers import Tokenizer
 
-from mr_assets.assets import sampled, trained
+from mr_assets import status
+from mr_assets.assets import sampled, trained, wiring
+from mr_assets.cli import main
+from mr_assets.code_versions import code_version
+from mr_assets.compare import KINDS, other_recipe, sampled_anew, with_other_run, with_other_settings
 from mr_assets.definitions import build_definitions
 from mr_assets.files import fingerprint
-from mr_assets.launch import Step, needed, steps
+from mr_assets.launch import Step, chosen_config, needed, steps
 from mr_assets.method.judgments import parse_score
 from mr_assets.report import learnt_table, pairs_table, time_table
 from mr_assets.runs import LOOP_ASSETS, PROJECT, Run
 from mr_assets.sampling.engine import Completion, EngineSettings, Request, SamplingSettings
+from mr_assets.status import follows
 from mr_assets.storage import TABLES
 from mr_assets.templates import judge_template, meta_judge_template
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingFailed, TrainingResult
 from mr_assets.worlds import letters
-from mr_assets_tests.tiny import tiny_run
+from mr_assets_tests.tiny import files, tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
@@ -124,13 +133,15 @@ class World:
         note = model / "trained.json"
         return json.loads(note.read_text()) if note.exists() else []
 
-    def materialize(self, step: Step) -> dg.ExecuteInProcessResult:
-        """What `mr run` and the UI do, in this process."""
+    def materialize(self, step: Step, **config: dict[str, Any]) -> dg.ExecuteInProcessResult:
+        """What `mr run` and the UI do, in this process; `config` is the launchpad's, by asset."""
         tags = {PARTITION_NAME_TAG: step.partition} if step.partition else {}
         job = build_definitions([self.run]).resolve_implicit_global_asset_job_def()
         keys = [dg.AssetKey([self.run.namespace(asset), asset]) for asset in step.assets]
+        ops = chosen_config(self.run, step)
+        ops |= {f"{self.run.namespace(asset)}__{asset}": {"config": given} for asset, given in config.items()}
         return job.execute_in_process(
-            instance=self.instance, asset_selection=keys, tags=tags, raise_on_error=False, run_config=None
+            instance=self.instance, asset_selection=keys, tags=tags, raise_on_error=False, run_config={"ops": ops}
         )
 
     def table(self, asset: str, partition: str | None = None) -> pl.DataFrame:
@@ -336,6 +347,181 @@ def test_a_changed_setting_redoes_what_follows_from_it(done: World) -> None:
     assert pending == {"actor_pairs", "dpo_dataset", "checkpoints"}
     assert not [a for a in LOOP_ASSETS if needed(changed, a, "1", LOOP_ASSETS)]
     assert next(steps(changed)) == Step("iteration 2 of 2", ("actor_pairs", "dpo_dataset", "checkpoints"), "2")
+
+
+def test_another_rho_for_one_iteration(patch: pytest.MonkeyPatch, tmp_path: Path, done: World) -> None:
+    """actor_pairs[2] with rho 0.5, chosen in the launchpad: data and model follow, and `mr run` keeps the choice.
+
+    Going as the recipe says brings the old pairs back, and with them everything that came of them.
+    """
+    shutil.copytree(done.run.data, tmp_path / "data")
+    world = new_world(patch, tmp_path / "data")
+    before = world.run.record("actor_pairs", "2")
+    result = world.materialize(Step("again", ("actor_pairs",), "2"), actor_pairs={"rho": 0.5})
+    assert result.success, messages(result)
+    after = world.run.record("actor_pairs", "2")
+    assert before is not None and after is not None
+    assert after.version != before.version
+    assert (after.chosen, after.settings["iteration.rho"]) == ({"rho": 0.5}, 0.5)
+    assert set(world.table("actor_pairs", "2")["rho"]) == {0.5}
+    follows = Step("iteration 2 of 2", ("dpo_dataset", "checkpoints"), "2")
+    assert next(steps(world.run)) == follows
+    assert world.materialize(follows).success
+    assert not any(world.run.state(asset, "2") == "out of date" for asset in LOOP_ASSETS)
+
+    assert world.materialize(Step("judged again", ("judgments",), "2"), judgments={"seed": 1}).success
+    again = next(steps(world.run))
+    assert {"actor_pairs", "dpo_dataset", "checkpoints"} <= set(again.assets)
+    assert chosen_config(world.run, again) == {"tiny__actor_pairs": {"config": {"rho": 0.5}}}
+
+    back = replace(world.run, as_recipe=True)
+    assert chosen_config(back, Step("", ("judgments", "actor_pairs"), "2")) == {}
+    assert {"judgments", "actor_pairs"} <= set(next(steps(back)).assets)
+
+
+def test_a_contradiction_stops_the_run_before_anything_is_sampled(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The model could not be trained to epoch 4 of 3; its run fails at its first step, with the model's message."""
+    world = new_world(patch, tmp_path, "sft=null")
+    assert world.materialize(Step("once", ("seed_prompts", "eft_dataset", "sft_checkpoint"), None)).success
+    whole = Step("iteration 1", LOOP_ASSETS, "1")
+    result = world.materialize(whole, checkpoints={"keep_epoch": 4})
+    assert not result.success
+    assert all("iterations.1.keep_epoch = 4" in each and "Choose other values" in each for each in messages(result))
+    assert world.opened == []
+    assert world.run.record("policy", "1") is world.run.record("prompts", "1") is None
+
+
+def test_prompts_of_another_seed_come_with_a_warning(patch: pytest.MonkeyPatch, tmp_path: Path, done: World) -> None:
+    """The other iterations' prompts were drawn without regard to these."""
+    shutil.copytree(done.run.data, tmp_path / "data")
+    world = new_world(patch, tmp_path / "data")
+    for chosen, warnings in (({}, 0), ({"disjoint": False}, 0), ({"seed": 7}, 1)):
+        result = world.materialize(Step("again", ("prompts",), "2"), prompts=chosen)
+        logged = world.instance.all_logs(result.run_id)
+        assert len([entry for entry in logged if "some may serve in both" in entry.user_message]) == warnings
+    assert not world.table("prompts", "2").equals(done.table("prompts", "2"))
+
+
+def stale(world: World, asset: str, t: str) -> list[tuple[str, str]]:
+    """Why the page of a partition says that it is out of date: (what differs, in which asset)."""
+    graph = build_definitions([world.run]).resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(world.instance, graph, LoadingContextForTest(world.instance))
+    causes = resolver.get_stale_root_causes(dg.AssetKey([world.run.name, asset]), t)
+    return [(cause.category.value, cause.asset_key.path[-1]) for cause in causes]
+
+
+def test_the_partitions_page_follows_content_not_time(done: World) -> None:
+    """Other pairs make the dataset out of date, the same pairs again do not, and the old ones mend it.
+
+    Dagster looks one step down: the model is shown as out of date once its dataset was made anew; `mr status` says it
+    at once.
+    """
+    again = Step("again", ("actor_pairs",), "2")
+    before = done.run.record("actor_pairs", "2")
+    assert stale(done, "dpo_dataset", "2") == []
+    for _ in range(2):
+        assert done.materialize(again, actor_pairs={"rho": 0.5}).success
+        assert stale(done, "dpo_dataset", "2") == [("DATA", "actor_pairs")]
+        assert stale(done, "actor_pairs", "2") == stale(done, "checkpoints", "2") == []
+        assert stale(done, "dpo_dataset", "1") == []
+        assert ("checkpoints", "2") in follows(done.run, [("dpo_dataset", "2")])
+    assert done.materialize(again, actor_pairs={"rho": 0.0}).success
+    after = done.run.record("actor_pairs", "2")
+    assert before is not None and after is not None
+    assert (after.version, after.chosen) == (before.version, {})
+    assert stale(done, "dpo_dataset", "2") == []
+    assert list(steps(done.run)) == []
+
+
+def test_the_partitions_page_shows_that_the_code_has_changed(done: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of that asset alone, in every partition; nothing is computed for it by `mr run`, and `mr status` says it."""
+    assert stale(done, "actor_pairs", "1") == []
+    for module in (wiring, status):
+        monkeypatch.setattr(module, "code_version", lambda a: "another" if a == "actor_pairs" else code_version(a))
+    assert stale(done, "actor_pairs", "1") == [("CODE", "actor_pairs")]
+    assert stale(done, "dpo_dataset", "1") == []
+    assert list(steps(done.run)) == []
+    assert list(status.lines(done.run))[1:] == ["  iteration 1: actor_pairs", "  iteration 2: actor_pairs"]
+
+
+# ------------------------------------------------------------------------------------------------------- compare
+
+
+@pytest.fixture
+def mr(done: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """A command on the finished run that works, and what it prints."""
+    monkeypatch.setenv("MR_DATA", str(done.run.data))
+
+    def invoke(*arguments: str) -> str:
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    return invoke
+
+
+def test_the_recipes_own_settings_give_the_stored_pairs(done: World) -> None:
+    """Recomputed from the stored tables, actor and judge pairs alike."""
+    for t, kinds in (("1", ["actor", "judge"]), ("2", ["actor"])):
+        found = with_other_settings(done.run, done.run.recipe, t)
+        assert [each.kind for each in found] == kinds
+        for each in found:
+            assert (each.settings, each.result.changes) == ({}, [])
+            assert each.result.counts["same"] == done.table(KINDS[each.kind], t).height > 0
+
+
+def test_what_compare_foretells_comes_true(patch: pytest.MonkeyPatch, tmp_path: Path, done: World) -> None:
+    """rho 0.5 and a limit of characters: the pairs foretold are those that the launchpad then makes."""
+    shutil.copytree(done.run.data, tmp_path / "data")
+    world = new_world(patch, tmp_path / "data")
+    recipe = other_recipe(world.run, ["rho=0.5", "max_chosen_chars=60"])
+    [foretold, _] = with_other_settings(done.run, recipe, "1")
+    assert foretold.settings == {"iteration.rho": (0.0, 0.5), "iteration.max_chosen_chars": (None, 60)}
+    chosen = {"rho": 0.5, "max_chosen_chars": 60}
+    assert world.materialize(Step("again", ("actor_pairs",), "1"), actor_pairs=chosen).success
+    [true, judge] = with_other_run(done.run, world.run, "1")
+    assert true == foretold
+    assert true.result.changes
+    assert judge.result.changes == []
+    [back, _] = with_other_settings(world.run, world.run.recipe, "1")
+    assert {c.outcome for c in back.result.changes} != {"same"}
+    assert len(back.result.changes) == len(true.result.changes)
+
+
+def test_compare_as_a_person_reads_it(done: World, mr: Callable[..., str]) -> None:
+    before = files(done.run.data)
+    said = mr("compare", "tiny", "--set", "rho=0.5", "--limit", "1")
+    assert "tiny and other settings, iteration 2: actor pairs; iteration.rho 0.0 -> 0.5" in said
+    assert "tier" in said
+    assert "tiny and other settings, iteration 1: judge pairs; the same settings" in said
+    assert "iteration 1" not in mr("compare", "tiny", "tiny", "--iteration", "2")
+    assert files(done.run.data) == before
+
+
+def test_compare_as_a_program_reads_it(done: World, mr: Callable[..., str]) -> None:
+    found = json.loads(mr("compare", "tiny", "--set", "max_chosen_judgment_chars=1", "--iteration", "1", "--json"))
+    assert [each["kind"] for each in found] == ["actor", "judge"]
+    judge = found[1]
+    assert judge["settings"] == {"iteration.max_chosen_judgment_chars": {"before": None, "after": 1}}
+    assert judge["counts"]["lost"] == len(judge["changes"]) == done.table("elo_pairs", "1").height
+    assert judge["changes"][0]["after"] is None
+    assert "allowed are 1)" in judge["changes"][0]["why"]
+
+
+def test_compare_says_what_it_does_not_sample_anew(done: World) -> None:
+    recipe = other_recipe(done.run, ["judgments.n=5"])
+    assert sampled_anew(done.run, recipe, "1") == ["judgments"]
+    assert "responses" in sampled_anew(done.run, other_recipe(done.run, ["seed=9"]), "1")
+    assert sampled_anew(done.run, other_recipe(done.run, ["rho=0.5", "elo_ridge=1"]), "1") == []
+    unjudged = other_recipe(done.run, ["judge_training=false"])
+    assert [each.kind for each in with_other_settings(done.run, unjudged, "1")] == ["actor"]
+
+
+def test_comparing_takes_no_second(done: World) -> None:
+    """Nothing is loaded that a GPU needs."""
+    began = time.process_time()
+    with_other_settings(done.run, other_recipe(done.run, ["rho=0.5"]), "1")
+    assert time.process_time() - began < 1
 
 
 # ------------------------------------------------------------------------------------------------------ failures

@@ -316,6 +316,7 @@ def test_set_accepts_every_path(path: str) -> None:
         ("responses.max_tokens=0", ["responses.max_tokens = 0", "greater than or equal to 1"]),
         ("judgments.n=0", ["judgments.n = 0", "greater than or equal to 1"]),
         ("judgments.temperature=-1", ["judgments.temperature = -1"]),
+        ("judgments.temperature=2.5", ["judgments.temperature = 2.5", "less than or equal to 2"]),  # vLLM's own limit
         ("title=''", ['title = ""', "at least 1 character"]),
         ("iterations.1.prompts=0", ["iterations.1.prompts = 0", "greater than or equal to 1"]),
         ("iterations.1.judge_training=yes", ['iterations.1.judge_training = "yes"', "valid boolean"]),

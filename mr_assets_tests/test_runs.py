@@ -12,7 +12,6 @@ from mr_assets.runs import (
     FAMILY_ASSETS,
     LOOP_ASSETS,
     PROJECT,
-    SHAPED_BY,
     UPSTREAM,
     Run,
     all_runs,
@@ -24,6 +23,7 @@ from mr_assets.runs import (
     stored_runs,
     write_record,
 )
+from mr_assets.settings import SHAPED_BY
 from mr_assets_tests.tiny import NAME, complete, files, tiny_run
 
 JUDGE_SIDE = {"selected_responses", "meta_judgments", "battle_matrices", "elo_pairs"}
@@ -177,6 +177,55 @@ def test_the_same_content_again_makes_nothing_out_of_date(done: Run) -> None:
     assert states(done) == {}
 
 
+def test_what_a_person_chose_is_done(done: Run) -> None:
+    """actor_pairs[2] were made with another rho on purpose: they stay, also when they must be made again for their
+    inputs. Going as the recipe says, they are out of date; and so they are when another field of the recipe changes.
+    """
+    chosen = {"rho": 0.3}
+    record = complete(done.choosing("actor_pairs", "2", chosen), "actor_pairs", "2")
+    write_record(done.record_path("actor_pairs", "2"), replace(record, chosen=chosen))
+    assert states(done) == {}
+    assert done.chosen("actor_pairs", "2") == chosen
+    complete(done, "judgments", "2", version="v2")
+    assert "actor_pairs 2" in states(done)["out of date"]
+    assert done.chosen("actor_pairs", "2") == chosen
+    complete(done, "judgments", "2")
+    assert states(replace(done, as_recipe=True)) == {"out of date": {"actor_pairs 2"}}
+    changed = tiny_run(done.data, "iterations.2.max_chosen_chars=90")
+    assert states(changed) == {"out of date": {"actor_pairs 2"}}
+    assert changed.settings_in_force("actor_pairs", "2")["iteration.rho"] == 0.3
+
+
+def test_a_choice_that_the_recipe_has_taken_over_is_none(done: Run) -> None:
+    """The run was updated to the very rho that was chosen: nothing departs any more, and nothing is out of date."""
+    chosen = {"rho": 0.3}
+    record = complete(done.choosing("actor_pairs", "2", chosen), "actor_pairs", "2")
+    write_record(done.record_path("actor_pairs", "2"), replace(record, chosen=chosen))
+    updated = tiny_run(done.data, "iterations.2.rho=0.3")
+    assert updated.chosen("actor_pairs", "2") == {}
+    assert states(updated) == {}
+
+
+def test_a_choice_that_the_recipe_has_come_to_refuse_is_given_up(done: Run) -> None:
+    """Epoch 2 was kept, and the schedule has one epoch now."""
+    chosen = {"keep_epoch": 2}
+    record = complete(done.choosing("checkpoints", "2", chosen), "checkpoints", "2")
+    write_record(done.record_path("checkpoints", "2"), replace(record, chosen=chosen))
+    assert states(done) == {}
+    shorter = tiny_run(done.data, "iterations.all.keep_epoch=1", "dpo.schedule_epochs=1")
+    assert shorter.chosen("checkpoints", "2") == {}
+    assert "checkpoints 2" in states(shorter)["out of date"]
+
+
+def test_a_record_of_before_there_were_choices_still_loads(run: Run) -> None:
+    complete(run, "seed_prompts")
+    path = run.record_path("seed_prompts")
+    old = json.loads(path.read_text())
+    del old["chosen"], old["code"]
+    path.write_text(json.dumps(old))
+    assert run.state("seed_prompts") == "done"
+
+
 def test_what_lost_its_record_is_missing(done: Run) -> None:
     """What was made of it is out of date until it is there again."""
     done.record_path("prompts", "2").unlink()
@@ -201,6 +250,51 @@ def test_a_record_reads_back_as_it_was_written(run: Run) -> None:
     write_record(run.record_path("prompts", "1"), record)
     assert record.inputs == {"seed_prompts": "v1"}
     assert run.record("prompts", "1") == record
+
+
+# ---------------------------------------------------------------------------------------------- the user's own files
+
+
+@pytest.mark.parametrize(
+    ("name", "sets", "asset", "setting"),
+    [
+        ("mine.txt", ("prompts.source=mine.txt", "prompts.count=null"), "seed_prompts", "content of prompts.source"),
+        ("mine.jsonl", ("eft.source=mine.jsonl",), "eft_dataset", "content of eft.source"),
+        ("mine/config.json", ("model.seed=mine",), "sft_checkpoint", "content of model.seed"),
+    ],
+)
+def test_another_content_of_a_file_makes_out_of_date(
+    tmp_path: Path, name: str, sets: tuple[str, ...], asset: str, setting: str
+) -> None:
+    """Replaced in place, under the same name: what is made of it is out of date, until the old content is back."""
+    run, path = tiny_run(tmp_path, *sets), tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("one")
+    assert setting in complete(run, asset).settings
+    assert run.state(asset) == "done"
+    path.write_text("two")
+    assert run.state(asset) == "out of date"
+    assert list(run.changed_settings(asset)) == [setting]
+    path.write_text("one")
+    assert run.state(asset) == "done"
+
+
+def test_another_seed_model_in_its_place_reaches_its_evaluation(tmp_path: Path) -> None:
+    """Of a later model the seed is an ancestor, found through its inputs."""
+    run = tiny_run(tmp_path, "model.seed=mine")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text("{}")
+    assert "content of model.seed" in run.settings("evaluation", "seed")
+    assert "content of model.seed" not in run.settings("evaluation", "1")
+
+
+def test_a_record_without_a_content_is_not_out_of_date_for_it(tmp_path: Path) -> None:
+    """It is of before contents were noted; what it names is all that is known."""
+    run = tiny_run(tmp_path, "prompts.source=mine.txt", "prompts.count=null")
+    record = complete(run, "seed_prompts")
+    (tmp_path / "mine.txt").write_text("one")
+    assert "content of prompts.source" not in record.settings
+    assert run.state("seed_prompts") == "done"
 
 
 # ------------------------------------------------------------------------------------------------ names and places

@@ -46,9 +46,23 @@ query($key: AssetKeyInput!, $partitions: [String!]) {
   assetOrError(assetKey: $key) { ... on Asset {
     assetMaterializations(partitions: $partitions, limit: 1) {
       runId partition
-      metadataEntries { label ... on IntMetadataEntry { intValue } }
+      metadataEntries { label ... on IntMetadataEntry { intValue } ... on MarkdownMetadataEntry { mdStr } }
       tags { key value }
     }
+  } }
+}"""
+STALE = """
+query($keys: [AssetKeyInput!], $partition: String) {
+  assetNodes(assetKeys: $keys) {
+    staleStatus(partition: $partition)
+    staleCauses(partition: $partition) { category reason key { path } }
+  }
+}"""
+EDITOR = """
+query($selector: PipelineSelector!) {
+  runConfigSchemaOrError(selector: $selector, mode: "default") { ... on RunConfigSchema {
+    rootDefaultYaml
+    allConfigTypes { ... on CompositeConfigType { fields { name description } } }
   } }
 }"""
 LOOP = {
@@ -75,8 +89,8 @@ class Webserver:
         assert not answer.get("errors"), answer["errors"]
         return answer["data"]
 
-    def materialize(self, run: str, asset: str, partition: str) -> str:
-        """Press Materialize for one partition of an asset; the id of the run that this launches."""
+    def launch(self, run: str, asset: str, partition: str, **config: Any) -> Any:
+        """Launch one partition of an asset, with what the launchpad's editor then holds; the webserver's answer."""
         selector = {
             "repositoryLocationName": "mr_assets.definitions",
             "repositoryName": "__repository__",
@@ -86,11 +100,18 @@ class Webserver:
         }
         parameters = {
             "mode": "default",
-            "runConfigData": "{}",
+            "runConfigData": json.dumps({"ops": {f"{run}__{asset}": {"config": config}}} if config else {}),
             "selector": selector,
             "executionMetadata": {"tags": [{"key": "dagster/partition", "value": partition}]},
         }
-        launched = self.ask(LAUNCH, parameters=parameters)["launchPipelineExecution"]
+        try:
+            return self.ask(LAUNCH, parameters=parameters)["launchPipelineExecution"]
+        except urllib.error.HTTPError as error:  # an error of Python's is answered with status 500
+            return json.load(error)["data"]["launchPipelineExecution"]
+
+    def materialize(self, run: str, asset: str, partition: str, **config: Any) -> str:
+        """Press Materialize for one partition of an asset; the id of the run that this launches."""
+        launched = self.launch(run, asset, partition, **config)
         assert launched["__typename"] == "LaunchRunSuccess", launched
         run_id: str = launched["run"]["runId"]
         return run_id
@@ -109,6 +130,12 @@ class Webserver:
         asked = self.ask(MATERIALIZATION, key={"path": [self.run.name, asset]}, partitions=[partition])
         [found] = asked["assetOrError"]["assetMaterializations"]
         return found
+
+    def stale(self, asset: str, partition: str) -> tuple[str, list[str]]:
+        """What the page of a partition says: its status, and which assets made it so."""
+        asked = self.ask(STALE, keys=[{"path": [self.run.name, asset]}], partition=partition)
+        [node] = asked["assetNodes"]
+        return node["staleStatus"], [cause["key"]["path"][-1] for cause in node["staleCauses"]]
 
     def listening(self) -> set[str]:
         """The addresses at which any of its processes can be reached."""
@@ -170,6 +197,62 @@ def test_actor_pairs_can_be_materialized_again(server: Webserver):
     assert server.run.table("actor_pairs") == before
     assert server.run.record("actor_pairs")["run_id"] == run_id
     assert server.run.record("actor_pairs")["version"] == record["version"]
+
+
+def test_the_launchpad_shows_what_may_be_chosen(server: Webserver):
+    """The editor holds what the recipe says, ready to be changed; beside it every field says what it means."""
+    selector = {
+        "repositoryLocationName": "mr_assets.definitions",
+        "repositoryName": "__repository__",
+        "pipelineName": "__ASSET_JOB",
+        "assetSelection": [{"path": [server.run.name, "actor_pairs"]}],
+    }
+    schema = server.ask(EDITOR, selector=selector)["runConfigSchemaOrError"]
+    assert f"{server.run.name}__actor_pairs" in schema["rootDefaultYaml"]
+    assert "rho: " in schema["rootDefaultYaml"]
+    said = {f["name"]: f["description"] for each in schema["allConfigTypes"] for f in each.get("fields", [])}
+    assert said["rho"].startswith("length control")
+    assert "The recipe says" in said["rho"]
+
+
+def test_another_rho_for_one_materialization(server: Webserver):
+    """Chosen in the launchpad: the page shows both values, the dataset is out of date, and going back mends it.
+
+    Dagster looks one step down: what follows from the dataset is out of date once that was made anew.
+    """
+    run, before, record = server.run.name, server.run.table("actor_pairs"), server.run.record("actor_pairs")
+    assert server.stale("dpo_dataset", "1") == ("FRESH", [])
+    for _ in range(2):  # the same rho again gives the same content, and changes nothing more
+        assert server.ended(server.materialize(run, "actor_pairs", "1", rho=0.5))["status"] == "SUCCESS"
+        chosen = server.run.record("actor_pairs")
+        assert (chosen["chosen"], chosen["settings"]["iteration.rho"]) == ({"rho": 0.5}, 0.5)
+        assert {row["rho"] for row in server.run.table("actor_pairs")} == {0.5}
+        shown = {e["label"]: e.get("mdStr") for e in server.materialization("actor_pairs", "1")["metadataEntries"]}
+        assert "| rho | 0.5 |" in shown["departs from the recipe"]
+        assert server.stale("actor_pairs", "1") == ("FRESH", [])
+        assert server.stale("dpo_dataset", "1") == ("STALE", ["actor_pairs"])
+        assert server.stale("checkpoints", "1") == ("FRESH", [])
+    assert server.ended(server.materialize(run, "actor_pairs", "1"))["status"] == "SUCCESS"
+    assert server.run.table("actor_pairs") == before
+    assert server.run.record("actor_pairs")["version"] == record["version"]
+    assert server.stale("dpo_dataset", "1") == ("FRESH", [])
+
+
+@pytest.mark.parametrize(
+    ("config", "parts"),
+    [
+        ({"rho": 3}, ["rho = 3: expected a number >= 0 and <= 1", "length control"]),
+        ({"rho": "much"}, ["much", "a number >= 0 and <= 1"]),
+        ({"cut_off": "always"}, ["never_chosen or eligible", "always"]),
+        ({"rh": 0.3}, ["rh", "rho?"]),
+    ],
+)
+def test_the_launchpad_refuses_what_is_out_of_range(server: Webserver, config: dict[str, Any], parts: list[str]):
+    """At once, in words, without a run."""
+    answer = server.launch(server.run.name, "actor_pairs", "1", **config)
+    said = answer.get("message") or answer["errors"][0]["message"]
+    for part in parts:
+        assert part in said
 
 
 def test_responses_are_sampled_by_the_webservers_own_run(server: Webserver):

@@ -11,6 +11,7 @@ import pytest
 
 from mr_assets.assets import wiring
 from mr_assets.assets.wiring import Work
+from mr_assets.errors import UserError
 from mr_assets.runs import Run
 from mr_assets.storage import Model, version_of
 from mr_assets.tables import PROMPTS, Selected, dropped_frame
@@ -25,6 +26,15 @@ class Context:
     partition: str | None = "1"
     run_id: str = "a run"
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("test"))
+    op_config: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def op_execution_context(self) -> "Context":
+        return self
+
+    @property
+    def run(self) -> dg.DagsterRun:
+        return dg.DagsterRun("job", run_config={"ops": {f"tiny__{self.asset}": {"config": self.op_config}}})
 
     @property
     def asset_key(self) -> dg.AssetKey:
@@ -39,8 +49,9 @@ class Context:
         return self.partition
 
 
-def work(run: Run, asset: str, partition: str | None = "1", policy: Model | None = None) -> Work:
-    return Work(cast(dg.AssetExecutionContext, Context(asset, partition)), run, policy)
+def work(run: Run, asset: str, partition: str | None = "1", policy: Model | None = None, **config: Any) -> Work:
+    context = Context(asset, partition, op_config=config)
+    return Work(cast(dg.AssetExecutionContext, context), run, policy)
 
 
 def table(*prompts: str) -> pl.DataFrame:
@@ -132,6 +143,42 @@ def test_the_judges_side_of_an_actors_iteration(run: Run, caplog: pytest.LogCapt
     assert "trains no judge" in caplog.text
     assert not wiring.judges(begun)
     assert wiring.judges(work(run, "prompts", "1"))
+
+
+def test_what_was_chosen_is_in_force_recorded_and_shown(run: Run) -> None:
+    """The settings are the effective ones; beside them, in a table, what departs from the recipe. Places are the run's.
+
+    Another seed changes neither the family, which is named by its settings, nor what is stored as launched.
+    """
+    complete(run, "seed_prompts")
+    begun = work(run, "actor_pairs", "2", rho=0.3, seed=7, max_chosen_chars=None)
+    assert (begun.run.recipe.row(2).rho, begun.run.recipe.seed) == (0.3, 7)
+    assert (begun.run.family, begun.run.folder) == (run.family, run.folder)
+    assert (run.folder / "recipe.yaml").read_text().endswith(run.recipe.dump_yaml())
+    made = begun.table(table("a"), {})
+    record = made.value.record
+    assert (record.settings["iteration.rho"], record.settings["seed"]) == (0.3, 7)
+    assert record.chosen == {"rho": 0.3, "seed": 7}
+    shown = metadata(made)
+    assert shown["settings"] == record.settings
+    assert shown["departs from the recipe"].splitlines() == [
+        "| setting | used | recipe |",
+        "| --- | --- | --- |",
+        "| rho | 0.3 | 0.0 |",
+        "| seed | 7 | 0 |",
+    ]
+
+
+def test_nothing_departs_without_a_choice(run: Run) -> None:
+    made = work(run, "actor_pairs", "2", rho=0.0, without=[]).table(table("a"), {})
+    assert made.value.record.chosen == {}
+    assert "departs from the recipe" not in metadata(made)
+
+
+def test_a_choice_that_contradicts_the_recipe_is_an_error(run: Run) -> None:
+    with pytest.raises(UserError, match="schedule_epochs = 3 epochs; keep one of them"):
+        work(run, "checkpoints", "1", keep_epoch=4)
+    assert files(run.data) == {}
 
 
 # -------------------------------------------------------------------------------------------------------- policy

@@ -17,7 +17,8 @@ def actor_pairs(run: Run) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """Chosen: the shortest response of the top score tier. Rejected: the longest of the bottom tier."""
         with users_errors():
-            work, recipe = Work(context, run), run.recipe
+            work = Work(context, run)
+            recipe = work.run.recipe
             row = recipe.row(iteration(context))
             answers, scored = responses.drop("token_ids").collect(), judgments.drop("token_ids", "judgment").collect()
             made = method.actor_pairs(

@@ -23,7 +23,9 @@ def battle_matrices(run: Run) -> dg.AssetsDefinition:
             work = Work(context, run)
             if not judges(work):
                 return work.nothing(BATTLE_MATRICES)
-            made = method.battle_matrices(meta_judgments, selected_responses, scope=run.recipe.switches.omega_scope)
+            made = method.battle_matrices(
+                meta_judgments, selected_responses, scope=work.run.recipe.switches.omega_scope
+            )
             rows = made.rows
             if warning := method.one_sided(rows):
                 context.log.warning(warning)

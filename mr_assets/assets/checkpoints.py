@@ -25,16 +25,16 @@ def checkpoints(run: Run) -> dg.AssetsDefinition:
                     f"dpo_dataset of iteration {t} has no pairs, so there is nothing to train on. Its page and that of "
                     "actor_pairs say what was left out and why."
                 )
-            row = run.recipe.row(t)
+            recipe = work.run.recipe
             job = training_job(
                 "dpo",
-                run.recipe.dpo,
+                recipe.dpo,
                 model=policy.folder(run.data),
                 data=run.path("dpo_dataset", str(t)),
                 out=run.path("checkpoints", str(t)),
-                keep_epoch=row.keep_epoch,
-                learning_rate=run.recipe.learning_rate(t),
-                seed=run.recipe.seed,
+                keep_epoch=recipe.row(t).keep_epoch,
+                learning_rate=recipe.learning_rate(t),
+                seed=recipe.seed,
             )
             model, numbers = train_model(work, job, f"M{t}")
             return work.model(model, numbers, policy=dg.MetadataValue.url(f"/assets/{run.name}/policy?partition={t}"))

@@ -26,7 +26,8 @@ def dpo_dataset(run: Run) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """Preference pairs as conversations, with the very token ids that the engine saw and sampled."""
         with users_errors():
-            work, recipe = Work(context, run, policy), run.recipe
+            work = Work(context, run, policy)
+            recipe = work.run.recipe
             actor, judge = actor_pairs.collect(), elo_pairs.collect()
             answers = pl.concat([actor["chosen_id"], actor["rejected_id"], judge["response_id"]]).unique()
             said = pl.concat([judge["chosen_id"], judge["rejected_id"]]).unique()

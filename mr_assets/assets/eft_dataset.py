@@ -18,7 +18,8 @@ def eft_dataset(run: Run) -> dg.AssetsDefinition:
     def eft_dataset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Judgments to finetune the seed model on: made by the small world, or read from the user's file."""
         with users_errors():
-            work, recipe = Work(context, run), run.recipe
+            work = Work(context, run)
+            recipe = work.run.recipe
             if recipe.sft is None:
                 frame = EFT_DATASET.empty()
             elif recipe.eft.source == "world":

@@ -18,7 +18,8 @@ def elo_pairs(run: Run) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """Chosen: the judgment with the highest Elo. Rejected: the lowest. Too long a chosen one is left out."""
         with users_errors():
-            work, recipe = Work(context, run), run.recipe
+            work = Work(context, run)
+            recipe = work.run.recipe
             if not judges(work):
                 return work.nothing(ELO_PAIRS)
             matrices = battle_matrices.collect()

@@ -37,7 +37,8 @@ def evaluation(run: Run) -> dg.AssetsDefinition:
         """True score of the actor, exactness of the judge, accuracy of the meta-judge, on a fixed held-out set."""
         with users_errors():
             model = _model(run, context.partition_key)
-            work, recipe = Work(context, run, model), run.recipe
+            work = Work(context, run, model)
+            recipe = work.run.recipe
             sizes = recipe.evaluation
             assert sizes is not None
             held_out = HeldOut(sizes.prompts, sizes.judged_responses, sizes.battles)

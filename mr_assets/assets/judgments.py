@@ -22,7 +22,8 @@ def judgments(run: Run) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """The policy judges every response N times by the rubric; the score is parsed from its own completion alone."""
         with users_errors():
-            work, recipe = Work(context, run, policy), run.recipe
+            work = Work(context, run, policy)
+            recipe = work.run.recipe
             template, encode = judge_template(run.template(recipe.judgments.template)), encoder(work)
             judged = (
                 responses.filter(pl.col("duplicate_of").is_null())

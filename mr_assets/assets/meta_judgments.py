@@ -27,7 +27,8 @@ def meta_judgments(run: Run) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """The policy says which of two judgments of a selected response is more accurate, for every ordered pair."""
         with users_errors():
-            work, recipe = Work(context, run, policy), run.recipe
+            work = Work(context, run, policy)
+            recipe = work.run.recipe
             if not judges(work):
                 return work.nothing(META_JUDGMENTS)
             settings = recipe.meta_judgments

@@ -15,7 +15,12 @@ def prompts(run: Run) -> dg.AssetsDefinition:
     def prompts(context: dg.AssetExecutionContext, seed_prompts: pl.LazyFrame) -> dg.MaterializeResult:
         """The iteration's prompts: a seeded draw, disjoint from the other iterations' unless the recipe says not."""
         with users_errors():
-            work, recipe = Work(context, run), run.recipe
+            work = Work(context, run)
+            recipe = work.run.recipe
+            if "seed" in work.chosen and recipe.prompts.disjoint:
+                context.log.warning(
+                    "Drawn by another seed than the prompts of the other iterations: some may serve in both."
+                )
             frame = draw_prompts(
                 seed_prompts.collect(),
                 iteration(context),

@@ -20,7 +20,8 @@ def responses(run: Run) -> dg.AssetsDefinition:
     def responses(context: dg.AssetExecutionContext, prompts: pl.LazyFrame, policy: Model) -> dg.MaterializeResult:
         """The policy answers every prompt K times; identical answers stay in the table, marked, and go no further."""
         with users_errors():
-            work, recipe, t = Work(context, run, policy), run.recipe, iteration(context)
+            work, t = Work(context, run, policy), iteration(context)
+            recipe = work.run.recipe
             asked, encode = prompts.collect(), encoder(work)
             made = sample(
                 work,

@@ -17,7 +17,8 @@ def seed_prompts(run: Run) -> dg.AssetsDefinition:
     def seed_prompts(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The prompts that iterations draw from: made by the small world, or read from the user's file."""
         with users_errors():
-            work, recipe = Work(context, run), run.recipe
+            work = Work(context, run)
+            recipe = work.run.recipe
             if recipe.prompts.source == "world":
                 assert recipe.prompts.count is not None
                 texts = make_prompts(recipe.prompts.count, seed=str(recipe.seed))

@@ -22,7 +22,7 @@ def selected_responses(run: Run) -> dg.AssetsDefinition:
             if not judges(work):
                 return work.nothing(SELECTED_RESPONSES)
             answers, scored = responses.drop("token_ids").collect(), judgments.drop("token_ids", "judgment").collect()
-            made = select_responses(answers, scored, seed=run.recipe.seed)
+            made = select_responses(answers, scored, seed=work.run.recipe.seed)
             numbers = {"selected": made.rows.height, "mean score variance": made.rows["score_variance"].mean()}
             return work.table(made, numbers)
 

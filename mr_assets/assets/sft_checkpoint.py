@@ -21,7 +21,8 @@ def sft_checkpoint(run: Run) -> dg.AssetsDefinition:
     def sft_checkpoint(context: dg.AssetExecutionContext, eft_dataset: pl.LazyFrame) -> dg.MaterializeResult:
         """M_0: the seed model after SFT on EFT; the seed model itself if the recipe leaves SFT out."""
         with users_errors():
-            work, recipe = Work(context, run), run.recipe
+            work = Work(context, run)
+            recipe = work.run.recipe
             seed = seed_model(recipe, run.data)
             if recipe.sft is None:
                 return work.model(Model(str(seed), fingerprint(seed), "seed"), {})

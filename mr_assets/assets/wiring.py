@@ -9,8 +9,11 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from mr_assets.assets.launchpad import launchpad
+from mr_assets.code_versions import code_version
 from mr_assets.partitions import iterations
 from mr_assets.runs import FAMILY_ASSETS, UPSTREAM, Record, Run, read_record
+from mr_assets.settings import chosen, departures
 from mr_assets.storage import TABLES, Artifact, Model, version_of
 from mr_assets.storage import users_errors as users_errors
 from mr_assets.tables import Selected, Table, dropped_frame
@@ -38,6 +41,8 @@ def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False, group: 
         "kinds": kinds,
         "owners": [OWNER],
         "metadata": metadata,
+        "code_version": code_version(asset),
+        "config_schema": launchpad(run.recipe, asset),
         "io_manager_key": "tables" if table is not None else "models",
         "op_tags": {"ray/num_gpus": 1, "dagster-k8s/config": GPU_POD} if gpu else {},
         "pool": "gpu" if gpu else None,
@@ -63,18 +68,37 @@ def judges(work: "Work") -> bool:
 
 
 class Work:
-    """One asset under way. What it is made of is noted before it begins, so that its record is true."""
+    """One asset under way. What it is made of is noted before it begins, so that its record is true.
+
+    `run` has the recipe that is in force: what was chosen in the launchpad is in it. Raises `UserError` if that
+    contradicts other fields.
+    """
 
     def __init__(self, context: dg.AssetExecutionContext, run: Run, policy: Model | None = None) -> None:
-        self.context, self.run, self.policy = context, run, policy
+        self.context, self.policy = context, policy
         self.asset = context.asset_key.path[-1]
         self.partition = partition(context)
         self.started = time.monotonic()
+        self.as_launched = run
+        config = context.op_execution_context.op_config or {}
+        self._check_choices(run)
+        self.chosen = chosen(run.recipe, self.asset, self.partition, config)
+        self.run = run.choosing(self.asset, self.partition, self.chosen)
         self.inputs = run.inputs(self.asset, self.partition)
+        self.settings = self.run.settings(self.asset, self.partition)
         if not (run.folder / "recipe.yaml").exists() and self.asset not in FAMILY_ASSETS:
             run.save()
         if policy is not None:
             self.policy_unchanged(policy)
+
+    def _check_choices(self, run: Run) -> None:
+        """Raise `UserError` if what was chosen for this asset, or for one that follows, contradicts other fields."""
+        configured: Any = self.context.run.run_config.get("ops") or {}
+        for op, given in configured.items():
+            space, _, asset = op.rpartition("__")
+            if asset in UPSTREAM and space == run.namespace(asset):
+                place = (asset, None if asset in FAMILY_ASSETS else self.partition)
+                run.choosing(*place, chosen(run.recipe, *place, given.get("config") or {}))
 
     def policy_unchanged(self, policy: Model) -> None:
         """Raise `dg.Failure` if the policy's pointer no longer names the model that lies there."""
@@ -112,11 +136,13 @@ class Work:
             run_id=self.context.run_id,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=round(time.monotonic() - self.started, 2),
-            settings=self.run.settings(self.asset, self.partition),
+            settings=self.settings,
             inputs=self.inputs,
             policy=self.policy.fingerprint if self.policy else None,
             rows=rows,
             dropped=dropped,
+            chosen=self.chosen,
+            code=code_version(self.asset),
             numbers={k: None if isinstance(v, float) and not isfinite(v) else v for k, v in numbers.items()},
         )
 
@@ -157,10 +183,20 @@ class Work:
 
     def _result(self, artifact: Artifact, metadata: dict[str, Any]) -> dg.MaterializeResult:
         metadata["settings"] = dg.MetadataValue.json(artifact.record.settings)
+        if self.chosen:
+            metadata["departs from the recipe"] = dg.MetadataValue.md(_departures(self))
         if artifact.record.policy:
             metadata["policy"] = artifact.record.policy
         version = dg.DataVersion(artifact.record.version)
         return dg.MaterializeResult(value=artifact, metadata=metadata, data_version=version)
+
+
+def _departures(work: Work) -> str:
+    """What was chosen beside what the recipe says, as a Markdown table."""
+    lines = ["| setting | used | recipe |", "| --- | --- | --- |"]
+    for d in departures(work.as_launched.recipe, work.asset, work.partition, work.chosen):
+        lines.append("| " + " | ".join(_escaped(str(cell)) for cell in d) + " |")
+    return "\n".join(lines)
 
 
 def _shown(numbers: Mapping[str, Any]) -> dict[str, Any]:

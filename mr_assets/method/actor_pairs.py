@@ -16,7 +16,8 @@ from mr_assets.errors import UserError
 from mr_assets.method import Frame
 from mr_assets.method.dropped import dropped, gathered
 from mr_assets.method.judgments import response_scores
-from mr_assets.tables import ACTOR_PAIRS, Selected, draws
+from mr_assets.method.ties import first_of_each
+from mr_assets.tables import ACTOR_PAIRS, Selected
 
 CutOff = Literal["never_chosen", "eligible"]
 
@@ -69,8 +70,10 @@ def actor_pairs(
     """
     found = tiers(responses, judgments, rho)
     may_be_chosen = pl.lit(True) if cut_off == "eligible" else ~pl.col("cut_off")
-    chosen = _first(found.filter(pl.col("in_top") & may_be_chosen), "chars", f"actor_pairs|chosen|{seed}", "chosen")
-    rejected = _first(found.filter("in_bottom"), -pl.col("chars"), f"actor_pairs|rejected|{seed}", "rejected")
+    top, bottom, chars = found.filter(pl.col("in_top") & may_be_chosen), found.filter("in_bottom"), pl.col("chars")
+    one = ("prompt_id", "response_id")
+    chosen = _side(first_of_each(top, *one, f"actor_pairs|chosen|{seed}", chars), "chosen")
+    rejected = _side(first_of_each(bottom, *one, f"actor_pairs|rejected|{seed}", -chars), "rejected")
     prompts = found.group_by("prompt_id").agg(
         pl.len().cast(pl.Int64).alias("responses"),
         pl.col("mean").count().cast(pl.Int64).alias("scored"),
@@ -97,20 +100,14 @@ def actor_pairs(
     )
 
 
-def _first(candidates: pl.DataFrame, order: str | pl.Expr, seed: str, side: str) -> pl.DataFrame:
-    """Per prompt the first candidate by `order`, then by its draw: prompt_id and <side>_id, _score, _chars, _text."""
-    draw = pl.Series(draws(candidates["response_id"], seed), dtype=pl.Int64)
-    return (
-        candidates.with_columns(draw=draw)
-        .sort(order, "draw", "response_id")
-        .unique("prompt_id", keep="first", maintain_order=True)
-        .select(
-            "prompt_id",
-            pl.col("response_id").alias(f"{side}_id"),
-            pl.col("mean").alias(f"{side}_score"),
-            pl.col("chars").alias(f"{side}_chars"),
-            pl.col("response").alias(f"{side}_text"),
-        )
+def _side(found: pl.DataFrame, side: str) -> pl.DataFrame:
+    """One response per prompt as prompt_id and <side>_id, _score, _chars, _text."""
+    return found.select(
+        "prompt_id",
+        pl.col("response_id").alias(f"{side}_id"),
+        pl.col("mean").alias(f"{side}_score"),
+        pl.col("chars").alias(f"{side}_chars"),
+        pl.col("response").alias(f"{side}_text"),
     )
 
 

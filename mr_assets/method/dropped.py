@@ -5,6 +5,9 @@ A row names what was left out, the reason, and the numbers behind the decision:
     3f1c09aa72be    equal_scores        {"responses":7,"scored":7,"score_max":4.0,"score_min":4.0}
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import polars as pl
 
 from mr_assets.tables import DROPPED
@@ -40,6 +43,28 @@ REASONS: dict[str, str] = {
     "too_long": "prompt and longer completion have more tokens than training takes; nothing is cut",
     "judge_share_cap": "the judge pairs would exceed their share of the dataset",
 }
+
+# What to add of the numbers in the row, where they say more than the reason itself.
+_DETAILS = {
+    "equal_scores": "{score_max:.4g}",
+    "chosen_not_above_rejected": "{chosen_id} with {chosen_score:.4g}, {rejected_id} with {rejected_score:.4g}",
+    "identical_texts": "{chosen_id} and {rejected_id}",
+    "chosen_too_long": "{chosen_id} has {chosen_chars}, allowed are {max_chosen_chars}",
+    "lower_variance": "{variance:.4g}, {selected_variance:.4g} of {selected_id}",
+    "too_long": "{prompt_tokens} of the prompt, {chosen_tokens} and {rejected_tokens}, allowed are {max_length}",
+}
+
+
+def in_words(reason: str, numbers: Mapping[str, Any]) -> str:
+    """A reason in words, with the numbers of its row where they say more: "... (r2 has 57, allowed are 50)"."""
+    named = {name: short(value) if name.endswith("_id") and value else value for name, value in numbers.items()}
+    details = f" ({_DETAILS[reason].format_map(named)})" if reason in _DETAILS else ""
+    return REASONS[reason] + details
+
+
+def short(identity: str) -> str:
+    """The last part of an id that names its ancestors: "r3" of a response, "j10" of a judgment."""
+    return identity.rpartition(".")[2]
 
 
 def dropped(frame: pl.DataFrame, id_column: str, reason: str | pl.Expr, numbers: list[str]) -> pl.DataFrame:

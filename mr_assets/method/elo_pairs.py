@@ -11,7 +11,8 @@ from mr_assets.method import Frame
 from mr_assets.method.battle_matrices import as_arrays
 from mr_assets.method.dropped import dropped, gathered
 from mr_assets.method.elo import elo_scores
-from mr_assets.tables import ELO_PAIRS, Selected, draws
+from mr_assets.method.ties import first_of_each
+from mr_assets.tables import ELO_PAIRS, Selected
 
 _NUMBERS = ["elo", "elo_max", "elo_min", "cut_off_at_top", "chosen_id", "chosen_chars", "rejected_id", "rejected_chars"]
 
@@ -45,8 +46,8 @@ def elo_pairs(
     cut_off = at_top.group_by("response_id").agg(cut_off_at_top=pl.col("cut_off").sum().cast(pl.Int64))
     considered = (
         rows.join(cut_off, on="response_id", how="left")
-        .join(_drawn(at_top.filter(~pl.col("cut_off")), f"elo|chosen|{seed}", "chosen"), on="response_id", how="left")
-        .join(_drawn(at_bottom, f"elo|rejected|{seed}", "rejected"), on="response_id", how="left")
+        .join(_side(at_top.filter(~pl.col("cut_off")), f"elo|chosen|{seed}", "chosen"), on="response_id", how="left")
+        .join(_side(at_bottom, f"elo|rejected|{seed}", "rejected"), on="response_id", how="left")
         .with_columns(
             pl.lit(max_chosen_chars, pl.Int64).alias("max_chosen_chars"),
             reason=_reason(tolerance, max_chosen_chars),
@@ -75,20 +76,14 @@ def _texts(rated: pl.DataFrame, judgments: Frame) -> pl.DataFrame:
     )
 
 
-def _drawn(tied: pl.DataFrame, seed: str, side: str) -> pl.DataFrame:
+def _side(tied: pl.DataFrame, seed: str, side: str) -> pl.DataFrame:
     """One of the tied judgments per response: response_id and <side>_id, _elo, _chars, _text."""
-    draw = pl.Series(draws(tied["judgment_id"], seed), dtype=pl.Int64)
-    return (
-        tied.with_columns(draw=draw)
-        .sort("draw", "judgment_id")
-        .unique("response_id", keep="first", maintain_order=True)
-        .select(
-            "response_id",
-            pl.col("judgment_id").alias(f"{side}_id"),
-            pl.col("elo").alias(f"{side}_elo"),
-            pl.col("chars").alias(f"{side}_chars"),
-            pl.col("judgment").alias(f"{side}_text"),
-        )
+    return first_of_each(tied, "response_id", "judgment_id", seed).select(
+        "response_id",
+        pl.col("judgment_id").alias(f"{side}_id"),
+        pl.col("elo").alias(f"{side}_elo"),
+        pl.col("chars").alias(f"{side}_chars"),
+        pl.col("judgment").alias(f"{side}_text"),
     )
 
 

@@ -10,7 +10,8 @@ import polars as pl
 from mr_assets.method import Frame
 from mr_assets.method.dropped import dropped, gathered
 from mr_assets.method.judgments import response_scores
-from mr_assets.tables import SELECTED_RESPONSES, Selected, draws
+from mr_assets.method.ties import first_of_each
+from mr_assets.tables import SELECTED_RESPONSES, Selected
 
 
 def select_responses(responses: Frame, judgments: Frame, *, seed: int | str) -> Selected:
@@ -21,13 +22,9 @@ def select_responses(responses: Frame, judgments: Frame, *, seed: int | str) -> 
     """
     needed = response_scores(responses, judgments).select("response_id", "prompt_id", "judgments", "valid", "variance")
     scores = needed.collect(engine="streaming")
-    scores = scores.with_columns(draw=pl.Series(draws(scores["response_id"], f"selected|{seed}"), dtype=pl.Int64))
-    best = (
-        scores.filter(pl.col("variance") > 0)
-        .sort(-pl.col("variance"), "draw", "response_id")
-        .unique("prompt_id", keep="first", maintain_order=True)
-        .select("prompt_id", selected_id="response_id", selected_variance="variance")
-    )
+    varied, variance = scores.filter(pl.col("variance") > 0), pl.col("variance")
+    best = first_of_each(varied, "prompt_id", "response_id", f"selected|{seed}", -variance)
+    best = best.select("prompt_id", selected_id="response_id", selected_variance="variance")
     ranked = scores.join(best, on="prompt_id", how="left")
     is_selected = pl.col("response_id") == pl.col("selected_id")
     rows = ranked.filter(is_selected).select("prompt_id", "response_id", pl.col("variance").alias("score_variance"))

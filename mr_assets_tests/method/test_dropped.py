@@ -4,7 +4,7 @@ from pathlib import Path
 import polars as pl
 
 from mr_assets import method
-from mr_assets.method.dropped import REASONS, dropped, gathered
+from mr_assets.method.dropped import _DETAILS, REASONS, dropped, gathered, in_words, short
 from mr_assets.tables import DROPPED
 
 
@@ -33,3 +33,16 @@ def test_every_reason_in_the_method_is_explained_and_the_other_way_round() -> No
         r'then\(pl\.lit\("([a-z_]+)"\)|otherwise\(pl\.lit\("([a-z_]+)"\)', "".join(p.read_text() for p in sources)
     )
     assert {word for pair in said for word in pair if word} <= set(REASONS)
+
+
+def test_a_reason_in_words() -> None:
+    """With the numbers of its row where they say more, and ids by their last part."""
+    numbers = {"chosen_id": "1.p.r2", "chosen_chars": 57, "max_chosen_chars": 50, "rejected_id": None}
+    said = "the chosen text has more characters than the threshold (r2 has 57, allowed are 50)"
+    assert in_words("chosen_too_long", numbers) == said
+    assert in_words("no_battles", {"battles": 0}) == REASONS["no_battles"]
+    assert (short("1.p.r2"), short("1.p.r2.j10"), short("p")) == ("r2", "j10", "p")
+
+
+def test_details_are_of_known_reasons() -> None:
+    assert set(_DETAILS) <= set(REASONS)

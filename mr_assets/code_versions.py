@@ -1,0 +1,97 @@
+"""Code versions: one per asset, which changes when the code of the method behind it does.
+
+A version is a hash over the syntax trees of the modules that decide what the asset's content is, and over the shipped
+template it fills in. Comments, docstrings and layout are not in it. What only wires, reports or speeds up is not,
+either: the engine's settings that change samples are in the recipe.
+"""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+# The modules (without the package's name) and templates that an asset's content comes of; what those import of
+# FOLLOWED counts, too.
+CODE: dict[str, tuple[str, ...]] = {
+    "seed_prompts": ("method.prompts", "worlds.letters", "userfiles"),
+    "eft_dataset": ("worlds.eft", "userfiles", "templates/judge.txt"),
+    "sft_checkpoint": ("method.sft_dataset", "chat", "training.sft", "training.loop", "templates/judge.txt"),
+    "policy": ("partitions",),
+    "prompts": ("method.prompts",),
+    "responses": ("method.responses", "chat"),
+    "judgments": ("method.judgments", "chat", "templates/judge.txt"),
+    "actor_pairs": ("method.actor_pairs",),
+    "selected_responses": ("method.selected_responses",),
+    "meta_judgments": ("method.meta_judgments", "chat", "templates/meta_judge.txt"),
+    "battle_matrices": ("method.battle_matrices",),
+    "elo_pairs": ("method.elo_pairs",),
+    "dpo_dataset": ("method.dpo_dataset", "chat", "templates/judge.txt"),
+    "checkpoints": ("training.dpo", "training.loop"),
+    "evaluation": ("evaluation.letters", "chat", "templates/judge.txt", "templates/meta_judge.txt"),
+}
+FOLLOWED = ("method", "worlds", "templates")
+WORDS = "method.dropped"  # reasons in plain words, for people
+
+
+@cache
+def code_version(asset: str) -> str:
+    """Sixteen hex digits over the code behind an asset."""
+    modules = {m for m in CODE[asset] if not m.endswith(".txt")}
+    waiting = list(modules)
+    while waiting:
+        found = set(_imported(waiting.pop())) - modules
+        modules |= found
+        waiting += found
+    digest = blake2b(digest_size=8)
+    for module in sorted(modules):
+        digest.update(f"{module}\0{_bare(module)}\0".encode())
+    for template in sorted(set(CODE[asset]) - modules):
+        digest.update(f"{template}\0{(PACKAGE / template).read_text(encoding='utf-8')}\0".encode())
+    return digest.hexdigest()
+
+
+def bare(source: str) -> str:
+    """Python source as its syntax tree says it: no comments, no docstrings or other loose texts, one layout."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [line for line in body if not _is_text(line)] or [ast.Pass()]  # type: ignore[attr-defined]
+    return ast.unparse(tree)
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+@cache
+def _bare(module: str) -> str:
+    return bare(_source(module))
+
+
+@cache
+def _source(module: str) -> str:
+    return _file(module).read_text(encoding="utf-8")
+
+
+def _file(module: str) -> Path:
+    path = PACKAGE.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+@cache
+def _imported(module: str) -> tuple[str, ...]:
+    """The modules of FOLLOWED that a module imports, itself or by a name in them."""
+    return tuple(name for name in _names(ast.parse(_source(module))) if name != WORDS and _file(name).is_file())
+
+
+def _names(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("mr_assets."):
+            module = node.module.removeprefix("mr_assets.")
+            if module.split(".")[0] in FOLLOWED:
+                yield module
+                yield from (f"{module}.{alias.name}" for alias in node.names)

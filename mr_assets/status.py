@@ -1,0 +1,138 @@
+"""What there is to know about a run's artifacts besides whether they are there, one line each.
+
+out of date
+  dpo_dataset of iteration 1: actor_pairs changed
+  after that, iteration 1: checkpoints; iteration 2: everything but prompts; if what they are made of changes
+made with other settings than the recipe's (mr run keeps them; mr run --as-recipe makes them anew)
+  actor_pairs of iteration 1: rho = 0.3, the recipe says 0.0
+made by earlier code of the method (mr run keeps them; materialize them again if it matters)
+  iteration 1: actor_pairs, elo_pairs
+the recipe small_world_meta_rewarding has changed since the launch (mr run goes on with what was launched)
+  dpo.beta: launched with 0.1, now 0.2
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+from mr_assets.code_versions import code_version
+from mr_assets.errors import UserError, shown
+from mr_assets.recipe import Difference, differences, load_recipe
+from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
+from mr_assets.settings import departures
+
+Place = tuple[str, str | None]  # an asset and its partition
+
+
+def places(run: Run) -> Iterator[Place]:
+    """Every artifact of a run, those that are made once first."""
+    yield from ((asset, None) for asset in FAMILY_ASSETS)
+    if run.recipe.evaluation:
+        yield from (("evaluation", model) for model in ("seed", "0"))
+    for t in run.iterations:
+        yield from ((asset, t) for asset in LOOP_ASSETS)
+        if run.recipe.evaluation:
+            yield "evaluation", t
+
+
+def titled(asset: str, partition: str | None) -> str:
+    """An artifact as a person would call it: "actor_pairs of iteration 2", "evaluation of M2", "sft_checkpoint"."""
+    if asset == "evaluation":
+        return f"evaluation of {partition if partition == 'seed' else f'M{partition}'}"
+    return f"{asset} of iteration {partition}" if partition else asset
+
+
+def why_out_of_date(run: Run, asset: str, partition: str | None) -> list[str]:
+    """Which settings and which inputs differ from those that an artifact was made with; none if it is missing."""
+    record = run.record(asset, partition)
+    if record is None:
+        return []
+    changed = run.changed_settings(asset, partition).items()
+    said = [f"{path} was {shown(then)}, is now {shown(now)}" for path, (then, now) in changed]
+    now = run.inputs(asset, partition)
+    for name in {**record.inputs, **now}:
+        if record.inputs.get(name) != now.get(name):
+            place = next((place for place in run.ancestors(asset, partition) if place[0] == name), (name, None))
+            said.append(f"{titled(*place)} {'changed' if now.get(name) else 'is missing'}")
+    return said
+
+
+def departed(run: Run) -> dict[Place, list[str]]:
+    """The artifacts for which a person chose other settings than the recipe's, and which."""
+    found = {}
+    for asset, partition in places(run):
+        if made := departures(run.recipe, asset, partition, run.chosen(asset, partition)):
+            found[asset, partition] = [
+                f"{d.setting} = {shown(d.used)}, the recipe says {shown(d.recipe)}" for d in made
+            ]
+    return found
+
+
+def follows(run: Run, first: Sequence[Place]) -> list[Place]:
+    """What is there and comes, through however many steps and iterations, of what is to be made anew."""
+
+    @cache
+    def comes(place: Place) -> bool:
+        return place in first or any(comes(ancestor) for ancestor in run.ancestors(*place))
+
+    return [place for place in places(run) if place not in first and run.record(*place) is not None and comes(place)]
+
+
+def of_earlier_code(run: Run) -> list[Place]:
+    """The artifacts that another version of the method's code made; of those without a note it is not known."""
+    made = [(place, run.record(*place)) for place in places(run)]
+    return [place for place, record in made if record and record.code and record.code != code_version(place[0])]
+
+
+def drift(run: Run) -> list[Difference]:
+    """Where the recipe that a run was launched from, with what --set changed in it, says something else by now.
+
+    Raises `UserError` if it cannot be read any more, or not with those changes.
+    """
+    if not run.origin:
+        return []
+    name, *sets = run.origin
+    return differences(run.recipe, load_recipe(name, sets, len(run.recipe.iterations)))
+
+
+def lines(run: Run) -> Iterator[str]:
+    """All of the above as `mr status` prints it; nothing where there is nothing to say."""
+    stale = {place: why_out_of_date(run, *place) for place in places(run) if run.state(*place) == "out of date"}
+    if stale:
+        yield "out of date"
+        yield from (f"  {titled(*place)}: {', '.join(why)}" for place, why in stale.items())
+        if after := follows(run, list(stale)):
+            yield f"  after that, {'; '.join(_grouped(after))}; if what they are made of changes"
+    if chosen := departed(run):
+        yield "made with other settings than the recipe's (mr run keeps them; mr run --as-recipe makes them anew)"
+        yield from (f"  {titled(*place)}: {'; '.join(what)}" for place, what in chosen.items())
+    if earlier := of_earlier_code(run):
+        yield "made by earlier code of the method (mr run keeps them; materialize them again if it matters)"
+        yield from (f"  {group}" for group in _grouped(earlier))
+    try:
+        drifted = drift(run)
+    except UserError as error:
+        yield f"the recipe that the run was launched from cannot be read any more: {error}"
+        return
+    if drifted:
+        yield f"the recipe {run.origin[0]} has changed since the launch (mr run goes on with what was launched)"
+        yield from (f"  {d.path}: launched with {shown(d.old)}, now {shown(d.new)}" for d in drifted)
+
+
+def _grouped(found: Sequence[Place]) -> list[str]:
+    """Artifacts by iteration; the ones of an iteration by what is not among them, where that is shorter."""
+    groups: dict[str, list[str]] = {}
+    for asset, partition in found:
+        loop = asset in LOOP_ASSETS
+        groups.setdefault(f"iteration {partition}: " if loop else "", []).append(
+            asset if loop else titled(asset, partition)
+        )
+    said = []
+    for title, assets in groups.items():
+        left_out = [asset for asset in LOOP_ASSETS if asset not in assets]
+        if title and not left_out:
+            said.append(f"{title}everything")
+        elif title and len(left_out) < 3:
+            said.append(f"{title}everything but {' and '.join(left_out)}")
+        else:
+            said.append(f"{title}{', '.join(assets)}")
+    return said
