@@ -91,7 +91,7 @@ def test_the_record_of_a_table(run: Run) -> None:
 def test_what_a_model_wrote_names_the_model(run: Run) -> None:
     """Its fingerprint is in the record and in the UI."""
     policy = Model("tiny/checkpoints/1", "f00d", "M1")
-    made = work(run, "responses", "2", policy).table(table("a"), {})
+    made = work(run, "prompts", "2", policy).table(table("a"), {})
     assert made.value.record.policy == metadata(made)["policy"] == "f00d"
 
 
@@ -175,8 +175,8 @@ def test_previews_show_texts_and_run_none(run: Run) -> None:
 
 
 def test_previews_leave_token_ids_out(run: Run) -> None:
-    frame = pl.DataFrame({"prompt": ["a"], "token_ids": [[1]], "chosen_token_ids": [[2]]})
-    assert metadata(work(run, "prompts").table(frame, {}))["preview"] == "| prompt |\n| --- |\n| a |"
+    frame = pl.DataFrame({"prompt_id": ["a"], "token_ids": [[1]], "chosen_token_ids": [[2]]})
+    assert metadata(work(run, "prompts").table(frame, {}))["preview"] == "| prompt_id |\n| --- |\n| a |"
 
 
 # ------------------------------------------------------------------------------------------------------ progress

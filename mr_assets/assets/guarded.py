@@ -1,0 +1,138 @@
+"""Guardrails in Dagster: each check of `mr_assets.method.guardrails` as an asset check, evaluated as the asset is made.
+
+A harmful finding fails its check with severity ERROR, which stops what follows in the same run; a warning has severity
+WARN. What is materialized later, in another run, Dagster does not stop: `checkpoints` therefore asks all of the
+iteration's checks once more before it trains.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+import polars as pl
+
+from mr_assets.method import Frame
+from mr_assets.method.guardrails import CHECKS, PREVIOUS, Check, Finding, findings, harmful
+from mr_assets.partitions import iterations
+from mr_assets.runs import FAMILY_ASSETS, JUDGE_SIDE, LOOP_ASSETS, Run
+from mr_assets.storage import TABLES
+
+FIT = "data_is_fit"
+FIT_MEANS = "No check of the iteration's tables finds that training on them would do harm."
+
+
+def check_specs(run: Run, asset: str) -> list[dg.AssetCheckSpec]:
+    """The checks of one asset, per partition where the asset has them."""
+    key = dg.AssetKey([run.namespace(asset), asset])
+    partitions = None if asset in FAMILY_ASSETS else iterations(run)
+    specs = [
+        dg.AssetCheckSpec(
+            check.name,
+            asset=key,
+            description=_means(run, check),
+            blocking=check.bounds(run.recipe.guardrails).stop is not None,
+            partitions_def=partitions,
+        )
+        for check in CHECKS
+        if check.asset == asset
+    ]
+    if asset == "checkpoints":
+        fit = dg.AssetCheckSpec(FIT, asset=key, description=FIT_MEANS, blocking=True, partitions_def=partitions)
+        specs.insert(0, fit)
+    return specs
+
+
+def _means(run: Run, check: Check) -> str:
+    where = f" The bounds are guardrails.{check.limit} of the recipe." if isinstance(check.limit, str) else ""
+    return f"{check.expected(run.recipe.guardrails)}.{where}"
+
+
+def as_result(finding: Finding) -> dg.AssetCheckResult:
+    """A finding as Dagster shows it."""
+    severity = dg.AssetCheckSeverity.ERROR if finding.level == "harmful" else dg.AssetCheckSeverity.WARN
+    return dg.AssetCheckResult(
+        passed=finding.passed,
+        check_name=finding.name,
+        severity=severity,
+        description=finding.said,
+        metadata=finding.numbers,
+    )
+
+
+def log_findings(context: dg.AssetExecutionContext, found: Sequence[Finding]) -> None:
+    """Say in the run's log what did not pass."""
+    for finding in found:
+        if not finding.passed:
+            say = context.log.error if finding.level == "harmful" else context.log.warning
+            say(f"check {finding.name} of {finding.asset}: {finding.said}")
+
+
+def tables_of(run: Run, t: int) -> dict[str, Frame]:
+    """Every complete table of an iteration by name, lazily; with seed_prompts, and the responses of the one before."""
+    places: dict[str, tuple[str, str | None]] = {asset: (asset, str(t)) for asset in LOOP_ASSETS if asset in TABLES}
+    places |= {"seed_prompts": ("seed_prompts", None), PREVIOUS: ("responses", str(t - 1))}
+    return {
+        name: pl.scan_parquet(run.path(*place))
+        for name, place in places.items()
+        if run.record(*place) is not None and run.path(*place).exists()
+    }
+
+
+def iteration_findings(run: Run, t: int, tables: Mapping[str, Frame]) -> list[Finding]:
+    """What every check finds in the tables that iteration t trains on. An empty judge's side is as declared."""
+    off = () if run.recipe.row(t).judge_training else JUDGE_SIDE
+    made = [asset for asset in LOOP_ASSETS if asset in tables and asset not in off]
+    return [finding for asset in made for finding in findings(asset, tables, run.recipe.guardrails)]
+
+
+def fit_to_train(context: dg.AssetExecutionContext, run: Run, t: int) -> Finding:
+    """Ask every check of the iteration once more before training, whoever launched it and whatever ran before.
+
+    Raises `dg.Failure` with every harmful finding, after recording the failed check.
+    """
+    tables = tables_of(run, t)
+    missing = [a for a in LOOP_ASSETS if a in TABLES and a not in tables]
+    if missing:
+        context.log.warning(f"Not checked before training, as not complete: {', '.join(missing)} of iteration {t}.")
+    found = iteration_findings(run, t, tables)
+    bad, warned = harmful(found), [f for f in found if f.level == "warning"]
+    numbers: dict[str, float | int] = {"checks": len(found), "warnings": len(warned), "harmful": len(bad)}
+    if not bad:
+        said = f"{len(found)} checks: none is harmful, {len(warned)} warn"
+        names = ", ".join(f"{f.name} of {f.asset}" for f in warned)
+        return Finding("checkpoints", FIT, "passed", numbers, f"{said}: {names}." if names else f"{said}.")
+    lines = "\n".join(f"- {f.name} of {f.asset}: {f.said}" for f in bad)
+    said = f"Iteration {t} is not trained: {len(bad)} of {len(found)} checks say that it would do harm.\n{lines}"
+    if limits := sorted({f.limit for f in bad if f.limit}):
+        bounds = " and ".join(f"guardrails.{limit}.stop" for limit in limits)
+        said += f"\nIf the data is as it should be, change {bounds} in {run.folder / 'recipe.yaml'} and train again."
+    record_failed(context, run, "checkpoints", FIT, said, numbers)
+    raise dg.Failure(said, allow_retries=False)
+
+
+def record_failed(
+    context: dg.AssetExecutionContext,
+    run: Run,
+    asset: str,
+    name: str,
+    said: str,
+    numbers: Mapping[str, float | int] | None = None,
+) -> None:
+    """Record a check that failed before there was anything to materialize; the asset itself is to fail as well."""
+    result = as_result(Finding(asset, name, "harmful", dict(numbers or {}), said))
+    context.log_event(
+        dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey([run.namespace(asset), asset]),
+            check_name=name,
+            passed=False,
+            metadata=result.metadata,
+            severity=result.severity,
+            description=said,
+            blocking=True,
+            partition=context.partition_key if context.has_partition_key else None,
+        )
+    )
+
+
+def exempt(asset: str, why: str) -> list[Finding]:
+    """The findings on a table that is empty because the recipe says so."""
+    return [check.passes(why) for check in CHECKS if check.asset == asset]
