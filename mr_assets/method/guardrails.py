@@ -214,7 +214,7 @@ def _entropy(tables: Tables) -> Measured | None:
     if scores.is_empty():
         return None
     entropy, total = score_entropy(scores["n"]), int(scores["n"].sum())
-    score, most = scores.sort("n", descending=True).row(0)
+    score, most = scores.sort("n", "score", descending=True).row(0)
     came = f"{entropy:.3g} bits: {most:,} of {total:,} scores are {score:g}"
     return Measured(entropy, total, came, {"bits": entropy, "scores": total, "different scores": scores.height})
 
