@@ -26,18 +26,23 @@ def score_histogram(counts: pl.DataFrame) -> str:
     return _markdown(figure, "score distribution")
 
 
-def histogram(parts: Mapping[str, Values], what: str, counted: str) -> str:
-    """The distribution of each part over common bars; the largest 1% are all in the last one."""
+def lengths(parts: Mapping[str, Values], counted: str) -> str:
+    """The distribution of lengths in characters."""
+    return histogram(parts, "characters, the longest 1% in the last bar", counted, upto=0.99)
+
+
+def histogram(parts: Mapping[str, Values], what: str, counted: str, upto: float = 1.0) -> str:
+    """The distribution of each part over common bars; what is beyond the quantile `upto` is in the last one."""
     figure, [axes] = _figure(1)
     values = {name: _finite(part) for name, part in parts.items()}
     everything = np.concatenate([*values.values(), np.empty(0)])
     if everything.size:
-        low, high = float(everything.min()), float(np.quantile(everything, 0.99))
-        edges = np.linspace(low, max(high, low + 1e-9 + abs(low) * 1e-9), BARS + 1)
+        low, high = float(everything.min()), float(np.quantile(everything, upto))
+        edges = np.linspace(low, high if high > low else low + 1, BARS + 1)
         for (name, part), colour in zip(values.items(), COLOURS, strict=False):
             axes.hist(np.clip(part, edges[0], edges[-1]), bins=edges, color=colour, alpha=0.6, label=name)
         if len(values) > 1:
-            axes.legend(frameon=False)
+            axes.legend(frameon=False, fontsize=8)
     axes.set(xlabel=what, ylabel=counted)
     return _markdown(figure, f"distribution of {what}")
 
@@ -50,7 +55,7 @@ def curves(steps: Values, panels: Sequence[Mapping[str, Values]]) -> str:
         for (name, line), colour in zip(lines.items(), COLOURS, strict=False):
             ax.plot(at, np.asarray(line, float), color=colour, label=name, linewidth=1.2)
         ax.set(xlabel="step")
-        ax.legend(frameon=False)
+        ax.legend(frameon=False, fontsize=8)
     return _markdown(figure, "training")
 
 

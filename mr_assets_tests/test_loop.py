@@ -16,10 +16,15 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
-from dagster._core.storage.tags import PARTITION_NAME_TAG
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
 from tokenizers import Tokenizer
 
 from mr_assets.assets import sampled, trained
+from mr_assets.assets.wiring import SHOWN_IN_PLACE
 from mr_assets.definitions import build_definitions
 from mr_assets.files import fingerprint
 from mr_assets.launch import Step, failures, needed, steps
@@ -128,9 +133,9 @@ class World:
         note = model / "trained.json"
         return json.loads(note.read_text()) if note.exists() else []
 
-    def materialize(self, step: Step) -> dg.ExecuteInProcessResult:
+    def materialize(self, step: Step, tags: Mapping[str, str] | None = None) -> dg.ExecuteInProcessResult:
         """What `mr run` and the UI do, in this process."""
-        tags = {PARTITION_NAME_TAG: step.partition} if step.partition else {}
+        tags = tags or ({PARTITION_NAME_TAG: step.partition} if step.partition else {})
         job = build_definitions([self.run]).resolve_implicit_global_asset_job_def()
         keys = [dg.AssetKey([self.run.namespace(asset), asset]) for asset in step.assets]
         return job.execute_in_process(
@@ -310,12 +315,14 @@ def test_what_one_sees_of_an_asset(done: World, asset: str) -> None:
     for name in FIGURES[asset]:
         assert isinstance(shown[name], int | float), name
     if asset in PICTURES:
-        assert shown[PICTURES[asset]].startswith("![")
-        assert "](data:image/png;base64,iVBOR" in shown[PICTURES[asset]]
-        assert len(shown[PICTURES[asset]]) < 40_000
+        picture = shown[f"picture: {PICTURES[asset]}"]
+        assert picture.startswith("![")
+        assert "](data:image/png;base64,iVBOR" in picture
+        assert len(picture) < 40_000
     if asset in TABLES:
         assert shown["dagster/row_count"] == done.table(asset, "1").height
-        assert shown["preview"].startswith("| ")
+        assert shown["preview"].startswith("| column | row 1 |")
+        assert len(shown["preview"]) < SHOWN_IN_PLACE
 
 
 def test_why_others_were_left_out_is_a_number_for_each_reason(done: World) -> None:
@@ -375,6 +382,7 @@ def test_a_harmful_finding_stops_training_alone(done: World, patch: pytest.Monke
     assert "change guardrails.judgment_parse_rate_at_least.stop" in said
     failed = world.check("checkpoints", "data_is_fit", "2")
     assert (failed.passed, failed.severity, failed.description) == (False, dg.AssetCheckSeverity.ERROR, said)
+    assert (failed.blocking, failed.metadata["harmful"].value) == (True, 1)
     assert world.run.record("checkpoints", "2") == before
 
 
@@ -417,6 +425,26 @@ def test_what_follows_in_the_same_run(done: World, patch: pytest.MonkeyPatch, tm
         assert (after[asset] == before[asset]) == (stop == "1.0")
     if stop == "1.0":
         assert failures(result.all_events) == [f"judgments: check parse_rate: {found.description}"]
+
+
+def test_checks_in_a_backfills_run(done: World, patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Such a run has a range of one partition: records and checks are of that one, those of one-off assets of none."""
+    shutil.copytree(done.run.data, tmp_path / "data")
+    world = new_world(patch, tmp_path / "data")
+    range_of_one = {ASSET_PARTITION_RANGE_START_TAG: "2", ASSET_PARTITION_RANGE_END_TAG: "2"}
+    assert world.materialize(Step("backfill", ("seed_prompts", "prompts"), None), range_of_one).success
+    record = world.run.record("prompts", "2")
+    assert record is not None
+    assert (record.partition, record.run_id in {r.run_id for r in world.instance.get_runs()}) == ("2", True)
+    found = world.check("prompts", "not_empty", "2")
+    assert found.passed
+    target = found.target_materialization_data
+    assert target is not None
+    assert target.run_id == record.run_id
+    assert world.check("seed_prompts", "not_empty", None).passed
+    key = dg.AssetCheckKey(dg.AssetKey(["tiny", "prompts"]), "not_empty")
+    stored = world.instance.event_log_storage.get_asset_check_partition_info([key])
+    assert [(i.partition_key, i.latest_execution_status.value) for i in stored] == [("2", "SUCCEEDED")]
 
 
 def test_bounds_do_not_make_anything_out_of_date(done: World) -> None:

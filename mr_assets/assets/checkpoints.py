@@ -37,7 +37,7 @@ def checkpoints(run: Run) -> dg.AssetsDefinition:
             if t < len(run.iterations):
                 links["handed over to"] = partition_link(run, "policy", str(t + 1))
             return work.model(
-                trained.model, trained.numbers, [fit, *trained.found], {"training": trained.curves, **links}
+                trained.model, trained.numbers, [fit, *trained.found], {"picture: training": trained.curves, **links}
             )
 
     return checkpoints

@@ -6,9 +6,11 @@ iteration's checks once more before it trains.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 import polars as pl
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
 from mr_assets.method import Frame
 from mr_assets.method.guardrails import CHECKS, PREVIOUS, Check, Finding, findings, harmful
@@ -46,16 +48,46 @@ def _means(run: Run, check: Check) -> str:
     return f"{check.expected(run.recipe.guardrails)}.{where}"
 
 
-def as_result(finding: Finding) -> dg.AssetCheckResult:
-    """A finding as Dagster shows it."""
-    severity = dg.AssetCheckSeverity.ERROR if finding.level == "harmful" else dg.AssetCheckSeverity.WARN
-    return dg.AssetCheckResult(
-        passed=finding.passed,
-        check_name=finding.name,
-        severity=severity,
-        description=finding.said,
-        metadata=finding.numbers,
-    )
+class CheckResult(dg.AssetCheckResult):
+    """A check's result with the partition that it is of.
+
+    In a backfill's runs, which have a range of one partition, Dagster 1.13 would leave the partition out, and the
+    check's page would call that partition skipped.
+    """
+
+    partition: str | None = None
+
+    @classmethod
+    def of(cls, finding: Finding, partition: str | None) -> "CheckResult":
+        """A finding as Dagster shows it."""
+        result = cls(
+            passed=finding.passed,
+            check_name=finding.name,
+            severity=dg.AssetCheckSeverity.ERROR if finding.level == "harmful" else dg.AssetCheckSeverity.WARN,
+            description=finding.said,
+            metadata=finding.numbers,
+        )
+        result.partition = partition
+        return result
+
+    def to_asset_check_evaluation(self, step_context: Any) -> dg.AssetCheckEvaluation:
+        """The event that is stored."""
+        found = super().to_asset_check_evaluation(step_context)
+        return self.evaluated(step_context.instance, found.asset_key, bool(found.blocking))
+
+    def evaluated(self, instance: dg.DagsterInstance, key: dg.AssetKey, blocking: bool) -> dg.AssetCheckEvaluation:
+        """The event that is stored for a check of the asset `key`."""
+        return dg.AssetCheckEvaluation(
+            asset_key=key,
+            check_name=self.check_name or "",
+            passed=self.passed,
+            metadata=self.metadata,
+            severity=self.severity,
+            description=self.description,
+            blocking=blocking,
+            partition=self.partition,
+            target_materialization_data=_latest(instance, key, self.partition),
+        )
 
 
 def log_findings(context: dg.AssetExecutionContext, found: Sequence[Finding]) -> None:
@@ -105,32 +137,25 @@ def fit_to_train(context: dg.AssetExecutionContext, run: Run, t: int) -> Finding
     if limits := sorted({f.limit for f in bad if f.limit}):
         bounds = " and ".join(f"guardrails.{limit}.stop" for limit in limits)
         said += f"\nIf the data is as it should be, change {bounds} in {run.folder / 'recipe.yaml'} and train again."
-    record_failed(context, run, "checkpoints", FIT, said, numbers)
+    record_failed(context, Finding("checkpoints", FIT, "harmful", numbers, said), str(t))
     raise dg.Failure(said, allow_retries=False)
 
 
-def record_failed(
-    context: dg.AssetExecutionContext,
-    run: Run,
-    asset: str,
-    name: str,
-    said: str,
-    numbers: Mapping[str, float | int] | None = None,
-) -> None:
+def record_failed(context: dg.AssetExecutionContext, finding: Finding, partition: str | None) -> None:
     """Record a check that failed before there was anything to materialize; the asset itself is to fail as well."""
-    result = as_result(Finding(asset, name, "harmful", dict(numbers or {}), said))
-    context.log_event(
-        dg.AssetCheckEvaluation(
-            asset_key=dg.AssetKey([run.namespace(asset), asset]),
-            check_name=name,
-            passed=False,
-            metadata=result.metadata,
-            severity=result.severity,
-            description=said,
-            blocking=True,
-            partition=context.partition_key if context.has_partition_key else None,
+    context.log_event(CheckResult.of(finding, partition).evaluated(context.instance, context.asset_key, blocking=True))
+
+
+def _latest(
+    instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None
+) -> AssetCheckEvaluationTargetMaterializationData | None:
+    """The materialization that the UI shows: a check's failure counts there only if it names that one."""
+    chosen = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition] if partition else None)
+    for found in instance.fetch_materializations(chosen, limit=1).records:
+        return AssetCheckEvaluationTargetMaterializationData(
+            storage_id=found.storage_id, run_id=found.run_id, timestamp=found.timestamp
         )
-    )
+    return None
 
 
 def exempt(asset: str, why: str) -> list[Finding]:

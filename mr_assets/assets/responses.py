@@ -3,11 +3,11 @@
 import dagster as dg
 import polars as pl
 
+from mr_assets import pictures
 from mr_assets.assets.sampled import encoder, sample
 from mr_assets.assets.wiring import Work, declare, iteration, users_errors
 from mr_assets.evaluation.letters import world_numbers
 from mr_assets.method.responses import mark_duplicates
-from mr_assets.pictures import histogram
 from mr_assets.runs import Run
 from mr_assets.sampling.engine import Request, SamplingSettings
 from mr_assets.storage import Model
@@ -53,7 +53,7 @@ def responses(run: Run) -> dg.AssetsDefinition:
                 Selected(frame, made.dropped),
                 numbers,
                 beside={"prompts": asked, **work.earlier("responses")},
-                pictures={"lengths": histogram({"responses": lengths}, "characters", "responses")},
+                pictures={"lengths": pictures.lengths({"responses": lengths}, "responses")},
             )
 
     return responses

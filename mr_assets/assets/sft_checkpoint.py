@@ -36,6 +36,6 @@ def sft_checkpoint(run: Run) -> dg.AssetsDefinition:
             job = training_job("sft", recipe.sft, model=seed, data=data, out=out, seed=recipe.seed)
             trained = train_model(work, job, "M0")
             numbers = {**trained.numbers, "examples": made.rows.height, "examples too long": made.dropped.height}
-            return work.model(trained.model, numbers, trained.found, {"training": trained.curves})
+            return work.model(trained.model, numbers, trained.found, {"picture: training": trained.curves})
 
     return sft_checkpoint

@@ -44,7 +44,8 @@ def train_model(work: Work, job: TrainingJob, name: str) -> Trained:
         result = train(job, on_metrics=_reporter(work.progress(what, "steps")))
     except TrainingFailed as error:
         if broken := re.search(r"\b(loss|grad_norm) is (-?inf|nan) at step [0-9]+ of [0-9]+", str(error)):
-            record_failed(work.context, work.run, work.asset, "finite_loss", f"{broken[0]}. No model was written.")
+            said = f"{broken[0]}. No model was written."
+            record_failed(work.context, Finding(work.asset, "finite_loss", "harmful", {}, said), work.partition)
         raise dg.Failure(str(error), allow_retries=False) from error
     folder = Path(job.out)
     path = str(folder.relative_to(work.run.data)) if folder.is_relative_to(work.run.data) else str(folder)

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from mr_assets.assets.guarded import as_result, check_specs, exempt, log_findings
+from mr_assets.assets.guarded import CheckResult, check_specs, exempt, log_findings
 from mr_assets.method import Frame
 from mr_assets.method.guardrails import PREVIOUS, Finding, findings
 from mr_assets.partitions import iterations
@@ -66,8 +66,11 @@ GPU_POD = {"container_config": {"resources": {"limits": {"nvidia.com/gpu": 1}}}}
 
 
 def partition(context: dg.AssetExecutionContext) -> str | None:
-    """The partition key under way; None for an asset that is not partitioned. A backfill's runs have it too."""
-    return context.partition_key if context.has_partition_key else None
+    """The partition key under way; None for an asset that is not partitioned.
+
+    `context.has_partition_key` would be False in a backfill's runs, which have a range of one key instead.
+    """
+    return None if context.asset_key.path[-1] in FAMILY_ASSETS else context.partition_key
 
 
 def iteration(context: dg.AssetExecutionContext) -> int:
@@ -160,14 +163,14 @@ class Work:
         rows, dropped = made if isinstance(made, Selected) else (made, dropped)
         count = rows.lazy().select(pl.len()).collect().item()
         version = version_of(rows)
-        metadata: dict[str, Any] = {"dagster/row_count": count, **_shown(numbers)}
+        drawn = {f"picture: {title}": dg.MetadataValue.md(picture) for title, picture in (pictures or {}).items()}
+        metadata: dict[str, Any] = {"dagster/row_count": count, **drawn, **_shown(numbers)}
         if count:
             metadata["preview"] = dg.MetadataValue.md(_preview(rows.lazy().head(3).collect()))
         if dropped is not None and dropped.height:
             reasons = dropped.group_by("reason").len().sort("len", "reason", descending=[True, False])
             metadata["left out"] = dg.MetadataValue.md("\n".join(f"- {n} {r}" for r, n in reasons.iter_rows()))
             metadata |= {f"left out: {r}": n for r, n in reasons.iter_rows()}
-        metadata |= {title: dg.MetadataValue.md(picture) for title, picture in (pictures or {}).items()}
         tables = {self.asset: rows, **(beside or {})}
         limits = self.run.recipe.guardrails
         found = exempt(self.asset, empty_because) if empty_because else findings(self.asset, tables, limits)
@@ -213,7 +216,7 @@ class Work:
             value=artifact,
             metadata=metadata,
             data_version=dg.DataVersion(artifact.record.version),
-            check_results=[as_result(finding) for finding in found],
+            check_results=[CheckResult.of(finding, self.partition) for finding in found],
         )
 
 
@@ -224,24 +227,46 @@ def partition_link(run: Run, asset: str, partition: str | None) -> dg.UrlMetadat
 
 
 def _shown(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures that Dagster can plot; what is missing is not shown, nested figures go in as JSON."""
+    """Figures that Dagster can plot, to six digits; what is missing is not shown, nested figures go in as JSON."""
     plain = {k: v for k, v in numbers.items() if v is not None and not (isinstance(v, float) and not isfinite(v))}
-    return {k: dg.MetadataValue.json(v) if isinstance(v, dict | list) else v for k, v in plain.items()}
+    return {k: dg.MetadataValue.json(v) if isinstance(v, dict | list) else _rounded(v) for k, v in plain.items()}
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+SHOWN_IN_PLACE = 1000
+"""Characters of Markdown from which on the UI shows a link to it in its place."""
 
 
 def _preview(frame: pl.DataFrame) -> str:
-    """A few rows as a Markdown table; long texts are cut, and nothing in them acts as markup."""
+    """The first rows as a Markdown table, as many and as much of their texts as the UI shows without a click.
+
+    Each line is a column of the table, so that wide ones fit the page. Nothing in a text acts as markup.
+    """
+    for rows, characters in ((3, 160), (3, 80), (2, 80), (2, 40), (1, 40)):
+        table = _as_lines(frame.head(rows), characters)
+        if len(table) < SHOWN_IN_PLACE:
+            break
+    return table
+
+
+def _as_lines(frame: pl.DataFrame, characters: int) -> str:
     shown = [n for n in frame.columns if n != "token_ids" and not n.endswith("_token_ids")]
-    lines = ["| " + " | ".join(shown) + " |", "|" + " --- |" * len(shown)]
-    for row in frame.select(shown).iter_rows():
-        cells = [" ".join(_readable(cell).split())[:160] for cell in row]
-        lines.append("| " + " | ".join(_escaped(cell) for cell in cells) + " |")
+    head = ["column", *(f"row {i + 1}" for i in range(frame.height))]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for name in shown:
+        cells = [" ".join(_readable(cell).split())[:characters] for cell in frame[name].to_list()]
+        lines.append("| " + " | ".join([name, *(_escaped(cell) for cell in cells)]) + " |")
     return "\n".join(lines)
 
 
 def _readable(value: Any) -> str:
     """A cell as a person reads it: messages by their texts, numbers to four digits."""
     match value:
+        case None:
+            return ""
         case float():
             return f"{value:.4g}"
         case {"content": str(text)}:
