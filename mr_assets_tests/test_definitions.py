@@ -18,7 +18,7 @@ from mr_assets.runs import load_run
 from mr_assets.storage import TABLES, ModelIOManager, TableIOManager
 from mr_assets_tests.tiny import NAME, tiny_run
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 FAMILY = "small_world"
 EDGES = {

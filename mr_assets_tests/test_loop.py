@@ -39,7 +39,7 @@ from mr_assets.training.launch import TrainingFailed, TrainingResult
 from mr_assets.worlds import letters
 from mr_assets_tests.tiny import tiny_run
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 JUDGE_SIDE = ("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs")
 ERRORS = letters.Imperfection(actor_error=0.5, judge_noise=0.5, meta_noise=0.1)
