@@ -103,6 +103,18 @@ def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
         )
 
 
+def _message(event: dg.DagsterEvent, error: object) -> str:
+    failure = event.step_failure_data
+    if failure.error and failure.error.cls_name == "DagsterExecutionInterruptedError":
+        return "interrupted"
+    if failure.user_failure_data and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    info = failure.error
+    while info is not None and info.cause is not None:
+        info = info.cause
+    return info.to_string() if info else str(error)
+
+
 def failures(events: Sequence[dg.DagsterEvent]) -> list[str]:
     """What failed in a run, asset by asset: the step's own message, or what the checks say that stopped it."""
     said = []
@@ -124,15 +136,3 @@ def _failed_checks(events: Sequence[dg.DagsterEvent], step: str | None) -> list[
         for check in found
         if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
     ]
-
-
-def _message(event: dg.DagsterEvent, error: object) -> str:
-    failure = event.step_failure_data
-    if failure.error and failure.error.cls_name == "DagsterExecutionInterruptedError":
-        return "interrupted"
-    if failure.user_failure_data and failure.user_failure_data.description:
-        return failure.user_failure_data.description
-    info = failure.error
-    while info is not None and info.cause is not None:
-        info = info.cause
-    return info.to_string() if info else str(error)

@@ -11,9 +11,10 @@ import pytest
 
 from mr_assets.assets import wiring
 from mr_assets.assets.wiring import Work
+from mr_assets.errors import UserError
 from mr_assets.runs import Run
 from mr_assets.storage import Model, version_of
-from mr_assets.tables import ELO_PAIRS, PROMPTS, Selected, dropped_frame
+from mr_assets.tables import ELO_PAIRS, PROMPTS, RESPONSES, Selected, dropped_frame
 from mr_assets_tests.tiny import complete, files, tiny_run
 
 
@@ -242,9 +243,12 @@ def test_the_table_of_the_iteration_before(run: Run) -> None:
     assert work(run, "responses", "2").earlier("responses") == {}
     complete(run, "responses", "1")
     assert work(run, "responses", "2").earlier("responses") == {}
-    pl.DataFrame({"response": ["a"]}).write_parquet(run.path("responses", "1"))
+    RESPONSES.empty().write_parquet(run.path("responses", "1"))
     [before] = work(run, "responses", "2").earlier("responses").values()
-    assert before.lazy().collect()["response"].to_list() == ["a"]
+    assert before.lazy().collect().equals(RESPONSES.empty())
+    pl.DataFrame({"response": ["a"]}).write_parquet(run.path("responses", "1"))
+    with pytest.raises(UserError, match="Materialize responses again with this version"):
+        work(run, "responses", "2").earlier("responses")
 
 
 # ------------------------------------------------------------------------------------------------------ progress

@@ -102,11 +102,17 @@ def tables_of(run: Run, t: int) -> dict[str, Frame]:
     """Every complete table of an iteration by name, lazily; with seed_prompts, and the responses of the one before."""
     places: dict[str, tuple[str, str | None]] = {asset: (asset, str(t)) for asset in LOOP_ASSETS if asset in TABLES}
     places |= {"seed_prompts": ("seed_prompts", None), PREVIOUS: ("responses", str(t - 1))}
-    return {
-        name: pl.scan_parquet(run.path(*place))
-        for name, place in places.items()
-        if run.record(*place) is not None and run.path(*place).exists()
-    }
+    found = {name: complete_table(run, *place) for name, place in places.items()}
+    return {name: table for name, table in found.items() if table is not None}
+
+
+def complete_table(run: Run, asset: str, partition: str | None) -> pl.LazyFrame | None:
+    """An asset's table, lazily; None if it is not complete. Raises `UserError` if its columns are another version's."""
+    if run.record(asset, partition) is None or not run.path(asset, partition).exists():
+        return None
+    table = pl.scan_parquet(run.path(asset, partition))
+    TABLES[asset].check(table)
+    return table
 
 
 def iteration_findings(run: Run, t: int, tables: Mapping[str, Frame]) -> list[Finding]:

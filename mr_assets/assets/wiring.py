@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from mr_assets.assets.guarded import CheckResult, check_specs, exempt, log_findings
+from mr_assets.assets.guarded import CheckResult, check_specs, complete_table, exempt, log_findings
 from mr_assets.method import Frame
 from mr_assets.method.guardrails import PREVIOUS, Finding, findings
 from mr_assets.partitions import iterations
@@ -35,6 +35,8 @@ def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False, group: 
         "name": asset,
         "key_prefix": run.namespace(asset),
         "group_name": group or run.namespace(asset),
+        "check_specs": check_specs(run, asset),
+        "dagster_type": Any,  # beside check outputs, Dagster takes the annotation MaterializeResult for Nothing
         "ins": {u: dg.AssetIn(key=[run.namespace(u), u]) for u in upstream},
         "deps": [dg.AssetKey([run.family, "sft_checkpoint"])] if asset == "policy" else [],
         "partitions_def": None if shared else iterations(run),
@@ -45,8 +47,6 @@ def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False, group: 
         "io_manager_key": "tables" if table is not None else "models",
         "op_tags": {"ray/num_gpus": 1, "dagster-k8s/config": GPU_POD} if gpu else {},
         "pool": "gpu" if gpu else None,
-        "check_specs": check_specs(run, asset),
-        "dagster_type": Any,  # beside check outputs, Dagster takes the annotation MaterializeResult for Nothing
     }
 
 
@@ -179,9 +179,8 @@ class Work:
 
     def earlier(self, asset: str) -> dict[str, Frame]:
         """The table of the iteration before, under the name that checks know it by; nothing if there is none."""
-        before = str(int(self.partition or 1) - 1)
-        there = self.run.record(asset, before) is not None and self.run.path(asset, before).exists()
-        return {PREVIOUS: pl.scan_parquet(self.run.path(asset, before))} if there else {}
+        before = complete_table(self.run, asset, str(int(self.partition or 1) - 1))
+        return {} if before is None else {PREVIOUS: before}
 
     def nothing(self, table: Table) -> dg.MaterializeResult:
         """The empty table of an asset of the judge's side, in an iteration that trains the actor alone."""
