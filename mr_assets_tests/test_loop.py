@@ -383,6 +383,8 @@ def test_a_harmful_finding_stops_training_alone(done: World, patch: pytest.Monke
     failed = world.check("checkpoints", "data_is_fit", "2")
     assert (failed.passed, failed.severity, failed.description) == (False, dg.AssetCheckSeverity.ERROR, said)
     assert (failed.blocking, failed.metadata["harmful"].value) == (True, 1)
+    untouched = world.check("checkpoints", "finite_loss", "2")
+    assert (untouched.passed, untouched.description) == (True, "Nothing was trained.")
     assert world.run.record("checkpoints", "2") == before
 
 

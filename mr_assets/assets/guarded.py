@@ -143,13 +143,16 @@ def fit_to_train(context: dg.AssetExecutionContext, run: Run, t: int) -> Finding
     if limits := sorted({f.limit for f in bad if f.limit}):
         bounds = " and ".join(f"guardrails.{limit}.stop" for limit in limits)
         said += f"\nIf the data is as it should be, change {bounds} in {run.folder / 'recipe.yaml'} and train again."
-    record_failed(context, Finding("checkpoints", FIT, "harmful", numbers, said), str(t))
+    refused = Finding("checkpoints", FIT, "harmful", numbers, said)
+    record_now(context, [refused, *exempt("checkpoints", "Nothing was trained.")], str(t))
     raise dg.Failure(said, allow_retries=False)
 
 
-def record_failed(context: dg.AssetExecutionContext, finding: Finding, partition: str | None) -> None:
-    """Record a check that failed before there was anything to materialize; the asset itself is to fail as well."""
-    context.log_event(CheckResult.of(finding, partition).evaluated(context.instance, context.asset_key, blocking=True))
+def record_now(context: dg.AssetExecutionContext, found: Sequence[Finding], partition: str | None) -> None:
+    """Record checks of an asset that is about to fail, so that there will be no materialization to record them with."""
+    for finding in found:
+        result = CheckResult.of(finding, partition)
+        context.log_event(result.evaluated(context.instance, context.asset_key, blocking=True))
 
 
 def _latest(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from mr_assets.assets.guarded import record_failed
+from mr_assets.assets.guarded import record_now
 from mr_assets.assets.wiring import Work
 from mr_assets.files import fingerprint
 from mr_assets.method.guardrails import Finding, findings
@@ -45,7 +45,7 @@ def train_model(work: Work, job: TrainingJob, name: str) -> Trained:
     except TrainingFailed as error:
         if broken := re.search(r"\b(loss|grad_norm) is (-?inf|nan) at step [0-9]+ of [0-9]+", str(error)):
             said = f"{broken[0]}. No model was written."
-            record_failed(work.context, Finding(work.asset, "finite_loss", "harmful", {}, said), work.partition)
+            record_now(work.context, [Finding(work.asset, "finite_loss", "harmful", {}, said)], work.partition)
         raise dg.Failure(str(error), allow_retries=False) from error
     folder = Path(job.out)
     path = str(folder.relative_to(work.run.data)) if folder.is_relative_to(work.run.data) else str(folder)
