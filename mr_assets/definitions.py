@@ -33,8 +33,9 @@ from mr_assets.errors import UserError
 from mr_assets.runs import Run, all_runs, data_root
 from mr_assets.storage import ModelIOManager, TableIOManager
 
-# BackfillPolicy is still called beta; one line per asset would bury what matters
+# BackfillPolicy is still called beta, and partitions of a check a preview; one line per asset would bury what matters
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 FAMILY = (seed_prompts, eft_dataset, sft_checkpoint)
 LOOP = (

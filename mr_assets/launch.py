@@ -7,7 +7,7 @@ managers. What is complete and made with the recipe's settings is not computed a
 import fcntl
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,12 +103,7 @@ def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
     with dg.execute_job(job, instance=instance, tags=tags, asset_selection=keys, run_config=config) as result:
         if result.success:
             return
-        said = []
-        for event in result.all_events:
-            if event.is_step_failure:
-                error = event.step_failure_data.user_failure_data or event.step_failure_data.error
-                failed = event.step_key.split("__")[-1] if event.step_key else "a step"
-                said.append(f"{failed}: {_message(event, error)}")
+        said = failures(result.all_events)
         raise UserError(
             f"{step.title} failed in Dagster run {result.run_id}.\n"
             + "\n".join(said or ["See the run in the UI (mr ui)."])
@@ -126,3 +121,26 @@ def _message(event: dg.DagsterEvent, error: object) -> str:
     while info is not None and info.cause is not None:
         info = info.cause
     return info.to_string() if info else str(error)
+
+
+def failures(events: Sequence[dg.DagsterEvent]) -> list[str]:
+    """What failed in a run, asset by asset: the step's own message, or what the checks say that stopped it."""
+    said = []
+    for event in events:
+        if event.is_step_failure:
+            error = event.step_failure_data.user_failure_data or event.step_failure_data.error
+            stopped = _failed_checks(events, event.step_key) if "AssetCheckFailed" in str(error) else []
+            failed = event.step_key.split("__")[-1] if event.step_key else "a step"
+            said += [f"{failed}: {message}" for message in stopped or [_message(event, error)]]
+    return said
+
+
+def _failed_checks(events: Sequence[dg.DagsterEvent], step: str | None) -> list[str]:
+    """The sentences of a step's harmful findings; Dagster's own error has only their names."""
+    evaluated = (e for e in events if e.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    found = [e.asset_check_evaluation_data for e in evaluated if e.step_key == step]
+    return [
+        f"check {check.check_name}: {check.description}"
+        for check in found
+        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
+    ]

@@ -136,6 +136,17 @@ def _context(name: str) -> Callable[[Any], Iterator[str]]:
     return check
 
 
+def _guardrails(recipe: Any) -> Iterator[str]:
+    for name, bounds in vars(recipe.guardrails).items():
+        warn, stop = getattr(bounds, "warn", None), getattr(bounds, "stop", None)
+        if warn is None or stop is None:
+            continue
+        low = name.endswith("_at_least")
+        if stop > warn if low else stop < warn:
+            side = "above" if low else "below"
+            yield f"guardrails.{name}.stop = {stop}: is {side} warn = {warn}; what stops a run should be worse"
+
+
 CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
     _some_iterations,
     _epochs,
@@ -154,6 +165,7 @@ CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
     _context("responses"),
     _context("judgments"),
     _context("meta_judgments"),
+    _guardrails,
 )
 
 

@@ -167,6 +167,48 @@ def test_tables_show_their_columns(assets: dict[str, dg.AssetsDefinition], asset
     assert columns == [(n, str(c.dtype), c.meaning) for n, c in TABLES[asset].columns.items()]
 
 
+@pytest.mark.parametrize("asset", [a for a in EDGES if a not in MODELS])
+def test_what_selects_shows_the_columns_of_what_it_leaves_out(
+    assets: dict[str, dg.AssetsDefinition], asset: str
+) -> None:
+    shown = spec(assets[asset]).metadata.get("columns of what was left out")
+    assert (shown is not None) == (asset in CHECKS and asset not in (*SHARED, "prompts"))
+    if shown is not None:
+        assert isinstance(shown, dg.TableSchema)
+        assert [c.name for c in shown.columns] == ["id", "reason", "numbers"]
+
+
+@pytest.mark.parametrize("asset", EDGES)
+def test_the_checks_of_each_asset(definitions: dg.Definitions, asset: str) -> None:
+    """Which there are, which of them stop a run (marked with !), and that they have the asset's partitions."""
+    graph = definitions.resolve_asset_graph()
+    found = {k.name: graph.get(k) for k in graph.get_check_keys_for_assets({key(asset)})}
+    assert {name + "!" * check.blocking for name, check in found.items()} == set(CHECKS.get(asset, "").split())
+    for check in found.values():
+        assert check.partitions_def == graph.get(key(asset)).partitions_def
+        assert (check.description or "").startswith(("Expected ", "No check of the iteration's tables"))
+
+
+TABLE = "not_empty! duplicate_ids!"
+LINKED = f"{TABLE} orphan_ids!"
+JUDGES = "not_empty duplicate_ids! orphan_ids!"
+CHECKS = {
+    "seed_prompts": TABLE,
+    "eft_dataset": TABLE,
+    "sft_checkpoint": "finite_loss!",
+    "prompts": LINKED,
+    "responses": f"{LINKED} length_growth!",
+    "judgments": f"{LINKED} parse_rate! score_entropy! top_score_share!",
+    "actor_pairs": f"{LINKED} pair_yield! chosen_length",
+    "selected_responses": JUDGES,
+    "meta_judgments": f"{JUDGES} parse_rate! position_bias! score_bias",
+    "battle_matrices": JUDGES,
+    "elo_pairs": f"{JUDGES} pair_yield chosen_length",
+    "dpo_dataset": f"{LINKED} identical_pairs! contradictory_pairs!",
+    "checkpoints": "data_is_fit! finite_loss!",
+}
+
+
 def test_resources(definitions: dg.Definitions) -> None:
     resources = dict(definitions.resources or {})
     assert isinstance(resources["tables"], TableIOManager)

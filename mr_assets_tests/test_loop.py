@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,22 @@ import pytest
 from click.testing import CliRunner
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
-from dagster._core.storage.tags import PARTITION_NAME_TAG
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
 from tokenizers import Tokenizer
 
 from mr_assets import status
 from mr_assets.assets import sampled, trained, wiring
+from mr_assets.assets.wiring import SHOWN_IN_PLACE
 from mr_assets.cli import main
 from mr_assets.code_versions import code_version
 from mr_assets.compare import KINDS, other_recipe, sampled_anew, with_other_run, with_other_settings
 from mr_assets.definitions import build_definitions
 from mr_assets.files import fingerprint
-from mr_assets.launch import Step, chosen_config, needed, steps
+from mr_assets.launch import Step, chosen_config, failures, needed, steps
 from mr_assets.method.judgments import parse_score
 from mr_assets.report import learnt_table, pairs_table, time_table
 from mr_assets.runs import LOOP_ASSETS, PROJECT, Run
@@ -106,7 +112,7 @@ class World:
     opened: list[tuple[Path, str]] = field(default_factory=list)
     jobs: list[TrainingJob] = field(default_factory=list)
     closed: int = 0
-    failing: bool = False
+    failing: str = ""
 
     def open_engine(self, folder: Path, policy: str, settings: EngineSettings) -> WorldSampler:
         self.opened.append((folder, policy))
@@ -119,13 +125,16 @@ class World:
         """The model's folder again, with a note of what it was trained on: another fingerprint, and no record."""
         self.jobs.append(job)
         if self.failing:
-            raise TrainingFailed("the training's process ended with status 1; its log ends:\nout of memory")
+            raise TrainingFailed(f"the training's process ended with status 1; its log ends:\n{self.failing}")
         rows = pl.read_parquet(job.data, columns=list(job.columns)).height
         shutil.rmtree(job.out, ignore_errors=True)
         shutil.copytree(job.model, job.out, ignore=shutil.ignore_patterns("complete.json"))
         (job.out / "trained.json").write_text(json.dumps([*self.trained_on(job.model), rows]))
-        on_metrics({"step": 1, "total_steps": 1})
-        return TrainingResult(job.out, rows, 1, 0, 0.5, {"loss": 0.6, "rewards/margins": 0.1})
+        rewards = {"rewards/margins": 0.1, "rewards/accuracies": 0.5} if job.kind == "dpo" else {}
+        line = {"step": 1, "total_steps": 1, "epoch": 1.0, "loss": 0.6, **rewards}
+        (job.out / "training_log.jsonl").write_text(json.dumps(line) + "\n")
+        on_metrics(line)
+        return TrainingResult(job.out, rows, 1, 0, 0.5, line)
 
     @staticmethod
     def trained_on(model: Path) -> list[int]:
@@ -133,9 +142,11 @@ class World:
         note = model / "trained.json"
         return json.loads(note.read_text()) if note.exists() else []
 
-    def materialize(self, step: Step, **config: dict[str, Any]) -> dg.ExecuteInProcessResult:
+    def materialize(
+        self, step: Step, tags: Mapping[str, str] | None = None, **config: dict[str, Any]
+    ) -> dg.ExecuteInProcessResult:
         """What `mr run` and the UI do, in this process; `config` is the launchpad's, by asset."""
-        tags = {PARTITION_NAME_TAG: step.partition} if step.partition else {}
+        tags = tags or ({PARTITION_NAME_TAG: step.partition} if step.partition else {})
         job = build_definitions([self.run]).resolve_implicit_global_asset_job_def()
         keys = [dg.AssetKey([self.run.namespace(asset), asset]) for asset in step.assets]
         ops = chosen_config(self.run, step)
@@ -146,6 +157,30 @@ class World:
 
     def table(self, asset: str, partition: str | None = None) -> pl.DataFrame:
         return pl.read_parquet(self.run.path(asset, partition))
+
+    def metadata(self, asset: str, partition: str) -> dict[str, Any]:
+        """What the UI shows of the latest materialization."""
+        key = dg.AssetKey([self.run.namespace(asset), asset])
+        chosen = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition])
+        event = self.instance.fetch_materializations(chosen, limit=1).records[0].asset_materialization
+        assert event is not None
+        return {name: getattr(value, "value", value) for name, value in event.metadata.items()}
+
+    def check_specs(self, asset: str) -> list[str]:
+        """The names of an asset's checks."""
+        graph = build_definitions([self.run]).resolve_asset_graph()
+        return [k.name for k in graph.get_check_keys_for_assets({dg.AssetKey([self.run.namespace(asset), asset])})]
+
+    def check(self, asset: str, name: str, partition: str | None) -> dg.AssetCheckEvaluation:
+        """The latest evaluation of a check."""
+        key = dg.AssetCheckKey(dg.AssetKey([self.run.namespace(asset), asset]), name)
+        for record in self.instance.event_log_storage.get_asset_check_execution_history(key, limit=10):
+            assert record.event is not None
+            assert record.event.dagster_event is not None
+            found = record.event.dagster_event.asset_check_evaluation_data
+            if found.partition == partition:
+                return found
+        raise AssertionError(f"{name} of {asset}[{partition}] was not evaluated")
 
     def dropped(self, asset: str, partition: str) -> pl.DataFrame:
         return pl.read_parquet(self.run.path(asset, partition).with_suffix(".dropped.parquet"))
@@ -247,11 +282,201 @@ def test_the_policys_page_links_to_its_parent(done: World) -> None:
     assert event is not None
     assert event.asset_materialization is not None
     shown = event.asset_materialization.metadata
-    assert shown["parent"].value == "/assets/tiny/checkpoints?partition=1"
+    assert shown["parent"].value == "/assets/tiny/checkpoints?view=partitions&partition=1"
+    assert shown["trained into"].value == "/assets/tiny/checkpoints?view=partitions&partition=2"
     record = done.run.record("checkpoints", "1")
     assert record is not None
     assert shown["fingerprint"].value == record.version
     assert shown["model"].value == "M1"
+
+
+def test_a_checkpoints_page_links_to_its_policies(done: World) -> None:
+    """The one that it was trained from, and the one that it becomes; the last becomes none."""
+    shown = [done.metadata("checkpoints", t) for t in "12"]
+    for t, metadata in zip("12", shown, strict=True):
+        assert metadata["trained from"] == f"/assets/tiny/policy?view=partitions&partition={t}"
+        assert metadata["policy"] == done.run.record("policy", t).version  # type: ignore[union-attr]
+    assert shown[0]["handed over to"] == "/assets/tiny/policy?view=partitions&partition=2"
+    assert "handed over to" not in shown[1]
+
+
+# What a person follows over iterations, by asset: names of numbers, which the UI plots, and of pictures.
+FIGURES = {
+    "responses": ("mean characters", "median characters", "duplicates", "cut off"),
+    "judgments": ("parse rate", "mean score", "share of top scores", "score entropy", "mean characters"),
+    "actor_pairs": ("pairs", "share of prompts with a pair", "mean chosen characters", "mean rejected characters"),
+    "selected_responses": ("selected", "mean score variance"),
+    "meta_judgments": ("parse rate", "first position wins", "higher score wins", "battles", "mean characters"),
+    "battle_matrices": ("matrices", "omega 1", "omega 2", "share strongly connected"),
+    "elo_pairs": ("pairs", "mean Elo gap", "standard deviation of Elo", "mean chosen characters"),
+    "dpo_dataset": ("pairs", "actor pairs", "judge pairs", "judge share", "mean chosen tokens"),
+    "checkpoints": ("loss", "reward margin", "loss, mean of the last epoch", "reward accuracy, mean of the last epoch"),
+}
+PICTURES = {
+    "responses": "lengths",
+    "judgments": "scores",
+    "actor_pairs": "lengths",
+    "elo_pairs": "Elo",
+    "checkpoints": "training",
+}
+
+
+@pytest.mark.parametrize("asset", FIGURES)
+def test_what_one_sees_of_an_asset(done: World, asset: str) -> None:
+    """Numbers as numbers, tables with their rows and a few of them to read, pictures as small PNGs."""
+    shown = done.metadata(asset, "1")
+    for name in FIGURES[asset]:
+        assert isinstance(shown[name], int | float), name
+    if asset in PICTURES:
+        picture = shown[f"picture: {PICTURES[asset]}"]
+        assert picture.startswith("![")
+        assert "](data:image/png;base64,iVBOR" in picture
+        assert len(picture) < 40_000
+    if asset in TABLES:
+        assert shown["dagster/row_count"] == done.table(asset, "1").height
+        assert shown["preview"].startswith("| column | row 1 |")
+        assert len(shown["preview"]) < SHOWN_IN_PLACE
+
+
+def test_why_others_were_left_out_is_a_number_for_each_reason(done: World) -> None:
+    """So that it can be followed over iterations; together they are all that was left out."""
+    reasons = done.dropped("selected_responses", "1")["reason"].to_list()
+    assert reasons
+    shown = {k: v for k, v in done.metadata("selected_responses", "1").items() if k.startswith("left out: ")}
+    assert shown == {f"left out: {reason}": reasons.count(reason) for reason in reasons}
+
+
+# ---------------------------------------------------------------------------------------------------- guardrails
+
+
+def test_every_check_of_a_finished_run_passed_or_warned(done: World) -> None:
+    """Each has a result per iteration, and its own partition; what is empty by declaration passes."""
+    for asset in LOOP_ASSETS:
+        specs = done.check_specs(asset)
+        for name in specs:
+            for t in done.run.iterations:
+                found = done.check(asset, name, t)
+                assert found.passed or found.severity == dg.AssetCheckSeverity.WARN, (asset, name, found.description)
+                assert found.partition == t
+    off = done.check("elo_pairs", "not_empty", "2")
+    assert (off.passed, off.description) == (True, "Empty: this iteration trains the actor alone.")
+    assert "checks: none is harmful" in (done.check("checkpoints", "data_is_fit", "1").description or "")
+
+
+HARM = "guardrails.judgment_parse_rate_at_least={warn: 1.0, stop: 1.0}"
+FEW = "guardrails.min_count=1"
+FROM_JUDGMENTS = ("judgments", "actor_pairs", "dpo_dataset", "checkpoints")
+
+
+def spoilt(done: World, patch: pytest.MonkeyPatch, folder: Path, *sets: str) -> World:
+    """A copy of the finished run in which one judgment of iteration 2 gives no score."""
+    shutil.copytree(done.run.data, folder / "data")
+    world = new_world(patch, folder / "data", FEW, *sets)
+    path = world.run.path("judgments", "2")
+    first = pl.int_range(pl.len()) == 0
+    spoilt = pl.read_parquet(path).with_columns(
+        score=pl.when(~first).then("score"), invalid=pl.when(first).then(pl.lit("no_score"))
+    )
+    spoilt.write_parquet(path)
+    return world
+
+
+def test_a_harmful_finding_stops_training_alone(done: World, patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """checkpoints is materialized alone: it refuses, names check, numbers and what to do, and its check has failed."""
+    world = spoilt(done, patch, tmp_path, HARM)
+    before = world.run.record("checkpoints", "2")
+    rows = world.table("judgments", "2").height
+    result = world.materialize(Step("train", ("checkpoints",), "2"))
+    assert not result.success
+    assert world.jobs == []
+    [said] = messages(result)
+    assert "- parse_rate of judgments: Expected at least 100% of judgments to give a score, came " in said
+    assert f"{rows - 1} of {rows}, the others 1 no_score. Read some without; mend the template" in said
+    assert "change guardrails.judgment_parse_rate_at_least.stop" in said
+    failed = world.check("checkpoints", "data_is_fit", "2")
+    assert (failed.passed, failed.severity, failed.description) == (False, dg.AssetCheckSeverity.ERROR, said)
+    assert (failed.blocking, failed.metadata["harmful"].value) == (True, 1)
+    untouched = world.check("checkpoints", "finite_loss", "2")
+    assert (untouched.passed, untouched.description) == (True, "Nothing was trained.")
+    assert world.run.record("checkpoints", "2") == before
+
+
+def test_a_warning_does_not_stop_training(done: World, patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The same judgment with the bound as a warning: training goes on and names it."""
+    warn = "guardrails.judgment_parse_rate_at_least={warn: 1.0, stop: 0.5}"
+    world = spoilt(done, patch, tmp_path, warn)
+    assert world.materialize(Step("train", ("checkpoints",), "2")).success
+    assert len(world.jobs) == 1
+    fit = world.check("checkpoints", "data_is_fit", "2")
+    assert fit.passed
+    assert "1 warn: parse_rate of judgments" in (fit.description or "")
+
+
+def silent(sampler: WorldSampler, count: int) -> WorldSampler:
+    """The engine, whose first `count` completions say nothing."""
+    texts = chain(repeat("I cannot say.", count), repeat(None))
+    say = sampler._say
+    sampler._say = lambda message: next(texts) or say(message)  # type: ignore[method-assign]
+    return sampler
+
+
+@pytest.mark.parametrize("stop", ["1.0", "0.5"])
+def test_what_follows_in_the_same_run(done: World, patch: pytest.MonkeyPatch, tmp_path: Path, stop: str) -> None:
+    """Judgments without scores: harmful, and nothing after them is made; a warning alone, and everything is."""
+    shutil.copytree(done.run.data, tmp_path / "data")
+    bounds = f"guardrails.judgment_parse_rate_at_least={{warn: 1.0, stop: {stop}}}"
+    world = new_world(patch, tmp_path / "data", FEW, bounds)
+    patch.setattr(sampled, "open_engine", lambda *settings: silent(world.open_engine(*settings), 3))
+    before = {asset: world.run.record(asset, "2") for asset in FROM_JUDGMENTS}
+    result = world.materialize(Step("again", FROM_JUDGMENTS, "2"))
+    after = {asset: world.run.record(asset, "2") for asset in FROM_JUDGMENTS}
+    found = world.check("judgments", "parse_rate", "2")
+    assert not found.passed
+    assert found.severity == (dg.AssetCheckSeverity.ERROR if stop == "1.0" else dg.AssetCheckSeverity.WARN)
+    assert "Expected at least 100%" in (found.description or "")
+    assert result.success == (stop == "0.5")
+    assert after["judgments"] != before["judgments"]
+    for asset in FROM_JUDGMENTS[1:]:
+        assert (after[asset] == before[asset]) == (stop == "1.0")
+    if stop == "1.0":
+        assert failures(result.all_events) == [f"judgments: check parse_rate: {found.description}"]
+
+
+def test_checks_in_a_backfills_run(done: World, patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Such a run has a range of one partition: records and checks are of that one, those of one-off assets of none."""
+    shutil.copytree(done.run.data, tmp_path / "data")
+    world = new_world(patch, tmp_path / "data")
+    range_of_one = {ASSET_PARTITION_RANGE_START_TAG: "2", ASSET_PARTITION_RANGE_END_TAG: "2"}
+    assert world.materialize(Step("backfill", ("seed_prompts", "prompts"), None), range_of_one).success
+    record = world.run.record("prompts", "2")
+    assert record is not None
+    assert (record.partition, record.run_id in {r.run_id for r in world.instance.get_runs()}) == ("2", True)
+    found = world.check("prompts", "not_empty", "2")
+    assert found.passed
+    target = found.target_materialization_data
+    assert target is not None
+    assert target.run_id == record.run_id
+    assert world.check("seed_prompts", "not_empty", None).passed
+    key = dg.AssetCheckKey(dg.AssetKey(["tiny", "prompts"]), "not_empty")
+    stored = world.instance.event_log_storage.get_asset_check_partition_info([key])
+    assert [(i.partition_key, i.latest_execution_status.value) for i in stored] == [("2", "SUCCEEDED")]
+
+
+def test_bounds_do_not_make_anything_out_of_date(done: World) -> None:
+    """They judge what is made; they do not shape it."""
+    stricter = tiny_run(done.run.data, HARM, FEW)
+    assert stricter.recipe.guardrails != done.run.recipe.guardrails
+    assert list(steps(stricter)) == []
+
+
+def test_a_loss_that_is_no_number_fails_its_check(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No model is written, and the check on the page says why."""
+    world = new_world(patch, tmp_path)
+    world.failing = "error: loss is nan at step 3 of 9 (learning rate 0.001). No model is written."
+    result = world.materialize(Step("once", ("eft_dataset", "sft_checkpoint"), None))
+    assert "loss is nan at step 3" in messages(result)[0]
+    failed = world.check("sft_checkpoint", "finite_loss", None)
+    assert (failed.passed, failed.description) == (False, "loss is nan at step 3 of 9. No model was written.")
 
 
 def test_training_gets_the_very_ids_that_were_sampled(done: World) -> None:
@@ -547,7 +772,7 @@ def test_prompts_before_seed_prompts(patch: pytest.MonkeyPatch, tmp_path: Path) 
 
 def test_a_failed_training_shows_its_log_and_is_not_complete(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     world = new_world(patch, tmp_path)
-    world.failing = True
+    world.failing = "out of memory"
     result = world.materialize(Step("once", ("eft_dataset", "sft_checkpoint"), None))
     assert len(messages(result)) == 1
     assert "out of memory" in messages(result)[0]
@@ -587,5 +812,6 @@ def test_no_pairs_no_training(patch: pytest.MonkeyPatch, tmp_path: Path, done: W
     world = new_world(patch, tmp_path / "data")
     world.table("dpo_dataset", "2").clear().write_parquet(world.run.path("dpo_dataset", "2"))
     result = world.materialize(Step("train", ("checkpoints",), "2"))
-    assert "dpo_dataset of iteration 2 has no pairs" in messages(result)[0]
+    assert "Iteration 2 is not trained" in messages(result)[0]
+    assert "not_empty of dpo_dataset: Expected at least 1 row, came 0 rows. See what was left" in messages(result)[0]
     assert world.jobs == []

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mr_assets.errors import UserError
 from mr_assets.recipe import (
     PATHS,
+    Guardrails,
     Iteration,
     Recipe,
     check_run_name,
@@ -353,6 +354,16 @@ def test_set_accepts_every_path(path: str) -> None:
         ("eft.examples=null", ["eft.examples = null", "give a number"]),
         ("responses.max_tokens=512", ["responses.max_tokens = 512", "engine.max_model_len = 512"]),
         ("meta_judgments.max_tokens=600", ["meta_judgments.max_tokens = 600", "engine.max_model_len = 512"]),
+        (
+            "guardrails.top_score_share={warn: 0.9, stop: 0.5}",
+            ["guardrails.top_score_share.stop = 0.5: is below warn = 0.9", "should be worse"],
+        ),
+        (
+            "guardrails.score_entropy_at_least={warn: 0.5, stop: 1.0}",
+            ["guardrails.score_entropy_at_least.stop = 1.0: is above warn = 0.5"],
+        ),
+        ("guardrails.min_count=0", ["guardrails.min_count = 0", "greater than or equal to 1"]),
+        ("guardrails.score_bias={warn: high, stop: null}", ["guardrails.score_bias.warn", "valid number"]),
         ("world=null", ["world is null", 'prompts.source = "world"', 'eft.source = "world"', "evaluation:"]),
     ],
 )
@@ -557,6 +568,17 @@ def test_dump_is_readable() -> None:
     )
 
 
+def test_a_recipe_stored_before_there_were_guardrails_has_their_defaults() -> None:
+    """A run that was launched then still loads; the shipped recipes spell out the same bounds."""
+    recipe = load_recipe(DEFAULT)
+    text = recipe.dump_yaml()
+    old = text[: text.index("guardrails:")]
+    assert "guardrails" not in old
+    assert Recipe.from_yaml(old) == recipe
+    assert recipe.guardrails == load_recipe("llama_3_8b_meta_rewarding").guardrails == Guardrails()
+    assert "  position_bias: {warn: 0.6, stop: 0.95}\n" in text
+
+
 def test_from_yaml_names_the_origin() -> None:
     """A stored recipe that was edited by hand is refused like any other."""
     with pytest.raises(UserError, match=r"data/x/recipe.yaml: \d+ problems"):
@@ -594,7 +616,8 @@ def test_what_shapes_the_shared_artifacts_has_a_family_of_its_own(sets: list[str
 @pytest.mark.parametrize(
     "sets",
     [["beta=0.2"], ["iterations.all.prompts=20"], ["responses.k=3"], ["judgments.n=5"], ["prompts.disjoint=false"],
-     ["sft.micro_batch_size=8"], ["model.allow_hub=true"], ["engine.max_num_seqs=8"], ["evaluation=null"]],
+     ["sft.micro_batch_size=8"], ["model.allow_hub=true"], ["engine.max_num_seqs=8"], ["evaluation=null"],
+     ["guardrails.min_count=1"]],
 )  # fmt: skip
 def test_what_does_not_shape_them_shares_the_family(sets: list[str]) -> None:
     """A variant of the loop starts from the same M_0."""

@@ -101,6 +101,11 @@ def test_speed_and_memory_shape_nothing(run: Run, sets: str) -> None:
     assert reshaped(run, sets) == set()
 
 
+def test_guardrails_shape_nothing(run: Run) -> None:
+    """They judge what was made."""
+    assert reshaped(run, "guardrails.min_count=1", "guardrails.position_bias={warn: 0.0, stop: 0.0}") == set()
+
+
 def test_the_seed_model_shapes_the_models_that_are_made_of_it(run: Run) -> None:
     """M_0, and the evaluation of the seed model itself; of a later model, the evaluation has it as its input."""
     changed = reshaped(run, "model.seed=another")

@@ -95,8 +95,7 @@ class Webserver:
             "repositoryLocationName": "mr_assets.definitions",
             "repositoryName": "__repository__",
             "jobName": "__ASSET_JOB",
-            "assetSelection": [{"path": [run, asset]}],
-            "assetCheckSelection": [],
+            "assetSelection": [{"path": [run, asset]}],  # and with it, as in the UI, its checks
         }
         parameters = {
             "mode": "default",

@@ -14,7 +14,7 @@ from mr_assets.assets.wiring import Work
 from mr_assets.errors import UserError
 from mr_assets.runs import Run
 from mr_assets.storage import Model, version_of
-from mr_assets.tables import PROMPTS, Selected, dropped_frame
+from mr_assets.tables import ACTOR_PAIRS, ELO_PAIRS, PROMPTS, RESPONSES, Selected, dropped_frame
 from mr_assets_tests.tiny import complete, files, tiny_run
 
 
@@ -102,7 +102,7 @@ def test_the_record_of_a_table(run: Run) -> None:
 def test_what_a_model_wrote_names_the_model(run: Run) -> None:
     """Its fingerprint is in the record and in the UI."""
     policy = Model("tiny/checkpoints/1", "f00d", "M1")
-    made = work(run, "responses", "2", policy).table(table("a"), {})
+    made = work(run, "prompts", "2", policy).table(table("a"), {})
     assert made.value.record.policy == metadata(made)["policy"] == "f00d"
 
 
@@ -155,7 +155,7 @@ def test_what_was_chosen_is_in_force_recorded_and_shown(run: Run) -> None:
     assert (begun.run.recipe.row(2).rho, begun.run.recipe.seed) == (0.3, 7)
     assert (begun.run.family, begun.run.folder) == (run.family, run.folder)
     assert (run.folder / "recipe.yaml").read_text().endswith(run.recipe.dump_yaml())
-    made = begun.table(table("a"), {})
+    made = begun.table(ACTOR_PAIRS.empty(), {})
     record = made.value.record
     assert (record.settings["iteration.rho"], record.settings["seed"]) == (0.3, 7)
     assert record.chosen == {"rho": 0.3, "seed": 7}
@@ -170,7 +170,7 @@ def test_what_was_chosen_is_in_force_recorded_and_shown(run: Run) -> None:
 
 
 def test_nothing_departs_without_a_choice(run: Run) -> None:
-    made = work(run, "actor_pairs", "2", rho=0.0, without=[]).table(table("a"), {})
+    made = work(run, "actor_pairs", "2", rho=0.0, without=[]).table(ACTOR_PAIRS.empty(), {})
     assert made.value.record.chosen == {}
     assert "departs from the recipe" not in metadata(made)
 
@@ -210,20 +210,91 @@ HOSTILE = "<script>alert(1)</script> [a](javascript:x) ![i](http://t) `c` *b* | 
 def test_previews_show_texts_and_run_none(run: Run) -> None:
     """Every character that Markdown, HTML or a formula could act on is written by its number; lines are joined."""
     made = work(run, "prompts").table(table(HOSTILE, "two\nlines", "x" * 500, "fourth"), {})
-    header, rule, *rows = metadata(made)["preview"].splitlines()
-    assert header == "| prompt_id | prompt |"
-    assert rule == "| --- | --- |"
-    assert len(rows) == 3
-    assert rows[1] == "| p1 | two lines |"
-    assert rows[2] == f"| p2 | {'x' * 160} |"
-    assert rows[0].startswith("| p0 | &#60;script&#62;alert&#40;1&#41;&#60;/script&#62; &#91;a&#93;&#40;javascript:x")
-    cell = rows[0].removeprefix("| p0 | ").removesuffix(" |").replace("&#", "")
-    assert not set(cell) & set("<>[]()`*|$\\~#!&")
+    header, rule, ids, texts = metadata(made)["preview"].splitlines()
+    assert header == "| column | row 1 | row 2 | row 3 |"
+    assert rule == "| --- | --- | --- | --- |"
+    assert ids == "| prompt_id | p0 | p1 | p2 |"
+    assert texts.endswith(f" | two lines | {'x' * 160} |")
+    hostile = texts.removeprefix("| prompt | ").removesuffix(f" | two lines | {'x' * 160} |")
+    assert hostile.startswith("&#60;script&#62;alert&#40;1&#41;&#60;/script&#62; &#91;a&#93;&#40;javascript:x")
+    assert not set(hostile.replace("&#", "")) & set("<>[]()`*|$\\~#!&")
 
 
 def test_previews_leave_token_ids_out(run: Run) -> None:
-    frame = pl.DataFrame({"prompt": ["a"], "token_ids": [[1]], "chosen_token_ids": [[2]]})
-    assert metadata(work(run, "prompts").table(frame, {}))["preview"] == "| prompt |\n| --- |\n| a |"
+    frame = pl.DataFrame({"prompt_id": ["a"], "token_ids": [[1]], "chosen_token_ids": [[2]]})
+    shown = metadata(work(run, "prompts").table(frame, {}))["preview"]
+    assert shown == "| column | row 1 |\n| --- | --- |\n| prompt_id | a |"
+
+
+def test_previews_are_readable(run: Run) -> None:
+    """Messages by their texts, a matrix's numbers to four digits, nothing for what is missing."""
+    said = [{"role": "user", "content": "two _words_"}]
+    frame = pl.DataFrame({"prompt_id": ["a"], "prompt": [said], "matrix": [[[0.0, 2 / 3]]], "none": [None]})
+    lines = metadata(work(run, "prompts").table(frame, {}))["preview"].splitlines()
+    assert lines[3:] == ["| prompt | two &#95;words&#95; |", "| matrix | &#91;0, 0.6667&#93; |", "| none |  |"]
+
+
+def test_previews_are_short_enough_to_be_shown_in_place(run: Run) -> None:
+    """Three long hostile texts would be a link to click on; fewer and shorter ones are shown."""
+    made = metadata(work(run, "prompts").table(table(*["<" * 500] * 3), {}))["preview"]
+    assert len(made) < wiring.SHOWN_IN_PLACE
+    assert made.startswith("| column | row 1 | row 2 |\n")
+    assert made.endswith(f"| prompt | {'&#60;' * 80} | {'&#60;' * 80} |")
+
+
+# -------------------------------------------------------------------------------------------------------- checks
+
+
+def checks(made: dg.MaterializeResult) -> dict[str | None, dg.AssetCheckResult]:
+    return {found.check_name: found for found in made.check_results or ()}
+
+
+def test_the_checks_of_a_table(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """A repeated id fails with severity ERROR, its numbers and what to do, and is an error in the run's log."""
+    seeds = pl.DataFrame({"prompt_id": ["p0"]})
+    rows = pl.concat([table("a"), table("a")])
+    found = checks(work(run, "prompts").table(rows, {}, beside={"seed_prompts": seeds}))
+    assert {name: result.passed for name, result in found.items()} == {
+        "not_empty": True,
+        "duplicate_ids": False,
+        "orphan_ids": True,
+    }
+    twice = found["duplicate_ids"]
+    assert twice.severity == dg.AssetCheckSeverity.ERROR
+    assert {k: v.value for k, v in twice.metadata.items()} == {
+        "repeated ids": 1,
+        "rows": 2,
+        "value": 0.5,
+        "warns at": 0.0,
+        "stops at": 0.0,
+    }
+    said = "Expected at most 0% of rows to repeat an id, came 50%: 1 of 2."
+    assert (twice.description or "").startswith(said)
+    [record] = caplog.records
+    assert record.levelname == "ERROR"
+    assert record.message.startswith(f"check duplicate_ids of prompts: {said}")
+
+
+def test_the_checks_of_what_is_empty_by_declaration(run: Run) -> None:
+    """They pass, and say why."""
+    found = checks(work(run, "elo_pairs", "2").nothing(ELO_PAIRS))
+    assert set(found) == {"not_empty", "duplicate_ids", "orphan_ids", "pair_yield", "chosen_length"}
+    for result in found.values():
+        assert (result.passed, result.description) == (True, "Empty: this iteration trains the actor alone.")
+
+
+def test_the_table_of_the_iteration_before(run: Run) -> None:
+    """It is there if its record is; before the first there is none."""
+    assert work(run, "responses", "1").earlier("responses") == {}
+    assert work(run, "responses", "2").earlier("responses") == {}
+    complete(run, "responses", "1")
+    assert work(run, "responses", "2").earlier("responses") == {}
+    RESPONSES.empty().write_parquet(run.path("responses", "1"))
+    [before] = work(run, "responses", "2").earlier("responses").values()
+    assert before.lazy().collect().equals(RESPONSES.empty())
+    pl.DataFrame({"response": ["a"]}).write_parquet(run.path("responses", "1"))
+    with pytest.raises(UserError, match="Materialize responses again with this version"):
+        work(run, "responses", "2").earlier("responses")
 
 
 # ------------------------------------------------------------------------------------------------------ progress
@@ -245,6 +316,19 @@ def test_progress_has_rate_and_time_left(
         "judgments: 2,000 of 4,000 requests, 125/s, 16 s left",
         "judgments: 4,000 of 4,000 requests, 235/s, 0 s left",
     ]
+
+
+def test_progress_of_a_run_that_goes_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """20 of 30 steps were there before: 5 more in 10 s are one every two seconds, and 10 s for the last five."""
+    caplog.set_level("INFO")
+    clock = [0.0]
+    monkeypatch.setattr(wiring.time, "monotonic", lambda: clock[0])
+    report = work(run, "checkpoints").progress("checkpoints (M1)", "steps")
+    clock[0] = 10.0
+    report(25, 30, 20)
+    assert caplog.messages == ["checkpoints (M1): 25 of 30 steps, 0.5/s, 10 s left"]
 
 
 def test_progress_of_nothing(run: Run, caplog: pytest.LogCaptureFixture) -> None:

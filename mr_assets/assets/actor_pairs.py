@@ -5,6 +5,7 @@ import polars as pl
 
 from mr_assets.assets.wiring import Work, declare, iteration, users_errors
 from mr_assets.method import actor_pairs as method
+from mr_assets.pictures import lengths
 from mr_assets.runs import Run
 
 
@@ -38,6 +39,12 @@ def actor_pairs(run: Run) -> dg.AssetsDefinition:
                 "mean chosen characters": rows["chosen_chars"].mean(),
                 "mean rejected characters": rows["rejected_chars"].mean(),
             }
-            return work.table(made, numbers)
+            sides = {side: rows[f"{side}_chars"] for side in ("chosen", "rejected")}
+            return work.table(
+                made,
+                numbers,
+                beside={"responses": answers},
+                pictures={"lengths": lengths(sides, "pairs")},
+            )
 
     return actor_pairs

@@ -34,7 +34,8 @@ def battle_matrices(run: Run) -> dg.AssetsDefinition:
                 "omega 1": rows["omega_1"].mean(),
                 "omega 2": rows["omega_2"].mean(),
                 "share strongly connected": rows["strongly_connected"].mean(),
+                "judgments per matrix": rows["judgment_ids"].list.len().mean(),
             }
-            return work.table(made, numbers)
+            return work.table(made, numbers, beside={"selected_responses": selected_responses})
 
     return battle_matrices

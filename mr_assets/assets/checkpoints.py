@@ -3,9 +3,9 @@
 import dagster as dg
 import polars as pl
 
+from mr_assets.assets.guarded import fit_to_train
 from mr_assets.assets.trained import train_model, training_job
-from mr_assets.assets.wiring import Work, declare, iteration, users_errors
-from mr_assets.errors import UserError
+from mr_assets.assets.wiring import Work, declare, iteration, partition_link, users_errors
 from mr_assets.runs import Run
 from mr_assets.storage import Model
 
@@ -20,11 +20,7 @@ def checkpoints(run: Run) -> dg.AssetsDefinition:
         """The next model: DPO on the iteration's preference pairs, with M_{t-1} as start and as reference model."""
         with users_errors():
             work, t = Work(context, run, policy), iteration(context)
-            if not dpo_dataset.select(pl.len()).collect().item():
-                raise UserError(
-                    f"dpo_dataset of iteration {t} has no pairs, so there is nothing to train on. Its page and that of "
-                    "actor_pairs say what was left out and why."
-                )
+            fit = fit_to_train(context, run, t)
             recipe = work.run.recipe
             job = training_job(
                 "dpo",
@@ -36,7 +32,12 @@ def checkpoints(run: Run) -> dg.AssetsDefinition:
                 learning_rate=recipe.learning_rate(t),
                 seed=recipe.seed,
             )
-            model, numbers = train_model(work, job, f"M{t}")
-            return work.model(model, numbers, policy=dg.MetadataValue.url(f"/assets/{run.name}/policy?partition={t}"))
+            trained = train_model(work, job, f"M{t}")
+            links = {"trained from": partition_link(run, "policy", str(t))}
+            if t < len(run.iterations):
+                links["handed over to"] = partition_link(run, "policy", str(t + 1))
+            return work.model(
+                trained.model, trained.numbers, [fit, *trained.found], {"picture: training": trained.curves, **links}
+            )
 
     return checkpoints

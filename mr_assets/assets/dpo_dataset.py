@@ -10,6 +10,8 @@ from mr_assets.runs import Run
 from mr_assets.storage import Model
 from mr_assets.templates import judge_template
 
+SIDES = ("prompt", "chosen", "rejected")
+
 
 def dpo_dataset(run: Run) -> dg.AssetsDefinition:
     """The asset of a run."""
@@ -49,7 +51,8 @@ def dpo_dataset(run: Run) -> dg.AssetsDefinition:
                 "actor pairs": kinds.get("actor", 0),
                 "judge pairs": kinds.get("judge", 0),
                 "judge share": kinds.get("judge", 0) / made.rows.height if made.rows.height else None,
+                **{f"mean {side} tokens": made.rows[f"{side}_token_ids"].list.len().mean() for side in SIDES},
             }
-            return work.table(made, numbers)
+            return work.table(made, numbers, beside={"actor_pairs": actor, "elo_pairs": judge})
 
     return dpo_dataset

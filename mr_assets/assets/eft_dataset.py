@@ -21,8 +21,8 @@ def eft_dataset(run: Run) -> dg.AssetsDefinition:
             work = Work(context, run)
             recipe = work.run.recipe
             if recipe.sft is None:
-                frame = EFT_DATASET.empty()
-            elif recipe.eft.source == "world":
+                return work.table(EFT_DATASET.empty(), {"examples": 0}, empty_because="Empty: the recipe has no SFT.")
+            if recipe.eft.source == "world":
                 assert recipe.world is not None and recipe.eft.examples is not None
                 imperfect = Imperfection(
                     judge_noise=recipe.world.judge_noise, verbosity_bias=recipe.world.verbosity_bias

@@ -5,6 +5,7 @@ import polars as pl
 
 from mr_assets.assets.wiring import Work, declare, iteration, judges, users_errors
 from mr_assets.method import elo_pairs as method
+from mr_assets.pictures import histogram
 from mr_assets.runs import Run
 from mr_assets.tables import ELO_PAIRS
 
@@ -33,15 +34,24 @@ def elo_pairs(run: Run) -> dg.AssetsDefinition:
                 seed=recipe.seed,
             )
             rows = made.rows
+            elo = rows["elo"].explode().drop_nulls()
             scores = dict(texts.select("judgment_id", "score").iter_rows())
             gap = [scores[c] - scores[r] for c, r in rows.select("chosen_id", "rejected_id").iter_rows()]
             numbers = {
                 "pairs": rows.height,
                 "mean Elo gap": (rows["chosen_elo"] - rows["rejected_elo"]).mean(),
+                "standard deviation of Elo": elo.std(),
+                "share of matrices with a pair": rows.height / matrices.height if matrices.height else None,
                 "mean chosen characters": rows["chosen_chars"].mean(),
                 "mean rejected characters": rows["rejected_chars"].mean(),
                 "mean score of chosen less rejected": sum(gap) / len(gap) if gap else None,
             }
-            return work.table(made, numbers)
+            sides = {side: rows[f"{side}_elo"] for side in ("chosen", "rejected")}
+            return work.table(
+                made,
+                numbers,
+                beside={"battle_matrices": matrices, "judgments": judgments},
+                pictures={"Elo": histogram({"all judgments": elo, **sides}, "Elo, natural units", "judgments")},
+            )
 
     return elo_pairs

@@ -5,7 +5,8 @@ import polars as pl
 
 from mr_assets.assets.sampled import encoder, sample
 from mr_assets.assets.wiring import Work, declare, users_errors
-from mr_assets.method.judgments import with_scores
+from mr_assets.method.judgments import judgment_numbers, score_counts, with_scores
+from mr_assets.pictures import score_histogram
 from mr_assets.runs import Run
 from mr_assets.sampling.engine import Request, SamplingSettings
 from mr_assets.storage import Model
@@ -50,14 +51,14 @@ def judgments(run: Run) -> dg.AssetsDefinition:
                 token_ids="token_ids",
             )
             frame = with_scores(rows).select(list(JUDGMENTS.columns))
-            score, total = pl.col("score"), pl.len()
-            figures = frame.select(
-                (score.count() / total).alias("parse rate"),
-                score.mean().alias("mean score"),
-                (score == 5).mean().alias("share of top scores"),
-                pl.col("judgment").str.len_chars().mean().alias("mean characters"),
-                (pl.col("finish_reason") == "length").sum().alias("cut off"),
-            ).collect()
-            return work.table(frame, {**made.numbers, **figures.row(0, named=True)}, made.dropped)
+            chars = pl.col("judgment").str.len_chars().alias("chars")
+            figures = frame.select(pl.exclude("judgment", "token_ids"), chars).collect()
+            return work.table(
+                frame,
+                {**made.numbers, **judgment_numbers(figures)},
+                made.dropped,
+                beside={"judgments": figures, "responses": responses},
+                pictures={"scores": score_histogram(score_counts(figures))},
+            )
 
     return judgments

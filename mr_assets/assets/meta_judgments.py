@@ -5,7 +5,7 @@ import polars as pl
 
 from mr_assets.assets.sampled import encoder, sample
 from mr_assets.assets.wiring import Work, declare, judges, users_errors
-from mr_assets.method.meta_judgments import battles, with_winners
+from mr_assets.method.meta_judgments import battles, meta_judgment_numbers, with_winners
 from mr_assets.runs import Run
 from mr_assets.sampling.engine import Request, SamplingSettings
 from mr_assets.storage import Model
@@ -68,10 +68,9 @@ def meta_judgments(run: Run) -> dg.AssetsDefinition:
                 {"template": template.text},
             )
             frame = joined(pairs, made.completions)
-            decided = frame.filter(pl.col("copied_from").is_null()).collect()
-            scores = fought.select("judgment_id", "score")
-            numbers = {**made.numbers, **bias(decided, scores), "battles": pairs.height}
-            return work.table(Selected(frame.collect(), made.dropped), numbers)
+            rows = frame.collect()
+            numbers = {**made.numbers, **meta_judgment_numbers(rows, fought)}
+            return work.table(Selected(rows, made.dropped), numbers, beside={"judgments": judgments})
 
     return meta_judgments
 
@@ -94,23 +93,3 @@ def joined(pairs: pl.DataFrame, completions: pl.LazyFrame) -> pl.LazyFrame:
         .with_columns(invalid=pl.when(pl.col("meta_judgment").is_null()).then(unsampled).otherwise("invalid"))
         .select(list(META_JUDGMENTS.columns))
     )
-
-
-def bias(battles: pl.DataFrame, scores: pl.DataFrame) -> dict[str, float | None]:
-    """Shares of decisive battles won by the first position and by the higher score (the paper's Table 5)."""
-    fought = (
-        battles.filter(pl.col("winner").is_not_null())
-        .join(scores.rename({"judgment_id": "first_id", "score": "a"}), on="first_id")
-        .join(scores.rename({"judgment_id": "second_id", "score": "b"}), on="second_id")
-        .with_columns(first=pl.col("winner") == "first", same=pl.col("a") == pl.col("b"))
-        .with_columns(higher=pl.col("first") == (pl.col("a") > pl.col("b")))
-    )
-    row = fought.select(
-        pl.col("first").mean().alias("first position wins"),
-        pl.col("first").filter("same").mean().alias("first position wins, same score"),
-        pl.col("first").filter(~pl.col("same")).mean().alias("first position wins, different score"),
-        pl.col("higher").filter(~pl.col("same")).mean().alias("higher score wins"),
-    ).row(0, named=True)
-    sampled = battles.filter(pl.col("meta_judgment").is_not_null())
-    parsed = sampled.filter(pl.col("winner").is_not_null()).height / sampled.height if sampled.height else None
-    return {**row, "parse rate": parsed}

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from mr_assets.assets.wiring import Work, declare, iteration, users_errors
+from mr_assets.assets.wiring import Work, declare, iteration, partition_link, users_errors
 from mr_assets.partitions import handed_over
 from mr_assets.runs import Run
 
@@ -21,8 +21,10 @@ def policy(run: Run) -> dg.AssetsDefinition:
             t = iteration(context)
             work = Work(context, run)
             parent = handed_over(run, t)
-            asset = [run.family, "sft_checkpoint"] if t == 1 else [run.name, "checkpoints"]
-            link = "/assets/" + "/".join(asset) + (f"?partition={t - 1}" if t > 1 else "")
-            return work.model(parent, {}, parent=dg.MetadataValue.url(link))
+            links = {
+                "parent": partition_link(run, *run.model_at(str(t - 1))),
+                "trained into": partition_link(run, "checkpoints", str(t)),
+            }
+            return work.model(parent, {}, shown=links)
 
     return policy

@@ -28,6 +28,6 @@ def prompts(run: Run) -> dg.AssetsDefinition:
                 seed=recipe.seed,
                 disjoint=recipe.prompts.disjoint,
             )
-            return work.table(frame, {"prompts": frame.height})
+            return work.table(frame, {"prompts": frame.height}, beside={"seed_prompts": seed_prompts})
 
     return prompts

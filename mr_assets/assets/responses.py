@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from mr_assets import pictures
 from mr_assets.assets.sampled import encoder, sample
 from mr_assets.assets.wiring import Work, declare, iteration, users_errors
 from mr_assets.evaluation.letters import world_numbers
@@ -39,14 +40,21 @@ def responses(run: Run) -> dg.AssetsDefinition:
                 token_ids="token_ids",
             ).collect()
             frame = mark_duplicates(rows).select(list(RESPONSES.columns))
+            lengths = frame["response"].str.len_chars()
             numbers = {
                 **made.numbers,
-                "mean characters": frame["response"].str.len_chars().mean(),
+                "mean characters": lengths.mean(),
+                "median characters": lengths.median(),
                 "duplicates": frame["duplicate_of"].count(),
                 "cut off": frame.filter(pl.col("finish_reason") == "length").height,
             }
             if recipe.prompts.source == "world":
                 numbers |= world_numbers(frame.join(asked, on="prompt_id"))
-            return work.table(Selected(frame, made.dropped), numbers)
+            return work.table(
+                Selected(frame, made.dropped),
+                numbers,
+                beside={"prompts": asked, **work.earlier("responses")},
+                pictures={"lengths": pictures.lengths({"responses": lengths}, "responses")},
+            )
 
     return responses

@@ -46,7 +46,7 @@ def sample(
         shard_size=recipe.engine.shard_size,
         seed=draws([f"{work.asset} {work.partition}"], recipe.seed)[0] % 2**31,
         total=total,
-        on_progress=lambda p: report(p.done, p.total or total),
+        on_progress=lambda p: report(p.done, p.total or total, p.reused),
     )
     dropped = dropped_frame(
         [(x.id, "prompt_too_long", json.dumps({"prompt tokens": x.prompt_tokens})) for x in sampled.too_long]

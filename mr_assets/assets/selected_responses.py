@@ -24,6 +24,6 @@ def selected_responses(run: Run) -> dg.AssetsDefinition:
             answers, scored = responses.drop("token_ids").collect(), judgments.drop("token_ids", "judgment").collect()
             made = select_responses(answers, scored, seed=work.run.recipe.seed)
             numbers = {"selected": made.rows.height, "mean score variance": made.rows["score_variance"].mean()}
-            return work.table(made, numbers)
+            return work.table(made, numbers, beside={"responses": answers})
 
     return selected_responses

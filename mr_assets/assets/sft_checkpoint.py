@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from mr_assets.assets.guarded import exempt
 from mr_assets.assets.trained import train_model, training_job
 from mr_assets.assets.wiring import Work, declare, users_errors
 from mr_assets.chat import ChatEncoder
@@ -25,7 +26,8 @@ def sft_checkpoint(run: Run) -> dg.AssetsDefinition:
             recipe = work.run.recipe
             seed = seed_model(recipe, run.data)
             if recipe.sft is None:
-                return work.model(Model(str(seed), fingerprint(seed), "seed"), {})
+                found = exempt("sft_checkpoint", "Not trained: the recipe has no SFT.")
+                return work.model(Model(str(seed), fingerprint(seed), "seed"), {}, found)
             out = run.path("sft_checkpoint")
             template = judge_template(run.template(recipe.judgments.template))
             encode = ChatEncoder.load(seed)
@@ -33,8 +35,8 @@ def sft_checkpoint(run: Run) -> dg.AssetsDefinition:
             data = out.with_name("sft_dataset.parquet")
             atomically(data, lambda p: made.rows.write_parquet(p))
             job = training_job("sft", recipe.sft, model=seed, data=data, out=out, seed=recipe.seed)
-            model, numbers = train_model(work, job, "M0")
-            numbers |= {"examples": made.rows.height, "examples too long": made.dropped.height}
-            return work.model(model, numbers)
+            trained = train_model(work, job, "M0")
+            numbers = {**trained.numbers, "examples": made.rows.height, "examples too long": made.dropped.height}
+            return work.model(trained.model, numbers, trained.found, {"picture: training": trained.curves})
 
     return sft_checkpoint

@@ -1,36 +1,82 @@
 """What the two training assets share: a training job in a process of its own, with its metrics in the run's log."""
 
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import dagster as dg
 
+from mr_assets.assets.guarded import record_now
 from mr_assets.assets.wiring import Work
 from mr_assets.files import fingerprint
+from mr_assets.method.guardrails import Finding, findings
+from mr_assets.pictures import curves
 from mr_assets.recipe import DPO, SFT
 from mr_assets.sampling.engine import close_engine
 from mr_assets.storage import Model
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingFailed, train
+from mr_assets.training.log import COLUMNS, last_epoch, read_log
 
 
-def train_model(work: Work, job: TrainingJob, name: str) -> tuple[Model, dict[str, Any]]:
-    """Train, and return the model with its last figures. The engine gives its memory back first.
+@dataclass(frozen=True)
+class Trained:
+    """A model that was trained: its figures, what the checks say of its log, and the log as a picture."""
 
-    Raises `dg.Failure` with the end of the trainer's log if training fails.
+    model: Model
+    numbers: dict[str, Any]
+    found: list[Finding]
+    curves: dg.MarkdownMetadataValue
+
+
+def train_model(work: Work, job: TrainingJob, name: str) -> Trained:
+    """Train in a process of its own. The engine gives its memory back first.
+
+    Raises `dg.Failure` with the end of the trainer's log if training fails; if the loss was not finite, the check that
+    watches over it has failed as well.
     """
     close_engine()
-    report = work.progress(f"{work.asset} ({name})", "steps")
+    what = f"{work.asset} ({name})"
+    work.context.log.info(f"{what}: starting; the first step comes when the model and its reference are ready")
     try:
-        result = train(job, on_metrics=lambda m: report(m["step"], m["total_steps"]))
+        result = train(job, on_metrics=_reporter(work.progress(what, "steps")))
     except TrainingFailed as error:
+        if broken := re.search(r"\b(loss|grad_norm) is (-?inf|nan) at step [0-9]+ of [0-9]+", str(error)):
+            said = f"{broken[0]}. No model was written."
+            record_now(work.context, [Finding(work.asset, "finite_loss", "harmful", {}, said)], work.partition)
         raise dg.Failure(str(error), allow_retries=False) from error
     folder = Path(job.out)
     path = str(folder.relative_to(work.run.data)) if folder.is_relative_to(work.run.data) else str(folder)
-    shown = {"loss": "loss", "rewards/margins": "reward margin", "rewards/accuracies": "reward accuracy"}
-    numbers: dict[str, Any] = {title: result.last[key] for key, title in shown.items() if key in result.last}
+    log = read_log(folder)
+    numbers: dict[str, Any] = {title: result.last[key] for key, title in COLUMNS.items() if key in result.last}
+    numbers |= last_epoch(log)
     numbers |= {"steps": result.steps, "examples": result.rows, "training seconds": round(result.seconds, 1)}
-    return Model(path, fingerprint(folder), name), numbers
+    return Trained(
+        Model(path, fingerprint(folder), name),
+        numbers,
+        findings(work.asset, {"training_log": log}, work.run.recipe.guardrails),
+        dg.MetadataValue.md(curves(log["step"], [{n: log[n] for n in panel} for panel in PANELS[job.kind]])),
+    )
+
+
+PANELS: dict[str, list[tuple[str, ...]]] = {
+    "sft": [("loss",)],
+    "dpo": [("loss",), ("reward margin", "reward accuracy")],
+}
+
+
+def _reporter(report: Callable[..., None]) -> Callable[[dict[str, Any]], None]:
+    """Steps as progress; those before the first one seen were trained earlier."""
+    before: int | None = None
+
+    def on_metrics(line: dict[str, Any]) -> None:
+        nonlocal before
+        before = line["step"] - 1 if before is None else before
+        report(line["step"], line["total_steps"], before)
+
+    return on_metrics
 
 
 def training_job(

@@ -1,7 +1,7 @@
 """What the assets share: how they are declared, how they report progress, and how what they made is recorded."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
@@ -9,14 +9,17 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from mr_assets.assets.guarded import CheckResult, check_specs, complete_table, exempt, log_findings
 from mr_assets.assets.launchpad import launchpad
 from mr_assets.code_versions import code_version
+from mr_assets.method import Frame
+from mr_assets.method.guardrails import PREVIOUS, Finding, findings
 from mr_assets.partitions import iterations
 from mr_assets.runs import FAMILY_ASSETS, UPSTREAM, Record, Run, read_record
 from mr_assets.settings import chosen, departures
 from mr_assets.storage import TABLES, Artifact, Model, version_of
 from mr_assets.storage import users_errors as users_errors
-from mr_assets.tables import Selected, Table, dropped_frame
+from mr_assets.tables import DROPPED, Selected, Table, dropped_frame
 
 OWNER = "team:mr_assets"
 
@@ -26,14 +29,17 @@ def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False, group: 
     table = TABLES.get(asset)
     metadata: dict[str, Any] = {}
     if table is not None:
-        columns = [dg.TableColumn(n, str(c.dtype), description=c.meaning) for n, c in table.columns.items()]
-        metadata["dagster/column_schema"] = dg.TableSchema(columns=columns)
+        metadata["dagster/column_schema"] = _column_schema(table)
+    if asset in SELECTING:
+        metadata["columns of what was left out"] = _column_schema(DROPPED)
     upstream = [u for u in UPSTREAM[asset] if asset != "policy"]
     shared = asset in FAMILY_ASSETS
     return {
         "name": asset,
         "key_prefix": run.namespace(asset),
         "group_name": group or run.namespace(asset),
+        "check_specs": check_specs(run, asset),
+        "dagster_type": Any,  # beside check outputs, Dagster takes the annotation MaterializeResult for Nothing
         "ins": {u: dg.AssetIn(key=[run.namespace(u), u]) for u in upstream},
         "deps": [dg.AssetKey([run.family, "sft_checkpoint"])] if asset == "policy" else [],
         "partitions_def": None if shared else iterations(run),
@@ -49,12 +55,27 @@ def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False, group: 
     }
 
 
+def _column_schema(table: Table) -> dg.TableSchema:
+    columns = [dg.TableColumn(n, str(c.dtype), description=c.meaning) for n, c in table.columns.items()]
+    return dg.TableSchema(columns=columns)
+
+
+# What also writes <t>.dropped.parquet: what was left out and why.
+SELECTING = (
+    *("responses", "judgments", "actor_pairs", "selected_responses"),
+    *("meta_judgments", "battle_matrices", "elo_pairs", "dpo_dataset"),
+)
+
+
 GPU_POD = {"container_config": {"resources": {"limits": {"nvidia.com/gpu": 1}}}}
 
 
 def partition(context: dg.AssetExecutionContext) -> str | None:
-    """The partition key under way; None for an asset that is not partitioned. A backfill's runs have it too."""
-    return context.partition_key if context.has_partition_key else None
+    """The partition key under way; None for an asset that is not partitioned.
+
+    `context.has_partition_key` would be False in a backfill's runs, which have a range of one key instead.
+    """
+    return None if context.asset_key.path[-1] in FAMILY_ASSETS else context.partition_key
 
 
 def iteration(context: dg.AssetExecutionContext) -> int:
@@ -112,19 +133,23 @@ class Work:
                 allow_retries=False,
             )
 
-    def progress(self, what: str, unit: str) -> Callable[[int, int], None]:
-        """A callback (done, total) that logs done, rate and time left, at most every five seconds."""
+    def progress(self, what: str, unit: str) -> Callable[..., None]:
+        """A callback (done, total, before=0) that logs done, rate and time left, at most every five seconds.
+
+        before: of what is done, what an earlier run did; it does not count in the rate.
+        """
         began = time.monotonic()
         said = [began]
 
-        def report(done: int, total: int) -> None:
+        def report(done: int, total: int, before: int = 0) -> None:
             now = time.monotonic()
             if done < total and (not done or now - said[0] < 5):
                 return
             said[0] = now
-            rate = done / max(now - began, 1e-9)
+            rate = (done - before) / max(now - began, 1e-9)
             left = (total - done) / max(rate, 1e-9)
-            self.context.log.info(f"{what}: {done:,} of {total:,} {unit}, {rate:,.0f}/s, {left:.0f} s left")
+            shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+            self.context.log.info(f"{what}: {done:,} of {total:,} {unit}, {shown}/s, {left:.0f} s left")
 
         return report
 
@@ -151,44 +176,81 @@ class Work:
         made: Selected | pl.DataFrame | pl.LazyFrame,
         numbers: Mapping[str, Any],
         dropped: pl.DataFrame | None = None,
+        *,
+        beside: Mapping[str, Frame] | None = None,
+        pictures: Mapping[str, str] | None = None,
+        empty_because: str | None = None,
     ) -> dg.MaterializeResult:
-        """The result of an asset that made a table, with its metadata: row count, preview, drops by reason, numbers."""
+        """The result of an asset that made a table: row count, preview, drops by reason, numbers, checks.
+
+        beside: the tables, by name, that the asset's checks compare with. pictures: by title, as Markdown.
+        empty_because: why a table is empty by declaration; its checks then pass.
+        """
         rows, dropped = made if isinstance(made, Selected) else (made, dropped)
         count = rows.lazy().select(pl.len()).collect().item()
         version = version_of(rows)
-        metadata: dict[str, Any] = {"dagster/row_count": count, **_shown(numbers)}
+        drawn = {f"picture: {title}": dg.MetadataValue.md(picture) for title, picture in (pictures or {}).items()}
+        metadata: dict[str, Any] = {"dagster/row_count": count, **drawn, **_shown(numbers)}
         if count:
             metadata["preview"] = dg.MetadataValue.md(_preview(rows.lazy().head(3).collect()))
         if dropped is not None and dropped.height:
             reasons = dropped.group_by("reason").len().sort("len", "reason", descending=[True, False])
             metadata["left out"] = dg.MetadataValue.md("\n".join(f"- {n} {r}" for r, n in reasons.iter_rows()))
+            metadata |= {f"left out: {r}": n for r, n in reasons.iter_rows()}
+        tables = {self.asset: rows, **(beside or {})}
+        limits = self.run.recipe.guardrails
+        found = exempt(self.asset, empty_because) if empty_because else findings(self.asset, tables, limits)
         record = self._record(version, count, None if dropped is None else dropped.height, numbers)
-        return self._result(Artifact(record, rows=rows, dropped=dropped), metadata)
+        return self._result(Artifact(record, rows=rows, dropped=dropped), metadata, found)
+
+    def earlier(self, asset: str) -> dict[str, Frame]:
+        """The table of the iteration before, under the name that checks know it by; nothing if there is none."""
+        before = complete_table(self.run, asset, str(int(self.partition or 1) - 1))
+        return {} if before is None else {PREVIOUS: before}
 
     def nothing(self, table: Table) -> dg.MaterializeResult:
         """The empty table of an asset of the judge's side, in an iteration that trains the actor alone."""
         self.context.log.info(f"Iteration {self.partition} trains no judge: {self.asset} is empty, as the recipe says.")
-        return self.table(Selected(table.empty(), dropped_frame()), {"off": "this iteration trains the actor alone"})
+        why = "this iteration trains the actor alone"
+        return self.table(Selected(table.empty(), dropped_frame()), {"off": why}, empty_because=f"Empty: {why}.")
 
-    def model(self, model: Model, numbers: Mapping[str, Any], **links: Any) -> dg.MaterializeResult:
-        """The result of an asset that made, or points at, a model."""
+    def model(
+        self,
+        model: Model,
+        numbers: Mapping[str, Any],
+        found: Sequence[Finding] = (),
+        shown: Mapping[str, Any] | None = None,
+    ) -> dg.MaterializeResult:
+        """The result of an asset that made, or points at, a model; `shown` is further metadata: links, pictures."""
         metadata = {
             "path": model.path,
             "fingerprint": model.fingerprint,
             "model": model.name,
             **_shown(numbers),
-            **links,
+            **(shown or {}),
         }
-        return self._result(Artifact(self._record(model.fingerprint, None, None, numbers), model=model), metadata)
+        artifact = Artifact(self._record(model.fingerprint, None, None, numbers), model=model)
+        return self._result(artifact, metadata, found)
 
-    def _result(self, artifact: Artifact, metadata: dict[str, Any]) -> dg.MaterializeResult:
+    def _result(self, artifact: Artifact, metadata: dict[str, Any], found: Sequence[Finding]) -> dg.MaterializeResult:
         metadata["settings"] = dg.MetadataValue.json(artifact.record.settings)
         if self.chosen:
             metadata["departs from the recipe"] = dg.MetadataValue.md(_departures(self))
         if artifact.record.policy:
             metadata["policy"] = artifact.record.policy
-        version = dg.DataVersion(artifact.record.version)
-        return dg.MaterializeResult(value=artifact, metadata=metadata, data_version=version)
+        log_findings(self.context, found)
+        return dg.MaterializeResult(
+            value=artifact,
+            metadata=metadata,
+            data_version=dg.DataVersion(artifact.record.version),
+            check_results=[CheckResult.of(finding, self.partition) for finding in found],
+        )
+
+
+def partition_link(run: Run, asset: str, partition: str | None) -> dg.UrlMetadataValue:
+    """A link to an artifact's page in the UI."""
+    page = f"/assets/{run.namespace(asset)}/{asset}"
+    return dg.MetadataValue.url(f"{page}?view=partitions&partition={partition}" if partition else page)
 
 
 def _departures(work: Work) -> str:
@@ -200,19 +262,55 @@ def _departures(work: Work) -> str:
 
 
 def _shown(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures that Dagster can plot; what is missing is not shown, nested figures go in as JSON."""
+    """Figures that Dagster can plot, to six digits; what is missing is not shown, nested figures go in as JSON."""
     plain = {k: v for k, v in numbers.items() if v is not None and not (isinstance(v, float) and not isfinite(v))}
-    return {k: dg.MetadataValue.json(v) if isinstance(v, dict | list) else v for k, v in plain.items()}
+    return {k: dg.MetadataValue.json(v) if isinstance(v, dict | list) else _rounded(v) for k, v in plain.items()}
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+SHOWN_IN_PLACE = 1000
+"""Characters of Markdown from which on the UI shows a link to it in its place."""
 
 
 def _preview(frame: pl.DataFrame) -> str:
-    """A few rows as a Markdown table; long texts are cut, and nothing in them acts as markup."""
+    """The first rows as a Markdown table, as many and as much of their texts as the UI shows without a click.
+
+    Each line is a column of the table, so that wide ones fit the page. Nothing in a text acts as markup.
+    """
+    for rows, characters in ((3, 160), (3, 80), (2, 80), (2, 40), (1, 40)):
+        table = _as_lines(frame.head(rows), characters)
+        if len(table) < SHOWN_IN_PLACE:
+            break
+    return table
+
+
+def _as_lines(frame: pl.DataFrame, characters: int) -> str:
     shown = [n for n in frame.columns if n != "token_ids" and not n.endswith("_token_ids")]
-    lines = ["| " + " | ".join(shown) + " |", "|" + " --- |" * len(shown)]
-    for row in frame.select(shown).iter_rows():
-        cells = [" ".join(str(cell).split())[:160] for cell in row]
-        lines.append("| " + " | ".join(_escaped(cell) for cell in cells) + " |")
+    head = ["column", *(f"row {i + 1}" for i in range(frame.height))]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for name in shown:
+        cells = [" ".join(_readable(cell).split())[:characters] for cell in frame[name].to_list()]
+        lines.append("| " + " | ".join([name, *(_escaped(cell) for cell in cells)]) + " |")
     return "\n".join(lines)
+
+
+def _readable(value: Any) -> str:
+    """A cell as a person reads it: messages by their texts, numbers to four digits."""
+    match value:
+        case None:
+            return ""
+        case float():
+            return f"{value:.4g}"
+        case {"content": str(text)}:
+            return text
+        case list():
+            parts = [_readable(part) for part in value]
+            return parts[0] if len(parts) == 1 else f"[{', '.join(parts)}]"
+        case _:
+            return str(value)
 
 
 def _escaped(text: str) -> str:

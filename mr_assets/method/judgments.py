@@ -35,6 +35,9 @@ _CLAIM = (
 _ON_SCALE = f"(?:{_GAP}{_POINTS}{_OUT_OF}{_GAP}5(?:[.]0+)?)?"
 _VALUE = f"^[^:]*:[^0-9.+\u2212\u2013\u2014-]*[+]?([0-9]+(?:[.][0-9]+)?|[.][0-9]+){_ON_SCALE}$"
 _CLAIM_RE, _VALUE_RE = compiled(_CLAIM), compiled(_VALUE)
+TOP_SCORE = 5.0
+"""The highest score of the rubric (A.1)."""
+
 _REASONS = {"none": "no_score", "unreadable": "off_scale", "different": "different_scores"}
 
 
@@ -87,6 +90,33 @@ def response_scores(responses: Frame, judgments: Frame) -> pl.LazyFrame:
         )
         .sort("response_id")
     )
+
+
+def score_counts(judgments: Frame) -> pl.DataFrame:
+    """How often each score is given: columns score and n, highest score first; invalid judgments do not count."""
+    given = judgments.lazy().filter(pl.col("score").is_not_null()).group_by("score")
+    return given.agg(n=pl.len().cast(pl.Int64)).sort("score", descending=True).collect(engine="streaming")
+
+
+def score_entropy(counts: pl.Series) -> float:
+    """Entropy in bits of a distribution given by counts: 0 if all is one value, 1 for two equally frequent ones."""
+    shares = counts.filter(counts > 0) / counts.sum()
+    return max(0.0, -float((shares * shares.log(2)).sum()))
+
+
+def judgment_numbers(judgments: pl.DataFrame) -> dict[str, float | int | None]:
+    """The figures of an iteration's judgments: columns score, invalid, chars and finish_reason."""
+    score, counts = pl.col("score"), score_counts(judgments)
+    figures = judgments.select(
+        (score.count() / pl.len()).alias("parse rate"),
+        score.mean().alias("mean score"),
+        (score == TOP_SCORE).mean().alias("share of top scores"),
+        pl.col("chars").mean().alias("mean characters"),
+        (pl.col("finish_reason") == "length").sum().alias("cut off"),
+    ).row(0, named=True)
+    invalid = judgments.group_by("invalid").len().drop_nulls().sort("invalid").iter_rows()
+    entropy = score_entropy(counts["n"]) if counts.height else None
+    return {**figures, "score entropy": entropy, **{f"without a score: {reason}": n for reason, n in invalid}}
 
 
 def _value(claim: str) -> float | None:

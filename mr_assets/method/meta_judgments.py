@@ -100,6 +100,53 @@ def battles(selected: Frame, judgments: Frame, *, sample_distinct_once: bool = F
     return pairs.with_columns(copied_from=pl.when(~pl.col("identical") & (original != battle)).then(original))
 
 
+def win_shares(battles: Frame, scores: Frame) -> dict[str, float | None]:
+    """Shares of decisive battles won by the first position and by the higher score (Table 5); None of no battles.
+
+    battles: first_id, second_id, winner; scores: judgment_id, score. How many battles are behind the shares is there
+    too: all decisive ones, and those between different scores.
+    """
+    given = scores.lazy().select("judgment_id", "score")
+    fought = (
+        battles.lazy()
+        .filter(pl.col("winner").is_not_null())
+        .join(given.rename({"judgment_id": "first_id", "score": "a"}), on="first_id")
+        .join(given.rename({"judgment_id": "second_id", "score": "b"}), on="second_id")
+        .select(first=pl.col("winner") == "first", same=pl.col("a") == pl.col("b"), lower=pl.col("a") < pl.col("b"))
+    )
+    first, different = pl.col("first"), ~pl.col("same")
+    return (
+        fought.select(
+            first.mean().alias("first position wins"),
+            first.filter("same").mean().alias("first position wins, same score"),
+            first.filter(different).mean().alias("first position wins, different score"),
+            (first != pl.col("lower")).filter(different).mean().alias("higher score wins"),
+            pl.len().cast(pl.Int64).alias("decisive battles"),
+            different.sum().cast(pl.Int64).alias("decisive battles, different score"),
+        )
+        .collect(engine="streaming")
+        .row(0, named=True)
+    )
+
+
+def meta_judgment_numbers(meta_judgments: pl.DataFrame, judgments: Frame) -> dict[str, float | int | None]:
+    """The figures of an iteration's meta-judgments (`META_JUDGMENTS`); `judgments` has judgment_id and score.
+
+    Copied verdicts count as battles and nowhere else. Invalid ones are counted by reason.
+    """
+    sampled = meta_judgments.filter(pl.col("copied_from").is_null())
+    written = sampled.filter(pl.col("meta_judgment").is_not_null())
+    invalid = written.group_by("invalid").len().drop_nulls().sort("invalid").iter_rows()
+    return {
+        **win_shares(sampled, judgments),
+        "parse rate": written["winner"].count() / written.height if written.height else None,
+        "mean characters": written["meta_judgment"].str.len_chars().mean(),
+        "cut off": written.filter(pl.col("finish_reason") == "length").height,
+        "battles": meta_judgments.height,
+        **{f"without a winner: {reason}": n for reason, n in invalid},
+    }
+
+
 def _ordered_pairs(groups: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Positions (first, second) of all ordered pairs within groups; `groups` are sorted group numbers."""
     start = np.searchsorted(groups, groups, side="left")

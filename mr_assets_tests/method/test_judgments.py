@@ -3,7 +3,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mr_assets.method.judgments import parse_score, response_scores, with_scores
+from mr_assets.method.judgments import (
+    judgment_numbers,
+    parse_score,
+    response_scores,
+    score_counts,
+    score_entropy,
+    with_scores,
+)
 from mr_assets_tests.method.tables import NASTY, Answer, shuffled, tables, worlds
 
 VALID = {
@@ -180,3 +187,39 @@ def test_parsing_does_not_backtrack_without_end(tail: str) -> None:
     """A model that repeats itself up to the token limit costs no more than any other: not n^2 steps per claim."""
     assert parse_score(("Score: 4 " + tail) * 2000)[0] in (4, None)
     assert parse_score("Score: " + "4" * 200_000 + "x") == (None, "off_scale")
+
+
+def test_the_figures_of_an_iteration() -> None:
+    """Scores 5, 5, 4, 1 and one invalid: 4 of 5 parse, mean 15/4; shares 1/2, 1/4, 1/4 have 1.5 bits."""
+    judgments = pl.DataFrame(
+        {
+            "score": [5.0, 5.0, 4.0, 1.0, None],
+            "invalid": [None, None, None, None, "off_scale"],
+            "chars": [10, 20, 30, 40, 50],
+            "finish_reason": ["stop", "stop", "stop", "stop", "length"],
+        }
+    )
+    assert judgment_numbers(judgments) == {
+        "parse rate": 0.8,
+        "mean score": 3.75,
+        "share of top scores": 0.5,
+        "mean characters": 30.0,
+        "cut off": 1,
+        "score entropy": pytest.approx(1.5),
+        "without a score: off_scale": 1,
+    }
+    assert score_counts(judgments).rows() == [(5.0, 2), (4.0, 1), (1.0, 1)]
+
+
+def test_entropy_of_a_distribution() -> None:
+    """0 for one value, log2 of the number of equally frequent ones."""
+    for counts, bits in (([7], 0), ([3, 3], 1), ([2, 2, 2, 2], 2), ([5, 0], 0)):
+        assert score_entropy(pl.Series(counts)) == pytest.approx(bits)
+
+
+def test_figures_of_no_judgments() -> None:
+    empty = pl.DataFrame(
+        schema={"score": pl.Float64, "invalid": pl.String, "chars": pl.Int64, "finish_reason": pl.String}
+    )
+    numbers = judgment_numbers(empty)
+    assert (numbers["mean score"], numbers["score entropy"], numbers["cut off"]) == (None, None, 0)

@@ -1,0 +1,173 @@
+"""Guardrails in Dagster: each check of `mr_assets.method.guardrails` as an asset check, evaluated as the asset is made.
+
+A harmful finding fails its check with severity ERROR, which stops what follows in the same run; a warning has severity
+WARN. What is materialized later, in another run, Dagster does not stop: `checkpoints` therefore asks all of the
+iteration's checks once more before it trains.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+import polars as pl
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+
+from mr_assets.method import Frame
+from mr_assets.method.guardrails import CHECKS, PREVIOUS, Check, Finding, findings, harmful
+from mr_assets.partitions import iterations
+from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
+from mr_assets.settings import JUDGE_SIDE
+from mr_assets.storage import TABLES
+
+FIT = "data_is_fit"
+FIT_MEANS = "No check of the iteration's tables finds that training on them would do harm."
+
+
+def check_specs(run: Run, asset: str) -> list[dg.AssetCheckSpec]:
+    """The checks of one asset, per partition where the asset has them."""
+    key = dg.AssetKey([run.namespace(asset), asset])
+    partitions = None if asset in FAMILY_ASSETS else iterations(run)
+    specs = [
+        dg.AssetCheckSpec(
+            check.name,
+            asset=key,
+            description=_means(run, check),
+            blocking=check.bounds(run.recipe.guardrails).stop is not None,
+            partitions_def=partitions,
+        )
+        for check in CHECKS
+        if check.asset == asset
+    ]
+    if asset == "checkpoints":
+        fit = dg.AssetCheckSpec(FIT, asset=key, description=FIT_MEANS, blocking=True, partitions_def=partitions)
+        specs.insert(0, fit)
+    return specs
+
+
+def _means(run: Run, check: Check) -> str:
+    where = f" The bounds are guardrails.{check.limit} of the recipe." if isinstance(check.limit, str) else ""
+    return f"{check.expected(run.recipe.guardrails)}.{where}"
+
+
+class CheckResult(dg.AssetCheckResult):
+    """A check's result with the partition that it is of.
+
+    In a backfill's runs, which have a range of one partition, Dagster 1.13 would leave the partition out, and the
+    check's page would call that partition skipped.
+    """
+
+    partition: str | None = None
+
+    @classmethod
+    def of(cls, finding: Finding, partition: str | None) -> "CheckResult":
+        """A finding as Dagster shows it."""
+        result = cls(
+            passed=finding.passed,
+            check_name=finding.name,
+            severity=dg.AssetCheckSeverity.ERROR if finding.level == "harmful" else dg.AssetCheckSeverity.WARN,
+            description=finding.said,
+            metadata=finding.numbers,
+        )
+        result.partition = partition
+        return result
+
+    def to_asset_check_evaluation(self, step_context: Any) -> dg.AssetCheckEvaluation:
+        """The event that is stored."""
+        found = super().to_asset_check_evaluation(step_context)
+        return self.evaluated(step_context.instance, found.asset_key, bool(found.blocking))
+
+    def evaluated(self, instance: dg.DagsterInstance, key: dg.AssetKey, blocking: bool) -> dg.AssetCheckEvaluation:
+        """The event that is stored for a check of the asset `key`."""
+        return dg.AssetCheckEvaluation(
+            asset_key=key,
+            check_name=self.check_name or "",
+            passed=self.passed,
+            metadata=self.metadata,
+            severity=self.severity,
+            description=self.description,
+            blocking=blocking,
+            partition=self.partition,
+            target_materialization_data=_latest(instance, key, self.partition),
+        )
+
+
+def log_findings(context: dg.AssetExecutionContext, found: Sequence[Finding]) -> None:
+    """Say in the run's log what did not pass."""
+    for finding in found:
+        if not finding.passed:
+            say = context.log.error if finding.level == "harmful" else context.log.warning
+            say(f"check {finding.name} of {finding.asset}: {finding.said}")
+
+
+def tables_of(run: Run, t: int) -> dict[str, Frame]:
+    """Every complete table of an iteration by name, lazily; with seed_prompts, and the responses of the one before."""
+    places: dict[str, tuple[str, str | None]] = {asset: (asset, str(t)) for asset in LOOP_ASSETS if asset in TABLES}
+    places |= {"seed_prompts": ("seed_prompts", None), PREVIOUS: ("responses", str(t - 1))}
+    found = {name: complete_table(run, *place) for name, place in places.items()}
+    return {name: table for name, table in found.items() if table is not None}
+
+
+def complete_table(run: Run, asset: str, partition: str | None) -> pl.LazyFrame | None:
+    """An asset's table, lazily; None if it is not complete. Raises `UserError` if its columns are another version's."""
+    if run.record(asset, partition) is None or not run.path(asset, partition).exists():
+        return None
+    table = pl.scan_parquet(run.path(asset, partition))
+    TABLES[asset].check(table)
+    return table
+
+
+def iteration_findings(run: Run, t: int, tables: Mapping[str, Frame]) -> list[Finding]:
+    """What every check finds in the tables that iteration t trains on. An empty judge's side is as declared."""
+    off = () if run.recipe.row(t).judge_training else JUDGE_SIDE
+    made = [asset for asset in LOOP_ASSETS if asset in tables and asset not in off]
+    return [finding for asset in made for finding in findings(asset, tables, run.recipe.guardrails)]
+
+
+def fit_to_train(context: dg.AssetExecutionContext, run: Run, t: int) -> Finding:
+    """Ask every check of the iteration once more before training, whoever launched it and whatever ran before.
+
+    Raises `dg.Failure` with every harmful finding, after recording the failed check.
+    """
+    tables = tables_of(run, t)
+    missing = [a for a in LOOP_ASSETS if a in TABLES and a not in tables]
+    if missing:
+        context.log.warning(f"Not checked before training, as not complete: {', '.join(missing)} of iteration {t}.")
+    found = iteration_findings(run, t, tables)
+    bad, warned = harmful(found), [f for f in found if f.level == "warning"]
+    numbers: dict[str, float | int] = {"checks": len(found), "warnings": len(warned), "harmful": len(bad)}
+    if not bad:
+        said = f"{len(found)} checks: none is harmful, {len(warned)} warn"
+        names = ", ".join(f"{f.name} of {f.asset}" for f in warned)
+        return Finding("checkpoints", FIT, "passed", numbers, f"{said}: {names}." if names else f"{said}.")
+    lines = "\n".join(f"- {f.name} of {f.asset}: {f.said}" for f in bad)
+    said = f"Iteration {t} is not trained: {len(bad)} of {len(found)} checks say that it would do harm.\n{lines}"
+    if limits := sorted({f.limit for f in bad if f.limit}):
+        bounds = " and ".join(f"guardrails.{limit}.stop" for limit in limits)
+        said += f"\nIf the data is as it should be, change {bounds} in {run.folder / 'recipe.yaml'} and train again."
+    refused = Finding("checkpoints", FIT, "harmful", numbers, said)
+    record_now(context, [refused, *exempt("checkpoints", "Nothing was trained.")], str(t))
+    raise dg.Failure(said, allow_retries=False)
+
+
+def record_now(context: dg.AssetExecutionContext, found: Sequence[Finding], partition: str | None) -> None:
+    """Record checks of an asset that is about to fail, so that there will be no materialization to record them with."""
+    for finding in found:
+        result = CheckResult.of(finding, partition)
+        context.log_event(result.evaluated(context.instance, context.asset_key, blocking=True))
+
+
+def _latest(
+    instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None
+) -> AssetCheckEvaluationTargetMaterializationData | None:
+    """The materialization that the UI shows: a check's failure counts there only if it names that one."""
+    chosen = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition] if partition else None)
+    for found in instance.fetch_materializations(chosen, limit=1).records:
+        return AssetCheckEvaluationTargetMaterializationData(
+            storage_id=found.storage_id, run_id=found.run_id, timestamp=found.timestamp
+        )
+    return None
+
+
+def exempt(asset: str, why: str) -> list[Finding]:
+    """The findings on a table that is empty because the recipe says so."""
+    return [check.passes(why) for check in CHECKS if check.asset == asset]

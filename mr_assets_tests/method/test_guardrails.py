@@ -1,0 +1,327 @@
+"""Every check, once where it fires and once where it does not; what the paper's own biases give."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+import pytest
+
+from mr_assets.method.guardrails import CHECKS, PREVIOUS, Check, Finding, Level, findings, harmful
+from mr_assets.recipe import Bounds, Guardrails, load_recipe
+from mr_assets.tables import DPO_DATASET
+
+LIMITS = Guardrails(min_count=4)
+Frames = Mapping[str, pl.DataFrame]
+
+
+def check(asset: str, name: str) -> Check:
+    [found] = [c for c in CHECKS if (c.asset, c.name) == (asset, name)]
+    return found
+
+
+def frame(**columns: Sequence[Any]) -> pl.DataFrame:
+    """The columns that a check reads; texts unless they say otherwise."""
+    numbers = {"score": pl.Float64, "loss": pl.Float64, "step": pl.Int64, "chosen_chars": pl.Int64}
+    numbers |= {"rejected_chars": pl.Int64}
+    return pl.DataFrame(columns, schema={name: numbers.get(name, pl.String) for name in columns})
+
+
+def judged(*scores: float | None) -> Frames:
+    ids = [f"j{i}" for i in range(len(scores))]
+    return {"judgments": frame(judgment_id=ids, score=scores, invalid=[None if s else "no_score" for s in scores])}
+
+
+def fought(*battles: tuple[str | None, float, float]) -> Frames:
+    """Battles of (winner, score of the first, score of the second), each between two judgments of its own."""
+    sides = {"first_id": [f"a{i}" for i in range(len(battles))], "second_id": [f"b{i}" for i in range(len(battles))]}
+    winners = [w for w, _, _ in battles]
+    invalid = [None if w else "no_winner" for w in winners]
+    n = len(battles)
+    meta = frame(**sides, winner=winners, invalid=invalid, meta_judgment=["text"] * n, copied_from=[None] * n)
+    scores = [*(a for _, a, _ in battles), *(b for _, _, b in battles)]
+    return {
+        "meta_judgments": meta,
+        "judgments": frame(judgment_id=[*sides["first_id"], *sides["second_id"]], score=scores),
+    }
+
+
+def answered(now: int, before: int) -> Frames:
+    """Four responses of `now` characters each, after four of `before`."""
+    return {"responses": frame(response=["x" * now] * 4), PREVIOUS: frame(response=["x" * before] * 4)}
+
+
+def paired(asset: str, chosen: int, rejected: int) -> Frames:
+    return {asset: frame(chosen_chars=[chosen] * 4, rejected_chars=[rejected] * 4)}
+
+
+def made(pairs: str, count: int, of: str, column: str, candidates: int) -> Frames:
+    ids = [str(i) for i in range(candidates)]
+    return {pairs: frame(pair_id=ids[:count]), of: frame(**{column: ids})}
+
+
+def dataset(*pairs: tuple[str, str, str]) -> Frames:
+    """A DPO dataset of (prompt, chosen, rejected)."""
+    rows = [
+        (f"{i}", "actor", *([{"role": "user", "content": text}] for text in texts), [1], [1], [1])
+        for i, texts in enumerate(pairs)
+    ]
+    return {"dpo_dataset": pl.DataFrame(rows, schema=DPO_DATASET.schema, orient="row")}
+
+
+def trained(*losses: float) -> Frames:
+    return {"training_log": frame(step=range(1, len(losses) + 1), loss=losses)}
+
+
+ACTOR, JUDGE = ("responses", "prompt_id"), ("battle_matrices", "response_id")
+SPLIT = [("p", "a", "b"), ("p", "c", "d"), ("q", "b", "a")]
+
+# asset, check, tables, level, what the sentence says of the numbers
+CASES: list[tuple[str, str, Frames, str, str]] = [
+    ("responses", "length_growth", answered(12, 10), "passed", "1.2 times: 12 characters after 10"),
+    ("responses", "length_growth", answered(20, 10), "warning", "2 times: 20 characters after 10"),
+    ("responses", "length_growth", answered(21, 10), "harmful", "2.1 times: 21 characters after 10"),
+    ("judgments", "parse_rate", judged(*[4.0] * 9, None), "passed", "90%: 9 of 10, the others 1 no_score"),
+    ("judgments", "parse_rate", judged(*[4.0] * 5, *[None] * 5), "warning", "50%: 5 of 10, the others 5 no_score"),
+    ("judgments", "parse_rate", judged(*[4.0] * 4, *[None] * 6), "harmful", "40%: 4 of 10, the others 6 no_score"),
+    # one bit for two scores equally often; 99 of 100: 0.99 log2(1/0.99) + 0.01 log2(100) = 0.0808
+    ("judgments", "score_entropy", judged(4, 4, 5, 5), "passed", "1 bits: 2 of 4 scores are 5"),
+    ("judgments", "score_entropy", judged(*[4] * 19, 5), "warning", "0.286 bits: 19 of 20 scores are 4"),
+    ("judgments", "score_entropy", judged(*[3] * 99, 5), "harmful", "0.0808 bits: 99 of 100 scores are 3"),
+    ("judgments", "top_score_share", judged(*[5] * 9, 4), "passed", "90%: 9 of 10"),
+    ("judgments", "top_score_share", judged(*[5] * 19, 4), "warning", "95%: 19 of 20"),
+    ("judgments", "top_score_share", judged(*[5] * 99, 4), "harmful", "99%: 99 of 100"),
+    ("actor_pairs", "pair_yield", made("actor_pairs", 2, *ACTOR, 4), "passed", "50%: 2 of 4"),
+    ("actor_pairs", "pair_yield", made("actor_pairs", 1, *ACTOR, 20), "warning", "5%: 1 of 20"),
+    ("actor_pairs", "pair_yield", made("actor_pairs", 1, *ACTOR, 25), "harmful", "4%: 1 of 25"),
+    ("elo_pairs", "pair_yield", made("elo_pairs", 2, *JUDGE, 4), "passed", "50%: 2 of 4"),
+    ("elo_pairs", "pair_yield", made("elo_pairs", 0, *JUDGE, 4), "warning", "0%: 0 of 4"),
+    ("meta_judgments", "parse_rate", fought(*[("first", 4, 5)] * 9, (None, 4, 5)), "passed", "90%: 9 of 10"),
+    ("meta_judgments", "parse_rate", fought(*[("first", 4, 5)] * 2, (None, 4, 5), (None, 4, 5)), "warning", "50%"),
+    ("meta_judgments", "parse_rate", fought(("first", 4, 5), *[(None, 4.0, 5.0)] * 3), "harmful", "25%: 1 of 4"),
+    (
+        "meta_judgments",
+        "position_bias",
+        fought(*[("first", 4, 5), ("second", 4, 5)] * 2),
+        "passed",
+        "50% for the first",
+    ),
+    (
+        "meta_judgments",
+        "position_bias",
+        fought(*[("second", 4, 5)] * 3, ("first", 4, 5)),
+        "warning",
+        "75% for the second",
+    ),
+    ("meta_judgments", "position_bias", fought(*[("first", 4, 5)] * 4), "harmful", "100% for the first position in 4"),
+    ("meta_judgments", "score_bias", fought(*[("first", 5, 4)] * 3, ("first", 4, 5)), "passed", "75% in 4"),
+    ("meta_judgments", "score_bias", fought(*[("first", 5, 4), ("second", 4, 5)] * 2), "warning", "100% in 4"),
+    *[
+        (
+            asset,
+            "chosen_length",
+            paired(asset, chosen, 8),
+            level,
+            f"{chosen / 8:.3g} times: {chosen} characters chosen, 8",
+        )
+        for asset in ("actor_pairs", "elo_pairs")
+        for chosen, level in ((10, "passed"), (11, "warning"))
+    ],
+    ("dpo_dataset", "identical_pairs", dataset(("p", "a", "b")), "passed", "0%: 0 of 1"),
+    ("dpo_dataset", "identical_pairs", dataset(("p", "a", "b"), ("p", "c", "c")), "harmful", "50%: 1 of 2"),
+    # the same texts the other way round are no contradiction under another prompt; nor is a pair of equal texts
+    ("dpo_dataset", "contradictory_pairs", dataset(*SPLIT, ("p", "e", "e")), "passed", "0%: 0 of 4"),
+    ("dpo_dataset", "contradictory_pairs", dataset(*SPLIT, ("p", "b", "a")), "harmful", "50%: 2 of 4"),
+    *[
+        (asset, "finite_loss", trained(*losses), level, said)
+        for asset in ("sft_checkpoint", "checkpoints")
+        for losses, level, said in (
+            ((0.7, 0.6), "passed", "0%: 0 of 2"),
+            ((0.7, float("nan"), float("inf")), "harmful", "66.7%: 2 of 3; the first is nan at step 2"),
+        )
+    ],
+]
+
+
+@pytest.mark.parametrize(
+    ("asset", "name", "tables", "level", "said"), CASES, ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_a_check_fires_beyond_its_bound_and_not_at_it(
+    asset: str, name: str, tables: Frames, level: str, said: str
+) -> None:
+    """The bound itself is fine; what fires says what was expected, what came and what to do next."""
+    found = check(asset, name).find(tables, LIMITS)
+    assert (found.asset, found.name, found.level) == (asset, name, level)
+    assert found.passed == (level == "passed")
+    assert found.said.startswith("Expected ")
+    assert f", came {said}" in found.said
+    assert (check(asset, name).next in found.said) == (level != "passed")
+    assert found.numbers["value"] >= 0
+
+
+TABLES = sorted({c.asset for c in CHECKS if c.name == "not_empty"})
+TOLD = ("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs")
+NAMES = {
+    "prompts": ("prompt_id", "seed_prompts", "prompt_id"),
+    "responses": ("prompt_id", "prompts", "prompt_id"),
+    "judgments": ("response_id", "responses", "response_id"),
+    "actor_pairs": ("chosen_id rejected_id", "responses", "response_id"),
+    "selected_responses": ("response_id", "responses", "response_id"),
+    "meta_judgments": ("first_id second_id", "judgments", "judgment_id"),
+    "battle_matrices": ("response_id", "selected_responses", "response_id"),
+    "elo_pairs": ("chosen_id rejected_id", "judgments", "judgment_id"),
+    "dpo_dataset": ("pair_id", "actor_pairs elo_pairs", "pair_id"),
+}
+
+
+@pytest.mark.parametrize("asset", TABLES)
+def test_empty_tables(asset: str) -> None:
+    """One row is enough. An empty judge's side leaves an actor to train, so it is told; anything else stops."""
+    empty, one = check(asset, "not_empty").find({asset: frame(x=[])}, LIMITS), {asset: frame(x=["a"])}
+    assert empty.level == ("warning" if asset in TOLD else "harmful")
+    assert "Expected at least 1 row, came 0 rows." in empty.said
+    assert check(asset, "not_empty").find(one, LIMITS).passed
+
+
+@pytest.mark.parametrize("asset", TABLES)
+def test_duplicate_ids(asset: str) -> None:
+    """Three rows with two ids: one of three repeats another."""
+    key = {"eft_dataset": "example_id", "seed_prompts": "prompt_id", "prompts": "prompt_id"}
+    key |= {"responses": "response_id", "judgments": "judgment_id", "meta_judgments": "meta_judgment_id"}
+    key |= {"selected_responses": "response_id", "battle_matrices": "response_id"}
+    name = key.get(asset, "pair_id")
+    unique = check(asset, "duplicate_ids").find({asset: frame(**{name: ["a", "b"]})}, LIMITS)
+    twice = check(asset, "duplicate_ids").find({asset: frame(**{name: ["a", "b", "a"]})}, LIMITS)
+    assert (unique.level, twice.level) == ("passed", "harmful")
+    assert "came 33.3%: 1 of 3" in twice.said
+
+
+@pytest.mark.parametrize("asset", NAMES)
+def test_orphan_ids(asset: str) -> None:
+    """Each id must be in the table that it names; a pair with two unknown ids is one row."""
+    columns, parents, key = (part.split() for part in NAMES[asset])
+    there = {parent: frame(**{key[0]: [parent, "a"]}) for parent in parents}
+    known = frame(**{column: [parents[-1], "a"] for column in columns})
+    lost = frame(**{column: ["a", "nobody"] for column in columns})
+    assert check(asset, "orphan_ids").find({**there, asset: known}, LIMITS).passed
+    found = check(asset, "orphan_ids").find({**there, asset: lost}, LIMITS)
+    assert found.level == "harmful"
+    assert "came 50%: 1 of 2" in found.said
+
+
+def test_every_check_is_tested() -> None:
+    """Here above, each in which it fires and in which it does not."""
+    fired = {(asset, name, level == "passed") for asset, name, _, level, _ in CASES}
+    others = {"not_empty": TABLES, "duplicate_ids": TABLES, "orphan_ids": NAMES}
+    for c in CHECKS:
+        assert c.asset in others.get(c.name, ()) or {(c.asset, c.name, True), (c.asset, c.name, False)} <= fired
+    assert len({(c.asset, c.name) for c in CHECKS}) == len(CHECKS)
+
+
+def test_the_order_of_rows_does_not_matter() -> None:
+    for asset, name, tables, _, _ in CASES:
+        turned = {n: table.reverse() for n, table in tables.items()}
+        if name != "finite_loss":  # which names the first step
+            assert check(asset, name).find(turned, LIMITS) == check(asset, name).find(tables, LIMITS)
+
+
+def test_few_rows_say_nothing() -> None:
+    """Three of three for the first position happen by chance; four are enough where min_count is 4."""
+    for battles, level in ((3, "passed"), (4, "harmful")):
+        tables = fought(*[("first", 4.0, 5.0)] * battles)
+        found = check("meta_judgments", "position_bias").find(tables, LIMITS)
+        assert found.level == level
+    assert "Too few to tell: 3 rows" in check("judgments", "parse_rate").find(judged(None, None, None), LIMITS).said
+
+
+def test_without_anything_to_compare_with() -> None:
+    """The first iteration has none before it; an empty table has no shares. Another check tells that it is empty."""
+    first = check("responses", "length_growth").find({"responses": answered(9, 1)["responses"]}, LIMITS)
+    assert first.passed
+    assert "no responses of the iteration before" in first.said
+    empty = {
+        **fought(),
+        **judged(),
+        **made("actor_pairs", 0, *ACTOR, 0),
+        **made("elo_pairs", 0, *JUDGE, 0),
+        **dataset(),
+    }
+    shares = [c for c in CHECKS if c.asset in empty and c.name in ("parse_rate", "pair_yield", "identical_pairs")]
+    assert len(shares) == 5
+    for share in [*shares, check("meta_judgments", "position_bias"), check("judgments", "score_entropy")]:
+        assert share.find(empty, LIMITS).said == "Nothing to compare: there are no rows."
+
+
+def test_a_copied_verdict_is_no_further_evidence() -> None:
+    """Four sampled battles, two for each position; ten copies for the first change nothing."""
+    tables = dict(fought(*[("first", 4, 5), ("second", 4, 5)] * 2, *[("first", 4.0, 5.0)] * 10))
+    copied = [None] * 4 + ["another"] * 10
+    tables["meta_judgments"] = tables["meta_judgments"].with_columns(copied_from=pl.Series(copied))
+    found = check("meta_judgments", "position_bias").find(tables, LIMITS)
+    assert (found.level, found.numbers["value"]) == ("passed", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("same_first", "same", "higher_first", "higher", "different_first", "different", "levels"),
+    [
+        # Table 5, iteration 1: first wins 47.79% of equal and 41.12% of different scores, the higher score 63.04%
+        (2006, 4198, 1193, 3658, 2386, 5802, ["passed", "passed"]),
+        # iteration 2: 87.75% and 56.18%, 68.11% in all; the higher score 97.68%
+        (3316, 3779, 3423, 6077, 3495, 6221, ["warning", "warning"]),
+    ],
+    ids=["iteration 1", "iteration 2"],
+)
+def test_the_papers_own_biases_warn_and_do_not_stop(
+    same_first: int, same: int, higher_first: int, higher: int, different_first: int, different: int, levels: list[str]
+) -> None:
+    """Table 5 in 10,000 battles: the shares come out as published, and its second iteration warns."""
+    lower_first = different_first - higher_first
+    tables = fought(
+        *[("first", 4.0, 4.0)] * same_first,
+        *[("second", 4.0, 4.0)] * (same - same_first),
+        *[("first", 5.0, 4.0)] * higher_first,
+        *[("second", 4.0, 5.0)] * (higher - higher_first),
+        *[("first", 4.0, 5.0)] * lower_first,
+        *[("second", 5.0, 4.0)] * (different - higher - lower_first),
+    )
+    limits = load_recipe("llama_3_8b_meta_rewarding").guardrails
+    found = {f.name: f for f in findings("meta_judgments", {**tables, "meta_judgments": with_ids(tables)}, limits)}
+    assert [found[name].level for name in ("position_bias", "score_bias")] == levels
+    assert harmful(list(found.values())) == []
+    first = 0.4392 if levels[0] == "passed" else 0.6811
+    assert found["position_bias"].numbers["first position wins"] == pytest.approx(first, abs=1e-4)
+    shown = 0.6304 if levels[0] == "passed" else 0.9768
+    assert found["score_bias"].numbers["value"] == pytest.approx(shown, abs=1e-3)
+
+
+def with_ids(tables: Frames) -> pl.DataFrame:
+    return tables["meta_judgments"].with_columns(meta_judgment_id=pl.col("first_id"))
+
+
+def test_bounds_may_be_left_open() -> None:
+    """Without any, the number is told and nothing fires; with the harder one alone, that one is what is expected."""
+    tables = judged(*[4.0] * 4, *[None] * 6)
+    for bounds, level, said in (
+        (Bounds(warn=None, stop=None), "passed", "No bounds are set, came 40%"),
+        (Bounds(warn=None, stop=0.5), "harmful", "Expected at least 50% of judgments to give a score, came 40%"),
+        (Bounds(warn=0.5, stop=None), "warning", "Expected at least 50% of judgments to give a score, came 40%"),
+        (Bounds(warn=0.9, stop=0.5), "harmful", "at least 90% of judgments to give a score (below 50% training stops)"),
+    ):
+        limits = Guardrails(min_count=4, judgment_parse_rate_at_least=bounds)
+        found = check("judgments", "parse_rate").find(tables, limits)
+        assert found.level == level
+        assert said in found.said
+
+
+def test_what_is_harmful() -> None:
+    levels: list[Level] = ["passed", "warning", "harmful"]
+    found = [Finding("judgments", level, level, {}, "") for level in levels]
+    assert [f.name for f in harmful(found)] == ["harmful"]
+
+
+def test_texts_of_models_never_reach_a_sentence() -> None:
+    """A reason that is none of ours is not repeated, and neither is an id."""
+    tables = {"judgments": frame(judgment_id=["<b>"] * 4, score=[None] * 4, invalid=["<script>"] * 4)}
+    for name in ("parse_rate", "duplicate_ids"):
+        found = check("judgments", name).find(tables, LIMITS)
+        assert found.level == "harmful"
+        assert "<" not in found.said
