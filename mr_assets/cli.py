@@ -124,20 +124,32 @@ def adopt(wanted: Any, *, changed: bool, update: bool, extended: bool) -> Any:
     return kept
 
 
+def _idle(namespace: str, instance: Any) -> None:
+    """Raise `UserError` if the UI, the sensor or a backfill works on the same artifacts."""
+    from mr_assets.history import under_way
+
+    if busy := under_way(namespace, instance):
+        raise UserError(f"{busy} Wait for it, or cancel it in the UI, then start again.")
+
+
 def _run_steps(wanted: Any) -> bool:
     """Launch what is to do; whether there was anything."""
     os.environ["MR_DATA"] = str(wanted.data)
     from mr_assets.instance import instance
     from mr_assets.launch import alone, launch, steps
+    from mr_assets.run_launcher import fail_dead_runs
 
     began, did = time.monotonic(), False
     with alone(wanted.folder, f"run {wanted.name}", wait=False), instance() as dagster:
+        fail_dead_runs(dagster)
+        _idle(wanted.name, dagster)
         for step in steps(wanted):
             did = True
             click.secho(f"{wanted.name}, {step.title}: {', '.join(step.assets)}", bold=True, err=True)
             if step.partition is None:
                 shared = f"the one-off assets of family {wanted.family}"
                 with alone(wanted.data / wanted.family, shared, wait=True):
+                    _idle(wanted.family, dagster)
                     still = next(steps(wanted), None)  # another run may have made them meanwhile
                     if still is not None and still.partition is None:
                         launch(wanted, still, dagster)
@@ -230,11 +242,12 @@ def remove(name: str, yes: bool) -> None:
 @says_errors
 def ui(port: int, host: str) -> None:
     """The Dagster UI with its daemon: materialize any asset of any iteration, backfill, look."""
-    from mr_assets.instance import dagster_home
+    from mr_assets.instance import dagster_home, instance
     from mr_assets.runs import data_root
 
     home = dagster_home()
     os.environ["MR_DATA"] = str(data_root())
+    instance().dispose()  # a fresh one gets its databases before webserver and daemon both try
     dagster = shutil.which("dagster", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     if dagster is None:
         raise UserError("the command dagster is not installed beside this Python. Install the project again.")

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from mr_assets.instance import POOL
 from mr_assets.partitions import iterations
 from mr_assets.runs import FAMILY_ASSETS, UPSTREAM, Record, Run, read_record
 from mr_assets.storage import TABLES, Artifact, Model, version_of
@@ -40,7 +41,7 @@ def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False, group: 
         "metadata": metadata,
         "io_manager_key": "tables" if table is not None else "models",
         "op_tags": {"ray/num_gpus": 1, "dagster-k8s/config": GPU_POD} if gpu else {},
-        "pool": "gpu" if gpu else None,
+        "pool": POOL if gpu else None,
     }
 
 
