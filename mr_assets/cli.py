@@ -243,6 +243,7 @@ def remove(name: str, yes: bool) -> None:
 def ui(port: int, host: str) -> None:
     """The Dagster UI with its daemon: materialize any asset of any iteration, backfill, look."""
     from mr_assets.instance import dagster_home, instance
+    from mr_assets.launch import MODULE
     from mr_assets.runs import data_root
 
     home = dagster_home()
@@ -252,7 +253,7 @@ def ui(port: int, host: str) -> None:
     if dagster is None:
         raise UserError("the command dagster is not installed beside this Python. Install the project again.")
     click.echo(f"Dagster UI on http://{host}:{port} (instance {home}). Ctrl-C ends it.", err=True)
-    command = [dagster, "dev", "-m", "mr_assets.definitions", "-h", host, "-p", str(port)]
+    command = [dagster, "dev", "-m", MODULE, "-h", host, "-p", str(port)]
     os.execv(
         dagster, command
     )  # in this process, so that a signal to it ends webserver and daemon, not only this command

@@ -1,13 +1,10 @@
 """Two whole iterations through Dagster in this process, with a fake engine and a fake trainer.
 
-The engine answers letter tasks, judges and meta-judges by the world's own functions, with errors; the trainer copies
-the model's folder. Everything between them is the product's own.
+Everything between the two is the product's own.
 """
 
-import json
-import random
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,76 +13,24 @@ import dagster as dg
 import polars as pl
 import pytest
 from dagster._core.storage.tags import PARTITION_NAME_TAG
-from tokenizers import Tokenizer
 
 from mr_assets.assets import sampled, trained
 from mr_assets.definitions import build_definitions
 from mr_assets.files import fingerprint
 from mr_assets.launch import Step, needed, steps
-from mr_assets.method.judgments import parse_score
 from mr_assets.report import learnt_table, pairs_table, time_table
 from mr_assets.runs import LOOP_ASSETS, PROJECT, Run
-from mr_assets.sampling.engine import Completion, EngineSettings, Request, SamplingSettings
+from mr_assets.sampling.engine import EngineSettings
 from mr_assets.storage import TABLES
-from mr_assets.templates import judge_template, meta_judge_template
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingFailed, TrainingResult
 from mr_assets.worlds import letters
+from mr_assets_tests.fakes import WorldSampler, copy_model, trained_on
 from mr_assets_tests.tiny import tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 JUDGE_SIDE = ("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs")
-ERRORS = letters.Imperfection(actor_error=0.5, judge_noise=0.5, meta_noise=0.1)
-
-
-class WorldSampler:
-    """An engine that knows the world, and errs. What it says depends on the shard's seed alone, like the real one."""
-
-    device = "cpu"
-    max_model_len = 512
-    max_num_seqs = 64
-
-    def __init__(self, folder: Path, policy: str) -> None:
-        self.signature: Mapping[str, Any] = {"policy": policy}
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._end = self._tokenizer.token_to_id("<|end|>") or 0
-        self._asked: list[Request] = []
-        self._random = random.Random()
-
-    @property
-    def in_flight(self) -> int:
-        return sum(request.n for request in self._asked)
-
-    def add(self, request: Request, settings: SamplingSettings) -> None:
-        self._asked.append(request)
-
-    def step(self) -> list[tuple[str, list[Completion]]]:
-        asked, self._asked = self._asked, []
-        return [(request.id, [self._complete(request) for _ in range(request.n)]) for request in asked]
-
-    def reseed(self, seed: int) -> None:
-        self._random = random.Random(seed)
-
-    def close(self) -> None:
-        pass
-
-    def _complete(self, request: Request) -> Completion:
-        message = self._tokenizer.decode(request.prompt_ids, skip_special_tokens=False)
-        text = self._say(message.removeprefix("<|begin|><|user|>").removesuffix("<|assistant|>"))
-        return Completion(text, [*self._tokenizer.encode(text, add_special_tokens=False).ids, self._end], "stop")
-
-    def _say(self, message: str) -> str:
-        """A meta-judgment, a judgment or an answer, whatever the message asks for."""
-        if compared := meta_judge_template().unfill(message):
-            a, b = (int(parse_score(compared[side])[0] or 0) for side in ("judgment_a", "judgment_b"))
-            prompt, response = compared["prompt"], compared["response"]
-            fair, winner = ERRORS.meta(letters.true_score(prompt, response), a, b, self._random)
-            return letters.meta_judgment_text(prompt, response, a, b, fair, winner)
-        if judged := judge_template().unfill(message):
-            score = ERRORS.score(**judged, rng=self._random)
-            return letters.judgment_text(**judged, score=score, rng=self._random)
-        return ERRORS.response(message, self._random) if letters.parse_prompt(message) else "I do not know."
 
 
 @dataclass
@@ -111,18 +56,7 @@ class World:
         self.jobs.append(job)
         if self.failing:
             raise TrainingFailed("the training's process ended with status 1; its log ends:\nout of memory")
-        rows = pl.read_parquet(job.data, columns=list(job.columns)).height
-        shutil.rmtree(job.out, ignore_errors=True)
-        shutil.copytree(job.model, job.out, ignore=shutil.ignore_patterns("complete.json"))
-        (job.out / "trained.json").write_text(json.dumps([*self.trained_on(job.model), rows]))
-        on_metrics({"step": 1, "total_steps": 1})
-        return TrainingResult(job.out, rows, 1, 0, 0.5, {"loss": 0.6, "rewards/margins": 0.1})
-
-    @staticmethod
-    def trained_on(model: Path) -> list[int]:
-        """The number of examples of every training that a model went through."""
-        note = model / "trained.json"
-        return json.loads(note.read_text()) if note.exists() else []
+        return copy_model(job, on_metrics)
 
     def materialize(self, step: Step) -> dg.ExecuteInProcessResult:
         """What `mr run` and the UI do, in this process."""
@@ -226,7 +160,7 @@ def test_the_next_model_is_handed_over(done: World) -> None:
     sizes = [done.table("eft_dataset").height, *(done.table("dpo_dataset", t).height for t in "12")]
     assert done.run.recipe.iterations[0].judge_training
     assert done.jobs[2].out == done.run.path("checkpoints", "2")
-    assert World.trained_on(done.run.path("checkpoints", "2")) == sizes
+    assert trained_on(done.run.path("checkpoints", "2")) == sizes
 
 
 def test_the_policys_page_links_to_its_parent(done: World) -> None:
