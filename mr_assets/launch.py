@@ -121,15 +121,20 @@ def asset_keys(run: Run, step: Step) -> list[dg.AssetKey]:
 
 def _created(run: Run, step: Step, instance: dg.DagsterInstance, job: ReconstructableJob) -> dg.DagsterRun:
     """A Dagster run that bears this process, so that its death is seen, and its origin, so that the UI can redo it."""
-    location = location_origin_from_module_name(MODULE, None, None)
     return instance.create_run_for_job(
         job_def=job.get_definition(),
         run_config={"loggers": {"console": {"config": {}}}},  # the readable lines of mr_assets.console
         tags=step_tags(run, step) | {TAG: Worker.of(os.getpid()).tag},
         asset_selection=frozenset(asset_keys(run, step)),
         job_code_origin=job.get_python_origin(),
-        remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(location, REPOSITORY), IMPLICIT_JOB),
+        remote_job_origin=origin(),
     )
+
+
+def origin() -> RemoteJobOrigin:
+    """Where the UI finds the job again, to re-execute a run of it."""
+    location = location_origin_from_module_name(MODULE, None, None)
+    return RemoteJobOrigin(RemoteRepositoryOrigin(location, REPOSITORY), IMPLICIT_JOB)
 
 
 @contextmanager

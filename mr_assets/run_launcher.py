@@ -111,9 +111,10 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
     def get_run_worker_debug_info(self, run: dg.DagsterRun, include_container_logs: bool | None = True) -> str | None:
         """The end of what the run's process printed, for the message of its failure."""
         try:
-            said = self._output(run.run_id).read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
+            lines = self._output(run.run_id).read_text(encoding="utf-8", errors="replace").splitlines()
         except FileNotFoundError:
             return None
+        said = [line for line in lines if " - DEBUG - " not in line][-15:]  # not Dagster's own events
         return "It printed at last:\n" + "\n".join(said) if said else None
 
     def _output(self, run_id: str) -> Path:

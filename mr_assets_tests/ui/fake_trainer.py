@@ -23,7 +23,11 @@ def main(workspace: Path) -> None:
     job = json.loads((workspace / "job.json").read_text())["job"]
     data, seconds = Path(os.environ["MR_DATA"]), float(os.environ.get("MR_FAKE_STEP_SECONDS", "0"))
     saved = workspace / "saved.json"
-    step, value = json.loads(saved.read_text()) if saved.exists() else (0, blake2b((workspace / "data.arrow").read_bytes()).hexdigest())
+    step, value = (
+        json.loads(saved.read_text())
+        if saved.exists()
+        else (0, blake2b((workspace / "data.arrow").read_bytes()).hexdigest())
+    )
     while step < STEPS:
         time.sleep(seconds)
         step, value = step + 1, blake2b(f"{value}{step}".encode()).hexdigest()

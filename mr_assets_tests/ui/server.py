@@ -1,8 +1,9 @@
-"""``mr ui`` with the fake engine and trainer, and what a browser does with it: the GraphQL that the UI itself speaks."""
+"""``mr ui`` with the fake engine and trainer, and what a browser does with it, by the GraphQL that the UI speaks."""
 
 import json
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -224,7 +225,6 @@ class Server:
 
 def _patiently(look: Any, seconds: float, process: subprocess.Popen) -> Any:
     """As `wait_for`, without asking the webserver all the time."""
-    import time
 
     def slowly() -> Any:
         time.sleep(0.3)
