@@ -12,7 +12,11 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
-from dagster._core.storage.tags import PARTITION_NAME_TAG
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
 
 from mr_assets.assets import sampled, trained
 from mr_assets.definitions import build_definitions
@@ -58,9 +62,9 @@ class World:
             raise TrainingFailed("the training's process ended with status 1; its log ends:\nout of memory")
         return copy_model(job, on_metrics)
 
-    def materialize(self, step: Step) -> dg.ExecuteInProcessResult:
+    def materialize(self, step: Step, tags: dict[str, str] | None = None) -> dg.ExecuteInProcessResult:
         """What `mr run` and the UI do, in this process."""
-        tags = {PARTITION_NAME_TAG: step.partition} if step.partition else {}
+        tags = tags or ({PARTITION_NAME_TAG: step.partition} if step.partition else {})
         job = build_definitions([self.run]).resolve_implicit_global_asset_job_def()
         keys = [dg.AssetKey([self.run.namespace(asset), asset]) for asset in step.assets]
         return job.execute_in_process(
@@ -337,3 +341,33 @@ def test_no_pairs_no_training(patch: pytest.MonkeyPatch, tmp_path: Path, done: W
     result = world.materialize(Step("train", ("checkpoints",), "2"))
     assert "dpo_dataset of iteration 2 has no pairs" in messages(result)[0]
     assert world.jobs == []
+
+
+def test_a_backfills_run_is_of_its_iteration(patch: pytest.MonkeyPatch, tmp_path: Path, done: World) -> None:
+    """Such a run has a range of one key in its tags, and no partition key: it makes the same tables, and records."""
+    shutil.copytree(done.run.data, tmp_path / "data")
+    world = new_world(patch, tmp_path / "data")
+    for asset in LOOP_ASSETS:
+        world.run.record_path(asset, "2").unlink()
+    tags = {ASSET_PARTITION_RANGE_START_TAG: "2", ASSET_PARTITION_RANGE_END_TAG: "2"}
+    result = world.materialize(Step("backfill", LOOP_ASSETS, None), tags)
+    assert result.success, messages(result)
+    for asset in LOOP_ASSETS:
+        made, expected = world.run.record(asset, "2"), done.run.record(asset, "2")
+        assert made and expected
+        assert (made.partition, made.version, made.inputs) == ("2", expected.version, expected.inputs)
+    assert list(steps(world.run)) == []
+
+
+@pytest.mark.parametrize(
+    ("asset", "missing"), [("responses", "tiny/policy of iteration 2"), ("actor_pairs", "responses of iteration 2")]
+)
+def test_a_backfills_run_says_what_comes_first(
+    patch: pytest.MonkeyPatch, tmp_path: Path, asset: str, missing: str
+) -> None:
+    """A subset of an iteration that lacks what it is made of, a model or a table."""
+    world = new_world(patch, tmp_path)
+    tags = {ASSET_PARTITION_RANGE_START_TAG: "2", ASSET_PARTITION_RANGE_END_TAG: "2"}
+    [said] = messages(world.materialize(Step("backfill", (asset,), None), tags))
+    assert f"{missing} is not complete" in said
+    assert world.opened == []

@@ -49,8 +49,11 @@ GPU_POD = {"container_config": {"resources": {"limits": {"nvidia.com/gpu": 1}}}}
 
 
 def partition(context: dg.AssetExecutionContext) -> str | None:
-    """The partition key under way; None for an asset that is not partitioned. A backfill's runs have it too."""
-    return context.partition_key if context.has_partition_key else None
+    """The partition key under way; None for an asset that is not partitioned.
+
+    `context.has_partition_key` would be False in a backfill's runs, which have a range of one key instead.
+    """
+    return None if context.asset_key.path[-1] in FAMILY_ASSETS else context.partition_key
 
 
 def iteration(context: dg.AssetExecutionContext) -> int:

@@ -3,6 +3,7 @@
 What the fakes do is set from outside:
     MR_FAKE_SECONDS        what a request takes
     MR_FAKE_STEP_SECONDS   what a training step takes
+    MR_FAKE_WRITE_SECONDS  how long a table that is being written lies beside its place
     <data>/fail            the model, as in checkpoints/1, that can be neither sampled from nor made
 The engine notes every request that it completes in <data>/requests.log, the trainer every step in <data>/steps.log.
 """
@@ -11,9 +12,11 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import dagster as dg
 
+from mr_assets import files
 from mr_assets.assets import sampled, trained
 from mr_assets.definitions import build_definitions
 from mr_assets.runs import data_root, stored_runs
@@ -44,6 +47,13 @@ def refuse(model: Path) -> None:
         raise RuntimeError(f"{model} fails, as the test wants it")
 
 
+def fsync(file: int | IO[bytes]) -> None:
+    """In place of the system's: a disk that is slow with tables."""
+    descriptor = file if isinstance(file, int) else file.fileno()
+    if ".shards-" not in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
+        time.sleep(float(os.environ.get("MR_FAKE_WRITE_SECONDS", "0")))
+
+
 def open_engine(folder: Path, policy: str, settings: EngineSettings) -> LoggedSampler:
     """In place of the product's."""
     refuse(folder)
@@ -59,6 +69,7 @@ def command(job: TrainingJob) -> list[str]:
 sampled.open_engine = open_engine  # type: ignore[assignment]
 trained.close_engine = lambda: None
 launch._command = command
+files.os.fsync = fsync  # type: ignore[assignment]
 
 
 @dg.definitions
