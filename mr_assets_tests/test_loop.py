@@ -360,7 +360,7 @@ def test_a_backfills_run_is_of_its_iteration(patch: pytest.MonkeyPatch, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("asset", "missing"), [("responses", "tiny/policy of iteration 2"), ("actor_pairs", "responses of iteration 2")]
+    ("asset", "missing"), [("responses", "tiny/policy of iteration 2"), ("actor_pairs", "judgments of iteration 2")]
 )
 def test_a_backfills_run_says_what_comes_first(
     patch: pytest.MonkeyPatch, tmp_path: Path, asset: str, missing: str
