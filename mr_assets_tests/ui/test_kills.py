@@ -27,7 +27,7 @@ SEED = 20240728
 A_MINUTE = 60
 SHARD = 4  # completions: one request of K = 4 responses, or two of N = 3 judgments
 SETS = (
-    "prompts.count=80",
+    "prompts.count=160",
     "iterations.all={prompts: 40, rho: 0.0, keep_epoch: 3, judge_training: true}",
     f"engine.shard_size={SHARD}",
     "evaluation=null",
