@@ -247,6 +247,7 @@ def ui(port: int, host: str) -> None:
     from mr_assets.runs import data_root
 
     home = dagster_home()
+    _only_ui(home)
     os.environ["MR_DATA"] = str(data_root())
     instance().dispose()  # a fresh one gets its databases before webserver and daemon both try
     dagster = shutil.which("dagster", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
@@ -257,6 +258,23 @@ def ui(port: int, host: str) -> None:
     os.execv(
         dagster, command
     )  # in this process, so that a signal to it ends webserver and daemon, not only this command
+
+
+def _only_ui(home: Path) -> None:
+    """Note this process as the instance's UI, and end what is left of one that was killed; its runs go on.
+
+    Raises `UserError` if the instance has a UI: two daemons would start every run twice.
+    """
+    from mr_assets.files import atomically
+    from mr_assets.worker import UI_MARK, Worker, end_processes
+
+    note = home / "ui"
+    other = Worker.from_tag(note.read_text() if note.exists() else None)
+    if other is not None and other.here and other.alive:
+        raise UserError(f"the UI of {home} is up already, in process {other.pid}. Use that one, or end it first.")
+    end_processes(str(home), UI_MARK)
+    atomically(note, lambda path: path.write_text(Worker.of(os.getpid()).tag))
+    os.environ[UI_MARK] = str(home)
 
 
 if __name__ == "__main__":

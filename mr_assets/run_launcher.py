@@ -21,7 +21,7 @@ from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClass
 from dagster._serdes.config_class import ConfigurableClassData
 
-from mr_assets.worker import MARK, TAG, Worker, end_processes
+from mr_assets.worker import MARK, TAG, UI_MARK, Worker, end_processes
 
 GRACE_SECONDS = 15  # for a cancelled run to stop by itself; less than cancel_timeout_seconds in dagster.yaml
 GONE = (
@@ -63,7 +63,7 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
         with output.open("ab") as file:
             process = subprocess.Popen(
                 ExecuteRunArgs(origin, run.run_id, self._instance.get_ref()).get_command_args(),
-                env={**os.environ, MARK: run.run_id},
+                env={name: value for name, value in os.environ.items() if name != UI_MARK} | {MARK: run.run_id},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,

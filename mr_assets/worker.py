@@ -6,7 +6,8 @@ A run's tag `mr/process` names the leading process, for example
 
 host, process id, the kernel's boot, and the process's start in clock ticks since then. A process id is used again one
 day; with the other three it is not. All others (workers of the multiprocess executor, engines, trainers) have the
-run's id in their environment, which a process inherits and keeps, whoever of its ancestors is gone.
+run's id in their environment, which a process inherits and keeps, whoever of its ancestors is gone. The processes of
+the UI are told in the same way, by the instance that they serve.
 """
 
 import os
@@ -19,7 +20,8 @@ from pathlib import Path
 from typing import Self
 
 TAG = "mr/process"
-MARK = "MR_DAGSTER_RUN"
+MARK = "MR_DAGSTER_RUN"  # of the processes of a run: its id
+UI_MARK = "MR_UI_OF"  # of the processes of the UI: the folder of its instance
 PROC = Path("/proc")
 
 
@@ -82,10 +84,10 @@ def _state_and_ticks(pid: int) -> tuple[str, int]:
     return fields[0], int(fields[19])
 
 
-def end_processes(run_id: str, *, seconds: float = 5) -> None:
-    """Kill every process of this machine that works on a run, but for this one; new ones, too, as they appear."""
+def end_processes(owner: str, mark: str = MARK, *, seconds: float = 5) -> None:
+    """Kill every process of this machine that bears a mark, but for this one; new ones, too, as they appear."""
     until = time.monotonic() + seconds
-    while found := processes_of(run_id):
+    while found := processes_of(owner, mark):
         for pid in found:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -94,13 +96,13 @@ def end_processes(run_id: str, *, seconds: float = 5) -> None:
         time.sleep(0.05)
 
 
-def processes_of(run_id: str) -> list[int]:
-    """The ids of the processes whose environment says that they work on a run, without this one."""
-    mark = f"{MARK}={run_id}".encode()
+def processes_of(owner: str, mark: str = MARK) -> list[int]:
+    """The ids of the processes whose environment has `mark` with the value `owner`, without this one."""
+    wanted = f"{mark}={owner}".encode()
     found = []
     for entry in PROC.iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with suppress(OSError):  # it has ended meanwhile, or is another person's
-                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                if wanted in (entry / "environ").read_bytes().split(b"\0"):
                     found.append(int(entry.name))
     return found

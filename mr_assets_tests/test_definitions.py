@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -167,6 +168,16 @@ def test_tables_show_their_columns(assets: dict[str, dg.AssetsDefinition], asset
     assert columns == [(n, str(c.dtype), c.meaning) for n, c in TABLES[asset].columns.items()]
 
 
+def test_every_run_has_a_sensor_that_is_switched_off(definitions: dg.Definitions) -> None:
+    """With two jobs to launch, as the loop and the evaluation have different partitions."""
+    repository = definitions.get_repository_def()
+    [sensor] = repository.sensor_defs
+    assert (sensor.name, sensor.default_status) == (f"{NAME}_hands_off", dg.DefaultSensorStatus.STOPPED)
+    jobs = {name: repository.get_job(name) for name in (f"{NAME}_iteration", f"{NAME}_evaluation")}
+    asked = [{k.path[-1] for k in job.asset_layer.executable_asset_keys} for job in jobs.values()]
+    assert asked == [set(EDGES) - {"evaluation"}, {"evaluation"}]
+
+
 def test_resources(definitions: dg.Definitions) -> None:
     resources = dict(definitions.resources or {})
     assert isinstance(resources["tables"], TableIOManager)
@@ -214,25 +225,27 @@ def test_the_executor_is_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None
         executor()
 
 
-def in_a_new_process(tmp_path: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "MR_DATA": str(tmp_path / "data"), "DAGSTER_HOME": str(tmp_path)}
+def in_a_new_process(tmp_path: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "MR_DATA": str(tmp_path / "data"), "DAGSTER_HOME": str(tmp_path), **variables}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_dagster_validates_the_definitions(tmp_path: Path) -> None:
-    """What CI runs as well; an empty data folder is enough, and stays empty."""
+    """What CI runs as well: in under 5 s of CPU time; an empty data folder is enough, and stays empty."""
     dagster = str(Path(sys.executable).with_name("dagster"))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = in_a_new_process(tmp_path, dagster, "definitions", "validate", "-m", "mr_assets.definitions")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "data").exists()
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5
 
 
-def test_the_definitions_load_without_the_heavy_libraries(tmp_path: Path) -> None:
-    """The UI is there in seconds: engine, trainer and model code are imported where they are used."""
-    program = (
-        "import sys; from mr_assets.definitions import build_definitions; from mr_assets.runs import all_runs;"
-        "build_definitions(all_runs()).resolve_asset_graph();"
-        "print([m for m in ('torch', 'vllm', 'trl', 'transformers', 'datasets', 'matplotlib') if m in sys.modules])"
-    )
-    done = in_a_new_process(tmp_path, sys.executable, "-c", program)
-    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+def test_validation_imports_none_of_the_heavy_libraries(tmp_path: Path) -> None:
+    """The UI is there in seconds: engine, trainer, model code and plots are imported where they are used."""
+    command = (sys.executable, "-m", "dagster", "definitions", "validate", "-m", "mr_assets.definitions")
+    done = in_a_new_process(tmp_path, *command, PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0, done.stderr
+    imported = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
+    assert "mr_assets" in imported
+    assert not imported & {"torch", "vllm", "trl", "transformers", "datasets", "matplotlib"}

@@ -146,8 +146,9 @@ class Server:
         return found
 
     def once(self, run: Run) -> None:
-        """The one-off assets, to their end."""
-        assert self.ended(self.launch(run, FAMILY_ASSETS)).status == "SUCCESS"
+        """The one-off assets, to their end, if they are not there."""
+        if any(run.state(asset) != "done" for asset in FAMILY_ASSETS):
+            assert self.ended(self.launch(run, FAMILY_ASSETS)).status == "SUCCESS"
 
     def reexecute(self, run_id: str, strategy: str = "FROM_FAILURE") -> str:
         """Re-execute a run; the new one's id."""

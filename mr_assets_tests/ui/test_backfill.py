@@ -64,6 +64,7 @@ def test_twelve_iterations_given_shuffled(server: Server, data: Path):
 def test_two_backfills_started_together(server: Server, data: Path):
     """They take turns, whichever comes first, and every record fits what lies beside it."""
     run = saved(data, "pair", 2)
+    server.once(run)
     first, second = server.backfill(run, ["1", "2"]), server.backfill(run, ["2", "1"])
     runs = server.backfill_ended(first) + server.backfill_ended(second)
     assert sorted(r.partition or "" for r in runs) == ["1", "1", "2", "2"]
@@ -80,6 +81,7 @@ def test_what_failed_is_finished_by_two_buttons(server: Server, data: Path):
     nothing that was complete again.
     """
     run = saved(data, "four", 4)
+    server.once(run)
     (data / "fail").write_text("four/checkpoints/2")
     runs = server.backfill_ended(server.backfill(run, run.iterations))
     (data / "fail").unlink()

@@ -16,7 +16,7 @@ from polars.testing import assert_frame_equal
 
 from mr_assets.runs import LOOP_ASSETS, Run
 from mr_assets.worker import TAG, Worker, processes_of
-from mr_assets_tests.real_run import alive, descendants, started, wait_for
+from mr_assets_tests.real_run import alive, descendants, printed, started, wait_for
 from mr_assets_tests.tiny import tiny_recipe
 from mr_assets_tests.ui.fake_trainer import SAVED_EVERY, STEPS
 from mr_assets_tests.ui.server import MODULE, serving
@@ -55,8 +55,13 @@ class Place:
         for each in [*descendants(ui), psutil.Process(ui.pid), *map(psutil.Process, processes_of(run_id))]:
             with suppress(psutil.NoSuchProcess):
                 each.kill()
-        self.stack.close()
+        self.restart()
+
+    def restart(self) -> None:
+        """Start the UI again. Only then is what is left of the former one ended here."""
+        former, self.stack = self.stack, ExitStack()
         self.server = self.stack.enter_context(serving(self.data))
+        former.close()
 
     def lines(self, name: str) -> list[str]:
         """What the engine or the trainer noted."""
@@ -73,12 +78,12 @@ class Place:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     data = tmp_path_factory.mktemp("kills") / "data"
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("whole", "killed", "cancelled", "typed", "multi"):
+        for name in ("whole", "killed", "cancelled", "watched", "typed", "multi"):
             Run(name, tiny_recipe(*SETS).with_iterations(1), data).save()
         patch.delenv("MR_EXECUTOR", raising=False)
         place = Place(data)
-        with place.stack:
-            yield place
+        yield place
+        place.stack.close()
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +191,30 @@ def test_cancelling_ends_everything_and_blocks_nothing(place: Place, whole: Run,
     assert run.state("checkpoints", "1") == "missing"
     assert place.server.ended(place.server.launch(run, ("checkpoints",), "1")).status == "SUCCESS"
     same_tables(whole, run)
+
+
+def test_a_killed_ui_is_replaced_and_its_run_goes_on(place: Place, whole: Run, slow: Counter):
+    """`mr ui` alone was killed: the next one ends its webserver and daemon, and the run ends as if nothing had been."""
+    run = place.run("watched")
+    place.forget()
+    run_id = place.server.launch(run, LOOP_ASSETS, "1")
+    wait_for(lambda: len(place.lines("requests")) >= 3, A_MINUTE * 2, place.server.process)
+    mine = set(map(psutil.Process, processes_of(run_id)))
+    left = [p for p in descendants(place.server.process) if p not in mine]
+    place.server.process.kill()
+    place.server.process.wait()
+    assert alive(left), "the webserver outlives it, which is why it has to be ended"
+    place.restart()
+    assert not alive(left)
+    assert place.server.ended(run_id).status == "SUCCESS"
+    same_tables(whole, run)
+
+
+def test_a_second_ui_is_refused(place: Place):
+    """Two daemons would start every run twice."""
+    with started(place.data, "ui", "--port", "1", module=MODULE) as second:
+        assert second.wait(A_MINUTE) == 1
+        assert f"is up already, in process {place.server.process.pid}" in " ".join(printed(second).split())
 
 
 def test_a_killed_command_is_seen_and_redone_in_the_ui(place: Place, whole: Run, slow: Counter):
