@@ -1,9 +1,10 @@
 """Hands-off: a sensor per run that takes it from where it is to its last iteration, one step at a time.
 
-It asks for what `mr run` would do next, when nothing of the run is queued or in progress, and nothing that failed is
-asked for twice. It ships switched off: else to materialize checkpoints of iteration 1 again would set off the others.
+It asks for what `mr run` would do next, when nothing of the run is queued or in progress. What failed is not asked for
+again, unless what it is made of has changed since: iteration 3 failed for want of M2, and M2 is there now. It ships switched off: else to materialize checkpoints of iteration 1 again would set off the others.
 """
 
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -67,6 +68,8 @@ def _hindrance(run: Run, step: Step, instance: dg.DagsterInstance) -> str | None
         return None
     title = f"{run.name}, {step.title}"
     if last.status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED):
+        if _inputs_changed(run, step, last, instance):
+            return None
         how = "failed" if last.status == dg.DagsterRunStatus.FAILURE else "was cancelled"
         return (
             f"{title} {how} in Dagster run {last.run_id}. Open that run, read its error, mend it, then press "
@@ -78,3 +81,13 @@ def _hindrance(run: Run, step: Step, instance: dg.DagsterInstance) -> str | None
             f"`mr status {run.name}` shows what is; materialize it once to let the sensor go on."
         )
     return None
+
+
+def _inputs_changed(run: Run, step: Step, last: dg.DagsterRun, instance: dg.DagsterInstance) -> bool:
+    """Whether something that a step is made of was made after the step's last attempt."""
+    made = {(asset, step.partition) for asset in step.assets}
+    inputs = {place for asset in step.assets for place in run.ancestors(asset, step.partition)} - made
+    row = instance.get_run_record_by_id(last.run_id)
+    ended = (row.end_time or row.create_timestamp.timestamp()) if row else 0.0
+    records = [record for place in inputs if (record := run.record(*place))]
+    return any(datetime.fromisoformat(record.created).timestamp() > ended for record in records)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -13,7 +14,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from mr_assets.definitions import build_definitions
 from mr_assets.launch import IMPLICIT_JOB, MODULE, Step, asset_keys, origin, step_tags, steps
-from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
+from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run, write_record
 from mr_assets.sensors import hands_off, next_request
 from mr_assets_tests.tiny import complete, tiny_run
 
@@ -137,6 +138,17 @@ def test_what_failed_is_left_to_the_person(run: Run, instance: dg.DagsterInstanc
     assert "Re-execute > From failure" in said
     made(run, FIRST, instance, Status.SUCCESS, **{"dagster/partition": "1"})
     do(run, FIRST)
+    assert requested(run, instance) == SECOND
+
+
+def test_what_failed_for_want_of_its_input_is_tried_again(run: Run, instance: dg.DagsterInstance):
+    """A backfill's iteration 2 failed as 1 had: once M1 is there the sensor goes on with 2 by itself."""
+    do(run, ONCE)
+    made(run, SECOND, instance, Status.FAILURE)
+    do(run, FIRST)
+    assert "iteration 2 of 2 failed" in skipped(run, instance)
+    later = replace(complete(run, "checkpoints", "1"), created="2100-01-01T00:00:00+00:00")
+    write_record(run.record_path("checkpoints", "1"), later)
     assert requested(run, instance) == SECOND
 
 
