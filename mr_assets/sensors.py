@@ -1,7 +1,9 @@
 """Hands-off: a sensor per run that takes it from where it is to its last iteration, one step at a time.
 
 It asks for what `mr run` would do next, when nothing of the run is queued or in progress. What failed is not asked for
-again, unless what it is made of has changed since: iteration 3 failed for want of M2, and M2 is there now. It ships switched off: else to materialize checkpoints of iteration 1 again would set off the others.
+again, unless what it is made of has changed since: iteration 3 failed for want of M2, and M2 is there now.
+
+It ships switched off: else to materialize checkpoints of iteration 1 again would set off the others.
 """
 
 from datetime import datetime
