@@ -40,6 +40,7 @@ class Place:
 
     def __init__(self, data: Path) -> None:
         self.data = data
+        self.asked: Counter = Counter()
         self.stack = ExitStack()
         self.server = self.stack.enter_context(serving(data))
 
@@ -81,6 +82,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         for name in ("whole", "killed", "cancelled", "watched", "typed", "multi"):
             Run(name, tiny_recipe(*SETS).with_iterations(1), data).save()
         patch.delenv("MR_EXECUTOR", raising=False)
+        for name, value in SLOW.items():
+            patch.setenv(name, value)
         place = Place(data)
         yield place
         place.stack.close()
@@ -88,21 +91,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.fixture(scope="module")
 def whole(place: Place) -> Run:
-    """An iteration that nobody disturbed, with what it asked of the engine left in the notes."""
+    """An iteration that nobody disturbed; what it asked of the engine is kept."""
     run = place.run("whole")
     place.server.once(run)
     place.forget()
     assert place.server.ended(place.server.launch(run, LOOP_ASSETS, "1")).status == "SUCCESS"
+    place.asked = Counter(place.lines("requests"))
     return run
-
-
-@pytest.fixture
-def slow(place: Place, whole: Run, monkeypatch: pytest.MonkeyPatch) -> Counter:
-    """From the next start on, everything takes its time; what the whole iteration asked for."""
-    asked = Counter(place.lines("requests"))
-    for name, value in SLOW.items():
-        monkeypatch.setenv(name, value)
-    return asked
 
 
 def writing(run: Run) -> bool:
@@ -125,15 +120,14 @@ def same_tables(one: Run, other: Run) -> None:
     assert not list(other.folder.rglob("*.training"))
 
 
-def test_killed_at_random_points_it_ends_as_if_it_had_not_been(place: Place, whole: Run, slow: Counter):
+def test_killed_at_random_points_it_ends_as_if_it_had_not_been(place: Place, whole: Run):
     """Seen as failed within a minute; re-executed from failure it redoes a shard, or the steps since a checkpoint.
 
     Of 2% of the iteration's requests, and of a shard, no more is sampled again per kill.
     """
     rng, run = random.Random(SEED), place.run("killed")
-    place.kill_everything("none")  # so that the server has what makes things slow
     place.forget()
-    total = sum(slow.values())
+    total = sum(place.asked.values())
     run_id = place.server.launch(run, LOOP_ASSETS, "1")
     kills: list[tuple[str, str]] = []
     for what, whom in (
@@ -168,14 +162,14 @@ def test_killed_at_random_points_it_ends_as_if_it_had_not_been(place: Place, who
         run_id = place.server.reexecute(run_id)
     assert place.server.ended(run_id).status == "SUCCESS", kills
     same_tables(whole, run)
-    again = Counter(place.lines("requests")) - slow
+    again = Counter(place.lines("requests")) - place.asked
     sampling_kills = sum(what == "sampling" for what, _ in kills)
     assert sum(again.values()) <= sampling_kills * min(SHARD // 2, total // 50), kills
-    assert Counter(place.lines("requests")).keys() == slow.keys()
+    assert Counter(place.lines("requests")).keys() == place.asked.keys()
     assert len(place.lines("steps")) - STEPS <= 2 * (SAVED_EVERY - 1), kills
 
 
-def test_cancelling_ends_everything_and_blocks_nothing(place: Place, whole: Run, slow: Counter):
+def test_cancelling_ends_everything_and_blocks_nothing(place: Place, whole: Run):
     """While it samples and while it trains: cancelled in seconds, its processes are gone, and the next run goes on."""
     run = place.run("cancelled")
     for what, name in (("sampling", "requests"), ("training", "steps")):
@@ -193,7 +187,7 @@ def test_cancelling_ends_everything_and_blocks_nothing(place: Place, whole: Run,
     same_tables(whole, run)
 
 
-def test_a_killed_ui_is_replaced_and_its_run_goes_on(place: Place, whole: Run, slow: Counter):
+def test_a_killed_ui_is_replaced_and_its_run_goes_on(place: Place, whole: Run):
     """`mr ui` alone was killed: the next one ends its webserver and daemon, and the run ends as if nothing had been."""
     run = place.run("watched")
     place.forget()
@@ -217,7 +211,7 @@ def test_a_second_ui_is_refused(place: Place):
         assert f"is up already, in process {place.server.process.pid}" in " ".join(printed(second).split())
 
 
-def test_a_killed_command_is_seen_and_redone_in_the_ui(place: Place, whole: Run, slow: Counter):
+def test_a_killed_command_is_seen_and_redone_in_the_ui(place: Place, whole: Run):
     """`mr run` was killed: the daemon sees it within a minute, and its run can be re-executed like any other."""
     run = place.run("typed")
     place.forget()
@@ -234,10 +228,9 @@ def test_a_killed_command_is_seen_and_redone_in_the_ui(place: Place, whole: Run,
 def test_steps_in_processes_of_their_own(place: Place, whole: Run, monkeypatch: pytest.MonkeyPatch):
     """With MR_EXECUTOR=multiprocess: the same tables; and a step does not go on when its run was killed."""
     monkeypatch.setenv("MR_EXECUTOR", "multiprocess")
-    monkeypatch.setenv("MR_FAKE_SECONDS", "0.05")
+    run = place.run("multi")
     place.kill_everything("none")
     place.forget()
-    run = place.run("multi")
     run_id = place.server.launch(run, LOOP_ASSETS, "1")
     wait_for(lambda: len(place.lines("requests")) >= 5, A_MINUTE * 2, place.server.process)
     worker = Worker.from_tag(place.server.run(run_id).tags[TAG])
