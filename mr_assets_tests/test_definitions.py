@@ -26,8 +26,8 @@ EDGES = {
     "seed_prompts": "",
     "eft_dataset": "",
     "sft_checkpoint": "eft_dataset",
-    "policy": "sft_checkpoint",
-    "prompts": "seed_prompts",
+    "policy": "sft_checkpoint seed_prompts",
+    "prompts": "seed_prompts sft_checkpoint",
     "responses": "prompts policy",
     "judgments": "prompts responses policy",
     "actor_pairs": "responses judgments",
@@ -97,6 +97,14 @@ def test_what_follows_from_what(definitions: dg.Definitions, asset: str) -> None
     """The drawn graph, and nothing besides."""
     parents = definitions.resolve_asset_graph().get(key(asset)).parent_keys
     assert parents == {key(parent) for parent in EDGES[asset].split()}
+
+
+def test_an_iteration_begins_as_a_whole(definitions: dg.Definitions) -> None:
+    """Whatever of the loop has no parent in it waits for the same assets: a backfill asks for all of it at once."""
+    graph = definitions.resolve_asset_graph()
+    loop = {key(a) for a in LOOP}
+    begins = [graph.get(k).parent_keys for k in loop if not graph.get(k).parent_keys & loop]
+    assert begins == [{key("seed_prompts"), key("sft_checkpoint")}] * 2
 
 
 def test_the_handoff_is_not_drawn(definitions: dg.Definitions) -> None:

@@ -17,6 +17,9 @@ from mr_assets.storage import users_errors as users_errors
 from mr_assets.tables import Selected, Table, dropped_frame
 
 OWNER = "team:mr_assets"
+# An iteration begins when all that is made once is there. Without the second edge of each, a backfill with the one-off
+# assets would start prompts of every iteration while M0 is trained, and the rest of each iteration in a run of its own.
+BEGINS_AFTER = {"policy": ("sft_checkpoint", "seed_prompts"), "prompts": ("sft_checkpoint",)}
 
 
 def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False, group: str | None = None) -> dict[str, Any]:
@@ -33,7 +36,7 @@ def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False, group: 
         "key_prefix": run.namespace(asset),
         "group_name": group or run.namespace(asset),
         "ins": {u: dg.AssetIn(key=[run.namespace(u), u]) for u in upstream},
-        "deps": [dg.AssetKey([run.family, "sft_checkpoint"])] if asset == "policy" else [],
+        "deps": [dg.AssetKey([run.family, u]) for u in BEGINS_AFTER.get(asset, ())],
         "partitions_def": None if shared else iterations(run),
         "backfill_policy": None if shared else dg.BackfillPolicy.multi_run(1),
         "kinds": kinds,

@@ -28,6 +28,8 @@ def main(workspace: Path) -> None:
         if saved.exists()
         else (0, blake2b((workspace / "data.arrow").read_bytes()).hexdigest())
     )
+    if job["kind"] == "sft":
+        time.sleep(float(os.environ.get("MR_FAKE_SFT_SECONDS", "0")))
     while step < STEPS:
         time.sleep(seconds)
         step, value = step + 1, blake2b(f"{value}{step}".encode()).hexdigest()

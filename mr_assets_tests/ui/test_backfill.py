@@ -33,11 +33,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(data: Path) -> Iterator[Server]:
-    """On a fresh instance, with three runs of one family that were never launched."""
+    """On a fresh instance, with three runs of one family that were never launched.
+
+    M0 takes so long that the backfill's daemon, which looks every 30 s, looks between seed_prompts and it.
+    """
     for name, iterations in (("twelve", 12), ("pair", 2), ("four", 4)):
         saved(data, name, iterations)
-    with serving(data) as server:
-        yield server
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MR_FAKE_SFT_SECONDS", "40")
+        patch.delenv("MR_EXECUTOR", raising=False)
+        with serving(data) as server:
+            yield server
 
 
 def in_order(runs: list[DagsterRun]) -> list[str | None]:
