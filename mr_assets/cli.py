@@ -129,7 +129,7 @@ def _idle(namespace: str, instance: Any) -> None:
     from mr_assets.history import under_way
 
     if busy := under_way(namespace, instance):
-        raise UserError(f"{busy} Wait for it, or cancel it in the UI, then start again.")
+        raise UserError(f"{busy} Wait for it, or cancel it in the UI (mr ui), then start again.")
 
 
 def _run_steps(wanted: Any) -> bool:
@@ -269,11 +269,11 @@ def _only_ui(home: Path) -> None:
     from mr_assets.worker import UI_MARK, Worker, end_processes
 
     note = home / "ui"
-    other = Worker.from_tag(note.read_text() if note.exists() else None)
+    other = Worker.from_tag(note.read_text() if note.exists() else None, str(home))
     if other is not None and other.here and other.alive:
         raise UserError(f"the UI of {home} is up already, in process {other.pid}. Use that one, or end it first.")
     end_processes(str(home), UI_MARK)
-    atomically(note, lambda path: path.write_text(Worker.of(os.getpid()).tag))
+    atomically(note, lambda path: path.write_text(Worker.of(os.getpid()).tag(str(home))))
     os.environ[UI_MARK] = str(home)
 
 

@@ -17,6 +17,7 @@ from dagster._core.definitions.reconstruct import ReconstructableJob, Reconstruc
 from dagster._core.execution.api import execute_run
 from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.tags import PARTITION_NAME_TAG
+from dagster._core.utils import make_new_run_id
 from dagster._core.workspace.load import location_origin_from_module_name
 
 from mr_assets.errors import UserError
@@ -121,10 +122,12 @@ def asset_keys(run: Run, step: Step) -> list[dg.AssetKey]:
 
 def _created(run: Run, step: Step, instance: dg.DagsterInstance, job: ReconstructableJob) -> dg.DagsterRun:
     """A Dagster run that bears this process, so that its death is seen, and its origin, so that the UI can redo it."""
+    run_id = make_new_run_id()
     return instance.create_run_for_job(
         job_def=job.get_definition(),
+        run_id=run_id,
         run_config={"loggers": {"console": {"config": {}}}},  # the readable lines of mr_assets.console
-        tags=step_tags(run, step) | {TAG: Worker.of(os.getpid()).tag},
+        tags=step_tags(run, step) | {TAG: Worker.of(os.getpid()).tag(run_id)},
         asset_selection=frozenset(asset_keys(run, step)),
         job_code_origin=job.get_python_origin(),
         remote_job_origin=origin(),

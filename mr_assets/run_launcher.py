@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import dagster as dg
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
-from dagster._core.storage.dagster_run import RunsFilter
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunsFilter
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClass
 from dagster._serdes.config_class import ConfigurableClassData
@@ -70,14 +70,14 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
                 start_new_session=True,
             )
         self._started.append(process)
-        self._instance.add_run_tags(run.run_id, {TAG: Worker.of(process.pid).tag})
+        self._instance.add_run_tags(run.run_id, {TAG: Worker.of(process.pid).tag(run.run_id)})
 
     def terminate(self, run_id: str) -> bool:
         """Interrupt the run's process; what is still there after a while is killed, engine and trainer too."""
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False
-        worker = Worker.from_tag(run.tags.get(TAG))
+        worker = _worker(run)
         if worker is None or not worker.here:
             where = f"on {worker.host}" if worker else "not known"
             self._instance.report_engine_event(f"Cannot cancel from here: the run's process is {where}.", run)
@@ -102,7 +102,7 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
         RUNNING also where nothing can be said: the process is another machine's, or not noted.
         """
         self._reap()
-        worker = Worker.from_tag(run.tags.get(TAG))
+        worker = _worker(run)
         if worker is None or not worker.here or worker.alive:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         end_processes(run.run_id)
@@ -131,11 +131,14 @@ def _end_after_grace(worker: Worker, run_id: str) -> None:
     end_processes(run_id)
 
 
+def _worker(run: dg.DagsterRun) -> Worker | None:
+    return Worker.from_tag(run.tags.get(TAG), run.run_id)
+
+
 def fail_dead_runs(instance: dg.DagsterInstance) -> None:
     """Mark as failed every run whose process is gone, as the daemon does where it is up."""
-    statuses = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
-    for run in instance.get_runs(RunsFilter(statuses=statuses)):
-        worker = Worker.from_tag(run.tags.get(TAG))
+    for run in instance.get_runs(RunsFilter(statuses=NOT_FINISHED_STATUSES)):
+        worker = _worker(run)
         if worker is not None and worker.here and not worker.alive:
             end_processes(run.run_id)
             instance.report_run_failed(run, GONE.format(pid=worker.pid))

@@ -2,12 +2,14 @@
 
 A run's tag `mr/process` names the leading process, for example
 
-    gpu-07/41213/8a52c0de-1f6e-4c55-9b1b-0a4f6d1d2a77/9120345
+    3f1c09aa-72be-4c1e-9f3c-0a6be1d24c7f/gpu-07/41213/8a52c0de-1f6e-4c55-9b1b-0a4f6d1d2a77/9120345
 
-host, process id, the kernel's boot, and the process's start in clock ticks since then. A process id is used again one
-day; with the other three it is not. All others (workers of the multiprocess executor, engines, trainers) have the
-run's id in their environment, which a process inherits and keeps, whoever of its ancestors is gone. The processes of
-the UI are told in the same way, by the instance that they serve.
+the run's id (a re-execution inherits the tags of the run before it), host, process id, the kernel's boot, and the
+process's start in clock ticks since then. A process id is used again one day; with the other three it is not.
+
+All others (workers of the multiprocess executor, engines, trainers) have the run's id in their environment, which a
+process inherits and keeps, whoever of its ancestors is gone. The processes of the UI are told in the same way, by the
+instance that they serve.
 """
 
 import os
@@ -40,17 +42,16 @@ class Worker:
         return cls(socket.gethostname(), pid, _boot(), _state_and_ticks(pid)[1])
 
     @classmethod
-    def from_tag(cls, tag: str | None) -> Self | None:
-        """The process that a run's tag names; None if it names none."""
-        parts = (tag or "").split("/")
-        if len(parts) != 4 or not (parts[1].isdigit() and parts[3].isdigit()):
+    def from_tag(cls, tag: str | None, owner: str) -> Self | None:
+        """The process that the tag of a run names; None if it names none, or that of another run."""
+        named, *parts = (tag or "").rsplit("/", 4)
+        if named != owner or len(parts) != 4 or not (parts[1].isdigit() and parts[3].isdigit()):
             return None
         return cls(parts[0], int(parts[1]), parts[2], int(parts[3]))
 
-    @property
-    def tag(self) -> str:
+    def tag(self, owner: str) -> str:
         """As the run's tag has it."""
-        return f"{self.host}/{self.pid}/{self.boot}/{self.ticks}"
+        return f"{owner}/{self.host}/{self.pid}/{self.boot}/{self.ticks}"
 
     @property
     def here(self) -> bool:

@@ -205,7 +205,7 @@ def test_a_run_bears_its_process_and_where_it_comes_from(run: Run) -> None:
             launch(run, Step("iteration 2 of 2", ("policy", "responses"), "2"), instance)
         (record,) = instance.get_run_records()
     made = record.dagster_run
-    assert made.tags[TAG] == Worker.of(os.getpid()).tag
+    assert made.tags[TAG] == Worker.of(os.getpid()).tag(made.run_id)
     assert made.remote_job_origin is not None
     assert made.remote_job_origin.location_name == "mr_assets.definitions"
     assert made.run_op_concurrency is not None

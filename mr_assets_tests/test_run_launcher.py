@@ -53,7 +53,7 @@ def start(instance: dg.DagsterInstance) -> Iterator[Start]:
         )
         processes.append(process)
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
-        instance.add_run_tags(run.run_id, {TAG: Worker.of(process.pid).tag})
+        instance.add_run_tags(run.run_id, {TAG: Worker.of(process.pid).tag(run.run_id)})
         return process, now(instance, run)
 
     yield started
@@ -90,7 +90,7 @@ def test_what_a_dead_run_left_behind_is_ended(launcher: ProcessRunLauncher, run:
     """Before it counts as failed, so that nothing disturbs its re-execution."""
     process, run = start(run, POLITE)
     orphan, _ = start(run, POLITE)  # of the same run, but not the one in its tag
-    launcher._instance.add_run_tags(run.run_id, {TAG: Worker.of(process.pid).tag})
+    launcher._instance.add_run_tags(run.run_id, {TAG: Worker.of(process.pid).tag(run.run_id)})
     run = now(launcher._instance, run)
     process.kill()
     process.wait()
@@ -106,7 +106,7 @@ def test_of_what_it_cannot_see_it_says_nothing(
     """A run of another machine, or one that another launcher started, is not declared dead."""
     if other is not None:
         gone = replace(Worker.of(os.getpid()), ticks=1, **other)
-        instance.add_run_tags(run.run_id, {TAG: gone.tag})
+        instance.add_run_tags(run.run_id, {TAG: gone.tag(run.run_id)})
     assert launcher.check_run_worker_health(now(instance, run)).status == WorkerStatus.RUNNING
     fail_dead_runs(instance)
     assert now(instance, run).status == STARTED

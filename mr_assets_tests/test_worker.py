@@ -62,13 +62,16 @@ def test_a_process_id_that_is_used_again_is_another_worker(other: dict):
 
 def test_a_tag_says_it_all():
     me = Worker.of(os.getpid())
-    assert Worker.from_tag(me.tag) == me
+    assert Worker.from_tag(me.tag("run-1"), "run-1") == me
     assert not replace(me, host="gpu-07").here
 
 
-@pytest.mark.parametrize("tag", [None, "", "gpu-07", "gpu-07/x/y/z", "gpu-07/1/boot"])
-def test_a_tag_that_names_no_process(tag: str | None):
-    assert Worker.from_tag(tag) is None
+@pytest.mark.parametrize(
+    "tag", [None, "", "run-1", "run-1/gpu-07/x/y/z", "run-1/gpu-07/1/boot", "run-0/gpu-07/1/boot/9"]
+)
+def test_a_tag_that_names_no_process_of_a_run(tag: str | None):
+    """Nor does one that a re-executed run has inherited."""
+    assert Worker.from_tag(tag, "run-1") is None
 
 
 def test_all_processes_of_a_run_are_ended_and_no_other():

@@ -152,7 +152,7 @@ def test_killed_at_random_points_it_ends_as_if_it_had_not_been(place: Place, who
         if whom == "everything":
             place.kill_everything(run_id)
         else:
-            worker = Worker.from_tag(place.server.run(run_id).tags[TAG])
+            worker = Worker.from_tag(place.server.run(run_id).tags[TAG], run_id)
             assert worker is not None
             os.kill(worker.pid, signal.SIGKILL)
         failed = place.server.ended(run_id, A_MINUTE)
@@ -233,7 +233,7 @@ def test_steps_in_processes_of_their_own(place: Place, whole: Run, monkeypatch: 
     place.forget()
     run_id = place.server.launch(run, LOOP_ASSETS, "1")
     wait_for(lambda: len(place.lines("requests")) >= 5, A_MINUTE * 2, place.server.process)
-    worker = Worker.from_tag(place.server.run(run_id).tags[TAG])
+    worker = Worker.from_tag(place.server.run(run_id).tags[TAG], run_id)
     assert worker is not None
     orphans: list[Any] = [psutil.Process(pid) for pid in processes_of(run_id) if pid != worker.pid]
     assert orphans
