@@ -19,14 +19,21 @@ def under_way(namespace: str, instance: dg.DagsterInstance) -> str | None:
     """A sentence that names what is queued or in progress under a key prefix, however it was started; None if idle."""
     for made in instance.get_runs(RunsFilter(statuses=NOT_FINISHED_STATUSES)):
         if _concerns(made.asset_selection, namespace):
-            what = f"iteration or model {partition_of(made)}" if partition_of(made) else "one-off assets"
             state = made.status.value.lower()
-            return f"{namespace}: {what} is being made by Dagster run {made.run_id} ({state})."
+            return f"{namespace}: {_what(made)} is being made by Dagster run {made.run_id} ({state})."
     running = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
     for backfill in instance.get_backfills(filters=BulkActionsFilter(statuses=running)):
         if _concerns(backfill.asset_selection, namespace):
             return f"{namespace}: backfill {backfill.backfill_id} is in progress."
     return None
+
+
+def _what(made: dg.DagsterRun) -> str:
+    partition = partition_of(made)
+    if partition is None:
+        return "what is made once"
+    evaluation = made.asset_selection and all(key.path[-1] == "evaluation" for key in made.asset_selection)
+    return f"the evaluation of model {partition}" if evaluation else f"iteration {partition}"
 
 
 def _concerns(keys: Collection[dg.AssetKey] | None, namespace: str) -> bool:

@@ -81,7 +81,7 @@ def test_a_run_does_not_begin_beside_the_uis(run: Run):
     done = CliRunner().invoke(main, ["run", NAME, "--name", run.name])
     assert done.exit_code == 1
     said = " ".join(done.output.split())
-    assert f"tiny: iteration or model 2 is being made by Dagster run {run_id} (started)" in said
+    assert f"tiny: iteration 2 is being made by Dagster run {run_id} (started)" in said
     assert "cancel it in the UI" in said
     with instance() as history:
         assert history.get_runs_count() == 1

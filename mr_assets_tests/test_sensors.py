@@ -101,7 +101,7 @@ def test_it_waits_while_anything_of_the_run_is_under_way(
     do(run, ONCE)
     other = made(run, SECOND, instance, status, **{tag: "2"})
     said = skipped(run, instance)
-    assert other.run_id in said and "iteration or model 2" in said
+    assert other.run_id in said and "iteration 2 is being made" in said
 
 
 def test_it_waits_for_a_backfill_that_has_no_runs_yet(run: Run, instance: dg.DagsterInstance):
@@ -125,7 +125,7 @@ def test_another_run_is_none_of_its_business(run: Run, instance: dg.DagsterInsta
     made(other, FIRST, instance, Status.STARTED)
     assert requested(run, instance) == ONCE
     made(other, ONCE, instance, Status.STARTED)
-    assert "one-off assets is being made" in skipped(run, instance)
+    assert "what is made once is being made" in skipped(run, instance)
 
 
 @pytest.mark.parametrize(("status", "how"), [(Status.FAILURE, "failed"), (Status.CANCELED, "was cancelled")])
