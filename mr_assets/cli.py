@@ -134,20 +134,32 @@ def adopt(wanted: Any, *, changed: bool, update: bool, extended: bool) -> Any:
     return kept
 
 
+def _idle(namespace: str, instance: Any) -> None:
+    """Raise `UserError` if the UI, the sensor or a backfill works on the same artifacts."""
+    from mr_assets.history import under_way
+
+    if busy := under_way(namespace, instance):
+        raise UserError(f"{busy} Wait for it, or cancel it in the UI (mr ui), then start again.")
+
+
 def _run_steps(wanted: Any) -> bool:
     """Launch what is to do; whether there was anything."""
     os.environ["MR_DATA"] = str(wanted.data)
     from mr_assets.instance import instance
     from mr_assets.launch import alone, launch, steps
+    from mr_assets.run_launcher import fail_dead_runs
 
     began, did = time.monotonic(), False
     with alone(wanted.folder, f"run {wanted.name}", wait=False), instance() as dagster:
+        fail_dead_runs(dagster)
+        _idle(wanted.name, dagster)
         for step in steps(wanted):
             did = True
             click.secho(f"{wanted.name}, {step.title}: {', '.join(step.assets)}", bold=True, err=True)
             if step.partition is None:
                 shared = f"the one-off assets of family {wanted.family}"
                 with alone(wanted.data / wanted.family, shared, wait=True):
+                    _idle(wanted.family, dagster)
                     still = next(steps(wanted), None)  # another run may have made them meanwhile
                     if still is not None and still.partition is None:
                         launch(wanted, still, dagster)
@@ -290,19 +302,39 @@ def remove(name: str, yes: bool) -> None:
 @says_errors
 def ui(port: int, host: str) -> None:
     """The Dagster UI with its daemon: materialize any asset of any iteration, backfill, look."""
-    from mr_assets.instance import dagster_home
+    from mr_assets.instance import dagster_home, instance
+    from mr_assets.launch import MODULE
     from mr_assets.runs import data_root
 
     home = dagster_home()
+    _only_ui(home)
     os.environ["MR_DATA"] = str(data_root())
+    instance().dispose()  # a fresh one gets its databases before webserver and daemon both try
     dagster = shutil.which("dagster", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     if dagster is None:
         raise UserError("the command dagster is not installed beside this Python. Install the project again.")
     click.echo(f"Dagster UI on http://{host}:{port} (instance {home}). Ctrl-C ends it.", err=True)
-    command = [dagster, "dev", "-m", "mr_assets.definitions", "-h", host, "-p", str(port)]
+    command = [dagster, "dev", "-m", MODULE, "-h", host, "-p", str(port)]
     os.execv(
         dagster, command
     )  # in this process, so that a signal to it ends webserver and daemon, not only this command
+
+
+def _only_ui(home: Path) -> None:
+    """Note this process as the instance's UI, and end what is left of one that was killed; its runs go on.
+
+    Raises `UserError` if the instance has a UI: two daemons would start every run twice.
+    """
+    from mr_assets.files import atomically
+    from mr_assets.worker import UI_MARK, Worker, end_processes
+
+    note = home / "ui"
+    other = Worker.from_tag(note.read_text() if note.exists() else None, str(home))
+    if other is not None and other.here and other.alive:
+        raise UserError(f"the UI of {home} is up already, in process {other.pid}. Use that one, or end it first.")
+    end_processes(str(home), UI_MARK)
+    atomically(note, lambda path: path.write_text(Worker.of(os.getpid()).tag(str(home))))
+    os.environ[UI_MARK] = str(home)
 
 
 if __name__ == "__main__":

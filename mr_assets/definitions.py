@@ -1,4 +1,4 @@
-"""The one place that assembles: every run's assets, the IO managers, the executor.
+"""The one place that assembles: every run's assets, its sensor, the IO managers, the executor.
 
     dagster dev -m mr_assets.definitions
 
@@ -31,6 +31,7 @@ from mr_assets.assets.sft_checkpoint import sft_checkpoint
 from mr_assets.console import console
 from mr_assets.errors import UserError
 from mr_assets.runs import Run, all_runs, data_root
+from mr_assets.sensors import hands_off
 from mr_assets.storage import ModelIOManager, TableIOManager
 
 # BackfillPolicy is still called beta, and partitions of a check a preview; one line per asset would bury what matters
@@ -67,6 +68,7 @@ def build_definitions(runs: list[Run]) -> dg.Definitions:
     return dg.Definitions(
         assets=[*shared, *(asset for run in runs for asset in run_assets(run))],
         resources={"tables": TableIOManager(UPath(data)), "models": ModelIOManager(data)},
+        sensors=[hands_off(run) for run in runs],
         executor=executor(),
         loggers={"console": console},
     )

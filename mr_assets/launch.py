@@ -15,13 +15,19 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
+from dagster._core.execution.api import execute_run
+from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.tags import PARTITION_NAME_TAG
+from dagster._core.utils import make_new_run_id
+from dagster._core.workspace.load import location_origin_from_module_name
 
 from mr_assets.errors import UserError
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
 from mr_assets.settings import as_config
+from mr_assets.worker import MARK, TAG, Worker
 
 MODULE = "mr_assets.definitions"
+REPOSITORY = "__repository__"
 IMPLICIT_JOB = "__ASSET_JOB"
 
 
@@ -93,14 +99,9 @@ def alone(folder: Path, what: str, *, wait: bool) -> Iterator[None]:
 
 def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
     """Materialize a step's assets in a Dagster run. Raises `UserError` with what went wrong and where."""
-    tags = {"mr/run": run.name, "mr/step": step.title}
-    if step.partition is not None:
-        tags[PARTITION_NAME_TAG] = step.partition
     job = ReconstructableJob(ReconstructableRepository.for_module(MODULE, "defs"), IMPLICIT_JOB)
-    keys = [dg.AssetKey([run.namespace(asset), asset]) for asset in step.assets]
-    config: dict[str, Any] = {"loggers": {"console": {"config": {}}}}  # the readable lines of mr_assets.console
-    config["ops"] = chosen_config(run, step)
-    with dg.execute_job(job, instance=instance, tags=tags, asset_selection=keys, run_config=config) as result:
+    made = _created(run, step, instance, job)
+    with _marked(made.run_id), execute_run(job, made, instance) as result:
         if result.success:
             return
         said = failures(result.all_events)
@@ -109,6 +110,48 @@ def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
             + "\n".join(said or ["See the run in the UI (mr ui)."])
             + "\nWhat was complete is kept; the same command goes on from there."
         )
+
+
+def step_tags(run: Run, step: Step) -> dict[str, str]:
+    """The tags of a Dagster run that does a step."""
+    tags = {"mr/run": run.name, "mr/step": step.title}
+    return tags | ({PARTITION_NAME_TAG: step.partition} if step.partition is not None else {})
+
+
+def asset_keys(run: Run, step: Step) -> list[dg.AssetKey]:
+    """The keys of a step's assets."""
+    return [dg.AssetKey([run.namespace(asset), asset]) for asset in step.assets]
+
+
+def _created(run: Run, step: Step, instance: dg.DagsterInstance, job: ReconstructableJob) -> dg.DagsterRun:
+    """A Dagster run that bears this process, so that its death is seen, and its origin, so that the UI can redo it."""
+    run_id = make_new_run_id()
+    quiet: dict[str, Any] = {"console": {"config": {}}}  # the readable lines of mr_assets.console
+    return instance.create_run_for_job(
+        job_def=job.get_definition(),
+        run_id=run_id,
+        run_config={"loggers": quiet, "ops": chosen_config(run, step)},
+        tags=step_tags(run, step) | {TAG: Worker.of(os.getpid()).tag(run_id)},
+        asset_selection=frozenset(asset_keys(run, step)),
+        job_code_origin=job.get_python_origin(),
+        remote_job_origin=origin(),
+    )
+
+
+def origin() -> RemoteJobOrigin:
+    """Where the UI finds the job again, to re-execute a run of it."""
+    location = location_origin_from_module_name(MODULE, None, None)
+    return RemoteJobOrigin(RemoteRepositoryOrigin(location, REPOSITORY), IMPLICIT_JOB)
+
+
+@contextmanager
+def _marked(run_id: str) -> Iterator[None]:
+    """What this process starts meanwhile bears the run's id."""
+    os.environ[MARK] = run_id
+    try:
+        yield
+    finally:
+        del os.environ[MARK]
 
 
 def _message(event: dg.DagsterEvent, error: object) -> str:

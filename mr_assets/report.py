@@ -138,15 +138,17 @@ def _sign(run: Run, asset: str, partition: str | None, busy: dict[tuple[str, str
 def busy_assets(run: Run) -> dict[tuple[str, str | None], str]:
     """Which artifacts a Dagster run is making now, or failed to make since they were last complete."""
     import dagster as dg
-    from dagster._core.storage.tags import PARTITION_NAME_TAG
 
+    from mr_assets.history import partition_of
     from mr_assets.instance import instance
+    from mr_assets.run_launcher import fail_dead_runs
 
     found: dict[tuple[str, str | None], str] = {}
     spaces = {run.name, run.family}
     with instance() as history:
+        fail_dead_runs(history)
         for record in history.get_run_records(limit=50):
-            each, partition = record.dagster_run, record.dagster_run.tags.get(PARTITION_NAME_TAG)
+            each, partition = record.dagster_run, partition_of(record.dagster_run)
             keys = [k.path for k in each.asset_selection or () if k.path[0] in spaces]
             for _, asset in (k for k in keys if len(k) == 2):
                 place = (asset, None if asset in FAMILY_ASSETS else partition)

@@ -132,7 +132,7 @@ class TableIOManager(dg.UPathIOManager):
         """Read a table lazily. Raises `dg.Failure` that names what to materialize if it is not complete."""
         asset, source = context.asset_key.path[-1], Path(str(path))
         if read_record(source.with_suffix(".json")) is None or not source.exists():
-            where = f" of iteration {context.partition_key}" if context.has_asset_partitions else ""
+            where = f" of iteration {context.asset_partition_key}" if context.has_asset_partitions else ""
             raise dg.Failure(
                 f"{asset}{where} is not complete: {source} has no record beside it. "
                 f"Materialize {context.asset_key.to_user_string()}{where} first.",
@@ -166,8 +166,8 @@ class ModelIOManager(dg.IOManager):
 
     def load_input(self, context: dg.InputContext) -> Model:
         """Read a model's record. Raises `dg.Failure` that names what to materialize if it is not complete."""
-        path = self._record_path(context)
-        return load_model(path, context.asset_key.to_user_string())
+        where = f" of iteration {context.asset_partition_key}" if context.has_asset_partitions else ""
+        return load_model(self._record_path(context), context.asset_key.to_user_string() + where)
 
 
 def load_model(record_path: Path, asset: str) -> Model:

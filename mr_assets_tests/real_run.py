@@ -84,14 +84,14 @@ def environment(data: Path) -> dict[str, str]:
 
 
 @contextmanager
-def started(data: Path, *arguments: str) -> Iterator[subprocess.Popen]:
-    """``python -m mr_assets.cli`` with `arguments`, in a process group of its own that does not outlive the block.
+def started(data: Path, *arguments: str, module: str = "mr_assets.cli") -> Iterator[subprocess.Popen]:
+    """``python -m <module>`` with `arguments`, in a process group of its own that does not outlive the block.
 
     What it prints goes to its `stdout`, which is a file.
     """
     with (data.parent / f"{data.name}.log").open("w+b") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mr_assets.cli", *arguments],
+            [sys.executable, "-m", module, *arguments],
             env=environment(data),
             stdin=subprocess.DEVNULL,
             stdout=log,

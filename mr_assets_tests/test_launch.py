@@ -11,9 +11,11 @@ import polars as pl
 import pytest
 
 from mr_assets.errors import UserError
+from mr_assets.instance import POOL
 from mr_assets.launch import Step, alone, launch, needed, steps
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
 from mr_assets.tables import JUDGMENTS, RESPONSES
+from mr_assets.worker import MARK, TAG, Worker
 from mr_assets_tests.tiny import complete, tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
@@ -191,3 +193,21 @@ def test_one_process_makes_a_run(tmp_path: Path) -> None:
         process.communicate()
     with alone(tmp_path, "run x", wait=False):
         assert (tmp_path / ".lock").read_text() == str(os.getpid())
+
+
+# ---------------------------------------------------------------------------------------- what the UI must know of it
+
+
+def test_a_run_bears_its_process_and_where_it_comes_from(run: Run) -> None:
+    """The first lets its death be seen, the second lets the UI re-execute it; its pool makes others wait."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        with pytest.raises(UserError):
+            launch(run, Step("iteration 2 of 2", ("policy", "responses"), "2"), instance)
+        (record,) = instance.get_run_records()
+    made = record.dagster_run
+    assert made.tags[TAG] == Worker.of(os.getpid()).tag(made.run_id)
+    assert made.remote_job_origin is not None
+    assert made.remote_job_origin.location_name == "mr_assets.definitions"
+    assert made.run_op_concurrency is not None
+    assert made.run_op_concurrency.all_pools == {POOL}
+    assert MARK not in os.environ

@@ -1,11 +1,9 @@
 """Two whole iterations through Dagster in this process, with a fake engine and a fake trainer.
 
-The engine answers letter tasks, judges and meta-judges by the world's own functions, with errors; the trainer copies
-the model's folder. Everything between them is the product's own.
+Everything between the two is the product's own.
 """
 
 import json
-import random
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +23,6 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_START_TAG,
     PARTITION_NAME_TAG,
 )
-from tokenizers import Tokenizer
 
 from mr_assets import status
 from mr_assets.assets import sampled, trained, wiring
@@ -36,71 +33,20 @@ from mr_assets.compare import KINDS, other_recipe, sampled_anew, with_other_run,
 from mr_assets.definitions import build_definitions
 from mr_assets.files import fingerprint
 from mr_assets.launch import Step, chosen_config, failures, needed, steps
-from mr_assets.method.judgments import parse_score
 from mr_assets.report import learnt_table, pairs_table, time_table
 from mr_assets.runs import LOOP_ASSETS, PROJECT, Run
-from mr_assets.sampling.engine import Completion, EngineSettings, Request, SamplingSettings
+from mr_assets.sampling.engine import EngineSettings
 from mr_assets.status import follows
 from mr_assets.storage import TABLES
-from mr_assets.templates import judge_template, meta_judge_template
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingFailed, TrainingResult
 from mr_assets.worlds import letters
+from mr_assets_tests.fakes import WorldSampler, copy_model, trained_on
 from mr_assets_tests.tiny import files, tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 JUDGE_SIDE = ("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs")
-ERRORS = letters.Imperfection(actor_error=0.5, judge_noise=0.5, meta_noise=0.1)
-
-
-class WorldSampler:
-    """An engine that knows the world, and errs. What it says depends on the shard's seed alone, like the real one."""
-
-    device = "cpu"
-    max_model_len = 512
-    max_num_seqs = 64
-
-    def __init__(self, folder: Path, policy: str) -> None:
-        self.signature: Mapping[str, Any] = {"policy": policy}
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._end = self._tokenizer.token_to_id("<|end|>") or 0
-        self._asked: list[Request] = []
-        self._random = random.Random()
-
-    @property
-    def in_flight(self) -> int:
-        return sum(request.n for request in self._asked)
-
-    def add(self, request: Request, settings: SamplingSettings) -> None:
-        self._asked.append(request)
-
-    def step(self) -> list[tuple[str, list[Completion]]]:
-        asked, self._asked = self._asked, []
-        return [(request.id, [self._complete(request) for _ in range(request.n)]) for request in asked]
-
-    def reseed(self, seed: int) -> None:
-        self._random = random.Random(seed)
-
-    def close(self) -> None:
-        pass
-
-    def _complete(self, request: Request) -> Completion:
-        message = self._tokenizer.decode(request.prompt_ids, skip_special_tokens=False)
-        text = self._say(message.removeprefix("<|begin|><|user|>").removesuffix("<|assistant|>"))
-        return Completion(text, [*self._tokenizer.encode(text, add_special_tokens=False).ids, self._end], "stop")
-
-    def _say(self, message: str) -> str:
-        """A meta-judgment, a judgment or an answer, whatever the message asks for."""
-        if compared := meta_judge_template().unfill(message):
-            a, b = (int(parse_score(compared[side])[0] or 0) for side in ("judgment_a", "judgment_b"))
-            prompt, response = compared["prompt"], compared["response"]
-            fair, winner = ERRORS.meta(letters.true_score(prompt, response), a, b, self._random)
-            return letters.meta_judgment_text(prompt, response, a, b, fair, winner)
-        if judged := judge_template().unfill(message):
-            score = ERRORS.score(**judged, rng=self._random)
-            return letters.judgment_text(**judged, score=score, rng=self._random)
-        return ERRORS.response(message, self._random) if letters.parse_prompt(message) else "I do not know."
 
 
 @dataclass
@@ -126,21 +72,7 @@ class World:
         self.jobs.append(job)
         if self.failing:
             raise TrainingFailed(f"the training's process ended with status 1; its log ends:\n{self.failing}")
-        rows = pl.read_parquet(job.data, columns=list(job.columns)).height
-        shutil.rmtree(job.out, ignore_errors=True)
-        shutil.copytree(job.model, job.out, ignore=shutil.ignore_patterns("complete.json"))
-        (job.out / "trained.json").write_text(json.dumps([*self.trained_on(job.model), rows]))
-        rewards = {"rewards/margins": 0.1, "rewards/accuracies": 0.5} if job.kind == "dpo" else {}
-        line = {"step": 1, "total_steps": 1, "epoch": 1.0, "loss": 0.6, **rewards}
-        (job.out / "training_log.jsonl").write_text(json.dumps(line) + "\n")
-        on_metrics(line)
-        return TrainingResult(job.out, rows, 1, 0, 0.5, line)
-
-    @staticmethod
-    def trained_on(model: Path) -> list[int]:
-        """The number of examples of every training that a model went through."""
-        note = model / "trained.json"
-        return json.loads(note.read_text()) if note.exists() else []
+        return copy_model(job, on_metrics)
 
     def materialize(
         self, step: Step, tags: Mapping[str, str] | None = None, **config: dict[str, Any]
@@ -272,7 +204,7 @@ def test_the_next_model_is_handed_over(done: World) -> None:
     sizes = [done.table("eft_dataset").height, *(done.table("dpo_dataset", t).height for t in "12")]
     assert done.run.recipe.iterations[0].judge_training
     assert done.jobs[2].out == done.run.path("checkpoints", "2")
-    assert World.trained_on(done.run.path("checkpoints", "2")) == sizes
+    assert trained_on(done.run.path("checkpoints", "2")) == sizes
 
 
 def test_the_policys_page_links_to_its_parent(done: World) -> None:
@@ -815,3 +747,33 @@ def test_no_pairs_no_training(patch: pytest.MonkeyPatch, tmp_path: Path, done: W
     assert "Iteration 2 is not trained" in messages(result)[0]
     assert "not_empty of dpo_dataset: Expected at least 1 row, came 0 rows. See what was left" in messages(result)[0]
     assert world.jobs == []
+
+
+def test_a_backfills_run_is_of_its_iteration(patch: pytest.MonkeyPatch, tmp_path: Path, done: World) -> None:
+    """Such a run has a range of one key in its tags, and no partition key: it makes the same tables, and records."""
+    shutil.copytree(done.run.data, tmp_path / "data")
+    world = new_world(patch, tmp_path / "data")
+    for asset in LOOP_ASSETS:
+        world.run.record_path(asset, "2").unlink()
+    tags = {ASSET_PARTITION_RANGE_START_TAG: "2", ASSET_PARTITION_RANGE_END_TAG: "2"}
+    result = world.materialize(Step("backfill", LOOP_ASSETS, None), tags)
+    assert result.success, messages(result)
+    for asset in LOOP_ASSETS:
+        made, expected = world.run.record(asset, "2"), done.run.record(asset, "2")
+        assert made and expected
+        assert (made.partition, made.version, made.inputs) == ("2", expected.version, expected.inputs)
+    assert list(steps(world.run)) == []
+
+
+@pytest.mark.parametrize(
+    ("asset", "missing"), [("responses", "tiny/policy of iteration 2"), ("actor_pairs", "judgments of iteration 2")]
+)
+def test_a_backfills_run_says_what_comes_first(
+    patch: pytest.MonkeyPatch, tmp_path: Path, asset: str, missing: str
+) -> None:
+    """A subset of an iteration that lacks what it is made of, a model or a table."""
+    world = new_world(patch, tmp_path)
+    tags = {ASSET_PARTITION_RANGE_START_TAG: "2", ASSET_PARTITION_RANGE_END_TAG: "2"}
+    [said] = messages(world.materialize(Step("backfill", (asset,), None), tags))
+    assert f"{missing} is not complete" in said
+    assert world.opened == []

@@ -12,6 +12,7 @@ import polars as pl
 from mr_assets.assets.guarded import CheckResult, check_specs, complete_table, exempt, log_findings
 from mr_assets.assets.launchpad import launchpad
 from mr_assets.code_versions import code_version
+from mr_assets.instance import POOL
 from mr_assets.method import Frame
 from mr_assets.method.guardrails import PREVIOUS, Finding, findings
 from mr_assets.partitions import iterations
@@ -22,6 +23,9 @@ from mr_assets.storage import users_errors as users_errors
 from mr_assets.tables import DROPPED, Selected, Table, dropped_frame
 
 OWNER = "team:mr_assets"
+# An iteration begins when all that is made once is there. Without the second edge of each, a backfill with the one-off
+# assets would start prompts of every iteration while M0 is trained, and the rest of each iteration in a run of its own.
+BEGINS_AFTER = {"policy": ("sft_checkpoint", "seed_prompts"), "prompts": ("sft_checkpoint",)}
 
 
 def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False, group: str | None = None) -> dict[str, Any]:
@@ -41,7 +45,7 @@ def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False, group: 
         "check_specs": check_specs(run, asset),
         "dagster_type": Any,  # beside check outputs, Dagster takes the annotation MaterializeResult for Nothing
         "ins": {u: dg.AssetIn(key=[run.namespace(u), u]) for u in upstream},
-        "deps": [dg.AssetKey([run.family, "sft_checkpoint"])] if asset == "policy" else [],
+        "deps": [dg.AssetKey([run.family, u]) for u in BEGINS_AFTER.get(asset, ())],
         "partitions_def": None if shared else iterations(run),
         "backfill_policy": None if shared else dg.BackfillPolicy.multi_run(1),
         "kinds": kinds,
@@ -51,7 +55,7 @@ def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False, group: 
         "config_schema": launchpad(run.recipe, asset),
         "io_manager_key": "tables" if table is not None else "models",
         "op_tags": {"ray/num_gpus": 1, "dagster-k8s/config": GPU_POD} if gpu else {},
-        "pool": "gpu" if gpu else None,
+        "pool": POOL if gpu else None,
     }
 
 

@@ -11,7 +11,6 @@ from functools import cached_property
 
 import numpy as np
 import polars as pl
-from scipy.stats import spearmanr
 
 from mr_assets.method.judgments import parse_score
 from mr_assets.method.meta_judgments import parse_winner
@@ -83,6 +82,8 @@ def judge_numbers(held_out: HeldOut, judgments: list[list[str]]) -> dict[str, fl
     judge_exact: share of single judgments whose score is the true one (an invalid one is not); judge_spearman: rank
     correlation of the mean valid score with the truth.
     """
+    from scipy.stats import spearmanr
+
     truth = [true for _, _, true in held_out.graded]
     scores = [[parse_score(text)[0] for text in texts] for texts in judgments]
     exact = [s == true for per, true in zip(scores, truth, strict=True) for s in per]

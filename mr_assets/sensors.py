@@ -1,0 +1,95 @@
+"""Hands-off: a sensor per run that takes it from where it is to its last iteration, one step at a time.
+
+It asks for what `mr run` would do next, when nothing of the run is queued or in progress. What failed is not asked for
+again, unless what it is made of has changed since: iteration 3 failed for want of M2, and M2 is there now.
+
+It ships switched off: else to materialize checkpoints of iteration 1 again would set off the others.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+
+from mr_assets.history import last_attempt, under_way
+from mr_assets.launch import Step, asset_keys, step_tags, steps
+from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
+
+SECONDS = 10
+
+
+def hands_off(run: Run) -> dg.SensorDefinition:
+    """The sensor of a run."""
+    loop = _job(run, f"{run.name}_iteration", (*FAMILY_ASSETS, *LOOP_ASSETS))
+    evaluated = [_job(run, f"{run.name}_evaluation", ("evaluation",))] if run.recipe.evaluation else []
+
+    @dg.sensor(
+        name=f"{run.name}_hands_off",
+        jobs=[loop, *evaluated],  # one each, as Dagster wants one partitions definition per job
+        minimum_interval_seconds=SECONDS,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description=(
+            f"Takes {run.name} to its last iteration: what is missing or out of date, one step at a time, when nothing "
+            "of the run is queued or in progress. What failed is left to you."
+        ),
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        return next_request(run, context.instance)
+
+    return sensor
+
+
+def _job(run: Run, name: str, assets: tuple[str, ...]) -> Any:
+    keys = [dg.AssetKey([run.namespace(asset), asset]) for asset in assets]
+    return dg.define_asset_job(name, dg.AssetSelection.assets(*keys))
+
+
+def next_request(run: Run, instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
+    """The run's next step, or why there is none."""
+    for namespace in (run.name, run.family):
+        if busy := under_way(namespace, instance):
+            return dg.SkipReason(busy)
+    step = next(steps(run), None)
+    if step is None:
+        return dg.SkipReason(f"{run.name} is complete: {len(run.iterations)} of {len(run.iterations)} iterations.")
+    if hindered := _hindrance(run, step, instance):
+        return dg.SkipReason(hindered)
+    return dg.RunRequest(
+        job_name=f"{run.name}_{'evaluation' if 'evaluation' in step.assets else 'iteration'}",
+        asset_selection=asset_keys(run, step),
+        partition_key=step.partition,
+        tags=step_tags(run, step),
+    )
+
+
+def _hindrance(run: Run, step: Step, instance: dg.DagsterInstance) -> str | None:
+    """Why a step must not be asked for: it failed, or to do it once did not complete it."""
+    keys = asset_keys(run, step)
+    last = last_attempt(keys, step.partition, instance)
+    if last is None:
+        return None
+    title = f"{run.name}, {step.title}"
+    if last.status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED):
+        if _inputs_changed(run, step, last, instance):
+            return None
+        how = "failed" if last.status == dg.DagsterRunStatus.FAILURE else "was cancelled"
+        return (
+            f"{title} {how} in Dagster run {last.run_id}. Open that run, read its error, mend it, then press "
+            "Re-execute > From failure; the sensor goes on by itself once it is complete."
+        )
+    if last.tags.get("mr/step") == step.title and last.asset_selection == set(keys):
+        return (
+            f"{title} was made by Dagster run {last.run_id} and yet is not up to date: {', '.join(step.assets)}. "
+            f"`mr status {run.name}` shows what is; materialize it once to let the sensor go on."
+        )
+    return None
+
+
+def _inputs_changed(run: Run, step: Step, last: dg.DagsterRun, instance: dg.DagsterInstance) -> bool:
+    """Whether something that a step is made of was made after the step's last attempt."""
+    made = {(asset, step.partition) for asset in step.assets}
+    inputs = {place for asset in step.assets for place in run.ancestors(asset, step.partition)} - made
+    row = instance.get_run_record_by_id(last.run_id)
+    ended = (row.end_time or row.create_timestamp.timestamp()) if row else 0.0
+    records = [record for place in inputs if (record := run.record(*place))]
+    return any(datetime.fromisoformat(record.created).timestamp() > ended for record in records)

@@ -1,0 +1,109 @@
+"""The processes that work on a Dagster run: how the one that leads is told from all others, and how all are ended.
+
+A run's tag `mr/process` names the leading process, for example
+
+    3f1c09aa-72be-4c1e-9f3c-0a6be1d24c7f/gpu-07/41213/8a52c0de-1f6e-4c55-9b1b-0a4f6d1d2a77/9120345
+
+the run's id (a re-execution inherits the tags of the run before it), host, process id, the kernel's boot, and the
+process's start in clock ticks since then. A process id is used again one day; with the other three it is not.
+
+All others (workers of the multiprocess executor, engines, trainers) have the run's id in their environment, which a
+process inherits and keeps, whoever of its ancestors is gone. The processes of the UI are told in the same way, by the
+instance that they serve.
+"""
+
+import os
+import signal
+import socket
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+TAG = "mr/process"
+MARK = "MR_DAGSTER_RUN"  # of the processes of a run: its id
+UI_MARK = "MR_UI_OF"  # of the processes of the UI: the folder of its instance
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """The leading process of a run."""
+
+    host: str
+    pid: int
+    boot: str
+    ticks: int
+
+    @classmethod
+    def of(cls, pid: int) -> Self:
+        """A process of this machine that is there now."""
+        return cls(socket.gethostname(), pid, _boot(), _state_and_ticks(pid)[1])
+
+    @classmethod
+    def from_tag(cls, tag: str | None, owner: str) -> Self | None:
+        """The process that the tag of a run names; None if it names none, or that of another run."""
+        named, *parts = (tag or "").rsplit("/", 4)
+        if named != owner or len(parts) != 4 or not (parts[1].isdigit() and parts[3].isdigit()):
+            return None
+        return cls(parts[0], int(parts[1]), parts[2], int(parts[3]))
+
+    def tag(self, owner: str) -> str:
+        """As the run's tag has it."""
+        return f"{owner}/{self.host}/{self.pid}/{self.boot}/{self.ticks}"
+
+    @property
+    def here(self) -> bool:
+        """Whether it is a process of this machine: of another's nothing can be said."""
+        return self.host == socket.gethostname()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is there still. One that has ended and that nobody waited for is not."""
+        if self.boot != _boot():
+            return False
+        try:
+            state, ticks = _state_and_ticks(self.pid)
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return ticks == self.ticks and state not in "ZX"
+
+    def interrupt(self) -> None:
+        """Ask it to end, as Ctrl-C does."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGINT)
+
+
+def _boot() -> str:
+    return (PROC / "sys/kernel/random/boot_id").read_text().strip()
+
+
+def _state_and_ticks(pid: int) -> tuple[str, int]:
+    """The third and the 22nd field of /proc/<pid>/stat; the second, a name in brackets, may hold anything."""
+    fields = (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    return fields[0], int(fields[19])
+
+
+def end_processes(owner: str, mark: str = MARK, *, seconds: float = 5) -> None:
+    """Kill every process of this machine that bears a mark, but for this one; new ones, too, as they appear."""
+    until = time.monotonic() + seconds
+    while found := processes_of(owner, mark):
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > until:
+            return
+        time.sleep(0.05)
+
+
+def processes_of(owner: str, mark: str = MARK) -> list[int]:
+    """The ids of the processes whose environment has `mark` with the value `owner`, without this one."""
+    wanted = f"{mark}={owner}".encode()
+    found = []
+    for entry in PROC.iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):  # it has ended meanwhile, or is another person's
+                if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+    return found

@@ -1,0 +1,92 @@
+"""An engine and a trainer that need no model, with obvious behaviour.
+
+The engine answers letter tasks, judges and meta-judges by the world's own functions, with errors. The trainer copies
+the model's folder and notes what it was trained on, so that every model has a fingerprint of its own.
+"""
+
+import json
+import random
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from tokenizers import Tokenizer
+
+from mr_assets.method.judgments import parse_score
+from mr_assets.sampling.engine import Completion, Request, SamplingSettings
+from mr_assets.templates import judge_template, meta_judge_template
+from mr_assets.training.job import TrainingJob
+from mr_assets.training.launch import TrainingResult
+from mr_assets.worlds import letters
+
+ERRORS = letters.Imperfection(actor_error=0.5, judge_noise=0.5, meta_noise=0.1)
+
+
+class WorldSampler:
+    """An engine that knows the world, and errs. What it says depends on the shard's seed alone, like the real one."""
+
+    device = "cpu"
+    max_model_len = 512
+    max_num_seqs = 64
+
+    def __init__(self, folder: Path, policy: str) -> None:
+        self.signature: Mapping[str, Any] = {"policy": policy}
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._end = self._tokenizer.token_to_id("<|end|>") or 0
+        self._asked: list[Request] = []
+        self._random = random.Random()
+
+    @property
+    def in_flight(self) -> int:
+        return sum(request.n for request in self._asked)
+
+    def add(self, request: Request, settings: SamplingSettings) -> None:
+        self._asked.append(request)
+
+    def step(self) -> list[tuple[str, list[Completion]]]:
+        asked, self._asked = self._asked, []
+        return [(request.id, [self._complete(request) for _ in range(request.n)]) for request in asked]
+
+    def reseed(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def close(self) -> None:
+        pass
+
+    def _complete(self, request: Request) -> Completion:
+        message = self._tokenizer.decode(request.prompt_ids, skip_special_tokens=False)
+        text = self._say(message.removeprefix("<|begin|><|user|>").removesuffix("<|assistant|>"))
+        return Completion(text, [*self._tokenizer.encode(text, add_special_tokens=False).ids, self._end], "stop")
+
+    def _say(self, message: str) -> str:
+        """A meta-judgment, a judgment or an answer, whatever the message asks for."""
+        if compared := meta_judge_template().unfill(message):
+            a, b = (int(parse_score(compared[side])[0] or 0) for side in ("judgment_a", "judgment_b"))
+            prompt, response = compared["prompt"], compared["response"]
+            fair, winner = ERRORS.meta(letters.true_score(prompt, response), a, b, self._random)
+            return letters.meta_judgment_text(prompt, response, a, b, fair, winner)
+        if judged := judge_template().unfill(message):
+            score = ERRORS.score(**judged, rng=self._random)
+            return letters.judgment_text(**judged, score=score, rng=self._random)
+        return ERRORS.response(message, self._random) if letters.parse_prompt(message) else "I do not know."
+
+
+def copy_model(job: TrainingJob, on_metrics: Callable[[dict[str, Any]], None]) -> TrainingResult:
+    """The model's folder again, with a note of what it was trained on: another fingerprint, and no record."""
+    rows = pl.read_parquet(job.data, columns=list(job.columns)).height
+    shutil.rmtree(job.out, ignore_errors=True)
+    shutil.copytree(job.model, job.out, ignore=shutil.ignore_patterns("complete.json"))
+    (job.out / "trained.json").write_text(json.dumps([*trained_on(job.model), rows]))
+    rewards = {"rewards/margins": 0.1, "rewards/accuracies": 0.5} if job.kind == "dpo" else {}
+    line = {"step": 1, "total_steps": 1, "epoch": 1.0, "loss": 0.6, **rewards}
+    (job.out / "training_log.jsonl").write_text(json.dumps(line) + "\n")
+    on_metrics(line)
+    return TrainingResult(job.out, rows, 1, 0, 0.5, line)
+
+
+def trained_on(model: Path) -> list[int]:
+    """The number of examples of every training that a model went through."""
+    note = model / "trained.json"
+    return json.loads(note.read_text()) if note.exists() else []

@@ -1,0 +1,79 @@
+"""A code location for tests: the product's definitions of the launched runs, with a fake engine and a fake trainer.
+
+What the fakes do is set from outside:
+    MR_FAKE_SECONDS        what a request takes
+    MR_FAKE_STEP_SECONDS   what a training step takes
+    MR_FAKE_SFT_SECONDS    what M0 takes besides
+    MR_FAKE_WRITE_SECONDS  how long a table that is being written lies beside its place
+    <data>/fail            the model, as in checkpoints/1, that can be neither sampled from nor made
+The engine notes every request that it completes in <data>/requests.log, the trainer every step in <data>/steps.log.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+import dagster as dg
+
+from mr_assets import files
+from mr_assets.assets import sampled, trained
+from mr_assets.definitions import build_definitions
+from mr_assets.runs import data_root, stored_runs
+from mr_assets.sampling.engine import Completion, EngineSettings
+from mr_assets.training import launch
+from mr_assets.training.job import TrainingJob
+from mr_assets_tests.fakes import WorldSampler
+
+
+class LoggedSampler(WorldSampler):
+    """A sampler that takes its time and tells what it did."""
+
+    def step(self) -> list[tuple[str, list[Completion]]]:
+        asked, done = self._asked, []
+        for request in asked:
+            time.sleep(float(os.environ.get("MR_FAKE_SECONDS", "0")))
+            self._asked = [request]
+            done += super().step()
+            with (data_root() / "requests.log").open("a") as file:
+                file.write(request.id + "\n")
+        return done
+
+
+def refuse(model: Path) -> None:
+    """Raise if the model is the one that is to fail."""
+    flag = data_root() / "fail"
+    if flag.exists() and str(model).endswith(flag.read_text()):
+        raise RuntimeError(f"{model} fails, as the test wants it")
+
+
+def fsync(file: int | IO[bytes]) -> None:
+    """In place of the system's: a disk that is slow with tables."""
+    descriptor = file if isinstance(file, int) else file.fileno()
+    if ".shards-" not in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
+        time.sleep(float(os.environ.get("MR_FAKE_WRITE_SECONDS", "0")))
+
+
+def open_engine(folder: Path, policy: str, settings: EngineSettings) -> LoggedSampler:
+    """In place of the product's."""
+    refuse(folder)
+    return LoggedSampler(folder, policy)
+
+
+def command(job: TrainingJob) -> list[str]:
+    """In place of the product's."""
+    refuse(job.out)
+    return [sys.executable, "-m", "mr_assets_tests.ui.fake_trainer", str(job.workspace)]
+
+
+sampled.open_engine = open_engine  # type: ignore[assignment]
+trained.close_engine = lambda: None
+launch._command = command
+files.os.fsync = fsync  # type: ignore[assignment]
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Of the runs that were launched; the shipped recipes would only take time."""
+    return build_definitions(list(stored_runs(data_root()).values()))

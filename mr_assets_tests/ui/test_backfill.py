@@ -1,0 +1,134 @@
+"""Backfills as the UI launches them, with the real webserver and daemon: order, failure, and how to go on."""
+
+import random
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
+from mr_assets_tests.tiny import tiny_recipe
+from mr_assets_tests.ui.server import DagsterRun, Server, serving
+
+pytestmark = pytest.mark.slow
+
+ACTOR_ALONE = ("iterations.all={prompts: 3, rho: 0.0, keep_epoch: 3, judge_training: false}", "evaluation=null")
+RELOAD = """
+mutation($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }"""
+
+
+def saved(data: Path, name: str, iterations: int, *sets: str) -> Run:
+    """A run that the UI shows."""
+    recipe = tiny_recipe("prompts.count=80", *ACTOR_ALONE, *sets).with_iterations(iterations)
+    run = Run(name, recipe, data)
+    run.save()
+    return run
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("backfill") / "data"
+
+
+@pytest.fixture(scope="module")
+def server(data: Path) -> Iterator[Server]:
+    """On a fresh instance, with three runs of one family that were never launched.
+
+    M0 takes so long that the backfill's daemon, which looks every 30 s, looks between seed_prompts and it.
+    """
+    for name, iterations in (("twelve", 12), ("pair", 2), ("four", 4)):
+        saved(data, name, iterations)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MR_FAKE_SFT_SECONDS", "40")
+        patch.delenv("MR_EXECUTOR", raising=False)
+        with serving(data) as server:
+            yield server
+
+
+def in_order(runs: list[DagsterRun]) -> list[str | None]:
+    """Their iterations, as they were run; no two of them overlap."""
+    ordered = sorted(runs, key=lambda r: r.start or 0)
+    for before, after in pairwise(ordered):
+        assert before.end and after.start and before.end <= after.start, (before, after)
+    return [r.partition for r in ordered]
+
+
+def test_twelve_iterations_given_shuffled(server: Server, data: Path):
+    """With the one-off assets selected, on a fresh instance: these first, then 1, 2, ... 12, each in one run."""
+    run = saved(data, "twelve", 12)
+    keys = run.iterations
+    random.Random(5).shuffle(keys)
+    runs = server.backfill_ended(server.backfill(run, keys, (*FAMILY_ASSETS, *LOOP_ASSETS)), 1200)
+    assert {r.status for r in runs} == {"SUCCESS"}
+    assert in_order(runs) == [None, *map(str, range(1, 13))]
+    assert [len(r.assets) for r in runs] == [3] + [11] * 12
+    for t in run.iterations:
+        assert {run.state(asset, t) for asset in LOOP_ASSETS} == {"done"}
+
+
+def test_two_backfills_started_together(server: Server, data: Path):
+    """They take turns, whichever comes first, and every record fits what lies beside it."""
+    run = saved(data, "pair", 2)
+    server.once(run)
+    first, second = server.backfill(run, ["1", "2"]), server.backfill(run, ["2", "1"])
+    runs = server.backfill_ended(first) + server.backfill_ended(second)
+    assert sorted(r.partition or "" for r in runs) == ["1", "1", "2", "2"]
+    in_order(runs)
+    assert {run.state(asset, "1") for asset in LOOP_ASSETS} == {"done"}
+    for r in runs:
+        assert r.status == "SUCCESS" or "Materialize it first" in server.said(r.id)[0]
+
+
+def test_what_failed_is_finished_by_two_buttons(server: Server, data: Path):
+    """checkpoints of iteration 2 fail: 3 and 4 fail in seconds and name them.
+
+    "Re-execute from failure" on the run of iteration 2, then a backfill of the failed 3 and 4, make the rest, and
+    nothing that was complete again.
+    """
+    run = saved(data, "four", 4)
+    server.once(run)
+    (data / "fail").write_text("four/checkpoints/2")
+    runs = server.backfill_ended(server.backfill(run, run.iterations))
+    (data / "fail").unlink()
+    assert in_order(runs) == ["1", "2", "3", "4"]
+    assert [r.status for r in runs] == ["SUCCESS", "FAILURE", "FAILURE", "FAILURE"]
+    for r, before in ((runs[2], 2), (runs[3], 3)):
+        [said] = server.said(r.id)
+        assert f"four/checkpoints of iteration {before} is not complete" in said
+        assert "Materialize it first" in said
+        assert r.start and r.end and r.end - r.start < 30
+    kept = {(a, t): run.record(a, t) for t in "12" for a in LOOP_ASSETS if (a, t) != ("checkpoints", "2")}
+
+    assert server.ended(server.reexecute(runs[1].id)).status == "SUCCESS"
+    rest = server.backfill_ended(server.backfill(run, ["4", "3"]))
+    assert [(r.partition, r.status) for r in rest] == [("3", "SUCCESS"), ("4", "SUCCESS")]
+    assert {place: run.record(*place) for place in kept} == kept
+    assert {run.state(asset, t) for asset in LOOP_ASSETS for t in run.iterations} == {"done"}
+
+
+def test_a_fifth_iteration_of_a_finished_run(server: Server, data: Path):
+    """The recipe has a row more and the definitions are reloaded: a backfill of 5 makes it and nothing else."""
+    run = saved(data, "four", 5)
+    server.ask(RELOAD, name="mr_assets_tests.ui.location")
+    before = {(a, t): run.record(a, t) for a in LOOP_ASSETS for t in "1234"}
+    [made] = server.backfill_ended(server.backfill(run, ["5"]))
+    assert (made.partition, made.status) == ("5", "SUCCESS")
+    assert {place: run.record(*place) for place in before} == before
+    assert {run.state(asset, "5") for asset in LOOP_ASSETS} == {"done"}
+
+
+def test_a_subset_without_policy_never_uses_a_stale_model(server: Server, data: Path):
+    """Missing: it names policy. Stale, as checkpoints of iteration 1 were trained again: it names policy, too."""
+    run = saved(data, "pair", 2)
+    trained = run.path("checkpoints", "1")
+    policy = run.record_path("policy", "2")
+    kept = policy.read_bytes()
+    policy.unlink()
+    [missing] = server.said(server.ended(server.launch(run, ["responses"], "2")).id)
+    assert "pair/policy" in missing and "Materialize it first" in missing
+    policy.write_bytes(kept)
+    record = trained / "complete.json"
+    record.write_text(record.read_text().replace(run.record("checkpoints", "1").version, "another"))  # type: ignore
+    [stale] = server.said(server.ended(server.launch(run, ["responses"], "2")).id)
+    assert "was trained again. Materialize policy of iteration 2 again" in stale
