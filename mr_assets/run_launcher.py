@@ -8,6 +8,7 @@ default launcher the same, since of that one nothing would be left.
 
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from dagster._serdes.config_class import ConfigurableClassData
 
 from mr_assets.worker import MARK, TAG, UI_MARK, Worker, end_processes
 
+DAGSTER = (sys.executable, "-m", "dagster")  # the command itself need not be on the PATH
 GRACE_SECONDS = 15  # for a cancelled run to stop by itself; less than cancel_timeout_seconds in dagster.yaml
 GONE = (
     "its process {pid} has ended without a word: it was killed, or the machine ran out of memory. Re-execute the run "
@@ -62,7 +64,7 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
         output.parent.mkdir(parents=True, exist_ok=True)
         with output.open("ab") as file:
             process = subprocess.Popen(
-                ExecuteRunArgs(origin, run.run_id, self._instance.get_ref()).get_command_args(),
+                [*DAGSTER, *ExecuteRunArgs(origin, run.run_id, self._instance.get_ref()).get_command_args()[1:]],
                 env={name: value for name, value in os.environ.items() if name != UI_MARK} | {MARK: run.run_id},
                 stdin=subprocess.DEVNULL,
                 stdout=file,

@@ -69,12 +69,17 @@ engine._start = recorded
 
 
 def environment(data: Path) -> dict[str, str]:
-    """The environment of a command that writes to `data`; the engine's prompts go to `data`/engine_prompts.jsonl."""
+    """The environment of a command that writes to `data`; the engine's prompts go to `data`/engine_prompts.jsonl.
+
+    The commands of this Python's own environment are not on its PATH, as for whoever types `make ui`.
+    """
+    own = os.path.dirname(sys.executable) if sys.prefix != sys.base_prefix else None
     recorder = data / "recorder"
     recorder.mkdir(parents=True, exist_ok=True)
     (recorder / "sitecustomize.py").write_text(RECORDER)
     inherited = {k: v for k, v in os.environ.items() if k not in ("DAGSTER_HOME", "MR_EXECUTOR")}
     return inherited | {
+        "PATH": os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if p != own),
         "MR_DATA": str(data),
         "ENGINE_PROMPTS": str(data / "engine_prompts.jsonl"),
         "PYTHONPATH": os.pathsep.join([str(recorder), str(PROJECT)]),

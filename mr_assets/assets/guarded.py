@@ -49,6 +49,11 @@ def _means(run: Run, check: Check) -> str:
     return f"{check.expected(run.recipe.guardrails)}.{where}"
 
 
+def rounded(value: Any) -> Any:
+    """A number to six digits, as the UI is to show it; anything else as it is."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
 class CheckResult(dg.AssetCheckResult):
     """A check's result with the partition that it is of.
 
@@ -66,7 +71,7 @@ class CheckResult(dg.AssetCheckResult):
             check_name=finding.name,
             severity=dg.AssetCheckSeverity.ERROR if finding.level == "harmful" else dg.AssetCheckSeverity.WARN,
             description=finding.said,
-            metadata=finding.numbers,
+            metadata={name: rounded(value) for name, value in finding.numbers.items()},
         )
         result.partition = partition
         return result

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from mr_assets.assets.guarded import CheckResult, check_specs, complete_table, exempt, log_findings
+from mr_assets.assets.guarded import CheckResult, check_specs, complete_table, exempt, log_findings, rounded
 from mr_assets.assets.launchpad import launchpad
 from mr_assets.code_versions import code_version
 from mr_assets.instance import POOL
@@ -268,11 +268,7 @@ def _departures(work: Work) -> str:
 def _shown(numbers: Mapping[str, Any]) -> dict[str, Any]:
     """Figures that Dagster can plot, to six digits; what is missing is not shown, nested figures go in as JSON."""
     plain = {k: v for k, v in numbers.items() if v is not None and not (isinstance(v, float) and not isfinite(v))}
-    return {k: dg.MetadataValue.json(v) if isinstance(v, dict | list) else _rounded(v) for k, v in plain.items()}
-
-
-def _rounded(value: Any) -> Any:
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+    return {k: dg.MetadataValue.json(v) if isinstance(v, dict | list) else rounded(v) for k, v in plain.items()}
 
 
 SHOWN_IN_PLACE = 1000
