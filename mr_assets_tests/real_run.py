@@ -73,7 +73,7 @@ def environment(data: Path) -> dict[str, str]:
 
     The commands of this Python's own environment are not on its PATH, as for whoever types `make ui`.
     """
-    own = os.path.dirname(sys.executable) if sys.prefix != sys.base_prefix else None
+    own = str(Path(sys.executable).parent) if sys.prefix != sys.base_prefix else None
     recorder = data / "recorder"
     recorder.mkdir(parents=True, exist_ok=True)
     (recorder / "sitecustomize.py").write_text(RECORDER)
