@@ -1,7 +1,7 @@
 """The command `mr`: run a recipe, see what is done, list and remove runs, open the UI."""
 
 import os
-import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -304,20 +304,18 @@ def ui(port: int, host: str) -> None:
     """The Dagster UI with its daemon: materialize any asset of any iteration, backfill, look."""
     from mr_assets.instance import dagster_home, instance
     from mr_assets.launch import MODULE
+    from mr_assets.run_launcher import DAGSTER
     from mr_assets.runs import data_root
 
     home = dagster_home()
     _only_ui(home)
     os.environ["MR_DATA"] = str(data_root())
     instance().dispose()  # a fresh one gets its databases before webserver and daemon both try
-    dagster = shutil.which("dagster", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-    if dagster is None:
-        raise UserError("the command dagster is not installed beside this Python. Install the project again.")
     click.echo(f"Dagster UI on http://{host}:{port} (instance {home}). Ctrl-C ends it.", err=True)
-    command = [dagster, "dev", "-m", MODULE, "-h", host, "-p", str(port)]
-    os.execv(
-        dagster, command
-    )  # in this process, so that a signal to it ends webserver and daemon, not only this command
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.SIG_DFL)  # whoever began it in the background may have it ignored
+    # in this process, so that a signal to it ends webserver and daemon, not only this command
+    os.execv(sys.executable, [*DAGSTER, "dev", "-m", MODULE, "-h", host, "-p", str(port)])
 
 
 def _only_ui(home: Path) -> None:
