@@ -34,14 +34,19 @@ def main(workspace: Path) -> None:
         time.sleep(seconds)
         step, value = step + 1, blake2b(f"{value}{step}".encode()).hexdigest()
         _append(data / "steps.log", job["out"])
-        _append(workspace / "metrics.jsonl", json.dumps({"step": step, "total_steps": STEPS, "loss": 1 / step}))
+        _append(workspace / "metrics.jsonl", json.dumps(_metrics(step)))
         if step % SAVED_EVERY == 0:
             saved.with_suffix(".new").write_text(json.dumps([step, value]))
             saved.with_suffix(".new").replace(saved)
     model = workspace / "model"
     shutil.copytree(job["model"], model, ignore=shutil.ignore_patterns("complete.json"))
     (model / "trained.json").write_text(json.dumps(value))
-    (model / "training_log.jsonl").write_text("{}\n")
+    shutil.copy(workspace / "metrics.jsonl", model / "training_log.jsonl")
+
+
+def _metrics(step: int) -> dict[str, float]:
+    rewards = {"rewards/margins": 0.1, "rewards/accuracies": 0.5}
+    return {"step": step, "total_steps": STEPS, "epoch": step / STEPS, "loss": 1 / step, **rewards}
 
 
 def _append(path: Path, line: str) -> None:
