@@ -1,0 +1,41 @@
+"""The rows of one prompt, read from tables of any size.
+
+Ids begin with iteration and prompt, so that all rows of a prompt lie in one range of ids. The filter reaches the
+parquet reader: it reads the column of ids, skips row groups whose bounds leave the range out, and takes the other
+columns of the rows that are left alone. Token ids are not read.
+"""
+
+import polars as pl
+
+from mr_assets import tables
+from mr_assets.runs import LOOP_ASSETS, Run
+from mr_assets.tables import DROPPED
+
+TABLE_KEYS = {
+    table.name: table.key
+    for table in vars(tables).values()
+    if isinstance(table, tables.Table) and table.name in LOOP_ASSETS
+}
+
+
+def rows_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.DataFrame:
+    """A prompt's rows of a table of iteration `t`, sorted by id, which is the first column; without token ids."""
+    key = TABLE_KEYS[asset]
+    table = pl.scan_parquet(run.path(asset, t))
+    columns = [c for c in table.collect_schema() if c != key and not c.endswith("token_ids")]
+    wanted = pl.col(key) == prompt_id if key == "prompt_id" else of_prompt(key, t, prompt_id)
+    return table.filter(wanted).select(key, *columns).collect().sort(key)
+
+
+def dropped_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.DataFrame:
+    """What an asset left out of a prompt and its descendants: rows of `DROPPED`; none if it leaves nothing out."""
+    path = run.path(asset, t).with_suffix(".dropped.parquet")
+    if not path.exists():
+        return DROPPED.empty()
+    wanted = (pl.col("id") == prompt_id) | of_prompt("id", t, prompt_id)
+    return pl.scan_parquet(path).filter(wanted).collect().sort("id", "reason")
+
+
+def of_prompt(key: str, t: str, prompt_id: str) -> pl.Expr:
+    """Whether an id comes of a prompt in iteration `t`; as bounds, which row groups can be held against."""
+    return (pl.col(key) >= f"{t}.{prompt_id}.") & (pl.col(key) < f"{t}.{prompt_id}/")  # "/" follows "." in ASCII
