@@ -332,6 +332,42 @@ def pairs(
 
 
 @main.command()
+@click.argument("name", metavar="RUN")
+@click.option("--iteration", metavar="T", help="One iteration; by default all.")
+@click.option("--limit", default=20, show_default=True, help="Faults to show; 0 for all.")
+@click.option("--json", "as_json", is_flag=True, help="All faults as JSON, for programs.")
+@says_errors
+def verify(name: str, iteration: str | None, limit: int, as_json: bool) -> None:
+    """Work RUN out again from its raw texts and report every row that does not follow from its ancestors.
+
+    Scores, means, tiers, pairs, battles, matrices, Elo, dataset and what was left out; contents and models against
+    their records. Exits with 1 if anything is wrong. Writes nothing, asks no model.
+    """
+    from dataclasses import asdict
+
+    from mr_assets.lineage import printable
+    from mr_assets.lineage.verification import verify as faults_of
+    from mr_assets.runs import data_root, stored_runs
+
+    runs = stored_runs(data_root())
+    if name not in runs:
+        raise UserError(f"there is no run {name!r}. Runs: {', '.join(runs) or 'none yet'}.")
+    if iteration is not None and iteration not in runs[name].iterations:
+        raise UserError(f"--iteration {iteration}: run {name} has iterations 1 to {runs[name].iterations[-1]}.")
+    found = list(faults_of(runs[name], [iteration] if iteration else None))
+    if as_json:
+        click.echo(printable.as_json([asdict(fault) for fault in found]))
+    else:
+        shown = found[:limit] if limit else found
+        click.echo("\n".join(printable.printable(str(fault)) for fault in shown), nl=bool(shown))
+        more = f", {len(found) - len(shown)} of them not shown (--limit 0)" if len(shown) < len(found) else ""
+        count = f"{len(found)} fault{'s' * (len(found) > 1)}{more}"
+        click.echo(f"{name}: {count if found else 'everything follows from its ancestors'}")
+    if found:
+        raise SystemExit(1)
+
+
+@main.command()
 @says_errors
 def recipes() -> None:
     """The shipped recipes."""

@@ -91,7 +91,7 @@ def _scores_of_judge(standing: Standing, t: str) -> pl.DataFrame:
     columns = ("pair_id", *(f"{side}_{what}" for side in _SIDES for what in ("id", "elo", "chars")))
     rows = pl.scan_parquet(standing.run.path("elo_pairs", t)).select(columns).collect()
     rows = rows.with_columns(elo_gap=pl.col("chosen_elo") - pl.col("rejected_elo"))
-    if not standing.follows(("elo_pairs", t), ("judgments", t)):
+    if not standing.made_of(("elo_pairs", t), ("judgments", t)):
         return rows.with_columns(score_gap=pl.lit(None, pl.Float64))
     wanted = pl.concat([rows["chosen_id"], rows["rejected_id"]]).unique()
     judgments = pl.scan_parquet(standing.run.path("judgments", t)).select("judgment_id", "score")
@@ -104,7 +104,7 @@ def _scores_of_judge(standing: Standing, t: str) -> pl.DataFrame:
 
 def _in_dataset(standing: Standing, kind: PairKind, t: str) -> pl.Expr:
     path = standing.run.path("dpo_dataset", t)
-    if not (standing.follows(("dpo_dataset", t), (PAIR_ASSETS[kind], t)) and path.exists()):
+    if not (standing.made_of(("dpo_dataset", t), (PAIR_ASSETS[kind], t)) and path.exists()):
         return pl.lit(None, pl.Boolean).alias("trained_on")
     taken = pl.scan_parquet(path).select("pair_id").collect()["pair_id"]
     return pl.col("pair_id").is_in(taken.implode()).alias("trained_on")
@@ -131,9 +131,12 @@ def with_texts(run: Run, found: pl.DataFrame) -> pl.DataFrame:
 def _texts(
     standing: Standing, made_by: tuple[str, str], asset: str, key: str, text: str, wanted: pl.Series
 ) -> pl.DataFrame:
-    """The texts of some rows of a table, if the pairs were made of what lies there; else none."""
-    path = standing.run.path(asset, made_by[1])
-    if not (standing.follows(made_by, (asset, made_by[1])) and path.exists()):
+    """The texts of some rows of a table, if the pairs were made of what lies there; else none.
+
+    A prompt's id is a hash of its text, so that it cannot be another.
+    """
+    path, place = standing.run.path(asset, made_by[1]), (asset, made_by[1])
+    if not path.exists() or not (asset == "prompts" or standing.made_of(made_by, place)):
         return pl.DataFrame(schema={key: pl.String, text: pl.String})
     return pl.scan_parquet(path).select(key, text).filter(pl.col(key).is_in(wanted.implode())).collect()
 

@@ -15,7 +15,7 @@ from mr_assets.status import Place, titled
 class Broken:
     """An artifact (asset, partition) and what it was made of (parent, parent_partition), which is not there any more.
 
-    dagster_run: the one that made the artifact; said: all of it as a sentence.
+    dagster_run: the one that made the artifact; why: what it was made of and what lies there now, as a sentence.
     """
 
     asset: str
@@ -23,7 +23,12 @@ class Broken:
     parent: str
     parent_partition: str | None
     dagster_run: str
-    said: str
+    why: str
+
+    @property
+    def said(self) -> str:
+        """All of it as a sentence."""
+        return f"{titled(self.asset, self.partition)} (Dagster run {self.dagster_run}) {self.why}"
 
 
 @dataclass
@@ -54,7 +59,7 @@ class Standing:
             found: dict[Broken, None] = {}
             for parent in self.run.ancestors(*place) if place != ancestor else ():
                 if parent == ancestor or ancestor in self.ancestors(parent):
-                    found |= dict.fromkeys(self._link(place, parent))
+                    found |= dict.fromkeys(self.link(place, parent))
                     found |= dict.fromkeys(self.broken(parent, ancestor))
             self._ways[place, ancestor] = tuple(found)
         return self._ways[place, ancestor]
@@ -65,39 +70,51 @@ class Standing:
 
     def made_of(self, place: Place, parent: Place) -> bool:
         """Whether an artifact is complete and was made, directly, of what its parent is now."""
-        return self.record(place) is not None and not self._link(place, parent)
+        return self.record(place) is not None and not self.link(place, parent)
 
-    def _link(self, place: Place, parent: Place) -> tuple[Broken, ...]:
+    def link(self, place: Place, parent: Place) -> tuple[Broken, ...]:
+        """The link from an artifact to one that it is made of, if it is broken."""
         record, now = self.record(place), self.record(parent)
         if record is None:
             return ()
         then = record.inputs.get(parent[0], "")
         if now is not None and now.version == then:
             return ()
-        what, of = titled(*place), titled(*parent)
         is_now = f"what lies there now is {now.version}, of Dagster run {now.run_id}" if now else "it is not there now"
-        said = f"{what} (Dagster run {record.run_id}) was made of {of} in version {then or 'unknown'}; {is_now}."
-        return (Broken(*place, *parent, record.run_id, said),)
+        why = f"was made of {titled(*parent)} in version {then or 'unknown'}; {is_now}."
+        return (Broken(*place, *parent, record.run_id, why),)
 
     def shown(self, focus: Place, t: str) -> set[str]:
         """The assets of iteration `t` whose rows belong to the lineage of one, the focus.
 
-        Ancestors that it was made of, what was made of it, and of the others those that were made of the same.
+        Back: what those that belong were made of, if it still lies there. Forward, and beside: what was made of the
+        very versions that this lineage has, of lost ones too. A policy belongs if everything that belongs says so.
         """
-        shown = {asset for asset in LOOP_ASSETS if asset != "policy" and self._belongs(focus, (asset, t), t)}
-        policy = ("policy", t)
-        written = [(asset, t) for asset in shown if "policy" in UPSTREAM[asset]]
-        if self.record(policy) is not None and not any(self._link(place, policy) for place in written):
-            shown.add("policy")
+        start = self.record(focus)
+        if start is None:
+            return set()
+        versions: dict[str, str | None] = {focus[0]: start.version}
+        shown = {focus[0]}
+        tables = [asset for asset in LOOP_ASSETS if asset != "policy"]
+        back = [asset for asset in tables if (asset, t) in self.ancestors(focus)]
+        for asset in reversed(back):
+            self._keep(asset, t, shown, versions)
+        for asset in tables:
+            record, parents = self.record((asset, t)), [u for u in UPSTREAM[asset] if u in tables]
+            if asset not in back and record and all(versions.get(u) == record.inputs.get(u, "") for u in parents):
+                versions[asset] = record.version
+                shown.add(asset)
+        self._keep("policy", t, shown, versions)
         return shown
 
-    def _belongs(self, focus: Place, other: Place, t: str) -> bool:
-        before = self.ancestors(focus)
-        if other == focus or other in before:
-            return self.follows(focus, other)
-        loop = [(a, t) for a in LOOP_ASSETS if a != "policy" and (a, t) in self.ancestors(other)]
-        held = [place for place in loop if place not in before or self.follows(focus, place)]
-        return self.record(other) is not None and not any(self.broken(other, place) for place in held)
+    def _keep(self, asset: str, t: str, shown: set[str], versions: dict[str, str | None]) -> None:
+        """Note the version of an asset that those which are shown were made of; show it if that still lies there."""
+        records = [self.record((x, t)) for x in shown if asset in UPSTREAM[x]]
+        made_of = {record.inputs.get(asset) for record in records if record}
+        versions[asset] = made_of.pop() if len(made_of) == 1 else None
+        now = self.record((asset, t))
+        if now is not None and now.version == versions[asset]:
+            shown.add(asset)
 
     def all_broken(self, focus: Place, t: str) -> tuple[Broken, ...]:
         """Every broken link back from the focus, and from what was or would be made of it in its iteration."""

@@ -312,11 +312,11 @@ class _Reading:
         for kind, name in worth.items():
             rows = self.rows(PAIR_ASSETS[kind])
             place, at = (PAIR_ASSETS[kind], self.t), ("dpo_dataset", self.t)
-            dataset = bool(rows) and self.standing.follows(at, place) and self.run.path(*at).exists()
+            dataset = bool(rows) and self.standing.made_of(at, place) and self.run.path(*at).exists()
             taken = set(rows_of(self.run, *at, self.prompt_id)["pair_id"]) if dataset else set()
             outs = {x.id: x for x in self._dropped("dpo_dataset")} if dataset else {}
             for row in rows:
-                trained = row["pair_id"] in taken and self.standing.follows(("checkpoints", self.t), place)
+                trained = row["pair_id"] in taken and self.standing.made_of(("checkpoints", self.t), at)
                 yield Pair(
                     id=row["pair_id"],
                     kind=kind,
