@@ -64,6 +64,13 @@ def forge(run: Run, asset: str, with_change: Change, t: str | None = "1") -> Non
             path.write_text(json.dumps(made | {"inputs": made["inputs"] | {asset: version}}))
 
 
+def with_hostile_texts(run: Run, text: str) -> None:
+    """Every sampled text and every prompt of iteration 1 is `text`."""
+    texts = {"prompts": "prompt", "responses": "response", "judgments": "judgment", "meta_judgments": "meta_judgment"}
+    for asset, column in texts.items():
+        table(run, asset).with_columns(pl.lit(text).alias(column)).write_parquet(run.path(asset, "1"))
+
+
 def made_anew(run: Run, asset: str, t: str | None = "1") -> None:
     """The record of an artifact that another Dagster run made again, with other content."""
     _write(run, asset, t, version="another", run_id="later")
