@@ -54,16 +54,18 @@ class Fault:
         return f"{titled(self.asset, self.partition)}{f', {self.id}' if self.id else ''}: {self.said}"
 
 
-def verify(run: Run, iterations: Sequence[str] | None = None) -> Iterator[Fault]:
+def verify(
+    run: Run, iterations: Sequence[str] | None = None, assets: Sequence[str] = (*FAMILY_ASSETS, *LOOP_ASSETS)
+) -> Iterator[Fault]:
     """Everything of a run that does not follow from its ancestors, in the order of the loop.
 
-    iterations: the ones to verify, by default all; what is made once is verified in any case.
+    iterations: the ones to verify, by default all; assets: the same, with those that are made once.
     Only what is complete is looked at.
     """
     standing = Standing(run)
     places: list[Place] = [(asset, None) for asset in FAMILY_ASSETS]
     places += [(asset, t) for t in iterations or run.iterations for asset in LOOP_ASSETS]
-    for place in places:
+    for place in (place for place in places if place[0] in assets):
         record = standing.record(place)
         if record is not None:
             try:

@@ -12,20 +12,26 @@ import pytest
 from mr_assets.launch import steps
 from mr_assets.runs import Run
 from mr_assets.storage import version_of
-from mr_assets_tests.test_loop import messages, new_world
+from mr_assets_tests.test_loop import World, messages, new_world
 from mr_assets_tests.tiny import tiny_run
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """Everything of the run. Not to be changed: `run` is a copy that may be."""
+def finished_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Everything of the run, with its Dagster history."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mr_assets.files.os.fsync", lambda file: None)
         world = new_world(patch, tmp_path_factory.mktemp("lineage") / "data")
         for step in steps(world.run):
             result = world.materialize(step)
             assert result.success, messages(result)
-        yield world.run
+        yield world
+
+
+@pytest.fixture(scope="session")
+def finished(finished_world: World) -> Run:
+    """The finished run. Not to be changed: `run` is a copy that may be."""
+    return finished_world.run
 
 
 @pytest.fixture

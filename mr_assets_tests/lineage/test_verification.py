@@ -4,15 +4,18 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import dagster as dg
 import polars as pl
 import pytest
 from click.testing import CliRunner
 
 from mr_assets.cli import main
+from mr_assets.launch import Step
 from mr_assets.lineage.verification import Fault, verify
 from mr_assets.runs import LOOP_ASSETS, Run
 from mr_assets.storage import TABLES
 from mr_assets_tests.lineage.conftest import change, dropped, forge, made_anew, table
+from mr_assets_tests.test_loop import World, new_world
 
 TABLES_OF_A_RUN = [asset for asset in LOOP_ASSETS if asset in TABLES]
 
@@ -174,3 +177,24 @@ def test_the_command_exits_with_1_when_something_is_wrong(run: Run, monkeypatch:
     listed = json.loads(CliRunner().invoke(main, ["verify", "tiny", "--json"]).output)
     assert {(fault["asset"], fault["id"]) for fault in listed} >= {("actor_pairs", pair)}
     assert CliRunner().invoke(main, ["verify", "nowhere"]).exit_code == 1
+
+
+# ------------------------------------------------------------------------------------------------------ as a check
+
+
+def test_the_check_of_a_finished_run_passes(finished_world: World) -> None:
+    """It is evaluated whenever a model is trained."""
+    for t in finished_world.run.iterations:
+        assert finished_world.check("checkpoints", "follows_from_ancestors", t).passed
+
+
+def test_the_check_warns_and_names_the_rows(finished_world: World, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model is trained on a pair that nobody judged so: that is said, and training goes on."""
+    pair = table(run, "actor_pairs")["pair_id"][0]
+    forge(run, "actor_pairs", lambda rows: rows.with_columns(chosen_score=pl.lit(5.0)))
+    world = new_world(monkeypatch, run.data)
+    assert world.materialize(Step("the model again", ("checkpoints",), "1")).success
+    found = world.check("checkpoints", "follows_from_ancestors", "1")
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert f"actor_pairs of iteration 1, {pair}: chosen_score is 5.0, its ancestors give" in (found.description or "")
+    assert "`mr verify tiny --iteration 1` lists all of them" in (found.description or "")
