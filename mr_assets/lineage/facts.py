@@ -306,9 +306,9 @@ class Round:
         """Why there is no pair of a kind, if there is none: what the last asset on its way said."""
         if self.pair(kind):
             return None
-        assets = ("actor_pairs",) if kind == "actor" else ("elo_pairs", "battle_matrices", "selected_responses")
+        side = ("actor_pairs",) if kind == "actor" else ("elo_pairs", "battle_matrices", "selected_responses")
         selected = self.contest.response_id if self.contest else None
-        for asset in assets:
+        for asset in (*side, "responses"):
             for each in self.left_out:
                 if each.made.asset == asset and (each.id == selected or "." not in each.id):
                     return each

@@ -27,6 +27,13 @@ def rows_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.DataFrame:
     return table.filter(wanted).select(key, *columns).collect().sort(key)
 
 
+def ids_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.Series:
+    """The ids of a prompt's rows alone."""
+    key = TABLE_KEYS[asset]
+    table = pl.scan_parquet(run.path(asset, t)).select(key)
+    return table.filter(of_prompt(key, t, prompt_id)).collect()[key].sort()
+
+
 def dropped_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.DataFrame:
     """What an asset left out of a prompt and its descendants: rows of `DROPPED`; none if it leaves nothing out."""
     path = run.path(asset, t).with_suffix(".dropped.parquet")

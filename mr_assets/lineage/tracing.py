@@ -31,7 +31,7 @@ from mr_assets.lineage.facts import (
     Round,
 )
 from mr_assets.lineage.ids import PAIR_ASSETS, Id, iterations_of, located
-from mr_assets.lineage.rows import dropped_of, rows_of
+from mr_assets.lineage.rows import dropped_of, ids_of, rows_of
 from mr_assets.lineage.standing import Broken, Standing
 from mr_assets.method.actor_pairs import tiers
 from mr_assets.method.dropped import REASONS, in_words
@@ -42,7 +42,7 @@ from mr_assets.tables import draws
 
 Row = dict[str, Any]
 _COUNTS = ("pairs", "actor pairs", "judge pairs", "examples")  # of a table that a model was trained on
-_TABLES = [a for a in LOOP_ASSETS if a not in ("policy", "checkpoints")]
+_TABLES = [a for a in LOOP_ASSETS if a not in ("policy", "dpo_dataset", "checkpoints")]  # those with facts of their own
 
 
 def trace(run: Run, identity: str) -> Lineage:
@@ -127,7 +127,8 @@ class _Reading:
     @cached_property
     def left_out(self) -> tuple[LeftOut, ...]:
         """Everything of the prompt that an asset which belongs left out, in the order of the loop."""
-        return tuple(each for asset in self.tables for each in self._dropped(asset))
+        there = [asset for asset in LOOP_ASSETS if asset in self.shown and asset in (*_TABLES, "dpo_dataset")]
+        return tuple(each for asset in there for each in self._dropped(asset))
 
     def _dropped(self, asset: str) -> Iterator[LeftOut]:
         for identity, reason, numbers in dropped_of(self.run, asset, self.t, self.prompt_id).iter_rows():
@@ -313,7 +314,7 @@ class _Reading:
             rows = self.rows(PAIR_ASSETS[kind])
             place, at = (PAIR_ASSETS[kind], self.t), ("dpo_dataset", self.t)
             dataset = bool(rows) and self.standing.made_of(at, place) and self.run.path(*at).exists()
-            taken = set(rows_of(self.run, *at, self.prompt_id)["pair_id"]) if dataset else set()
+            taken = set(ids_of(self.run, *at, self.prompt_id)) if dataset else set()
             outs = {x.id: x for x in self._dropped("dpo_dataset")} if dataset else {}
             for row in rows:
                 trained = row["pair_id"] in taken and self.standing.made_of(("checkpoints", self.t), at)

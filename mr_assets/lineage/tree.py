@@ -29,6 +29,7 @@ from mr_assets.lineage.facts import (
 )
 from mr_assets.lineage.printable import excerpt, printable
 from mr_assets.method.dropped import short
+from mr_assets.settings import JUDGE_SIDE
 from mr_assets.status import titled
 
 EXCERPT = 100  # characters of a text, where not all of it is asked for
@@ -187,7 +188,8 @@ class _Tree:
             facts += [side for side in ("chosen", "rejected") if getattr(pair, f"{side}_id") == each.id]
         head = f"{short(each.id)}{self.focus(each.id)}: {', '.join(facts)}"
         node = Node(f"{head}; its text was made anew since") if each.text is None else self.text(head, each.text)
-        node.children += [self.left_out("left out", x) for x in each.left_out]
+        told = [x for x in each.left_out if "judge" in self.kinds() or x.made.asset not in JUDGE_SIDE]
+        node.children += [self.left_out("left out", x) for x in told]
         judgments = [self.judgment(judgment, made) for judgment in each.judgments if self.wanted(judgment, each)]
         if judgments:
             node.children.append(Node(f"judgments{self.by(each.judgments[0].made)}", judgments))

@@ -179,7 +179,8 @@ class _Artifact:
             return
         made = again(self)
         expected, dropped = made if isinstance(made, Selected) else (made, None)
-        yield from self.differ(expected, self.table.select(expected.columns).collect())
+        found = self.hashed(self.table) if self.asset == "meta_judgments" else self.table
+        yield from self.differ(expected, found.select(expected.columns).collect(engine="streaming"))
         if dropped is not None:
             yield from self.differ_in_what_was_left_out(dropped)
 
@@ -273,18 +274,22 @@ class _Artifact:
     def selected_responses(self) -> Selected:
         return select_responses(*self.scored(), seed=self.settings["seed"])
 
+    @staticmethod
+    def hashed(battles: pl.LazyFrame) -> pl.LazyFrame:
+        """Meta-judgments with hashes for texts: half a million of them are not to be in memory twice."""
+        text = pl.col("meta_judgment")
+        return battles.with_columns(pl.when(text.is_not_null()).then(text.hash()).alias("meta_judgment"))
+
     def meta_judgments(self) -> pl.DataFrame:
         """Which battles there are, who won by the text, and copied verdicts from where they were copied."""
         once = self.settings["meta_judgments"]["sample_distinct_once"]
         fought = battles(self.upstream("selected_responses"), self.upstream("judgments"), sample_distinct_once=once)
-        said = (
-            self.table.select("meta_judgment_id", "meta_judgment", "finish_reason").collect().unique("meta_judgment_id")
-        )
-        said = with_winners(said.rename({"meta_judgment_id": "source"}))
+        said = with_winners(self.table.select("meta_judgment", "finish_reason", source="meta_judgment_id"))
+        parsed = self.hashed(said).collect(engine="streaming").unique("source")
         too_long, was_sampled = self.dropped["id"], ~pl.col("not_sampled")
         return (
             fought.with_columns(source=pl.coalesce("copied_from", "meta_judgment_id"))
-            .join(said, on="source", how="left", maintain_order="left")
+            .join(parsed, on="source", how="left", maintain_order="left")
             .with_columns(not_sampled=pl.col("identical") | pl.col("source").is_in(too_long.implode()))
             .with_columns(
                 *(pl.when(was_sampled).then(c).alias(c) for c in ("meta_judgment", "finish_reason", "winner")),
@@ -292,7 +297,7 @@ class _Artifact:
                 .then(pl.lit("identical_battle"))
                 .when("not_sampled")
                 .then(pl.lit("prompt_too_long"))
-                .otherwise("invalid"),
+                .otherwise(pl.when(pl.col("meta_judgment").is_null()).then(pl.lit("no_text")).otherwise("invalid")),
             )
             .drop("identical", "source", "not_sampled")
         )

@@ -11,11 +11,13 @@ import pytest
 from mr_assets.errors import UserError
 from mr_assets.lineage import trace
 from mr_assets.lineage.facts import Lineage, Made, Round
+from mr_assets.lineage.pairs import KINDS
 from mr_assets.lineage.tracing import _draw, _draws
 from mr_assets.method.actor_pairs import actor_pairs
 from mr_assets.method.elo_pairs import elo_pairs
 from mr_assets.method.selected_responses import select_responses
 from mr_assets.runs import LOOP_ASSETS, Run
+from mr_assets.storage import TABLES
 from mr_assets.tables import BATTLE_MATRICES
 from mr_assets_tests.lineage.conftest import change, dropped, made_anew, table
 
@@ -239,6 +241,22 @@ def test_a_pair_that_was_not_made_says_why(run: Run, actor: str) -> None:
     why = made.no_pair("actor")
     assert why is not None
     assert why.why == "all responses to the prompt have the same score (4)"
+
+
+def test_a_prompt_that_was_too_long_says_so(run: Run, actor: str) -> None:
+    """Nothing was sampled, so that there is nothing further down either."""
+    prompt = actor.split(".")[1]
+    judge_side = ("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs")
+    for asset in ("responses", "judgments", "actor_pairs", *judge_side):
+        rest = table(run, asset).filter(~pl.col(TABLES[asset].key).str.contains(prompt))
+        rest.write_parquet(run.path(asset, "1"))
+        dropped(run, asset).clear().write_parquet(run.path(asset, "1").with_suffix(".dropped.parquet"))
+    reason = pl.DataFrame({"id": [prompt], "reason": ["prompt_too_long"], "numbers": ['{"prompt tokens":9000}']})
+    reason.write_parquet(run.path("responses", "1").with_suffix(".dropped.parquet"))
+    for kind in KINDS:
+        why = only(trace(run, f"1.{prompt}.{kind}")).no_pair(kind)
+        assert why is not None
+        assert (why.reason, why.made.asset) == ("prompt_too_long", "responses")
 
 
 def test_an_iteration_that_trains_no_judge_says_so(finished: Run) -> None:

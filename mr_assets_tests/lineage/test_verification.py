@@ -93,6 +93,17 @@ def test_a_verdicts_text_that_names_another_winner_is_found(run: Run) -> None:
     assert named == set(table(run, "meta_judgments").filter(pl.col("winner") == "first")["meta_judgment_id"])
 
 
+def test_a_sampled_battle_without_a_text_is_found(run: Run) -> None:
+    """Only equal texts are not battled, and only what did not fit is not sampled."""
+    silent = pl.col("invalid") != "identical_battle"
+    name = table(run, "meta_judgments").filter(silent.fill_null(True))["meta_judgment_id"][0]
+    gone = pl.col("meta_judgment_id") == name
+    changes = [pl.when(~gone).then(c).alias(c) for c in ("meta_judgment", "winner")]
+    why = pl.when(gone).then(pl.lit("identical_battle")).otherwise("invalid").alias("invalid")
+    forge(run, "meta_judgments", lambda rows: rows.with_columns(*changes, why))
+    assert name in {f.id for f in faults(run) if f.asset == "meta_judgments"}
+
+
 def test_a_trained_text_that_nobody_sampled_is_found(run: Run) -> None:
     """The dataset's texts and token ids are those of the responses and the judgments."""
     pair = table(run, "actor_pairs").row(0, named=True)
