@@ -10,7 +10,7 @@ from rich.table import Table
 
 from mr_assets.compare import Compared
 from mr_assets.errors import shown
-from mr_assets.lineage.printable import excerpt
+from mr_assets.lineage.printable import excerpt, printable
 from mr_assets.method.compare import Pair
 from mr_assets.method.dropped import short
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Record, Run, State
@@ -200,7 +200,8 @@ def print_pairs(found: pl.DataFrame, count: int) -> None:
         gaps = ["-" if row[f"{g}_gap"] is None else f"{row[f'{g}_gap']:.4g}" for g in ("score", "length", "elo")]
         texts = [escape(excerpt(row[name] or "", 40)) for name in ("prompt", "chosen", "rejected")]
         trained = {True: "yes", False: "no", None: "-"}[row["trained_on"]]
-        table.add_row(f"{row['run']}/{row['pair_id']}" if several else row["pair_id"], *gaps, trained, *texts)
+        name = f"{row['run']}/{row['pair_id']}" if several else row["pair_id"]
+        table.add_row(escape(printable(name)), *gaps, trained, *texts)
     _console().print(table)
 
 

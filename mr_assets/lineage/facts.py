@@ -29,7 +29,8 @@ PairKind = Literal["actor", "judge"]
 class Made:
     """What made a fact: an asset, of iteration `partition` (None: made once), in a Dagster run.
 
-    version: of the artifact's content; created: ISO time; code: version of the method's code.
+    version: of the artifact's content; created: ISO time; policy: fingerprint of the model that wrote it, if one did;
+    code: version of the method's code.
     """
 
     asset: str
@@ -37,6 +38,7 @@ class Made:
     dagster_run: str
     created: str
     version: str
+    policy: str | None
     code: str
 
 

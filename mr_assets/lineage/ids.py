@@ -16,11 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import polars as pl
-
 from mr_assets.errors import UserError, did_you_mean
 from mr_assets.lineage.printable import printable
-from mr_assets.lineage.rows import TABLE_KEYS
+from mr_assets.lineage.rows import has_row
 from mr_assets.runs import Run
 
 Kind = Literal["prompt", "response", "judgment", "battle", "pair", "model"]
@@ -114,11 +112,9 @@ def has(run: Run, found: Id) -> bool:
 
 def _has(run: Run, found: Id, t: str) -> bool:
     asset, key = ("prompts", found.prompt_id) if found.kind == "pair" else (found.asset, found.text)
-    path = run.path(asset, t)
-    if run.record(asset, t) is None or not path.exists():
+    if run.record(asset, t) is None or not run.path(asset, t).exists():
         return False
-    there = pl.scan_parquet(path).filter(pl.col(TABLE_KEYS[asset]) == key)
-    return there.select(pl.len()).collect().item() > 0
+    return key is not None and has_row(run, asset, t, key)
 
 
 def _why_not(found: Id) -> str:

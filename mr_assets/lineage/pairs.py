@@ -8,6 +8,7 @@ import polars as pl
 from mr_assets.errors import UserError
 from mr_assets.lineage.facts import PairKind
 from mr_assets.lineage.ids import PAIR_ASSETS
+from mr_assets.lineage.rows import scanned
 from mr_assets.lineage.standing import Standing
 from mr_assets.runs import Run
 
@@ -81,7 +82,7 @@ def pairs(run: Run, iterations: Sequence[str] | None = None, kinds: Sequence[Pai
 
 
 def _scores_of_actor(run: Run, t: str) -> pl.DataFrame:
-    rows = pl.scan_parquet(run.path("actor_pairs", t)).with_columns(
+    rows = scanned(run, "actor_pairs", t).with_columns(
         score_gap=pl.col("chosen_score") - pl.col("rejected_score"), elo_gap=pl.lit(None, pl.Float64)
     )
     return rows.collect()
@@ -89,12 +90,12 @@ def _scores_of_actor(run: Run, t: str) -> pl.DataFrame:
 
 def _scores_of_judge(standing: Standing, t: str) -> pl.DataFrame:
     columns = ("pair_id", *(f"{side}_{what}" for side in _SIDES for what in ("id", "elo", "chars")))
-    rows = pl.scan_parquet(standing.run.path("elo_pairs", t)).select(columns).collect()
+    rows = scanned(standing.run, "elo_pairs", t).select(columns).collect()
     rows = rows.with_columns(elo_gap=pl.col("chosen_elo") - pl.col("rejected_elo"))
     if not standing.made_of(("elo_pairs", t), ("judgments", t)):
         return rows.with_columns(score_gap=pl.lit(None, pl.Float64))
     wanted = pl.concat([rows["chosen_id"], rows["rejected_id"]]).unique()
-    judgments = pl.scan_parquet(standing.run.path("judgments", t)).select("judgment_id", "score")
+    judgments = scanned(standing.run, "judgments", t).select("judgment_id", "score")
     scores = judgments.filter(pl.col("judgment_id").is_in(wanted.implode())).collect()
     for side in _SIDES:
         named = scores.rename({"judgment_id": f"{side}_id", "score": f"{side}_score"})
@@ -106,7 +107,7 @@ def _in_dataset(standing: Standing, kind: PairKind, t: str) -> pl.Expr:
     path = standing.run.path("dpo_dataset", t)
     if not (standing.made_of(("dpo_dataset", t), (PAIR_ASSETS[kind], t)) and path.exists()):
         return pl.lit(None, pl.Boolean).alias("trained_on")
-    taken = pl.scan_parquet(path).select("pair_id").collect()["pair_id"]
+    taken = scanned(standing.run, "dpo_dataset", t).select("pair_id").collect()["pair_id"]
     return pl.col("pair_id").is_in(taken.implode()).alias("trained_on")
 
 
@@ -138,7 +139,7 @@ def _texts(
     path, place = standing.run.path(asset, made_by[1]), (asset, made_by[1])
     if not path.exists() or not (asset == "prompts" or standing.made_of(made_by, place)):
         return pl.DataFrame(schema={key: pl.String, text: pl.String})
-    return pl.scan_parquet(path).select(key, text).filter(pl.col(key).is_in(wanted.implode())).collect()
+    return scanned(standing.run, *place).select(key, text).filter(pl.col(key).is_in(wanted.implode())).collect()
 
 
 def containing(found: pl.DataFrame, text: str) -> pl.DataFrame:

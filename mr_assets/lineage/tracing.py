@@ -31,7 +31,7 @@ from mr_assets.lineage.facts import (
     Round,
 )
 from mr_assets.lineage.ids import PAIR_ASSETS, Id, iterations_of, located
-from mr_assets.lineage.rows import dropped_of, ids_of, rows_of
+from mr_assets.lineage.rows import dropped_of, ids_of, rows_of, scanned
 from mr_assets.lineage.standing import Broken, Standing
 from mr_assets.method.actor_pairs import tiers
 from mr_assets.method.dropped import REASONS, in_words
@@ -344,7 +344,8 @@ class _Reading:
 
 
 def _made(record: Record) -> Made:
-    return Made(record.asset, record.partition, record.run_id, record.created, record.version, record.code)
+    made = (record.run_id, record.created, record.version, record.policy, record.code)
+    return Made(record.asset, record.partition, *made)
 
 
 def _why(invalid: str | None) -> str | None:
@@ -476,7 +477,7 @@ def _pairs_of(
         record = standing.record((asset, t))
         if record is None or not standing.run.path(asset, t).exists():
             raise UserError(f"{asset} of iteration {t} is not there. Materialize it again.")
-        ids = pl.scan_parquet(standing.run.path(asset, t)).select("pair_id").collect()["pair_id"].sort()
+        ids = scanned(standing.run, asset, t).select("pair_id").collect()["pair_id"].sort()
         for pair in ids:
             kind: PairKind = "actor" if pair.endswith(".actor") else "judge"
             yield Descent(pair, kind, role, True, _made(record))

@@ -123,12 +123,25 @@ def test_mr_trace_prints_tree_and_json(mr: Mr, run: Run) -> None:
     assert "is no id" in mr("trace", "nothing").output
 
 
+def test_a_table_that_cannot_be_read_is_a_message(mr: Mr, run: Run) -> None:
+    """Cut short, or of another version's columns: which one, and what to do."""
+    pair = table(run, "actor_pairs")["pair_id"][0]
+    path = run.path("judgments", "1")
+    for broken in (path.read_bytes()[:-100], table(run, "responses").drop("k").write_parquet):
+        path.write_bytes(broken) if isinstance(broken, bytes) else broken(path)
+        result = mr("trace", pair)
+        assert isinstance(result.exception, SystemExit), result.exception
+        assert "judgments" in result.output
+        assert "Materialize " in result.output
+
+
 def test_no_command_lets_a_text_act_on_the_terminal(mr: Mr, run: Run) -> None:
     """Whatever the texts hold: the commands' own output has visible characters and line ends alone."""
     with_hostile_texts(run, ESCAPES)
     pair = table(run, "elo_pairs")["pair_id"][0]
-    spoilt = table(run, "dpo_dataset").with_columns(pair_id=pl.col("pair_id") + ESCAPES)
-    spoilt.write_parquet(run.path("dpo_dataset", "1"))
+    for asset in ("dpo_dataset", "actor_pairs"):
+        spoilt = table(run, asset).with_columns(pair_id=pl.col("pair_id") + ESCAPES)
+        spoilt.write_parquet(run.path(asset, "1"))
     for command in (
         ["trace", pair],
         ["trace", pair, "--full"],
