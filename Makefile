@@ -30,6 +30,7 @@ check: install  ## lint, types and every test
 bench: install  ## the benchmarks; results go to benchmarks/results
 	$(BIN)/python -m mr_assets_tests.benchmarks.data_side
 	$(BIN)/python -m mr_assets_tests.benchmarks.elo
+	$(BIN)/python -m mr_assets_tests.benchmarks.lineage
 	$(BIN)/python -m mr_assets_tests.benchmarks.sampling
 
 install: $(VENV)/installed

@@ -253,6 +253,121 @@ def compare(
 
 
 @main.command()
+@click.argument("identity", metavar="ID")
+@click.option("--full", is_flag=True, help="Whole texts in place of their beginnings.")
+@click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for programs.")
+@says_errors
+def trace(identity: str, full: bool, as_json: bool) -> None:
+    """Where ID comes from and what came of it: a pair, prompt, response, judgment, battle or model.
+
+    Of a pair that was not made, or of a response that was left out, it says why. Where two runs have the same id, write
+    run/ID.
+
+    \b
+    mr trace 2.3f1c09aa72be.actor           the pair, its responses, judgments, policy, training
+    mr trace 2.3f1c09aa72be.r4.j10          a judgment
+    mr trace beta_02/2.3f1c09aa72be.r4      a response of the run beta_02
+    mr trace M2                             a model
+    """
+    from mr_assets.lineage import printable, trace_any, tree
+    from mr_assets.runs import data_root, stored_runs
+
+    lineage = trace_any(identity, stored_runs(data_root()))
+    if as_json:
+        click.echo(printable.as_json(lineage.as_json()))
+        return
+    click.echo("\n".join(tree.lines(lineage, full=full)))
+
+
+@main.command()
+@click.argument("name", metavar="RUN", required=False)
+@click.option("--iteration", metavar="T", help="One iteration; by default all.")
+@click.option("--kind", type=click.Choice(["actor", "judge"]), help="One kind; by default both.")
+@click.option("--score-gap", metavar="A..B", help="Score of chosen less rejected, from A to B; either may be left out.")
+@click.option("--length-gap", metavar="A..B", help="Characters of chosen less rejected.")
+@click.option("--elo-gap", metavar="A..B", help="Elo of chosen less rejected; judge pairs alone have one.")
+@click.option("--text", help="In the prompt, the chosen or the rejected text, in any case.")
+@click.option(
+    "--sort",
+    type=click.Choice(["pair_id", "score_gap", "length_gap", "elo_gap"]),
+    default="pair_id",
+    show_default=True,
+    help="Gaps: the largest first.",
+)
+@click.option("--limit", default=20, show_default=True, help="Pairs to show; 0 for all.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON with whole texts, for programs.")
+@says_errors
+def pairs(
+    name: str | None,
+    iteration: str | None,
+    kind: str | None,
+    score_gap: str | None,
+    length_gap: str | None,
+    elo_gap: str | None,
+    text: str | None,
+    sort: str,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List the preference pairs of RUN, or of every run; `mr trace` tells all about one.
+
+    \b
+    mr pairs small_world_meta_rewarding --iteration 2 --kind actor --score-gap 2.. --sort score_gap
+    mr pairs --text "upper case" --length-gap ..-20
+    """
+    from mr_assets.lineage import printable
+    from mr_assets.lineage.pairs import Query
+    from mr_assets.report import print_pairs
+    from mr_assets.runs import data_root, stored_runs
+
+    known = stored_runs(data_root())
+    if name is not None and name not in known:
+        raise UserError(f"there is no run {name!r}. Runs: {', '.join(known) or 'none yet'}.")
+    query = Query.parsed(iteration, kind, text, score_gap=score_gap, length_gap=length_gap, elo_gap=elo_gap)
+    found, count = query.answer([known[name]] if name else list(known.values()), sort, limit)
+    if as_json:
+        click.echo(printable.as_json(found.to_dicts()))
+    else:
+        print_pairs(found, count)
+
+
+@main.command()
+@click.argument("name", metavar="RUN")
+@click.option("--iteration", metavar="T", help="One iteration; by default all.")
+@click.option("--limit", default=20, show_default=True, help="Faults to show; 0 for all.")
+@click.option("--json", "as_json", is_flag=True, help="All faults as JSON, for programs.")
+@says_errors
+def verify(name: str, iteration: str | None, limit: int, as_json: bool) -> None:
+    """Work RUN out again from its raw texts and report every row that does not follow from its ancestors.
+
+    Scores, means, tiers, pairs, battles, matrices, Elo, dataset and what was left out; contents and models against
+    their records. Exits with 1 if anything is wrong. Writes nothing, asks no model.
+    """
+    from dataclasses import asdict
+
+    from mr_assets.lineage import printable
+    from mr_assets.lineage.verification import verify as faults_of
+    from mr_assets.runs import data_root, stored_runs
+
+    runs = stored_runs(data_root())
+    if name not in runs:
+        raise UserError(f"there is no run {name!r}. Runs: {', '.join(runs) or 'none yet'}.")
+    if iteration is not None and iteration not in runs[name].iterations:
+        raise UserError(f"--iteration {iteration}: run {name} has iterations 1 to {runs[name].iterations[-1]}.")
+    found = list(faults_of(runs[name], [iteration] if iteration else None))
+    if as_json:
+        click.echo(printable.as_json([asdict(fault) for fault in found]))
+    else:
+        shown = found[:limit] if limit else found
+        click.echo("\n".join(printable.printable(str(fault)) for fault in shown), nl=bool(shown))
+        more = f", {len(found) - len(shown)} of them not shown (--limit 0)" if len(shown) < len(found) else ""
+        count = f"{len(found)} fault{'s' * (len(found) > 1)}{more}"
+        click.echo(f"{name}: {count if found else 'everything follows from its ancestors'}")
+    if found:
+        raise SystemExit(1)
+
+
+@main.command()
 @says_errors
 def recipes() -> None:
     """The shipped recipes."""

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from mr_assets.compare import Compared
 from mr_assets.errors import shown
+from mr_assets.lineage.printable import excerpt, printable
 from mr_assets.method.compare import Pair
 from mr_assets.method.dropped import short
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Record, Run, State
@@ -186,6 +187,22 @@ def print_comparison(title: str, found: list[Compared], limit: int) -> None:
 
 def _pair(pair: Pair | None) -> str:
     return f"{short(pair.chosen)} > {short(pair.rejected)}" if pair else "-"
+
+
+def print_pairs(found: pl.DataFrame, count: int) -> None:
+    """Pairs as `mr_assets.lineage.pairs.Query` answers: gaps and the beginnings of texts; `count`: how many match."""
+    several = found["run"].n_unique() > 1
+    table = Table(title=f"{found.height} of {count} pairs" if found.height < count else f"{count} pairs")
+    for title in ("pair", "score gap", "length gap", "Elo gap", "trained on", "prompt", "chosen", "rejected"):
+        side = title in ("prompt", "chosen", "rejected")
+        table.add_column(title, justify="left" if side or title == "pair" else "right", no_wrap=not side)
+    for row in found.iter_rows(named=True):
+        gaps = ["-" if row[f"{g}_gap"] is None else f"{row[f'{g}_gap']:.4g}" for g in ("score", "length", "elo")]
+        texts = [escape(excerpt(row[name] or "", 40)) for name in ("prompt", "chosen", "rejected")]
+        trained = {True: "yes", False: "no", None: "-"}[row["trained_on"]]
+        name = f"{row['run']}/{row['pair_id']}" if several else row["pair_id"]
+        table.add_row(escape(printable(name)), *gaps, trained, *texts)
+    _console().print(table)
 
 
 def print_runs(runs: list[Run]) -> None:

@@ -214,7 +214,7 @@ CHECKS = {
     "battle_matrices": JUDGES,
     "elo_pairs": f"{JUDGES} pair_yield chosen_length",
     "dpo_dataset": f"{LINKED} identical_pairs! contradictory_pairs!",
-    "checkpoints": "data_is_fit! finite_loss!",
+    "checkpoints": "data_is_fit! follows_from_ancestors finite_loss!",
 }
 
 

@@ -3,7 +3,7 @@
 import dagster as dg
 import polars as pl
 
-from mr_assets.assets.guarded import fit_to_train
+from mr_assets.assets.guarded import fit_to_train, rows_follow
 from mr_assets.assets.trained import train_model, training_job
 from mr_assets.assets.wiring import Work, declare, iteration, partition_link, users_errors
 from mr_assets.runs import Run
@@ -20,7 +20,7 @@ def checkpoints(run: Run) -> dg.AssetsDefinition:
         """The next model: DPO on the iteration's preference pairs, with M_{t-1} as start and as reference model."""
         with users_errors():
             work, t = Work(context, run, policy), iteration(context)
-            fit = fit_to_train(context, run, t)
+            fit, follow = fit_to_train(context, run, t), rows_follow(run, t)
             recipe = work.run.recipe
             job = training_job(
                 "dpo",
@@ -36,8 +36,7 @@ def checkpoints(run: Run) -> dg.AssetsDefinition:
             links = {"trained from": partition_link(run, "policy", str(t))}
             if t < len(run.iterations):
                 links["handed over to"] = partition_link(run, "policy", str(t + 1))
-            return work.model(
-                trained.model, trained.numbers, [fit, *trained.found], {"picture: training": trained.curves, **links}
-            )
+            found, shown = [fit, follow, *trained.found], {"picture: training": trained.curves, **links}
+            return work.model(trained.model, trained.numbers, found, shown)
 
     return checkpoints

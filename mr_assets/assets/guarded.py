@@ -12,6 +12,8 @@ import dagster as dg
 import polars as pl
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
+from mr_assets.lineage.printable import printable
+from mr_assets.lineage.verification import verify
 from mr_assets.method import Frame
 from mr_assets.method.guardrails import CHECKS, PREVIOUS, Check, Finding, findings, harmful
 from mr_assets.partitions import iterations
@@ -21,6 +23,9 @@ from mr_assets.storage import TABLES
 
 FIT = "data_is_fit"
 FIT_MEANS = "No check of the iteration's tables finds that training on them would do harm."
+FOLLOWS = "follows_from_ancestors"
+FOLLOWS_MEANS = "Expected every row of the iteration to follow from its ancestors, as `mr verify` works them out again."
+FAULTS_SHOWN = 5
 
 
 def check_specs(run: Run, asset: str) -> list[dg.AssetCheckSpec]:
@@ -40,7 +45,8 @@ def check_specs(run: Run, asset: str) -> list[dg.AssetCheckSpec]:
     ]
     if asset == "checkpoints":
         fit = dg.AssetCheckSpec(FIT, asset=key, description=FIT_MEANS, blocking=True, partitions_def=partitions)
-        specs.insert(0, fit)
+        follows = dg.AssetCheckSpec(FOLLOWS, asset=key, description=FOLLOWS_MEANS, partitions_def=partitions)
+        specs[:0] = [fit, follows]
     return specs
 
 
@@ -152,6 +158,19 @@ def fit_to_train(context: dg.AssetExecutionContext, run: Run, t: int) -> Finding
     refused = Finding("checkpoints", FIT, "harmful", numbers, said)
     record_now(context, [refused, *exempt("checkpoints", "Nothing was trained.")], str(t))
     raise dg.Failure(said, allow_retries=False)
+
+
+def rows_follow(run: Run, t: int) -> Finding:
+    """Work the iteration's tables out again from their ancestors; a warning if a row does not follow from them."""
+    found = list(verify(run, [str(t)], [asset for asset in LOOP_ASSETS if asset in TABLES]))
+    if not found:
+        return Finding("checkpoints", FOLLOWS, "passed", {"faults": 0}, "Every row follows from its ancestors.")
+    first = "\n".join(f"- {printable(str(fault))}" for fault in found[:FAULTS_SHOWN])
+    said = (
+        f"{len(found)} faults: rows of iteration {t} do not follow from their ancestors. "
+        f"`mr verify {run.name} --iteration {t}` lists all of them.\n{first}"
+    )
+    return Finding("checkpoints", FOLLOWS, "warning", {"faults": len(found)}, said)
 
 
 def record_now(context: dg.AssetExecutionContext, found: Sequence[Finding], partition: str | None) -> None:

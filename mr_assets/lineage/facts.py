@@ -1,0 +1,354 @@
+"""What a lineage says, as typed data.
+
+    Lineage                   of one id in one run
+      .rounds -> Round        what became of the prompt in an iteration, from its responses to the pairs
+        .responses -> Response -> Judgment
+        .rule -> ActorRule    what decided the actor pair
+        .contest -> Contest   the judge's side: the selected response, battles, matrix, Elo
+        .pairs -> Pair        the actor pair and the judge pair, with the training that took them
+        .policy -> Model      who wrote it all, back to the SFT model
+      .descent -> Descent     forward: which pairs came of the id
+      .model -> Model         of a model's id
+      .broken -> Broken       where what lies there now is not what it was made of
+
+Every fact carries who made it (`Made`): the asset and the Dagster run. What does not belong, because it was made anew
+since, is not there: a field is None, or a tuple empty, and `broken` says why. Texts are as they were sampled and are
+not to be trusted.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from mr_assets.lineage.ids import Kind
+from mr_assets.lineage.standing import Broken
+
+PairKind = Literal["actor", "judge"]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What made a fact: an asset, of iteration `partition` (None: made once), in a Dagster run.
+
+    version: of the artifact's content; created: ISO time; policy: fingerprint of the model that wrote it, if one did;
+    code: version of the method's code.
+    """
+
+    asset: str
+    partition: str | None
+    dagster_run: str
+    created: str
+    version: str
+    policy: str | None
+    code: str
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Something that an asset left out: the reason as a word, in words, and the numbers behind it."""
+
+    id: str
+    reason: str
+    why: str
+    numbers: dict[str, Any]
+    made: Made
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A tie and who won it. among: each candidate's number; the lowest wins.
+
+    side: what was drawn, "chosen", "rejected" or "selected"; seed: what the numbers come of, with the ids.
+    """
+
+    side: str
+    seed: str
+    among: dict[str, int]
+    winner: str
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The prompt."""
+
+    id: str
+    text: str
+    made: Made
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """One of the N judgments of a response. score: None if invalid, and then `why_invalid` says why in words."""
+
+    id: str
+    n: int
+    text: str
+    score: float | None
+    invalid: str | None
+    why_invalid: str | None
+    finish_reason: str
+    made: Made
+
+
+@dataclass(frozen=True)
+class Response:
+    """One of the K responses.
+
+    chars: its length in characters; judged, valid: its judgments and those with a score; mean, variance: of the valid
+    scores (ddof 0). in_top, in_bottom: the tiers it is in, by score; None where there is nothing to tell.
+    selected: whether its judgments were chosen to battle. text, chars and finish_reason are None where the responses
+    were made anew since its judgments.
+    """
+
+    id: str
+    k: int
+    text: str | None
+    chars: int | None
+    finish_reason: str | None
+    duplicate_of: str | None
+    judged: int | None
+    valid: int | None
+    mean: float | None
+    variance: float | None
+    in_top: bool | None
+    in_bottom: bool | None
+    selected: bool | None
+    judgments: tuple[Judgment, ...]
+    left_out: tuple[LeftOut, ...]
+    made: Made
+
+
+@dataclass(frozen=True)
+class ActorRule:
+    """The rule of the actor pair with its numbers (section 2.1).
+
+    Chosen is the shortest of `eligible`, rejected the longest of `bottom`; equally long ones are drawn.
+    top: ids with a mean score in [top_from, score_max]; eligible: those that may be chosen (not cut off at max tokens,
+    unless the recipe admits them); bottom: ids in [score_min, bottom_to]; max_chosen_chars: limit, None without one.
+    """
+
+    rho: float
+    score_max: float
+    score_min: float
+    top_from: float
+    bottom_to: float
+    top: tuple[str, ...]
+    eligible: tuple[str, ...]
+    bottom: tuple[str, ...]
+    max_chosen_chars: int | None
+    draws: tuple[Draw, ...]
+    made: Made
+
+
+@dataclass(frozen=True)
+class Battle:
+    """A meta-judgment: `first_id` was shown as Judgment A, `second_id` as Judgment B.
+
+    winner: "first", "second" or None, and then `why_invalid` says why; text: None if it was not sampled; copied_from:
+    the battle with the same two texts whose verdict this one takes.
+    """
+
+    id: str
+    first_id: str
+    second_id: str
+    text: str | None
+    winner: str | None
+    invalid: str | None
+    why_invalid: str | None
+    copied_from: str | None
+    finish_reason: str | None
+    made: Made
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """The sample indices of the two judgments, as they were shown."""
+        first, second = (int(i.rpartition(".j")[2]) for i in (self.first_id, self.second_id))
+        return first, second
+
+    @property
+    def winner_id(self) -> str | None:
+        """The judgment that won."""
+        return {"first": self.first_id, "second": self.second_id}.get(self.winner or "")
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The battle matrix: cells[m][n] are the weighted wins of judgment m over n, in the order of `judgment_ids`.
+
+    omega_1, omega_2: weights of a win in first and in second position, from win_first and win_second wins;
+    strongly_connected: whether everybody beats everybody through some chain of wins.
+    """
+
+    judgment_ids: tuple[str, ...]
+    cells: tuple[tuple[float, ...], ...]
+    omega_1: float
+    omega_2: float
+    win_first: int
+    win_second: int
+    strongly_connected: bool
+    made: Made
+
+
+@dataclass(frozen=True)
+class Elo:
+    """The Elo of every judgment, natural units, and what decides the judge pair by it.
+
+    top, bottom: ids within `tolerance` of the highest and of the lowest; draws: between them.
+    """
+
+    scores: dict[str, float]
+    ridge: float
+    tolerance: float
+    top: tuple[str, ...]
+    bottom: tuple[str, ...]
+    max_chosen_chars: int | None
+    draws: tuple[Draw, ...]
+    made: Made
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The judge's side of a prompt: the response whose scores vary most, and the battles of its judgments.
+
+    variance: of the selected response; variances: of every response that has one.
+    """
+
+    response_id: str
+    variance: float
+    variances: dict[str, float]
+    draw: Draw | None
+    battles: tuple[Battle, ...]
+    matrix: Matrix | None
+    elo: Elo | None
+    made: Made
+
+
+@dataclass(frozen=True)
+class RewardMargin:
+    """The DPO reward margin of a pair: beta times the log-ratio of chosen less that of rejected, to the reference.
+
+    before: 0 by definition, the model that is trained being its own reference; after: None, not recorded per pair.
+    batch_before, batch_after: means over the first step's pairs and over the last epoch, as the trainer logged them.
+    """
+
+    before: float
+    after: float | None
+    batch_before: float | None
+    batch_after: float | None
+    note: str
+
+
+MARGIN_NOTE = (
+    "The margin of a single pair after training is not recorded: the trainer logs means over its batches alone. "
+    "The trained model could be asked once more, over the pairs; the table would lie beside its training log."
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A preference pair. chosen_worth, rejected_worth: mean scores of an actor pair, Elo of a judge pair.
+
+    dataset: what took it into the DPO dataset; None if it was left out (`left_out`) or none was made of it yet.
+    trained: what trained M_t on it; margin: what is known of its reward margin then.
+    """
+
+    id: str
+    kind: PairKind
+    chosen_id: str
+    rejected_id: str
+    chosen_worth: float
+    rejected_worth: float
+    chosen_chars: int
+    rejected_chars: int
+    dataset: Made | None
+    left_out: LeftOut | None
+    trained: Made | None
+    margin: RewardMargin | None
+    made: Made
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model, and the one that it was trained from: M2 from M1 from M0, the SFT model.
+
+    trained_on: the training data (dpo_dataset, or eft_dataset for M0), with its counts; numbers: the training's.
+    parent: None for M0, for which `seed` names what it was finetuned from; None, too, if the parent was made anew.
+    """
+
+    name: str
+    path: str
+    fingerprint: str
+    settings: dict[str, Any]
+    numbers: dict[str, Any]
+    trained_on: Made | None
+    pairs: dict[str, int]
+    parent: "Model | None"
+    seed: str | None
+    made: Made
+
+
+@dataclass(frozen=True)
+class Round:
+    """What became of a prompt in one iteration. pairs: those that were made; left_out: everything that was not kept."""
+
+    iteration: str
+    prompt: Prompt | None
+    policy: Model | None
+    responses: tuple[Response, ...]
+    rule: ActorRule | None
+    contest: Contest | None
+    pairs: tuple[Pair, ...]
+    left_out: tuple[LeftOut, ...]
+    judge_training: bool
+
+    def pair(self, kind: PairKind) -> Pair | None:
+        """The pair of a kind, if there is one."""
+        return next((pair for pair in self.pairs if pair.kind == kind), None)
+
+    def no_pair(self, kind: PairKind) -> LeftOut | None:
+        """Why there is no pair of a kind, if there is none: what the last asset on its way said."""
+        if self.pair(kind):
+            return None
+        side = ("actor_pairs",) if kind == "actor" else ("elo_pairs", "battle_matrices", "selected_responses")
+        selected = self.contest.response_id if self.contest else None
+        for asset in (*side, "responses"):
+            for each in self.left_out:
+                if each.made.asset == asset and (each.id == selected or "." not in each.id):
+                    return each
+        return None
+
+
+@dataclass(frozen=True)
+class Descent:
+    """A pair that came of an id, and the part that the id had in it.
+
+    direct: whether its own text is in the pair, or made the pair's judgments; else it was weighed with the others.
+    """
+
+    pair_id: str
+    kind: PairKind
+    role: str
+    direct: bool
+    made: Made
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The whole lineage of an id.
+
+    rounds: one, or for a prompt one per iteration that drew it; none for a model. descent: the pairs that came of it;
+    models: those trained on one of them, and all that were trained from those. For a model: `model` is it, descent
+    what it wrote (iteration t+1) and was trained on (iteration t).
+    """
+
+    run: str
+    id: str
+    kind: Kind
+    rounds: tuple[Round, ...]
+    model: Model | None
+    descent: tuple[Descent, ...]
+    models: tuple[Model, ...]
+    broken: tuple[Broken, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs: everything, with names."""
+        return asdict(self)

@@ -1,0 +1,189 @@
+"""The list of a run's pairs: what each one's gaps are, whether it was trained on, and filters over them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from mr_assets.errors import UserError
+from mr_assets.lineage.facts import PairKind
+from mr_assets.lineage.ids import PAIR_ASSETS
+from mr_assets.lineage.rows import scanned
+from mr_assets.lineage.standing import Standing
+from mr_assets.runs import Run
+
+SCHEMA = pl.Schema(
+    {
+        "run": pl.String(),
+        "iteration": pl.String(),
+        "kind": pl.String(),
+        "pair_id": pl.String(),
+        "prompt_id": pl.String(),
+        "chosen_id": pl.String(),
+        "rejected_id": pl.String(),
+        "score_gap": pl.Float64(),
+        "length_gap": pl.Int64(),
+        "elo_gap": pl.Float64(),
+        "trained_on": pl.Boolean(),
+    }
+)
+KINDS: tuple[PairKind, ...] = ("actor", "judge")
+_SIDES = ("chosen", "rejected")
+TEXTS = ("prompt", *_SIDES)
+SCHEMA_WITH_TEXTS = pl.Schema({**SCHEMA, **dict.fromkeys(TEXTS, pl.String())})
+
+
+@dataclass(frozen=True)
+class Between:
+    """Numbers from `low` to `high`, both included; None is open."""
+
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def parsed(cls, text: str) -> "Between":
+        """What "1..2.5", "1..", "..2.5" or "1" (from 1 on) says. Raises `UserError` if it says no range."""
+        low, _, high = text.partition("..")
+        try:
+            return cls(float(low) if low.strip() else None, float(high) if high.strip() else None)
+        except ValueError:
+            raise UserError(f"{text!r} is no range. Expected from..to, like 1..2.5, 1.. or ..-20.") from None
+
+    def holds(self, column: str) -> pl.Expr:
+        """Whether a column lies between; what is null does not."""
+        value = pl.col(column)
+        found = value.is_not_null()
+        found = found if self.low is None else found & (value >= self.low)
+        return found if self.high is None else found & (value <= self.high)
+
+
+def pairs(run: Run, iterations: Sequence[str] | None = None, kinds: Sequence[PairKind] = KINDS) -> pl.DataFrame:
+    """Every pair of a run: columns of `SCHEMA`, sorted by iteration and pair_id.
+
+    score_gap: score of chosen less rejected (of judge pairs the scores that the two judgments give; null if the
+    judgments were made anew since); length_gap: the same in characters; elo_gap: null for actor pairs; trained_on:
+    whether the DPO dataset has it, null if that was not made of these pairs.
+    """
+    standing, found = Standing(run), [pl.DataFrame(schema=SCHEMA)]
+    for t in iterations or run.iterations:
+        for kind in kinds:
+            if standing.record((PAIR_ASSETS[kind], t)) and run.path(PAIR_ASSETS[kind], t).exists():
+                rows = _scores_of_actor(run, t) if kind == "actor" else _scores_of_judge(standing, t)
+                rows = rows.with_columns(
+                    _in_dataset(standing, kind, t),
+                    run=pl.lit(run.name),
+                    iteration=pl.lit(t),
+                    kind=pl.lit(kind),
+                    prompt_id=pl.col("pair_id").str.extract(r"^\d+\.([0-9a-f]+)\."),
+                    length_gap=pl.col("chosen_chars") - pl.col("rejected_chars"),
+                )
+                found.append(rows.select(list(SCHEMA)).cast(SCHEMA).sort("pair_id"))
+    return pl.concat(found)
+
+
+def _scores_of_actor(run: Run, t: str) -> pl.DataFrame:
+    rows = scanned(run, "actor_pairs", t).with_columns(
+        score_gap=pl.col("chosen_score") - pl.col("rejected_score"), elo_gap=pl.lit(None, pl.Float64)
+    )
+    return rows.collect()
+
+
+def _scores_of_judge(standing: Standing, t: str) -> pl.DataFrame:
+    columns = ("pair_id", *(f"{side}_{what}" for side in _SIDES for what in ("id", "elo", "chars")))
+    rows = scanned(standing.run, "elo_pairs", t).select(columns).collect()
+    rows = rows.with_columns(elo_gap=pl.col("chosen_elo") - pl.col("rejected_elo"))
+    if not standing.made_of(("elo_pairs", t), ("judgments", t)):
+        return rows.with_columns(score_gap=pl.lit(None, pl.Float64))
+    wanted = pl.concat([rows["chosen_id"], rows["rejected_id"]]).unique()
+    judgments = scanned(standing.run, "judgments", t).select("judgment_id", "score")
+    scores = judgments.filter(pl.col("judgment_id").is_in(wanted.implode())).collect()
+    for side in _SIDES:
+        named = scores.rename({"judgment_id": f"{side}_id", "score": f"{side}_score"})
+        rows = rows.join(named, on=f"{side}_id", how="left", maintain_order="left")
+    return rows.with_columns(score_gap=pl.col("chosen_score") - pl.col("rejected_score"))
+
+
+def _in_dataset(standing: Standing, kind: PairKind, t: str) -> pl.Expr:
+    path = standing.run.path("dpo_dataset", t)
+    if not (standing.made_of(("dpo_dataset", t), (PAIR_ASSETS[kind], t)) and path.exists()):
+        return pl.lit(None, pl.Boolean).alias("trained_on")
+    taken = scanned(standing.run, "dpo_dataset", t).select("pair_id").collect()["pair_id"]
+    return pl.col("pair_id").is_in(taken.implode()).alias("trained_on")
+
+
+def with_texts(run: Run, found: pl.DataFrame) -> pl.DataFrame:
+    """Add prompt, chosen and rejected: the texts, null where they were made anew since the pair."""
+    standing, parts = Standing(run), []
+    sources = {"actor": ("responses", "response_id", "response"), "judge": ("judgments", "judgment_id", "judgment")}
+    for (t, kind), rows in found.group_by("iteration", "kind", maintain_order=True):
+        asset, key, text = sources[str(kind)]
+        made_by = (PAIR_ASSETS[str(kind)], str(t))
+        prompts = _texts(standing, made_by, "prompts", "prompt_id", "prompt", rows["prompt_id"])
+        rows = rows.join(prompts, on="prompt_id", how="left", maintain_order="left")
+        wanted = pl.concat([rows["chosen_id"], rows["rejected_id"]]).unique()
+        said = _texts(standing, made_by, asset, key, text, wanted)
+        for side in _SIDES:
+            named = said.rename({key: f"{side}_id", text: side})
+            rows = rows.join(named, on=f"{side}_id", how="left", maintain_order="left")
+        parts.append(rows)
+    return pl.concat([pl.DataFrame(schema=SCHEMA_WITH_TEXTS), *parts])
+
+
+def _texts(
+    standing: Standing, made_by: tuple[str, str], asset: str, key: str, text: str, wanted: pl.Series
+) -> pl.DataFrame:
+    """The texts of some rows of a table, if the pairs were made of what lies there; else none.
+
+    A prompt's id is a hash of its text, so that it cannot be another.
+    """
+    path, place = standing.run.path(asset, made_by[1]), (asset, made_by[1])
+    if not path.exists() or not (asset == "prompts" or standing.made_of(made_by, place)):
+        return pl.DataFrame(schema={key: pl.String, text: pl.String})
+    return scanned(standing.run, *place).select(key, text).filter(pl.col(key).is_in(wanted.implode())).collect()
+
+
+def containing(found: pl.DataFrame, text: str) -> pl.DataFrame:
+    """The pairs of `with_texts` whose prompt, chosen or rejected text contains `text`, in any case."""
+    there = [pl.col(name).str.to_lowercase().str.contains(text.lower(), literal=True) for name in TEXTS]
+    return found.filter(pl.any_horizontal(there).fill_null(False))
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which pairs to list. gaps: by column; text: what a prompt, chosen or rejected text must contain."""
+
+    iteration: str | None = None
+    kinds: tuple[PairKind, ...] = KINDS
+    text: str | None = None
+    gaps: Mapping[str, Between] = field(default_factory=dict)
+
+    @classmethod
+    def parsed(cls, iteration: str | None, kind: str | None, text: str | None, **gaps: str | None) -> "Query":
+        """The query of a command line. Raises `UserError` if a gap is no range."""
+        kinds: tuple[PairKind, ...] = tuple(each for each in KINDS if kind in (None, each))
+        return cls(iteration, kinds, text, {name: Between.parsed(gap) for name, gap in gaps.items() if gap})
+
+    def answer(self, runs: Sequence[Run], sort: str = "pair_id", limit: int = 0) -> tuple[pl.DataFrame, int]:
+        """The first `limit` of the pairs that match (0: all) with their texts, and how many match.
+
+        sort: pair_id, or a gap, the largest first. Raises `UserError` if no run has the iteration.
+        """
+        having = [run for run in runs if self.iteration is None or self.iteration in run.iterations]
+        if runs and not having:
+            raise UserError(f"--iteration {self.iteration}: {', '.join(r.name for r in runs)} has no such iteration.")
+        found = [(run, self._of(run)) for run in having]
+        order = pl.concat([pl.DataFrame(schema=SCHEMA), *(rows.select(list(SCHEMA)) for _, rows in found)])
+        if sort != "pair_id":
+            order = order.sort(sort, descending=True, nulls_last=True, maintain_order=True)
+        shown = order.head(limit) if limit else order
+        texts = [with_texts(run, shown.filter(pl.col("run") == run.name)) for run in having]
+        said = pl.concat([each.select("run", "pair_id", *TEXTS) for each in texts]) if texts else None
+        shown = (
+            shown.join(said, on=["run", "pair_id"], how="left", maintain_order="left") if said is not None else shown
+        )
+        return shown, order.height
+
+    def _of(self, run: Run) -> pl.DataFrame:
+        found = pairs(run, [self.iteration] if self.iteration else None, self.kinds)
+        found = found.filter(*(gap.holds(name) for name, gap in self.gaps.items()))
+        return containing(with_texts(run, found), self.text) if self.text else found

@@ -1,0 +1,483 @@
+"""The lineage of an id, read from a run's tables: rows of one prompt, and the records of the models."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import polars as pl
+
+from mr_assets.errors import UserError
+from mr_assets.lineage.facts import (
+    MARGIN_NOTE,
+    ActorRule,
+    Battle,
+    Contest,
+    Descent,
+    Draw,
+    Elo,
+    Judgment,
+    LeftOut,
+    Lineage,
+    Made,
+    Matrix,
+    Model,
+    Pair,
+    PairKind,
+    Prompt,
+    Response,
+    RewardMargin,
+    Round,
+)
+from mr_assets.lineage.ids import PAIR_ASSETS, Id, iterations_of, located
+from mr_assets.lineage.rows import dropped_of, ids_of, rows_of, scanned
+from mr_assets.lineage.standing import Broken, Standing
+from mr_assets.method.actor_pairs import tiers
+from mr_assets.method.dropped import REASONS, in_words
+from mr_assets.method.judgments import response_scores
+from mr_assets.runs import LOOP_ASSETS, Record, Run
+from mr_assets.status import Place
+from mr_assets.tables import draws
+
+Row = dict[str, Any]
+_COUNTS = ("pairs", "actor pairs", "judge pairs", "examples")  # of a table that a model was trained on
+_TABLES = [a for a in LOOP_ASSETS if a not in ("policy", "dpo_dataset", "checkpoints")]  # those with facts of their own
+
+
+def trace(run: Run, identity: str) -> Lineage:
+    """The whole lineage of an id of a run, back and forward.
+
+    identity: of a pair, a prompt, a response, a judgment, a battle or a model, as `mr_assets.lineage.ids` shows them;
+    for an id of any run see `trace_any`. Of a pair that was not made, the lineage says why not.
+    Raises `UserError` if it is no id, or if the run does not have it.
+    """
+    return _traced(*located(f"{run.name}/{identity.removeprefix(f'{run.name}/')}", {run.name: run}))
+
+
+def trace_any(identity: str, runs: Mapping[str, Run]) -> Lineage:
+    """The lineage of an id of any run, ``run/id`` where several have it. Raises `UserError` as `trace` does."""
+    return _traced(*located(identity, runs))
+
+
+def _traced(run: Run, found: Id) -> Lineage:
+    standing = Standing(run)
+    if found.kind == "model":
+        return _of_model(standing, found)
+    rounds: list[Round] = []
+    descent: list[Descent] = []
+    broken: dict[Broken, None] = {}
+    for t in iterations_of(run, found):
+        reading = _Reading(standing, t, found)
+        made = reading.round()
+        rounds.append(made)
+        descent += list(_descent(made, found))
+        broken |= dict.fromkeys(standing.all_broken((found.asset, t), t))
+    trained = {pair.id for made in rounds for pair in made.pairs if pair.trained}
+    used = {each.made.partition: None for each in descent if each.direct and each.pair_id in trained}
+    later = _models_after(standing, filter(None, used))
+    return Lineage(run.name, found.text, found.kind, tuple(rounds), None, tuple(descent), later, tuple(broken))
+
+
+# -------------------------------------------------------------------------------------------------------- an iteration
+
+
+@dataclass
+class _Reading:
+    """What the tables of iteration `t` say of a prompt, as far as it belongs to the lineage of `focus`."""
+
+    standing: Standing
+    t: str
+    focus: Id
+    _made: dict[str, Made] = field(default_factory=dict)
+
+    @property
+    def run(self) -> Run:
+        return self.standing.run
+
+    @property
+    def prompt_id(self) -> str:
+        assert self.focus.prompt_id is not None
+        return self.focus.prompt_id
+
+    @cached_property
+    def shown(self) -> set[str]:
+        """The assets that belong."""
+        there = self.standing.shown((self.focus.asset, self.t), self.t)
+        return {a for a in there if a not in _TABLES or self.run.path(a, self.t).exists()}
+
+    @cached_property
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """The prompt's rows of every table that belongs."""
+        return {a: rows_of(self.run, a, self.t, self.prompt_id) for a in _TABLES if a in self.shown}
+
+    def rows(self, asset: str) -> list[Row]:
+        return self.tables[asset].to_dicts() if asset in self.tables else []
+
+    def record(self, asset: str) -> Record:
+        record = self.standing.record((asset, self.t))
+        assert record is not None, asset
+        return record
+
+    def made(self, asset: str) -> Made:
+        if asset not in self._made:
+            self._made[asset] = _made(self.record(asset))
+        return self._made[asset]
+
+    @cached_property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Everything of the prompt that an asset which belongs left out, in the order of the loop."""
+        there = [asset for asset in LOOP_ASSETS if asset in self.shown and asset in (*_TABLES, "dpo_dataset")]
+        return tuple(each for asset in there for each in self._dropped(asset))
+
+    def _dropped(self, asset: str) -> Iterator[LeftOut]:
+        for identity, reason, numbers in dropped_of(self.run, asset, self.t, self.prompt_id).iter_rows():
+            given = json.loads(numbers)
+            yield LeftOut(identity, reason, in_words(reason, given), given, self.made(asset))
+
+    def round(self) -> Round:
+        policy = ("policy", self.t)
+        contest = self.contest
+        return Round(
+            iteration=self.t,
+            prompt=next(
+                (Prompt(r["prompt_id"], r["prompt"], self.made("prompts")) for r in self.rows("prompts")), None
+            ),
+            policy=_policy(self.standing, policy) if "policy" in self.shown else None,
+            responses=tuple(self.responses()),
+            rule=self.rule,
+            contest=contest,
+            pairs=tuple(self.pairs()),
+            left_out=self.left_out,
+            judge_training=self.run.recipe.row(int(self.t)).judge_training,
+        )
+
+    # ---------------------------------------------------------------------------------------------------- responses
+
+    @cached_property
+    def scores(self) -> dict[str, Row]:
+        """Mean, variance and, where an actor pair was looked for, tiers of every response that is no duplicate."""
+        if "responses" not in self.tables or "judgments" not in self.tables:
+            return {}
+        both = self.tables["responses"], self.tables["judgments"]
+        if "actor_pairs" in self.shown:
+            found = tiers(*both, self.record("actor_pairs").settings["iteration.rho"])
+        else:
+            found = response_scores(*both).collect()
+        return {row["response_id"]: row for row in found.drop("response").to_dicts()}
+
+    def responses(self) -> Iterator[Response]:
+        judgments: dict[str, list[Judgment]] = {}
+        for row in sorted(self.rows("judgments"), key=lambda row: row["n"]):
+            judgments.setdefault(row["response_id"], []).append(self._judgment(row))
+        selected = {row["response_id"] for row in self.rows("selected_responses")}
+        for row in sorted(self.rows("responses"), key=lambda row: row["k"]):
+            identity = row["response_id"]
+            score = self.scores.get(identity, {})
+            yield Response(
+                id=identity,
+                k=row["k"],
+                text=row["response"],
+                chars=len(row["response"]),
+                finish_reason=row["finish_reason"],
+                duplicate_of=row["duplicate_of"],
+                judged=score.get("judgments"),
+                valid=score.get("valid"),
+                mean=score.get("mean"),
+                variance=score.get("variance"),
+                in_top=score.get("in_top"),
+                in_bottom=score.get("in_bottom"),
+                selected=identity in selected if "selected_responses" in self.tables else None,
+                judgments=tuple(judgments.pop(identity, ())),
+                left_out=tuple(each for each in self.left_out if each.id == identity),
+                made=self.made("responses"),
+            )
+        for identity, theirs in judgments.items():  # their responses were made anew since: nothing is known of them
+            k = int(identity.rpartition(".r")[2])
+            unknown = dict.fromkeys(("judged", "valid", "mean", "variance", "in_top", "in_bottom", "selected"))
+            made = self.made("judgments")
+            yield Response(
+                identity, k, None, None, None, None, **unknown, judgments=tuple(theirs), left_out=(), made=made
+            )
+
+    def _judgment(self, row: Row) -> Judgment:
+        return Judgment(
+            id=row["judgment_id"],
+            n=row["n"],
+            text=row["judgment"],
+            score=row["score"],
+            invalid=row["invalid"],
+            why_invalid=_why(row["invalid"]),
+            finish_reason=row["finish_reason"],
+            made=self.made("judgments"),
+        )
+
+    @cached_property
+    def rule(self) -> ActorRule | None:
+        scored = [row for row in self.scores.values() if row["mean"] is not None and "in_top" in row]
+        if not scored:
+            return None
+        settings = self.record("actor_pairs").settings
+        may = settings["switches.cut_off"] == "eligible"
+        eligible = [row for row in scored if row["in_top"] and (may or not row["cut_off"])]
+        bottom = [row for row in scored if row["in_bottom"]]
+        shortest = min((row["chars"] for row in eligible), default=0)
+        longest = max((row["chars"] for row in bottom), default=0)
+        tied = {
+            "chosen": [row["response_id"] for row in eligible if row["chars"] == shortest],
+            "rejected": [row["response_id"] for row in bottom if row["chars"] == longest],
+        }
+        return ActorRule(
+            rho=settings["iteration.rho"],
+            **{name: scored[0][name] for name in ("score_max", "score_min", "top_from", "bottom_to")},
+            top=tuple(row["response_id"] for row in scored if row["in_top"]),
+            eligible=tuple(row["response_id"] for row in eligible),
+            bottom=tuple(row["response_id"] for row in bottom),
+            max_chosen_chars=settings["iteration.max_chosen_chars"],
+            draws=_draws("actor_pairs", tied, settings["seed"]),
+            made=self.made("actor_pairs"),
+        )
+
+    # ---------------------------------------------------------------------------------------------------- judge's side
+
+    @cached_property
+    def contest(self) -> Contest | None:
+        for row in self.rows("selected_responses"):
+            variances = {i: s["variance"] for i, s in self.scores.items() if s["variance"] is not None}
+            tied = [i for i, variance in variances.items() if variance == row["score_variance"]]
+            seed = f"selected|{self.record('selected_responses').settings['seed']}"
+            return Contest(
+                response_id=row["response_id"],
+                variance=row["score_variance"],
+                variances=variances,
+                draw=_draw("selected", tied, seed),
+                battles=tuple(sorted(map(self._battle, self.rows("meta_judgments")), key=lambda each: each.order)),
+                matrix=next(map(self._matrix, self.rows("battle_matrices")), None),
+                elo=self._elo(),
+                made=self.made("selected_responses"),
+            )
+        return None
+
+    def _battle(self, row: Row) -> Battle:
+        return Battle(
+            id=row["meta_judgment_id"],
+            first_id=row["first_id"],
+            second_id=row["second_id"],
+            text=row["meta_judgment"],
+            winner=row["winner"],
+            invalid=row["invalid"],
+            why_invalid=_why(row["invalid"]),
+            copied_from=row["copied_from"],
+            finish_reason=row["finish_reason"],
+            made=self.made("meta_judgments"),
+        )
+
+    def _matrix(self, row: Row) -> Matrix:
+        numbers = ("omega_1", "omega_2", "win_first", "win_second", "strongly_connected")
+        return Matrix(
+            judgment_ids=tuple(row["judgment_ids"]),
+            cells=tuple(tuple(cells) for cells in row["matrix"]),
+            **{name: row[name] for name in numbers},
+            made=self.made("battle_matrices"),
+        )
+
+    def _elo(self) -> Elo | None:
+        """The Elo as elo_pairs has it: in the pair, or in the numbers of what it left out."""
+        given = [row["elo"] for row in self.rows("elo_pairs")]
+        given += [x.numbers["elo"] for x in self.left_out if x.made.asset == "elo_pairs" and "elo" in x.numbers]
+        matrices = self.rows("battle_matrices")
+        if not given or not matrices:
+            return None
+        scores = dict(zip(matrices[0]["judgment_ids"], given[0], strict=True))
+        settings = self.record("elo_pairs").settings
+        tolerance = settings["switches.elo_tie_tolerance"]
+        cut_off = {row["judgment_id"] for row in self.rows("judgments") if row["finish_reason"] == "length"}
+        top = [i for i, elo in scores.items() if elo >= max(scores.values()) - tolerance]
+        bottom = [i for i, elo in scores.items() if elo <= min(scores.values()) + tolerance]
+        tied = {"chosen": [i for i in top if i not in cut_off], "rejected": bottom}
+        return Elo(
+            scores=scores,
+            ridge=settings["switches.elo_ridge"],
+            tolerance=tolerance,
+            top=tuple(top),
+            bottom=tuple(bottom),
+            max_chosen_chars=settings["iteration.max_chosen_judgment_chars"],
+            draws=_draws("elo", tied, settings["seed"]),
+            made=self.made("elo_pairs"),
+        )
+
+    # ---------------------------------------------------------------------------------------------------------- pairs
+
+    def pairs(self) -> Iterator[Pair]:
+        worth: dict[PairKind, str] = {"actor": "score", "judge": "elo"}
+        for kind, name in worth.items():
+            rows = self.rows(PAIR_ASSETS[kind])
+            place, at = (PAIR_ASSETS[kind], self.t), ("dpo_dataset", self.t)
+            dataset = bool(rows) and self.standing.made_of(at, place) and self.run.path(*at).exists()
+            taken = set(ids_of(self.run, *at, self.prompt_id)) if dataset else set()
+            outs = {x.id: x for x in self._dropped("dpo_dataset")} if dataset else {}
+            for row in rows:
+                trained = row["pair_id"] in taken and self.standing.made_of(("checkpoints", self.t), at)
+                yield Pair(
+                    id=row["pair_id"],
+                    kind=kind,
+                    chosen_id=row["chosen_id"],
+                    rejected_id=row["rejected_id"],
+                    chosen_worth=row[f"chosen_{name}"],
+                    rejected_worth=row[f"rejected_{name}"],
+                    chosen_chars=row["chosen_chars"],
+                    rejected_chars=row["rejected_chars"],
+                    dataset=self.made("dpo_dataset") if row["pair_id"] in taken else None,
+                    left_out=outs.get(row["pair_id"]),
+                    trained=self.made("checkpoints") if trained else None,
+                    margin=self._margin() if trained else None,
+                    made=self.made(PAIR_ASSETS[kind]),
+                )
+
+    def _margin(self) -> RewardMargin:
+        from mr_assets.training.log import read_log
+
+        log = read_log(self.run.path("checkpoints", self.t))
+        first = log["reward margin"][0] if log.height else None
+        last = self.record("checkpoints").numbers.get("reward margin, mean of the last epoch")
+        return RewardMargin(before=0.0, after=None, batch_before=first, batch_after=last, note=MARGIN_NOTE)
+
+
+def _made(record: Record) -> Made:
+    made = (record.run_id, record.created, record.version, record.policy, record.code)
+    return Made(record.asset, record.partition, *made)
+
+
+def _why(invalid: str | None) -> str | None:
+    return None if invalid is None else REASONS.get(invalid, invalid)
+
+
+def _draws(asset: str, tied: Mapping[str, Sequence[str]], seed: int | str) -> tuple[Draw, ...]:
+    found = [_draw(side, ids, f"{asset}|{side}|{seed}") for side, ids in tied.items()]
+    return tuple(draw for draw in found if draw)
+
+
+def _draw(side: str, tied: Sequence[str], seed: str) -> Draw | None:
+    """The draw between equals, as `mr_assets.method.ties` draws; None if there is nothing to draw."""
+    if len(tied) < 2:
+        return None
+    among = dict(zip(tied, draws(tied, seed), strict=True))
+    return Draw(side, seed, among, min(tied, key=lambda i: (among[i], i)))
+
+
+# -------------------------------------------------------------------------------------------------------------- forward
+
+
+def _descent(made: Round, found: Id) -> Iterator[Descent]:
+    """The pairs of a round that came of an id, and its part in them."""
+    for pair in made.pairs:
+        if part := _part(made, pair, found):
+            yield Descent(pair.id, pair.kind, *part, pair.made)
+
+
+def _part(made: Round, pair: Pair, found: Id) -> tuple[str, bool] | None:
+    """What an id had to do with a pair, and whether directly; None if nothing."""
+    response = found.text.rpartition(".j")[0] if found.kind in ("judgment", "battle") else found.text
+    judged = made.contest.response_id if made.contest and pair.kind == "judge" else None
+    match found.kind:
+        case "pair":
+            return ("the pair itself", True) if pair.id == found.text else None
+        case "prompt":
+            return "its prompt", True
+        case "battle":
+            return ("one of the battles in its matrix", True) if response == judged else None
+    sides = {pair.chosen_id: "chosen", pair.rejected_id: "rejected"}
+    if pair.kind == "judge":
+        if found.kind == "judgment" and found.text in sides:
+            return f"the {sides[found.text]} judgment", True
+        if response == judged:
+            return ("the response judged", True) if found.kind == "response" else ("a judgment that battled", False)
+        return ("another response's judgments varied more", False) if judged else None
+    if response in sides:
+        side = f"the {sides[response]} response"
+        return (side if found.kind == "response" else f"a judgment of {side}", True)
+    candidate = any(each.id == response and each.mean is not None for each in made.responses)
+    weighed = "a candidate" if found.kind == "response" else "a judgment of a candidate"
+    return (weighed, False) if candidate else None
+
+
+# --------------------------------------------------------------------------------------------------------------- models
+
+
+def _policy(standing: Standing, policy: Place) -> Model | None:
+    """The model that an iteration starts from, if it lies there as it was."""
+    [parent] = standing.run.ancestors(*policy)
+    return _model(standing, parent) if standing.made_of(policy, parent) else None
+
+
+def _model(standing: Standing, place: Place) -> Model | None:
+    """A model with its ancestors back to the SFT model; they end where one was made anew since."""
+    record = standing.record(place)
+    if record is None or record.model is None:
+        return None
+    asset, t = place
+    data: Place = ("eft_dataset", None) if asset == "sft_checkpoint" else ("dpo_dataset", t)
+    trained_on = standing.record(data) if standing.made_of(place, data) else None
+    policy = ("policy", t)
+    from_policy = asset == "checkpoints" and standing.made_of(place, policy)
+    counts = {name: trained_on.numbers[name] for name in _COUNTS if name in trained_on.numbers} if trained_on else {}
+    return Model(
+        name=record.model["name"],
+        path=record.model["path"],
+        fingerprint=record.model["fingerprint"],
+        settings=record.settings,
+        numbers=record.numbers,
+        trained_on=_made(trained_on) if trained_on else None,
+        pairs=counts,
+        parent=_policy(standing, policy) if from_policy else None,
+        seed=record.settings.get("model.seed") if asset == "sft_checkpoint" else None,
+        made=_made(record),
+    )
+
+
+def _with_heirs(standing: Standing, t: str) -> Iterator[Place]:
+    """Model `t`, then the one that was trained from it, and so on, as far as they lie there as they were."""
+    place = standing.run.model_at(t)
+    yield place
+    after = str(int(t) + 1)
+    policy, heir = ("policy", after), ("checkpoints", after)
+    if after in standing.run.iterations and standing.made_of(policy, place) and standing.made_of(heir, policy):
+        yield from _with_heirs(standing, after)
+
+
+def _models_after(standing: Standing, trained_in: Iterable[str]) -> tuple[Model, ...]:
+    """The models trained in these iterations, and those that were trained from them."""
+    places = dict.fromkeys(place for t in trained_in for place in _with_heirs(standing, t))
+    return tuple(model for place in places if (model := _model(standing, place)))
+
+
+def _of_model(standing: Standing, found: Id) -> Lineage:
+    """The lineage of a model: back to the SFT model, and the pairs that it was trained on and that it wrote."""
+    run, t = standing.run, found.iteration or "0"
+    place = run.model_at(t)
+    descent: list[Descent] = []
+    if place[0] == "checkpoints" and standing.made_of(place, ("dpo_dataset", t)):
+        descent += _pairs_of(standing, t, ("dpo_dataset",), "trained on")
+    broken = {b: None for a in sorted(standing.ancestors(place), key=str) for b in standing.broken(place, a)}
+    after = str(int(t) + 1)
+    if after in run.iterations and standing.made_of(("policy", after), place):
+        written = [a for a in PAIR_ASSETS.values() if standing.follows((a, after), ("policy", after))]
+        descent += _pairs_of(standing, after, written, "written by it")
+        broken |= dict.fromkeys(b for a in PAIR_ASSETS.values() for b in standing.broken((a, after), ("policy", after)))
+    _, *heirs = _with_heirs(standing, t)
+    later = tuple(model for heir in heirs if (model := _model(standing, heir)))
+    model = _model(standing, place)
+    return Lineage(run.name, found.text, found.kind, (), model, tuple(descent), later, tuple(broken))
+
+
+def _pairs_of(
+    standing: Standing, t: str, assets: Sequence[str], role: Literal["trained on", "written by it"]
+) -> Iterator[Descent]:
+    for asset in assets:
+        record = standing.record((asset, t))
+        if record is None or not standing.run.path(asset, t).exists():
+            raise UserError(f"{asset} of iteration {t} is not there. Materialize it again.")
+        ids = scanned(standing.run, asset, t).select("pair_id").collect()["pair_id"].sort()
+        for pair in ids:
+            kind: PairKind = "actor" if pair.endswith(".actor") else "judge"
+            yield Descent(pair, kind, role, True, _made(record))

@@ -1,0 +1,339 @@
+"""A lineage as a tree of lines for the terminal.
+
+    pair 2.3f1c09aa72be.actor, run small_world_meta_rewarding
+    ├─ prompt 3f1c09aa72be "Write w s v k in upper case."  [prompts of iteration 2, run 7ec6e9de]
+    ├─ rule: Smax 4.636, Smin 1.818, rho 0.32  [actor_pairs of iteration 2, run 7ec6e9de]
+    │  ├─ top tier from 3.734: characters r5 14, r4 16, r1 73; the shortest is chosen
+    ...
+
+Texts are untrusted and pass `mr_assets.lineage.printable`; nothing else of a table is printed but numbers and ids, and
+those pass it, too.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from mr_assets.lineage.facts import (
+    Battle,
+    Contest,
+    Draw,
+    Judgment,
+    LeftOut,
+    Lineage,
+    Made,
+    Model,
+    Pair,
+    PairKind,
+    Response,
+    Round,
+)
+from mr_assets.lineage.printable import excerpt, printable
+from mr_assets.method.dropped import short
+from mr_assets.settings import JUDGE_SIDE
+from mr_assets.status import titled
+
+EXCERPT = 100  # characters of a text, where not all of it is asked for
+
+
+@dataclass
+class Node:
+    """A line, and what hangs off it."""
+
+    text: str
+    children: list["Node"] = field(default_factory=list)
+
+
+def lines(lineage: Lineage, *, full: bool = False) -> Iterator[str]:
+    """The tree, line by line; with `full`, whole texts in place of their beginnings."""
+    yield from _drawn(_Tree(lineage, full).root())
+
+
+def _drawn(node: Node, first: str = "", rest: str = "") -> Iterator[str]:
+    yield f"{first}{printable(node.text)}"
+    for n, child in enumerate(node.children, 1):
+        last = n == len(node.children)
+        yield from _drawn(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
+
+
+@dataclass
+class _Tree:
+    lineage: Lineage
+    full: bool
+    runs: dict[str, None] = field(default_factory=dict)
+
+    def root(self) -> Node:
+        root = self.facts()
+        root.children.append(Node("Dagster runs", [Node(run) for run in self.runs]))
+        return root
+
+    def facts(self) -> Node:
+        said = self.lineage
+        root = Node(f"{said.kind} {said.id}, run {said.run}")
+        for broken in said.broken:
+            root.children.append(Node(f"STALE: {broken.said} What does not belong together is left out below."))
+        if said.model:
+            root.children += [self.model(said.model), *self.descent_of_model()]
+            return root
+        for made in said.rounds:
+            children = [*self.round(made), self.forward(made)]
+            several = len(said.rounds) > 1
+            root.children += [Node(f"iteration {made.iteration}", children)] if several else children
+        return root
+
+    # ------------------------------------------------------------------------------------------------------- a round
+
+    def round(self, made: Round) -> Iterator[Node]:
+        if made.prompt:
+            yield self.text(f"prompt {made.prompt.id}", made.prompt.text, made.prompt.made)
+        for kind in self.kinds():
+            yield self.outcome(made, kind)
+        yield from self.rule(made)
+        yield self.responses(made)
+        if made.contest and (self.lineage.kind != "pair" or self.lineage.id.endswith(".judge")):
+            yield self.contest(made, made.contest)
+        if made.policy:
+            yield Node("written by", [self.model(made.policy)])
+        else:
+            yield Node("written by a model that is not there any more, or was made anew since")
+
+    def kinds(self) -> Sequence[PairKind]:
+        """The pairs to tell of."""
+        if self.lineage.kind == "pair":
+            return ("actor",) if self.lineage.id.endswith(".actor") else ("judge",)
+        return ("judge",) if self.lineage.kind == "battle" else ("actor", "judge")
+
+    def outcome(self, made: Round, kind: PairKind) -> Node:
+        pair = made.pair(kind)
+        if pair is None:
+            why = made.no_pair(kind)
+            if kind == "judge" and not made.judge_training:
+                return Node("no judge pair: this iteration trains the actor alone")
+            return self.left_out(f"no {kind} pair", why) if why else Node(f"no {kind} pair is known here")
+        worth = "score" if kind == "actor" else "Elo"
+        node = Node(f"{kind} pair {pair.id}{self.focus(pair.id)}{self.by(pair.made)}")
+        for side, identity, value, chars in (
+            ("chosen", pair.chosen_id, pair.chosen_worth, pair.chosen_chars),
+            ("rejected", pair.rejected_id, pair.rejected_worth, pair.rejected_chars),
+        ):
+            said = self.texts(made).get(identity)
+            head = f"{side} {identity}: {worth} {_number(value)}, {chars} characters"
+            node.children.append(Node(head) if said is None else self.text(head, said))
+        node.children += self.training(pair)
+        return node
+
+    def training(self, pair: Pair) -> Iterator[Node]:
+        if pair.left_out:
+            yield self.left_out("not trained on", pair.left_out)
+        elif pair.dataset is None:
+            yield Node("no DPO dataset that is there was made of it")
+        elif pair.trained is None:
+            yield Node(f"in the DPO dataset; no model was trained on it yet{self.by(pair.dataset)}")
+        else:
+            node = Node(f"M{pair.trained.partition} was trained on it{self.by(pair.trained)}")
+            node.children.append(Node(f"in the DPO dataset{self.by(pair.dataset)}"))
+            if margin := pair.margin:
+                node.children.append(
+                    Node(
+                        f"reward margin: {_number(margin.before)} before, not recorded after; mean of the batches "
+                        f"{_number(margin.batch_before)} at the first step, {_number(margin.batch_after)} over the "
+                        "last epoch",
+                        [Node(margin.note)],
+                    )
+                )
+            yield node
+
+    def rule(self, made: Round) -> Iterator[Node]:
+        rule = made.rule
+        if rule is None or "actor" not in self.kinds():
+            return
+        limit = f", chosen with at most {rule.max_chosen_chars} characters" if rule.max_chosen_chars else ""
+        node = Node(
+            f"rule: Smax {_number(rule.score_max)}, Smin {_number(rule.score_min)}, rho {rule.rho:g}{limit}"
+            f"{self.by(rule.made)}"
+        )
+        chars = {each.id: each.chars for each in made.responses}
+        for tier, bound, ids, extreme in (
+            ("top tier from", rule.top_from, rule.eligible, "the shortest is chosen"),
+            ("bottom tier to", rule.bottom_to, rule.bottom, "the longest is rejected"),
+        ):
+            listed = ", ".join(f"{short(i)} {chars[i]}" for i in sorted(ids, key=lambda i: chars[i] or 0))
+            node.children.append(Node(f"{tier} {_number(bound)}: characters {listed or 'of none'}; {extreme}"))
+        if cut := [short(i) for i in rule.top if i not in rule.eligible]:
+            node.children.append(Node(f"cut off at max tokens and so never chosen: {', '.join(cut)}"))
+        node.children += [self.draw(draw) for draw in rule.draws]
+        yield node
+
+    def responses(self, made: Round) -> Node:
+        if not made.responses:
+            return Node("no responses that belong to it are there")
+        node = Node(f"{len(made.responses)} responses{self.by(made.responses[0].made)}")
+        node.children = [self.response(each, made) for each in made.responses]
+        return node
+
+    def response(self, each: Response, made: Round) -> Node:
+        facts = []
+        if each.duplicate_of:
+            facts.append(f"same text as {short(each.duplicate_of)}, goes no further")
+        elif each.mean is not None:
+            facts.append(f"score {_number(each.mean)} from {each.valid} of {each.judged} judgments")
+        elif each.judged is not None:
+            facts.append(f"no score, none of {each.judged} judgments is valid")
+        if each.variance is not None:
+            facts.append(f"variance {_number(each.variance)}")
+        facts += [f"{each.chars} characters"] * (each.chars is not None)
+        facts += ["top tier"] * bool(each.in_top) + ["bottom tier"] * bool(each.in_bottom)
+        facts += ["cut off"] * (each.finish_reason == "length")
+        facts += ["its judgments battle"] * bool(each.selected)
+        for pair in made.pairs:
+            facts += [side for side in ("chosen", "rejected") if getattr(pair, f"{side}_id") == each.id]
+        head = f"{short(each.id)}{self.focus(each.id)}: {', '.join(facts)}"
+        node = Node(f"{head}; its text was made anew since") if each.text is None else self.text(head, each.text)
+        told = [x for x in each.left_out if "judge" in self.kinds() or x.made.asset not in JUDGE_SIDE]
+        node.children += [self.left_out("left out", x) for x in told]
+        judgments = [self.judgment(judgment, made) for judgment in each.judgments if self.wanted(judgment, each)]
+        if judgments:
+            node.children.append(Node(f"judgments{self.by(each.judgments[0].made)}", judgments))
+        elif each.judgments:
+            scores = " ".join("-" if j.score is None else f"{j.score:g}" for j in each.judgments)
+            node.children.append(Node(f"scores {scores}{self.by(each.judgments[0].made)}"))
+        return node
+
+    def wanted(self, judgment: Judgment, response: Response) -> bool:
+        """Whether to show the text of a judgment: of what the id is about, not of everything around it."""
+        identity = self.lineage.id
+        match self.lineage.kind:
+            case "pair":
+                return identity.endswith(".actor") or bool(response.selected)
+            case "response":
+                return response.id == identity
+            case "judgment":
+                return judgment.id == identity
+            case "battle":
+                first, second = identity.rpartition(".")[2].split("-")
+                return judgment.id in {f"{response.id}.{n}" for n in (first, second)}
+        return True
+
+    def judgment(self, each: Judgment, made: Round) -> Node:
+        elo = made.contest.elo.scores.get(each.id) if made.contest and made.contest.elo else None
+        facts = [f"score {each.score:g}" if each.score is not None else f"invalid: {each.why_invalid}"]
+        facts += [f"Elo {_number(elo)}"] * (elo is not None) + ["cut off"] * (each.finish_reason == "length")
+        return self.text(f"{short(each.id)}{self.focus(each.id)}: {', '.join(facts)}", each.text)
+
+    # -------------------------------------------------------------------------------------------------- judge's side
+
+    def contest(self, made: Round, contest: Contest) -> Node:
+        node = Node(f"judged: {contest.response_id}, variance {_number(contest.variance)}{self.by(contest.made)}")
+        others = sorted(contest.variances.items(), key=lambda item: -item[1])
+        listed = ", ".join(f"{short(i)} {_number(v)}" for i, v in others)
+        node.children.append(Node(f"variances: {listed}; the highest is selected"))
+        node.children += [self.draw(draw) for draw in (contest.draw,) if draw]
+        if contest.battles:
+            node.children.append(self.battles(contest.battles))
+        if matrix := contest.matrix:
+            names = [short(i) for i in matrix.judgment_ids]
+            width = max(map(len, names), default=0) + 1
+            rows = [
+                f"{name:>{width}} " + " ".join(f"{cell:6.3f}" for cell in cells)
+                for name, cells in zip(names, matrix.cells, strict=True)
+            ]
+            connected = "is" if matrix.strongly_connected else "is not"
+            head = (
+                f"matrix: omega 1 {_number(matrix.omega_1)}, omega 2 {_number(matrix.omega_2)} "
+                f"from {matrix.win_first} wins in first and {matrix.win_second} in second position; "
+                f"the win graph {connected} strongly connected{self.by(matrix.made)}"
+            )
+            title = " " * (width + 1) + " ".join(f"{name:>6}" for name in names)
+            node.children.append(Node(head, [Node(title), *map(Node, rows)]))
+        if elo := contest.elo:
+            ranked = sorted(elo.scores.items(), key=lambda item: -item[1])
+            listed = ", ".join(f"{short(i)} {_number(e)}" for i, e in ranked)
+            limit = f", chosen with at most {elo.max_chosen_chars} characters" if elo.max_chosen_chars else ""
+            draws = [self.draw(draw) for draw in elo.draws]
+            node.children.append(Node(f"Elo (ridge {elo.ridge:g}{limit}): {listed}{self.by(elo.made)}", draws))
+        return node
+
+    def battles(self, battles: Sequence[Battle]) -> Node:
+        node = Node(f"{len(battles)} battles, each pair in both orders{self.by(battles[0].made)}")
+        about = self.lineage
+        for each in sorted(battles, key=lambda each: (sorted(each.order), each.order)):
+            if about.kind == "judgment" and about.id not in (each.first_id, each.second_id):
+                continue
+            if about.kind == "battle" and {each.first_id, each.second_id} != _sides(battles, about.id):
+                continue
+            won = f"{short(each.winner_id)} wins" if each.winner_id else f"nobody wins: {each.why_invalid}"
+            copied = f", verdict of {short(each.copied_from)}" if each.copied_from else ""
+            head = f"{short(each.first_id)} against {short(each.second_id)}{self.focus(each.id)}: {won}{copied}"
+            node.children.append(Node(head) if each.text is None else self.text(head, each.text))
+        return node
+
+    # -------------------------------------------------------------------------------------------------------- forward
+
+    def forward(self, made: Round) -> Node:
+        mine = [d for d in self.lineage.descent if d.pair_id.startswith(f"{made.iteration}.")]
+        node = Node("came of it")
+        node.children = [Node(f"{d.pair_id}: {d.role}") for d in mine] or [Node("no pair")]
+        if self.lineage.models:
+            named = ", ".join(f"{m.name} (run {m.made.dagster_run[:8]})" for m in self.lineage.models)
+            node.children.append(Node(f"models trained on it, directly or through the one before: {named}"))
+        return node
+
+    def descent_of_model(self) -> Iterator[Node]:
+        for role in ("trained on", "written by it"):
+            mine = [d for d in self.lineage.descent if d.role == role]
+            if mine:
+                kinds = [f"{sum(d.kind == kind for d in mine)} {kind}" for kind in ("actor", "judge")]
+                shown = [Node(d.pair_id) for d in (mine if self.full else mine[:3])]
+                shown += [Node(f"and {len(mine) - 3} more: --full")] * (len(shown) < len(mine))
+                yield Node(f"pairs {role}: {' and '.join(kinds)} pairs{self.by(mine[0].made)}", shown)
+        if self.lineage.models:
+            named = ", ".join(f"{m.name} (run {m.made.dagster_run[:8]})" for m in self.lineage.models)
+            yield Node(f"models that come of it: {named}")
+
+    def model(self, model: Model) -> Node:
+        counts = ", ".join(f"{n} {what}" for what, n in model.pairs.items())
+        node = Node(f"{model.name} in {model.path}, fingerprint {model.fingerprint}{self.by(model.made)}")
+        if model.trained_on:
+            node.children.append(Node(f"trained on {counts}{self.by(model.trained_on)}"))
+        if model.parent:
+            node.children.append(Node("trained from", [self.model(model.parent)]))
+        elif model.seed:
+            node.children.append(Node(f"finetuned from the seed model {model.seed}"))
+        else:
+            node.children.append(Node("trained from a model that is not there any more, or was made anew since"))
+        return node
+
+    # ----------------------------------------------------------------------------------------------------------- parts
+
+    def texts(self, made: Round) -> dict[str, str]:
+        """Every text of responses and judgments by id."""
+        found = {each.id: each.text for each in made.responses if each.text is not None}
+        return found | {j.id: j.text for each in made.responses for j in each.judgments}
+
+    def text(self, head: str, text: str, made: Made | None = None) -> Node:
+        by = self.by(made) if made else ""
+        if not self.full:
+            return Node(f'{head} "{excerpt(text, EXCERPT)}"{by}')
+        return Node(f"{head}{by}", [Node(f"| {line}") for line in text.split("\n")])
+
+    def draw(self, draw: Draw) -> Node:
+        numbers = ", ".join(f"{short(i)} {n}" for i, n in draw.among.items())
+        return Node(f"tie for {draw.side}: drawn {numbers}; the lowest, {short(draw.winner)}, wins (seed {draw.seed})")
+
+    def left_out(self, head: str, x: LeftOut) -> Node:
+        return Node(f"{head} ({x.reason}): {x.why}{self.by(x.made)}")
+
+    def focus(self, identity: str) -> str:
+        return " (this one)" if identity == self.lineage.id else ""
+
+    def by(self, made: Made) -> str:
+        """Who made a fact; the end of the tree has the whole ids of the Dagster runs."""
+        self.runs.setdefault(made.dagster_run)
+        return f"  [{titled(made.asset, made.partition)}, run {made.dagster_run[:8]}]"
+
+
+def _sides(battles: Sequence[Battle], identity: str) -> set[str]:
+    return {i for each in battles if each.id == identity for i in (each.first_id, each.second_id)}
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4g}"

@@ -1,0 +1,373 @@
+"""Whether a run is what it says: every row again from its ancestors, every content against its record.
+
+What was sampled, the texts, cannot be worked out again: that nothing touched them is what a record's version says.
+Everything after them can be, by the method's own functions and with the settings that each record has: ids, duplicates,
+scores and verdicts from texts, means, tiers and pairs, battles, matrices and Elo, the dataset down to its token ids,
+and what was left out and why. What was made of something else than lies there now is said, and not compared.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import isclose
+from typing import Any
+
+import polars as pl
+
+from mr_assets.errors import UserError, shown
+from mr_assets.files import fingerprint
+from mr_assets.lineage.standing import Standing
+from mr_assets.method.actor_pairs import actor_pairs
+from mr_assets.method.battle_matrices import battle_matrices
+from mr_assets.method.dpo_dataset import dpo_dataset
+from mr_assets.method.elo_pairs import elo_pairs
+from mr_assets.method.judgments import with_scores
+from mr_assets.method.meta_judgments import battles, with_winners
+from mr_assets.method.prompts import check_prompts, draw_prompts
+from mr_assets.method.responses import mark_duplicates
+from mr_assets.method.selected_responses import select_responses
+from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, MODEL_ASSETS, Record, Run
+from mr_assets.settings import JUDGE_SIDE, JUDGE_SIDE_OFF
+from mr_assets.status import Place, titled
+from mr_assets.storage import TABLES, version_of
+from mr_assets.tables import DROPPED, Selected, dropped_frame
+from mr_assets.templates import judge_template
+
+TOLERANCE = {"elo_pairs": 1e-6}
+"""By how much a number may differ from what it is here: Elo is solved for; all others are sums."""
+_SUMS = 1e-9
+_FINISHED = ("stop", "length")
+_SAMPLED = ("responses", "judgments", "meta_judgments")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A row, or with id None a whole artifact, that does not follow from its ancestors, and what was expected."""
+
+    asset: str
+    partition: str | None
+    id: str | None
+    said: str
+
+    def __str__(self) -> str:
+        return f"{titled(self.asset, self.partition)}{f', {self.id}' if self.id else ''}: {self.said}"
+
+
+def verify(
+    run: Run, iterations: Sequence[str] | None = None, assets: Sequence[str] = (*FAMILY_ASSETS, *LOOP_ASSETS)
+) -> Iterator[Fault]:
+    """Everything of a run that does not follow from its ancestors, in the order of the loop.
+
+    iterations: the ones to verify, by default all; assets: the same, with those that are made once.
+    Only what is complete is looked at.
+    """
+    standing = Standing(run)
+    places: list[Place] = [(asset, None) for asset in FAMILY_ASSETS]
+    places += [(asset, t) for t in iterations or run.iterations for asset in LOOP_ASSETS]
+    for place in (place for place in places if place[0] in assets):
+        record = standing.record(place)
+        if record is not None:
+            try:
+                yield from _Artifact(standing, place, record).faults()
+            except (UserError, OSError, pl.exceptions.PolarsError) as error:
+                yield Fault(*place, None, f"it cannot be compared: {error}")
+
+
+@dataclass
+class _Artifact:
+    """A complete artifact under verification."""
+
+    standing: Standing
+    place: Place
+    record: Record
+
+    def fault(self, said: str, identity: str | None = None) -> Fault:
+        return Fault(*self.place, identity, said)
+
+    @property
+    def asset(self) -> str:
+        return self.place[0]
+
+    @property
+    def run(self) -> Run:
+        return self.standing.run
+
+    @property
+    def t(self) -> str:
+        assert self.place[1] is not None
+        return self.place[1]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return self.record.settings
+
+    def faults(self) -> Iterator[Fault]:
+        yield from self.model_faults() if self.asset in MODEL_ASSETS else self.content_faults()
+        stale = [b for parent in self.run.ancestors(*self.place) for b in self.standing.link(self.place, parent)]
+        yield from (self.fault(f"it {broken.why} Its rows are not compared.") for broken in stale)
+        yield from self.policy_faults()
+        if not stale and self.asset not in MODEL_ASSETS and self.run.path(*self.place).exists():
+            yield from self.row_faults()
+
+    # -------------------------------------------------------------------------------------------------- against records
+
+    def content_faults(self) -> Iterator[Fault]:
+        """A table whose content is not the one that its record names."""
+        path = self.run.path(*self.place)
+        if not path.exists():
+            yield self.fault(f"its record is there, but no {path}.")
+            return
+        TABLES[self.asset].check(self.table)
+        now = version_of(self.table)
+        if now != self.record.version:
+            yield self.fault(f"its content has version {now}, its record says {self.record.version}.")
+        for what, count, said in (
+            ("rows", _height(self.table), self.record.rows),
+            ("rows left out", self.dropped.height, self.record.dropped or 0),
+        ):
+            if said is not None and count != said:
+                yield self.fault(f"it has {count} {what}, its record says {said}.")
+
+    def model_faults(self) -> Iterator[Fault]:
+        """A model folder whose content is not the one that its record names; a pointer that points elsewhere."""
+        model = self.record.model or {}
+        now = fingerprint(self.run.data / model.get("path", ""))
+        for what, found in (("its record's version", self.record.version), ("fingerprint", model.get("fingerprint"))):
+            if found != now:
+                yield self.fault(f"{what} is {found}, the folder {model.get('path')} has the fingerprint {now}.")
+        if self.asset == "policy":
+            parent = self.standing.record(self.run.ancestors(*self.place)[0])
+            if parent and parent.model != model:
+                yield self.fault(f"it points at {shown(model)}, its parent is {shown(parent.model)}.")
+
+    def policy_faults(self) -> Iterator[Fault]:
+        """A table or a model that another policy made than the iteration's."""
+        policy = self.standing.record(("policy", self.place[1])) if self.record.policy else None
+        if policy and policy.version != self.record.policy:
+            yield self.fault(f"policy {self.record.policy} made it, the iteration's policy is {policy.version}.")
+
+    # ------------------------------------------------------------------------------------------------------ the tables
+
+    @cached_property
+    def table(self) -> pl.LazyFrame:
+        return pl.scan_parquet(self.run.path(*self.place))
+
+    @cached_property
+    def dropped(self) -> pl.DataFrame:
+        path = self.run.path(*self.place).with_suffix(".dropped.parquet")
+        if not path.exists():
+            return dropped_frame()
+        found = pl.read_parquet(path)
+        DROPPED.check(found)
+        return found
+
+    def upstream(self, asset: str) -> pl.LazyFrame:
+        found = pl.scan_parquet(self.run.path(asset, None if asset in FAMILY_ASSETS else self.t))
+        TABLES[asset].check(found)
+        return found
+
+    def row_faults(self) -> Iterator[Fault]:
+        """Rows, kept and left out, that are not those that the ancestors give."""
+        if self.asset in JUDGE_SIDE and self.settings == JUDGE_SIDE_OFF:
+            yield from self.differ(TABLES[self.asset].empty(), self.table.collect())
+            return
+        if self.asset in _SAMPLED:
+            yield from self.odd_ends()
+        again = _AGAIN.get(self.asset)
+        if again is None:
+            return
+        made = again(self)
+        expected, dropped = made if isinstance(made, Selected) else (made, None)
+        found = self.hashed(self.table) if self.asset == "meta_judgments" else self.table
+        yield from self.differ(expected, found.select(expected.columns).collect(engine="streaming"))
+        if dropped is not None:
+            yield from self.differ_in_what_was_left_out(dropped)
+
+    def differ(self, expected: pl.DataFrame, found: pl.DataFrame) -> Iterator[Fault]:
+        """Rows that are missing, not expected, there twice, or other in a column."""
+        key = TABLES[self.asset].key
+        for identity in found.filter(pl.col(key).is_duplicated())[key].unique().sort():
+            yield self.fault("it is there more than once.", identity)
+        for identity in _missing(expected, found, key):
+            yield self.fault("it is missing.", identity)
+        for identity in _missing(found, expected, key):
+            yield self.fault("nothing it could come of is there.", identity)
+        both = expected.join(found.unique(key), on=key, how="inner", suffix=" found", maintain_order="left")
+        for column in expected.columns:
+            if column != key:
+                yield from self.other(both, key, column)
+
+    def other(self, both: pl.DataFrame, key: str, column: str) -> Iterator[Fault]:
+        odd = both.filter(pl.col(column).ne_missing(pl.col(f"{column} found")))
+        for identity, wanted, came in odd.select(key, column, f"{column} found").iter_rows():
+            if not _close(wanted, came, TOLERANCE.get(self.asset, _SUMS)):
+                yield self.fault(f"{column} is {shown(came)}, its ancestors give {shown(wanted)}.", identity)
+
+    def differ_in_what_was_left_out(self, expected: pl.DataFrame) -> Iterator[Fault]:
+        key = ["id", "reason"]
+        for frame, other, said in (
+            (expected, self.dropped, "it should be left out as {}, and is not"),
+            (self.dropped, expected, "it is left out as {}, and should not be"),
+        ):
+            for identity, reason in frame.join(other, on=key, how="anti").select(key).iter_rows():
+                yield self.fault(f"{said.format(reason)}.", identity)
+        for identity, reason, wanted, came in expected.join(self.dropped, on=key, how="inner").iter_rows():
+            if wanted != came and not _close(json.loads(wanted), _read(came), TOLERANCE.get(self.asset, _SUMS)):
+                yield self.fault(f"it is left out as {reason} with {shown(came)}, expected {shown(wanted)}.", identity)
+
+    def odd_ends(self) -> Iterator[Fault]:
+        """Sampled texts that ended in no way that there is, and requests left out for no reason that there is."""
+        key, how = TABLES[self.asset].key, pl.col("finish_reason")
+        odd = self.table.filter(how.is_not_null() & ~how.is_in(_FINISHED)).select(key, how).collect()
+        for identity, came in odd.iter_rows():
+            yield self.fault(f"finish_reason is {shown(came)}, expected stop or length.", identity)
+        for identity, reason, _ in self.dropped.filter(pl.col("reason") != "prompt_too_long").iter_rows():
+            yield self.fault(f"it is left out as {reason}, expected prompt_too_long.", identity)
+
+    # ------------------------------------------------------------------------------------- what the ancestors give
+
+    def seed_prompts(self) -> pl.DataFrame:
+        return check_prompts(self.table.select("prompt").collect())
+
+    def prompts(self) -> pl.DataFrame:
+        given = self.settings
+        counts, disjoint = given["prompts_until"], given["prompts.disjoint"]
+        return draw_prompts(self.upstream("seed_prompts").collect(), int(self.t), counts, given["seed"], disjoint)
+
+    def asked(self, ids: pl.DataFrame, index: str, count: int) -> pl.DataFrame:
+        """Every request that was not left out, `count` times over: columns of `ids`, and `index` from 0."""
+        kept = ids.filter(~pl.col(ids.columns[0]).is_in(self.dropped["id"].implode()))
+        return kept.join(pl.DataFrame({index: pl.Series(range(count), dtype=pl.Int32)}), how="cross")
+
+    def responses(self) -> pl.DataFrame:
+        wanted = self.asked(
+            self.upstream("prompts").select("prompt_id").collect(), "k", self.settings["responses"]["k"]
+        )
+        wanted = wanted.with_columns(response_id=pl.format(f"{self.t}.{{}}.r{{}}", "prompt_id", "k"))
+        there = self.table.select("response_id", "prompt_id", "k", "response").collect()
+        marked = mark_duplicates(there).select("response_id", "duplicate_of").unique("response_id")
+        return wanted.join(marked, on="response_id", how="left")
+
+    def judgments(self) -> pl.DataFrame:
+        judged = self.upstream("responses").filter(pl.col("duplicate_of").is_null()).select("response_id").collect()
+        wanted = self.asked(judged, "n", self.settings["judgments"]["n"])
+        wanted = wanted.with_columns(judgment_id=pl.format("{}.j{}", "response_id", "n"))
+        scored = with_scores(self.table.select("judgment_id", "judgment")).drop("judgment").collect(engine="streaming")
+        return wanted.join(scored.unique("judgment_id"), on="judgment_id", how="left")
+
+    def scored(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Responses and judgments, without what neither pairs nor variances are made of."""
+        responses = self.upstream("responses").drop("token_ids").collect()
+        return responses, self.upstream("judgments").select("judgment_id", "response_id", "score").collect()
+
+    def actor_pairs(self) -> Selected:
+        given = self.settings
+        return actor_pairs(
+            *self.scored(),
+            rho=given["iteration.rho"],
+            max_chosen_chars=given["iteration.max_chosen_chars"],
+            seed=given["seed"],
+            cut_off=given["switches.cut_off"],
+        )
+
+    def selected_responses(self) -> Selected:
+        return select_responses(*self.scored(), seed=self.settings["seed"])
+
+    @staticmethod
+    def hashed(battles: pl.LazyFrame) -> pl.LazyFrame:
+        """Meta-judgments with hashes for texts: half a million of them are not to be in memory twice."""
+        text = pl.col("meta_judgment")
+        return battles.with_columns(pl.when(text.is_not_null()).then(text.hash()).alias("meta_judgment"))
+
+    def meta_judgments(self) -> pl.DataFrame:
+        """Which battles there are, who won by the text, and copied verdicts from where they were copied."""
+        once = self.settings["meta_judgments"]["sample_distinct_once"]
+        fought = battles(self.upstream("selected_responses"), self.upstream("judgments"), sample_distinct_once=once)
+        said = with_winners(self.table.select("meta_judgment", "finish_reason", source="meta_judgment_id"))
+        parsed = self.hashed(said).collect(engine="streaming").unique("source")
+        too_long, was_sampled = self.dropped["id"], ~pl.col("not_sampled")
+        return (
+            fought.with_columns(source=pl.coalesce("copied_from", "meta_judgment_id"))
+            .join(parsed, on="source", how="left", maintain_order="left")
+            .with_columns(not_sampled=pl.col("identical") | pl.col("source").is_in(too_long.implode()))
+            .with_columns(
+                *(pl.when(was_sampled).then(c).alias(c) for c in ("meta_judgment", "finish_reason", "winner")),
+                invalid=pl.when("identical")
+                .then(pl.lit("identical_battle"))
+                .when("not_sampled")
+                .then(pl.lit("prompt_too_long"))
+                .otherwise(pl.when(pl.col("meta_judgment").is_null()).then(pl.lit("no_text")).otherwise("invalid")),
+            )
+            .drop("identical", "source", "not_sampled")
+        )
+
+    def battle_matrices(self) -> Selected:
+        tables = self.upstream("meta_judgments"), self.upstream("selected_responses")
+        return battle_matrices(*tables, scope=self.settings["switches.omega_scope"])
+
+    def elo_pairs(self) -> Selected:
+        given = self.settings
+        return elo_pairs(
+            self.upstream("battle_matrices"),
+            self.upstream("judgments").drop("token_ids"),
+            max_chosen_chars=given["iteration.max_chosen_judgment_chars"],
+            ridge=given["switches.elo_ridge"],
+            tolerance=given["switches.elo_tie_tolerance"],
+            seed=given["seed"],
+        )
+
+    def dpo_dataset(self) -> Selected:
+        from mr_assets.chat import ChatEncoder
+
+        given, policy = self.settings, self.standing.record(("policy", self.t))
+        assert policy is not None and policy.model is not None, "its inputs name it"
+        tables = ("actor_pairs", "elo_pairs", "responses", "judgments", "prompts")
+        return dpo_dataset(
+            *(self.upstream(table) for table in tables),
+            judge_template=judge_template(self.run.template(given["judgments.template"])),
+            encoder=ChatEncoder.load(self.run.data / policy.model["path"]),
+            judge_share_cap=given["switches.judge_share_cap"],
+            max_length=given["dpo.max_length"],
+            seed=given["seed"],
+        )
+
+
+_AGAIN: dict[str, Callable[[_Artifact], Selected | pl.DataFrame]] = {
+    "seed_prompts": _Artifact.seed_prompts,
+    "prompts": _Artifact.prompts,
+    "responses": _Artifact.responses,
+    "judgments": _Artifact.judgments,
+    "actor_pairs": _Artifact.actor_pairs,
+    "selected_responses": _Artifact.selected_responses,
+    "meta_judgments": _Artifact.meta_judgments,
+    "battle_matrices": _Artifact.battle_matrices,
+    "elo_pairs": _Artifact.elo_pairs,
+    "dpo_dataset": _Artifact.dpo_dataset,
+}
+
+
+def _height(table: pl.LazyFrame) -> int:
+    return int(table.select(pl.len()).collect().item())
+
+
+def _missing(wanted: pl.DataFrame, there: pl.DataFrame, key: str) -> pl.Series:
+    return wanted.join(there, on=key, how="anti")[key].unique().sort()
+
+
+def _close(a: Any, b: Any, tolerance: float) -> bool:
+    """Whether two values are the same but for rounding: numbers, and lists and objects of them."""
+    if isinstance(a, float) and isinstance(b, int | float):
+        return isclose(a, b, rel_tol=tolerance, abs_tol=tolerance)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(_close(x, y, tolerance) for x, y in zip(a, b, strict=True))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_close(a[name], b[name], tolerance) for name in a)
+    return bool(a == b)
+
+
+def _read(numbers: str) -> Any:
+    try:
+        return json.loads(numbers)
+    except ValueError:
+        return None

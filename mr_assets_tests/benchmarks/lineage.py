@@ -1,0 +1,168 @@
+"""How fast a lineage is found at the paper's scale: `mr trace` as a whole process, `mr pairs`, and `mr verify`.
+
+    python -m mr_assets_tests.benchmarks.lineage [--prompts 5000] [--repeats 5]
+
+One iteration of synthetic tables (see `data_side`) as a run: 35,000 responses, 385,000 judgments, 550,000
+meta-judgments. Every command is a fresh process, from the interpreter's start to its end, with warm file caches. The
+prompts come in the order of their draw, as in a run, so that a prompt's rows lie together, but not in the order of
+their ids. What a lookup reads is counted from the files: all of the ids, and of the other columns the row groups that
+have rows of the prompt.
+"""
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from mr_assets.files import write_json
+from mr_assets.method.dpo_dataset import dpo_dataset
+from mr_assets.recipe import load_recipe
+from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, MODEL_ASSETS, Record, Run
+from mr_assets.storage import TABLES, version_of
+from mr_assets.tables import dropped_frame
+from mr_assets.templates import judge_template
+from mr_assets_tests.benchmarks.data_side import FewTokens, make, scan
+from mr_assets_tests.benchmarks.machine import spread, write_result
+
+GOAL = {"mr trace, any id": {"s": 1.5}}
+ROWS_OF_A_GROUP = 20_000  # as the IO manager writes
+
+
+def make_run(folder: Path, prompts: int) -> Run:
+    """A run whose first iteration is the synthetic one, with a record for everything."""
+    raw = folder / "raw"
+    raw.mkdir()
+    make(raw, prompts)
+    run = Run("paper", load_recipe("llama_3_8b_meta_rewarding").with_iterations(1), folder / "data")
+    for asset in LOOP_ASSETS:
+        if asset in TABLES and asset != "dpo_dataset":
+            _write(run, asset, scan(raw, asset))
+    tables = [
+        pl.scan_parquet(run.path(a, "1")) for a in ("actor_pairs", "elo_pairs", "responses", "judgments", "prompts")
+    ]
+    made = dpo_dataset(*tables, judge_template=judge_template(), encoder=FewTokens(), max_length=None, seed=1)
+    _write(run, "dpo_dataset", made.rows.lazy())
+    for asset, t in [*((a, None) for a in FAMILY_ASSETS), *((a, "1") for a in LOOP_ASSETS)]:
+        _record(run, asset, t)
+    run.save()
+    return run
+
+
+def _write(run: Run, asset: str, rows: pl.LazyFrame) -> None:
+    """A table with all of its columns; what the synthetic one lacks is null."""
+    there, schema = rows.collect_schema().names(), TABLES[asset].schema
+    lacking = [pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in there]
+    path = run.path(asset, "1")
+    path.parent.mkdir(parents=True)
+    whole = rows.with_columns(lacking).select(list(schema)).cast(schema)
+    whole.sink_parquet(path, row_group_size=ROWS_OF_A_GROUP, maintain_order=True)
+    dropped_frame().write_parquet(path.with_suffix(".dropped.parquet"))
+
+
+def _record(run: Run, asset: str, t: str | None) -> None:
+    path, model, rows, version = run.path(asset, t), None, None, "a version"
+    if asset in MODEL_ASSETS:
+        name = "M1" if asset == "checkpoints" else "M0"
+        model = {"path": f"models/{name}", "fingerprint": version, "name": name}
+    elif path.is_file():
+        table = pl.scan_parquet(path)
+        version, rows = version_of(table), table.select(pl.len()).collect().item()
+    settings, inputs = run.settings(asset, t), run.inputs(asset, t)
+    record = Record(asset, t, version, "a run", "2024-07-28", 1.0, settings, inputs, rows=rows, model=model)
+    write_json(run.record_path(asset, t), asdict(record))
+
+
+def ids(run: Run) -> dict[str, str]:
+    """One id of each kind, of a prompt somewhere in the middle."""
+    rng = random.Random(0)
+    found = {}
+    tables = {"pair of the actor": "actor_pairs", "pair of the judge": "elo_pairs", "prompt": "prompts"}
+    tables |= {"response": "responses", "judgment": "judgments", "battle": "meta_judgments"}
+    for kind, asset in tables.items():
+        column = pl.scan_parquet(run.path(asset, "1")).select(pl.first()).collect().to_series()
+        found[kind] = column[rng.randrange(len(column))]
+    return {**found, "model": "M1"}
+
+
+def groups_with(run: Run, asset: str, prompt: str) -> dict[str, int]:
+    """How many of a table's row groups have rows of a prompt, and how many their bounds would not leave out."""
+    file = pq.ParquetFile(run.path(asset, "1"))
+    key = pl.scan_parquet(run.path(asset, "1")).select(pl.first()).collect().to_series()
+    groups = {place // ROWS_OF_A_GROUP for place in key.str.contains(f".{prompt}.", literal=True).arg_true()}
+    low, high, within = f"1.{prompt}.", f"1.{prompt}/", 0
+    for n in range(file.num_row_groups):
+        bounds = file.metadata.row_group(n).column(0).statistics
+        within += bounds is None or not bounds.has_min_max or (bounds.min < high and bounds.max >= low)
+    return {"row groups": file.num_row_groups, "with rows of the prompt": len(groups), "by their bounds": within}
+
+
+def timed(run: Run, *command: str) -> float:
+    """Seconds of a whole process."""
+    start = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "mr_assets.cli", *command],
+        check=command[0] != "verify",
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "MR_DATA": str(run.data)},
+    )
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Measure, print a table, write ``benchmarks/results/lineage.json``."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--prompts", type=int, default=5000)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.make:
+        make_run(args.make, args.prompts)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "mr_assets_tests.benchmarks.lineage", "--make", folder]
+        subprocess.run([*command, "--prompts", str(args.prompts)], check=True)
+        run = Run("paper", load_recipe("llama_3_8b_meta_rewarding").with_iterations(1), Path(folder) / "data")
+        found = ids(run)
+        commands: dict[str, tuple[str, ...]]
+        commands = {f"mr trace, {kind}": ("trace", identity) for kind, identity in found.items()}
+        commands |= {
+            "mr trace --full, prompt": ("trace", "--full", found["prompt"]),
+            "mr pairs": ("pairs", "paper"),
+            "mr pairs --text": ("pairs", "paper", "--text", "the"),
+            "mr pairs --sort": ("pairs", "paper", "--kind", "judge", "--elo-gap", "1..", "--sort", "elo_gap"),
+        }
+        figures: dict[str, dict[str, Any]] = {}
+        for name, command_line in commands.items():
+            timed(run, *command_line)  # warm caches
+            figures[name] = {"s": spread([timed(run, *command_line) for _ in range(args.repeats)])}
+        figures["mr verify"] = {"s": spread([timed(run, "verify", "paper")])}
+        read = {a: groups_with(run, a, found["prompt"]) for a in ("responses", "judgments", "meta_judgments")}
+    for name, figure in figures.items():
+        s = figure["s"]
+        print(f"{name:<28} {s['min']:>7.2f} {s['median']:>7.2f} {s['max']:>7.2f} s")
+    print(f"{'goal, mr trace':<28} {'':>7} {'<= 1.5':>7}")
+    print(json.dumps(read))
+    result = {
+        "what": "a lineage as a whole process, one iteration at the paper's scale",
+        "goal": GOAL,
+        "prompts": args.prompts,
+        "commands": figures,
+        "read": read,
+        "polars_threads": pl.thread_pool_size(),
+        "load_average_1min_after": round(os.getloadavg()[0], 2),
+    }
+    print(write_result("lineage", result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""A finished run of two iterations, made with a fake engine and a fake trainer; the first trains the judge."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from mr_assets.launch import steps
+from mr_assets.runs import Run
+from mr_assets.storage import version_of
+from mr_assets_tests.test_loop import World, messages, new_world
+from mr_assets_tests.tiny import tiny_run
+
+
+@pytest.fixture(scope="session")
+def finished_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Everything of the run, with its Dagster history."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mr_assets.files.os.fsync", lambda file: None)
+        world = new_world(patch, tmp_path_factory.mktemp("lineage") / "data")
+        for step in steps(world.run):
+            result = world.materialize(step)
+            assert result.success, messages(result)
+        yield world
+
+
+@pytest.fixture(scope="session")
+def finished(finished_world: World) -> Run:
+    """The finished run. Not to be changed: `run` is a copy that may be."""
+    return finished_world.run
+
+
+@pytest.fixture
+def run(finished: Run, tmp_path: Path) -> Run:
+    """A copy of the finished run."""
+    shutil.copytree(finished.data, tmp_path / "data")
+    return tiny_run(tmp_path / "data")
+
+
+Change = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+def table(run: Run, asset: str, t: str | None = "1") -> pl.DataFrame:
+    return pl.read_parquet(run.path(asset, t))
+
+
+def dropped(run: Run, asset: str, t: str = "1") -> pl.DataFrame:
+    return pl.read_parquet(run.path(asset, t).with_suffix(".dropped.parquet"))
+
+
+def change(run: Run, asset: str, with_change: Change, t: str | None = "1") -> None:
+    """Change a table where it lies; its record stays as it was."""
+    with_change(table(run, asset, t)).write_parquet(run.path(asset, t))
+
+
+def forge(run: Run, asset: str, with_change: Change, t: str | None = "1") -> None:
+    """Change a table, and its record and those of what was made of it, so that no version gives it away."""
+    change(run, asset, with_change, t)
+    frame, record = table(run, asset, t), run.record(asset, t)
+    assert record is not None
+    version = version_of(frame)
+    _write(run, asset, t, version=version, rows=frame.height)
+    for path in run.data.glob("tiny/*/*.json"):
+        made = json.loads(path.read_text())
+        if made["inputs"].get(asset) == record.version:
+            path.write_text(json.dumps(made | {"inputs": made["inputs"] | {asset: version}}))
+
+
+def with_hostile_texts(run: Run, text: str) -> None:
+    """Every sampled text and every prompt of iteration 1 is `text`."""
+    texts = {"prompts": "prompt", "responses": "response", "judgments": "judgment", "meta_judgments": "meta_judgment"}
+    for asset, column in texts.items():
+        table(run, asset).with_columns(pl.lit(text).alias(column)).write_parquet(run.path(asset, "1"))
+
+
+def made_anew(run: Run, asset: str, t: str | None = "1") -> None:
+    """The record of an artifact that another Dagster run made again, with other content."""
+    _write(run, asset, t, version="another", run_id="later")
+
+
+def _write(run: Run, asset: str, t: str | None, **fields: object) -> None:
+    record = run.record(asset, t)
+    assert record is not None
+    changed = replace(record, **fields)  # type: ignore[arg-type]
+    run.record_path(asset, t).write_text(json.dumps(asdict(changed)))

@@ -1,0 +1,175 @@
+"""The list of pairs: its gaps in plain arithmetic, and what each filter lets through."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+
+from mr_assets.cli import main
+from mr_assets.errors import UserError
+from mr_assets.lineage.pairs import SCHEMA, Between, Query, pairs
+from mr_assets.runs import Run
+from mr_assets_tests.lineage.conftest import made_anew, table, with_hostile_texts
+from mr_assets_tests.lineage.test_tree import ESCAPES
+
+Mr = Callable[..., Result]
+
+
+@pytest.fixture
+def mr(run: Run, monkeypatch: pytest.MonkeyPatch) -> Mr:
+    run.save()
+    monkeypatch.setenv("MR_DATA", str(run.data))
+    return lambda *arguments: CliRunner().invoke(main, list(arguments))
+
+
+def test_every_pair_of_every_iteration_is_listed(finished: Run) -> None:
+    """With its own gaps: an actor pair's scores are means, a judge pair's those that its two judgments give."""
+    found = pairs(finished)
+    assert dict(found.schema) == dict(SCHEMA)
+    for t in finished.iterations:
+        expected = [*table(finished, "actor_pairs", t)["pair_id"], *table(finished, "elo_pairs", t)["pair_id"]]
+        assert found.filter(iteration=t)["pair_id"].to_list() == expected
+    scores = dict(table(finished, "judgments").select("judgment_id", "score").iter_rows())
+    actor, judge = table(finished, "actor_pairs").row(0, named=True), table(finished, "elo_pairs").row(0, named=True)
+    a, j = (found.row(by_predicate=pl.col("pair_id") == pair["pair_id"], named=True) for pair in (actor, judge))
+    assert a["score_gap"] == actor["chosen_score"] - actor["rejected_score"]
+    assert a["length_gap"] == actor["chosen_chars"] - actor["rejected_chars"]
+    assert (a["elo_gap"], a["trained_on"]) == (None, True)
+    assert j["score_gap"] == scores[judge["chosen_id"]] - scores[judge["rejected_id"]]
+    assert j["elo_gap"] == judge["chosen_elo"] - judge["rejected_elo"]
+
+
+@pytest.mark.parametrize("gap", ["score_gap", "length_gap", "elo_gap"])
+def test_a_range_lets_through_what_lies_in_it(finished: Run, gap: str) -> None:
+    """Both ends included; what has no such gap is out; either end may be left out."""
+    everything = pairs(finished)
+    values = everything[gap].drop_nulls().sort()
+    low, high = values[1], values[-2]
+    found, count = Query.parsed(None, None, None, **{gap: f"{low}..{high}"}).answer([finished])
+    assert count == found.height == values.is_between(low, high).sum()
+    assert Query.parsed(None, None, None, **{gap: f"{high}.."}).answer([finished])[1] == (values >= high).sum()
+    assert Query.parsed(None, None, None, **{gap: f"..{low}"}).answer([finished])[1] == (values <= low).sum()
+
+
+def test_what_is_no_range_is_refused() -> None:
+    assert Between.parsed("-3..-1.5") == Between(-3, -1.5)
+    assert Between.parsed("2") == Between(2, None)
+    with pytest.raises(UserError, match=r"'a\.\.b' is no range"):
+        Between.parsed("a..b")
+
+
+def test_a_text_is_looked_for_in_prompt_and_both_sides(finished: Run) -> None:
+    """In any case, and as it stands: a full stop is no pattern."""
+    pair = table(finished, "actor_pairs").row(0, named=True)
+    texts = dict(table(finished, "responses").select("response_id", "response").iter_rows())
+    prompt = dict(table(finished, "prompts").iter_rows())[pair["prompt_id"]]
+    for text in (prompt.upper(), texts[pair["chosen_id"]], texts[pair["rejected_id"]]):
+        found, _ = Query(text=text).answer([finished])
+        assert pair["pair_id"] in found["pair_id"]
+        for row in found.iter_rows(named=True):
+            assert any(text.lower() in row[side].lower() for side in ("prompt", "chosen", "rejected"))
+    assert Query(text="e.....e").answer([finished])[1] == 0
+
+
+def test_the_largest_gap_comes_first_and_the_count_is_of_all(finished: Run) -> None:
+    found, count = Query().answer([finished], sort="length_gap", limit=2)
+    gaps = pairs(finished)["length_gap"].sort(descending=True)
+    assert (found["length_gap"].to_list(), count) == (gaps[:2].to_list(), len(gaps))
+
+
+def test_what_was_made_anew_since_is_not_shown_as_a_pairs(run: Run) -> None:
+    """Neither scores nor texts of judgments that the pair was not made of."""
+    made_anew(run, "judgments")
+    found = Query(iteration="1", kinds=("judge",)).answer([run])[0]
+    assert found.height
+    assert found["score_gap"].null_count() == found["chosen"].null_count() == found.height
+    assert found["prompt"].null_count() == 0
+    made_anew(run, "elo_pairs")
+    assert pairs(run, ["1"], ["judge"])["trained_on"].null_count() == found.height
+
+
+def test_no_run_has_no_pairs() -> None:
+    found, count = Query().answer([])
+    assert (found.height, count) == (0, 0)
+
+
+# ---------------------------------------------------------------------------------------------------------- commands
+
+
+def test_mr_pairs_lists_and_filters(mr: Mr, run: Run) -> None:
+    pair = table(run, "elo_pairs")["pair_id"][0]
+    assert pair in mr("pairs", "tiny").output
+    assert pair not in mr("pairs", "--kind", "actor").output
+    assert pair not in mr("pairs", "--iteration", "2").output
+    assert "1 of " in mr("pairs", "tiny", "--limit", "1").output
+    listed = json.loads(mr("pairs", "tiny", "--kind", "judge", "--limit", "0", "--json").output)
+    assert [row["pair_id"] for row in listed] == table(run, "elo_pairs")["pair_id"].to_list()
+    for wrong in (("pairs", "no_run"), ("pairs", "--iteration", "9"), ("pairs", "--score-gap", "x")):
+        result = mr(*wrong)
+        assert result.exit_code == 1
+        assert "Error: " in result.output
+
+
+def test_mr_trace_prints_tree_and_json(mr: Mr, run: Run) -> None:
+    pair = table(run, "actor_pairs")["pair_id"][0]
+    assert mr("trace", pair).output.startswith(f"pair {pair}, run tiny\n├─ prompt ")
+    told = json.loads(mr("trace", f"tiny/{pair}", "--json").output)
+    assert (told["id"], told["run"], told["rounds"][0]["pairs"][0]["id"]) == (pair, "tiny", pair)
+    assert mr("trace", "nothing").exit_code == 1
+    assert "is no id" in mr("trace", "nothing").output
+
+
+def test_a_table_that_cannot_be_read_is_a_message(mr: Mr, run: Run) -> None:
+    """Cut short, or of another version's columns: which one, and what to do."""
+    pair = table(run, "actor_pairs")["pair_id"][0]
+    path = run.path("judgments", "1")
+    for broken in (path.read_bytes()[:-100], table(run, "responses").drop("k").write_parquet):
+        path.write_bytes(broken) if isinstance(broken, bytes) else broken(path)
+        result = mr("trace", pair)
+        assert isinstance(result.exception, SystemExit), result.exception
+        assert "judgments" in result.output
+        assert "Materialize " in result.output
+
+
+def test_no_command_lets_a_text_act_on_the_terminal(mr: Mr, run: Run) -> None:
+    """Whatever the texts hold: the commands' own output has visible characters and line ends alone."""
+    with_hostile_texts(run, ESCAPES)
+    pair = table(run, "elo_pairs")["pair_id"][0]
+    for asset in ("dpo_dataset", "actor_pairs"):
+        spoilt = table(run, asset).with_columns(pair_id=pl.col("pair_id") + ESCAPES)
+        spoilt.write_parquet(run.path(asset, "1"))
+    for command in (
+        ["trace", pair],
+        ["trace", pair, "--full"],
+        ["trace", pair, "--json"],
+        ["pairs"],
+        ["verify", "tiny"],
+    ):
+        said = mr(*command).output
+        assert said
+        assert all(c.isprintable() or c == "\n" for c in said), command
+
+
+def test_mr_trace_imports_nothing_slow(run: Run) -> None:
+    """As a whole process it is to take far less than a second: no dagster, no torch, no vllm, no numpy."""
+    run.save()
+    pair = table(run, "elo_pairs")["pair_id"][0]
+    slow = ("dagster", "torch", "vllm", "transformers", "numpy", "scipy", "pyarrow", "matplotlib", "rich")
+    code = f"""
+import sys
+from mr_assets.cli import main
+main(["trace", {pair!r}], standalone_mode=False)
+print([name for name in {slow} if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"MR_DATA": str(run.data), "PATH": "", "PYTHONPATH": ":".join(sys.path), "PYTHONUTF8": "1"},
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,110 @@
+"""The tree that `mr trace` prints: what it says of each kind of id, and that no text acts on the terminal."""
+
+import polars as pl
+import pytest
+
+from mr_assets.lineage import trace
+from mr_assets.lineage.tree import lines
+from mr_assets.runs import Run
+from mr_assets_tests.lineage.conftest import made_anew, table, with_hostile_texts
+from mr_assets_tests.lineage.test_printable import HOSTILE
+
+ESCAPES = "".join(HOSTILE) + "\n[red]markup[/] <script>alert(1)</script>"
+
+
+def tree(run: Run, identity: str, full: bool = False) -> str:
+    return "\n".join(lines(trace(run, identity), full=full))
+
+
+def ids(run: Run) -> list[str]:
+    """One id of each kind."""
+    actor, judge = (table(run, a).row(0, named=True) for a in ("actor_pairs", "elo_pairs"))
+    battle = table(run, "meta_judgments")["meta_judgment_id"][0]
+    return [
+        actor["pair_id"],
+        actor["prompt_id"],
+        actor["chosen_id"],
+        judge["pair_id"],
+        judge["chosen_id"],
+        battle,
+        "M1",
+    ]
+
+
+def test_an_actor_pairs_tree(finished: Run) -> None:
+    """Prompt, both sides, the rule with its numbers, all responses with all judgments, the models, the runs."""
+    pair = table(finished, "actor_pairs").row(0, named=True)
+    said = tree(finished, pair["pair_id"])
+    prompt = table(finished, "prompts").filter(prompt_id=pair["prompt_id"])["prompt"][0]
+    assert said.splitlines()[0] == f"pair {pair['pair_id']}, run tiny"
+    assert f'prompt {pair["prompt_id"]} "{prompt}"' in said
+    assert f"chosen {pair['chosen_id']}: score {pair['chosen_score']:.4g}, {pair['chosen_chars']} characters" in said
+    assert f"rule: Smax {pair['score_max']:.4g}, Smin {pair['score_min']:.4g}, rho 0" in said
+    judgments = table(finished, "judgments").filter(pl.col("judgment_id").str.contains(pair["prompt_id"]))
+    assert said.count(": score ") >= judgments["score"].count()
+    for name in ("M1 was trained on it", "M0 in ", "finetuned from the seed model"):
+        assert name in said
+    for asset in ("prompts", "responses", "judgments", "actor_pairs", "dpo_dataset", "checkpoints"):
+        record = finished.record(asset, "1")
+        assert record is not None
+        assert f"[{asset} of iteration 1, run {record.run_id[:8]}]" in said
+        assert record.run_id in said
+
+
+def test_a_judge_pairs_tree(finished: Run) -> None:
+    """Variances, each battle in both orders, weights, the matrix, connectivity and Elo."""
+    pair = table(finished, "elo_pairs").row(0, named=True)
+    matrix = table(finished, "battle_matrices").filter(response_id=pair["response_id"]).row(0, named=True)
+    said = tree(finished, pair["pair_id"])
+    assert f"judged: {pair['response_id']}, variance" in said
+    assert f"omega 1 {matrix['omega_1']:.4g}, omega 2 {matrix['omega_2']:.4g}" in said
+    assert "strongly connected" in said
+    names = [i.rpartition(".")[2] for i in matrix["judgment_ids"]]
+    for first in names:
+        for second in names:
+            assert (f"{first} against {second}: " in said) == (first != second)
+    assert f"Elo (ridge {finished.recipe.switches.elo_ridge:g}" in said
+    ranked = sorted(zip(pair["elo"], names, strict=True), key=lambda both: -both[0])
+    assert ", ".join(f"{name} {elo:.4g}" for elo, name in ranked) in said
+
+
+def test_whole_texts_are_a_click_away(finished: Run) -> None:
+    """--full prints every line of a text under its id."""
+    judgment = table(finished, "judgments").row(0, named=True)
+    full = tree(finished, judgment["judgment_id"], full=True)
+    for line in judgment["judgment"].split("\n"):
+        assert f"| {line}" in full
+
+
+def test_a_model_lists_its_first_pairs(finished: Run) -> None:
+    said = tree(finished, "M1")
+    pairs = sorted(table(finished, "dpo_dataset")["pair_id"])
+    assert pairs[0] in said
+    assert pairs[-1] not in said
+    assert f"and {len(pairs) - 3} more: --full" in said
+    assert pairs[-1] in tree(finished, "M1", full=True)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_no_text_of_a_model_acts_on_the_terminal(run: Run, full: bool) -> None:
+    """Prompts, responses, judgments and meta-judgments with every hostile character: all of it is spelled out."""
+    with_hostile_texts(run, ESCAPES)
+    for identity in ids(run):
+        said = tree(run, identity, full)
+        assert all(c.isprintable() or c == "\n" for c in said)
+        if identity != "M1":
+            assert r"\x1b[2J" in said
+            assert len(said.splitlines()) == len(said.split("\n"))
+
+
+def test_what_is_stale_is_said_first(run: Run) -> None:
+    made_anew(run, "judgments")
+    pair = table(run, "actor_pairs")["pair_id"][0]
+    second = tree(run, pair).splitlines()[1]
+    assert second.startswith("├─ STALE: actor_pairs of iteration 1 (Dagster run ")
+
+
+def test_why_there_is_no_pair_is_said(finished: Run) -> None:
+    """The second iteration trains no judge."""
+    prompt = table(finished, "prompts", "2")["prompt_id"][0]
+    assert "no judge pair: this iteration trains the actor alone" in tree(finished, f"2.{prompt}.judge")

@@ -1,0 +1,211 @@
+"""`mr verify`: a run that is as it was made has no fault; whatever is changed in it, is found."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from mr_assets.cli import main
+from mr_assets.launch import Step
+from mr_assets.lineage.verification import Fault, verify
+from mr_assets.runs import LOOP_ASSETS, Run
+from mr_assets.storage import TABLES
+from mr_assets_tests.lineage.conftest import change, dropped, forge, made_anew, table
+from mr_assets_tests.test_loop import World, new_world
+
+TABLES_OF_A_RUN = [asset for asset in LOOP_ASSETS if asset in TABLES]
+
+
+def faults(run: Run) -> list[Fault]:
+    return list(verify(run, ["1"]))
+
+
+def test_a_run_as_it_was_made_follows_from_its_ancestors(finished: Run) -> None:
+    """Both iterations: the second, without a judge's side, too."""
+    assert list(verify(finished)) == []
+
+
+@pytest.mark.parametrize("asset", ["seed_prompts", *TABLES_OF_A_RUN])
+def test_any_change_is_found_by_the_records_version(run: Run, asset: str) -> None:
+    """Whatever is changed, even a text that nothing was made of: here the rows are turned around."""
+    t = None if asset == "seed_prompts" else "1"
+    change(run, asset, lambda rows: rows.reverse(), t)
+    assert [f.asset for f in faults(run) if "its record says" in f.said] == [asset]
+
+
+def other(value: Any) -> Any:
+    """A value of the same type that is another."""
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case str():
+            return value + "x"
+        case [first, *rest]:
+            return [other(first), *rest]
+        case dict():
+            return value | {"content": value["content"] + "x"}
+    return "x"
+
+
+# What follows from something: of each table every column but the sampled texts themselves and their token ids.
+FOLLOWS = {
+    "prompts": ("prompt_id", "prompt"),
+    "responses": ("response_id", "prompt_id", "k", "duplicate_of", "finish_reason"),
+    "judgments": ("judgment_id", "response_id", "n", "score", "invalid", "finish_reason"),
+    "meta_judgments": ("meta_judgment_id", "response_id", "first_id", "second_id", "winner", "invalid", "copied_from"),
+    **{a: tuple(TABLES[a].columns) for a in ("actor_pairs", "selected_responses", "battle_matrices", "elo_pairs")},
+    "dpo_dataset": tuple(TABLES["dpo_dataset"].columns),
+}
+CELLS = [(asset, column) for asset, columns in FOLLOWS.items() for column in columns]
+
+
+@pytest.mark.parametrize(("asset", "column"), CELLS)
+def test_a_changed_cell_is_found_though_the_records_agree(run: Run, asset: str, column: str) -> None:
+    """One cell of the table's second row is another, and every record says that it has always been."""
+    before = table(run, asset)
+    dtype, value = before.schema[column], before[column].to_list()
+    value[1] = other(value[1]) if value[1] is not None else (1.5 if dtype == pl.Float64 else "x")
+    forge(run, asset, lambda rows: rows.with_columns(pl.Series(column, value, dtype=dtype)))
+    found = [fault for fault in faults(run) if fault.asset == asset]
+    assert found, f"{column} of {asset}"
+    key = TABLES[asset].key
+    assert {fault.id for fault in found} <= {before[key][1], table(run, asset)[key][1]}
+
+
+def test_a_judgments_text_that_gives_another_score_is_found(run: Run) -> None:
+    """The score is read from the text again."""
+    first = table(run, "judgments")["judgment_id"][0]
+    text = pl.when(pl.col("judgment_id") == first).then(pl.lit("Score: 0.25")).otherwise("judgment")
+    forge(run, "judgments", lambda rows: rows.with_columns(judgment=text))
+    assert (first, True) in [(f.id, "its ancestors give 0.25" in f.said) for f in faults(run)]
+
+
+def test_a_verdicts_text_that_names_another_winner_is_found(run: Run) -> None:
+    said = pl.when(pl.col("winner") == "first").then(pl.lit("Winner: Judgement B")).otherwise("meta_judgment")
+    forge(run, "meta_judgments", lambda rows: rows.with_columns(meta_judgment=said))
+    named = {f.id for f in faults(run) if f.asset == "meta_judgments" and f.said.startswith("winner")}
+    assert named == set(table(run, "meta_judgments").filter(pl.col("winner") == "first")["meta_judgment_id"])
+
+
+def test_a_sampled_battle_without_a_text_is_found(run: Run) -> None:
+    """Only equal texts are not battled, and only what did not fit is not sampled."""
+    silent = pl.col("invalid") != "identical_battle"
+    name = table(run, "meta_judgments").filter(silent.fill_null(True))["meta_judgment_id"][0]
+    gone = pl.col("meta_judgment_id") == name
+    changes = [pl.when(~gone).then(c).alias(c) for c in ("meta_judgment", "winner")]
+    why = pl.when(gone).then(pl.lit("identical_battle")).otherwise("invalid").alias("invalid")
+    forge(run, "meta_judgments", lambda rows: rows.with_columns(*changes, why))
+    assert name in {f.id for f in faults(run) if f.asset == "meta_judgments"}
+
+
+def test_a_trained_text_that_nobody_sampled_is_found(run: Run) -> None:
+    """The dataset's texts and token ids are those of the responses and the judgments."""
+    pair = table(run, "actor_pairs").row(0, named=True)
+    text = pl.when(pl.col("response_id") == pair["chosen_id"]).then(pl.lit("other")).otherwise("response")
+    forge(run, "responses", lambda rows: rows.with_columns(response=text))
+    assert ("dpo_dataset", pair["pair_id"]) in [(f.asset, f.id) for f in faults(run)]
+
+
+@pytest.mark.parametrize("asset", TABLES_OF_A_RUN)
+def test_a_missing_row_is_found(run: Run, asset: str) -> None:
+    gone = table(run, asset)[TABLES[asset].key][0]
+    forge(run, asset, lambda rows: rows.slice(1))
+    assert (asset, gone, "it is missing.") in [(f.asset, f.id, f.said) for f in faults(run)]
+
+
+@pytest.mark.parametrize("asset", TABLES_OF_A_RUN)
+def test_a_row_twice_and_a_row_from_nowhere_are_found(run: Run, asset: str) -> None:
+    key = TABLES[asset].key
+    forge(run, asset, lambda rows: pl.concat([rows, rows.head(1), rows.tail(1).with_columns(pl.col(key) + "0")]))
+    there = table(run, asset)[key]
+    found = [(f.id, f.said) for f in faults(run) if f.asset == asset]
+    assert (there[0], "it is there more than once.") in found
+    assert (there[-1], "nothing it could come of is there.") in found
+
+
+CHANGES: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
+    "another reason": lambda rows: rows.with_columns(reason=pl.lit("lost_draw")),
+    "other numbers": lambda rows: rows.with_columns(numbers=pl.lit("{}")),
+    "fewer": lambda rows: rows.slice(1),
+}
+
+
+@pytest.mark.parametrize("how", CHANGES)
+def test_what_was_left_out_is_compared_too(run: Run, how: str) -> None:
+    """Reasons, the numbers behind them, and that all are there."""
+    left_out = dropped(run, "selected_responses")
+    path = run.path("selected_responses", "1").with_suffix(".dropped.parquet")
+    CHANGES[how](left_out).write_parquet(path)
+    assert [f for f in faults(run) if f.asset == "selected_responses" and f.id]
+
+
+def test_a_model_that_was_touched_is_found(run: Run) -> None:
+    """Its folder has another fingerprint than its record, and than the policy that points at it."""
+    (run.path("checkpoints", "1") / "config.json").write_text("{}")
+    found = {(f.asset, f.partition) for f in verify(run)}
+    assert found == {("checkpoints", "1"), ("policy", "2")}
+
+
+def test_what_was_made_of_something_else_is_said_and_not_compared(run: Run) -> None:
+    """judgments were made anew: what was made of the earlier ones says so, once for each."""
+    made_anew(run, "judgments")
+    stale = [f for f in faults(run) if "was made of judgments of iteration 1 in version" in f.said]
+    expected = ["actor_pairs", "selected_responses", "meta_judgments", "elo_pairs", "dpo_dataset"]
+    assert [f.asset for f in stale] == expected
+    assert all(f.id is None for f in stale)
+
+
+def test_a_table_of_other_columns_is_a_fault_and_no_traceback(run: Run) -> None:
+    change(run, "judgments", lambda rows: rows.drop("score"))
+    said = {f.asset for f in faults(run) if "table judgments does not have the columns it should" in f.said}
+    assert said == {"judgments", "actor_pairs", "selected_responses", "meta_judgments", "elo_pairs", "dpo_dataset"}
+
+
+def test_a_file_that_is_no_table_is_a_fault_and_no_traceback(run: Run) -> None:
+    """A table cut short: it cannot be read, and neither can what is made of it be compared."""
+    path = run.path("battle_matrices", "1")
+    path.write_bytes(path.read_bytes()[:100])
+    assert {f.asset for f in faults(run)} == {"battle_matrices", "elo_pairs"}
+
+
+def test_the_command_exits_with_1_when_something_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names artifact, id, what came and what was expected; --json says the same for programs."""
+    run.save()
+    monkeypatch.setenv("MR_DATA", str(run.data))
+    clean = CliRunner().invoke(main, ["verify", "tiny"])
+    assert (clean.exit_code, clean.output) == (0, "tiny: everything follows from its ancestors\n")
+    pair = table(run, "actor_pairs")["pair_id"][0]
+    forge(run, "actor_pairs", lambda rows: rows.with_columns(score_max=pl.lit(9.0)))
+    spoilt = CliRunner().invoke(main, ["verify", "tiny", "--iteration", "1"])
+    assert spoilt.exit_code == 1
+    assert f"actor_pairs of iteration 1, {pair}: score_max is 9.0, its ancestors give" in spoilt.output
+    listed = json.loads(CliRunner().invoke(main, ["verify", "tiny", "--json"]).output)
+    assert {(fault["asset"], fault["id"]) for fault in listed} >= {("actor_pairs", pair)}
+    assert CliRunner().invoke(main, ["verify", "nowhere"]).exit_code == 1
+
+
+# ------------------------------------------------------------------------------------------------------ as a check
+
+
+def test_the_check_of_a_finished_run_passes(finished_world: World) -> None:
+    """It is evaluated whenever a model is trained."""
+    for t in finished_world.run.iterations:
+        assert finished_world.check("checkpoints", "follows_from_ancestors", t).passed
+
+
+def test_the_check_warns_and_names_the_rows(finished_world: World, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model is trained on a pair that nobody judged so: that is said, and training goes on."""
+    pair = table(run, "actor_pairs")["pair_id"][0]
+    forge(run, "actor_pairs", lambda rows: rows.with_columns(chosen_score=pl.lit(5.0)))
+    world = new_world(monkeypatch, run.data)
+    assert world.materialize(Step("the model again", ("checkpoints",), "1")).success
+    found = world.check("checkpoints", "follows_from_ancestors", "1")
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert f"actor_pairs of iteration 1, {pair}: chosen_score is 5.0, its ancestors give" in (found.description or "")
+    assert "`mr verify tiny --iteration 1` lists all of them" in (found.description or "")
