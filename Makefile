@@ -19,7 +19,7 @@ test: install   ## every test, the slow ones (real engine, trainer, webserver) t
 	$(BIN)/pytest
 
 test-fast: install  ## the tests that take under two minutes in all
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n 2
 
 check: install  ## lint, types and every test
 	$(BIN)/ruff check .
