@@ -163,8 +163,9 @@ def test_killed_at_random_points_it_ends_as_if_it_had_not_been(place: Place, who
     assert place.server.ended(run_id).status == "SUCCESS", kills
     same_tables(whole, run)
     again = Counter(place.lines("requests")) - place.asked
-    sampling_kills = sum(what == "sampling" for what, _ in kills)
-    assert sum(again.values()) <= sampling_kills * min(SHARD // 2, total // 50), kills
+    # the next asset's first shard may be under way when a kill aimed at a table's write lands
+    may_redo = sum(what != "training" for what, _ in kills)
+    assert sum(again.values()) <= may_redo * min(SHARD // 2, total // 50), kills
     assert Counter(place.lines("requests")).keys() == place.asked.keys()
     assert len(place.lines("steps")) - STEPS <= 2 * (SAVED_EVERY - 1), kills
 
