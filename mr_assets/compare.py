@@ -12,10 +12,9 @@ import polars as pl
 
 from mr_assets.errors import UserError
 from mr_assets.method.actor_pairs import actor_pairs, tiers
-from mr_assets.method.battle_matrices import as_arrays, battle_matrices
+from mr_assets.method.battle_matrices import battle_matrices
 from mr_assets.method.compare import Comparison, Side, actor_side, compare, judge_side
-from mr_assets.method.elo import elo_scores
-from mr_assets.method.elo_pairs import elo_pairs
+from mr_assets.method.elo_pairs import elo_pairs, ratings
 from mr_assets.recipe import PATHS, Recipe
 from mr_assets.runs import LOOP_ASSETS, Run
 from mr_assets.settings import JUDGE_SIDE_OFF, shaping_settings
@@ -153,12 +152,8 @@ def _again(run: Run, recipe: Recipe, kind: str, t: str) -> _Made:
 
 
 def _judge(run: Run, t: str, made: Selected, matrices: pl.DataFrame, settings: dict[str, Any]) -> Side:
-    elo = elo_scores(*as_arrays(matrices), settings["switches.elo_ridge"])
-    sizes = matrices["judgment_ids"].list.len()
-    column = pl.Series("elo", [e[:n].tolist() for e, n in zip(elo, sizes, strict=True)], dtype=pl.List(pl.Float64))
-    ratings = matrices.select("response_id", "judgment_ids").with_columns(column)
-    judged = _judged(run, t, matrices)
-    return judge_side(made, ratings, judged, settings["seed"], settings["switches.elo_tie_tolerance"])
+    rated, judged = ratings(matrices, settings["switches.elo_ridge"]), _judged(run, t, matrices)
+    return judge_side(made, rated, judged, settings["seed"], settings["switches.elo_tie_tolerance"])
 
 
 def _scored(run: Run, t: str) -> tuple[pl.DataFrame, pl.DataFrame]:

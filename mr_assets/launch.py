@@ -24,6 +24,7 @@ from dagster._core.workspace.load import location_origin_from_module_name
 from mr_assets.errors import UserError
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
 from mr_assets.settings import as_config
+from mr_assets.status import titled
 from mr_assets.worker import MARK, TAG, Worker
 
 MODULE = "mr_assets.definitions"
@@ -45,15 +46,11 @@ def steps(run: Run) -> Iterator[Step]:
     yield from _step(run, "one-off assets", FAMILY_ASSETS, None)
     if run.recipe.evaluation:
         for model in ("seed", "0"):
-            yield from _step(run, f"evaluation of {_model_name(model)}", ("evaluation",), model)
+            yield from _step(run, titled("evaluation", model), ("evaluation",), model)
     for t in run.iterations:
         yield from _step(run, f"iteration {t} of {run.iterations[-1]}", LOOP_ASSETS, t)
         if run.recipe.evaluation:
-            yield from _step(run, f"evaluation of {_model_name(t)}", ("evaluation",), t)
-
-
-def _model_name(key: str) -> str:
-    return key if key == "seed" else f"M{key}"
+            yield from _step(run, titled("evaluation", t), ("evaluation",), t)
 
 
 def _step(run: Run, title: str, assets: tuple[str, ...], partition: str | None) -> Iterator[Step]:

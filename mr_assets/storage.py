@@ -15,13 +15,10 @@ import dagster as dg
 import polars as pl
 from upath import UPath
 
-from mr_assets import tables
 from mr_assets.errors import UserError
 from mr_assets.files import atomically, sweep_temporary
 from mr_assets.runs import Record, read_record, write_record
-from mr_assets.tables import DROPPED, Table
-
-TABLES: dict[str, Table] = {t.name: t for t in vars(tables).values() if isinstance(t, Table)}
+from mr_assets.tables import DROPPED, TABLES
 
 
 @dataclass(frozen=True)
@@ -138,9 +135,7 @@ class TableIOManager(dg.UPathIOManager):
                 f"Materialize {context.asset_key.to_user_string()}{where} first.",
                 allow_retries=False,
             )
-        frame = pl.scan_parquet(source)
-        TABLES[asset].check(frame)
-        return frame
+        return TABLES[asset].scan(source)
 
 
 class ModelIOManager(dg.IOManager):

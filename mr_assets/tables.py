@@ -15,6 +15,7 @@ out and why (`DROPPED`).
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
@@ -62,6 +63,12 @@ class Table:
             f"table {self.name} does not have the columns it should: {'; '.join(said + wrong) or 'wrong order'}. "
             f"Materialize {self.name} again with this version."
         )
+
+    def scan(self, path: Path) -> pl.LazyFrame:
+        """The table in a file, read lazily. Raises `UserError` if its columns are another version's."""
+        frame = pl.scan_parquet(path)
+        self.check(frame)
+        return frame
 
 
 class Selected(NamedTuple):
@@ -209,6 +216,7 @@ EVALUATION = _table(
     meta_accuracy=(pl.Float64, "meta-judge: share of battles won by the judgment nearer to the truth"),
     meta_first=(pl.Float64, "meta-judge: share of decisive verdicts for the first position; 0.5 is no bias"),
 )
+TABLES = {table.name: table for table in list(globals().values()) if isinstance(table, Table)}
 
 
 def prompt_id(text: str) -> str:

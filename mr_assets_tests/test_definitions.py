@@ -16,7 +16,8 @@ import pytest
 from mr_assets.definitions import build_definitions, executor
 from mr_assets.errors import UserError
 from mr_assets.runs import load_run
-from mr_assets.storage import TABLES, ModelIOManager, TableIOManager
+from mr_assets.storage import ModelIOManager, TableIOManager
+from mr_assets.tables import TABLES
 from mr_assets_tests.tiny import NAME, tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")

@@ -37,7 +37,7 @@ from mr_assets.report import learnt_table, pairs_table, time_table
 from mr_assets.runs import LOOP_ASSETS, PROJECT, Run
 from mr_assets.sampling.engine import EngineSettings
 from mr_assets.status import follows
-from mr_assets.storage import TABLES
+from mr_assets.tables import TABLES
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingFailed, TrainingResult
 from mr_assets.worlds import letters

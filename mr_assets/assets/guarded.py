@@ -19,7 +19,7 @@ from mr_assets.method.guardrails import CHECKS, PREVIOUS, Check, Finding, findin
 from mr_assets.partitions import iterations
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
 from mr_assets.settings import JUDGE_SIDE
-from mr_assets.storage import TABLES
+from mr_assets.tables import TABLES
 
 FIT = "data_is_fit"
 FIT_MEANS = "No check of the iteration's tables finds that training on them would do harm."
@@ -122,9 +122,7 @@ def complete_table(run: Run, asset: str, partition: str | None) -> pl.LazyFrame 
     """An asset's table, lazily; None if it is not complete. Raises `UserError` if its columns are another version's."""
     if run.record(asset, partition) is None or not run.path(asset, partition).exists():
         return None
-    table = pl.scan_parquet(run.path(asset, partition))
-    TABLES[asset].check(table)
-    return table
+    return TABLES[asset].scan(run.path(asset, partition))
 
 
 def iteration_findings(run: Run, t: int, tables: Mapping[str, Frame]) -> list[Finding]:

@@ -18,9 +18,9 @@ from mr_assets.method.guardrails import PREVIOUS, Finding, findings
 from mr_assets.partitions import iterations
 from mr_assets.runs import FAMILY_ASSETS, UPSTREAM, Record, Run, read_record
 from mr_assets.settings import chosen, departures
-from mr_assets.storage import TABLES, Artifact, Model, version_of
+from mr_assets.storage import Artifact, Model, version_of
 from mr_assets.storage import users_errors as users_errors
-from mr_assets.tables import DROPPED, Selected, Table, dropped_frame
+from mr_assets.tables import DROPPED, TABLES, Selected, Table, dropped_frame
 
 OWNER = "team:mr_assets"
 # An iteration begins when all that is made once is there. Without the second edge of each, a backfill with the one-off

@@ -7,45 +7,38 @@ columns of the rows that are left alone. Token ids are not read.
 
 import polars as pl
 
-from mr_assets import tables
 from mr_assets.errors import UserError
-from mr_assets.runs import LOOP_ASSETS, Run
+from mr_assets.runs import Run
 from mr_assets.status import titled
-from mr_assets.tables import DROPPED, Table
-
-_TABLES: dict[str, Table] = {
-    table.name: table for table in vars(tables).values() if isinstance(table, Table) and table.name in LOOP_ASSETS
-}
+from mr_assets.tables import DROPPED, TABLES
 
 
 def scanned(run: Run, asset: str, t: str) -> pl.LazyFrame:
     """A table of iteration `t`, lazily. Raises `UserError` if it cannot be read or is of another version's columns."""
-    table = pl.scan_parquet(run.path(asset, t))
     try:
-        _TABLES[asset].check(table)
+        return TABLES[asset].scan(run.path(asset, t))
     except (OSError, pl.exceptions.PolarsError) as error:
         what = f"{titled(asset, t)} of run {run.name}"
         raise UserError(f"{what} cannot be read: {error}. Materialize it again.") from error
-    return table
 
 
 def has_row(run: Run, asset: str, t: str, identity: str) -> bool:
     """Whether a table has a row of that id."""
-    there = scanned(run, asset, t).filter(pl.col(_TABLES[asset].key) == identity)
+    there = scanned(run, asset, t).filter(pl.col(TABLES[asset].key) == identity)
     return bool(there.select(pl.len()).collect().item())
 
 
 def rows_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.DataFrame:
     """A prompt's rows of a table of iteration `t`, sorted by id, which is the first column; without token ids."""
-    key = _TABLES[asset].key
-    columns = [c for c in _TABLES[asset].columns if c != key and not c.endswith("token_ids")]
+    key = TABLES[asset].key
+    columns = [c for c in TABLES[asset].columns if c != key and not c.endswith("token_ids")]
     wanted = pl.col(key) == prompt_id if key == "prompt_id" else of_prompt(key, t, prompt_id)
     return scanned(run, asset, t).filter(wanted).select(key, *columns).collect().sort(key)
 
 
 def ids_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.Series:
     """The ids of a prompt's rows alone."""
-    key = _TABLES[asset].key
+    key = TABLES[asset].key
     return scanned(run, asset, t).select(key).filter(of_prompt(key, t, prompt_id)).collect()[key].sort()
 
 

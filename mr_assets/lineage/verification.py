@@ -30,8 +30,8 @@ from mr_assets.method.selected_responses import select_responses
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, MODEL_ASSETS, Record, Run
 from mr_assets.settings import JUDGE_SIDE, JUDGE_SIDE_OFF
 from mr_assets.status import Place, titled
-from mr_assets.storage import TABLES, version_of
-from mr_assets.tables import DROPPED, Selected, dropped_frame
+from mr_assets.storage import version_of
+from mr_assets.tables import DROPPED, TABLES, Selected, dropped_frame
 from mr_assets.templates import judge_template
 
 TOLERANCE = {"elo_pairs": 1e-6}
@@ -163,9 +163,7 @@ class _Artifact:
         return found
 
     def upstream(self, asset: str) -> pl.LazyFrame:
-        found = pl.scan_parquet(self.run.path(asset, None if asset in FAMILY_ASSETS else self.t))
-        TABLES[asset].check(found)
-        return found
+        return TABLES[asset].scan(self.run.path(asset, None if asset in FAMILY_ASSETS else self.t))
 
     def row_faults(self) -> Iterator[Fault]:
         """Rows, kept and left out, that are not those that the ancestors give."""

@@ -31,13 +31,8 @@ def elo_pairs(
     if all are that close, there is no pair. A judgment that was cut off at max tokens is never chosen: if no other one
     is at the top, there is no pair. No pair has equal texts. Dropped are responses, by response_id.
     """
-    rows = matrices.lazy().select("response_id", "judgment_ids", "matrix").collect()
-    elo = elo_scores(*as_arrays(rows), ridge)
-    rows = rows.select(
-        "response_id",
-        "judgment_ids",
-        pl.Series("elo", elo).cast(pl.List(pl.Float64)).list.eval(pl.element().drop_nans()),
-    ).with_columns(elo_max=pl.col("elo").list.max(), elo_min=pl.col("elo").list.min())
+    rows = ratings(matrices, ridge)
+    rows = rows.with_columns(elo_max=pl.col("elo").list.max(), elo_min=pl.col("elo").list.min())
     rated = rows.select("response_id", pl.col("judgment_ids").alias("judgment_id"), "elo", "elo_max", "elo_min")
     rated = rated.explode("judgment_id", "elo").join(_texts(rated, judgments), on="judgment_id", how="left")
     at_top = rated.filter(pl.col("elo") >= pl.col("elo_max") - tolerance)
@@ -58,6 +53,13 @@ def elo_pairs(
         considered.filter(pl.col("reason").is_null()).select(list(ELO_PAIRS.schema)).sort("pair_id"),
         gathered(dropped(left_out, "response_id", pl.col("reason"), [*_NUMBERS, "max_chosen_chars"])),
     )
+
+
+def ratings(matrices: Frame, ridge: float) -> pl.DataFrame:
+    """The Elo of the judgments of rows of `BATTLE_MATRICES`: response_id, judgment_ids and elo, both in one order."""
+    rows = matrices.lazy().select("response_id", "judgment_ids", "matrix").collect()
+    elo = pl.Series("elo", elo_scores(*as_arrays(rows), ridge)).cast(pl.List(pl.Float64))
+    return rows.select("response_id", "judgment_ids", elo.list.eval(pl.element().drop_nans()))
 
 
 def _texts(rated: pl.DataFrame, judgments: Frame) -> pl.DataFrame:

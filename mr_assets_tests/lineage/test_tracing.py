@@ -17,8 +17,7 @@ from mr_assets.method.actor_pairs import actor_pairs
 from mr_assets.method.elo_pairs import elo_pairs
 from mr_assets.method.selected_responses import select_responses
 from mr_assets.runs import LOOP_ASSETS, Run
-from mr_assets.storage import TABLES
-from mr_assets.tables import BATTLE_MATRICES
+from mr_assets.tables import BATTLE_MATRICES, TABLES
 from mr_assets_tests.lineage.conftest import change, dropped, made_anew, table
 
 Row = dict[str, Any]

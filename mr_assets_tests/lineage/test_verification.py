@@ -13,7 +13,7 @@ from mr_assets.cli import main
 from mr_assets.launch import Step
 from mr_assets.lineage.verification import Fault, verify
 from mr_assets.runs import LOOP_ASSETS, Run
-from mr_assets.storage import TABLES
+from mr_assets.tables import TABLES
 from mr_assets_tests.lineage.conftest import change, dropped, forge, made_anew, table
 from mr_assets_tests.test_loop import World, new_world
 
