@@ -155,8 +155,9 @@ def busy_assets(run: Run) -> dict[tuple[str, str | None], str]:
                 place = (asset, None if asset in FAMILY_ASSETS else partition)
                 if place in found:
                     continue
+                made = run.record(*place)
                 if each.status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING):
-                    found[place] = "running"
+                    found[place] = "" if made and made.run_id == each.run_id else "running"
                 elif each.status == dg.DagsterRunStatus.FAILURE and run.state(*place) == "missing":
                     found[place] = "failed"
                 else:

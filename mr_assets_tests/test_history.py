@@ -13,9 +13,9 @@ from dagster._core.utils import make_new_run_id
 from mr_assets.cli import main
 from mr_assets.history import partition_of
 from mr_assets.instance import instance
-from mr_assets.runs import Run
+from mr_assets.runs import Run, write_record
 from mr_assets.worker import TAG, Worker
-from mr_assets_tests.tiny import NAME, tiny_run
+from mr_assets_tests.tiny import NAME, complete, tiny_run
 
 STARTED = dg.DagsterRunStatus.STARTED
 RANGE = {"dagster/asset_partition_range_start": "2", "dagster/asset_partition_range_end": "2"}
@@ -63,6 +63,15 @@ def test_a_backfills_run_has_its_partition(run: Run):
 def test_status_shows_what_a_backfill_makes(run: Run):
     started(run, "responses", Worker.of(os.getpid()), **RANGE)
     assert row(run, "responses") == ["-", "running"]
+
+
+def test_status_shows_as_done_what_a_run_under_way_has_completed(run: Run):
+    """And as running what it has not, be there one from before."""
+    made = complete(run, "responses", "2")
+    run_id = started(run, "responses", Worker.of(os.getpid()), **RANGE)
+    assert row(run, "responses") == ["-", "running"]
+    write_record(run.record_path("responses", "2"), replace(made, run_id=run_id))
+    assert row(run, "responses") == ["-", "done"]
 
 
 def test_status_sees_a_run_that_was_killed(run: Run):
