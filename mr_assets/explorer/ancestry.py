@@ -149,10 +149,9 @@ def _models(picture: Picture, made: Round) -> Box | None:
 
 
 def _response(response: Response, x: float, y: float, made: Round) -> Box:
-    sides = [
-        side for pair in made.pairs for side in ("chosen", "rejected") if getattr(pair, f"{side}_id") == response.id
-    ]
-    what = sides[0] if sides else "duplicate" if response.duplicate_of else "response"
+    what = "duplicate" if response.duplicate_of else "response"
+    for pair in made.pairs:
+        what = {pair.chosen_id: "chosen", pair.rejected_id: "rejected"}.get(response.id, what)
     score = f" {response.mean:.2f}" if response.mean is not None else " same text" if response.duplicate_of else ""
     chars = f" · {response.chars} ch" if response.chars is not None and not response.duplicate_of else ""
     lines = (f"{short(response.id)}{score}{chars}",)
@@ -176,10 +175,8 @@ def _branch(
     middle = FLOW_AT + height * (n + 0.5) / of if of > 1 else FLOW_AT + height / 2
     if of > 1 and height < 2 * (BOX + 14):
         middle = FLOW_AT + BOX / 2 + n * (BOX + 26)
-    if kind == "actor":
-        x = _actor(picture, made, rows, edge, middle)
-    else:
-        x = _judge(picture, made, rows, edge, middle)
+    decided = _actor if kind == "actor" else _judge
+    x = decided(picture, made, rows, edge, middle)
     if x is None:
         return None
     pair, why = made.pair(kind), made.no_pair(kind)

@@ -38,7 +38,12 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-STATIC = {"style.css": "text/css", "icon.svg": "image/svg+xml"}
+# By path; a page without a head, of plain text, makes the browser ask for the icon under its old name.
+STATIC = {
+    "/style.css": ("style.css", "text/css"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+    "/favicon.ico": ("icon.svg", "image/svg+xml"),
+}
 
 
 class NoSuchPageError(UserError):
@@ -130,6 +135,8 @@ class WithHeaders:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI wants it."""
+
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
@@ -158,7 +165,7 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = ("127.0.0.1", "localh
         Route("/runs/{run}/{id}", here.identity),
         Route("/runs/{run}/{id}/raw", here.raw),
         Route("/runs/{run}/{id}/json", here.json),
-        *(Route(f"/{name}", _static(name, media)) for name, media in STATIC.items()),
+        *(Route(path, _static(*file)) for path, file in STATIC.items()),
     ]
     only = Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     failed = {UserError: here.failed, HTTPException: here.failed}
@@ -176,4 +183,4 @@ def _static(name: str, media: str) -> Callable[[Request], Response]:
 
 def number(value: float | None, digits: int = 4) -> str:
     """A number for a reader; a dash for none."""
-    return "–" if value is None else f"{value:.{digits}g}"
+    return "\N{EN DASH}" if value is None else f"{value:.{digits}g}"

@@ -11,10 +11,10 @@ from typing import Literal
 from markupsafe import Markup, escape
 
 KEPT = "\n\t"
-COMPARED = 4_000
+COMPARED = 2_000
 """Words of either text up to which a difference is worked out: the time grows with their product."""
 _INVISIBLE = re.compile(r"[^\n\t\x20-\x7e]")
-_WORDS = re.compile(r"\s+|\w+|[^\w\s]")
+_WORDS = re.compile(r"\s*(?:\w+|[^\w\s])|\s+")  # with the blanks before: blanks of their own would match everywhere
 
 
 def shown(text: str) -> Markup:
