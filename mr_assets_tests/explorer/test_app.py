@@ -5,16 +5,18 @@ import json
 import re
 from html.parser import HTMLParser
 
+import dagster as dg
 import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
 from mr_assets.explorer.app import explorer
 from mr_assets.lineage import trace
-from mr_assets.runs import Run
+from mr_assets.runs import LOOP_ASSETS, Run
 from mr_assets_tests.explorer.conftest import UI, pages_over
 from mr_assets_tests.lineage.conftest import change, made_anew, table, with_hostile_texts
 from mr_assets_tests.lineage.test_tree import ESCAPES, ids
+from mr_assets_tests.test_loop import World
 from mr_assets_tests.tiny import files
 
 
@@ -292,3 +294,20 @@ def test_no_text_acts_in_a_page(run: Run, text: str) -> None:
         assert not [link for link in links.found if not link.startswith(("/", UI))]
         assert not set(page) & {"\x1b", "\x07", "\u202e", "\x00", "\x9b"}
         assert "49" not in words(page) or "{{" not in text or "{{ 7 * 7 }}" in words(page)
+
+
+# ------------------------------------------------------------------------------------------------------- from Dagster
+
+
+def test_the_metadata_of_every_asset_leads_to_a_page(finished_world: World) -> None:
+    """Each link that a materialization of the loop has is a page that is there."""
+    run, pages = finished_world.run, pages_over(finished_world.run)
+    for asset in LOOP_ASSETS:
+        key = dg.AssetKey([run.namespace(asset), asset])
+        records = finished_world.instance.fetch_materializations(key, limit=10).records
+        assert records, asset
+        for record in records:
+            assert record.asset_materialization is not None
+            link = str(record.asset_materialization.metadata["pairs and lineage"].value)
+            assert link.startswith("http://127.0.0.1:3001/")
+            assert pages.get(link.removeprefix("http://127.0.0.1:3001")).status_code == 200, link
