@@ -8,7 +8,7 @@
 Geometry alone, in pixels; the template draws it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mr_assets.lineage.facts import Model, Pair, PairKind, Response, Round
@@ -109,10 +109,11 @@ def ancestry(made: Round, kinds: Sequence[PairKind]) -> Picture:
         prompt = Box("prompt", 8, middle - BOX / 2, PROMPT, BOX, lines, made.prompt.id, excerpt(made.prompt.text, 200))
         picture.box(prompt)
     x = 8 + PROMPT + GAP
-    rows = {r.id: picture.box(_response(r, x, FLOW_AT + n * ROW, made)) for n, r in enumerate(made.responses)}
+    sides = {id: side for pair in made.pairs if pair.kind in kinds for id, side in _sides(pair)}
+    rows = {r.id: picture.box(_response(r, x, FLOW_AT + n * ROW, sides)) for n, r in enumerate(made.responses)}
     judged = max((len(r.judgments) for r in made.responses), default=0)
     for response in made.responses:
-        picture.squares += _judgments(response, rows[response.id])
+        picture.squares += _judgments(response, rows[response.id], sides)
         if prompt:
             picture.arrow("", prompt.right, rows[response.id].left)
     if policy and rows:
@@ -148,23 +149,27 @@ def _models(picture: Picture, made: Round) -> Box | None:
     return before
 
 
-def _response(response: Response, x: float, y: float, made: Round) -> Box:
-    what = "duplicate" if response.duplicate_of else "response"
-    for pair in made.pairs:
-        what = {pair.chosen_id: "chosen", pair.rejected_id: "rejected"}.get(response.id, what)
+def _sides(pair: Pair) -> tuple[tuple[str, str], ...]:
+    return (pair.chosen_id, "chosen"), (pair.rejected_id, "rejected")
+
+
+def _response(response: Response, x: float, y: float, sides: Mapping[str, str]) -> Box:
+    what = sides.get(response.id, "duplicate" if response.duplicate_of else "response")
     score = f" {response.mean:.2f}" if response.mean is not None else " same text" if response.duplicate_of else ""
     chars = f" · {response.chars} ch" if response.chars is not None and not response.duplicate_of else ""
     lines = (f"{short(response.id)}{score}{chars}",)
     return Box(what, x, y + 2, RESPONSE, ROW - 4, lines, response.id, excerpt(response.text or "", 200))
 
 
-def _judgments(response: Response, box: Box) -> Iterator[Square]:
+def _judgments(response: Response, box: Box, sides: Mapping[str, str]) -> Iterator[Square]:
     for n, judgment in enumerate(response.judgments):
         x = box.x + box.width + 6 + n * (SQUARE + 1)
         said = f"scores {judgment.score:g}" if judgment.score is not None else judgment.why_invalid or "invalid"
         shade = None if judgment.score is None else round(judgment.score / 5 * 9)
         y = box.y + (box.height - SQUARE) / 2
-        yield Square("judgment", x, y, SQUARE, shade, judgment.id, f"{short(judgment.id)} {said}")
+        side = sides.get(judgment.id, "")
+        title = f"{short(judgment.id)} {said}{', ' if side else ''}{side}"
+        yield Square(f"judgment {side}", x, y, SQUARE, shade, judgment.id, title)
 
 
 def _branch(
