@@ -410,13 +410,36 @@ def remove(name: str, yes: bool) -> None:
 
 
 @main.command()
+@click.option("--port", default=3001, show_default=True, help="Port on this machine.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; beyond loopback at your own risk."
+)
+@click.option("--with-starter", is_flag=True, hidden=True)
+@says_errors
+def explore(port: int, host: str, with_starter: bool) -> None:
+    """Pages over the preference pairs of every run: where each comes from, down to every judgment and battle.
+
+    They only read. `mr ui` serves them, too.
+    """
+    from mr_assets.explorer.serve import serve
+    from mr_assets.runs import data_root
+
+    serve(data_root(), host, port, with_starter=with_starter)
+
+
+@main.command()
 @click.option("--port", default=3000, show_default=True, help="Port on this machine.")
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; beyond loopback at your own risk."
 )
+@click.option("--pages-port", type=int, help="Port of the pages of `mr explore`. Default: the one after --port.")
 @says_errors
-def ui(port: int, host: str) -> None:
-    """The Dagster UI with its daemon: materialize any asset of any iteration, backfill, look."""
+def ui(port: int, host: str, pages_port: int | None) -> None:
+    """The Dagster UI with its daemon: materialize any asset of any iteration, backfill, look.
+
+    Beside it the pages over preference pairs, as `mr explore` serves them.
+    """
+    from mr_assets.explorer.serve import serve_beside_ui
     from mr_assets.instance import dagster_home, instance
     from mr_assets.launch import MODULE
     from mr_assets.run_launcher import DAGSTER
@@ -427,6 +450,7 @@ def ui(port: int, host: str) -> None:
     os.environ["MR_DATA"] = str(data_root())
     instance().dispose()  # a fresh one gets its databases before webserver and daemon both try
     click.echo(f"Dagster UI on http://{host}:{port} (instance {home}). Ctrl-C ends it.", err=True)
+    serve_beside_ui(host, port, pages_port or port + 1)
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, signal.SIG_DFL)  # whoever began it in the background may have it ignored
     # in this process, so that a signal to it ends webserver and daemon, not only this command

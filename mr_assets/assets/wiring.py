@@ -12,6 +12,7 @@ import polars as pl
 from mr_assets.assets.guarded import CheckResult, check_specs, complete_table, exempt, log_findings, rounded
 from mr_assets.assets.launchpad import launchpad
 from mr_assets.code_versions import code_version
+from mr_assets.explorer.addresses import asset_in_ui, page_of_artifact
 from mr_assets.instance import POOL
 from mr_assets.method import Frame
 from mr_assets.method.guardrails import PREVIOUS, Finding, findings
@@ -242,6 +243,8 @@ class Work:
             metadata["departs from the recipe"] = dg.MetadataValue.md(_departures(self))
         if artifact.record.policy:
             metadata["policy"] = artifact.record.policy
+        if page := page_of_artifact(self.run.name, self.asset, self.partition):
+            metadata["pairs and lineage"] = dg.MetadataValue.url(page)
         log_findings(self.context, found)
         return dg.MaterializeResult(
             value=artifact,
@@ -253,8 +256,7 @@ class Work:
 
 def partition_link(run: Run, asset: str, partition: str | None) -> dg.UrlMetadataValue:
     """A link to an artifact's page in the UI."""
-    page = f"/assets/{run.namespace(asset)}/{asset}"
-    return dg.MetadataValue.url(f"{page}?view=partitions&partition={partition}" if partition else page)
+    return dg.MetadataValue.url(asset_in_ui(run.namespace(asset), asset, partition))
 
 
 def _departures(work: Work) -> str:

@@ -163,10 +163,13 @@ class Query:
         kinds: tuple[PairKind, ...] = tuple(each for each in KINDS if kind in (None, each))
         return cls(iteration, kinds, text, {name: Between.parsed(gap) for name, gap in gaps.items() if gap})
 
-    def answer(self, runs: Sequence[Run], sort: str = "pair_id", limit: int = 0) -> tuple[pl.DataFrame, int]:
+    def answer(
+        self, runs: Sequence[Run], sort: str = "pair_id", limit: int = 0, *, skipped: int = 0, ascending: bool = False
+    ) -> tuple[pl.DataFrame, int]:
         """The first `limit` of the pairs that match (0: all) with their texts, and how many match.
 
-        sort: pair_id, or a gap, the largest first. Raises `UserError` if no run has the iteration.
+        sort: pair_id, or a gap, the largest first, or with `ascending` the smallest; of pair_id the order stays that
+        of iterations. skipped: pairs to leave out at the beginning. Raises `UserError` if no run has the iteration.
         """
         having = [run for run in runs if self.iteration is None or self.iteration in run.iterations]
         if runs and not having:
@@ -174,8 +177,8 @@ class Query:
         found = [(run, self._of(run)) for run in having]
         order = pl.concat([pl.DataFrame(schema=SCHEMA), *(rows.select(list(SCHEMA)) for _, rows in found)])
         if sort != "pair_id":
-            order = order.sort(sort, descending=True, nulls_last=True, maintain_order=True)
-        shown = order.head(limit) if limit else order
+            order = order.sort(sort, descending=not ascending, nulls_last=True, maintain_order=True)
+        shown = order.slice(skipped, limit or None)
         texts = [with_texts(run, shown.filter(pl.col("run") == run.name)) for run in having]
         said = pl.concat([each.select("run", "pair_id", *TEXTS) for each in texts]) if texts else None
         shown = (

@@ -1,0 +1,11 @@
+"""Pages over the lineage of preference pairs, served on loopback: `mr explore`.
+
+    /                                     the runs
+    /runs/RUN                             their pairs: filter, sort, search
+    /runs/RUN/2.3f1c09aa72be.actor        a pair; in the same way a prompt, response, judgment, battle or model
+    /runs/RUN/2.3f1c09aa72be.r4/raw       its text, as plain text
+    /runs/RUN/2.3f1c09aa72be.actor/json   its lineage, for programs
+    /id?id=3f1c09aa72be                   whatever run has it
+
+The addresses are made of ids and so stay. The server only reads, and asks no model.
+"""

@@ -1,0 +1,52 @@
+"""Where the pages and the Dagster UI are, and the addresses in them: made of names and ids, so that they stay."""
+
+import os
+from urllib.parse import quote, urlencode
+
+UI, PAGES = "MR_UI_URL", "MR_EXPLORE_URL"
+"""Environment variables that name the Dagster UI and the pages, where they are not on their usual ports."""
+# What the page of an artifact shows of its iteration: the pairs of one kind, or all.
+_KINDS = {
+    "actor_pairs": "actor",
+    **dict.fromkeys(("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs"), "judge"),
+}
+
+
+def ui_url() -> str:
+    """The Dagster UI, without a slash at its end."""
+    return os.environ.get(UI, "http://127.0.0.1:3000").rstrip("/")
+
+
+def pages_url() -> str:
+    """The pages that `mr explore` serves, without a slash at their end."""
+    return os.environ.get(PAGES, "http://127.0.0.1:3001").rstrip("/")
+
+
+def page_of(run: str, identity: str = "") -> str:
+    """The path of a run's list, or of the page of an id of it."""
+    return f"/runs/{quote(run, safe='')}" + (f"/{quote(identity, safe='')}" if identity else "")
+
+
+def listed(run: str, iteration: str, asset: str = "") -> str:
+    """The path of the list of an iteration's pairs, of the kind that an asset has a part in."""
+    asked = {"iteration": iteration} | ({"kind": _KINDS[asset]} if asset in _KINDS else {})
+    return f"{page_of(run)}?{urlencode(asked)}"
+
+
+def page_of_artifact(run: str, asset: str, partition: str | None) -> str | None:
+    """The whole address of the page about an artifact; None if there is none."""
+    if asset == "sft_checkpoint":
+        path = "/id?id=M0"
+    elif partition is None or partition == "seed":
+        return None
+    elif asset in ("policy", "checkpoints", "evaluation"):
+        path = page_of(run, f"M{int(partition) - (asset == 'policy')}")
+    else:
+        path = listed(run, partition, asset)
+    return pages_url() + path
+
+
+def asset_in_ui(namespace: str, asset: str, partition: str | None) -> str:
+    """The path of an artifact's page in the Dagster UI."""
+    path = f"/assets/{quote(namespace, safe='')}/{quote(asset, safe='')}"
+    return path + ("?" + urlencode({"view": "partitions", "partition": partition}) if partition else "")

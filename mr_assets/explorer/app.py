@@ -1,0 +1,186 @@
+"""The server: a read-only Starlette application over the runs of a data folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mr_assets.errors import UserError, did_you_mean
+from mr_assets.explorer import pages
+from mr_assets.explorer.addresses import listed, page_of
+from mr_assets.explorer.text import shown
+from mr_assets.lineage import trace
+from mr_assets.lineage.ids import has, parsed
+from mr_assets.lineage.printable import as_json, excerpt, printable
+from mr_assets.method.dropped import short
+from mr_assets.runs import Run, stored_runs
+from mr_assets.status import titled
+
+HERE = Path(__file__).parent
+# No script runs and nothing is loaded from elsewhere, whatever a text says; the pages have none of their own.
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+# By path; a page without a head, of plain text, makes the browser ask for the icon under its old name.
+STATIC = {
+    "/style.css": ("style.css", "text/css"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+    "/favicon.ico": ("icon.svg", "image/svg+xml"),
+}
+
+
+class NoSuchPageError(UserError):
+    """What an address names is not there."""
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """The pages over a data folder. ui: where the Dagster UI is."""
+
+    data: Path
+    ui: str
+    templates: Environment
+
+    def index(self, request: Request) -> Response:
+        """The runs."""
+        return self.page("index.html", runs=pages.runs_shown(self.runs()))
+
+    def pairs(self, request: Request) -> Response:
+        """A run's pairs."""
+        run = self.run(request)
+        return self.page("pairs.html", run=run, listing=pages.Listing.of(run, request.query_params))
+
+    def identity(self, request: Request) -> Response:
+        """The page of an id."""
+        run, lineage = self.lineage(request)
+        rounds = [pages.round_view(lineage, made) for made in lineage.rounds]
+        return self.page("lineage.html", run=run, lineage=lineage, rounds=rounds, dagster=pages.Dagster(self.ui, run))
+
+    def raw(self, request: Request) -> Response:
+        """The text of an id."""
+        return PlainTextResponse(pages.raw_text(self.lineage(request)[1]))
+
+    def json(self, request: Request) -> Response:
+        """The lineage of an id, as `mr trace --json` has it."""
+        return Response(as_json(self.lineage(request)[1].as_json()), media_type="application/json")
+
+    def find(self, request: Request) -> Response:
+        """An id of any run: its page, or a choice between runs."""
+        wanted = request.query_params.get("id", "").strip()
+        runs = self.runs()
+        name, slash, rest = wanted.rpartition("/")
+        identity = parsed(rest)
+        having = [run for run in runs.values() if (not slash or run.name == name) and has(run, identity)]
+        if not having:
+            raise NoSuchPageError(f"no run has {identity.kind} {identity.text}. The list of a run shows its pairs.")
+        if len(having) == 1:
+            return RedirectResponse(page_of(having[0].name, identity.text), 303)
+        return self.page("choice.html", identity=identity, runs=having)
+
+    def runs(self) -> dict[str, Run]:
+        """The runs that are there now."""
+        return stored_runs(self.data)
+
+    def run(self, request: Request) -> Run:
+        """The run that an address names: looked up among those that are there, so that no path comes of it."""
+        runs, name = self.runs(), request.path_params["run"]
+        if name not in runs:
+            known = ", ".join(runs) or "none yet"
+            raise NoSuchPageError(
+                f"there is no run {printable(name[:80])!r}. Runs: {known}.{did_you_mean(name[:80], [*runs])}"
+            )
+        return runs[name]
+
+    def lineage(self, request: Request) -> tuple[Run, Any]:
+        """The run and the lineage that an address names."""
+        run = self.run(request)
+        try:
+            return run, trace(run, request.path_params["id"][:200])
+        except UserError as error:
+            raise NoSuchPageError(str(error)) from error
+
+    def page(self, template: str, status: int = 200, **context: Any) -> HTMLResponse:
+        """A template, filled in."""
+        return HTMLResponse(self.templates.get_template(template).render(context), status)
+
+    def failed(self, request: Request, error: Exception) -> Response:
+        """What was wrong, as a page."""
+        if isinstance(error, HTTPException):
+            return self.page("error.html", error.status_code, message=f"{error.detail}.")
+        status = 404 if isinstance(error, NoSuchPageError) else 400
+        return self.page("error.html", status, message=str(error))
+
+
+class WithHeaders:
+    """Adds `HEADERS` to every response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI wants it."""
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self.app(scope, receive, sent)
+
+
+def explorer(data: Path, ui: str, hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")) -> Starlette:
+    """The application. hosts: names under which it answers, so that no page of another site can read it."""
+    templates = Environment(
+        loader=PackageLoader("mr_assets.explorer"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {"shown": shown, "short": short, "excerpt": excerpt, "num": number, "plain": printable}
+    templates.globals |= {"titled": titled}
+    templates.globals |= {f.__name__: f for f in (page_of, listed, pages.chain, pages.makers, pages.grouped)}
+    here = Explorer(data, ui.rstrip("/"), templates)
+    routes = [
+        Route("/", here.index),
+        Route("/id", here.find),
+        Route("/runs/{run}", here.pairs),
+        Route("/runs/{run}/{id}", here.identity),
+        Route("/runs/{run}/{id}/raw", here.raw),
+        Route("/runs/{run}/{id}/json", here.json),
+        *(Route(path, _static(*file)) for path, file in STATIC.items()),
+    ]
+    only = Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+    failed = {UserError: here.failed, HTTPException: here.failed}
+    return Starlette(routes=routes, middleware=[Middleware(WithHeaders), only], exception_handlers=failed)
+
+
+def _static(name: str, media: str) -> Callable[[Request], Response]:
+    content = (HERE / name).read_bytes()
+
+    def static(request: Request) -> Response:
+        return Response(content, media_type=media)
+
+    return static
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number for a reader; a dash for none."""
+    return "\N{EN DASH}" if value is None else f"{value:.{digits}g}"

@@ -1,0 +1,279 @@
+"""What the pages show: contexts for the templates, made of lineages and lists of pairs."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from mr_assets.errors import UserError
+from mr_assets.explorer.addresses import asset_in_ui, page_of
+from mr_assets.explorer.ancestry import Picture, ancestry
+from mr_assets.explorer.text import Part, difference
+from mr_assets.lineage.facts import Battle, Descent, Judgment, Lineage, Made, Model, Pair, PairKind, Response, Round
+from mr_assets.lineage.pairs import Query
+from mr_assets.runs import Run
+
+PAGE = 50
+"""Pairs on a page of the list."""
+FILTERS = ("iteration", "kind", "score_gap", "length_gap", "elo_gap", "text")
+SORTS = ("pair_id", "score_gap", "length_gap", "elo_gap")
+
+
+@dataclass(frozen=True)
+class Dagster:
+    """Addresses in the Dagster UI at `url`, for one run."""
+
+    url: str
+    run: Run
+
+    def asset(self, asset: str, partition: str | None) -> str:
+        """The page of an artifact."""
+        return self.url + asset_in_ui(self.run.namespace(asset), asset, partition)
+
+    def dagster_run(self, made: Made) -> str:
+        """The page of the Dagster run that made something."""
+        return f"{self.url}/runs/{quote(made.dagster_run, safe='')}"
+
+
+# --------------------------------------------------------------------------------------------------------- the list
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One page of a run's pairs, and what was asked for. asked: the filters that are set, as the form has them."""
+
+    run: Run
+    asked: Mapping[str, str]
+    sort: str
+    ascending: bool
+    page: int
+    count: int
+    rows: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, run: Run, given: Mapping[str, str]) -> "Listing":
+        """What a query string asks for. Raises `UserError` if it asks for what there is not."""
+        asked = {name: given[name].strip() for name in FILTERS if given.get(name, "").strip()}
+        unknown = [name for name in given if name not in (*FILTERS, "sort", "order", "page")]
+        if unknown:
+            raise UserError(f"unknown filter {', '.join(unknown)}. There are {', '.join(FILTERS)}, sort, order, page.")
+        _one_of("kind", asked.get("kind"), ("actor", "judge"))
+        _one_of("iteration", asked.get("iteration"), run.iterations)
+        sort, order = given.get("sort", "pair_id"), given.get("order", "")
+        _one_of("sort", sort, SORTS)
+        _one_of("order", order or None, ("asc", "desc"))
+        ascending = order == "asc" and sort != "pair_id"
+        page = given.get("page", "1")
+        if not (page.isascii() and page.isdigit() and int(page[:9]) > 0):
+            raise UserError(f"page is {page!r}, expected a number from 1 on.")
+        query = Query.parsed(*(asked.get(name) for name in ("iteration", "kind", "text")), **_gaps(asked))
+        skipped = (int(page[:9]) - 1) * PAGE
+        rows, count = query.answer([run], sort, PAGE, skipped=skipped, ascending=ascending)
+        return cls(run, asked, sort, ascending, int(page[:9]), count, rows.to_dicts())
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are."""
+        return max(ceil(self.count / PAGE), 1)
+
+    def address(self, **changed: Any) -> str:
+        """The same list with something else asked for; back on its first page, unless a page is asked for."""
+        asked = {**self.asked, "sort": self.sort, "order": "asc" if self.ascending else ""} | changed
+        plain = {k: v for k, v in asked.items() if v not in ("", None) and (k, v) != ("sort", "pair_id")}
+        return page_of(self.run.name) + ("?" + urlencode(plain) if plain else "")
+
+    def sorted_by(self, sort: str) -> str:
+        """The address of a column's title: by that column, the largest first, and the other way round when it is."""
+        turned = sort == self.sort and sort != "pair_id" and not self.ascending
+        return self.address(sort=sort, order="asc" if turned else "")
+
+    @property
+    def command(self) -> str:
+        """The same in a terminal."""
+        words = ["mr pairs", self.run.name]
+        words += [f"--{name.replace('_', '-')} {_quoted(value)}" for name, value in self.asked.items()]
+        words += [f"--sort {self.sort}"] if self.sort != "pair_id" else []
+        return " ".join(words)
+
+
+def _gaps(asked: Mapping[str, str]) -> dict[str, str | None]:
+    return {name: asked.get(name) for name in ("score_gap", "length_gap", "elo_gap")}
+
+
+def _one_of(name: str, value: str | None, known: Any) -> None:
+    if value is not None and value not in known:
+        raise UserError(f"{name} is {value[:80]!r}, expected one of {', '.join(known)}.")
+
+
+def _quoted(value: str) -> str:
+    return value if value.replace(".", "").replace("-", "").isalnum() else "'" + value.replace("'", "'\\''") + "'"
+
+
+# --------------------------------------------------------------------------------------------------------- an id's page
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a pair: its text, null if it was made anew since, and its score or Elo."""
+
+    name: str
+    id: str
+    text: str | None
+    worth: float
+    chars: int
+
+
+@dataclass(frozen=True)
+class PairView:
+    """A pair with its texts and what differs; difference: None if a text is missing or too long."""
+
+    pair: Pair
+    sides: tuple[Side, Side]
+    difference: list[Part] | None
+
+
+@dataclass(frozen=True)
+class RoundView:
+    """A round as a page shows it: the pairs of the kinds that the page is about, and the picture."""
+
+    made: Round
+    kinds: tuple[PairKind, ...]
+    pairs: tuple[PairView, ...]
+    picture: Picture
+    order: list[int]
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Every text of responses and judgments by id."""
+        return _texts(self.made)
+
+    def judgment(self, identity: str) -> Judgment | None:
+        """A judgment of the round."""
+        return next((j for r in self.made.responses for j in r.judgments if j.id == identity), None)
+
+    def response(self, identity: str) -> Response | None:
+        """A response of the round."""
+        return next((r for r in self.made.responses if r.id == identity), None)
+
+    def battle(self, identity: str) -> Battle | None:
+        """A battle of the round."""
+        return next((b for b in self.battles if b.id == identity), None)
+
+    @property
+    def battles(self) -> tuple[Battle, ...]:
+        """All battles of the round."""
+        return self.made.contest.battles if self.made.contest else ()
+
+    def mirrored(self, battle: Battle) -> Battle | None:
+        """The battle of the same two judgments in the other order."""
+        turned = (battle.second_id, battle.first_id)
+        return next((b for b in self.battles if (b.first_id, b.second_id) == turned), None)
+
+    def battles_of(self, identity: str) -> list[Battle]:
+        """The battles of a judgment."""
+        return [b for b in self.battles if identity in (b.first_id, b.second_id)]
+
+    def role(self, identity: str) -> str:
+        """Chosen or rejected, in a pair that the page is about; else nothing."""
+        for view in self.pairs:
+            for side in view.sides:
+                if side.id == identity:
+                    return side.name
+        return ""
+
+    def shade(self, m: int, n: int) -> int:
+        """A cell of the matrix, 0 to 9, relative to its largest."""
+        assert self.made.contest and self.made.contest.matrix
+        cells = self.made.contest.matrix.cells
+        return round(cells[m][n] / (max(max(row) for row in cells) or 1) * 9)
+
+
+def round_view(lineage: Lineage, made: Round) -> RoundView:
+    """A round for the page of a lineage's id."""
+    kinds: tuple[PairKind, ...] = ("actor", "judge")
+    if lineage.kind == "pair":
+        kinds = ("actor",) if lineage.id.endswith(".actor") else ("judge",)
+    elif lineage.kind == "battle":
+        kinds = ("judge",)
+    elif not made.judge_training:
+        kinds = ("actor",)
+    texts = _texts(made)
+    pairs = tuple(_pair_view(pair, texts) for pair in made.pairs if pair.kind in kinds)
+    order: list[int] = []
+    if made.contest and made.contest.matrix:
+        ids, elo = made.contest.matrix.judgment_ids, made.contest.elo
+        order = sorted(range(len(ids)), key=lambda n: -elo.scores[ids[n]] if elo else n)
+    return RoundView(made, kinds, pairs, ancestry(made, kinds), order)
+
+
+def _pair_view(pair: Pair, texts: Mapping[str, str]) -> PairView:
+    chosen = Side("chosen", pair.chosen_id, texts.get(pair.chosen_id), pair.chosen_worth, pair.chosen_chars)
+    rejected = Side("rejected", pair.rejected_id, texts.get(pair.rejected_id), pair.rejected_worth, pair.rejected_chars)
+    both = chosen.text is not None and rejected.text is not None
+    return PairView(pair, (chosen, rejected), difference(rejected.text or "", chosen.text or "") if both else None)
+
+
+def _texts(made: Round) -> dict[str, str]:
+    found = {each.id: each.text for each in made.responses if each.text is not None}
+    return found | {j.id: j.text for each in made.responses for j in each.judgments}
+
+
+def chain(model: Model | None) -> list[Model]:
+    """A model and all before it, the first one first."""
+    found: list[Model] = []
+    while model:
+        found.insert(0, model)
+        model = model.parent
+    return found
+
+
+def makers(lineage: Lineage) -> list[Made]:
+    """Everything that made a fact of the lineage, each once, in the order of the loop."""
+    found = dict.fromkeys(_makers(lineage))
+    return list(found)
+
+
+def _makers(lineage: Lineage) -> Iterator[Made]:
+    for made in lineage.rounds:
+        yield from (each for model in chain(made.policy) for each in (model.trained_on, model.made) if each)
+        parts: list[Any] = [made.prompt, *made.responses[:1], *(r.judgments[0] for r in made.responses if r.judgments)]
+        parts += [made.rule, made.contest]
+        if made.contest:
+            parts += [*made.contest.battles[:1], made.contest.matrix, made.contest.elo]
+        yield from (part.made for part in [*parts, *made.left_out] if part)
+        for pair in made.pairs:
+            yield from filter(None, (pair.made, pair.dataset, pair.trained))
+    yield from (each for model in chain(lineage.model) for each in (model.trained_on, model.made) if each)
+
+
+def raw_text(lineage: Lineage) -> str:
+    """The text of the id itself, as it was sampled. Raises `UserError` for a pair or a model, which have none."""
+    for made in lineage.rounds:
+        texts = _texts(made) | {b.id: b.text for b in (made.contest.battles if made.contest else ()) if b.text}
+        if made.prompt:
+            texts[made.prompt.id] = made.prompt.text
+        if lineage.id in texts:
+            return texts[lineage.id]
+    raise UserError(f"{lineage.kind} {lineage.id} has no text of its own here.")
+
+
+def grouped(descent: tuple[Descent, ...]) -> dict[tuple[str, str], list[Descent]]:
+    """What came of an id, by role and kind of pair."""
+    found: dict[tuple[str, str], list[Descent]] = {}
+    for each in descent:
+        found.setdefault((each.role, each.kind), []).append(each)
+    return found
+
+
+def runs_shown(runs: Mapping[str, Run]) -> list[dict[str, Any]]:
+    """The runs, each with what its iterations have: pairs of each kind, and whether a model was trained."""
+    shown = []
+    for run in runs.values():
+        iterations = []
+        for t in run.iterations:
+            records = {asset: run.record(asset, t) for asset in ("actor_pairs", "elo_pairs", "checkpoints")}
+            rows = {asset: record.rows if record else None for asset, record in records.items()}
+            iterations.append({"t": t, **rows, "trained": records["checkpoints"] is not None})
+        shown.append({"run": run, "iterations": iterations})
+    return shown

@@ -1,0 +1,26 @@
+"""The finished run of the lineage tests, and the pages over it."""
+
+from collections.abc import Iterator
+
+import pytest
+from starlette.testclient import TestClient
+
+from mr_assets.explorer.app import explorer
+from mr_assets.runs import Run
+from mr_assets_tests.lineage.conftest import finished as finished
+from mr_assets_tests.lineage.conftest import finished_world as finished_world
+from mr_assets_tests.lineage.conftest import run as run
+
+UI = "http://127.0.0.1:3000"
+
+
+def pages_over(run: Run) -> TestClient:
+    """What a browser asks, without a server; an error of the server is an error of the test."""
+    return TestClient(explorer(run.data, UI), base_url="http://127.0.0.1", follow_redirects=False)
+
+
+@pytest.fixture
+def pages(finished: Run) -> Iterator[TestClient]:
+    """The pages over the finished run."""
+    with pages_over(finished) as client:
+        yield client

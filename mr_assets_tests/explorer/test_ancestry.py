@@ -1,0 +1,67 @@
+"""The picture of a round: what is in it, and where it leads."""
+
+from dataclasses import replace
+
+from mr_assets.explorer.ancestry import Picture, ancestry
+from mr_assets.lineage import trace
+from mr_assets.lineage.facts import Round
+from mr_assets.runs import Run
+from mr_assets_tests.lineage.conftest import table
+
+
+def first_round(run: Run) -> Round:
+    pair = table(run, "elo_pairs").row(0, named=True)
+    [made] = trace(run, pair["pair_id"]).rounds
+    return made
+
+
+def overlapping(picture: Picture) -> list[tuple[str, str]]:
+    """Pairs of boxes that lie over each other."""
+    boxes = picture.boxes
+    return [
+        (a.lines[0], b.lines[0])
+        for n, a in enumerate(boxes)
+        for b in boxes[n + 1 :]
+        if a.x < b.x + b.width and b.x < a.x + a.width and a.y < b.y + b.height and b.y < a.y + a.height
+    ]
+
+
+def test_everything_of_a_round_is_there_and_leads_to_its_page(finished: Run) -> None:
+    """Models, the prompt, each response, each judgment, both pairs."""
+    made = first_round(finished)
+    picture = ancestry(made, ("actor", "judge"))
+    there = {box.href for box in picture.boxes} | {square.href for square in picture.squares}
+    assert made.prompt is not None
+    wanted = {made.prompt.id, "M0", "M1"} | {pair.id for pair in made.pairs}
+    wanted |= {response.id for response in made.responses}
+    wanted |= {judgment.id for response in made.responses for judgment in response.judgments}
+    assert wanted <= there
+
+
+def test_nothing_lies_over_another_or_outside(finished: Run) -> None:
+    made = first_round(finished)
+    many = replace(made, responses=made.responses * 5)
+    for each in (made, many, replace(made, responses=()), replace(made, policy=None, prompt=None)):
+        for kinds in (("actor", "judge"), ("actor",), ("judge",)):
+            picture = ancestry(each, kinds)
+            assert not overlapping(picture)
+            assert all(box.x + box.width <= picture.width for box in picture.boxes)
+            assert all(box.y + box.height <= picture.height and box.y >= 0 for box in picture.boxes)
+
+
+def test_chosen_and_rejected_are_marked_and_led_to_the_rule(finished: Run) -> None:
+    pair = table(finished, "actor_pairs").row(0, named=True)
+    [made] = trace(finished, pair["pair_id"]).rounds
+    picture = ancestry(made, ("actor",))
+    marked = {box.href: box.what for box in picture.boxes}
+    assert marked[pair["chosen_id"]] == "chosen" and marked[pair["rejected_id"]] == "rejected"
+    assert [arrow.what for arrow in picture.arrows].count("chosen") == 1
+
+
+def test_without_a_pair_the_picture_says_why(finished: Run) -> None:
+    made = first_round(finished)
+    why = replace(made.left_out[0], id=made.prompt.id if made.prompt else "", reason="equal_scores")
+    why = replace(why, made=replace(why.made, asset="actor_pairs"))
+    none = replace(made, pairs=(), rule=None, left_out=(why,))
+    picture = ancestry(none, ("actor",))
+    assert ("no actor pair", "equal scores") in {box.lines for box in picture.boxes}

@@ -1,0 +1,313 @@
+"""The pages: what each says, where it leads, what is refused, and that no text acts in it."""
+
+import html
+import json
+import re
+from html.parser import HTMLParser
+
+import dagster as dg
+import polars as pl
+import pytest
+from starlette.testclient import TestClient
+
+from mr_assets.explorer.app import explorer
+from mr_assets.lineage import trace
+from mr_assets.runs import LOOP_ASSETS, Run
+from mr_assets_tests.explorer.conftest import UI, pages_over
+from mr_assets_tests.lineage.conftest import change, made_anew, table, with_hostile_texts
+from mr_assets_tests.lineage.test_tree import ESCAPES, ids
+from mr_assets_tests.test_loop import World
+from mr_assets_tests.tiny import files
+
+
+class Links(HTMLParser):
+    """The addresses in a page, and its elements."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self.found |= {value for name, value in attrs if name in ("href", "action", "src") and value}
+
+
+def words(page: str) -> str:
+    """The text of a page."""
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
+
+
+def test_the_runs_and_their_iterations(pages: TestClient, finished: Run) -> None:
+    page = pages.get("/")
+    assert page.status_code == 200
+    links = Links(page.text).found
+    assert "/runs/tiny" in links and "/runs/tiny?iteration=1&kind=judge" in links and "/runs/tiny/M1" in links
+    assert f"1 {table(finished, 'actor_pairs').height} {table(finished, 'elo_pairs').height} M1" in words(page.text)
+
+
+def test_without_a_run_the_first_page_says_how_to_start_one(tmp_path) -> None:
+    page = TestClient(explorer(tmp_path, UI), base_url="http://127.0.0.1").get("/")
+    assert "mr run small_world_meta_rewarding" in words(page.text)
+
+
+# ---------------------------------------------------------------------------------------------------------- the list
+
+
+def listed(page: str) -> list[str]:
+    return re.findall(r'class="id" href="/runs/tiny/([^"]+)"', page)
+
+
+def test_the_list_has_every_pair_of_every_iteration(pages: TestClient, finished: Run) -> None:
+    wanted = [*table(finished, "actor_pairs")["pair_id"], *table(finished, "elo_pairs")["pair_id"]]
+    wanted += table(finished, "actor_pairs", "2")["pair_id"].to_list()
+    assert sorted(listed(pages.get("/runs/tiny").text)) == sorted(wanted)
+
+
+def test_filters_and_sorting(pages: TestClient, finished: Run) -> None:
+    """As `mr pairs` filters and sorts; a column's title turns the order."""
+    judge = table(finished, "elo_pairs").with_columns(gap=pl.col("chosen_elo") - pl.col("rejected_elo"))
+    page = pages.get("/runs/tiny?kind=judge&iteration=1&sort=elo_gap").text
+    assert listed(page) == judge.sort("gap", descending=True, maintain_order=True)["pair_id"].to_list()
+    assert "/runs/tiny?iteration=1&kind=judge&sort=elo_gap&order=asc" in Links(page).found
+    turned = pages.get("/runs/tiny?kind=judge&iteration=1&sort=elo_gap&order=asc").text
+    assert [*table(finished, "elo_pairs")["pair_id"]] and listed(turned)[0] == judge.sort("gap")["pair_id"][0]
+    wide = judge.filter(pl.col("gap") >= 1.0)
+    assert sorted(listed(pages.get("/runs/tiny?elo_gap=1..").text)) == sorted(wide["pair_id"])
+    assert listed(pages.get("/runs/tiny?text=surely nowhere").text) == []
+
+
+def test_the_form_keeps_what_was_asked_for(pages: TestClient) -> None:
+    page = pages.get('/runs/tiny?kind=actor&text="><b>&score_gap=0..').text
+    elements = Links(page).elements
+    values = {a.get("name"): a.get("value") for tag, a in elements if tag == "input"}
+    assert values["text"] == '"><b>' and values["score_gap"] == "0.."
+    assert "mr pairs tiny --kind actor --score-gap 0.. --text '\"><b>'" in words(page)
+
+
+def test_pages_of_the_list(pages: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page by page everything once; what lies beyond the last page is empty."""
+    monkeypatch.setattr("mr_assets.explorer.pages.PAGE", 4)
+    everything = listed(pages.get("/runs/tiny").text)
+    assert len(everything) == 4
+    seen, address = [], "/runs/tiny"
+    while address:
+        page = pages.get(address).text
+        seen += listed(page)
+        address = next((a["href"] or "" for tag, a in Links(page).elements if a.get("rel") == "next"), "")
+    assert len(seen) == len(set(seen)) > 8
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("kind=foo", "kind is 'foo', expected one of actor, judge."),
+        ("iteration=9", "iteration is '9', expected one of 1, 2."),
+        ("score_gap=wide", "'wide' is no range. Expected from..to"),
+        ("sort=text", "sort is 'text', expected one of pair_id, score_gap, length_gap, elo_gap."),
+        ("order=up", "order is 'up', expected one of asc, desc."),
+        ("page=0", "page is '0', expected a number from 1 on."),
+        ("page=x", "page is 'x', expected a number from 1 on."),
+        ("kid=actor", "unknown filter kid."),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said(pages: TestClient, query: str, said: str) -> None:
+    page = pages.get(f"/runs/tiny?{query}")
+    assert page.status_code == 400 and said in words(page.text)
+
+
+# --------------------------------------------------------------------------------------------------------- ids' pages
+
+
+def test_an_actor_pairs_page(pages: TestClient, finished: Run) -> None:
+    """Texts, the rule with its numbers, every response and judgment, models, training; each leads on."""
+    pair = table(finished, "actor_pairs").row(0, named=True)
+    page = pages.get(f"/runs/tiny/{pair['pair_id']}").text
+    lineage = trace(finished, pair["pair_id"])
+    [made] = lineage.rounds
+    said, links = words(page), Links(page).found
+    assert made.rule is not None and made.prompt is not None
+    assert made.prompt.text in said
+    assert f"best mean score of the prompt is {made.rule.score_max:.4g} , the worst {made.rule.score_min:.4g}" in said
+    for response in made.responses:
+        assert response.text is not None and response.text in said
+        assert f"/runs/tiny/{response.id}" in links
+        assert {f"/runs/tiny/{judgment.id}" for judgment in response.judgments} <= links
+        assert response.mean is None or f"mean {response.mean:.4g}" in said
+    assert {"/runs/tiny/M0", "/runs/tiny/M1"} <= links
+    assert "Reward margin" in said
+
+
+def test_a_judge_pairs_page(pages: TestClient, finished: Run) -> None:
+    """The variance, weights, the matrix by Elo with a battle behind each cell, and the Elo of every judgment."""
+    pair = table(finished, "elo_pairs").row(0, named=True)
+    page = pages.get(f"/runs/tiny/{pair['pair_id']}").text
+    [made] = trace(finished, pair["pair_id"]).rounds
+    said, links = words(page), Links(page).found
+    assert made.contest and made.contest.matrix and made.contest.elo
+    assert f"vary most (variance {made.contest.variance:.4g} )" in said
+    assert f"A win shown first weighs {made.contest.matrix.omega_1:.4g}" in said
+    assert {f"/runs/tiny/{battle.id}" for battle in made.contest.battles} <= links
+    heat = page[page.index('class="heat"') : page.index("</table>", page.index('class="heat"'))]
+    by_elo = sorted(made.contest.elo.scores.items(), key=lambda each: -each[1])
+    rows = re.findall(r'<th scope="row">\s*<a class="id" href="/runs/tiny/([^"]+)"', heat)
+    assert [dict(by_elo)[identity] for identity in rows] == [elo for _, elo in by_elo]
+    assert heat.count('<td class="s') == len(rows) ** 2
+
+
+def test_every_kind_of_id_has_a_page_with_its_asset_and_run(pages: TestClient, finished: Run) -> None:
+    """Each fact's maker leads to the asset's partition and the run in the Dagster UI."""
+    for identity in ids(finished):
+        page = pages.get(f"/runs/tiny/{identity}")
+        assert page.status_code == 200, identity
+        links = Links(page.text).found
+        asset = "checkpoints" if identity == "M1" else "prompts"
+        record = finished.record(asset, "1")
+        assert record is not None
+        assert f"{UI}/assets/tiny/{asset}?view=partitions&partition=1" in links
+        assert f"{UI}/runs/{record.run_id}" in links
+        assert f"{UI}/assets/{finished.family}/sft_checkpoint" in links
+
+
+def test_every_link_of_every_page_leads_somewhere(pages: TestClient, finished: Run) -> None:
+    """Within the pages; from each kind of id, and from the list."""
+    seen: set[str] = set()
+    for address in ["/", "/runs/tiny", *(f"/runs/tiny/{identity}" for identity in ids(finished))]:
+        seen |= {link for link in Links(pages.get(address).text).found if link.startswith("/")}
+    kinds = {re.sub(r"[0-9a-f]{12}|\d+", "#", link): link for link in sorted(seen) if link != "/id"}
+    for link in kinds.values():
+        assert pages.get(link).status_code == 200, link
+
+
+def test_a_judgment_and_a_battle(pages: TestClient, finished: Run) -> None:
+    battle = table(finished, "meta_judgments").filter(pl.col("winner") == "first").row(0, named=True)
+    page = pages.get(f"/runs/tiny/{battle['meta_judgment_id']}").text
+    assert f"Winner: {battle['first_id'].rpartition('.')[2]} , shown first" in words(page)
+    judgment = pages.get(f"/runs/tiny/{battle['first_id']}").text
+    assert f"/runs/tiny/{battle['meta_judgment_id']}" in Links(judgment).found
+
+
+def test_a_prompt_that_came_in_both_iterations_has_both(run: Run) -> None:
+    prompt = table(run, "prompts")["prompt_id"][0]
+    change(run, "prompts", lambda _: table(run, "prompts", "1"), "2")
+    page = pages_over(run).get(f"/runs/tiny/{prompt}").text
+    assert "Iteration 1" in words(page) and "Iteration 2" in words(page)
+
+
+def test_raw_text_is_plain_and_to_the_letter(pages: TestClient, finished: Run) -> None:
+    row = table(finished, "judgments").row(0, named=True)
+    raw = pages.get(f"/runs/tiny/{row['judgment_id']}/raw")
+    assert raw.text == row["judgment"] and raw.headers["content-type"] == "text/plain; charset=utf-8"
+    pair = pages.get(f"/runs/tiny/{table(finished, 'actor_pairs')['pair_id'][0]}/raw")
+    assert pair.status_code == 400 and "has no text of its own" in words(pair.text)
+
+
+def test_json_is_that_of_mr_trace(pages: TestClient, finished: Run) -> None:
+    identity = table(finished, "elo_pairs")["pair_id"][0]
+    answer = pages.get(f"/runs/tiny/{identity}/json")
+    assert answer.json() == json.loads(json.dumps(trace(finished, identity).as_json()))
+
+
+def test_made_anew_upstream_is_said_and_not_shown(run: Run) -> None:
+    identity = table(run, "actor_pairs")["pair_id"][0]
+    made_anew(run, "judgments")
+    page = words(pages_over(run).get(f"/runs/tiny/{identity}").text)
+    assert "Stale" in page and "was made of judgments of iteration 1" in page
+    assert "11 judgments" not in page and "3 judgments" not in page
+
+
+# ----------------------------------------------------------------------------------------------------------- any id
+
+
+def test_an_id_is_found_in_whatever_run_has_it(run: Run) -> None:
+    pages, identity = pages_over(run), table(run, "responses")["response_id"][0]
+    found = pages.get(f"/id?id={identity}")
+    assert found.status_code == 303 and found.headers["location"] == f"/runs/tiny/{identity}"
+    copy = Run("other", run.recipe, run.data)
+    for path in sorted(run.folder.rglob("*")):
+        if path.is_file():
+            place = copy.folder / path.relative_to(run.folder)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(path.read_bytes())
+    choice = pages.get(f"/id?id={identity}")
+    assert {f"/runs/tiny/{identity}", f"/runs/other/{identity}"} <= Links(choice.text).found
+    assert pages.get(f"/id?id=other/{identity}").headers["location"] == f"/runs/other/{identity}"
+
+
+# ------------------------------------------------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("/nowhere", "Not Found"),
+        ("/runs/tinny", "there is no run 'tinny'. Runs: tiny."),
+        ("/runs/tiny/nonsense", "'nonsense' is no id"),
+        ("/runs/tiny/9.000000000000.actor", "there is no pair 9.000000000000.actor"),
+        ("/runs/tiny/M7", "there is no model M7"),
+        ("/runs/..%2f..%2fetc/M1", "Not Found"),
+        ("/runs/../M1", "Not Found"),
+        ("/runs/tiny/..%2f..%2fpasswd", "Not Found"),
+        ("/style.css/../app.py", "Not Found"),
+        ("/id?id=nonsense", "'nonsense' is no id"),
+        ("/id?id=1.000000000000.r1", "no run has response 1.000000000000.r1"),
+        ("/id", "'' is no id"),
+    ],
+)
+def test_what_is_not_there_is_said(pages: TestClient, address: str, said: str) -> None:
+    page = pages.get(address)
+    assert page.status_code in (400, 404) and said in words(page.text)
+
+
+def test_it_only_reads(finished: Run, pages: TestClient) -> None:
+    """No method but GET is answered, and no file changes."""
+    before = files(finished.data)
+    for address in ["/", "/runs/tiny", *(f"/runs/tiny/{identity}" for identity in ids(finished))]:
+        assert pages.get(address).status_code == 200
+        for method in ("POST", "PUT", "DELETE", "PATCH"):
+            assert pages.request(method, address).status_code == 405
+    assert files(finished.data) == before
+
+
+def test_no_other_site_can_read_it(pages: TestClient) -> None:
+    """A name that another site has pointed at loopback is refused, and no page may be framed or run a script."""
+    assert pages.get("/", headers={"host": "evil.example"}).status_code == 400
+    for address in ("/", "/runs/tiny/nonsense", "/nowhere", "/style.css"):
+        policy = pages.get(address).headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "script" not in policy and "frame-ancestors 'none'" in policy
+        assert pages.get(address).headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("text", [ESCAPES, "<img src=x onerror=alert(1)>", '"><svg/onload=alert(1)>', "{{ 7 * 7 }}"])
+def test_no_text_acts_in_a_page(run: Run, text: str) -> None:
+    """Neither markup nor a template nor a control character of a text is in any page; its letters are."""
+    with_hostile_texts(run, text)
+    pages = pages_over(run)
+    plain = pages.get(f"/runs/tiny/{table(run, 'responses')['response_id'][0]}").text
+    assert html.escape(text.splitlines()[-1], quote=False).replace('"', "&#34;") in plain
+    for address in ["/runs/tiny", *(f"/runs/tiny/{identity}" for identity in ids(run))]:
+        page = pages.get(address).text
+        links = Links(page)
+        assert not {tag for tag, _ in links.elements} & {"script", "img", "iframe", "object", "embed", "b-text"}
+        assert not [name for _, attributes in links.elements for name in attributes if name.startswith("on")]
+        assert not [link for link in links.found if not link.startswith(("/", UI))]
+        assert not set(page) & {"\x1b", "\x07", "\u202e", "\x00", "\x9b"}
+        assert "49" not in words(page) or "{{" not in text or "{{ 7 * 7 }}" in words(page)
+
+
+# ------------------------------------------------------------------------------------------------------- from Dagster
+
+
+def test_the_metadata_of_every_asset_leads_to_a_page(finished_world: World) -> None:
+    """Each link that a materialization of the loop has is a page that is there."""
+    run, pages = finished_world.run, pages_over(finished_world.run)
+    for asset in LOOP_ASSETS:
+        key = dg.AssetKey([run.namespace(asset), asset])
+        records = finished_world.instance.fetch_materializations(key, limit=10).records
+        assert records, asset
+        for record in records:
+            assert record.asset_materialization is not None
+            link = str(record.asset_materialization.metadata["pairs and lineage"].value)
+            assert link.startswith("http://127.0.0.1:3001/")
+            assert pages.get(link.removeprefix("http://127.0.0.1:3001")).status_code == 200, link

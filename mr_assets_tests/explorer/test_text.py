@@ -1,0 +1,58 @@
+"""Untrusted text in a page, and what differs between two texts."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mr_assets.explorer.text import COMPARED, Part, difference, shown
+
+WORDS = st.lists(st.sampled_from(["a", "b", "it is", "\n", ".", "<b>"]), max_size=12).map(" ".join)
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
+        ("\"'&", "&#34;&#39;&amp;"),
+        ("two\nlines\tand a tab", "two\nlines\tand a tab"),
+        ("\x1b[2J", '<span class="unseen">\\x1b</span>[2J'),
+        ("a\u202eb", 'a<span class="unseen">\\u202e</span>b'),
+        ("\r", '<span class="unseen">\\r</span>'),
+        ("grüße 漢字", "grüße 漢字"),
+    ],
+)
+def test_nothing_in_a_text_is_markup_and_nothing_acts_unseen(text: str, html: str) -> None:
+    assert str(shown(text)) == html
+
+
+@given(st.text())
+def test_whatever_a_text_is_no_angle_bracket_of_it_is_left(text: str) -> None:
+    """The only markup is the mark of unseen characters."""
+    bare = str(shown(text)).replace('<span class="unseen">', "").replace("</span>", "")
+    assert "<" not in bare and ">" not in bare
+
+
+def test_a_difference_by_words() -> None:
+    """What is said anew between two equal parts is one change, blanks in it included."""
+    assert difference("Right, without a sentence. Score: 3", "Correct and to the point. Score: 5") == [
+        Part("rejected", "Right, without a sentence"),
+        Part("chosen", "Correct and to the point"),
+        Part("both", ". Score:"),
+        Part("rejected", " 3"),
+        Part("chosen", " 5"),
+    ]
+    assert difference("a b", "a b c") == [Part("both", "a b"), Part("chosen", " c")]
+
+
+@given(WORDS, WORDS)
+def test_a_difference_holds_both_texts(rejected: str, chosen: str) -> None:
+    """Without what only the other has, each text is there, to the letter."""
+    parts = difference(rejected, chosen)
+    assert parts is not None
+    for side, text in (("rejected", rejected), ("chosen", chosen)):
+        assert "".join(part.text for part in parts if part.of in ("both", side)) == text
+
+
+def test_long_texts_are_not_compared() -> None:
+    assert difference("word" + " word" * (COMPARED - 1), "word") is not None
+    assert difference("word " * (COMPARED + 1), "word") is None
