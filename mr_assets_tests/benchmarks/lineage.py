@@ -103,16 +103,28 @@ def ids(run: Run) -> dict[str, str]:
     return {**found, "model": "M1"}
 
 
-def groups_with(run: Run, asset: str, prompt: str) -> dict[str, int]:
-    """How many of a table's row groups have rows of a prompt, and how many their bounds would not leave out."""
+def groups_with(run: Run, asset: str, prompt: str) -> dict[str, float]:
+    """How much of a table a lookup reads: row groups whose ids and whose other columns it reads, share of the bytes."""
     file = pq.ParquetFile(run.path(asset, "1"))
     key = pl.scan_parquet(run.path(asset, "1")).select(pl.first()).collect().to_series()
-    groups = {place // ROWS_OF_A_GROUP for place in key.str.contains(f".{prompt}.", literal=True).arg_true()}
-    low, high, within = f"1.{prompt}.", f"1.{prompt}/", 0
+    having = {place // ROWS_OF_A_GROUP for place in key.str.contains(f".{prompt}.", literal=True).arg_true()}
+    low, high, within, read, size = f"1.{prompt}.", f"1.{prompt}/", 0, 0, 0
     for n in range(file.num_row_groups):
-        bounds = file.metadata.row_group(n).column(0).statistics
-        within += bounds is None or not bounds.has_min_max or (bounds.min < high and bounds.max >= low)
-    return {"row groups": file.num_row_groups, "with rows of the prompt": len(groups), "by their bounds": within}
+        columns = [file.metadata.row_group(n).column(c) for c in range(file.metadata.num_columns)]
+        size += sum(column.total_compressed_size for column in columns)
+        bounds = columns[0].statistics
+        if bounds is None or not bounds.has_min_max or (bounds.min < high and bounds.max >= low):
+            within += 1
+            read += columns[0].total_compressed_size
+        if n in having:
+            others = [column for column in columns[1:] if "token_ids" not in column.path_in_schema]
+            read += sum(column.total_compressed_size for column in others)
+    return {
+        "row groups": file.num_row_groups,
+        "of these read: ids": within,
+        "of these read: the rest": len(having),
+        "share of the bytes read": round(read / size, 4),
+    }
 
 
 def timed(run: Run, *command: str) -> float:
