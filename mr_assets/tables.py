@@ -9,7 +9,7 @@ An id can be read without a look-up:
     pair_id           2.3f1c09aa72be.actor         the prompt's actor pair (or .judge)
 
 Sample indices are never renumbered. Beside each table that selects lies ``<t>.dropped.parquet`` with what was left
-out and why (`DROPPED`).
+out and why (`DROPPED`); in the folder of each model of checkpoints lies ``reward_margins.parquet`` (`REWARD_MARGINS`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,11 +35,12 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """A table's name, its columns in order, and the column whose values are unique."""
+    """A table's name, the column whose values are unique, its columns in order, and the asset that makes it."""
 
     name: str
     key: str
     columns: dict[str, Column]
+    asset: str | None = None  # None: the asset has the table's name
 
     @property
     def schema(self) -> pl.Schema:
@@ -61,7 +62,7 @@ class Table:
         said = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(unknown)}"] * bool(unknown)
         raise UserError(
             f"table {self.name} does not have the columns it should: {'; '.join(said + wrong) or 'wrong order'}. "
-            f"Materialize {self.name} again with this version."
+            f"Materialize {self.asset or self.name} again with this version."
         )
 
     def scan(self, path: Path) -> pl.LazyFrame:
@@ -78,8 +79,10 @@ class Selected(NamedTuple):
     dropped: pl.DataFrame
 
 
-def _table(name: str, key: str, **columns: tuple[pl.DataType | type[pl.DataType], str]) -> Table:
-    return Table(name, key, {n: Column(*c) for n, c in columns.items()})
+def _table(
+    name: str, key: str, asset: str | None = None, /, **columns: tuple[pl.DataType | type[pl.DataType], str]
+) -> Table:
+    return Table(name, key, {n: Column(*c) for n, c in columns.items()}, asset)
 
 
 DROPPED = _table(
@@ -203,6 +206,19 @@ DPO_DATASET = _table(
     prompt_token_ids=(TOKEN_IDS, "the prompt exactly as the engine saw it"),
     chosen_token_ids=(TOKEN_IDS, "the chosen completion exactly as it was sampled"),
     rejected_token_ids=(TOKEN_IDS, "the rejected completion exactly as it was sampled"),
+)
+REWARD_MARGINS = _table(
+    "reward_margins",
+    "pair_id",
+    "checkpoints",
+    pair_id=(pl.String, "the pair, in the order of the DPO dataset"),
+    chosen_reward=(
+        pl.Float64,
+        "beta times (log-probability of the chosen completion under the trained model, less that under the model that "
+        "it was trained from); 0 before training",
+    ),
+    rejected_reward=(pl.Float64, "the same of the rejected completion"),
+    reward_margin=(pl.Float64, "chosen_reward less rejected_reward"),
 )
 EVALUATION = _table(
     "evaluation",

@@ -7,7 +7,7 @@ the model's folder and notes what it was trained on, so that every model has a f
 import json
 import random
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from mr_assets.sampling.engine import Completion, Request, SamplingSettings
 from mr_assets.templates import judge_template, meta_judge_template
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingResult
+from mr_assets.training.margins import MARGINS, margins_table
 from mr_assets.worlds import letters
 
 ERRORS = letters.Imperfection(actor_error=0.5, judge_noise=0.5, meta_noise=0.1)
@@ -75,15 +76,25 @@ class WorldSampler:
 
 def copy_model(job: TrainingJob, on_metrics: Callable[[dict[str, Any]], None]) -> TrainingResult:
     """The model's folder again, with a note of what it was trained on: another fingerprint, and no record."""
-    rows = pl.read_parquet(job.data, columns=list(job.columns)).height
+    data = pl.read_parquet(job.data, columns=[*job.ids, *job.columns])
+    rows = data.height
     shutil.rmtree(job.out, ignore_errors=True)
-    shutil.copytree(job.model, job.out, ignore=shutil.ignore_patterns("complete.json"))
+    shutil.copytree(job.model, job.out, ignore=shutil.ignore_patterns("complete.json", MARGINS))
+    if job.kind == "dpo":
+        reward_margins(data["pair_id"]).write_parquet(job.out / MARGINS)
     (job.out / "trained.json").write_text(json.dumps([*trained_on(job.model), rows]))
     rewards = {"rewards/margins": 0.1, "rewards/accuracies": 0.5} if job.kind == "dpo" else {}
     line = {"step": 1, "total_steps": 1, "epoch": 1.0, "loss": 0.6, **rewards}
     (job.out / "training_log.jsonl").write_text(json.dumps(line) + "\n")
     on_metrics(line)
+    for done in (0, rows) if job.kind == "dpo" else ():
+        on_metrics({"pairs": done, "total_pairs": rows})
     return TrainingResult(job.out, rows, 1, 0, 0.5, line)
+
+
+def reward_margins(pair_ids: Sequence[str] | pl.Series) -> pl.DataFrame:
+    """Of pair n (from 0) of the dataset: chosen n/4, rejected 1/4, so that the margin is (n - 1)/4."""
+    return margins_table(list(pair_ids), [n / 4 for n in range(len(pair_ids))], [0.25] * len(pair_ids))
 
 
 def trained_on(model: Path) -> list[int]:

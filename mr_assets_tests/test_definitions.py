@@ -188,6 +188,12 @@ def test_what_selects_shows_the_columns_of_what_it_leaves_out(
         assert [c.name for c in shown.columns] == ["id", "reason", "numbers"]
 
 
+def test_checkpoints_show_the_columns_of_the_reward_margins(assets: dict[str, dg.AssetsDefinition]) -> None:
+    shown = spec(assets["checkpoints"]).metadata["columns of the reward margins"]
+    assert isinstance(shown, dg.TableSchema)
+    assert [c.name for c in shown.columns] == ["pair_id", "chosen_reward", "rejected_reward", "reward_margin"]
+
+
 @pytest.mark.parametrize("asset", EDGES)
 def test_the_checks_of_each_asset(definitions: dg.Definitions, asset: str) -> None:
     """Which there are, which of them stop a run (marked with !), and that they have the asset's partitions."""

@@ -22,6 +22,7 @@ from mr_assets.chat import ChatEncoder
 from mr_assets.files import fingerprint
 from mr_assets.storage import version_of
 from mr_assets.templates import judge_template
+from mr_assets.training.margins import MARGINS
 from mr_assets_tests.real_run import (
     KEYS,
     ONE_ITERATION,
@@ -389,6 +390,9 @@ def test_the_checkpoint_is_a_model_like_its_parent(run: RealRun):
     folder, parent = run.folder("checkpoints") / "1", run.folder("sft_checkpoint")
     assert list(folder.glob("*.safetensors")) and not list(folder.glob("*.bin"))
     assert (folder / "training_log.jsonl").is_file()
+    margins = pl.read_parquet(folder / MARGINS)
+    assert margins["pair_id"].to_list() == list(run.by_id("dpo_dataset"))
+    assert margins["reward_margin"].is_finite().all()
     assert run.record("checkpoints")["model"]["fingerprint"] == fingerprint(folder)
     assert AutoTokenizer.from_pretrained(folder, local_files_only=True).chat_template == (
         AutoTokenizer.from_pretrained(parent, local_files_only=True).chat_template
@@ -447,6 +451,7 @@ def test_killed_twice_it_ends_as_if_it_had_not_been(run: RealRun):
     counted = [log.pop("num_tokens") for log in (whole, resumed)]
     assert resumed == whole
     assert counted[1][-1] < counted[0][-1], "the trainer counts the tokens since it was resumed"
+    assert_frame_equal(*(pl.read_parquet(each.folder("checkpoints") / "1" / MARGINS) for each in (run, killed)))
     assert killed.record("checkpoints")["model"]["fingerprint"] == run.record("checkpoints")["model"]["fingerprint"]
 
 

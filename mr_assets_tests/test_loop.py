@@ -40,6 +40,7 @@ from mr_assets.status import follows
 from mr_assets.tables import TABLES
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingFailed, TrainingResult
+from mr_assets.training.margins import MEAN, POSITIVE, scan_margins
 from mr_assets.worlds import letters
 from mr_assets_tests.fakes import WorldSampler, copy_model, trained_on
 from mr_assets_tests.tiny import files, tiny_run
@@ -242,7 +243,11 @@ FIGURES = {
     "battle_matrices": ("matrices", "omega 1", "omega 2", "share strongly connected"),
     "elo_pairs": ("pairs", "mean Elo gap", "standard deviation of Elo", "mean chosen characters"),
     "dpo_dataset": ("pairs", "actor pairs", "judge pairs", "judge share", "mean chosen tokens"),
-    "checkpoints": ("loss", "reward margin", "loss, mean of the last epoch", "reward accuracy, mean of the last epoch"),
+    "checkpoints": (
+        *("loss", "reward margin", "loss, mean of the last epoch", "reward accuracy, mean of the last epoch"),
+        *(MEAN.format(pairs) for pairs in ("pairs", "actor pairs", "judge pairs")),
+        *(POSITIVE.format(pairs) for pairs in ("pairs", "actor pairs", "judge pairs")),
+    ),
 }
 PICTURES = {
     "responses": "lengths",
@@ -268,6 +273,19 @@ def test_what_one_sees_of_an_asset(done: World, asset: str) -> None:
         assert shown["dagster/row_count"] == done.table(asset, "1").height
         assert shown["preview"].startswith("| column | row 1 |")
         assert len(shown["preview"]) < SHOWN_IN_PLACE
+
+
+def test_the_reward_margin_of_every_pair_lies_in_its_models_folder(done: World) -> None:
+    """In the dataset's order; pair n of N has (n - 1)/4, so that the mean is (N - 3)/8. SFT has none."""
+    for t in "12":
+        margins, pairs = scan_margins(done.run.path("checkpoints", t)), done.table("dpo_dataset", t)
+        assert margins is not None
+        assert margins.collect()["pair_id"].to_list() == pairs["pair_id"].to_list()
+        shown = done.metadata("checkpoints", t)
+        assert shown[MEAN.format("pairs")] == pytest.approx((pairs.height - 3) / 8)
+        assert shown[POSITIVE.format("pairs")] == pytest.approx((pairs.height - 2) / pairs.height)
+        assert (MEAN.format("judge pairs") in shown) == (t == "1")  # the second iteration trains the actor alone
+    assert scan_margins(done.run.path("sft_checkpoint")) is None
 
 
 def test_why_others_were_left_out_is_a_number_for_each_reason(done: World) -> None:
@@ -409,6 +427,18 @@ def test_a_loss_that_is_no_number_fails_its_check(patch: pytest.MonkeyPatch, tmp
     assert "loss is nan at step 3" in messages(result)[0]
     failed = world.check("sft_checkpoint", "finite_loss", None)
     assert (failed.passed, failed.description) == (False, "loss is nan at step 3 of 9. No model was written.")
+
+
+def test_a_margin_that_is_no_number_fails_the_same_check(
+    done: World, patch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The last step's loss was fine, what it made of the model is not: no model is written."""
+    shutil.copytree(done.run.data, tmp_path / "data")
+    world = new_world(patch, tmp_path / "data")
+    world.failing = "error: reward margin is nan after step 9, for 3 of 8 pairs (the first is x). No model is written."
+    assert not world.materialize(Step("train", ("checkpoints",), "2")).success
+    failed = world.check("checkpoints", "finite_loss", "2")
+    assert (failed.passed, failed.description) == (False, "reward margin is nan after step 9. No model was written.")
 
 
 def test_training_gets_the_very_ids_that_were_sampled(done: World) -> None:

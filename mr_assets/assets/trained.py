@@ -19,6 +19,7 @@ from mr_assets.storage import Model
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingFailed, train
 from mr_assets.training.log import COLUMNS, last_epoch, read_log
+from mr_assets.training.margins import margin_figures, scan_margins
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,16 @@ class Trained:
 def train_model(work: Work, job: TrainingJob, name: str) -> Trained:
     """Train in a process of its own. The engine gives its memory back first.
 
-    Raises `dg.Failure` with the end of the trainer's log if training fails; if the loss was not finite, the check that
-    watches over it has failed as well.
+    Raises `dg.Failure` with the end of the trainer's log if training fails; if the loss or a reward margin was not
+    finite, the check that watches over the loss has failed as well.
     """
     close_engine()
     what = f"{work.asset} ({name})"
     work.context.log.info(f"{what}: starting; the first step comes when the model and its reference are ready")
     try:
-        result = train(job, on_metrics=_reporter(work.progress(what, "steps")))
+        result = train(job, on_metrics=_reporter(work, what))
     except TrainingFailed as error:
-        if broken := re.search(r"\b(loss|grad_norm) is (-?inf|nan) at step [0-9]+ of [0-9]+", str(error)):
+        if broken := re.search(_NOT_FINITE, str(error)):
             said = f"{broken[0]}. No model was written."
             record_now(work.context, [Finding(work.asset, "finite_loss", "harmful", {}, said)], work.partition)
         raise dg.Failure(str(error), allow_retries=False) from error
@@ -52,6 +53,8 @@ def train_model(work: Work, job: TrainingJob, name: str) -> Trained:
     log = read_log(folder)
     numbers: dict[str, Any] = {title: result.last[key] for key, title in COLUMNS.items() if key in result.last}
     numbers |= last_epoch(log)
+    if (margins := scan_margins(folder)) is not None:
+        numbers |= margin_figures(margins.collect())
     numbers |= {"steps": result.steps, "examples": result.rows, "training seconds": round(result.seconds, 1)}
     return Trained(
         Model(path, fingerprint(folder), name),
@@ -61,20 +64,28 @@ def train_model(work: Work, job: TrainingJob, name: str) -> Trained:
     )
 
 
+_NOT_FINITE = r"\b(loss|grad_norm|reward margin) is (-?inf|nan) (at|after) step [0-9]+( of [0-9]+)?"
+
 PANELS: dict[str, list[tuple[str, ...]]] = {
     "sft": [("loss",)],
     "dpo": [("loss",), ("reward margin", "reward accuracy")],
 }
 
 
-def _reporter(report: Callable[..., None]) -> Callable[[dict[str, Any]], None]:
-    """Steps as progress; those before the first one seen were trained earlier."""
+def _reporter(work: Work, what: str) -> Callable[[dict[str, Any]], None]:
+    """Steps as progress, of which those before the first one seen were trained earlier; pairs as one of its own."""
+    of_steps = work.progress(what, "steps")
+    of_pairs: Callable[..., None] | None = None
     before: int | None = None
 
     def on_metrics(line: dict[str, Any]) -> None:
-        nonlocal before
-        before = line["step"] - 1 if before is None else before
-        report(line["step"], line["total_steps"], before)
+        nonlocal before, of_pairs
+        if "step" in line:
+            before = line["step"] - 1 if before is None else before
+            of_steps(line["step"], line["total_steps"], before)
+        else:
+            of_pairs = of_pairs or work.progress(f"{what}, reward margins", "pairs")
+            of_pairs(line["pairs"], line["total_pairs"])
 
     return on_metrics
 

@@ -21,7 +21,7 @@ from mr_assets.runs import FAMILY_ASSETS, UPSTREAM, Record, Run, read_record
 from mr_assets.settings import chosen, departures
 from mr_assets.storage import Artifact, Model, version_of
 from mr_assets.storage import users_errors as users_errors
-from mr_assets.tables import DROPPED, TABLES, Selected, Table, dropped_frame
+from mr_assets.tables import DROPPED, REWARD_MARGINS, TABLES, Selected, Table, dropped_frame
 
 OWNER = "team:mr_assets"
 # An iteration begins when all that is made once is there. Without the second edge of each, a backfill with the one-off
@@ -37,6 +37,8 @@ def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False, group: 
         metadata["dagster/column_schema"] = _column_schema(table)
     if asset in SELECTING:
         metadata["columns of what was left out"] = _column_schema(DROPPED)
+    if asset == "checkpoints":
+        metadata["columns of the reward margins"] = _column_schema(REWARD_MARGINS)
     upstream = [u for u in UPSTREAM[asset] if asset != "policy"]
     shared = asset in FAMILY_ASSETS
     return {

@@ -226,20 +226,24 @@ class Contest:
 class RewardMargin:
     """The DPO reward margin of a pair: beta times the log-ratio of chosen less that of rejected, to the reference.
 
-    before: 0 by definition, the model that is trained being its own reference; after: None, not recorded per pair.
-    batch_before, batch_after: means over the first step's pairs and over the last epoch, as the trainer logged them.
+    before: 0 by definition, the model that is trained being its own reference; after: under the trained model, and
+    chosen_after, rejected_after the two rewards that it is the difference of; None if not recorded, and then `note`
+    says so. batch_before, batch_after: means over the first step's pairs and over the last epoch, as the trainer logged
+    them while it went on.
     """
 
     before: float
     after: float | None
+    chosen_after: float | None
+    rejected_after: float | None
     batch_before: float | None
     batch_after: float | None
-    note: str
+    note: str | None
 
 
 MARGIN_NOTE = (
-    "The margin of a single pair after training is not recorded: the trainer logs means over its batches alone. "
-    "The trained model could be asked once more, over the pairs; the table would lie beside its training log."
+    "An earlier version trained this model and recorded means over its batches alone. Materialize checkpoints again to "
+    "have the margin of every pair."
 )
 
 

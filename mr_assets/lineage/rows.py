@@ -10,7 +10,8 @@ import polars as pl
 from mr_assets.errors import UserError
 from mr_assets.runs import Run
 from mr_assets.status import titled
-from mr_assets.tables import DROPPED, TABLES
+from mr_assets.tables import DROPPED, REWARD_MARGINS, TABLES
+from mr_assets.training.margins import scan_margins
 
 
 def scanned(run: Run, asset: str, t: str) -> pl.LazyFrame:
@@ -49,6 +50,12 @@ def dropped_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.DataFrame:
         return DROPPED.empty()
     wanted = (pl.col("id") == prompt_id) | of_prompt("id", t, prompt_id)
     return pl.scan_parquet(path).filter(wanted).collect().sort("id", "reason")
+
+
+def margins_of(run: Run, t: str, prompt_id: str) -> pl.DataFrame:
+    """The reward margins of a prompt's pairs under M_t: rows of `REWARD_MARGINS`; none if they are not recorded."""
+    margins = scan_margins(run.path("checkpoints", t))
+    return REWARD_MARGINS.empty() if margins is None else margins.filter(of_prompt("pair_id", t, prompt_id)).collect()
 
 
 def of_prompt(key: str, t: str, prompt_id: str) -> pl.Expr:

@@ -31,7 +31,7 @@ from mr_assets.lineage.facts import (
     Round,
 )
 from mr_assets.lineage.ids import PAIR_ASSETS, Id, iterations_of, located
-from mr_assets.lineage.rows import dropped_of, ids_of, rows_of, scanned
+from mr_assets.lineage.rows import dropped_of, ids_of, margins_of, rows_of, scanned
 from mr_assets.lineage.standing import Broken, Standing
 from mr_assets.method.actor_pairs import tiers
 from mr_assets.method.dropped import REASONS, in_words
@@ -330,17 +330,31 @@ class _Reading:
                     dataset=self.made("dpo_dataset") if row["pair_id"] in taken else None,
                     left_out=outs.get(row["pair_id"]),
                     trained=self.made("checkpoints") if trained else None,
-                    margin=self._margin() if trained else None,
+                    margin=self._margin(row["pair_id"]) if trained else None,
                     made=self.made(PAIR_ASSETS[kind]),
                 )
 
-    def _margin(self) -> RewardMargin:
+    @cached_property
+    def margins(self) -> dict[str, Row]:
+        """By pair, the rewards under the model that was trained in the iteration."""
+        return {row["pair_id"]: row for row in margins_of(self.run, self.t, self.prompt_id).to_dicts()}
+
+    def _margin(self, pair_id: str) -> RewardMargin:
         from mr_assets.training.log import read_log
 
+        after = self.margins.get(pair_id, {})
         log = read_log(self.run.path("checkpoints", self.t))
         first = log["reward margin"][0] if log.height else None
         last = self.record("checkpoints").numbers.get("reward margin, mean of the last epoch")
-        return RewardMargin(before=0.0, after=None, batch_before=first, batch_after=last, note=MARGIN_NOTE)
+        return RewardMargin(
+            before=0.0,
+            after=after.get("reward_margin"),
+            chosen_after=after.get("chosen_reward"),
+            rejected_after=after.get("rejected_reward"),
+            batch_before=first,
+            batch_after=last,
+            note=None if after else MARGIN_NOTE,
+        )
 
 
 def _made(record: Record) -> Made:

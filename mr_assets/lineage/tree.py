@@ -25,6 +25,7 @@ from mr_assets.lineage.facts import (
     Pair,
     PairKind,
     Response,
+    RewardMargin,
     Round,
 )
 from mr_assets.lineage.printable import excerpt, printable
@@ -131,16 +132,20 @@ class _Tree:
         else:
             node = Node(f"M{pair.trained.partition} was trained on it{self.by(pair.trained)}")
             node.children.append(Node(f"in the DPO dataset{self.by(pair.dataset)}"))
-            if margin := pair.margin:
-                node.children.append(
-                    Node(
-                        f"reward margin: {_number(margin.before)} before, not recorded after; mean of the batches "
-                        f"{_number(margin.batch_before)} at the first step, {_number(margin.batch_after)} over the "
-                        "last epoch",
-                        [Node(margin.note)],
-                    )
-                )
+            if pair.margin:
+                node.children.append(self.margin(pair.margin))
             yield node
+
+    def margin(self, margin: RewardMargin) -> Node:
+        after = "not recorded after"
+        if margin.after is not None:
+            rewards = f"chosen {margin.chosen_after:+.4g}, rejected {margin.rejected_after:+.4g}"
+            after = f"{_number(margin.after)} after ({rewards})"
+        said = (
+            f"reward margin: {_number(margin.before)} before, {after}; mean of the batches "
+            f"{_number(margin.batch_before)} at the first step, {_number(margin.batch_after)} over the last epoch"
+        )
+        return Node(said, [Node(margin.note)] if margin.note else [])
 
     def rule(self, made: Round) -> Iterator[Node]:
         rule = made.rule

@@ -31,8 +31,9 @@ from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, MODEL_ASSETS, Record, Run
 from mr_assets.settings import JUDGE_SIDE, JUDGE_SIDE_OFF
 from mr_assets.status import Place, titled
 from mr_assets.storage import version_of
-from mr_assets.tables import DROPPED, TABLES, Selected, dropped_frame
+from mr_assets.tables import DROPPED, REWARD_MARGINS, TABLES, Selected, dropped_frame
 from mr_assets.templates import judge_template
+from mr_assets.training.margins import MARGINS, MEAN, margin_figures, scan_margins
 
 TOLERANCE = {"elo_pairs": 1e-6}
 """By how much a number may differ from what it is here: Elo is solved for; all others are sums."""
@@ -109,6 +110,8 @@ class _Artifact:
         yield from self.policy_faults()
         if not stale and self.asset not in MODEL_ASSETS and self.run.path(*self.place).exists():
             yield from self.row_faults()
+        if not stale and self.asset == "checkpoints":
+            yield from self.margin_faults()
 
     # -------------------------------------------------------------------------------------------------- against records
 
@@ -146,6 +149,34 @@ class _Artifact:
         policy = self.standing.record(("policy", self.place[1])) if self.record.policy else None
         if policy and policy.version != self.record.policy:
             yield self.fault(f"policy {self.record.policy} made it, the iteration's policy is {policy.version}.")
+
+    def margin_faults(self) -> Iterator[Fault]:
+        """Reward margins of other pairs than the model was trained on, or that are not what two rewards give.
+
+        The rewards themselves cannot be worked out again here; that nothing touched them is what the record's figures,
+        which sum them up, say.
+        """
+        table = scan_margins(self.run.path(*self.place))
+        if table is None:
+            if MEAN.format("pairs") in self.record.numbers:  # else an earlier version trained it
+                yield self.fault(f"its record has reward margins, its folder has no {MARGINS}.")
+            return
+        margins, key = table.collect(), REWARD_MARGINS.key
+        pairs = self.upstream("dpo_dataset").select(key).collect()
+        for identity in margins.filter(pl.col(key).is_duplicated())[key].unique().sort():
+            yield self.fault("it has more than one reward margin.", identity)
+        for identity in _missing(pairs, margins, key):
+            yield self.fault("it is in the DPO dataset and has no reward margin.", identity)
+        for identity in _missing(margins, pairs, key):
+            yield self.fault("it has a reward margin and is not in the DPO dataset.", identity)
+        given = pl.col("chosen_reward") - pl.col("rejected_reward")
+        for identity, came, wanted in margins.select(key, "reward_margin", given).iter_rows():
+            if not _close(wanted, came, _SUMS):
+                yield self.fault(f"reward_margin is {shown(came)}, its two rewards give {shown(wanted)}.", identity)
+        for name, figure in margin_figures(margins).items():
+            said = self.record.numbers.get(name)
+            if not _close(figure, said, _SUMS):
+                yield self.fault(f"{name}, is {shown(figure)} in {MARGINS}, its record says {shown(said)}.")
 
     # ------------------------------------------------------------------------------------------------------ the tables
 

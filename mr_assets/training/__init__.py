@@ -5,15 +5,17 @@
     dpo.py       the process: python -m mr_assets.training.dpo WORKSPACE
     sft.py       the process: python -m mr_assets.training.sft WORKSPACE
     loop.py      what both share: model, arguments, checkpoints, log, result
+    log.py       the log that the model's folder keeps
+    margins.py   the reward margin of every pair after its training, which the folder keeps too
     leash.py     the process ends when the one that started it is gone
 
 A training of ``checkpoints/2`` works in ``checkpoints/2.training/``, which holds everything that a restart needs and
 is removed at the end:
 
     job.json        the job, its data's hash and its weights' sizes and times: leftovers of another job are deleted
-    data.arrow      the token ids
+    data.arrow      the token ids, and in DPO the ids of the pairs
     checkpoints/    checkpoint-<step>/, each complete if it holds the file COMPLETE
-    metrics.jsonl   one line per optimizer step of this attempt
+    metrics.jsonl   one line per optimizer step of this attempt, then how far the reward margins are
     trainer.log     what the process printed
     model/          the result, renamed to checkpoints/2 when it is whole
 

@@ -32,7 +32,7 @@ class TrainingJob:
 
     kind: Kind
     model: Path  # folder of the starting model; in DPO also the reference (method row 19)
-    data: Path  # parquet with the columns of COLUMNS[kind], lists of token ids
+    data: Path  # parquet with the columns of COLUMNS[kind], lists of token ids; in DPO also pair_id
     out: Path  # model folder to write; <out>.training beside it is the workspace
     learning_rate: float  # peak
     schedule_epochs: int  # epochs that the schedule spans (A.3: 10)
@@ -90,6 +90,11 @@ class TrainingJob:
     def columns(self) -> tuple[str, ...]:
         """The columns of token ids that the data has, prompt first."""
         return COLUMNS[self.kind]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The columns that name the data's rows, where something is measured of each: in DPO its reward margin."""
+        return ("pair_id",) if self.kind == "dpo" else ()
 
     @property
     def workspace(self) -> Path:

@@ -4,7 +4,8 @@
 
 A metrics line: ``{"step": 12, "total_steps": 60, "epoch": 0.4, "loss": 0.61, "learning_rate": 4.9e-06, "grad_norm":
 1.8, "rewards/chosen": 0.02, "rewards/rejected": -0.11, "rewards/margins": 0.13, "rewards/accuracies": 0.69, ...,
-"seconds": 8.1, "seconds_left": 32.4}``. SFT has no rewards.
+"seconds": 8.1, "seconds_left": 32.4}``. SFT has no rewards. While the kept model's reward margins are computed, a line
+says of how many pairs they are known: ``{"pairs": 128, "total_pairs": 240}``.
 """
 
 import json
@@ -66,15 +67,15 @@ def train(job: TrainingJob, on_metrics: Callable[[Metrics], None] = lambda line:
     check_model_folder(job.model)
     rows = prepare_workspace(job)
     log = job.workspace / "trainer.log"
-    lines: list[Metrics] = []
+    trained: list[Metrics] = []
     with closing(watch(_command(job), _environment(job), log, job.workspace / "metrics.jsonl")) as stream:
         for line in stream:
-            lines.append(line)
+            trained += [line] if "step" in line else []
             on_metrics(line)
     _install(job)
-    first = lines[0]["step"] - 1 if lines else 0
+    first = trained[0]["step"] - 1 if trained else 0
     steps = job.steps_per_epoch(rows) * job.keep_epoch
-    return TrainingResult(job.out, rows, steps, first, time.monotonic() - started, lines[-1] if lines else {})
+    return TrainingResult(job.out, rows, steps, first, time.monotonic() - started, trained[-1] if trained else {})
 
 
 def prepare_workspace(job: TrainingJob) -> int:
@@ -97,9 +98,9 @@ def prepare_workspace(job: TrainingJob) -> int:
 
 
 def _read_data(job: TrainingJob) -> pl.DataFrame:
-    """The columns of token ids; `UserError` if one is missing, empty or too long."""
+    """The columns of ids and of token ids; `UserError` if one is missing, empty or too long."""
     try:
-        data = pl.read_parquet(job.data, columns=list(job.columns))
+        data = pl.read_parquet(job.data, columns=[*job.ids, *job.columns])
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(f"training data {job.data} cannot be read: {error}. Materialize it again.") from error
     if data.is_empty():
@@ -109,7 +110,7 @@ def _read_data(job: TrainingJob) -> pl.DataFrame:
         if empty := data.select((pl.col(name).list.len().fill_null(0) == 0).sum()).item():
             raise UserError(f"training data {job.data}: {empty} rows with an empty {name}. Leave them out upstream.")
     vocabulary = json.loads((job.model / "config.json").read_text(encoding="utf-8")).get("vocab_size")
-    largest = data.select(pl.max_horizontal(pl.all().list.max()).max()).item()
+    largest = data.select(pl.max_horizontal(pl.col(job.columns).list.max()).max()).item()
     if vocabulary and largest >= vocabulary:
         raise UserError(
             f"training data {job.data} has token id {largest}, but the vocabulary of {job.model} has {vocabulary}. "

@@ -21,6 +21,7 @@ from mr_assets.errors import UserError
 from mr_assets.training.job import TrainingJob
 
 COMPLETE = "COMPLETE"
+Measure = Callable[[Any, TrainingJob, Path], None]  # see `main`
 # What a model folder holds besides weights. Copied from the starting model, because training changes none of it, and
 # TRL would write the padding token that it chose: an embedding without gradient once the folder is loaded again.
 _COPIED = (
@@ -67,7 +68,10 @@ def arguments(job: TrainingJob) -> dict[str, Any]:
 
 
 def load_data(job: TrainingJob) -> Dataset:
-    """The token ids: columns ``prompt_ids`` and ``chosen_ids``, ``rejected_ids`` or ``completion_ids``."""
+    """The token ids: columns ``prompt_ids`` and ``chosen_ids``, ``rejected_ids`` or ``completion_ids``.
+
+    In DPO ``pair_id`` as well, of which the trainers take no notice.
+    """
     dataset = Dataset.from_file(str(job.workspace / "data.arrow"))
     return dataset.rename_columns({name: name.replace("_token_ids", "_ids") for name in job.columns})
 
@@ -79,8 +83,15 @@ def load_model(job: TrainingJob) -> tuple[PreTrainedModel, Any]:
     return model, AutoTokenizer.from_pretrained(job.model, **options)
 
 
+def report(job: TrainingJob, line: dict[str, Any]) -> None:
+    """Tell the launcher how far the training is; of several processes, the main one does."""
+    if PartialState().is_main_process:
+        with (job.workspace / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
 class NotFiniteError(UserError):
-    """The loss or the gradient is not a number, so that the weights are worthless from here on."""
+    """Loss, gradient or what the model makes of the pairs is not a number: the weights are worthless from here on."""
 
 
 class Keeper(TrainerCallback):
@@ -89,7 +100,7 @@ class Keeper(TrainerCallback):
     `steps` is the number of steps to train, of which `epoch_steps` make an epoch.
     """
 
-    def __init__(self, job: TrainingJob, rows: int, save_model: Callable[[Path], None]) -> None:
+    def __init__(self, job: TrainingJob, rows: int, save_model: Callable[[Path, int], None]) -> None:
         self.job = job
         self.epoch_steps = job.steps_per_epoch(rows)
         self.steps = self.epoch_steps * (job.schedule_epochs if job.keep_all_epochs else job.keep_epoch)
@@ -106,7 +117,7 @@ class Keeper(TrainerCallback):
         step = state.global_step
         epoch, in_epoch = divmod(step, self.epoch_steps)
         if self.job.keep_all_epochs and not in_epoch:
-            self.save_model(self.job.workspace / "epochs" / str(epoch))
+            self.save_model(self.job.workspace / "epochs" / str(epoch), epoch)
         control.should_training_stop = step >= self.steps
         due = not in_epoch or (self.job.save_steps and step % self.job.save_steps == 0)
         control.should_save = bool(due) and step < self.steps
@@ -138,9 +149,7 @@ class Keeper(TrainerCallback):
         line = {"step": state.global_step, "total_steps": self.steps, **logs}
         line |= {"seconds": round(seconds, 2), "seconds_left": round(left, 1)}
         state.log_history[-1] = line  # is saved with the checkpoint, so that the log of a resumed training is whole
-        if state.is_world_process_zero:
-            with (self.job.workspace / "metrics.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+        report(self.job, line)
 
 
 def last_checkpoint(job: TrainingJob) -> Path | None:
@@ -149,25 +158,31 @@ def last_checkpoint(job: TrainingJob) -> Path | None:
     return max((path.parent for path in found), key=lambda p: int(p.name.split("-")[1]), default=None)
 
 
-def main(make_trainer: Callable[[TrainingJob], Trainer]) -> None:
-    """Train the job of the workspace that the command line names; exit with the message of a `UserError`."""
+def main(make_trainer: Callable[[TrainingJob], Trainer], measure: Measure | None = None) -> None:
+    """Train the job of the workspace that the command line names; exit with the message of a `UserError`.
+
+    measure: takes the trainer, the job and the folder of the kept model when the trainer has the weights of that model,
+    in each of several processes; it writes what it finds into the folder.
+    """
     disable_progress_bar()
     job = TrainingJob.read(Path(sys.argv[1]) / "job.json")
     try:
-        run(make_trainer(job), job)
+        run(make_trainer(job), job, measure)
     except UserError as error:
         sys.exit(f"error: {error}")
     sys.stdout.flush()
     os._exit(0)  # everything is on disk, and taking torch's modules down in order takes a second
 
 
-def run(trainer: Trainer, job: TrainingJob) -> None:
+def run(trainer: Trainer, job: TrainingJob, measure: Measure | None = None) -> None:
     """Train from the last complete checkpoint on, and leave the whole result in ``<workspace>/model``."""
 
-    def save_model(folder: Path) -> None:
+    def save_model(folder: Path, epoch: int) -> None:
         trainer.save_model(str(folder))
         if trainer.is_world_process_zero():
             _finish(job, folder)
+        if measure and epoch == job.keep_epoch:
+            measure(trainer, job, folder)
 
     keeper = Keeper(job, len(trainer.train_dataset), save_model)
     trainer.add_callback(keeper)
@@ -176,7 +191,7 @@ def run(trainer: Trainer, job: TrainingJob) -> None:
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     result = job.workspace / "model"
     if not job.keep_all_epochs:
-        save_model(result)
+        save_model(result, job.keep_epoch)
     if trainer.is_world_process_zero():
         if job.keep_all_epochs:
             epochs = job.workspace / "epochs"

@@ -35,6 +35,7 @@ from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, MODEL_ASSETS, Record, Run
 from mr_assets.storage import version_of
 from mr_assets.tables import TABLES, dropped_frame
 from mr_assets.templates import judge_template
+from mr_assets.training.margins import MARGINS, margins_table
 from mr_assets_tests.benchmarks.data_side import FewTokens, make, scan
 from mr_assets_tests.benchmarks.machine import spread, write_result
 
@@ -61,6 +62,9 @@ def make_run(folder: Path, prompts: int) -> Run:
     ]
     made = dpo_dataset(*tables, judge_template=judge_template(), encoder=FewTokens(), max_length=None, seed=1)
     _write(run, "dpo_dataset", made.rows.lazy())
+    pairs, model = made.rows["pair_id"], run.path("checkpoints", "1")
+    model.mkdir(parents=True)
+    margins_table(pairs.to_list(), [0.5] * len(pairs), [-0.25] * len(pairs)).write_parquet(model / MARGINS)
     for asset, t in [*((a, None) for a in FAMILY_ASSETS), *((a, "1") for a in LOOP_ASSETS)]:
         _record(run, asset, t)
     run.save()

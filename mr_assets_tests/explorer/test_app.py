@@ -136,7 +136,9 @@ def test_an_actor_pairs_page(pages: TestClient, finished: Run) -> None:
         assert {f"/runs/tiny/{judgment.id}" for judgment in response.judgments} <= links
         assert response.mean is None or f"mean {response.mean:.4g}" in said
     assert {"/runs/tiny/M0", "/runs/tiny/M1"} <= links
-    assert "Reward margin" in said
+    actor = made.pair("actor")
+    assert actor and actor.margin and actor.margin.after is not None
+    assert f"Reward margin: 0 before training, {actor.margin.after:.3g} after" in said
 
 
 def test_a_judge_pairs_page(pages: TestClient, finished: Run) -> None:

@@ -18,6 +18,7 @@ from mr_assets.method.elo_pairs import elo_pairs
 from mr_assets.method.selected_responses import select_responses
 from mr_assets.runs import LOOP_ASSETS, Run
 from mr_assets.tables import BATTLE_MATRICES, TABLES
+from mr_assets.training.margins import MARGINS
 from mr_assets_tests.lineage.conftest import change, dropped, made_anew, table
 
 Row = dict[str, Any]
@@ -131,13 +132,35 @@ def test_the_policy_goes_back_to_the_sft_model(finished: Run) -> None:
 
 
 def test_a_pair_names_the_training_that_took_it(finished: Run, actor: str) -> None:
-    """The margin before training is 0 by definition; that it is not recorded afterwards is said."""
+    """And has both margins: 0 before training, and (n - 1)/4 of pair n, as the fake trainer has it, afterwards."""
     pair = only(trace(finished, actor)).pair("actor")
-    assert pair is not None and pair.dataset is not None and pair.trained is not None and pair.margin is not None
+    assert pair is not None and pair.dataset is not None and pair.trained is not None
     assert (pair.dataset.asset, pair.trained.asset, pair.trained.partition) == ("dpo_dataset", "checkpoints", "1")
-    assert (pair.margin.before, pair.margin.after) == (0.0, None)
-    assert (pair.margin.batch_before, pair.margin.batch_after) == (0.1, 0.1)  # as the fake trainer logs
-    assert "not recorded" in pair.margin.note
+    for n, identity in enumerate(rows(finished, "dpo_dataset")):
+        [margin] = [pair.margin for pair in only(trace(finished, identity)).pairs if pair.id == identity]
+        assert margin is not None
+        assert (margin.before, margin.after) == (0.0, (n - 1) / 4)
+        assert (margin.chosen_after, margin.rejected_after) == (n / 4, 1 / 4)
+        assert (margin.batch_before, margin.batch_after) == (0.1, 0.1)  # as the fake trainer logs
+        assert margin.note is None
+
+
+def test_a_margin_that_an_earlier_version_did_not_record_is_unknown(run: Run, actor: str) -> None:
+    """Its model has no table; everything else is there."""
+    (run.path("checkpoints", "1") / MARGINS).unlink()
+    pair = only(trace(run, actor)).pair("actor")
+    assert pair is not None and pair.margin is not None and pair.margin.note is not None
+    assert (pair.margin.before, pair.margin.after, pair.margin.chosen_after) == (0.0, None, None)
+    assert pair.margin.batch_after == 0.1
+    assert "Materialize checkpoints again" in pair.margin.note
+
+
+def test_a_model_of_another_dataset_gives_no_margin(run: Run, actor: str) -> None:
+    """The dataset was made anew: the margins are of pairs with these ids, and not of what they are now."""
+    made_anew(run, "dpo_dataset")
+    pair = only(trace(run, actor)).pair("actor")
+    assert pair is not None
+    assert (pair.dataset is not None, pair.trained, pair.margin) == (True, None, None)
 
 
 def made_by(value: Any) -> list[Made]:

@@ -4,8 +4,10 @@ import polars as pl
 import pytest
 
 from mr_assets.lineage import trace
+from mr_assets.lineage.facts import MARGIN_NOTE
 from mr_assets.lineage.tree import lines
 from mr_assets.runs import Run
+from mr_assets.training.margins import MARGINS
 from mr_assets_tests.lineage.conftest import made_anew, table, with_hostile_texts
 from mr_assets_tests.lineage.test_printable import HOSTILE
 
@@ -66,6 +68,17 @@ def test_a_judge_pairs_tree(finished: Run) -> None:
     assert f"Elo (ridge {finished.recipe.switches.elo_ridge:g}" in said
     ranked = sorted(zip(pair["elo"], names, strict=True), key=lambda both: -both[0])
     assert ", ".join(f"{name} {elo:.4g}" for elo, name in ranked) in said
+
+
+def test_reward_margins_before_and_after(run: Run) -> None:
+    """Pair 3 of the dataset: chosen 3/4, rejected 1/4. Without the table it says that nothing was recorded."""
+    pair = table(run, "dpo_dataset")["pair_id"][3]
+    batches = "mean of the batches 0.1 at the first step, 0.1 over the last epoch"
+    assert f"reward margin: 0 before, 0.5 after (chosen +0.75, rejected +0.25); {batches}" in tree(run, pair)
+    (run.path("checkpoints", "1") / MARGINS).unlink()
+    said = tree(run, pair)
+    assert f"reward margin: 0 before, not recorded after; {batches}" in said
+    assert MARGIN_NOTE in said
 
 
 def test_whole_texts_are_a_click_away(finished: Run) -> None:

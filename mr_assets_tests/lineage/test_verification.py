@@ -10,10 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from mr_assets.cli import main
+from mr_assets.errors import shown
 from mr_assets.launch import Step
 from mr_assets.lineage.verification import Fault, verify
 from mr_assets.runs import LOOP_ASSETS, Run
 from mr_assets.tables import TABLES
+from mr_assets.training.margins import MARGINS, MEAN
 from mr_assets_tests.lineage.conftest import change, dropped, forge, made_anew, table
 from mr_assets_tests.test_loop import World, new_world
 
@@ -150,6 +152,57 @@ def test_a_model_that_was_touched_is_found(run: Run) -> None:
     (run.path("checkpoints", "1") / "config.json").write_text("{}")
     found = {(f.asset, f.partition) for f in verify(run)}
     assert found == {("checkpoints", "1"), ("policy", "2")}
+
+
+def faults_with(run: Run, margins: pl.DataFrame) -> list[tuple[str | None, str]]:
+    """What is said of which pair when the first model's reward margins are these."""
+    margins.write_parquet(run.path("checkpoints", "1") / MARGINS)
+    found = faults(run)
+    assert {f.asset for f in found} == {"checkpoints"}
+    return [(f.id, f.said) for f in found]
+
+
+def margins_of(run: Run) -> pl.DataFrame:
+    return pl.read_parquet(run.path("checkpoints", "1") / MARGINS)
+
+
+def test_reward_margins_are_those_of_the_dataset(run: Run) -> None:
+    """A pair without one, one that was not trained on, and one twice."""
+    pairs, margins = table(run, "dpo_dataset")["pair_id"], margins_of(run)
+    stranger = margins[:1].with_columns(pair_id=pl.lit("1.0123456789ab.actor"))
+    assert faults_with(run, pl.concat([margins[1:], margins[-1:], stranger]))[:3] == [
+        (pairs[-1], "it has more than one reward margin."),
+        (pairs[0], "it is in the DPO dataset and has no reward margin."),
+        ("1.0123456789ab.actor", "it has a reward margin and is not in the DPO dataset."),
+    ]
+
+
+@pytest.mark.parametrize("value", [0.75, float("nan"), None])
+def test_a_reward_margin_is_the_difference_of_its_rewards(run: Run, value: float | None) -> None:
+    """Pair 3 has 3/4 - 1/4 = 1/2; what is no number differs from every number."""
+    margins = margins_of(run)
+    pair, values = margins["pair_id"][3], margins["reward_margin"].to_list()
+    values[3] = value
+    found = faults_with(run, margins.with_columns(reward_margin=pl.Series(values, dtype=pl.Float64)))
+    assert [x for x in found if x[0]] == [(pair, f"reward_margin is {shown(value)}, its two rewards give 0.5.")]
+
+
+def test_rewards_that_were_touched_are_found_by_the_records_figures(run: Run) -> None:
+    """All of them 1 higher on the chosen side, with the margins to match; then there is no table at all."""
+    found = faults_with(run, margins_of(run).with_columns(pl.col("chosen_reward", "reward_margin") + 1))
+    assert {identity for identity, _ in found} == {None}
+    assert found[0][1].startswith(f"{MEAN.format('pairs')}, is ")
+    (run.path("checkpoints", "1") / MARGINS).unlink()
+    assert [f.said for f in faults(run)] == [f"its record has reward margins, its folder has no {MARGINS}."]
+
+
+def test_a_model_of_an_earlier_version_has_no_margins_to_verify(run: Run) -> None:
+    (run.path("checkpoints", "1") / MARGINS).unlink()
+    path = run.record_path("checkpoints", "1")
+    record = json.loads(path.read_text())
+    record["numbers"] = {n: v for n, v in record["numbers"].items() if "after training" not in n}
+    path.write_text(json.dumps(record))
+    assert faults(run) == []
 
 
 def test_what_was_made_of_something_else_is_said_and_not_compared(run: Run) -> None:

@@ -22,7 +22,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten pairs of random ids; every third completion was cut off and has no end token."""
+    """Ten pairs of random token ids; every third completion was cut off and has no end token."""
     rng = random.Random(0)
 
     def ids(low: int, high: int) -> list[int]:
@@ -31,10 +31,11 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def completion() -> list[int]:
         return ids(1, 12) + [EOT] * (rng.random() < 0.67)
 
-    rows = [([BEGIN, *ids(3, 20), EOT], completion(), completion()) for _ in range(ROWS)]
+    rows = [(f"1.{n}.actor", [BEGIN, *ids(3, 20), EOT], completion(), completion()) for n in range(ROWS)]
     path = tmp_path_factory.mktemp("data") / "dpo.parquet"
     columns = ("prompt_token_ids", "chosen_token_ids", "rejected_token_ids")
-    pl.DataFrame(rows, schema=dict.fromkeys(columns, IDS), orient="row").write_parquet(path)
+    schema = pl.Schema({"pair_id": pl.String(), **dict.fromkeys(columns, IDS)})
+    pl.DataFrame(rows, schema=schema, orient="row").write_parquet(path)
     return path
 
 

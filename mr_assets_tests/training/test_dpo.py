@@ -15,6 +15,7 @@ from mr_assets.model_folder import check_model_folder
 from mr_assets.training import launch
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingFailed, train
+from mr_assets.training.margins import MARGINS, scan_margins
 from mr_assets_tests.training.test_launch import gone
 
 pytestmark = pytest.mark.slow
@@ -26,6 +27,12 @@ class Interrupted(Exception):
 
 def weights(folder: Path) -> bytes:
     return (folder / "model.safetensors").read_bytes()
+
+
+def margins(folder: Path) -> pl.DataFrame:
+    table = scan_margins(folder)
+    assert table is not None
+    return table.collect()
 
 
 def log(folder: Path) -> list[dict]:
@@ -94,7 +101,7 @@ def test_trained_tokens_are_the_sampled_ones(dpo_job):
         for (prompt, chosen), (same, rejected) in zip(rows[:half], rows[half:], strict=True):
             assert prompt == same
             seen.append((prompt, chosen, rejected))
-    table = pl.read_parquet(dpo_job.data)
+    table = pl.read_parquet(dpo_job.data, columns=list(dpo_job.columns))
     assert sorted(seen) == sorted(tuple(map(tuple, row)) for row in table.rows())
 
 
@@ -154,8 +161,51 @@ def test_steps_equal_a_loop_written_by_hand(dpo_job):
     assert (ours - by_hand).norm() < 0.02 * by_hand.norm()
 
 
+def test_before_training_every_reward_is_0(dpo_job):
+    """The model is its own reference: asked again for what TRL asked the reference, it answers the same."""
+    from mr_assets.training import dpo
+
+    trainer = make_trainer(dpo_job)
+    reference = trainer.train_dataset["ref_chosen_logps"][:]
+    assert max(reference) < -1  # there is something to be equal
+    rows = pl.read_parquet(dpo_job.data).to_dicts()
+    by_hand = sums_of_log_probs(load(dpo_job.model), [(r["prompt_token_ids"], r["chosen_token_ids"]) for r in rows])
+    assert reference == pytest.approx(by_hand.tolist(), abs=1e-4)
+    before = dpo.reward_margins(trainer, dpo_job)
+    assert before["pair_id"].to_list() == [row["pair_id"] for row in rows]
+    for name in ("chosen_reward", "rejected_reward", "reward_margin"):
+        assert before[name].to_list() == pytest.approx([0] * len(rows), abs=1e-6), name
+
+
+def test_margins_equal_the_definition(dpo_job):
+    """Of each pair, beta (log p(c) - log p_ref(c)) and the same of r, by the models as they lie in their folders.
+
+    The pairs are in the order of the data, not in that of training. How far the pass over the pairs is, is told: 10
+    pairs in batches of 4.
+    """
+    told: list[dict] = []
+    result = train(dpo_job, told.append)
+    found, rows = margins(dpo_job.out), pl.read_parquet(dpo_job.data).to_dicts()
+    assert found["pair_id"].to_list() == [row["pair_id"] for row in rows]
+    trained, reference = load(dpo_job.out), load(dpo_job.model)
+    for side in ("chosen", "rejected"):
+        texts = [(row["prompt_token_ids"], row[f"{side}_token_ids"]) for row in rows]
+        rewards = dpo_job.beta * (sums_of_log_probs(trained, texts) - sums_of_log_probs(reference, texts))
+        assert found[f"{side}_reward"].to_list() == pytest.approx(rewards.tolist(), abs=1e-5)
+    difference = found["chosen_reward"] - found["rejected_reward"]
+    assert found["reward_margin"].to_list() == difference.to_list()
+    assert found["reward_margin"].mean() > log(dpo_job.out)[0]["rewards/margins"] == pytest.approx(0, abs=1e-6)
+    assert [line["pairs"] for line in told if "pairs" in line] == [0, 4, 8, 10]
+    assert {line["total_pairs"] for line in told if "pairs" in line} == {10}
+    assert [line["step"] for line in told if "step" in line] == [1, 2, 3]
+    assert (result.resumed_at, result.last["step"]) == (0, 3)
+
+
 def test_the_kept_epoch_is_the_whole_schedules(dpo_job):
-    """Stopping after epoch 1 of 3 gives, bit for bit, what the whole schedule had there; every epoch can be kept."""
+    """Stopping after epoch 1 of 3 gives, bit for bit, what the whole schedule had there; every epoch can be kept.
+
+    The reward margins are those of the kept epoch either way, though later weights were in memory at the end.
+    """
     train(dpo_job)
     every = replace(dpo_job, keep_all_epochs=True, out=dpo_job.out.with_name("every"))
     result = train(every)
@@ -167,16 +217,25 @@ def test_the_kept_epoch_is_the_whole_schedules(dpo_job):
         check_model_folder(folder)
     assert len(log(every.out)) == 9
     assert (result.rows, result.steps, result.last["step"]) == (10, 3, 9)
+    assert margins(dpo_job.out).equals(margins(every.out))
+    assert [epoch.name for epoch in epochs if (epoch / MARGINS).exists()] == ["1"]
+    third = replace(dpo_job, keep_epoch=3, out=dpo_job.out.with_name("third"))
+    train(third)
+    assert weights(third.out) == weights(epochs[2])  # asking the model in between changed nothing
+    assert not margins(third.out).equals(margins(every.out))
 
 
 def test_a_killed_training_resumes_to_the_same_bits(dpo_job):
-    """Killed twice, once inside an epoch and once while an incomplete checkpoint lies about: same weights, same log."""
+    """Same weights, same log, same reward margins, though it was killed three times.
+
+    Once inside an epoch, once while an incomplete checkpoint lay about, once while the margins were computed.
+    """
     whole = replace(dpo_job, keep_epoch=3, save_steps=2)
     train(replace(whole, out=dpo_job.out.with_name("whole")))
 
-    def kill_at(step: int) -> Callable[[dict], None]:
+    def kill_at(step: int, pairs: int = 0) -> Callable[[dict], None]:
         def on_metrics(line: dict) -> None:
-            if line["step"] >= step:
+            if line.get("step", 0) >= step or line.get("pairs", 0) > pairs > 0:
                 raise Interrupted
 
         return on_metrics
@@ -190,9 +249,13 @@ def test_a_killed_training_resumes_to_the_same_bits(dpo_job):
     (half / "model.safetensors").write_bytes(b"cut off")
     with pytest.raises(Interrupted):
         train(whole, kill_at(7))
+    with pytest.raises(Interrupted):
+        train(whole, kill_at(10, pairs=4))
+    assert not whole.out.exists()
     result = train(whole)
     assert result.resumed_at >= 6
     assert weights(whole.out) == weights(dpo_job.out.with_name("whole"))
+    assert margins(whole.out).equals(margins(dpo_job.out.with_name("whole")))
     assert not whole.workspace.exists()
     numbers = ("step", "loss", "learning_rate", "rewards/margins", "grad_norm", "epoch")
     lines = [
@@ -217,7 +280,8 @@ def test_two_processes_make_the_same_steps(dpo_job):
     """Through accelerate, each process takes half of a batch, and the gradient is that of the whole batch.
 
     The first two steps are compared: in the epoch's last batch of 2 pairs, accelerate gives the second process pairs
-    from the epoch's beginning once more, so that no process waits for the other.
+    from the epoch's beginning once more, so that no process waits for the other. So it does while the margins are
+    computed, and each pair has one margin all the same, its own.
     """
     train(dpo_job)
     parallel = replace(dpo_job, num_processes=2, micro_batch_size=2, out=dpo_job.out.with_name("parallel"))
@@ -226,6 +290,11 @@ def test_two_processes_make_the_same_steps(dpo_job):
     assert [line["step"] for line in ours] == [line["step"] for line in theirs] == [1, 2, 3]
     for name in ("loss", "grad_norm", "rewards/margins"):
         assert [line[name] for line in ours[:2]] == pytest.approx([line[name] for line in theirs[:2]], abs=1e-4), name
+    found, rows = margins(parallel.out), pl.read_parquet(parallel.data).to_dicts()
+    assert found["pair_id"].to_list() == [row["pair_id"] for row in rows]
+    texts = [(row["prompt_token_ids"], row["chosen_token_ids"]) for row in rows]
+    ratios = sums_of_log_probs(load(parallel.out), texts) - sums_of_log_probs(load(parallel.model), texts)
+    assert found["chosen_reward"].to_list() == pytest.approx((parallel.beta * ratios).tolist(), abs=1e-5)
 
 
 def test_an_interrupt_ends_every_process_of_several(dpo_job):
@@ -255,7 +324,7 @@ def test_the_result_is_a_model_folder(dpo_job):
     assert result.out == dpo_job.out
     check_model_folder(dpo_job.out)
     names = {path.name for path in dpo_job.model.iterdir()}
-    assert {path.name for path in dpo_job.out.iterdir()} == names | {"training_log.jsonl"}
+    assert {path.name for path in dpo_job.out.iterdir()} == names | {"training_log.jsonl", MARGINS}
     for name in names - {"config.json", "model.safetensors"}:
         assert (dpo_job.out / name).read_bytes() == (dpo_job.model / name).read_bytes(), name
     before, after = (json.loads((folder / "config.json").read_text()) for folder in (dpo_job.model, dpo_job.out))
@@ -268,5 +337,13 @@ def test_a_loss_that_is_not_finite_ends_without_a_model(dpo_job):
     """Told with the step and the rate; the next try does not resume from broken weights."""
     broken = replace(dpo_job, learning_rate=1e30, keep_epoch=3)
     with pytest.raises(TrainingFailed, match=r"(?s)error: .* at step \d of 9 .*No model is written"):
+        train(broken)
+    assert not broken.out.exists()
+
+
+def test_a_margin_that_is_not_finite_ends_without_a_model(dpo_job):
+    """The only step's loss was still fine, and what it left of the weights is not."""
+    broken = replace(dpo_job, learning_rate=1e30, batch_size=12)
+    with pytest.raises(TrainingFailed, match=r"error: reward margin is (nan|-?inf) after step 1, for \d+ of 10 pairs"):
         train(broken)
     assert not broken.out.exists()

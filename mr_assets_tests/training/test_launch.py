@@ -52,8 +52,9 @@ def job(tmp_path: Path) -> TrainingJob:
     (model / "model.safetensors").write_bytes(b"weights")
     data = tmp_path / "dpo.parquet"
     columns = ("prompt_token_ids", "chosen_token_ids", "rejected_token_ids")
-    rows = [([1, 2], [3, 4, 9], [5]), ([1], [6], [7, 8])]
-    pl.DataFrame(rows, schema=dict.fromkeys(columns, IDS), orient="row").write_parquet(data)
+    rows = [("1.a.actor", [1, 2], [3, 4, 9], [5]), ("1.b.actor", [1], [6], [7, 8])]
+    schema = pl.Schema({"pair_id": pl.String(), **dict.fromkeys(columns, IDS)})
+    pl.DataFrame(rows, schema=schema, orient="row").write_parquet(data)
     return TrainingJob(
         kind="dpo",
         model=model,
@@ -131,7 +132,7 @@ def test_sigkill_of_the_caller_ends_every_process(tmp_path):
 
 
 def test_workspace_keeps_the_same_jobs_leftovers_and_no_others(job):
-    """A checkpoint stays for the same job and data; another rate, other data or other weights start afresh."""
+    """A checkpoint stays for the same job and data; another rate, other data, ids or weights start afresh."""
 
     def leave() -> Path:
         mark = job.workspace / "checkpoints" / "checkpoint-1" / "COMPLETE"
@@ -156,6 +157,11 @@ def test_workspace_keeps_the_same_jobs_leftovers_and_no_others(job):
     assert not mark.exists()
 
     leave()
+    pl.read_parquet(job.data).with_columns(pl.col("pair_id").reverse()).write_parquet(job.data)
+    launch.prepare_workspace(job)
+    assert not mark.exists(), "the margins would be named after other pairs"
+
+    leave()
     (job.model / "model.safetensors").write_bytes(b"other weights")
     launch.prepare_workspace(job)
     assert not mark.exists()
@@ -173,10 +179,11 @@ def test_a_row_that_is_too_long_is_an_error(job):
     [
         (lambda data: data.head(0), "no rows"),
         (lambda data: data.drop("rejected_token_ids"), "cannot be read"),
+        (lambda data: data.drop("pair_id"), "cannot be read"),
         (lambda data: data.with_columns(chosen_token_ids=pl.lit([], dtype=IDS)), "2 rows with an empty chosen"),
         (lambda data: data.with_columns(chosen_token_ids=pl.lit([10], dtype=IDS)), "has token id 10"),
     ],
-    ids=["empty", "column missing", "empty completion", "another vocabulary"],
+    ids=["empty", "column missing", "no ids", "empty completion", "another vocabulary"],
 )
 def test_data_that_cannot_be_trained_on_is_an_error(job, change, message):
     """Told before a process starts."""

@@ -12,7 +12,11 @@ import time
 from hashlib import blake2b
 from pathlib import Path
 
+import polars as pl
+
 from mr_assets.training.leash import hold
+from mr_assets.training.margins import MARGINS
+from mr_assets_tests.fakes import reward_margins
 
 STEPS, SAVED_EVERY = 12, 3
 
@@ -39,7 +43,10 @@ def main(workspace: Path) -> None:
             saved.with_suffix(".new").write_text(json.dumps([step, value]))
             saved.with_suffix(".new").replace(saved)
     model = workspace / "model"
-    shutil.copytree(job["model"], model, ignore=shutil.ignore_patterns("complete.json"))
+    shutil.copytree(job["model"], model, ignore=shutil.ignore_patterns("complete.json", MARGINS))
+    if job["kind"] == "dpo":
+        pairs = pl.read_ipc_stream(workspace / "data.arrow")["pair_id"]
+        reward_margins(pairs).write_parquet(model / MARGINS)
     (model / "trained.json").write_text(json.dumps(value))
     shutil.copy(workspace / "metrics.jsonl", model / "training_log.jsonl")
 

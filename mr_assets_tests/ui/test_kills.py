@@ -15,6 +15,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from mr_assets.runs import LOOP_ASSETS, Run
+from mr_assets.training.margins import MARGINS
 from mr_assets.worker import TAG, Worker, processes_of
 from mr_assets_tests.real_run import alive, descendants, printed, started, wait_for
 from mr_assets_tests.tiny import tiny_recipe
@@ -115,6 +116,7 @@ def same_tables(one: Run, other: Run) -> None:
             if paths[0].exists():
                 assert_frame_equal(*map(pl.read_parquet, paths))
         assert one.record(asset, "1").version == other.record(asset, "1").version  # type: ignore[union-attr]
+    assert_frame_equal(*(pl.read_parquet(run.path("checkpoints", "1") / MARGINS) for run in (one, other)))
     left = [p for run in (one, other) for p in run.folder.rglob("*") if p.name.startswith((".tmp", ".shards"))]
     assert left == []
     assert not list(other.folder.rglob("*.training"))
