@@ -41,7 +41,7 @@ def train_model(work: Work, job: TrainingJob, name: str) -> Trained:
     what = f"{work.asset} ({name})"
     work.context.log.info(f"{what}: starting; the first step comes when the model and its reference are ready")
     try:
-        result = train(job, on_metrics=_reporter(work.progress(what, "steps")))
+        result = train(job, on_metrics=_reporter(lambda: work.progress(what, "steps")))
     except TrainingFailed as error:
         if broken := re.search(r"\b(loss|grad_norm) is (-?inf|nan) at step [0-9]+ of [0-9]+", str(error)):
             said = f"{broken[0]}. No model was written."
@@ -67,14 +67,16 @@ PANELS: dict[str, list[tuple[str, ...]]] = {
 }
 
 
-def _reporter(report: Callable[..., None]) -> Callable[[dict[str, Any]], None]:
-    """Steps as progress; those before the first one seen were trained earlier."""
-    before: int | None = None
+def _reporter(progress: Callable[[], Callable[..., None]]) -> Callable[[dict[str, Any]], None]:
+    """Steps as progress, timed from the first one seen: before it, models are loaded and no step is done."""
+    report: Callable[..., None] | None = None
+    first = 0
 
     def on_metrics(line: dict[str, Any]) -> None:
-        nonlocal before
-        before = line["step"] - 1 if before is None else before
-        report(line["step"], line["total_steps"], before)
+        nonlocal report, first
+        if report is None:
+            report, first = progress(), line["step"]
+        report(line["step"], line["total_steps"], first)
 
     return on_metrics
 

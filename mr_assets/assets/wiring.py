@@ -151,10 +151,12 @@ class Work:
             if done < total and (not done or now - said[0] < 5):
                 return
             said[0] = now
-            rate = (done - before) / max(now - began, 1e-9)
-            left = (total - done) / max(rate, 1e-9)
-            shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
-            self.context.log.info(f"{what}: {done:,} of {total:,} {unit}, {shown}/s, {left:.0f} s left")
+            line = f"{what}: {done:,} of {total:,} {unit}"
+            if done > before:  # else nothing is known of the rate yet
+                rate = (done - before) / max(now - began, 1e-9)
+                shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+                line += f", {shown}/s, {(total - done) / rate:.0f} s left"
+            self.context.log.info(line)
 
         return report
 
