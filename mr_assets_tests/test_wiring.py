@@ -161,6 +161,7 @@ def test_what_was_chosen_is_in_force_recorded_and_shown(run: Run) -> None:
     assert record.chosen == {"rho": 0.3, "seed": 7}
     shown = metadata(made)
     assert shown["settings"] == record.settings
+    assert next(iter(shown)) == "departs from the recipe"
     assert shown["departs from the recipe"].splitlines() == [
         "| setting | used | recipe |",
         "| --- | --- | --- |",

@@ -31,11 +31,11 @@ class Trained:
     curves: dg.MarkdownMetadataValue
 
 
-def train_model(work: Work, job: TrainingJob, name: str) -> Trained:
+def train_model(work: Work, job: TrainingJob, name: str, *before: Finding) -> Trained:
     """Train in a process of its own. The engine gives its memory back first.
 
-    Raises `dg.Failure` with the end of the trainer's log if training fails; if the loss was not finite, the check that
-    watches over it has failed as well.
+    Raises `dg.Failure` with the end of the trainer's log if training fails. What was found before it is recorded then;
+    if the loss was not finite, the check that watches over it has failed as well.
     """
     close_engine()
     what = f"{work.asset} ({name})"
@@ -43,6 +43,7 @@ def train_model(work: Work, job: TrainingJob, name: str) -> Trained:
     try:
         result = train(job, on_metrics=_reporter(lambda: work.progress(what, "steps")))
     except TrainingFailed as error:
+        record_now(work.context, before, work.partition)
         if broken := re.search(r"\b(loss|grad_norm) is (-?inf|nan) at step [0-9]+ of [0-9]+", str(error)):
             said = f"{broken[0]}. No model was written."
             record_now(work.context, [Finding(work.asset, "finite_loss", "harmful", {}, said)], work.partition)

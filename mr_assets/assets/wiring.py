@@ -241,8 +241,8 @@ class Work:
 
     def _result(self, artifact: Artifact, metadata: dict[str, Any], found: Sequence[Finding]) -> dg.MaterializeResult:
         metadata["settings"] = dg.MetadataValue.json(artifact.record.settings)
-        if self.chosen:
-            metadata["departs from the recipe"] = dg.MetadataValue.md(_departures(self))
+        if self.chosen:  # first of all, where it is not overlooked
+            metadata = {"departs from the recipe": dg.MetadataValue.md(_departures(self)), **metadata}
         if artifact.record.policy:
             metadata["policy"] = artifact.record.policy
         if page := page_of_artifact(self.run.name, self.asset, self.partition):
