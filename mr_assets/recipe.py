@@ -92,7 +92,7 @@ class Prompts(_Section):
     count: Count | None = Field(
         description="seed prompts in use: as many as the world makes, or the first of a file; null is all of the file's"
     )
-    disjoint: bool = Field(description="whether no prompt serves two iterations (method row 1; section 3.1: sampled)")
+    disjoint: bool = Field(description="whether no prompt serves two iterations (section 3.1: sampled)")
 
 
 class EFT(_Section):
@@ -116,14 +116,13 @@ class _Training(_Section):
     micro_batch_size: Count = Field(description="examples per device and forward pass: memory and speed only")
     schedule_epochs: Count = Field(description="epochs that the schedule spans (A.3: 10)")
     warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = Field(
-        description="share of the steps with a rising learning rate (paper: silent; method row 19: 0)"
+        description="share of the steps with a rising learning rate (paper: silent)"
     )
     max_length: Count = Field(
-        description="tokens of prompt and completion together; what is longer is counted and left out, never cut "
-        "(method row 21)"
+        description="tokens of prompt and completion together; what is longer is counted and left out, never cut"
     )
     optimizer: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit"] = Field(
-        description="optimizer; its state is fresh in every iteration (paper: silent; method row 19)"
+        description="optimizer; its state is fresh in every iteration (paper: silent)"
     )
     weight_decay: Annotated[float, Field(ge=0)] = Field(default=0.0, description="weight decay (paper: silent)")
     max_grad_norm: Positive = Field(default=1.0, description="norm that gradients are clipped to (paper: silent)")
@@ -152,15 +151,14 @@ class DPO(_Training):
 
     beta: Positive = Field(description="DPO's beta, no unit (A.3: 0.1)")
     keep_all_epochs: bool = Field(
-        description="train the whole schedule and keep every epoch, so that another than keep_epoch can be tried "
-        "(method row 22)"
+        description="train the whole schedule and keep every epoch, so that another than keep_epoch can be tried"
     )
 
 
 class _Sampling(_Section):
     temperature: Annotated[float, Field(ge=0, le=2)] = Field(description="sampling temperature (section 3.1: 0.8)")
     top_p: Annotated[float, Field(gt=0, le=1)] = Field(description="nucleus sampling mass (section 3.1: 0.95)")
-    max_tokens: Count = Field(description="tokens at which a completion is cut off (paper: silent; method row 21)")
+    max_tokens: Count = Field(description="tokens at which a completion is cut off (paper: silent)")
 
 
 class Responses(_Sampling):
@@ -183,43 +181,41 @@ class MetaJudgments(_Sampling):
         description="a file in place of the meta-judge prompt; null is the paper's (Figure 2)"
     )
     sample_distinct_once: bool = Field(
-        description="sample each distinct ordered pair of texts once and copy its verdict (method row 17; paper: no)"
+        description="sample each distinct ordered pair of texts once and copy its verdict (paper: no)"
     )
 
 
 class Switches(_Section):
-    """What the paper leaves open, by the rows of the method's table, and is not a field of another section.
+    """What the paper leaves open and is not a field of another section.
 
     A switch with a single value puts a decision on record; a second value comes with the code that honours it.
     """
 
     tier_ties: Literal["draw"] = Field(
-        description="row 10: among the shortest (longest) responses of a tier, equally long ones are drawn by the seed"
+        description="among the shortest (longest) responses of a tier, equally long ones are drawn by the seed"
     )
-    equal_scores: Literal["no_pair"] = Field(
-        description="row 12: what a prompt gives whose responses all score the same"
-    )
+    equal_scores: Literal["no_pair"] = Field(description="what a prompt gives whose responses all score the same")
     cut_off: Literal["never_chosen", "eligible"] = Field(
-        description="row 14: whether a completion that was cut off at max_tokens may be the chosen one of a pair"
+        description="whether a completion that was cut off at max_tokens may be the chosen one of a pair"
     )
     omega_scope: Literal["iteration", "response"] = Field(
-        description="row 2: over which battles the wins are counted that weigh first and second position (section 2.2)"
+        description="over which battles the wins are counted that weigh first and second position (section 2.2)"
     )
     elo_ridge: Positive = Field(
-        description="row 3: lambda of the penalty (lambda/2) sum e^2 that keeps every Elo finite, natural units"
+        description="lambda of the penalty (lambda/2) sum e^2 that keeps every Elo finite, natural units"
     )
     elo_tie_tolerance: Annotated[float, Field(ge=0)] = Field(
-        description="row 16: Elo scores that differ by no more than this are a tie, natural units"
+        description="Elo scores that differ by no more than this are a tie, natural units"
     )
     equal_score_judge_pairs: Literal["keep"] = Field(
-        description="row 18: what becomes of a judge pair whose two judgments give the same score"
+        description="what becomes of a judge pair whose two judgments give the same score"
     )
-    reference: Literal["previous_model"] = Field(description="row 19: the reference model of DPO, M_{t-1}")
+    reference: Literal["previous_model"] = Field(description="the reference model of DPO, M_{t-1}")
     judge_share_cap: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        description="row 20: largest share of judge pairs in a DPO dataset; null takes all pairs"
+        description="largest share of judge pairs in a DPO dataset; null takes all pairs"
     )
     end_token: Literal["finished_only"] = Field(
-        description="row 21: the completions that end in the end token in training; a cut-off one does not"
+        description="the completions that end in the end token in training; a cut-off one does not"
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any, Self
 import dagster as dg
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunsFilter
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClass
 from dagster._serdes.config_class import ConfigurableClassData
@@ -25,6 +26,7 @@ from dagster._serdes.config_class import ConfigurableClassData
 from mr_assets.worker import MARK, TAG, UI_MARK, Worker, end_processes
 
 DAGSTER = (sys.executable, "-m", "dagster")  # the command itself need not be on the PATH
+ITERATION_TAG = "mr/iteration"
 GRACE_SECONDS = 15  # for a cancelled run to stop by itself; less than cancel_timeout_seconds in dagster.yaml
 GONE = (
     "its process {pid} has ended without a word: it was killed, or the machine ran out of memory. Re-execute the run "
@@ -72,7 +74,7 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
                 start_new_session=True,
             )
         self._started.append(process)
-        self._instance.add_run_tags(run.run_id, {TAG: Worker.of(process.pid).tag(run.run_id)})
+        self._instance.add_run_tags(run.run_id, {TAG: Worker.of(process.pid).tag(run.run_id)} | iteration_tag(run))
 
     def terminate(self, run_id: str) -> bool:
         """Interrupt the run's process; what is still there after a while is killed, engine and trainer too."""
@@ -124,6 +126,12 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
 
     def _reap(self) -> None:
         self._started = [process for process in self._started if process.poll() is None]
+
+
+def iteration_tag(run: dg.DagsterRun) -> dict[str, str]:
+    """The tag that says in the UI's lists which iteration a backfill's run is of; Dagster's own is not shown there."""
+    first, last = (run.tags.get(tag) for tag in (ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG))
+    return {ITERATION_TAG: first} if first and first == last else {}
 
 
 def _end_after_grace(worker: Worker, run_id: str) -> None:

@@ -1,6 +1,6 @@
 """The processes that work on a Dagster run: how the one that leads is told from all others, and how all are ended.
 
-A run's tag `mr/process` names the leading process, for example
+A run's tag `.dagster/process` (the UI hides tags that begin so) names the leading process, for example
 
     3f1c09aa-72be-4c1e-9f3c-0a6be1d24c7f/gpu-07/41213/8a52c0de-1f6e-4c55-9b1b-0a4f6d1d2a77/9120345
 
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-TAG = "mr/process"
+TAG = ".dagster/process"
 MARK = "MR_DAGSTER_RUN"  # of the processes of a run: its id
 UI_MARK = "MR_UI_OF"  # of the processes of the UI: the folder of its instance
 PROC = Path("/proc")

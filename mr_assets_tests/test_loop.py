@@ -342,12 +342,16 @@ def test_a_harmful_finding_stops_training_alone(done: World, patch: pytest.Monke
     [said] = messages(result)
     assert "- parse_rate of judgments: Expected at least 100% of judgments to give a score, came " in said
     assert f"{rows - 1} of {rows}, the others 1 no_score. Read some without; mend the template" in said
-    assert "change guardrails.judgment_parse_rate_at_least.stop" in said
+    assert "\n\nIf the data is as it should be, change guardrails.judgment_parse_rate_at_least.stop" in said
+    assert said.endswith("recipe.yaml, then re-execute the run from failure or materialize checkpoints again.")
     failed = world.check("checkpoints", "data_is_fit", "2")
     assert (failed.passed, failed.severity, failed.description) == (False, dg.AssetCheckSeverity.ERROR, said)
     assert (failed.blocking, failed.metadata["harmful"].value) == (True, 1)
     untouched = world.check("checkpoints", "finite_loss", "2")
     assert (untouched.passed, untouched.description) == (True, "Nothing was trained.")
+    follows = world.check("checkpoints", "follows_from_ancestors", "2")
+    assert (follows.passed, follows.severity, follows.blocking) == (False, dg.AssetCheckSeverity.WARN, False)
+    assert "do not follow from their ancestors" in (follows.description or "")
     assert world.run.record("checkpoints", "2") == before
 
 
@@ -439,6 +443,18 @@ def test_a_margin_that_is_no_number_fails_the_same_check(
     assert not world.materialize(Step("train", ("checkpoints",), "2")).success
     failed = world.check("checkpoints", "finite_loss", "2")
     assert (failed.passed, failed.description) == (False, "reward margin is nan after step 9. No model was written.")
+
+
+def test_a_failed_training_calls_no_check_before_it_failed(
+    done: World, patch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What was asked before the training stays on the page as it was answered; Dagster would call it failed."""
+    shutil.copytree(done.run.data, tmp_path / "data")
+    world = new_world(patch, tmp_path / "data", FEW)
+    world.failing = "out of memory"
+    assert "out of memory" in messages(world.materialize(Step("train", ("checkpoints",), "2")))[0]
+    for name in ("data_is_fit", "follows_from_ancestors"):
+        assert world.check("checkpoints", name, "2").passed
 
 
 def test_training_gets_the_very_ids_that_were_sampled(done: World) -> None:

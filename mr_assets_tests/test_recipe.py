@@ -418,7 +418,7 @@ def test_a_file_of_prompts_is_counted_when_it_is_read() -> None:
     ],
 )
 def test_warnings(text: str, part: str) -> None:
-    """What is allowed and yet worth knowing is said, not refused (rho: method row 13)."""
+    """What is allowed and yet worth knowing is said, not refused (rho)."""
     (warning,) = load_recipe(DEFAULT, [text]).warnings
     assert part in warning
 

@@ -11,11 +11,17 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.launcher import WorkerStatus
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    TagType,
+    get_tag_type,
+)
 from dagster._core.test_utils import create_run_for_test
 
 from mr_assets import run_launcher
 from mr_assets.instance import instance as open_instance
-from mr_assets.run_launcher import ProcessRunLauncher, fail_dead_runs
+from mr_assets.run_launcher import ProcessRunLauncher, fail_dead_runs, iteration_tag
 from mr_assets.worker import MARK, TAG, Worker, end_processes, processes_of
 
 STARTED = dg.DagsterRunStatus.STARTED
@@ -84,6 +90,14 @@ def test_a_run_is_healthy_until_its_process_is_gone(launcher: ProcessRunLauncher
     output.parent.mkdir()
     output.write_text("12:00:00 dagster - DEBUG - STEP_START\nFatal Python error: Segmentation fault\n")
     assert launcher.get_run_worker_debug_info(run) == "It printed at last:\nFatal Python error: Segmentation fault"
+
+
+def test_the_ui_shows_the_iteration_and_not_the_process(instance: dg.DagsterInstance):
+    """A backfill's runs have a range of one partition, which the UI's lists do not show."""
+    ranges = [{ASSET_PARTITION_RANGE_START_TAG: "2", ASSET_PARTITION_RANGE_END_TAG: last} for last in ("2", "3")]
+    of_one, of_two, alone = (create_run_for_test(instance, tags=tags) for tags in (*ranges, {}))
+    assert [iteration_tag(run) for run in (of_one, of_two, alone)] == [{"mr/iteration": "2"}, {}, {}]
+    assert get_tag_type(TAG) == TagType.HIDDEN
 
 
 def test_what_a_dead_run_left_behind_is_ended(launcher: ProcessRunLauncher, run: dg.DagsterRun, start: Start):

@@ -9,7 +9,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from mr_assets.assets import wiring
+from mr_assets.assets import trained, wiring
 from mr_assets.assets.wiring import Work
 from mr_assets.errors import UserError
 from mr_assets.runs import Run
@@ -161,6 +161,7 @@ def test_what_was_chosen_is_in_force_recorded_and_shown(run: Run) -> None:
     assert record.chosen == {"rho": 0.3, "seed": 7}
     shown = metadata(made)
     assert shown["settings"] == record.settings
+    assert next(iter(shown)) == "departs from the recipe"
     assert shown["departs from the recipe"].splitlines() == [
         "| setting | used | recipe |",
         "| --- | --- | --- |",
@@ -329,6 +330,33 @@ def test_progress_of_a_run_that_goes_on(
     clock[0] = 10.0
     report(25, 30, 20)
     assert caplog.messages == ["checkpoints (M1): 25 of 30 steps, 0.5/s, 10 s left"]
+
+
+def test_progress_that_knows_no_rate(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What an earlier run did says nothing of the rate, however long this one took to find it again."""
+    caplog.set_level("INFO")
+    clock = [0.0]
+    monkeypatch.setattr(wiring.time, "monotonic", lambda: clock[0])
+    report = work(run, "judgments").progress("judgments", "requests")
+    clock[0] = 8.0
+    report(400, 800, 400)
+    assert caplog.messages == ["judgments: 400 of 800 requests"]
+
+
+def test_progress_of_training_counts_from_the_first_step(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """30 s for the models and step 1, then 5 steps in 10 s: one every two seconds, and 12 s for the last six."""
+    caplog.set_level("INFO")
+    clock = [0.0]
+    monkeypatch.setattr(wiring.time, "monotonic", lambda: clock[0])
+    on_metrics = trained._reporter(work(run, "checkpoints"), "checkpoints (M1)")
+    for seconds, step in [(30, 1), (40, 6)]:
+        clock[0] = seconds
+        on_metrics({"step": step, "total_steps": 12})
+    assert caplog.messages == ["checkpoints (M1): 6 of 12 steps, 0.5/s, 12 s left"]
 
 
 def test_progress_of_nothing(run: Run, caplog: pytest.LogCaptureFixture) -> None:

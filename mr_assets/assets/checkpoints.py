@@ -20,7 +20,8 @@ def checkpoints(run: Run) -> dg.AssetsDefinition:
         """The next model: DPO on the iteration's preference pairs, with M_{t-1} as start and as reference model."""
         with users_errors():
             work, t = Work(context, run, policy), iteration(context)
-            fit, follow = fit_to_train(context, run, t), rows_follow(run, t)
+            follow = rows_follow(run, t)
+            fit = fit_to_train(context, run, t, follow)
             recipe = work.run.recipe
             job = training_job(
                 "dpo",
@@ -32,7 +33,7 @@ def checkpoints(run: Run) -> dg.AssetsDefinition:
                 learning_rate=recipe.learning_rate(t),
                 seed=recipe.seed,
             )
-            trained = train_model(work, job, f"M{t}")
+            trained = train_model(work, job, f"M{t}", fit, follow)
             links = {"trained from": partition_link(run, "policy", str(t))}
             if t < len(run.iterations):
                 links["handed over to"] = partition_link(run, "policy", str(t + 1))

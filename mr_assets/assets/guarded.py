@@ -132,10 +132,11 @@ def iteration_findings(run: Run, t: int, tables: Mapping[str, Frame]) -> list[Fi
     return [finding for asset in made for finding in findings(asset, tables, run.recipe.guardrails)]
 
 
-def fit_to_train(context: dg.AssetExecutionContext, run: Run, t: int) -> Finding:
+def fit_to_train(context: dg.AssetExecutionContext, run: Run, t: int, *others: Finding) -> Finding:
     """Ask every check of the iteration once more before training, whoever launched it and whatever ran before.
 
-    Raises `dg.Failure` with every harmful finding, after recording the failed check.
+    others: what else was found before training. Raises `dg.Failure` with every harmful finding, after recording the
+    failed check and the others.
     """
     tables = tables_of(run, t)
     missing = [a for a in LOOP_ASSETS if a in TABLES and a not in tables]
@@ -152,9 +153,12 @@ def fit_to_train(context: dg.AssetExecutionContext, run: Run, t: int) -> Finding
     said = f"Iteration {t} is not trained: {len(bad)} of {len(found)} checks say that it would do harm.\n{lines}"
     if limits := sorted({f.limit for f in bad if f.limit}):
         bounds = " and ".join(f"guardrails.{limit}.stop" for limit in limits)
-        said += f"\nIf the data is as it should be, change {bounds} in {run.folder / 'recipe.yaml'} and train again."
+        said += (  # a paragraph of its own also in Markdown
+            f"\n\nIf the data is as it should be, change {bounds} in {run.folder / 'recipe.yaml'}, then re-execute the "
+            "run from failure or materialize checkpoints again."
+        )
     refused = Finding("checkpoints", FIT, "harmful", numbers, said)
-    record_now(context, [refused, *exempt("checkpoints", "Nothing was trained.")], str(t))
+    record_now(context, [refused, *others, *exempt("checkpoints", "Nothing was trained.")], str(t))
     raise dg.Failure(said, allow_retries=False)
 
 
@@ -175,7 +179,7 @@ def record_now(context: dg.AssetExecutionContext, found: Sequence[Finding], part
     """Record checks of an asset that is about to fail, so that there will be no materialization to record them with."""
     for finding in found:
         result = CheckResult.of(finding, partition)
-        context.log_event(result.evaluated(context.instance, context.asset_key, blocking=True))
+        context.log_event(result.evaluated(context.instance, context.asset_key, blocking=finding.name != FOLLOWS))
 
 
 def _latest(

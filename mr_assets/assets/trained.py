@@ -32,11 +32,11 @@ class Trained:
     curves: dg.MarkdownMetadataValue
 
 
-def train_model(work: Work, job: TrainingJob, name: str) -> Trained:
+def train_model(work: Work, job: TrainingJob, name: str, *before: Finding) -> Trained:
     """Train in a process of its own. The engine gives its memory back first.
 
-    Raises `dg.Failure` with the end of the trainer's log if training fails; if the loss or a reward margin was not
-    finite, the check that watches over the loss has failed as well.
+    Raises `dg.Failure` with the end of the trainer's log if training fails. What was found before it is recorded then;
+    if the loss or a reward margin was not finite, the check that watches over the loss has failed as well.
     """
     close_engine()
     what = f"{work.asset} ({name})"
@@ -44,6 +44,7 @@ def train_model(work: Work, job: TrainingJob, name: str) -> Trained:
     try:
         result = train(job, on_metrics=_reporter(work, what))
     except TrainingFailed as error:
+        record_now(work.context, before, work.partition)
         if broken := re.search(_NOT_FINITE, str(error)):
             said = f"{broken[0]}. No model was written."
             record_now(work.context, [Finding(work.asset, "finite_loss", "harmful", {}, said)], work.partition)
@@ -73,19 +74,20 @@ PANELS: dict[str, list[tuple[str, ...]]] = {
 
 
 def _reporter(work: Work, what: str) -> Callable[[dict[str, Any]], None]:
-    """Steps as progress, of which those before the first one seen were trained earlier; pairs as one of its own."""
-    of_steps = work.progress(what, "steps")
+    """Steps as progress, timed from the first one seen: before it, models are loaded. Pairs as one of their own."""
+    of_steps: Callable[..., None] | None = None
     of_pairs: Callable[..., None] | None = None
-    before: int | None = None
+    first = 0
 
     def on_metrics(line: dict[str, Any]) -> None:
-        nonlocal before, of_pairs
-        if "step" in line:
-            before = line["step"] - 1 if before is None else before
-            of_steps(line["step"], line["total_steps"], before)
-        else:
+        nonlocal of_steps, of_pairs, first
+        if "pairs" in line:
             of_pairs = of_pairs or work.progress(f"{what}, reward margins", "pairs")
             of_pairs(line["pairs"], line["total_pairs"])
+            return
+        if of_steps is None:
+            of_steps, first = work.progress(what, "steps"), line["step"]
+        of_steps(line["step"], line["total_steps"], first)
 
     return on_metrics
 

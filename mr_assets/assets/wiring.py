@@ -153,10 +153,12 @@ class Work:
             if done < total and (not done or now - said[0] < 5):
                 return
             said[0] = now
-            rate = (done - before) / max(now - began, 1e-9)
-            left = (total - done) / max(rate, 1e-9)
-            shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
-            self.context.log.info(f"{what}: {done:,} of {total:,} {unit}, {shown}/s, {left:.0f} s left")
+            line = f"{what}: {done:,} of {total:,} {unit}"
+            if done > before:  # else nothing is known of the rate yet
+                rate = (done - before) / max(now - began, 1e-9)
+                shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+                line += f", {shown}/s, {(total - done) / rate:.0f} s left"
+            self.context.log.info(line)
 
         return report
 
@@ -241,8 +243,8 @@ class Work:
 
     def _result(self, artifact: Artifact, metadata: dict[str, Any], found: Sequence[Finding]) -> dg.MaterializeResult:
         metadata["settings"] = dg.MetadataValue.json(artifact.record.settings)
-        if self.chosen:
-            metadata["departs from the recipe"] = dg.MetadataValue.md(_departures(self))
+        if self.chosen:  # first of all, where it is not overlooked
+            metadata = {"departs from the recipe": dg.MetadataValue.md(_departures(self)), **metadata}
         if artifact.record.policy:
             metadata["policy"] = artifact.record.policy
         if page := page_of_artifact(self.run.name, self.asset, self.partition):

@@ -1,4 +1,4 @@
-"""Ties: where the method orders candidates and some are equal, one is drawn (method rows 10 and 16)."""
+"""Ties: where the method orders candidates and some are equal, one is drawn."""
 
 import polars as pl
 

@@ -31,7 +31,7 @@ class TrainingJob:
     """
 
     kind: Kind
-    model: Path  # folder of the starting model; in DPO also the reference (method row 19)
+    model: Path  # folder of the starting model; in DPO also the reference
     data: Path  # parquet with the columns of COLUMNS[kind], lists of token ids; in DPO also pair_id
     out: Path  # model folder to write; <out>.training beside it is the workspace
     learning_rate: float  # peak
@@ -45,7 +45,7 @@ class TrainingJob:
     warmup_ratio: float = 0.0  # share of all scheduled steps with a rising rate
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0  # gradients are clipped to this norm
-    optimizer: Optimizer = "adamw_torch"  # its state starts fresh (method row 19)
+    optimizer: Optimizer = "adamw_torch"  # its state starts fresh
     precision: Precision = "fp32"  # of the forward and backward passes; the weights stay fp32
     gradient_checkpointing: bool = False  # recompute activations: less memory, slower
     keep_all_epochs: bool = False

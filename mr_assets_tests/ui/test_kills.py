@@ -9,6 +9,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import polars as pl
 import psutil
 import pytest
@@ -58,6 +59,14 @@ class Place:
             with suppress(psutil.NoSuchProcess):
                 each.kill()
         self.restart()
+
+    def worker(self, run_id: str) -> Worker:
+        """The leading process of a run. Its tag is hidden from clients of the webserver."""
+        with dg.DagsterInstance.from_config(str(self.data / ".dagster")) as instance:
+            run = instance.get_run_by_id(run_id)
+        worker = Worker.from_tag(run.tags.get(TAG), run_id) if run else None
+        assert worker is not None
+        return worker
 
     def restart(self) -> None:
         """Start the UI again. Only then is what is left of the former one ended here."""
@@ -154,9 +163,7 @@ def test_killed_at_random_points_it_ends_as_if_it_had_not_been(place: Place, who
         if whom == "everything":
             place.kill_everything(run_id)
         else:
-            worker = Worker.from_tag(place.server.run(run_id).tags[TAG], run_id)
-            assert worker is not None
-            os.kill(worker.pid, signal.SIGKILL)
+            os.kill(place.worker(run_id).pid, signal.SIGKILL)
         failed = place.server.ended(run_id, A_MINUTE)
         assert failed.status == "FAILURE", kills
         assert processes_of(run_id) == [], kills
@@ -236,8 +243,7 @@ def test_steps_in_processes_of_their_own(place: Place, whole: Run, monkeypatch: 
     place.forget()
     run_id = place.server.launch(run, LOOP_ASSETS, "1")
     wait_for(lambda: len(place.lines("requests")) >= 5, A_MINUTE * 2, place.server.process)
-    worker = Worker.from_tag(place.server.run(run_id).tags[TAG], run_id)
-    assert worker is not None
+    worker = place.worker(run_id)
     orphans: list[Any] = [psutil.Process(pid) for pid in processes_of(run_id) if pid != worker.pid]
     assert orphans
     os.kill(worker.pid, signal.SIGKILL)
