@@ -146,7 +146,7 @@ def test_killed_at_random_points_it_ends_as_if_it_had_not_been(place: Place, who
             "training": lambda: len(place.lines("steps")) >= trained + steps,  # noqa: B023
             "writing": lambda: writing(run),
         }
-        wait_for(lambda: place.server.run(run_id).status == "STARTED", A_MINUTE)  # noqa: B023
+        place.server.wait_for(lambda: place.server.run(run_id).status == "STARTED", A_MINUTE)  # noqa: B023
         wait_for(reached[what], A_MINUTE * 2, place.server.process)
         kills.append((what, f"{whom} after {len(place.lines('requests'))} requests, {len(place.lines('steps'))} steps"))
         if whom == "everything":
