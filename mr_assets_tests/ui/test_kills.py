@@ -32,7 +32,7 @@ SETS = (
     f"engine.shard_size={SHARD}",
     "evaluation=null",
 )
-SLOW = {"MR_FAKE_SECONDS": "0.015", "MR_FAKE_STEP_SECONDS": "0.25", "MR_FAKE_WRITE_SECONDS": "0.3"}
+SLOW = {"MR_FAKE_SECONDS": "0.015", "MR_FAKE_STEP_SECONDS": "0.25", "MR_FAKE_WRITE_SECONDS": "0.15"}
 
 
 class Place:
@@ -53,7 +53,7 @@ class Place:
     def kill_everything(self, run_id: str) -> None:
         """Webserver, daemon, code server and run, at once, as when the machine loses its memory; then start again."""
         ui = self.server.process
-        for each in [*descendants(ui), psutil.Process(ui.pid), *map(psutil.Process, processes_of(run_id))]:
+        for each in [*map(psutil.Process, processes_of(run_id)), *descendants(ui), psutil.Process(ui.pid)]:
             with suppress(psutil.NoSuchProcess):
                 each.kill()
         self.restart()
@@ -147,13 +147,13 @@ def test_killed_at_random_points_it_ends_as_if_it_had_not_been(place: Place, who
             "writing": lambda: writing(run),
         }
         place.server.wait_for(lambda: place.server.run(run_id).status == "STARTED", A_MINUTE)  # noqa: B023
+        worker = Worker.from_tag(place.server.run(run_id).tags[TAG], run_id)  # now: a table is soon written
+        assert worker is not None
         wait_for(reached[what], A_MINUTE * 2, place.server.process)
         kills.append((what, f"{whom} after {len(place.lines('requests'))} requests, {len(place.lines('steps'))} steps"))
         if whom == "everything":
             place.kill_everything(run_id)
         else:
-            worker = Worker.from_tag(place.server.run(run_id).tags[TAG], run_id)
-            assert worker is not None
             os.kill(worker.pid, signal.SIGKILL)
         failed = place.server.ended(run_id, A_MINUTE)
         assert failed.status == "FAILURE", kills
