@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RECIPE ?= small_world_meta_rewarding
+# a file's tests go to one process, see mr_assets_tests/conftest.py; `make check PROCESSES=` does with one in all
+PROCESSES ?= -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: run ui test test-fast check bench install clean help
 
@@ -16,16 +18,16 @@ ui: install     ## the Dagster UI, on http://127.0.0.1:3000
 	$(BIN)/mr ui
 
 test: install   ## every test, the slow ones (real engine, trainer, webserver) too
-	$(BIN)/pytest
+	$(BIN)/pytest $(PROCESSES)
 
 test-fast: install  ## the tests that take under two minutes in all
-	$(BIN)/pytest -m "not slow" -n 2
+	$(BIN)/pytest -m "not slow" $(PROCESSES)
 
 check: install  ## lint, types and every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest $(PROCESSES)
 
 bench: install  ## the benchmarks; results go to benchmarks/results
 	$(BIN)/python -m mr_assets_tests.benchmarks.data_side

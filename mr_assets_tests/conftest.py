@@ -1,4 +1,6 @@
-"""Settings and fixtures that all tests share."""
+"""Settings and fixtures that all tests share, and what several processes make of them."""
+
+import os
 
 import pytest
 from hypothesis import settings
@@ -8,6 +10,20 @@ from mr_assets_tests.real_run import ONE_ITERATION, RealRun, mr
 # A busy machine is no bug: no example is timed. A test that needs more examples asks for them.
 settings.register_profile("untimed", deadline=None, max_examples=40)
 settings.load_profile("untimed")
+# Threads of torch that wait for each other sleep, as in the trainer's own process: beside other tests, spinning on the
+# same cores turns a minute into twenty.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """With `-n auto`, one process more than there are cores, as the tests of the UI mostly wait; no more than four."""
+    return min(len(os.sched_getaffinity(0)) + 1, 4)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several processes the slow tests begin first, and of those the UI's, which wait while others compute."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: ("ui" not in item.path.parts, item.get_closest_marker("slow") is None))
 
 
 @pytest.fixture(scope="session")

@@ -134,7 +134,7 @@ def sets(*fields: str) -> list[str]:
     return [part for field in fields for part in ("--set", field)]
 
 
-def wait_for(what: Callable[[], V], seconds: float, process: subprocess.Popen | None = None) -> V:
+def wait_for(what: Callable[[], V | None], seconds: float, process: subprocess.Popen | None = None) -> V:
     """The first true value of `what`; an assertion fails after `seconds`, or when `process` ends."""
     until = time.monotonic() + seconds
     while not (found := what()):

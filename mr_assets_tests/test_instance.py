@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 
 from mr_assets import instance as module
 from mr_assets.instance import POOL, SETTINGS, dagster_home, instance
@@ -35,6 +36,8 @@ def test_a_fresh_instance_watches_its_runs_and_limits_the_gpu(home: Path):
         assert isinstance(made.run_launcher, ProcessRunLauncher)
         assert made.run_monitoring_enabled
         assert made.run_monitoring_start_timeout_seconds < 60
+        assert isinstance(made.run_coordinator, QueuedRunCoordinator)
+        assert made.run_coordinator.dequeue_interval_seconds == 1
         [limit] = [p for p in made.event_log_storage.get_pool_limits() if p.name == POOL]
         assert limit.limit == 1
         assert not made.telemetry_enabled

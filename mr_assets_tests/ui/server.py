@@ -6,14 +6,16 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
 from mr_assets_tests.real_run import alive, descendants, started, wait_for
+
+V = TypeVar("V")
 
 LOCATION = "mr_assets_tests.ui.location"
 MODULE = "mr_assets_tests.ui"
@@ -58,10 +60,9 @@ query($sensor: SensorSelector!) {
     sensorState { status ticks(limit: 20) { status skipReason runIds error { message } } }
   } }
 }"""
-RUNS = """
-{ runsOrError(limit: 500) { ... on Runs { results {
-  runId status startTime endTime creationTime tags { key value } assetSelection { path }
-} } } }"""
+FIELDS = "runId status startTime endTime creationTime tags { key value } assetSelection { path }"
+RUNS = f"{{ runsOrError(limit: 500) {{ ... on Runs {{ results {{ {FIELDS} }} }} }} }}"
+RUN = f"query($id: ID!) {{ runOrError(runId: $id) {{ ... on Run {{ {FIELDS} }} }} }}"
 FAILURES = """
 query($id: ID!) {
   runOrError(runId: $id) { ... on Run { eventConnection(limit: 2000) { events {
@@ -88,6 +89,14 @@ class DagsterRun:
     created: float
     tags: dict[str, str]
     assets: frozenset[str]
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """As GraphQL tells it."""
+        times = (row["startTime"], row["endTime"], row["creationTime"])
+        tags = {tag["key"]: tag["value"] for tag in row["tags"]}
+        assets = frozenset(key["path"][-1] for key in row["assetSelection"] or ())
+        return cls(row["runId"], row["status"], *times, tags, assets)
 
     @property
     def partition(self) -> str | None:
@@ -175,26 +184,11 @@ class Server:
 
     def runs(self) -> list[DagsterRun]:
         """Every Dagster run, in the order of their creation."""
-        rows = self.ask(RUNS)["runsOrError"]["results"]
-        return sorted(
-            (
-                DagsterRun(
-                    r["runId"],
-                    r["status"],
-                    r["startTime"],
-                    r["endTime"],
-                    r["creationTime"],
-                    {t["key"]: t["value"] for t in r["tags"]},
-                    frozenset(k["path"][-1] for k in r["assetSelection"] or ()),
-                )
-                for r in rows
-            ),
-            key=lambda r: r.created,
-        )
+        return sorted(map(DagsterRun.of, self.ask(RUNS)["runsOrError"]["results"]), key=lambda r: r.created)
 
     def run(self, run_id: str) -> DagsterRun:
         """One Dagster run."""
-        return next(r for r in self.runs() if r.id == run_id)
+        return DagsterRun.of(self.ask(RUN, id=run_id)["runOrError"])
 
     def ended(self, run_id: str, seconds: float = PATIENCE) -> DagsterRun:
         """A Dagster run, once it has ended."""
@@ -203,7 +197,7 @@ class Server:
             found = self.run(run_id)
             return found if found.status in ENDED else None
 
-        return _patiently(look, seconds, self.process)
+        return self.wait_for(look, seconds)
 
     def backfill_ended(self, backfill_id: str, seconds: float = PATIENCE) -> list[DagsterRun]:
         """The runs of a backfill, once it has ended."""
@@ -212,8 +206,32 @@ class Server:
             status = self.ask(BACKFILL_STATUS, id=backfill_id)["partitionBackfillOrError"]["status"]
             return status not in ("REQUESTED", "CANCELING", "FAILING")
 
-        _patiently(look, seconds, self.process)
+        self.wait_for(look, seconds)
+        return self._runs_of(backfill_id)
+
+    def backfill_ran(self, backfill_id: str, count: int) -> list[DagsterRun]:
+        """The runs of a backfill, once there are so many and all have ended.
+
+        Until the backfill itself has ended, the daemon takes up to half a minute more.
+        """
+
+        def look() -> list[DagsterRun]:
+            found = self._runs_of(backfill_id)
+            return found if len(found) >= count and all(r.status in ENDED for r in found) else []
+
+        return self.wait_for(look, PATIENCE)
+
+    def _runs_of(self, backfill_id: str) -> list[DagsterRun]:
         return [r for r in self.runs() if r.tags.get("dagster/backfill") == backfill_id]
+
+    def wait_for(self, look: Callable[[], V | None], seconds: float = PATIENCE) -> V:
+        """As `real_run.wait_for`, without asking the webserver all the time: that takes a core from what it serves."""
+
+        def slowly() -> V | None:
+            time.sleep(0.3)
+            return look()
+
+        return wait_for(slowly, seconds, self.process)
 
     def said(self, run_id: str) -> list[str]:
         """What the failures of a run say: of its steps, else of the run."""
@@ -221,16 +239,6 @@ class Server:
         steps = [e for e in events if e["__typename"] == "ExecutionStepFailureEvent"]
         found = [(e["failureMetadata"] or {}).get("description") or e["error"]["message"] for e in steps]
         return found or [e["message"] for e in events if e["__typename"] == "RunFailureEvent"]
-
-
-def _patiently(look: Any, seconds: float, process: subprocess.Popen) -> Any:
-    """As `wait_for`, without asking the webserver all the time."""
-
-    def slowly() -> Any:
-        time.sleep(0.3)
-        return look()
-
-    return wait_for(slowly, seconds, process)
 
 
 def _sensor(run: Run) -> dict[str, str]:
@@ -255,7 +263,7 @@ def serving(data: Path) -> Iterator[Server]:
                 return bool(server.ask(LOADED)["assetNodes"])
             return False
 
-        _patiently(ready, PATIENCE, process)
+        server.wait_for(ready)
         try:
             yield server
         finally:

@@ -40,7 +40,7 @@ def server(data: Path) -> Iterator[Server]:
     for name, iterations in (("twelve", 12), ("pair", 2), ("four", 4)):
         saved(data, name, iterations)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MR_FAKE_SFT_SECONDS", "40")
+        patch.setenv("MR_FAKE_SFT_SECONDS", "35")
         patch.delenv("MR_EXECUTOR", raising=False)
         with serving(data) as server:
             yield server
@@ -72,7 +72,7 @@ def test_two_backfills_started_together(server: Server, data: Path):
     run = saved(data, "pair", 2)
     server.once(run)
     first, second = server.backfill(run, ["1", "2"]), server.backfill(run, ["2", "1"])
-    runs = server.backfill_ended(first) + server.backfill_ended(second)
+    runs = server.backfill_ran(first, 2) + server.backfill_ran(second, 2)
     assert sorted(r.partition or "" for r in runs) == ["1", "1", "2", "2"]
     in_order(runs)
     assert {run.state(asset, "1") for asset in LOOP_ASSETS} == {"done"}
@@ -101,7 +101,7 @@ def test_what_failed_is_finished_by_two_buttons(server: Server, data: Path):
     kept = {(a, t): run.record(a, t) for t in "12" for a in LOOP_ASSETS if (a, t) != ("checkpoints", "2")}
 
     assert server.ended(server.reexecute(runs[1].id)).status == "SUCCESS"
-    rest = server.backfill_ended(server.backfill(run, ["4", "3"]))
+    rest = server.backfill_ran(server.backfill(run, ["4", "3"]), 2)
     assert [(r.partition, r.status) for r in rest] == [("3", "SUCCESS"), ("4", "SUCCESS")]
     assert {place: run.record(*place) for place in kept} == kept
     assert {run.state(asset, t) for asset in LOOP_ASSETS for t in run.iterations} == {"done"}

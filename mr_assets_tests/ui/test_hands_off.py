@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from mr_assets.runs import LOOP_ASSETS, Run
-from mr_assets_tests.real_run import wait_for
-from mr_assets_tests.ui.server import PATIENCE, Server, serving
+from mr_assets_tests.ui.server import Server, serving
 from mr_assets_tests.ui.test_backfill import in_order, saved
 
 pytestmark = pytest.mark.slow
@@ -29,7 +28,7 @@ def wait_until_said(server: Server, run: Run, words: str) -> None:
     def said() -> bool:
         return any(words in (tick["skipReason"] or "") for tick in server.ticks(run)["ticks"][:2])
 
-    wait_for(said, PATIENCE, server.process)
+    server.wait_for(said)
 
 
 def test_one_button_after_a_failure(server: Server, run: Run):

@@ -34,7 +34,7 @@ SETS = (
     f"engine.shard_size={SHARD}",
     "evaluation=null",
 )
-SLOW = {"MR_FAKE_SECONDS": "0.015", "MR_FAKE_STEP_SECONDS": "0.25", "MR_FAKE_WRITE_SECONDS": "0.3"}
+SLOW = {"MR_FAKE_SECONDS": "0.015", "MR_FAKE_STEP_SECONDS": "0.25", "MR_FAKE_WRITE_SECONDS": "0.15"}
 
 
 class Place:
@@ -55,7 +55,7 @@ class Place:
     def kill_everything(self, run_id: str) -> None:
         """Webserver, daemon, code server and run, at once, as when the machine loses its memory; then start again."""
         ui = self.server.process
-        for each in [*descendants(ui), psutil.Process(ui.pid), *map(psutil.Process, processes_of(run_id))]:
+        for each in [*map(psutil.Process, processes_of(run_id)), *descendants(ui), psutil.Process(ui.pid)]:
             with suppress(psutil.NoSuchProcess):
                 each.kill()
         self.restart()
@@ -157,13 +157,14 @@ def test_killed_at_random_points_it_ends_as_if_it_had_not_been(place: Place, who
             "training": lambda: len(place.lines("steps")) >= trained + steps,  # noqa: B023
             "writing": lambda: writing(run),
         }
-        wait_for(lambda: place.server.run(run_id).status == "STARTED", A_MINUTE)  # noqa: B023
+        place.server.wait_for(lambda: place.server.run(run_id).status == "STARTED", A_MINUTE)  # noqa: B023
+        worker = place.worker(run_id)  # now: a table is soon written
         wait_for(reached[what], A_MINUTE * 2, place.server.process)
         kills.append((what, f"{whom} after {len(place.lines('requests'))} requests, {len(place.lines('steps'))} steps"))
         if whom == "everything":
             place.kill_everything(run_id)
         else:
-            os.kill(place.worker(run_id).pid, signal.SIGKILL)
+            os.kill(worker.pid, signal.SIGKILL)
         failed = place.server.ended(run_id, A_MINUTE)
         assert failed.status == "FAILURE", kills
         assert processes_of(run_id) == [], kills
