@@ -109,12 +109,33 @@ def test_pages_of_the_list(pages: TestClient, monkeypatch: pytest.MonkeyPatch) -
         ("order=up", "order is 'up', expected one of asc, desc."),
         ("page=0", "page is '0', expected a number from 1 on."),
         ("page=x", "page is 'x', expected a number from 1 on."),
+        ("page=1" + "0" * 30, "expected a number from 1 on."),
         ("kid=actor", "unknown filter kid."),
     ],
 )
 def test_what_cannot_be_asked_for_is_said(pages: TestClient, query: str, said: str) -> None:
     page = pages.get(f"/runs/tiny?{query}")
     assert page.status_code == 400 and said in words(page.text)
+
+
+def test_an_empty_list_says_why(pages: TestClient, run: Run) -> None:
+    """Nothing matches, the page is beyond the last one, or nothing was made yet; each its own sentence."""
+    assert "No pair matches." in words(pages.get("/runs/tiny?text=surely nowhere").text)
+    assert "A gap is a range" in words(pages.get("/runs/tiny?score_gap=1000..").text)
+    beyond = pages.get("/runs/tiny?kind=actor&page=77").text
+    assert "Page 77 is beyond the last one" in words(beyond)
+    assert "/runs/tiny?kind=actor&page=1" in Links(beyond).found
+    for asset in ("actor_pairs", "elo_pairs"):
+        run.path(asset, "2").with_suffix(".json").unlink(missing_ok=True)
+    assert "No pair was made yet in iteration 2" in words(pages_over(run).get("/runs/tiny?iteration=2").text)
+
+
+def test_the_runs_and_the_list_lead_to_dagster(pages: TestClient, finished: Run) -> None:
+    pairs, model = finished.record("actor_pairs", "1"), finished.record("checkpoints", "1")
+    assert pairs and model
+    assert {f"{UI}/assets/tiny", f"{UI}/runs/{model.run_id}"} <= Links(pages.get("/").text).found
+    links = Links(pages.get("/runs/tiny?kind=actor").text).found
+    assert {f"{UI}/assets/tiny/actor_pairs?view=partitions&partition=1", f"{UI}/runs/{pairs.run_id}"} <= links
 
 
 # --------------------------------------------------------------------------------------------------------- ids' pages
@@ -251,13 +272,39 @@ def test_an_id_is_found_in_whatever_run_has_it(run: Run) -> None:
         ("/runs/tiny/..%2f..%2fpasswd", "Not Found"),
         ("/style.css/../app.py", "Not Found"),
         ("/id?id=nonsense", "'nonsense' is no id"),
-        ("/id?id=1.000000000000.r1", "no run has response 1.000000000000.r1"),
+        ("/id?id=1.000000000000.r1", "there is no response 1.000000000000.r1 in any run (tiny)"),
+        ("/id?id=nope/M1", "there is no run 'nope'. Runs: tiny."),
+        ("/id?id=" + "a" * 9999, "aaa…' is no id"),
+        ("/runs/tiny/%00", r"'\x00' is no id"),
         ("/id", "'' is no id"),
     ],
 )
 def test_what_is_not_there_is_said(pages: TestClient, address: str, said: str) -> None:
     page = pages.get(address)
     assert page.status_code in (400, 404) and said in words(page.text)
+
+
+def test_what_cannot_be_read_is_said(run: Run) -> None:
+    """A damaged table and a recipe that is none are messages; a record that nobody understands is one, too."""
+    pair, pages = table(run, "actor_pairs")["pair_id"][0], pages_over(run)
+    beside = run.path("actor_pairs", "1").with_suffix(".dropped.parquet")
+    beside.write_bytes(b"PAR1 nothing")
+    page = pages.get(f"/runs/tiny/{pair}")
+    assert page.status_code == 404 and "actor_pairs of iteration 1 of run tiny cannot be read" in words(page.text)
+
+    beside.unlink()
+    record = run.path("actor_pairs", "1").with_suffix(".json")
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"settings": {}}))
+    client = TestClient(pages.app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+    page = client.get(f"/runs/tiny/{pair}")
+    assert page.status_code == 500 and "cannot be made of what lies there (KeyError: " in words(page.text)
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+
+    (run.folder / "recipe.yaml").write_text("title: [<b>")
+    assert pages.get("/runs/tiny").status_code == 400
+    for address in ("/", "/runs/tiny"):
+        page = pages.get(address)
+        assert re.search("[Rr]un tiny cannot be read: .*Mend the YAML", words(page.text)) and "<b>" not in page.text
 
 
 def test_it_only_reads(finished: Run, pages: TestClient) -> None:
