@@ -21,6 +21,7 @@ from mr_assets.explorer import pages
 from mr_assets.explorer.addresses import listed, page_of
 from mr_assets.explorer.text import shown
 from mr_assets.lineage import trace
+from mr_assets.lineage.fate import judgment_fate, response_fate
 from mr_assets.lineage.ids import having, named
 from mr_assets.lineage.printable import as_json, excerpt, printable
 from mr_assets.method.dropped import short
@@ -176,7 +177,7 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = ("127.0.0.1", "localh
         "gap": gap,
         "plain": printable,
     }
-    templates.globals |= {"titled": titled}
+    templates.globals |= {"titled": titled, "response_fate": response_fate, "judgment_fate": judgment_fate}
     templates.globals |= {f.__name__: f for f in (page_of, listed, pages.chain, pages.makers, pages.grouped)}
     here = Explorer(data, ui.rstrip("/"), templates)
     routes = [

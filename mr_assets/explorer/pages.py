@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -189,12 +190,28 @@ class RoundView:
 
     def mirrored(self, battle: Battle) -> Battle | None:
         """The battle of the same two judgments in the other order."""
-        turned = (battle.second_id, battle.first_id)
-        return next((b for b in self.battles if (b.first_id, b.second_id) == turned), None)
+        return self._battles.get((battle.second_id, battle.first_id))
 
-    def battles_of(self, identity: str) -> list[Battle]:
-        """The battles of a judgment."""
-        return [b for b in self.battles if identity in (b.first_id, b.second_id)]
+    def bouts(self, of: str = "") -> list[tuple[str, str, Battle | None, Battle | None]]:
+        """Two judgments that battled, and the battles in which the first and in which the second was shown first.
+
+        of: a judgment, to have its bouts alone, and it as the first of the two.
+        """
+        found: dict[frozenset[str], tuple[str, str]] = {}
+        for a, b in self._battles:
+            found.setdefault(frozenset((a, b)), (b, a) if b == of else (a, b))
+        those = [(a, b) for a, b in found.values() if of in ("", a)]
+        return [(a, b, self._battles.get((a, b)), self._battles.get((b, a))) for a, b in those]
+
+    @cached_property
+    def _battles(self) -> dict[tuple[str, str], Battle]:
+        """By the judgments, in the order in which they were shown."""
+        return {(b.first_id, b.second_id): b for b in self.battles}
+
+    @property
+    def chars(self) -> dict[str, int | None]:
+        """The length of every response."""
+        return {each.id: each.chars for each in self.made.responses}
 
     def role(self, identity: str) -> str:
         """Chosen or rejected, in a pair that the page is about; else nothing."""

@@ -11,8 +11,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from mr_assets.explorer.app import explorer
+from mr_assets.explorer.pages import round_view
 from mr_assets.lineage import trace
 from mr_assets.runs import LOOP_ASSETS, Run
+from mr_assets.tables import dropped_frame
 from mr_assets_tests.explorer.conftest import UI, pages_over
 from mr_assets_tests.lineage.conftest import change, made_anew, table, with_hostile_texts
 from mr_assets_tests.lineage.test_tree import ESCAPES, ids
@@ -150,7 +152,12 @@ def test_an_actor_pairs_page(pages: TestClient, finished: Run) -> None:
     said, links = words(page), Links(page).found
     assert made.rule is not None and made.prompt is not None
     assert made.prompt.text in said
-    assert f"best mean score of the prompt is {made.rule.score_max:.4g} , the worst {made.rule.score_min:.4g}" in said
+    texts = {each.id: each.text or "" for each in made.responses}
+    assert (
+        f"best mean score of the prompt (Smax) is {made.rule.score_max:.4g} , the worst (Smin) {made.rule.score_min:.4g}"
+        in said
+    )
+    assert f"r{made.rule.bottom[0].rpartition('.r')[2]} {len(texts[made.rule.bottom[0]])}" in said
     for response in made.responses:
         assert response.text is not None and response.text in said
         assert f"/runs/tiny/{response.id}" in links
@@ -207,6 +214,32 @@ def test_a_judgment_and_a_battle(pages: TestClient, finished: Run) -> None:
     assert f"Winner: {battle['first_id'].rpartition('.')[2]} , shown first" in words(page)
     judgment = pages.get(f"/runs/tiny/{battle['first_id']}").text
     assert f"/runs/tiny/{battle['meta_judgment_id']}" in Links(judgment).found
+
+
+def test_battles_come_in_both_orders_side_by_side(finished: Run) -> None:
+    """Every battle once, the two of the same judgments in one row; those of a judgment with it as the first."""
+    lineage = trace(finished, table(finished, "elo_pairs")["pair_id"][0])
+    view = round_view(lineage, lineage.rounds[0])
+    bouts = view.bouts()
+    assert sorted(b.id for _, _, *both in bouts for b in both if b) == sorted(b.id for b in view.battles)
+    for a, b, forth, back in bouts:
+        assert forth is None or (forth.first_id, forth.second_id) == (a, b)
+        assert back is None or (back.first_id, back.second_id) == (b, a)
+    last = bouts[-1][1]
+    theirs = view.bouts(last)
+    assert {a for a, *_ in theirs} == {last}
+    assert len(theirs) == sum(last in (a, b) for a, b, *_ in bouts)
+
+
+def test_without_a_pair_the_rules_numbers_are_there(run: Run) -> None:
+    pair = table(run, "actor_pairs")["pair_id"][0]
+    change(run, "actor_pairs", lambda rows: rows.filter(pl.col("pair_id") != pair))
+    rows = [
+        (pair.split(".")[1], "chosen_too_long", '{"chosen_id": "1.x.r0", "chosen_chars": 9, "max_chosen_chars": 8}')
+    ]
+    dropped_frame(rows).write_parquet(run.path("actor_pairs", "1").with_suffix(".dropped.parquet"))
+    said = words(pages_over(run).get(f"/runs/tiny/{pair}").text)
+    assert "No actor pair chosen too long" in said and "(Smax)" in said and "Top tier, from" in said
 
 
 def test_a_prompt_that_came_in_both_iterations_has_both(run: Run) -> None:
