@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mr_assets.errors import UserError
 from mr_assets.explorer import pages
 from mr_assets.explorer.addresses import listed, page_of
+from mr_assets.explorer.left_out import LeftOutList
 from mr_assets.explorer.text import shown
 from mr_assets.lineage import trace
 from mr_assets.lineage.fate import judgment_fate, response_fate
@@ -70,6 +71,12 @@ class Explorer:
         return self.page(
             "pairs.html", run=run, listing=pages.Listing.of(run, request.query_params), dagster=self.dagster(run)
         )
+
+    def left_out(self, request: Request) -> Response:
+        """What a run's assets left out."""
+        run = self.run(request)
+        found = LeftOutList.of(run, request.query_params)
+        return self.page("left_out.html", run=run, found=found, dagster=self.dagster(run))
 
     def identity(self, request: Request) -> Response:
         """The page of an id."""
@@ -184,6 +191,7 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = ("127.0.0.1", "localh
         Route("/", here.index),
         Route("/id", here.find),
         Route("/runs/{run}", here.pairs),
+        Route("/runs/{run}/left-out", here.left_out),
         Route("/runs/{run}/{id}", here.identity),
         Route("/runs/{run}/{id}/raw", here.raw),
         Route("/runs/{run}/{id}/json", here.json),

@@ -1,7 +1,7 @@
 """What the pages show: contexts for the templates, made of lineages and lists of pairs."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
@@ -73,11 +73,11 @@ class Listing:
         if unknown:
             named = excerpt(", ".join(unknown), 80)
             raise UserError(f"unknown filter {named}. There are {', '.join(FILTERS)}, sort, order, page.")
-        _one_of("kind", asked.get("kind"), KINDS)
-        _one_of("iteration", asked.get("iteration"), run.iterations)
+        one_of("kind", asked.get("kind"), KINDS)
+        one_of("iteration", asked.get("iteration"), run.iterations)
         sort, order = given.get("sort", "pair_id"), given.get("order", "")
-        _one_of("sort", sort, SORTS)
-        _one_of("order", order or None, ("asc", "desc"))
+        one_of("sort", sort, SORTS)
+        one_of("order", order or None, ("asc", "desc"))
         ascending = order == "asc" and sort != "pair_id"
         page = page_number(given)
         query = Query.parsed(*(asked.get(name) for name in ("iteration", "kind", "text")), **_gaps(asked))
@@ -124,7 +124,8 @@ def _gaps(asked: Mapping[str, str]) -> dict[str, str | None]:
     return {name: asked.get(name) for name in ("score_gap", "length_gap", "elo_gap")}
 
 
-def _one_of(name: str, value: str | None, known: Any) -> None:
+def one_of(name: str, value: str | None, known: Collection[str]) -> None:
+    """Raises `UserError` if a value was asked for that there is not."""
     if value is not None and value not in known:
         raise UserError(f"{name} is '{excerpt(value, 80)}', expected one of {', '.join(known)}.")
 

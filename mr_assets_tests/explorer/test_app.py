@@ -16,7 +16,7 @@ from mr_assets.lineage import trace
 from mr_assets.runs import LOOP_ASSETS, Run
 from mr_assets.tables import dropped_frame
 from mr_assets_tests.explorer.conftest import UI, pages_over
-from mr_assets_tests.lineage.conftest import change, made_anew, table, with_hostile_texts
+from mr_assets_tests.lineage.conftest import change, dropped, made_anew, table, with_hostile_texts
 from mr_assets_tests.lineage.test_tree import ESCAPES, ids
 from mr_assets_tests.test_loop import World
 from mr_assets_tests.tiny import files
@@ -140,6 +140,47 @@ def test_the_runs_and_the_list_lead_to_dagster(pages: TestClient, finished: Run)
     assert {f"{UI}/assets/tiny/actor_pairs?view=partitions&partition=1", f"{UI}/runs/{pairs.run_id}"} <= links
 
 
+# ------------------------------------------------------------------------------------------------------------ left out
+
+
+def test_what_was_left_out_is_counted_and_listed(pages: TestClient, finished: Run, monkeypatch) -> None:
+    """By asset and reason; the list leads to the page of each id, and has them all once."""
+    monkeypatch.setattr("mr_assets.explorer.left_out.PAGE", 3)
+    page = pages.get("/runs/tiny/left-out?iteration=1").text
+    assert "/runs/tiny/left-out?iteration=1" in Links(pages.get("/runs/tiny?iteration=1").text).found
+    everything = dropped(finished, "selected_responses")
+    for reason, count in everything["reason"].value_counts().iter_rows():
+        address = f"/runs/tiny/left-out?iteration=1&asset=selected_responses&reason={reason}"
+        assert address in Links(page).found
+        assert f"{count} selected_responses of iteration 1" in words(pages.get(address).text)
+        seen = []
+        while address:
+            one = pages.get(address).text
+            seen += listed(one)
+            address = next((a["href"] or "" for tag, a in Links(one).elements if a.get("rel") == "next"), "")
+        assert sorted(seen) == sorted(everything.filter(reason=reason)["id"])
+        assert pages.get(f"/runs/tiny/{seen[0]}").status_code == 200
+    query = f"iteration=1&asset=selected_responses&reason={everything['reason'][0]}&page=99"
+    assert "is beyond the last one" in words(pages.get(f"/runs/tiny/left-out?{query}").text)
+
+
+def test_a_prompt_without_a_pair_leads_to_why(run: Run) -> None:
+    pair = table(run, "actor_pairs")["pair_id"][0]
+    change(run, "actor_pairs", lambda rows: rows.filter(pl.col("pair_id") != pair))
+    rows = dropped_frame([(pair.split(".")[1], "equal_scores", '{"score_max": 4.0}')])
+    rows.write_parquet(run.path("actor_pairs", "1").with_suffix(".dropped.parquet"))
+    pages = pages_over(run)
+    page = pages.get("/runs/tiny/left-out?iteration=1&asset=actor_pairs&reason=equal_scores").text
+    assert "all responses to the prompt have the same score (4)" in words(page) and f"/runs/tiny/{pair}" in page
+    assert "No actor pair" in words(pages.get(f"/runs/tiny/{pair}").text)
+
+
+@pytest.mark.parametrize("query", ["iteration=9", "asset=../etc", "reason=<b>", "page=0", "iteration=1&page=x"])
+def test_what_cannot_be_asked_for_of_what_was_left_out_is_said(pages: TestClient, query: str) -> None:
+    page = pages.get(f"/runs/tiny/left-out?{query}")
+    assert page.status_code == 400 and ", expected " in words(page.text)
+
+
 # --------------------------------------------------------------------------------------------------------- ids' pages
 
 
@@ -153,10 +194,8 @@ def test_an_actor_pairs_page(pages: TestClient, finished: Run) -> None:
     assert made.rule is not None and made.prompt is not None
     assert made.prompt.text in said
     texts = {each.id: each.text or "" for each in made.responses}
-    assert (
-        f"best mean score of the prompt (Smax) is {made.rule.score_max:.4g} , the worst (Smin) {made.rule.score_min:.4g}"
-        in said
-    )
+    extremes = made.rule.score_max, made.rule.score_min
+    assert "best mean score of the prompt (Smax) is {:.4g} , the worst (Smin) {:.4g}".format(*extremes) in said
     assert f"r{made.rule.bottom[0].rpartition('.r')[2]} {len(texts[made.rule.bottom[0]])}" in said
     for response in made.responses:
         assert response.text is not None and response.text in said
