@@ -1,10 +1,12 @@
 """The server: a read-only Starlette application over the runs of a data folder."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anyio import to_thread
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -40,6 +42,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+AT_ONCE = 4
+"""Pages made at the same time: a search through the texts of an iteration takes memory, and more of them take more."""
 # By path; a page without a head, of plain text, makes the browser ask for the icon under its old name.
 STATIC = {
     "/style.css": ("style.css", "text/css"),
@@ -199,7 +203,15 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = ("127.0.0.1", "localh
     ]
     only = Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     failed = dict.fromkeys((UserError, HTTPException, Exception), here.failed)
-    return Starlette(routes=routes, middleware=[Middleware(WithHeaders), only], exception_handlers=failed)
+    middleware = [Middleware(WithHeaders), only]
+    return Starlette(routes=routes, middleware=middleware, exception_handlers=failed, lifespan=_few_at_once)
+
+
+@asynccontextmanager
+async def _few_at_once(app: Starlette) -> AsyncIterator[None]:
+    """While the server runs, pages wait for each other beyond `AT_ONCE`."""
+    to_thread.current_default_thread_limiter().total_tokens = AT_ONCE
+    yield
 
 
 def _static(name: str, media: str) -> Callable[[Request], Response]:

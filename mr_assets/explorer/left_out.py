@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 
 import polars as pl
 
-from mr_assets.errors import UserError
 from mr_assets.explorer.addresses import page_of
 from mr_assets.explorer.pages import PAGE, one_of, page_number
 from mr_assets.lineage.facts import LeftOut, Made
@@ -33,7 +32,7 @@ class Group:
 
     @property
     def why(self) -> str:
-        """The reason in words."""
+        """The reason in words, without the numbers of a single row."""
         return REASONS.get(self.reason, self.reason)
 
 
@@ -53,7 +52,6 @@ class LeftOutList:
         asked = {name: given[name] for name in ASKED if given.get(name)}
         one_of("iteration", asked.get("iteration"), run.iterations)
         one_of("asset", asked.get("asset"), LOOP_ASSETS)
-        one_of("reason", asked.get("reason"), tuple(REASONS))
         page = page_number(given)
         iterations = [asked["iteration"]] if "iteration" in asked else run.iterations
         assets = [asked["asset"]] if "asset" in asked else LOOP_ASSETS
@@ -95,8 +93,5 @@ class LeftOutList:
 
 
 def _fact(made: Made, identity: str, reason: str, numbers: str) -> LeftOut:
-    try:
-        given = json.loads(numbers)
-        return LeftOut(identity, reason, in_words(reason, given), given, made)
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise UserError(f"what {made.asset} left out cannot be read: {numbers!r} of {identity}.") from error
+    given = json.loads(numbers)
+    return LeftOut(identity, reason, in_words(reason, given), given, made)

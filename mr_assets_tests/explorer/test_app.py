@@ -3,14 +3,18 @@
 import html
 import json
 import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
-from mr_assets.explorer.app import explorer
+from mr_assets.explorer.app import AT_ONCE, explorer
 from mr_assets.explorer.pages import round_view
 from mr_assets.lineage import trace
 from mr_assets.runs import LOOP_ASSETS, Run
@@ -175,7 +179,38 @@ def test_a_prompt_without_a_pair_leads_to_why(run: Run) -> None:
     assert "No actor pair" in words(pages.get(f"/runs/tiny/{pair}").text)
 
 
-@pytest.mark.parametrize("query", ["iteration=9", "asset=../etc", "reason=<b>", "page=0", "iteration=1&page=x"])
+def test_a_reason_that_nobody_knows_is_shown_as_it_is(run: Run) -> None:
+    """As of tables of another version; and one without its numbers."""
+    response = table(run, "responses")["response_id"][0]
+    rows = dropped_frame([(response, "<b>new</b>", "{}"), (response, "lower_variance", "{}")])
+    rows.write_parquet(run.path("selected_responses", "1").with_suffix(".dropped.parquet"))
+    pages = pages_over(run)
+    said = words(pages.get(f"/runs/tiny/{response}").text)
+    assert "<b>new</b>" in said and "lower variance , the judgments of another response" in said
+    listing = pages.get("/runs/tiny/left-out?iteration=1&asset=selected_responses&reason=%3Cb%3Enew%3C/b%3E").text
+    assert listed(listing) == [response]
+
+
+def test_no_reason_acts_in_a_page(run: Run) -> None:
+    """Words of tables that are no texts are not trusted either."""
+    for asset in ("judgments", "meta_judgments"):
+        change(run, asset, lambda rows: rows.with_columns(invalid=pl.lit(ESCAPES)))
+    left = dropped(run, "selected_responses").with_columns(reason=pl.lit(ESCAPES))
+    left.write_parquet(run.path("selected_responses", "1").with_suffix(".dropped.parquet"))
+    pages = pages_over(run)
+    for address in ["/runs/tiny/left-out", *(f"/runs/tiny/{identity}" for identity in ids(run))]:
+        assert not set(pages.get(address).text) & {"\x1b", "\x07", "\u202e", "\x00", "\x9b"}
+
+
+def test_a_data_folder_may_have_any_name(run: Run, tmp_path: Path) -> None:
+    """Brackets and stars in it are no pattern."""
+    moved = tmp_path / "[a] *?"
+    run.data.rename(moved)
+    client = TestClient(explorer(moved, UI), base_url="http://127.0.0.1")
+    assert len(listed(client.get("/runs/tiny").text)) > 3
+
+
+@pytest.mark.parametrize("query", ["iteration=9", "asset=../etc", "page=0", "iteration=1&page=x"])
 def test_what_cannot_be_asked_for_of_what_was_left_out_is_said(pages: TestClient, query: str) -> None:
     page = pages.get(f"/runs/tiny/left-out?{query}")
     assert page.status_code == 400 and ", expected " in words(page.text)
@@ -387,6 +422,29 @@ def test_it_only_reads(finished: Run, pages: TestClient) -> None:
         for method in ("POST", "PUT", "DELETE", "PATCH"):
             assert pages.request(method, address).status_code == 405
     assert files(finished.data) == before
+
+
+def test_few_pages_are_made_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are asked for: each may hold an iteration's texts in memory."""
+    under_way, most, lock = 0, 0, threading.Lock()
+
+    def slow(data: Path) -> tuple[dict[str, Run], dict[str, str]]:
+        nonlocal under_way, most
+        with lock:
+            under_way, most = under_way + 1, max(most, under_way + 1)
+        time.sleep(0.05)
+        with lock:
+            under_way -= 1
+        return {}, {}
+
+    monkeypatch.setattr("mr_assets.explorer.app.stored_and_unreadable_runs", slow)
+    with (
+        TestClient(explorer(tmp_path, UI), base_url="http://127.0.0.1") as client,
+        ThreadPoolExecutor(3 * AT_ONCE) as askers,
+    ):
+        answers = list(askers.map(client.get, ["/"] * 3 * AT_ONCE))
+    assert {answer.status_code for answer in answers} == {200}
+    assert most == AT_ONCE
 
 
 def test_no_other_site_can_read_it(pages: TestClient) -> None:
