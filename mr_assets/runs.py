@@ -300,16 +300,25 @@ def load_run(
 
 def stored_runs(data: Path) -> dict[str, Run]:
     """The runs that were launched, by name. One whose stored recipe cannot be read any more is left out."""
-    runs = {}
+    runs, unreadable = stored_and_unreadable_runs(data)
+    for name, why in unreadable.items():
+        logging.getLogger(__name__).warning("run %s is left out: %s", name, why)
+    return runs
+
+
+def stored_and_unreadable_runs(data: Path) -> tuple[dict[str, Run], dict[str, str]]:
+    """The runs that were launched, by name; and of those whose stored recipe cannot be read any more, why."""
+    runs, unreadable = {}, {}
     for path in sorted(data.glob("[!.]*/recipe.yaml")):
+        name = path.parent.name
         try:
             text = path.read_text(encoding="utf-8")
             family, origin = _noted(text, FAMILY_LINE), _noted(text, ORIGIN_LINE)
-            recipe, name = Recipe.from_yaml(text, str(path)), path.parent.name
+            recipe = Recipe.from_yaml(text, str(path))
             runs[name] = Run(name, recipe, data, family, tuple(json.loads(origin)) if origin else ())
-        except (UserError, ValueError) as error:
-            logging.getLogger(__name__).warning("run %s is left out: %s", path.parent.name, error)
-    return runs
+        except (UserError, ValueError, OSError, RecursionError) as error:
+            unreadable[name] = str(error)
+    return runs, unreadable
 
 
 def _noted(text: str, line: str) -> str | None:

@@ -348,14 +348,14 @@ def test_a_recipe_that_a_person_put_there_has_no_family_line(run: Run) -> None:
     assert stored_runs(run.data)["tiny"].family == run.family
 
 
-@pytest.mark.parametrize("content", [b"", b"title: [", b"\xff", b"title: 1"])
+@pytest.mark.parametrize("content", [b"", b"title: [", b"\xff", b"title: 1", b"[" * 9999, None])
 def test_an_unreadable_stored_recipe_hides_its_run_alone(
-    run: Run, content: bytes, caplog: pytest.LogCaptureFixture
+    run: Run, content: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     run.save()
     broken = run.data / "broken" / "recipe.yaml"
     broken.parent.mkdir()
-    broken.write_bytes(content)
+    broken.mkdir() if content is None else broken.write_bytes(content)
     assert list(stored_runs(run.data)) == ["tiny"]
     assert "run broken is left out" in caplog.text
 

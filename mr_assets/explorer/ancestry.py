@@ -72,6 +72,8 @@ class Arrow:
         (x, y), (u, v) = self.start, self.end
         if abs(u - x) < 1:
             return f"M{x:.1f},{y:.1f} L{u:.1f},{v:.1f}"
+        if self.what == "trains" and y > v:  # up to a model, and so into it from below
+            return f"M{x:.1f},{y:.1f} Q{u:.1f},{y:.1f} {u:.1f},{v:.1f}"
         middle = (x + u) / 2
         return f"M{x:.1f},{y:.1f} C{middle:.1f},{y:.1f} {middle:.1f},{v:.1f} {u:.1f},{v:.1f}"
 
@@ -177,9 +179,9 @@ def _branch(
 ) -> Box | None:
     """What decides a pair, and the pair; the pair's box, or None if nothing is known."""
     height = max(len(rows), 1) * ROW
-    middle = FLOW_AT + height * (n + 0.5) / of if of > 1 else FLOW_AT + height / 2
-    if of > 1 and height < 2 * (BOX + 14):
-        middle = FLOW_AT + BOX / 2 + n * (BOX + 26)
+    apart = max(height / of, 2 * BOX + 8)  # a rule's box and a matrix fit below each other
+    first = max(FLOW_AT + height / 2 - (of - 1) * apart / 2, FLOW_AT + BOX / 2 if of == 1 else FLOW_AT)
+    middle = first + n * apart
     decided = _actor if kind == "actor" else _judge
     x = decided(picture, made, rows, edge, middle)
     if x is None:
@@ -254,11 +256,12 @@ def _trained(picture: Picture, made: Round, kinds: Sequence[PairKind], ends: lis
     if not pairs or not ends:
         return
     name = f"M{made.iteration}"
-    x = max(max(end.x + end.width for end in ends) - 62, policy.x + 130 if policy else 0)
+    edge = max(end.x + end.width for end in ends)
+    x = max(edge + 16 if len(ends) > 1 else edge - 62, policy.x + 130 if policy else 0)
     box = picture.box(Box("model trained", x, MODELS_AT, 62, 34, (name, "DPO"), name))
     if policy:
         picture.arrow("trains", policy.right, box.left)
+    below = (box.x + box.width / 2, box.y + box.height)
     for end in ends:
         if end.what == "pair" and any(pair.id == end.href for pair in pairs):
-            at = box.x + box.width / 2
-            picture.arrow("trains", (at, end.y), (at, box.y + box.height))
+            picture.arrow("trains", (below[0], end.y) if len(ends) == 1 else end.right, below)

@@ -1,10 +1,12 @@
 """The server: a read-only Starlette application over the runs of a data folder."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anyio import to_thread
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -16,15 +18,17 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mr_assets.errors import UserError, did_you_mean
+from mr_assets.errors import UserError
 from mr_assets.explorer import pages
 from mr_assets.explorer.addresses import listed, page_of
+from mr_assets.explorer.left_out import LeftOutList
 from mr_assets.explorer.text import shown
 from mr_assets.lineage import trace
-from mr_assets.lineage.ids import has, parsed
+from mr_assets.lineage.fate import judgment_fate, response_fate
+from mr_assets.lineage.ids import having, named
 from mr_assets.lineage.printable import as_json, excerpt, printable
 from mr_assets.method.dropped import short
-from mr_assets.runs import Run, stored_runs
+from mr_assets.runs import Run, stored_and_unreadable_runs
 from mr_assets.status import titled
 
 HERE = Path(__file__).parent
@@ -38,6 +42,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+AT_ONCE = 4
+"""Pages made at the same time: a search through the texts of an iteration takes memory, and more of them take more."""
 # By path; a page without a head, of plain text, makes the browser ask for the icon under its old name.
 STATIC = {
     "/style.css": ("style.css", "text/css"),
@@ -60,18 +66,27 @@ class Explorer:
 
     def index(self, request: Request) -> Response:
         """The runs."""
-        return self.page("index.html", runs=pages.runs_shown(self.runs()))
+        runs, unreadable = stored_and_unreadable_runs(self.data)
+        return self.page("index.html", runs=pages.runs_shown(self.ui, runs), unreadable=unreadable)
 
     def pairs(self, request: Request) -> Response:
         """A run's pairs."""
         run = self.run(request)
-        return self.page("pairs.html", run=run, listing=pages.Listing.of(run, request.query_params))
+        return self.page(
+            "pairs.html", run=run, listing=pages.Listing.of(run, request.query_params), dagster=self.dagster(run)
+        )
+
+    def left_out(self, request: Request) -> Response:
+        """What a run's assets left out."""
+        run = self.run(request)
+        found = LeftOutList.of(run, request.query_params)
+        return self.page("left_out.html", run=run, found=found, dagster=self.dagster(run))
 
     def identity(self, request: Request) -> Response:
         """The page of an id."""
         run, lineage = self.lineage(request)
         rounds = [pages.round_view(lineage, made) for made in lineage.rounds]
-        return self.page("lineage.html", run=run, lineage=lineage, rounds=rounds, dagster=pages.Dagster(self.ui, run))
+        return self.page("lineage.html", run=run, lineage=lineage, rounds=rounds, dagster=self.dagster(run))
 
     def raw(self, request: Request) -> Response:
         """The text of an id."""
@@ -83,30 +98,28 @@ class Explorer:
 
     def find(self, request: Request) -> Response:
         """An id of any run: its page, or a choice between runs."""
-        wanted = request.query_params.get("id", "").strip()
-        runs = self.runs()
-        name, slash, rest = wanted.rpartition("/")
-        identity = parsed(rest)
-        having = [run for run in runs.values() if (not slash or run.name == name) and has(run, identity)]
-        if not having:
-            raise NoSuchPageError(f"no run has {identity.kind} {identity.text}. The list of a run shows its pairs.")
-        if len(having) == 1:
-            return RedirectResponse(page_of(having[0].name, identity.text), 303)
-        return self.page("choice.html", identity=identity, runs=having)
+        try:
+            runs, identity = having(request.query_params.get("id", ""), self.runs())
+        except UserError as error:
+            raise NoSuchPageError(str(error)) from error
+        if len(runs) == 1:
+            return RedirectResponse(page_of(runs[0].name, identity.text), 303)
+        return self.page("choice.html", identity=identity, runs=runs)
 
     def runs(self) -> dict[str, Run]:
         """The runs that are there now."""
-        return stored_runs(self.data)
+        return stored_and_unreadable_runs(self.data)[0]
 
     def run(self, request: Request) -> Run:
         """The run that an address names: looked up among those that are there, so that no path comes of it."""
-        runs, name = self.runs(), request.path_params["run"]
-        if name not in runs:
-            known = ", ".join(runs) or "none yet"
-            raise NoSuchPageError(
-                f"there is no run {printable(name[:80])!r}. Runs: {known}.{did_you_mean(name[:80], [*runs])}"
-            )
-        return runs[name]
+        runs, unreadable = stored_and_unreadable_runs(self.data)
+        name = request.path_params["run"]
+        if name in unreadable:
+            raise UserError(f"run {printable(name)} cannot be read: {unreadable[name]}")
+        try:
+            return named(name, runs)
+        except UserError as error:
+            raise NoSuchPageError(str(error)) from error
 
     def lineage(self, request: Request) -> tuple[Run, Any]:
         """The run and the lineage that an address names."""
@@ -116,6 +129,10 @@ class Explorer:
         except UserError as error:
             raise NoSuchPageError(str(error)) from error
 
+    def dagster(self, run: Run) -> pages.Dagster:
+        """Addresses in the Dagster UI."""
+        return pages.Dagster(self.ui, run)
+
     def page(self, template: str, status: int = 200, **context: Any) -> HTMLResponse:
         """A template, filled in."""
         return HTMLResponse(self.templates.get_template(template).render(context), status)
@@ -124,8 +141,17 @@ class Explorer:
         """What was wrong, as a page."""
         if isinstance(error, HTTPException):
             return self.page("error.html", error.status_code, message=f"{error.detail}.")
-        status = 404 if isinstance(error, NoSuchPageError) else 400
-        return self.page("error.html", status, message=str(error))
+        if isinstance(error, UserError):
+            status = 404 if isinstance(error, NoSuchPageError) else 400
+            return self.page("error.html", status, message=str(error))
+        said = f"{type(error).__name__}: {error}"
+        page = self.page(
+            "error.html",
+            500,
+            message=f"This page cannot be made of what lies there ({said}). The server's log says more.",
+        )
+        page.headers.update(HEADERS)  # it is made outside of `WithHeaders`
+        return page
 
 
 class WithHeaders:
@@ -154,22 +180,38 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = ("127.0.0.1", "localh
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"shown": shown, "short": short, "excerpt": excerpt, "num": number, "plain": printable}
-    templates.globals |= {"titled": titled}
+    templates.filters |= {
+        "shown": shown,
+        "short": short,
+        "excerpt": excerpt,
+        "num": number,
+        "gap": gap,
+        "plain": printable,
+    }
+    templates.globals |= {"titled": titled, "response_fate": response_fate, "judgment_fate": judgment_fate}
     templates.globals |= {f.__name__: f for f in (page_of, listed, pages.chain, pages.makers, pages.grouped)}
     here = Explorer(data, ui.rstrip("/"), templates)
     routes = [
         Route("/", here.index),
         Route("/id", here.find),
         Route("/runs/{run}", here.pairs),
+        Route("/runs/{run}/left-out", here.left_out),
         Route("/runs/{run}/{id}", here.identity),
         Route("/runs/{run}/{id}/raw", here.raw),
         Route("/runs/{run}/{id}/json", here.json),
         *(Route(path, _static(*file)) for path, file in STATIC.items()),
     ]
     only = Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
-    failed = {UserError: here.failed, HTTPException: here.failed}
-    return Starlette(routes=routes, middleware=[Middleware(WithHeaders), only], exception_handlers=failed)
+    failed = dict.fromkeys((UserError, HTTPException, Exception), here.failed)
+    middleware = [Middleware(WithHeaders), only]
+    return Starlette(routes=routes, middleware=middleware, exception_handlers=failed, lifespan=_few_at_once)
+
+
+@asynccontextmanager
+async def _few_at_once(app: Starlette) -> AsyncIterator[None]:
+    """While the server runs, pages wait for each other beyond `AT_ONCE`."""
+    to_thread.current_default_thread_limiter().total_tokens = AT_ONCE
+    yield
 
 
 def _static(name: str, media: str) -> Callable[[Request], Response]:
@@ -184,3 +226,8 @@ def _static(name: str, media: str) -> Callable[[Request], Response]:
 def number(value: float | None, digits: int = 4) -> str:
     """A number for a reader; a dash for none."""
     return "\N{EN DASH}" if value is None else f"{value:.{digits}g}"
+
+
+def gap(value: float | None, digits: int = 0) -> str:
+    """A difference in a column of them, its digits below those of the others; a dash for none."""
+    return "\N{EN DASH}" if value is None else f"{value:+,.{digits}f}".replace("-", "\N{MINUS SIGN}")

@@ -1,7 +1,9 @@
 """What the pages show: contexts for the templates, made of lineages and lists of pairs."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -11,7 +13,9 @@ from mr_assets.explorer.addresses import asset_in_ui, page_of
 from mr_assets.explorer.ancestry import Picture, ancestry
 from mr_assets.explorer.text import Part, difference
 from mr_assets.lineage.facts import Battle, Descent, Judgment, Lineage, Made, Model, Pair, PairKind, Response, Round
-from mr_assets.lineage.pairs import Query
+from mr_assets.lineage.ids import PAIR_ASSETS
+from mr_assets.lineage.pairs import KINDS, Query
+from mr_assets.lineage.printable import excerpt
 from mr_assets.runs import Run
 
 PAGE = 50
@@ -31,6 +35,11 @@ class Dagster:
         """The page of an artifact."""
         return self.url + asset_in_ui(self.run.namespace(asset), asset, partition)
 
+    @property
+    def assets(self) -> str:
+        """The list of the run's assets."""
+        return f"{self.url}/assets/{quote(self.run.name, safe='')}"
+
     def dagster_run(self, made: Made) -> str:
         """The page of the Dagster run that made something."""
         return f"{self.url}/runs/{quote(made.dagster_run, safe='')}"
@@ -41,7 +50,11 @@ class Dagster:
 
 @dataclass(frozen=True)
 class Listing:
-    """One page of a run's pairs, and what was asked for. asked: the filters that are set, as the form has them."""
+    """One page of a run's pairs, and what was asked for.
+
+    asked: the filters that are set, as the form has them; count: pairs that match; made: what made the pairs of the
+    iterations and kinds that are asked for, matching or not.
+    """
 
     run: Run
     asked: Mapping[str, str]
@@ -50,6 +63,7 @@ class Listing:
     page: int
     count: int
     rows: list[dict[str, Any]]
+    made: list[Made]
 
     @classmethod
     def of(cls, run: Run, given: Mapping[str, str]) -> "Listing":
@@ -57,20 +71,21 @@ class Listing:
         asked = {name: given[name].strip() for name in FILTERS if given.get(name, "").strip()}
         unknown = [name for name in given if name not in (*FILTERS, "sort", "order", "page")]
         if unknown:
-            raise UserError(f"unknown filter {', '.join(unknown)}. There are {', '.join(FILTERS)}, sort, order, page.")
-        _one_of("kind", asked.get("kind"), ("actor", "judge"))
-        _one_of("iteration", asked.get("iteration"), run.iterations)
+            named = excerpt(", ".join(unknown), 80)
+            raise UserError(f"unknown filter {named}. There are {', '.join(FILTERS)}, sort, order, page.")
+        one_of("kind", asked.get("kind"), KINDS)
+        one_of("iteration", asked.get("iteration"), run.iterations)
         sort, order = given.get("sort", "pair_id"), given.get("order", "")
-        _one_of("sort", sort, SORTS)
-        _one_of("order", order or None, ("asc", "desc"))
+        one_of("sort", sort, SORTS)
+        one_of("order", order or None, ("asc", "desc"))
         ascending = order == "asc" and sort != "pair_id"
-        page = given.get("page", "1")
-        if not (page.isascii() and page.isdigit() and int(page[:9]) > 0):
-            raise UserError(f"page is {page!r}, expected a number from 1 on.")
+        page = page_number(given)
         query = Query.parsed(*(asked.get(name) for name in ("iteration", "kind", "text")), **_gaps(asked))
-        skipped = (int(page[:9]) - 1) * PAGE
-        rows, count = query.answer([run], sort, PAGE, skipped=skipped, ascending=ascending)
-        return cls(run, asked, sort, ascending, int(page[:9]), count, rows.to_dicts())
+        rows, count = query.answer([run], sort, PAGE, skipped=(page - 1) * PAGE, ascending=ascending)
+        iterations = [query.iteration] if query.iteration else run.iterations
+        records = [run.record(PAIR_ASSETS[kind], t) for t in iterations for kind in query.kinds]
+        made = [Made.of(record) for record in records if record]
+        return cls(run, asked, sort, ascending, page, count, rows.to_dicts(), made)
 
     @property
     def pages(self) -> int:
@@ -97,13 +112,22 @@ class Listing:
         return " ".join(words)
 
 
+def page_number(given: Mapping[str, str]) -> int:
+    """The page that a query string asks for. Raises `UserError` if that is no number from 1 on."""
+    page = given.get("page", "1")
+    if not re.fullmatch("[0-9]{1,9}", page) or int(page) < 1:
+        raise UserError(f"page is '{excerpt(page, 80)}', expected a number from 1 on.")
+    return int(page)
+
+
 def _gaps(asked: Mapping[str, str]) -> dict[str, str | None]:
     return {name: asked.get(name) for name in ("score_gap", "length_gap", "elo_gap")}
 
 
-def _one_of(name: str, value: str | None, known: Any) -> None:
+def one_of(name: str, value: str | None, known: Collection[str]) -> None:
+    """Raises `UserError` if a value was asked for that there is not."""
     if value is not None and value not in known:
-        raise UserError(f"{name} is {value[:80]!r}, expected one of {', '.join(known)}.")
+        raise UserError(f"{name} is '{excerpt(value, 80)}', expected one of {', '.join(known)}.")
 
 
 def _quoted(value: str) -> str:
@@ -167,12 +191,28 @@ class RoundView:
 
     def mirrored(self, battle: Battle) -> Battle | None:
         """The battle of the same two judgments in the other order."""
-        turned = (battle.second_id, battle.first_id)
-        return next((b for b in self.battles if (b.first_id, b.second_id) == turned), None)
+        return self._battles.get((battle.second_id, battle.first_id))
 
-    def battles_of(self, identity: str) -> list[Battle]:
-        """The battles of a judgment."""
-        return [b for b in self.battles if identity in (b.first_id, b.second_id)]
+    def bouts(self, of: str = "") -> list[tuple[str, str, Battle | None, Battle | None]]:
+        """Two judgments that battled, and the battles in which the first and in which the second was shown first.
+
+        of: a judgment, to have its bouts alone, and it as the first of the two.
+        """
+        found: dict[frozenset[str], tuple[str, str]] = {}
+        for a, b in self._battles:
+            found.setdefault(frozenset((a, b)), (b, a) if b == of else (a, b))
+        those = [(a, b) for a, b in found.values() if of in ("", a)]
+        return [(a, b, self._battles.get((a, b)), self._battles.get((b, a))) for a, b in those]
+
+    @cached_property
+    def _battles(self) -> dict[tuple[str, str], Battle]:
+        """By the judgments, in the order in which they were shown."""
+        return {(b.first_id, b.second_id): b for b in self.battles}
+
+    @property
+    def chars(self) -> dict[str, int | None]:
+        """The length of every response."""
+        return {each.id: each.chars for each in self.made.responses}
 
     def role(self, identity: str) -> str:
         """Chosen or rejected, in a pair that the page is about; else nothing."""
@@ -266,14 +306,15 @@ def grouped(descent: tuple[Descent, ...]) -> dict[tuple[str, str], list[Descent]
     return found
 
 
-def runs_shown(runs: Mapping[str, Run]) -> list[dict[str, Any]]:
-    """The runs, each with what its iterations have: pairs of each kind, and whether a model was trained."""
+def runs_shown(ui: str, runs: Mapping[str, Run]) -> list[dict[str, Any]]:
+    """The runs, each with what its iterations have: pairs of each kind, and what trained a model."""
     shown = []
     for run in runs.values():
         iterations = []
         for t in run.iterations:
             records = {asset: run.record(asset, t) for asset in ("actor_pairs", "elo_pairs", "checkpoints")}
             rows = {asset: record.rows if record else None for asset, record in records.items()}
-            iterations.append({"t": t, **rows, "trained": records["checkpoints"] is not None})
-        shown.append({"run": run, "iterations": iterations})
+            trained = Made.of(record) if (record := records["checkpoints"]) else None
+            iterations.append({"t": t, **rows, "trained": trained})
+        shown.append({"run": run, "iterations": iterations, "dagster": Dagster(ui, run)})
     return shown

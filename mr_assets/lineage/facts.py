@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from mr_assets.lineage.ids import Kind
 from mr_assets.lineage.standing import Broken
+from mr_assets.runs import Record
 
 PairKind = Literal["actor", "judge"]
 
@@ -40,6 +41,12 @@ class Made:
     version: str
     policy: str | None
     code: str
+
+    @classmethod
+    def of(cls, record: Record) -> "Made":
+        """Who made the artifact of a record."""
+        made = (record.run_id, record.created, record.version, record.policy, record.code)
+        return cls(record.asset, record.partition, *made)
 
 
 @dataclass(frozen=True)

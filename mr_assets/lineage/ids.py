@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mr_assets.errors import UserError, did_you_mean
-from mr_assets.lineage.printable import printable
+from mr_assets.lineage.printable import excerpt
 from mr_assets.lineage.rows import has_row
 from mr_assets.runs import Run
 
@@ -73,28 +73,39 @@ def parsed(text: str) -> Id:
             if found["iteration"]:
                 return Id(text, kind, found["iteration"], found["prompt"])
     raise UserError(
-        f"{printable(text)!r} is no id. Expected a pair (2.3f1c09aa72be.actor), a prompt (3f1c09aa72be), a response "
+        f"'{excerpt(text, 80)}' is no id. Expected a pair (2.3f1c09aa72be.actor), a prompt (3f1c09aa72be), a response "
         "(2.3f1c09aa72be.r4), a judgment (2.3f1c09aa72be.r4.j10), a battle (2.3f1c09aa72be.r4.j10-j3) or a model (M2); "
         "in front of it, where runs share ids, run/. `mr pairs` lists pairs."
     )
 
 
-def located(text: str, runs: Mapping[str, Run]) -> tuple[Run, Id]:
-    """The run that has an id, and the id. Raises `UserError` if none has it, or several and the text names none."""
+def named(name: str, runs: Mapping[str, Run]) -> Run:
+    """The run of that name. Raises `UserError` that lists the runs if there is none."""
+    if name not in runs:
+        meant = did_you_mean(name[:80], [*runs])
+        raise UserError(f"there is no run '{excerpt(name, 80)}'. Runs: {', '.join(runs) or 'none yet'}.{meant}")
+    return runs[name]
+
+
+def having(text: str, runs: Mapping[str, Run]) -> tuple[list[Run], Id]:
+    """The runs that have an id, and the id; of ``run/id`` that run alone. Raises `UserError` if none has it."""
     name, slash, rest = text.strip().rpartition("/")
     found = parsed(rest)
-    if slash and name not in runs:
-        raise UserError(
-            f"there is no run {printable(name)!r}. Runs: {', '.join(runs) or 'none yet'}.{did_you_mean(name, [*runs])}"
-        )
-    having = [run for run in ([runs[name]] if slash else runs.values()) if has(run, found)]
-    if not having:
+    asked = [named(name, runs)] if slash else runs.values()
+    those = [run for run in asked if has(run, found)]
+    if not those:
         where = f"run {name}" if slash else f"any run ({', '.join(runs) or 'there is none yet'})"
         raise UserError(f"there is no {found.kind} {found.text} in {where}. {_why_not(found)}")
-    if len(having) > 1:
-        choices = ", ".join(f"{run.name}/{found.text}" for run in having)
-        raise UserError(f"{len(having)} runs have a {found.kind} {found.text}. Say which: {choices}.")
-    return having[0], found
+    return those, found
+
+
+def located(text: str, runs: Mapping[str, Run]) -> tuple[Run, Id]:
+    """The run that has an id, and the id. Raises `UserError` if none has it, or several and the text names none."""
+    those, found = having(text, runs)
+    if len(those) > 1:
+        choices = ", ".join(f"{run.name}/{found.text}" for run in those)
+        raise UserError(f"{len(those)} runs have a {found.kind} {found.text}. Say which: {choices}.")
+    return those[0], found
 
 
 def iterations_of(run: Run, found: Id) -> list[str]:

@@ -8,7 +8,8 @@ import polars as pl
 from mr_assets.errors import UserError
 from mr_assets.lineage.facts import PairKind
 from mr_assets.lineage.ids import PAIR_ASSETS
-from mr_assets.lineage.rows import scanned
+from mr_assets.lineage.printable import excerpt
+from mr_assets.lineage.rows import read
 from mr_assets.lineage.standing import Standing
 from mr_assets.runs import Run
 
@@ -47,7 +48,9 @@ class Between:
         try:
             return cls(float(low) if low.strip() else None, float(high) if high.strip() else None)
         except ValueError:
-            raise UserError(f"{text!r} is no range. Expected from..to, like 1..2.5, 1.. or ..-20.") from None
+            raise UserError(
+                f"'{excerpt(text, 80)}' is no range. Expected from..to, like 1..2.5, 1.. or ..-20."
+            ) from None
 
     def holds(self, column: str) -> pl.Expr:
         """Whether a column lies between; what is null does not."""
@@ -82,21 +85,20 @@ def pairs(run: Run, iterations: Sequence[str] | None = None, kinds: Sequence[Pai
 
 
 def _scores_of_actor(run: Run, t: str) -> pl.DataFrame:
-    rows = scanned(run, "actor_pairs", t).with_columns(
+    return read(run, "actor_pairs", t).with_columns(
         score_gap=pl.col("chosen_score") - pl.col("rejected_score"), elo_gap=pl.lit(None, pl.Float64)
     )
-    return rows.collect()
 
 
 def _scores_of_judge(standing: Standing, t: str) -> pl.DataFrame:
     columns = ("pair_id", *(f"{side}_{what}" for side in _SIDES for what in ("id", "elo", "chars")))
-    rows = scanned(standing.run, "elo_pairs", t).select(columns).collect()
+    rows = read(standing.run, "elo_pairs", t, columns)
     rows = rows.with_columns(elo_gap=pl.col("chosen_elo") - pl.col("rejected_elo"))
     if not standing.made_of(("elo_pairs", t), ("judgments", t)):
         return rows.with_columns(score_gap=pl.lit(None, pl.Float64))
     wanted = pl.concat([rows["chosen_id"], rows["rejected_id"]]).unique()
-    judgments = scanned(standing.run, "judgments", t).select("judgment_id", "score")
-    scores = judgments.filter(pl.col("judgment_id").is_in(wanted.implode())).collect()
+    among = pl.col("judgment_id").is_in(wanted.implode())
+    scores = read(standing.run, "judgments", t, ["judgment_id", "score"], among)
     for side in _SIDES:
         named = scores.rename({"judgment_id": f"{side}_id", "score": f"{side}_score"})
         rows = rows.join(named, on=f"{side}_id", how="left", maintain_order="left")
@@ -107,7 +109,7 @@ def _in_dataset(standing: Standing, kind: PairKind, t: str) -> pl.Expr:
     path = standing.run.path("dpo_dataset", t)
     if not (standing.made_of(("dpo_dataset", t), (PAIR_ASSETS[kind], t)) and path.exists()):
         return pl.lit(None, pl.Boolean).alias("trained_on")
-    taken = scanned(standing.run, "dpo_dataset", t).select("pair_id").collect()["pair_id"]
+    taken = read(standing.run, "dpo_dataset", t, ["pair_id"])["pair_id"]
     return pl.col("pair_id").is_in(taken.implode()).alias("trained_on")
 
 
@@ -139,7 +141,7 @@ def _texts(
     path, place = standing.run.path(asset, made_by[1]), (asset, made_by[1])
     if not path.exists() or not (asset == "prompts" or standing.made_of(made_by, place)):
         return pl.DataFrame(schema={key: pl.String, text: pl.String})
-    return scanned(standing.run, *place).select(key, text).filter(pl.col(key).is_in(wanted.implode())).collect()
+    return read(standing.run, *place, [key, text], pl.col(key).is_in(wanted.implode()))
 
 
 def containing(found: pl.DataFrame, text: str) -> pl.DataFrame:

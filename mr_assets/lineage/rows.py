@@ -5,6 +5,9 @@ parquet reader: it reads the column of ids, skips row groups whose bounds leave 
 columns of the rows that are left alone. Token ids are not read.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 import polars as pl
 
 from mr_assets.errors import UserError
@@ -14,19 +17,34 @@ from mr_assets.tables import DROPPED, REWARD_MARGINS, TABLES
 from mr_assets.training.margins import scan_margins
 
 
-def scanned(run: Run, asset: str, t: str) -> pl.LazyFrame:
-    """A table of iteration `t`, lazily. Raises `UserError` if it cannot be read or is of another version's columns."""
+def read(
+    run: Run, asset: str, t: str, columns: Sequence[str] | None = None, where: pl.Expr | None = None
+) -> pl.DataFrame:
+    """Columns (None: all) of a table of iteration `t`, of the rows for which `where` holds (None: of every row).
+
+    Raises `UserError` if it cannot be read or is of another version's columns.
+    """
+    with _said(run, asset, t):
+        rows = TABLES[asset].scan(run.path(asset, t))
+        rows = rows if where is None else rows.filter(where)
+        return (rows if columns is None else rows.select(columns)).collect()
+
+
+@contextmanager
+def _said(run: Run, asset: str, t: str) -> Iterator[None]:
+    """Turns what polars makes of a file that is gone or damaged (it panics, too) into the user's error."""
     try:
-        return TABLES[asset].scan(run.path(asset, t))
-    except (OSError, pl.exceptions.PolarsError) as error:
+        yield
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         what = f"{titled(asset, t)} of run {run.name}"
-        raise UserError(f"{what} cannot be read: {error}. Materialize it again.") from error
+        why = "the file is damaged" if isinstance(error, pl.exceptions.PanicException) else error
+        raise UserError(f"{what} cannot be read: {why}. Materialize it again.") from error
 
 
 def has_row(run: Run, asset: str, t: str, identity: str) -> bool:
     """Whether a table has a row of that id."""
-    there = scanned(run, asset, t).filter(pl.col(TABLES[asset].key) == identity)
-    return bool(there.select(pl.len()).collect().item())
+    key = TABLES[asset].key
+    return not read(run, asset, t, [key], pl.col(key) == identity).is_empty()
 
 
 def rows_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.DataFrame:
@@ -34,28 +52,36 @@ def rows_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.DataFrame:
     key = TABLES[asset].key
     columns = [c for c in TABLES[asset].columns if c != key and not c.endswith("token_ids")]
     wanted = pl.col(key) == prompt_id if key == "prompt_id" else of_prompt(key, t, prompt_id)
-    return scanned(run, asset, t).filter(wanted).select(key, *columns).collect().sort(key)
+    return read(run, asset, t, [key, *columns], wanted).sort(key)
 
 
 def ids_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.Series:
     """The ids of a prompt's rows alone."""
     key = TABLES[asset].key
-    return scanned(run, asset, t).select(key).filter(of_prompt(key, t, prompt_id)).collect()[key].sort()
+    return read(run, asset, t, [key], of_prompt(key, t, prompt_id))[key].sort()
 
 
-def dropped_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.DataFrame:
-    """What an asset left out of a prompt and its descendants: rows of `DROPPED`; none if it leaves nothing out."""
+def dropped(run: Run, asset: str, t: str, where: pl.Expr | None = None) -> pl.DataFrame:
+    """What an asset left out: rows of `DROPPED`, sorted by id; none if it leaves nothing out. Raises as `read` does."""
     path = run.path(asset, t).with_suffix(".dropped.parquet")
     if not path.exists():
         return DROPPED.empty()
-    wanted = (pl.col("id") == prompt_id) | of_prompt("id", t, prompt_id)
-    return pl.scan_parquet(path).filter(wanted).collect().sort("id", "reason")
+    with _said(run, asset, t):
+        rows = DROPPED.scan(path)
+        return (rows if where is None else rows.filter(where)).collect().sort("id", "reason")
+
+
+def dropped_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.DataFrame:
+    """What an asset left out of a prompt and its descendants: rows of `DROPPED`."""
+    return dropped(run, asset, t, (pl.col("id") == prompt_id) | of_prompt("id", t, prompt_id))
 
 
 def margins_of(run: Run, t: str, prompt_id: str) -> pl.DataFrame:
     """The reward margins of a prompt's pairs under M_t: rows of `REWARD_MARGINS`; none if they are not recorded."""
-    margins = scan_margins(run.path("checkpoints", t))
-    return REWARD_MARGINS.empty() if margins is None else margins.filter(of_prompt("pair_id", t, prompt_id)).collect()
+    with _said(run, "checkpoints", t):
+        margins = scan_margins(run.path("checkpoints", t))
+        found = REWARD_MARGINS.empty() if margins is None else margins
+        return found.lazy().filter(of_prompt("pair_id", t, prompt_id)).collect()
 
 
 def of_prompt(key: str, t: str, prompt_id: str) -> pl.Expr:

@@ -31,7 +31,7 @@ from mr_assets.lineage.facts import (
     Round,
 )
 from mr_assets.lineage.ids import PAIR_ASSETS, Id, iterations_of, located
-from mr_assets.lineage.rows import dropped_of, ids_of, margins_of, rows_of, scanned
+from mr_assets.lineage.rows import dropped_of, ids_of, margins_of, read, rows_of
 from mr_assets.lineage.standing import Broken, Standing
 from mr_assets.method.actor_pairs import tiers
 from mr_assets.method.dropped import REASONS, in_words
@@ -121,7 +121,7 @@ class _Reading:
 
     def made(self, asset: str) -> Made:
         if asset not in self._made:
-            self._made[asset] = _made(self.record(asset))
+            self._made[asset] = Made.of(self.record(asset))
         return self._made[asset]
 
     @cached_property
@@ -357,11 +357,6 @@ class _Reading:
         )
 
 
-def _made(record: Record) -> Made:
-    made = (record.run_id, record.created, record.version, record.policy, record.code)
-    return Made(record.asset, record.partition, *made)
-
-
 def _why(invalid: str | None) -> str | None:
     return None if invalid is None else REASONS.get(invalid, invalid)
 
@@ -441,11 +436,11 @@ def _model(standing: Standing, place: Place) -> Model | None:
         fingerprint=record.model["fingerprint"],
         settings=record.settings,
         numbers=record.numbers,
-        trained_on=_made(trained_on) if trained_on else None,
+        trained_on=Made.of(trained_on) if trained_on else None,
         pairs=counts,
         parent=_policy(standing, policy) if from_policy else None,
         seed=record.settings.get("model.seed") if asset == "sft_checkpoint" else None,
-        made=_made(record),
+        made=Made.of(record),
     )
 
 
@@ -491,7 +486,7 @@ def _pairs_of(
         record = standing.record((asset, t))
         if record is None or not standing.run.path(asset, t).exists():
             raise UserError(f"{asset} of iteration {t} is not there. Materialize it again.")
-        ids = scanned(standing.run, asset, t).select("pair_id").collect()["pair_id"].sort()
+        ids = read(standing.run, asset, t, ["pair_id"])["pair_id"].sort()
         for pair in ids:
             kind: PairKind = "actor" if pair.endswith(".actor") else "judge"
-            yield Descent(pair, kind, role, True, _made(record))
+            yield Descent(pair, kind, role, True, Made.of(record))

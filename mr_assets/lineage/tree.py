@@ -28,6 +28,7 @@ from mr_assets.lineage.facts import (
     RewardMargin,
     Round,
 )
+from mr_assets.lineage.fate import response_fate
 from mr_assets.lineage.printable import excerpt, printable
 from mr_assets.method.dropped import short
 from mr_assets.settings import JUDGE_SIDE
@@ -195,6 +196,8 @@ class _Tree:
         node = Node(f"{head}; its text was made anew since") if each.text is None else self.text(head, each.text)
         told = [x for x in each.left_out if "judge" in self.kinds() or x.made.asset not in JUDGE_SIDE]
         node.children += [self.left_out("left out", x) for x in told]
+        if "actor" in self.kinds() and (why := response_fate(made, each)):
+            node.children.append(Node(f"not in the actor pair: {why}"))
         judgments = [self.judgment(judgment, made) for judgment in each.judgments if self.wanted(judgment, each)]
         if judgments:
             node.children.append(Node(f"judgments{self.by(each.judgments[0].made)}", judgments))

@@ -182,7 +182,7 @@ class _Artifact:
 
     @cached_property
     def table(self) -> pl.LazyFrame:
-        return pl.scan_parquet(self.run.path(*self.place))
+        return pl.scan_parquet(self.run.path(*self.place), glob=False)
 
     @cached_property
     def dropped(self) -> pl.DataFrame:

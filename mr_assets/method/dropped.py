@@ -56,10 +56,16 @@ _DETAILS = {
 
 
 def in_words(reason: str, numbers: Mapping[str, Any]) -> str:
-    """A reason in words, with the numbers of its row where they say more: "... (r2 has 57, allowed are 50)"."""
-    named = {name: short(value) if name.endswith("_id") and value else value for name, value in numbers.items()}
-    details = f" ({_DETAILS[reason].format_map(named)})" if reason in _DETAILS else ""
-    return REASONS[reason] + details
+    """A reason in words, with the numbers of its row where they say more: "... (r2 has 57, allowed are 50)".
+
+    A reason that is none of `REASONS`, of another version's tables, stays as it is; so does one without its numbers.
+    """
+    ids = {name: short(value) for name, value in numbers.items() if name.endswith("_id") and isinstance(value, str)}
+    try:
+        details = f" ({_DETAILS[reason].format_map({**numbers, **ids})})" if reason in _DETAILS else ""
+    except (KeyError, ValueError, TypeError):
+        details = ""
+    return REASONS.get(reason, reason) + details
 
 
 def short(identity: str) -> str:

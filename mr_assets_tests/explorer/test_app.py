@@ -3,18 +3,24 @@
 import html
 import json
 import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
-from mr_assets.explorer.app import explorer
+from mr_assets.explorer.app import AT_ONCE, explorer
+from mr_assets.explorer.pages import round_view
 from mr_assets.lineage import trace
 from mr_assets.runs import LOOP_ASSETS, Run
+from mr_assets.tables import dropped_frame
 from mr_assets_tests.explorer.conftest import UI, pages_over
-from mr_assets_tests.lineage.conftest import change, made_anew, table, with_hostile_texts
+from mr_assets_tests.lineage.conftest import change, dropped, made_anew, table, with_hostile_texts
 from mr_assets_tests.lineage.test_tree import ESCAPES, ids
 from mr_assets_tests.test_loop import World
 from mr_assets_tests.tiny import files
@@ -109,12 +115,105 @@ def test_pages_of_the_list(pages: TestClient, monkeypatch: pytest.MonkeyPatch) -
         ("order=up", "order is 'up', expected one of asc, desc."),
         ("page=0", "page is '0', expected a number from 1 on."),
         ("page=x", "page is 'x', expected a number from 1 on."),
+        ("page=1" + "0" * 30, "expected a number from 1 on."),
         ("kid=actor", "unknown filter kid."),
     ],
 )
 def test_what_cannot_be_asked_for_is_said(pages: TestClient, query: str, said: str) -> None:
     page = pages.get(f"/runs/tiny?{query}")
     assert page.status_code == 400 and said in words(page.text)
+
+
+def test_an_empty_list_says_why(pages: TestClient, run: Run) -> None:
+    """Nothing matches, the page is beyond the last one, or nothing was made yet; each its own sentence."""
+    assert "No pair matches." in words(pages.get("/runs/tiny?text=surely nowhere").text)
+    assert "A gap is a range" in words(pages.get("/runs/tiny?score_gap=1000..").text)
+    beyond = pages.get("/runs/tiny?kind=actor&page=77").text
+    assert "Page 77 is beyond the last one" in words(beyond)
+    assert "/runs/tiny?kind=actor&page=1" in Links(beyond).found
+    for asset in ("actor_pairs", "elo_pairs"):
+        run.path(asset, "2").with_suffix(".json").unlink(missing_ok=True)
+    assert "No pair was made yet in iteration 2" in words(pages_over(run).get("/runs/tiny?iteration=2").text)
+
+
+def test_the_runs_and_the_list_lead_to_dagster(pages: TestClient, finished: Run) -> None:
+    pairs, model = finished.record("actor_pairs", "1"), finished.record("checkpoints", "1")
+    assert pairs and model
+    assert {f"{UI}/assets/tiny", f"{UI}/runs/{model.run_id}"} <= Links(pages.get("/").text).found
+    links = Links(pages.get("/runs/tiny?kind=actor").text).found
+    assert {f"{UI}/assets/tiny/actor_pairs?view=partitions&partition=1", f"{UI}/runs/{pairs.run_id}"} <= links
+
+
+# ------------------------------------------------------------------------------------------------------------ left out
+
+
+def test_what_was_left_out_is_counted_and_listed(pages: TestClient, finished: Run, monkeypatch) -> None:
+    """By asset and reason; the list leads to the page of each id, and has them all once."""
+    monkeypatch.setattr("mr_assets.explorer.left_out.PAGE", 3)
+    page = pages.get("/runs/tiny/left-out?iteration=1").text
+    assert "/runs/tiny/left-out?iteration=1" in Links(pages.get("/runs/tiny?iteration=1").text).found
+    everything = dropped(finished, "selected_responses")
+    for reason, count in everything["reason"].value_counts().iter_rows():
+        address = f"/runs/tiny/left-out?iteration=1&asset=selected_responses&reason={reason}"
+        assert address in Links(page).found
+        assert f"{count} selected_responses of iteration 1" in words(pages.get(address).text)
+        seen = []
+        while address:
+            one = pages.get(address).text
+            seen += listed(one)
+            address = next((a["href"] or "" for tag, a in Links(one).elements if a.get("rel") == "next"), "")
+        assert sorted(seen) == sorted(everything.filter(reason=reason)["id"])
+        assert pages.get(f"/runs/tiny/{seen[0]}").status_code == 200
+    query = f"iteration=1&asset=selected_responses&reason={everything['reason'][0]}&page=99"
+    assert "is beyond the last one" in words(pages.get(f"/runs/tiny/left-out?{query}").text)
+
+
+def test_a_prompt_without_a_pair_leads_to_why(run: Run) -> None:
+    pair = table(run, "actor_pairs")["pair_id"][0]
+    change(run, "actor_pairs", lambda rows: rows.filter(pl.col("pair_id") != pair))
+    rows = dropped_frame([(pair.split(".")[1], "equal_scores", '{"score_max": 4.0}')])
+    rows.write_parquet(run.path("actor_pairs", "1").with_suffix(".dropped.parquet"))
+    pages = pages_over(run)
+    page = pages.get("/runs/tiny/left-out?iteration=1&asset=actor_pairs&reason=equal_scores").text
+    assert "all responses to the prompt have the same score (4)" in words(page) and f"/runs/tiny/{pair}" in page
+    assert "No actor pair" in words(pages.get(f"/runs/tiny/{pair}").text)
+
+
+def test_a_reason_that_nobody_knows_is_shown_as_it_is(run: Run) -> None:
+    """As of tables of another version; and one without its numbers."""
+    response = table(run, "responses")["response_id"][0]
+    rows = dropped_frame([(response, "<b>new</b>", "{}"), (response, "lower_variance", "{}")])
+    rows.write_parquet(run.path("selected_responses", "1").with_suffix(".dropped.parquet"))
+    pages = pages_over(run)
+    said = words(pages.get(f"/runs/tiny/{response}").text)
+    assert "<b>new</b>" in said and "lower variance , the judgments of another response" in said
+    listing = pages.get("/runs/tiny/left-out?iteration=1&asset=selected_responses&reason=%3Cb%3Enew%3C/b%3E").text
+    assert listed(listing) == [response]
+
+
+def test_no_reason_acts_in_a_page(run: Run) -> None:
+    """Words of tables that are no texts are not trusted either."""
+    for asset in ("judgments", "meta_judgments"):
+        change(run, asset, lambda rows: rows.with_columns(invalid=pl.lit(ESCAPES)))
+    left = dropped(run, "selected_responses").with_columns(reason=pl.lit(ESCAPES))
+    left.write_parquet(run.path("selected_responses", "1").with_suffix(".dropped.parquet"))
+    pages = pages_over(run)
+    for address in ["/runs/tiny/left-out", *(f"/runs/tiny/{identity}" for identity in ids(run))]:
+        assert not set(pages.get(address).text) & {"\x1b", "\x07", "\u202e", "\x00", "\x9b"}
+
+
+def test_a_data_folder_may_have_any_name(run: Run, tmp_path: Path) -> None:
+    """Brackets and stars in it are no pattern."""
+    moved = tmp_path / "[a] *?"
+    run.data.rename(moved)
+    client = TestClient(explorer(moved, UI), base_url="http://127.0.0.1")
+    assert len(listed(client.get("/runs/tiny").text)) > 3
+
+
+@pytest.mark.parametrize("query", ["iteration=9", "asset=../etc", "page=0", "iteration=1&page=x"])
+def test_what_cannot_be_asked_for_of_what_was_left_out_is_said(pages: TestClient, query: str) -> None:
+    page = pages.get(f"/runs/tiny/left-out?{query}")
+    assert page.status_code == 400 and ", expected " in words(page.text)
 
 
 # --------------------------------------------------------------------------------------------------------- ids' pages
@@ -129,7 +228,10 @@ def test_an_actor_pairs_page(pages: TestClient, finished: Run) -> None:
     said, links = words(page), Links(page).found
     assert made.rule is not None and made.prompt is not None
     assert made.prompt.text in said
-    assert f"best mean score of the prompt is {made.rule.score_max:.4g} , the worst {made.rule.score_min:.4g}" in said
+    texts = {each.id: each.text or "" for each in made.responses}
+    extremes = made.rule.score_max, made.rule.score_min
+    assert "best mean score of the prompt (Smax) is {:.4g} , the worst (Smin) {:.4g}".format(*extremes) in said
+    assert f"r{made.rule.bottom[0].rpartition('.r')[2]} {len(texts[made.rule.bottom[0]])}" in said
     for response in made.responses:
         assert response.text is not None and response.text in said
         assert f"/runs/tiny/{response.id}" in links
@@ -188,6 +290,32 @@ def test_a_judgment_and_a_battle(pages: TestClient, finished: Run) -> None:
     assert f"Winner: {battle['first_id'].rpartition('.')[2]} , shown first" in words(page)
     judgment = pages.get(f"/runs/tiny/{battle['first_id']}").text
     assert f"/runs/tiny/{battle['meta_judgment_id']}" in Links(judgment).found
+
+
+def test_battles_come_in_both_orders_side_by_side(finished: Run) -> None:
+    """Every battle once, the two of the same judgments in one row; those of a judgment with it as the first."""
+    lineage = trace(finished, table(finished, "elo_pairs")["pair_id"][0])
+    view = round_view(lineage, lineage.rounds[0])
+    bouts = view.bouts()
+    assert sorted(b.id for _, _, *both in bouts for b in both if b) == sorted(b.id for b in view.battles)
+    for a, b, forth, back in bouts:
+        assert forth is None or (forth.first_id, forth.second_id) == (a, b)
+        assert back is None or (back.first_id, back.second_id) == (b, a)
+    last = bouts[-1][1]
+    theirs = view.bouts(last)
+    assert {a for a, *_ in theirs} == {last}
+    assert len(theirs) == sum(last in (a, b) for a, b, *_ in bouts)
+
+
+def test_without_a_pair_the_rules_numbers_are_there(run: Run) -> None:
+    pair = table(run, "actor_pairs")["pair_id"][0]
+    change(run, "actor_pairs", lambda rows: rows.filter(pl.col("pair_id") != pair))
+    rows = [
+        (pair.split(".")[1], "chosen_too_long", '{"chosen_id": "1.x.r0", "chosen_chars": 9, "max_chosen_chars": 8}')
+    ]
+    dropped_frame(rows).write_parquet(run.path("actor_pairs", "1").with_suffix(".dropped.parquet"))
+    said = words(pages_over(run).get(f"/runs/tiny/{pair}").text)
+    assert "No actor pair chosen too long" in said and "(Smax)" in said and "Top tier, from" in said
 
 
 def test_a_prompt_that_came_in_both_iterations_has_both(run: Run) -> None:
@@ -253,13 +381,39 @@ def test_an_id_is_found_in_whatever_run_has_it(run: Run) -> None:
         ("/runs/tiny/..%2f..%2fpasswd", "Not Found"),
         ("/style.css/../app.py", "Not Found"),
         ("/id?id=nonsense", "'nonsense' is no id"),
-        ("/id?id=1.000000000000.r1", "no run has response 1.000000000000.r1"),
+        ("/id?id=1.000000000000.r1", "there is no response 1.000000000000.r1 in any run (tiny)"),
+        ("/id?id=nope/M1", "there is no run 'nope'. Runs: tiny."),
+        ("/id?id=" + "a" * 9999, "aaa…' is no id"),
+        ("/runs/tiny/%00", r"'\x00' is no id"),
         ("/id", "'' is no id"),
     ],
 )
 def test_what_is_not_there_is_said(pages: TestClient, address: str, said: str) -> None:
     page = pages.get(address)
     assert page.status_code in (400, 404) and said in words(page.text)
+
+
+def test_what_cannot_be_read_is_said(run: Run) -> None:
+    """A damaged table and a recipe that is none are messages; a record that nobody understands is one, too."""
+    pair, pages = table(run, "actor_pairs")["pair_id"][0], pages_over(run)
+    beside = run.path("actor_pairs", "1").with_suffix(".dropped.parquet")
+    beside.write_bytes(b"PAR1 nothing")
+    page = pages.get(f"/runs/tiny/{pair}")
+    assert page.status_code == 404 and "actor_pairs of iteration 1 of run tiny cannot be read" in words(page.text)
+
+    beside.unlink()
+    record = run.path("actor_pairs", "1").with_suffix(".json")
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"settings": {}}))
+    client = TestClient(pages.app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+    page = client.get(f"/runs/tiny/{pair}")
+    assert page.status_code == 500 and "cannot be made of what lies there (KeyError: " in words(page.text)
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+
+    (run.folder / "recipe.yaml").write_text("title: [<b>")
+    assert pages.get("/runs/tiny").status_code == 400
+    for address in ("/", "/runs/tiny"):
+        page = pages.get(address)
+        assert re.search("[Rr]un tiny cannot be read: .*Mend the YAML", words(page.text)) and "<b>" not in page.text
 
 
 def test_it_only_reads(finished: Run, pages: TestClient) -> None:
@@ -270,6 +424,29 @@ def test_it_only_reads(finished: Run, pages: TestClient) -> None:
         for method in ("POST", "PUT", "DELETE", "PATCH"):
             assert pages.request(method, address).status_code == 405
     assert files(finished.data) == before
+
+
+def test_few_pages_are_made_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are asked for: each may hold an iteration's texts in memory."""
+    under_way, most, lock = 0, 0, threading.Lock()
+
+    def slow(data: Path) -> tuple[dict[str, Run], dict[str, str]]:
+        nonlocal under_way, most
+        with lock:
+            under_way, most = under_way + 1, max(most, under_way + 1)
+        time.sleep(0.05)
+        with lock:
+            under_way -= 1
+        return {}, {}
+
+    monkeypatch.setattr("mr_assets.explorer.app.stored_and_unreadable_runs", slow)
+    with (
+        TestClient(explorer(tmp_path, UI), base_url="http://127.0.0.1") as client,
+        ThreadPoolExecutor(3 * AT_ONCE) as askers,
+    ):
+        answers = list(askers.map(client.get, ["/"] * 3 * AT_ONCE))
+    assert {answer.status_code for answer in answers} == {200}
+    assert most == AT_ONCE
 
 
 def test_no_other_site_can_read_it(pages: TestClient) -> None:

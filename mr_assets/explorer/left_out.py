@@ -1,0 +1,97 @@
+"""What the assets of a run left out, and why: counts by reason, and the ids of one reason.
+
+/runs/RUN/left-out                                                          how many, of every iteration
+/runs/RUN/left-out?iteration=2&asset=actor_pairs&reason=equal_scores        which
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from urllib.parse import urlencode
+
+import polars as pl
+
+from mr_assets.explorer.addresses import page_of
+from mr_assets.explorer.pages import PAGE, one_of, page_number
+from mr_assets.lineage.facts import LeftOut, Made
+from mr_assets.lineage.rows import dropped
+from mr_assets.method.dropped import REASONS, in_words
+from mr_assets.runs import LOOP_ASSETS, Run
+
+ASKED = ("iteration", "asset", "reason")
+
+
+@dataclass(frozen=True)
+class Group:
+    """How many ids an asset left out for a reason."""
+
+    made: Made
+    reason: str
+    count: int
+
+    @property
+    def why(self) -> str:
+        """The reason in words, without the numbers of a single row."""
+        return REASONS.get(self.reason, self.reason)
+
+
+@dataclass(frozen=True)
+class LeftOutList:
+    """What was asked for, the groups that it has, and of a single group a page of its ids."""
+
+    run: Run
+    asked: Mapping[str, str]
+    groups: list[Group]
+    page: int
+    rows: list[LeftOut]
+
+    @classmethod
+    def of(cls, run: Run, given: Mapping[str, str]) -> "LeftOutList":
+        """What a query string asks for. Raises `UserError` if it asks for what there is not."""
+        asked = {name: given[name] for name in ASKED if given.get(name)}
+        one_of("iteration", asked.get("iteration"), run.iterations)
+        one_of("asset", asked.get("asset"), LOOP_ASSETS)
+        page = page_number(given)
+        iterations = [asked["iteration"]] if "iteration" in asked else run.iterations
+        assets = [asked["asset"]] if "asset" in asked else LOOP_ASSETS
+        groups, rows = [], []
+        for t in iterations:
+            for asset in assets:
+                record = run.record(asset, t)
+                found = dropped(run, asset, t) if record else None
+                if record is None or found is None or found.is_empty():
+                    continue
+                made = Made.of(record)
+                counts = found.group_by("reason").len().sort("len", "reason", descending=[True, False])
+                groups += [Group(made, *row) for row in counts.iter_rows() if asked.get("reason") in (None, row[0])]
+                if len(asked) == len(ASKED):
+                    those = found.filter(pl.col("reason") == asked["reason"]).slice((page - 1) * PAGE, PAGE)
+                    rows = [_fact(made, *row) for row in those.iter_rows()]
+        return cls(run, asked, groups, page, rows)
+
+    @property
+    def count(self) -> int:
+        """How many ids are in the groups."""
+        return sum(group.count for group in self.groups)
+
+    @property
+    def pages(self) -> int:
+        """How many pages the ids of a single group have."""
+        return max(ceil(self.count / PAGE), 1)
+
+    def address(self, **changed: object) -> str:
+        """The same with something else asked for."""
+        asked = {name: value for name, value in {**self.asked, **changed}.items() if value}
+        return f"{page_of(self.run.name)}/left-out" + (f"?{urlencode(asked)}" if asked else "")
+
+    def whole_id(self, each: LeftOut) -> str:
+        """The id whose page says more: of a prompt without an actor pair that of the pair."""
+        if "." in each.id:
+            return each.id
+        return f"{each.made.partition}.{each.id}" + (".actor" if each.made.asset == "actor_pairs" else "")
+
+
+def _fact(made: Made, identity: str, reason: str, numbers: str) -> LeftOut:
+    given = json.loads(numbers)
+    return LeftOut(identity, reason, in_words(reason, given), given, made)
