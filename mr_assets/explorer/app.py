@@ -179,6 +179,7 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = ("127.0.0.1", "localh
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,  # an upgrade under a running server gives it no templates of another version
     )
     templates.filters |= {
         "shown": shown,
