@@ -196,7 +196,7 @@ def _branch(
 
 def _actor(picture: Picture, made: Round, rows: dict[str, Box], edge: float, middle: float) -> float | None:
     if made.rule is None:
-        return None if not made.no_pair("actor") else edge
+        return edge if made.pair("actor") or made.no_pair("actor") else None
     rule = made.rule
     lines = ("length control", f"≥ {rule.top_from:.2f} shortest", f"≤ {rule.bottom_to:.2f} longest")
     box = picture.box(Box("rule", edge + GAP, middle - 30, DECISION, 60, lines))
@@ -214,7 +214,7 @@ def _actor(picture: Picture, made: Round, rows: dict[str, Box], edge: float, mid
 def _judge(picture: Picture, made: Round, rows: dict[str, Box], edge: float, middle: float) -> float | None:
     contest = made.contest
     if contest is None:
-        return None if not made.no_pair("judge") else edge
+        return edge if made.pair("judge") or made.no_pair("judge") else None
     matrix = contest.matrix
     size = (len(matrix.judgment_ids) if matrix else 4) * TILE
     width, height = max(size + 12, 92), size + 30

@@ -179,6 +179,7 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = ("127.0.0.1", "localh
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,  # an upgrade under a running server gives it no templates of another version
     )
     templates.filters |= {
         "shown": shown,
@@ -224,8 +225,10 @@ def _static(name: str, media: str) -> Callable[[Request], Response]:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number for a reader; a dash for none."""
-    return "\N{EN DASH}" if value is None else f"{value:.{digits}g}"
+    """A number for a reader, what is zero but for rounding as zero; a dash for none."""
+    if value is None:
+        return "\N{EN DASH}"
+    return "0" if abs(value) < 1e-6 else f"{value:.{digits}g}"
 
 
 def gap(value: float | None, digits: int = 0) -> str:

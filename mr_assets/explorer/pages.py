@@ -16,6 +16,7 @@ from mr_assets.lineage.facts import Battle, Descent, Judgment, Lineage, Made, Mo
 from mr_assets.lineage.ids import PAIR_ASSETS
 from mr_assets.lineage.pairs import KINDS, Query
 from mr_assets.lineage.printable import excerpt
+from mr_assets.lineage.standing import Broken, Standing
 from mr_assets.runs import Run
 
 PAGE = 50
@@ -53,7 +54,7 @@ class Listing:
     """One page of a run's pairs, and what was asked for.
 
     asked: the filters that are set, as the form has them; count: pairs that match; made: what made the pairs of the
-    iterations and kinds that are asked for, matching or not.
+    iterations and kinds that are asked for, matching or not; broken: where that is not made of what lies there now.
     """
 
     run: Run
@@ -64,6 +65,7 @@ class Listing:
     count: int
     rows: list[dict[str, Any]]
     made: list[Made]
+    broken: tuple[Broken, ...]
 
     @classmethod
     def of(cls, run: Run, given: Mapping[str, str]) -> "Listing":
@@ -83,9 +85,11 @@ class Listing:
         query = Query.parsed(*(asked.get(name) for name in ("iteration", "kind", "text")), **_gaps(asked))
         rows, count = query.answer([run], sort, PAGE, skipped=(page - 1) * PAGE, ascending=ascending)
         iterations = [query.iteration] if query.iteration else run.iterations
-        records = [run.record(PAIR_ASSETS[kind], t) for t in iterations for kind in query.kinds]
-        made = [Made.of(record) for record in records if record]
-        return cls(run, asked, sort, ascending, page, count, rows.to_dicts(), made)
+        places, standing = [(PAIR_ASSETS[kind], t) for t in iterations for kind in query.kinds], Standing(run)
+        there = {place: record for place in places if (record := standing.record(place))}
+        made = [Made.of(record) for record in there.values()]
+        broken = dict.fromkeys(b for place in there for b in standing.broken_behind(place))
+        return cls(run, asked, sort, ascending, page, count, rows.to_dicts(), made, tuple(broken))
 
     @property
     def pages(self) -> int:

@@ -64,6 +64,10 @@ class Standing:
             self._ways[place, ancestor] = tuple(found)
         return self._ways[place, ancestor]
 
+    def broken_behind(self, place: Place) -> tuple[Broken, ...]:
+        """The links that are broken anywhere behind an artifact."""
+        return tuple({b: None for a in sorted(self.ancestors(place), key=str) for b in self.broken(place, a)})
+
     def follows(self, place: Place, ancestor: Place) -> bool:
         """Whether an artifact is complete and comes, on every way, of the ancestor that is there now."""
         return None not in (self.record(place), self.record(ancestor)) and not self.broken(place, ancestor)
@@ -118,7 +122,7 @@ class Standing:
 
     def all_broken(self, focus: Place, t: str) -> tuple[Broken, ...]:
         """Every broken link back from the focus, and from what was or would be made of it in its iteration."""
-        found = {b: None for a in sorted(self.ancestors(focus), key=str) for b in self.broken(focus, a)}
+        found = dict.fromkeys(self.broken_behind(focus))
         for asset in LOOP_ASSETS:
             if focus in self.ancestors((asset, t)):
                 found |= dict.fromkeys(self.broken((asset, t), focus))

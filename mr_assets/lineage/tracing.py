@@ -467,7 +467,7 @@ def _of_model(standing: Standing, found: Id) -> Lineage:
     descent: list[Descent] = []
     if place[0] == "checkpoints" and standing.made_of(place, ("dpo_dataset", t)):
         descent += _pairs_of(standing, t, ("dpo_dataset",), "trained on")
-    broken = {b: None for a in sorted(standing.ancestors(place), key=str) for b in standing.broken(place, a)}
+    broken = dict.fromkeys(standing.broken_behind(place))
     after = str(int(t) + 1)
     if after in run.iterations and standing.made_of(("policy", after), place):
         written = [a for a in PAIR_ASSETS.values() if standing.follows((a, after), ("policy", after))]

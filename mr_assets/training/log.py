@@ -5,6 +5,8 @@ from pathlib import Path
 
 import polars as pl
 
+from mr_assets.errors import UserError
+
 LOG = "training_log.jsonl"
 COLUMNS = {
     "loss": "loss",
@@ -17,14 +19,17 @@ SCHEMA = pl.Schema({"step": pl.Int64(), "epoch": pl.Float64(), **{name: pl.Float
 def read_log(folder: Path) -> pl.DataFrame:
     """One row per step of the model in `folder`: step, epoch, loss, reward margin and accuracy (null in SFT).
 
-    Without a log there are no rows.
+    Without a log there are no rows. Raises `UserError` if it is damaged.
     """
     path = folder / LOG
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    steps = [json.loads(line) for line in lines if line.strip()]
-    rows = [
-        {"step": s["step"], "epoch": s["epoch"], **{new: s.get(old) for old, new in COLUMNS.items()}} for s in steps
-    ]
+    try:
+        steps = [json.loads(line) for line in lines if line.strip()]
+        rows = [
+            {"step": s["step"], "epoch": s["epoch"], **{new: s.get(old) for old, new in COLUMNS.items()}} for s in steps
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged: {error!r}. Materialize the model again.") from error
     return pl.DataFrame(rows, schema=SCHEMA, strict=False)
 
 

@@ -65,3 +65,9 @@ def test_without_a_pair_the_picture_says_why(finished: Run) -> None:
     none = replace(made, pairs=(), rule=None, left_out=(why,))
     picture = ancestry(none, ("actor",))
     assert ("no actor pair", "equal scores") in {box.lines for box in picture.boxes}
+
+
+def test_a_pair_whose_tables_were_made_anew_is_drawn_all_the_same(finished: Run) -> None:
+    made = replace(first_round(finished), rule=None, contest=None, left_out=())
+    there = {box.href for box in ancestry(made, ("actor", "judge")).boxes}
+    assert {pair.id for pair in made.pairs} <= there

@@ -345,6 +345,10 @@ def test_made_anew_upstream_is_said_and_not_shown(run: Run) -> None:
     page = words(pages_over(run).get(f"/runs/tiny/{identity}").text)
     assert "Stale" in page and "was made of judgments of iteration 1" in page
     assert "11 judgments" not in page and "3 judgments" not in page
+    assert "its judgments are not there as they were" in page and "not judged" not in page
+    listing = words(pages_over(run).get("/runs/tiny?iteration=1").text)
+    assert "Stale" in listing and "actor_pairs of iteration 1" in listing
+    assert "was made of judgments of iteration 1" in listing
 
 
 # ----------------------------------------------------------------------------------------------------------- any id

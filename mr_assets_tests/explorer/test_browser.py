@@ -121,7 +121,7 @@ def test_from_the_first_page_to_a_judgment_and_a_battle_and_back(finished: Run) 
         expect(page.locator(".focus .text").first).to_have_text(judgment["judgment"])
         expect(page.locator(".verdict").first).to_contain_text(f"Score {judgment['score']:g}")
 
-        page.locator(".focus table.battles a").first.click()
+        page.locator(".focus table.battles td:nth-child(2) a").first.click()
         expect(page.get_by_role("heading", name="battle ", level=1)).to_be_visible()
         expect(page.get_by_role("heading", name="Judgment A")).to_be_visible()
         page.go_back()
@@ -133,6 +133,11 @@ def test_from_the_first_page_to_a_judgment_and_a_battle_and_back(finished: Run) 
         expect(page.locator("body")).to_be_visible()
         assert page.url.endswith("/raw")
         page.go_back()
+        page.goto(f"{watched.address}/runs/tiny?iteration=1")
+        page.get_by_role("link", name="What was left out").click()
+        page.locator("table.groups td a").first.click()
+        page.locator("table.pairs tbody a").first.click()
+        expect(page.locator(".left-out", has_text="Left out by").first).to_be_visible()
         page.get_by_label("open an id").fill("M1")
         page.get_by_role("button", name="open").click()
         expect(page.get_by_role("heading", name="model M1")).to_be_visible()
@@ -154,7 +159,7 @@ def test_a_box_and_a_square_of_the_picture_lead_to_their_pages(finished: Run) ->
 def test_no_page_is_wider_than_its_window(finished: Run, width: int) -> None:
     with browser_on(finished) as watched:
         watched.page.set_viewport_size({"width": width, "height": 900})
-        for address in ["/", "/runs/tiny", *(f"/runs/tiny/{identity}" for identity in ids(finished))]:
+        for address in ["/", "/runs/tiny", "/runs/tiny/left-out", *(f"/runs/tiny/{i}" for i in ids(finished))]:
             watched.page.goto(watched.address + address)
             assert watched.page.evaluate("document.documentElement.scrollWidth") <= width, address
 

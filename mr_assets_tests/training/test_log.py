@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mr_assets.errors import UserError
 from mr_assets.training.log import last_epoch, read_log
 
 LINES = """\
@@ -34,6 +35,13 @@ def test_sft_has_no_rewards(tmp_path: Path) -> None:
     assert log["reward margin"].to_list() == [None, None]
     assert log["loss"].is_nan().to_list() == [True, False]
     assert set(last_epoch(log)) == {"loss, mean of the last epoch"}
+
+
+@pytest.mark.parametrize("line", ['{"step": 1, "epo', '{"step": 1}', "[]"])
+def test_a_damaged_log_is_said(tmp_path: Path, line: str) -> None:
+    (tmp_path / "training_log.jsonl").write_text(LINES + line)
+    with pytest.raises(UserError, match=r"training_log\.jsonl is damaged: .*Materialize the model again"):
+        read_log(tmp_path)
 
 
 def test_without_a_log(tmp_path: Path) -> None:
