@@ -243,16 +243,17 @@ class Work:
 
     def _result(self, artifact: Artifact, metadata: dict[str, Any], found: Sequence[Finding]) -> dg.MaterializeResult:
         metadata["settings"] = dg.MetadataValue.json(artifact.record.settings)
-        if self.chosen:  # first of all, where it is not overlooked
-            metadata = {"departs from the recipe": dg.MetadataValue.md(_departures(self)), **metadata}
         if artifact.record.policy:
             metadata["policy"] = artifact.record.policy
+        first: dict[str, Any] = {}  # where it is not overlooked
+        if self.chosen:
+            first["departs from the recipe"] = dg.MetadataValue.md(_departures(self))
         if page := page_of_artifact(self.run.name, self.asset, self.partition):
-            metadata["pairs and lineage"] = dg.MetadataValue.url(page)
+            first["pairs and lineage"] = dg.MetadataValue.url(page)
         log_findings(self.context, found)
         return dg.MaterializeResult(
             value=artifact,
-            metadata=metadata,
+            metadata={**first, **metadata},
             data_version=dg.DataVersion(artifact.record.version),
             check_results=[CheckResult.of(finding, self.partition) for finding in found],
         )
