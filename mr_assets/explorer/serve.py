@@ -30,8 +30,8 @@ def serve(data: Path, host: str, port: int, *, with_starter: bool = False) -> No
         listening = socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         raise UserError(
-            f"the pages cannot be served on {host}, port {port}: {error}. Name another port with --port; "
-            f"{PAGES} then tells the Dagster UI where they are."
+            f"the pages cannot be served on {host}, port {port}: {error}. Name another port: --port of `mr explore` "
+            f"({PAGES} then tells the Dagster UI where they are), --pages-port of `mr ui`."
         ) from error
     app = explorer(data, ui_url(), LOOPBACK if host in LOOPBACK else ("*",))
     print(f"Pages on http://{host}:{port} (runs in {data}). Ctrl-C ends it.", file=sys.stderr, flush=True)
