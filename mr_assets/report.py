@@ -137,7 +137,10 @@ def _sign(run: Run, asset: str, partition: str | None, busy: dict[tuple[str, str
 
 
 def busy_assets(run: Run) -> dict[tuple[str, str | None], str]:
-    """Which artifacts a Dagster run is making now, or failed to make since they were last complete."""
+    """Which artifacts a Dagster run is making now, or failed to make since they were last complete.
+
+    What it did not come to, because something that it should have made before is missing, did not fail.
+    """
     import dagster as dg
 
     from mr_assets.history import partition_of
@@ -159,7 +162,10 @@ def busy_assets(run: Run) -> dict[tuple[str, str | None], str]:
                 if each.status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING):
                     found[place] = "" if made and made.run_id == each.run_id else "running"
                 elif each.status == dg.DagsterRunStatus.FAILURE and run.state(*place) == "missing":
-                    found[place] = "failed"
+                    before = [
+                        p for p in run.ancestors(*place) if p[1] == place[1] and [run.namespace(p[0]), p[0]] in keys
+                    ]
+                    found[place] = "" if any(run.state(*p) == "missing" for p in before) else "failed"
                 else:
                     found[place] = ""
     return {place: what for place, what in found.items() if what}

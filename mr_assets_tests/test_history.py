@@ -30,15 +30,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
-def started(run: Run, asset: str, worker: Worker, **tags: str) -> str:
-    """A Dagster run of one asset that is under way as far as Dagster knows; its id."""
+def started(run: Run, asset: str, worker: Worker, *others: str, **tags: str) -> str:
+    """A Dagster run of an asset, and of others, that is under way as far as Dagster knows; its id."""
     run_id = make_new_run_id()
     with instance() as history:
         create_run_for_test(
             history,
             run_id=run_id,
             status=STARTED,
-            asset_selection=frozenset({dg.AssetKey([run.namespace(asset), asset])}),
+            asset_selection=frozenset(dg.AssetKey([run.namespace(each), each]) for each in (asset, *others)),
             tags={TAG: worker.tag(run_id), **tags},
         )
     return run_id
@@ -82,6 +82,13 @@ def test_status_sees_a_run_that_was_killed(run: Run):
     with instance() as history:
         found = history.get_run_by_id(run_id)
         assert found is not None and found.status == dg.DagsterRunStatus.FAILURE
+
+
+def test_what_a_failed_run_did_not_come_to_did_not_fail(run: Run):
+    """responses was under way; judgments, which is made of them, is as missing as before."""
+    started(run, "responses", replace(Worker.of(os.getpid()), ticks=1), "judgments", **RANGE)
+    assert row(run, "responses") == ["-", "failed"]
+    assert row(run, "judgments") == ["-", "-"]
 
 
 def test_a_run_does_not_begin_beside_the_uis(run: Run):
