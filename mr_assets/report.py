@@ -82,7 +82,7 @@ def _reasons(run: Run, asset: str, t: str) -> str:
     path = run.path(asset, t).with_suffix(".dropped.parquet")
     if not path.exists() or run.record(asset, t) is None:
         return "-"
-    reasons = Counter(pl.read_parquet(path, columns=["reason"])["reason"].to_list())
+    reasons = Counter(pl.read_parquet(path, columns=["reason"], glob=False)["reason"].to_list())
     return ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in reasons.most_common()) or "-"
 
 

@@ -22,7 +22,7 @@ def read_frame(source: str, data: Path, what: str) -> pl.DataFrame:
     try:
         match path.suffix:
             case ".parquet":
-                return pl.read_parquet(path)
+                return pl.read_parquet(path, glob=False)
             case ".jsonl" | ".ndjson":
                 return pl.read_ndjson(path, infer_schema_length=None)
             case ".csv":

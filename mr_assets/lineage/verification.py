@@ -189,7 +189,7 @@ class _Artifact:
         path = self.run.path(*self.place).with_suffix(".dropped.parquet")
         if not path.exists():
             return dropped_frame()
-        found = pl.read_parquet(path)
+        found = pl.read_parquet(path, glob=False)
         DROPPED.check(found)
         return found
 

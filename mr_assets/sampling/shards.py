@@ -126,7 +126,7 @@ def sample_shards(
 
 def scan_shards(paths: Sequence[Path]) -> pl.LazyFrame:
     """The rows of the shards in request order, then sample order; columns as in `SHARD_SCHEMA`."""
-    return pl.scan_parquet(list(paths)) if paths else pl.LazyFrame(schema=SHARD_SCHEMA)
+    return pl.scan_parquet(list(paths), glob=False) if paths else pl.LazyFrame(schema=SHARD_SCHEMA)
 
 
 def sweep(folder: Path, keep: Iterable[Path] = ()) -> int:

@@ -100,7 +100,7 @@ def prepare_workspace(job: TrainingJob) -> int:
 def _read_data(job: TrainingJob) -> pl.DataFrame:
     """The columns of ids and of token ids; `UserError` if one is missing, empty or too long."""
     try:
-        data = pl.read_parquet(job.data, columns=[*job.ids, *job.columns])
+        data = pl.read_parquet(job.data, columns=[*job.ids, *job.columns], glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(f"training data {job.data} cannot be read: {error}. Materialize it again.") from error
     if data.is_empty():

@@ -44,6 +44,10 @@ def test_rows_are_in_request_order_then_sample_order(tmp_path: Path, device: str
     assert sampled.tokens == frame["token_ids"].list.len().sum()
 
 
+def test_a_folder_whose_name_would_be_a_pattern_is_a_folder(tmp_path: Path) -> None:
+    assert_frame_equal(rows(run(FakeSampler(), tmp_path / "a [1]*")), rows(run(FakeSampler(), tmp_path / "b")))
+
+
 def test_a_completion_keeps_its_end_token(tmp_path: Path) -> None:
     """token_ids end in the end token if and only if the model ended the completion itself."""
     frame = rows(run(FakeSampler(), tmp_path))
