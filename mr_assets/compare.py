@@ -18,7 +18,7 @@ from mr_assets.method.elo_pairs import elo_pairs, ratings
 from mr_assets.recipe import PATHS, Recipe
 from mr_assets.runs import LOOP_ASSETS, Run
 from mr_assets.settings import JUDGE_SIDE_OFF, shaping_settings
-from mr_assets.tables import Selected
+from mr_assets.tables import DROPPED, TABLES, Selected
 
 RECOMPUTED = ("actor_pairs", "battle_matrices", "elo_pairs")
 KINDS = {"actor": "actor_pairs", "judge": "elo_pairs"}
@@ -120,13 +120,12 @@ def _stored(run: Run, kind: str, t: str) -> _Made:
     records = [run.record(asset, t) for asset in assets]
     settings = {path: value for record in records if record for path, value in record.settings.items()}
     path = run.path(KINDS[kind], t)
-    made = Selected(
-        pl.read_parquet(path, glob=False), pl.read_parquet(path.with_suffix(".dropped.parquet"), glob=False)
-    )
+    left_out = DROPPED.scan(path.with_suffix(".dropped.parquet"))
+    made = Selected(_table(run, KINDS[kind], t).collect(), left_out.collect())
     if kind == "actor":
         found = tiers(*_scored(run, t), settings["iteration.rho"])
         return _Made(settings, actor_side(made, found, settings["seed"]))
-    matrices = pl.read_parquet(run.path("battle_matrices", t), glob=False)
+    matrices = _table(run, "battle_matrices", t).collect()
     return _Made(settings, _judge(run, t, made, matrices, settings))
 
 
@@ -140,7 +139,7 @@ def _again(run: Run, recipe: Recipe, kind: str, t: str) -> _Made:
         made = actor_pairs(*tables, rho=row.rho, max_chosen_chars=limit, seed=recipe.seed, cut_off=switches.cut_off)
         return _Made(settings, actor_side(made, tiers(*tables, row.rho), recipe.seed))
     settings = shaping_settings(recipe, "battle_matrices", t) | shaping_settings(recipe, "elo_pairs", t)
-    battles, chosen = (pl.scan_parquet(run.path(a, t), glob=False) for a in ("meta_judgments", "selected_responses"))
+    battles, chosen = (_table(run, a, t) for a in ("meta_judgments", "selected_responses"))
     matrices = battle_matrices(battles, chosen, scope=switches.omega_scope).rows
     made = elo_pairs(
         matrices,
@@ -158,14 +157,18 @@ def _judge(run: Run, t: str, made: Selected, matrices: pl.DataFrame, settings: d
     return judge_side(made, rated, judged, settings["seed"], settings["switches.elo_tie_tolerance"])
 
 
+def _table(run: Run, asset: str, t: str) -> pl.LazyFrame:
+    return TABLES[asset].scan(run.path(asset, t))
+
+
 def _scored(run: Run, t: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Responses and judgments without what pairs are not made of."""
-    responses = pl.scan_parquet(run.path("responses", t), glob=False).drop("token_ids").collect()
-    judgments = pl.scan_parquet(run.path("judgments", t), glob=False).drop("token_ids", "judgment").collect()
+    responses = _table(run, "responses", t).drop("token_ids").collect()
+    judgments = _table(run, "judgments", t).drop("token_ids", "judgment").collect()
     return responses, judgments
 
 
 def _judged(run: Run, t: str, matrices: pl.DataFrame) -> pl.DataFrame:
     """The judgments of the responses that have a matrix."""
-    judgments = pl.scan_parquet(run.path("judgments", t), glob=False).drop("token_ids")
+    judgments = _table(run, "judgments", t).drop("token_ids")
     return judgments.join(matrices.lazy().select("response_id"), on="response_id", how="semi").collect()

@@ -161,11 +161,11 @@ def busy_assets(run: Run) -> dict[tuple[str, str | None], str]:
                 made = run.record(*place)
                 if each.status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING):
                     found[place] = "" if made and made.run_id == each.run_id else "running"
-                elif each.status == dg.DagsterRunStatus.FAILURE and run.state(*place) == "missing":
+                elif each.status == dg.DagsterRunStatus.FAILURE and made is None:
                     before = [
                         p for p in run.ancestors(*place) if p[1] == place[1] and [run.namespace(p[0]), p[0]] in keys
                     ]
-                    found[place] = "" if any(run.state(*p) == "missing" for p in before) else "failed"
+                    found[place] = "" if any(run.record(*p) is None for p in before) else "failed"
                 else:
                     found[place] = ""
     return {place: what for place, what in found.items() if what}

@@ -7,6 +7,7 @@ the same two cores that turns a minute into twenty.
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -111,6 +112,13 @@ def started(data: Path, *arguments: str, module: str = "mr_assets.cli") -> Itera
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def printed(process: subprocess.Popen) -> str:

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -17,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from mr_assets_tests.real_run import PATIENCE, RealRun, alive, descendants, printed, started, wait_for
+from mr_assets_tests.real_run import PATIENCE, RealRun, alive, descendants, free_port, printed, started, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -147,9 +146,7 @@ class Webserver:
 
 def start(data: Path, name: str) -> Iterator[Webserver]:
     """Start ``mr ui``, wait until it has loaded the assets, and leave nothing behind."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with started(data, "ui", "--port", str(port)) as process:
         server = Webserver(RealRun(data, name), port, process)
 

@@ -301,13 +301,18 @@ def test_the_table_of_the_iteration_before(run: Run) -> None:
 # ------------------------------------------------------------------------------------------------------ progress
 
 
-def test_progress_has_rate_and_time_left(
-    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """1,000 of 4,000 after 10 s: 100 a second, 30 s for the other 3,000. One line in five seconds, and the end."""
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> list[float]:
+    """The seconds that progress goes by, to be set; what it logs is kept."""
     caplog.set_level("INFO")
-    clock = [100.0]
-    monkeypatch.setattr(wiring.time, "monotonic", lambda: clock[0])
+    now = [0.0]
+    monkeypatch.setattr(wiring.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_progress_has_rate_and_time_left(run: Run, clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    """1,000 of 4,000 after 10 s: 100 a second, 30 s for the other 3,000. One line in five seconds, and the end."""
+    clock[0] = 100.0
     report = work(run, "judgments").progress("judgments", "requests")
     for seconds, done in [(4, 500), (10, 1000), (14, 1400), (16, 2000), (17, 4000)]:
         clock[0] = 100.0 + seconds
@@ -319,26 +324,16 @@ def test_progress_has_rate_and_time_left(
     ]
 
 
-def test_progress_of_a_run_that_goes_on(
-    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_progress_of_a_run_that_goes_on(run: Run, clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
     """20 of 30 steps were there before: 5 more in 10 s are one every two seconds, and 10 s for the last five."""
-    caplog.set_level("INFO")
-    clock = [0.0]
-    monkeypatch.setattr(wiring.time, "monotonic", lambda: clock[0])
     report = work(run, "checkpoints").progress("checkpoints (M1)", "steps")
     clock[0] = 10.0
     report(25, 30, 20)
     assert caplog.messages == ["checkpoints (M1): 25 of 30 steps, 0.5/s, 10 s left"]
 
 
-def test_progress_that_knows_no_rate(
-    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_progress_that_knows_no_rate(run: Run, clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
     """What an earlier run did says nothing of the rate, however long this one took to find it again."""
-    caplog.set_level("INFO")
-    clock = [0.0]
-    monkeypatch.setattr(wiring.time, "monotonic", lambda: clock[0])
     report = work(run, "judgments").progress("judgments", "requests")
     clock[0] = 8.0
     report(400, 800, 400)
@@ -346,12 +341,9 @@ def test_progress_that_knows_no_rate(
 
 
 def test_progress_of_training_counts_from_the_first_step(
-    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    run: Run, clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     """30 s for the models and step 1, then 5 steps in 10 s: one every two seconds, and 12 s for the last six."""
-    caplog.set_level("INFO")
-    clock = [0.0]
-    monkeypatch.setattr(wiring.time, "monotonic", lambda: clock[0])
     on_metrics = trained._reporter(work(run, "checkpoints"), "checkpoints (M1)")
     for seconds, step in [(30, 1), (40, 6)]:
         clock[0] = seconds

@@ -11,7 +11,7 @@ Geometry alone, in pixels; the template draws it.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mr_assets.lineage.facts import Model, Pair, PairKind, Response, Round
+from mr_assets.lineage.facts import Matrix, Pair, PairKind, Response, Round
 from mr_assets.lineage.printable import excerpt, printable
 from mr_assets.method.dropped import short
 
@@ -130,19 +130,15 @@ def ancestry(made: Round, kinds: Sequence[PairKind]) -> Picture:
 
 def _models(picture: Picture, made: Round) -> Box | None:
     """The line of models, from the seed to the policy; the policy's box."""
-    chain: list[Model] = []
-    model = made.policy
-    while model:
-        chain.insert(0, model)
-        model = model.parent
-    if not chain:
+    if made.policy is None:
         return None
+    line = made.policy.line
     x, before = 8.0, None
-    if chain[0].seed:
-        before = picture.box(Box("model seed", x, MODELS_AT, 62, 34, ("seed",), None, printable(chain[0].seed)))
+    if line[0].seed:
+        before = picture.box(Box("model seed", x, MODELS_AT, 62, 34, ("seed",), None, printable(line[0].seed)))
         x += 62 + 26
-    for each in chain:
-        last = each is chain[-1]
+    for each in line:
+        last = each is line[-1]
         lines = (each.name, "policy") if last else (each.name,)
         box = picture.box(Box("model policy" if last else "model", x, MODELS_AT, 62, 34, lines, each.name))
         if before:
@@ -223,14 +219,12 @@ def _judge(picture: Picture, made: Round, rows: dict[str, Box], edge: float, mid
     if contest.response_id in rows:
         picture.arrow("selected", (edge, rows[contest.response_id].right[1]), box.left)
     if matrix:
-        highest = max((cell for row in matrix.cells for cell in row), default=0) or 1
-        order = _by_elo(made)
+        order, shade = contest.by_elo, shades(matrix)
         for m, a in enumerate(order):
             for n, b in enumerate(order):
                 if a != b:
-                    shade = round(matrix.cells[a][b] / highest * 9)
                     at = (box.x + (width - size) / 2 + n * TILE, box.y + 22 + m * TILE)
-                    picture.squares.append(Square("cell", *at, TILE - 0.5, shade, None, ""))
+                    picture.squares.append(Square("cell", *at, TILE - 0.5, shade[a][b], None, ""))
     if contest.elo is None:
         picture.arrow("", box.right, (box.x + width + GAP, middle))
         return box.x + width
@@ -242,12 +236,10 @@ def _judge(picture: Picture, made: Round, rows: dict[str, Box], edge: float, mid
     return elo.x + elo.width
 
 
-def _by_elo(made: Round) -> list[int]:
-    """The places of the matrix, the highest Elo first where one is known."""
-    assert made.contest is not None and made.contest.matrix is not None
-    ids = made.contest.matrix.judgment_ids
-    elo = made.contest.elo.scores if made.contest.elo else {}
-    return sorted(range(len(ids)), key=lambda n: -elo.get(ids[n], 0))
+def shades(matrix: Matrix) -> list[list[int]]:
+    """The cells of a battle matrix from 0 to 9, which is its largest."""
+    highest = max((cell for row in matrix.cells for cell in row), default=0) or 1
+    return [[round(cell / highest * 9) for cell in row] for row in matrix.cells]
 
 
 def _trained(picture: Picture, made: Round, kinds: Sequence[PairKind], ends: list[Box], policy: Box | None) -> None:

@@ -42,6 +42,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 AT_ONCE = 4
 """Pages made at the same time: a search through the texts of an iteration takes memory, and more of them take more."""
 # By path; a page without a head, of plain text, makes the browser ask for the icon under its old name.
@@ -171,7 +172,7 @@ class WithHeaders:
         await self.app(scope, receive, sent)
 
 
-def explorer(data: Path, ui: str, hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")) -> Starlette:
+def explorer(data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK) -> Starlette:
     """The application. hosts: names under which it answers, so that no page of another site can read it."""
     templates = Environment(
         loader=PackageLoader("mr_assets.explorer"),
@@ -190,7 +191,7 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = ("127.0.0.1", "localh
         "plain": printable,
     }
     templates.globals |= {"titled": titled, "response_fate": response_fate, "judgment_fate": judgment_fate}
-    templates.globals |= {f.__name__: f for f in (page_of, listed, pages.chain, pages.makers, pages.grouped)}
+    templates.globals |= {f.__name__: f for f in (page_of, listed, pages.makers, pages.grouped)}
     here = Explorer(data, ui.rstrip("/"), templates)
     routes = [
         Route("/", here.index),

@@ -7,13 +7,12 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
 from urllib.parse import urlencode
 
 import polars as pl
 
 from mr_assets.explorer.addresses import page_of
-from mr_assets.explorer.pages import PAGE, one_of, page_number
+from mr_assets.explorer.pages import PAGE, one_of, page_count, page_number
 from mr_assets.lineage.facts import LeftOut, Made
 from mr_assets.lineage.rows import dropped
 from mr_assets.method.dropped import REASONS, in_words
@@ -78,7 +77,7 @@ class LeftOutList:
     @property
     def pages(self) -> int:
         """How many pages the ids of a single group have."""
-        return max(ceil(self.count / PAGE), 1)
+        return page_count(self.count)
 
     def address(self, **changed: object) -> str:
         """The same with something else asked for."""

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 from mr_assets.errors import UserError
 from mr_assets.explorer.addresses import asset_in_ui, page_of
-from mr_assets.explorer.ancestry import Picture, ancestry
+from mr_assets.explorer.ancestry import Picture, ancestry, shades
 from mr_assets.explorer.text import Part, difference
 from mr_assets.lineage.facts import Battle, Descent, Judgment, Lineage, Made, Model, Pair, PairKind, Response, Round
 from mr_assets.lineage.ids import PAIR_ASSETS
@@ -94,7 +94,7 @@ class Listing:
     @property
     def pages(self) -> int:
         """How many pages there are."""
-        return max(ceil(self.count / PAGE), 1)
+        return page_count(self.count)
 
     def address(self, **changed: Any) -> str:
         """The same list with something else asked for; back on its first page, unless a page is asked for."""
@@ -122,6 +122,11 @@ def page_number(given: Mapping[str, str]) -> int:
     if not re.fullmatch("[0-9]{1,9}", page) or int(page) < 1:
         raise UserError(f"page is '{excerpt(page, 80)}', expected a number from 1 on.")
     return int(page)
+
+
+def page_count(rows: int) -> int:
+    """How many pages so many rows take; one, if there are none."""
+    return max(ceil(rows / PAGE), 1)
 
 
 def _gaps(asked: Mapping[str, str]) -> dict[str, str | None]:
@@ -169,12 +174,6 @@ class RoundView:
     kinds: tuple[PairKind, ...]
     pairs: tuple[PairView, ...]
     picture: Picture
-    order: list[int]
-
-    @property
-    def texts(self) -> dict[str, str]:
-        """Every text of responses and judgments by id."""
-        return _texts(self.made)
 
     def judgment(self, identity: str) -> Judgment | None:
         """A judgment of the round."""
@@ -193,9 +192,9 @@ class RoundView:
         """All battles of the round."""
         return self.made.contest.battles if self.made.contest else ()
 
-    def mirrored(self, battle: Battle) -> Battle | None:
-        """The battle of the same two judgments in the other order."""
-        return self._battles.get((battle.second_id, battle.first_id))
+    def met(self, first: str, second: str) -> Battle | None:
+        """The battle in which two judgments were shown in this order."""
+        return self._battles.get((first, second))
 
     def bouts(self, of: str = "") -> list[tuple[str, str, Battle | None, Battle | None]]:
         """Two judgments that battled, and the battles in which the first and in which the second was shown first.
@@ -206,7 +205,7 @@ class RoundView:
         for a, b in self._battles:
             found.setdefault(frozenset((a, b)), (b, a) if b == of else (a, b))
         those = [(a, b) for a, b in found.values() if of in ("", a)]
-        return [(a, b, self._battles.get((a, b)), self._battles.get((b, a))) for a, b in those]
+        return [(a, b, self.met(a, b), self.met(b, a)) for a, b in those]
 
     @cached_property
     def _battles(self) -> dict[tuple[str, str], Battle]:
@@ -226,11 +225,10 @@ class RoundView:
                     return side.name
         return ""
 
-    def shade(self, m: int, n: int) -> int:
-        """A cell of the matrix, 0 to 9, relative to its largest."""
-        assert self.made.contest and self.made.contest.matrix
-        cells = self.made.contest.matrix.cells
-        return round(cells[m][n] / (max(max(row) for row in cells) or 1) * 9)
+    @cached_property
+    def shades(self) -> list[list[int]]:
+        """The cells of the matrix, 0 to 9."""
+        return shades(self.made.contest.matrix) if self.made.contest and self.made.contest.matrix else []
 
 
 def round_view(lineage: Lineage, made: Round) -> RoundView:
@@ -242,13 +240,9 @@ def round_view(lineage: Lineage, made: Round) -> RoundView:
         kinds = ("judge",)
     elif not made.judge_training:
         kinds = ("actor",)
-    texts = _texts(made)
+    texts = made.texts
     pairs = tuple(_pair_view(pair, texts) for pair in made.pairs if pair.kind in kinds)
-    order: list[int] = []
-    if made.contest and made.contest.matrix:
-        ids, elo = made.contest.matrix.judgment_ids, made.contest.elo
-        order = sorted(range(len(ids)), key=lambda n: -elo.scores[ids[n]] if elo else n)
-    return RoundView(made, kinds, pairs, ancestry(made, kinds), order)
+    return RoundView(made, kinds, pairs, ancestry(made, kinds))
 
 
 def _pair_view(pair: Pair, texts: Mapping[str, str]) -> PairView:
@@ -256,20 +250,6 @@ def _pair_view(pair: Pair, texts: Mapping[str, str]) -> PairView:
     rejected = Side("rejected", pair.rejected_id, texts.get(pair.rejected_id), pair.rejected_worth, pair.rejected_chars)
     both = chosen.text is not None and rejected.text is not None
     return PairView(pair, (chosen, rejected), difference(rejected.text or "", chosen.text or "") if both else None)
-
-
-def _texts(made: Round) -> dict[str, str]:
-    found = {each.id: each.text for each in made.responses if each.text is not None}
-    return found | {j.id: j.text for each in made.responses for j in each.judgments}
-
-
-def chain(model: Model | None) -> list[Model]:
-    """A model and all before it, the first one first."""
-    found: list[Model] = []
-    while model:
-        found.insert(0, model)
-        model = model.parent
-    return found
 
 
 def makers(lineage: Lineage) -> list[Made]:
@@ -280,7 +260,7 @@ def makers(lineage: Lineage) -> list[Made]:
 
 def _makers(lineage: Lineage) -> Iterator[Made]:
     for made in lineage.rounds:
-        yield from (each for model in chain(made.policy) for each in (model.trained_on, model.made) if each)
+        yield from _makers_of_models(made.policy)
         parts: list[Any] = [made.prompt, *made.responses[:1], *(r.judgments[0] for r in made.responses if r.judgments)]
         parts += [made.rule, made.contest]
         if made.contest:
@@ -288,13 +268,18 @@ def _makers(lineage: Lineage) -> Iterator[Made]:
         yield from (part.made for part in [*parts, *made.left_out] if part)
         for pair in made.pairs:
             yield from filter(None, (pair.made, pair.dataset, pair.trained))
-    yield from (each for model in chain(lineage.model) for each in (model.trained_on, model.made) if each)
+    yield from _makers_of_models(lineage.model)
+
+
+def _makers_of_models(last: Model | None) -> Iterator[Made]:
+    line = last.line if last else []
+    return (each for model in line for each in (model.trained_on, model.made) if each)
 
 
 def raw_text(lineage: Lineage) -> str:
     """The text of the id itself, as it was sampled. Raises `UserError` for a pair or a model, which have none."""
     for made in lineage.rounds:
-        texts = _texts(made) | {b.id: b.text for b in (made.contest.battles if made.contest else ()) if b.text}
+        texts = made.texts | {b.id: b.text for b in (made.contest.battles if made.contest else ()) if b.text}
         if made.prompt:
             texts[made.prompt.id] = made.prompt.text
         if lineage.id in texts:

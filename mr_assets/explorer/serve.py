@@ -9,8 +9,6 @@ from pathlib import Path
 from mr_assets.errors import UserError
 from mr_assets.explorer.addresses import PAGES, UI, ui_url
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
-
 
 def serve(data: Path, host: str, port: int, *, with_starter: bool = False) -> None:
     """Serve the pages over a data folder until the process is ended.
@@ -20,7 +18,7 @@ def serve(data: Path, host: str, port: int, *, with_starter: bool = False) -> No
     """
     import uvicorn
 
-    from mr_assets.explorer.app import explorer
+    from mr_assets.explorer.app import LOOPBACK, explorer
     from mr_assets.training import leash
 
     if with_starter:

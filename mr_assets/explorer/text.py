@@ -10,7 +10,6 @@ from typing import Literal
 
 from markupsafe import Markup, escape
 
-KEPT = "\n\t"
 COMPARED = 2_000
 """Words of either text up to which a difference is worked out: the time grows with their product."""
 _INVISIBLE = re.compile(r"[^\n\t\x20-\x7e]")

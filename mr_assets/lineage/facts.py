@@ -228,6 +228,13 @@ class Contest:
     elo: Elo | None
     made: Made
 
+    @property
+    def by_elo(self) -> list[int]:
+        """The places of the judgments in the matrix, the highest Elo first; in its own order where none is known."""
+        ids = self.matrix.judgment_ids if self.matrix else ()
+        elo = self.elo.scores if self.elo else {}
+        return sorted(range(len(ids)), key=lambda n: -elo.get(ids[n], 0))
+
 
 @dataclass(frozen=True)
 class RewardMargin:
@@ -296,6 +303,11 @@ class Model:
     seed: str | None
     made: Made
 
+    @property
+    def line(self) -> list["Model"]:
+        """The models that it comes of, the first one first, and itself."""
+        return [*(self.parent.line if self.parent else ()), self]
+
 
 @dataclass(frozen=True)
 class Round:
@@ -310,6 +322,12 @@ class Round:
     pairs: tuple[Pair, ...]
     left_out: tuple[LeftOut, ...]
     judge_training: bool
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Every text of responses and judgments by id."""
+        found = {each.id: each.text for each in self.responses if each.text is not None}
+        return found | {j.id: j.text for each in self.responses for j in each.judgments}
 
     def pair(self, kind: PairKind) -> Pair | None:
         """The pair of a kind, if there is one."""

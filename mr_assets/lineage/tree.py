@@ -117,7 +117,7 @@ class _Tree:
             ("chosen", pair.chosen_id, pair.chosen_worth, pair.chosen_chars),
             ("rejected", pair.rejected_id, pair.rejected_worth, pair.rejected_chars),
         ):
-            said = self.texts(made).get(identity)
+            said = made.texts.get(identity)
             head = f"{side} {identity}: {worth} {_number(value)}, {chars} characters"
             node.children.append(Node(head) if said is None else self.text(head, said))
         node.children += self.training(pair)
@@ -311,11 +311,6 @@ class _Tree:
         return node
 
     # ----------------------------------------------------------------------------------------------------------- parts
-
-    def texts(self, made: Round) -> dict[str, str]:
-        """Every text of responses and judgments by id."""
-        found = {each.id: each.text for each in made.responses if each.text is not None}
-        return found | {j.id: j.text for each in made.responses for j in each.judgments}
 
     def text(self, head: str, text: str, made: Made | None = None) -> Node:
         by = self.by(made) if made else ""

@@ -189,9 +189,7 @@ class _Artifact:
         path = self.run.path(*self.place).with_suffix(".dropped.parquet")
         if not path.exists():
             return dropped_frame()
-        found = pl.read_parquet(path, glob=False)
-        DROPPED.check(found)
-        return found
+        return DROPPED.scan(path).collect()
 
     def upstream(self, asset: str) -> pl.LazyFrame:
         return TABLES[asset].scan(self.run.path(asset, None if asset in FAMILY_ASSETS else self.t))

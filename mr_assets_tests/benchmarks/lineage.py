@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import random
-import socket
 import subprocess
 import sys
 import tempfile
@@ -38,6 +37,7 @@ from mr_assets.templates import judge_template
 from mr_assets.training.margins import MARGINS, margins_table
 from mr_assets_tests.benchmarks.data_side import FewTokens, make, scan
 from mr_assets_tests.benchmarks.machine import spread, write_result
+from mr_assets_tests.real_run import free_port
 
 GOAL = {
     "mr trace, any id": {"s": 1.5},
@@ -145,9 +145,7 @@ def timed(run: Run, *command: str) -> float:
 
 def pages(run: Run, found: dict[str, str], repeats: int) -> dict[str, dict[str, Any]]:
     """Seconds per page of a server that is warm, and its peak memory."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     addresses = {f"page, {kind}": f"/runs/paper/{identity}" for kind, identity in found.items()}
     addresses |= {
         "list, first page": "/runs/paper",

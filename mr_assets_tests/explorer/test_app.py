@@ -149,7 +149,8 @@ def test_the_runs_and_the_list_lead_to_dagster(pages: TestClient, finished: Run)
 
 def test_what_was_left_out_is_counted_and_listed(pages: TestClient, finished: Run, monkeypatch) -> None:
     """By asset and reason; the list leads to the page of each id, and has them all once."""
-    monkeypatch.setattr("mr_assets.explorer.left_out.PAGE", 3)
+    for module in ("left_out", "pages"):
+        monkeypatch.setattr(f"mr_assets.explorer.{module}.PAGE", 3)
     page = pages.get("/runs/tiny/left-out?iteration=1").text
     assert "/runs/tiny/left-out?iteration=1" in Links(pages.get("/runs/tiny?iteration=1").text).found
     everything = dropped(finished, "selected_responses")

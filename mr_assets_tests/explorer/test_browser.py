@@ -5,7 +5,6 @@ Needs Chromium or Chrome on the PATH.
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from playwright.sync_api import Dialog, Page, Request, expect, sync_playwright
 from mr_assets.runs import Run
 from mr_assets_tests.lineage.conftest import change, table
 from mr_assets_tests.lineage.test_tree import ids
+from mr_assets_tests.real_run import free_port
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
@@ -72,9 +72,7 @@ class Watched:
 @contextmanager
 def browser_on(run: Run) -> Iterator[Watched]:
     """``mr explore`` over a run's data folder, and a page of a headless Chromium."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mr_assets.cli", "explore", "--port", str(port)]
     server = subprocess.Popen(
         command, env={**os.environ, "MR_DATA": str(run.data)}, stderr=subprocess.PIPE, text=True, cwd=run.data

@@ -12,12 +12,7 @@ import pytest
 
 from mr_assets.errors import UserError
 from mr_assets.explorer.serve import serve
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+from mr_assets_tests.real_run import free_port
 
 
 def test_it_listens_on_loopback_alone_and_ends_with_its_starter(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """``mr ui`` with the fake engine and trainer, and what a browser does with it, by the GraphQL that the UI speaks."""
 
 import json
-import socket
 import subprocess
 import time
 import urllib.error
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
-from mr_assets_tests.real_run import alive, descendants, started, wait_for
+from mr_assets_tests.real_run import alive, descendants, free_port, started, wait_for
 
 V = TypeVar("V")
 
@@ -252,9 +251,7 @@ def _sensor(run: Run) -> dict[str, str]:
 @contextmanager
 def serving(data: Path) -> Iterator[Server]:
     """Start ``mr ui``, wait until it has loaded the assets, and leave nothing behind."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with started(data, "ui", "--port", str(port), module=MODULE) as process:
         server = Server(data, port, process)
 
