@@ -255,7 +255,10 @@ class Engine(_Section):
     enforce_eager: bool | None = Field(description="no compilation; null is eager on the CPU and compiled on CUDA")
     tensor_parallel_size: Count = Field(description="GPUs that share one model")
     enable_prefix_caching: bool = Field(default=True, description="compute a common beginning of prompts once")
-    shard_size: Count = Field(description="completions per committed shard: what a killed run may have to do again")
+    shard_size: Count = Field(
+        description="completions per committed shard at most: what a killed run may have to do again. A shard is 2% of "
+        "its asset's completions, or 60 where that is more"
+    )
     extra: dict[str, Any] = Field(
         default_factory=dict,
         description="further vLLM engine arguments by vLLM's names; they count as changing samples",

@@ -77,6 +77,16 @@ def follows(run: Run, first: Sequence[Place]) -> list[Place]:
     return [place for place in places(run) if place not in first and run.record(*place) is not None and comes(place)]
 
 
+def outdated_by(run: Run, asset: str, partition: str | None, version: str) -> str:
+    """What is made of another version of an artifact than `version`, and what follows from that; "" if nothing is."""
+    place = (asset, partition)
+    children = [(each, run.record(*each)) for each in places(run) if place in run.ancestors(*each)]
+    stale = [child for child, record in children if record and record.inputs.get(asset) != version]
+    said = "; ".join(titled(*child) for child in stale)
+    after = follows(run, stale)
+    return f"{said}; after that, {'; '.join(_grouped(after))}" if after else said
+
+
 def of_earlier_code(run: Run) -> list[Place]:
     """The artifacts that another version of the method's code made; of those without a note it is not known."""
     made = [(place, run.record(*place)) for place in places(run)]

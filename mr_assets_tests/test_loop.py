@@ -616,8 +616,8 @@ def stale(world: World, asset: str, t: str) -> list[tuple[str, str]]:
 def test_the_partitions_page_follows_content_not_time(done: World) -> None:
     """Other pairs make the dataset out of date, the same pairs again do not, and the old ones mend it.
 
-    Dagster looks one step down: the model is shown as out of date once its dataset was made anew; `mr status` says it
-    at once.
+    Dagster looks one step down: the model is shown as out of date once its dataset was made anew; the page of the pairs
+    and `mr status` say it at once.
     """
     again = Step("again", ("actor_pairs",), "2")
     before = done.run.record("actor_pairs", "2")
@@ -628,7 +628,10 @@ def test_the_partitions_page_follows_content_not_time(done: World) -> None:
         assert stale(done, "actor_pairs", "2") == stale(done, "checkpoints", "2") == []
         assert stale(done, "dpo_dataset", "1") == []
         assert ("checkpoints", "2") in follows(done.run, [("dpo_dataset", "2")])
+        said = "dpo_dataset of iteration 2; after that, iteration 2: checkpoints; evaluation of M2"
+        assert done.metadata("actor_pairs", "2")["now out of date"] == said
     assert done.materialize(again, actor_pairs={"rho": 0.0}).success
+    assert "now out of date" not in done.metadata("actor_pairs", "2")
     after = done.run.record("actor_pairs", "2")
     assert before is not None and after is not None
     assert (after.version, after.chosen) == (before.version, {})

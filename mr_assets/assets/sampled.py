@@ -9,7 +9,7 @@ import polars as pl
 from mr_assets.assets.wiring import Work
 from mr_assets.chat import ChatEncoder
 from mr_assets.sampling.engine import EngineSettings, Request, SamplingSettings, open_engine
-from mr_assets.sampling.shards import sample_shards, scan_shards
+from mr_assets.sampling.shards import sample_shards, scan_shards, size_of_shard
 from mr_assets.storage import shard_folder
 from mr_assets.tables import draws, dropped_frame
 
@@ -24,10 +24,18 @@ class Samples:
 
 
 def sample(
-    work: Work, requests: Iterable[Request], total: int, settings: SamplingSettings, signature: dict[str, str]
+    work: Work,
+    requests: Iterable[Request],
+    total: int,
+    settings: SamplingSettings,
+    signature: dict[str, str],
+    *,
+    completions: int,
 ) -> Samples:
     """Sample `requests` from the policy of the asset under way.
 
+    total: the number of requests.
+    completions: how many the asset samples in all, in this stage and its others; a shard is a share of them.
     signature: what else shapes the completions (the template's text, say); with it, the policy, the settings and the
     requests themselves decide whether a shard of an earlier, killed run is taken over.
     """
@@ -44,7 +52,7 @@ def sample(
         settings,
         folder=shard_folder(work.run.path(work.asset, work.partition)),
         signature={"asset": work.asset, "policy": work.policy.fingerprint, **signature},
-        shard_size=recipe.engine.shard_size,
+        shard_size=size_of_shard(completions, recipe.engine.shard_size),
         seed=draws([f"{work.asset} {work.partition}"], recipe.seed)[0] % 2**31,
         total=total,
         on_progress=lambda p: report(p.done, p.total or total, p.reused),

@@ -19,6 +19,7 @@ from mr_assets.method.guardrails import PREVIOUS, Finding, findings
 from mr_assets.partitions import iterations
 from mr_assets.runs import FAMILY_ASSETS, UPSTREAM, Record, Run, read_record
 from mr_assets.settings import chosen, departures
+from mr_assets.status import outdated_by
 from mr_assets.storage import Artifact, Model, version_of
 from mr_assets.storage import users_errors as users_errors
 from mr_assets.tables import DROPPED, REWARD_MARGINS, TABLES, Selected, Table, dropped_frame
@@ -248,6 +249,8 @@ class Work:
         first: dict[str, Any] = {}  # where it is not overlooked
         if self.chosen:
             first["departs from the recipe"] = dg.MetadataValue.md(_departures(self))
+        if self.partition and (outdated := outdated_by(self.run, self.asset, self.partition, artifact.record.version)):
+            first["now out of date"] = outdated
         if page := page_of_artifact(self.run.name, self.asset, self.partition):
             first["pairs and lineage"] = dg.MetadataValue.url(page)
         log_findings(self.context, found)

@@ -42,8 +42,9 @@ def check_prompts(frame: pl.DataFrame) -> pl.DataFrame:
 def draw_prompts(
     seed_prompts: pl.DataFrame, iteration: int, counts: Sequence[int], seed: int | str, disjoint: bool = True
 ) -> pl.DataFrame:
-    """The prompts of an iteration (1, 2, ...): prompt_id, prompt, in the order drawn.
+    """The prompts of an iteration (1, 2, ...): prompt_id, prompt, in the order of their ids.
 
+    A draw is a set: in the order of ids everything that comes of a prompt lies together and is soon found again.
     `counts` has the number of prompts of every iteration. Disjoint draws are consecutive slices of one seeded
     permutation: a further iteration changes no earlier one. Otherwise every iteration draws anew from all of them.
     Raises `UserError` if there are too few, for all iterations at once and before the first is sampled.
@@ -61,7 +62,7 @@ def draw_prompts(
     order = pl.Series("draw", draws(seed_prompts["prompt_id"], stream), dtype=pl.Int64)
     start = sum(counts[: iteration - 1]) if disjoint else 0
     permuted = seed_prompts.with_columns(order).sort("draw", "prompt_id")
-    return permuted.slice(start, counts[iteration - 1]).select(list(PROMPTS.schema))
+    return permuted.slice(start, counts[iteration - 1]).sort("prompt_id").select(list(PROMPTS.schema))
 
 
 def _shown(row: int, prompt: str | None) -> str:

@@ -30,7 +30,8 @@ from mr_assets.files import atomically, sweep_temporary
 from mr_assets.sampling.engine import Completion, Request, Sampler, SamplingSettings
 from mr_assets.tables import TOKEN_IDS
 
-SHARD_SIZE = 400  # completions: 2% of 20,000, and one batch of the engine (EngineSettings.max_num_seqs)
+SHARE = 0.02  # of an asset's completions in one shard
+FEW = 60  # completions: smaller shards make a CPU sample a small asset two to four times slower
 SECONDS_BETWEEN_REPORTS = 3.0
 SHARD_SCHEMA = pl.Schema(
     [
@@ -83,7 +84,7 @@ def sample_shards(
     *,
     signature: Mapping[str, Any],
     seed: int,
-    shard_size: int = SHARD_SIZE,
+    shard_size: int,
     total: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Sampled:
@@ -93,8 +94,9 @@ def sample_shards(
         small. Requests with a common beginning belong side by side: the engine then computes it once.
     signature: JSON values that shape the completions and are in neither the prompts' token ids nor `settings`. The
         sampler's own signature (policy, engine settings) always counts.
-    shard_size: completions after which a shard is closed, at the end of a request. It is what a killed run may have to
-        do again; on the CPU a smaller shard also costs speed. Shards of another size are not found again.
+    shard_size: completions of a shard at most, but at least one request's; see `size_of_shard`. It is what a killed
+        run may have to do again; on the CPU a smaller shard also costs speed. Shards of another size are not found
+        again.
     total: number of requests, for the progress alone.
 
     Raises `UserError` if the disk is full; finished shards stay. After any exception the engine is closed, since what
@@ -122,6 +124,11 @@ def sample_shards(
         raise
     done = stage.reused + stage.sampled
     return Sampled(paths, done, stage.reused, stage.sampled, stage.tokens, too_long)
+
+
+def size_of_shard(completions: int, most: int) -> int:
+    """Completions per shard of an asset that samples so many: `SHARE` of them, at least `FEW`, at most `most`."""
+    return min(most, max(FEW, int(completions * SHARE)))
 
 
 def scan_shards(paths: Sequence[Path]) -> pl.LazyFrame:
@@ -215,7 +222,7 @@ def _fitting(
 
 
 def _shards(requests: Iterator[Request], folder: Path, basis: str, size: int) -> Iterator[_Shard]:
-    """Consecutive requests in shards of at least `size` completions, the last one perhaps smaller."""
+    """Consecutive requests in shards of at most `size` completions; a request with more has one for itself."""
     batch: list[Request] = []
     index = completions = 0
 
@@ -225,11 +232,11 @@ def _shards(requests: Iterator[Request], folder: Path, basis: str, size: int) ->
         return _Shard(folder / f"{index:05d}-{key.hexdigest()}.parquet", int(key.hexdigest(), 16), batch)
 
     for request in requests:
-        batch.append(request)
-        completions += request.n
-        if completions >= size:
+        if batch and completions + request.n > size:
             yield shard()
             batch, index, completions = [], index + 1, 0
+        batch.append(request)
+        completions += request.n
     if batch:
         yield shard()
 

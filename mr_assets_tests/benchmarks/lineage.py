@@ -4,10 +4,10 @@
 
 One iteration of synthetic tables (see `data_side`) as a run: 35,000 responses, 385,000 judgments, 550,000
 meta-judgments. Every command is a fresh process, from the interpreter's start to its end, with warm file caches. The
-prompts come in the order of their draw, as in a run, so that a prompt's rows lie together, but not in the order of
-their ids. What a lookup reads is counted from the files: all of the ids, and of the other columns the row groups that
-have rows of the prompt. Pages are asked of one `mr explore`, from the request to the last byte, once each before any is
-timed; its memory is the process's highest resident set, after all of them, four at a time as well.
+rows come in the order of the prompts' ids, as in a run. What a lookup reads is counted from the files: the ids of the
+row groups whose bounds do not exclude the prompt, and of the other columns the row groups that have rows of it. Pages
+are asked of one `mr explore`, from the request to the last byte, once each before any is timed; its memory is the
+process's highest resident set, after all of them, four at a time as well.
 """
 
 import argparse

@@ -56,7 +56,7 @@ def requests(n: int = 3, count: int = 40) -> list[Request]:
 
 
 def stage(folder: Path) -> Sampled:
-    """120 completions in shards of 50: three shards, each larger than a batch."""
+    """120 completions in shards of at most 50, 3 to a request: 48, 48 and 24, and a batch is 32."""
     engine = open_engine(SEED, fingerprint(SEED), SMALL)
     return sample_shards(engine, requests(), DRAWN, folder, signature={}, seed=1, shard_size=50)
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from mr_assets.errors import UserError
+from mr_assets.recipe import list_recipes, load_recipe
 from mr_assets.sampling import shards
 from mr_assets.sampling.engine import Request, SamplingSettings
-from mr_assets.sampling.shards import SHARD_SCHEMA, Progress, Sampled, sample_shards, scan_shards, sweep
+from mr_assets.sampling.shards import SHARD_SCHEMA, Progress, Sampled, sample_shards, scan_shards, size_of_shard, sweep
 from mr_assets_tests.sampling.fake import END, FakeSampler, Killed
 
 SETTINGS = SamplingSettings(temperature=0.8, top_p=0.95, max_tokens=6)
@@ -268,12 +269,38 @@ def test_progress_comes_every_few_seconds_and_at_the_end(tmp_path: Path, monkeyp
 def test_every_sample_is_there_once(
     tmp_path_factory: pytest.TempPathFactory, counts: list[int], size: int, seqs: int, device: str
 ) -> None:
-    """Whatever the sizes: one row per sample in order, and no shard but the last is smaller than asked."""
+    """Whatever the sizes: a row per sample in order; no shard is larger than asked, or could take one request more."""
     requests = [Request(f"q{i}", [i], n) for i, n in enumerate(counts)]
     sampled = run(FakeSampler(device, seqs), tmp_path_factory.mktemp("any"), requests, shard_size=size)
     wanted = [(f"q{i}", k) for i, n in enumerate(counts) for k in range(n)]
     assert rows(sampled).select("request_id", "sample").rows() == wanted
-    assert all(pl.read_parquet(p).height >= size for p in sampled.paths[:-1])
+    written = [pl.read_parquet(path)["request_id"].to_list() for path in sampled.paths]
+    assert all(len(ids) <= size or len(set(ids)) == 1 for ids in written)
+    firsts = [ids.count(ids[0]) for ids in written]
+    assert all(len(ids) + after > size for ids, after in zip(written, firsts[1:], strict=False))
+
+
+@pytest.mark.parametrize(
+    ("completions", "size"),
+    [(0, 60), (840, 60), (9_240, 184), (20_000, 400), (385_000, 400)],
+)
+def test_a_shard_is_a_share_of_its_asset(completions: int, size: int) -> None:
+    """2% of its asset, rounded down, but at least 60 completions, and at most what the recipe says."""
+    assert size_of_shard(completions, 400) == size
+    assert size_of_shard(completions, 8) == 8
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_a_kill_costs_at_most_2_percent_of_an_iteration(name: str) -> None:
+    """Of its requests, and of its completions, wherever it falls; without duplicates, and without a judge to train."""
+    recipe = load_recipe(name)
+    k, n, most = recipe.responses.k, recipe.judgments.n, recipe.engine.shard_size
+    for row in recipe.iterations:
+        requests, completions = row.prompts * (1 + k), row.prompts * k * (1 + n)
+        for asset, each in ((row.prompts * k, k), (row.prompts * k * n, n)):
+            size = size_of_shard(asset, most)
+            assert size // each <= 0.02 * requests
+            assert size <= 0.02 * completions
 
 
 def test_importing_sampling_loads_no_heavy_library() -> None:
