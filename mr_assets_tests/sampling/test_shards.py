@@ -121,9 +121,9 @@ def test_a_shard_made_otherwise_is_never_taken_over(
 
 
 def test_only_the_shards_before_a_changed_request_are_taken_over(tmp_path: Path) -> None:
-    """Requests 0-5 fill two shards; with request 6 changed these two serve again, the others do not."""
+    """Requests 0-5 fill two shards; with request 6 changed, and larger, these two serve again, the others do not."""
     run(FakeSampler(), tmp_path)
-    changed = [*REQUESTS[:6], Request("q6", [99]), *REQUESTS[7:]]
+    changed = [*REQUESTS[:6], Request("q6", [99], 3), *REQUESTS[7:]]
     assert run(FakeSampler(), tmp_path, changed).reused == 6
 
 
