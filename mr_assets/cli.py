@@ -439,6 +439,7 @@ def ui(port: int, host: str, pages_port: int | None) -> None:
 
     Beside it the pages over preference pairs, as `mr explore` serves them.
     """
+    from mr_assets.explorer.addresses import address
     from mr_assets.explorer.serve import serve_beside_ui
     from mr_assets.instance import dagster_home, instance
     from mr_assets.launch import MODULE
@@ -449,7 +450,7 @@ def ui(port: int, host: str, pages_port: int | None) -> None:
     _only_ui(home)
     os.environ["MR_DATA"] = str(data_root())
     instance().dispose()  # a fresh one gets its databases before webserver and daemon both try
-    click.echo(f"Dagster UI on http://{host}:{port} (instance {home}). Ctrl-C ends it.", err=True)
+    click.echo(f"Dagster UI on {address(host, port)} (instance {home}). Ctrl-C ends it.", err=True)
     serve_beside_ui(host, port, pages_port or port + 1)
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, signal.SIG_DFL)  # whoever began it in the background may have it ignored

@@ -22,6 +22,12 @@ def pages_url() -> str:
     return os.environ.get(PAGES, "http://127.0.0.1:3001").rstrip("/")
 
 
+def address(host: str, port: int) -> str:
+    """Where a server that listens on `host` is found from this machine."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+
+
 def page_of(run: str, identity: str = "") -> str:
     """The path of a run's list, or of the page of an id of it."""
     return f"/runs/{quote(run, safe='')}" + (f"/{quote(identity, safe='')}" if identity else "")

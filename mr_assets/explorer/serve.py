@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from mr_assets.errors import UserError
-from mr_assets.explorer.addresses import PAGES, UI, ui_url
+from mr_assets.explorer.addresses import PAGES, UI, address, ui_url
 
 
 def serve(data: Path, host: str, port: int, *, with_starter: bool = False) -> None:
@@ -32,15 +32,14 @@ def serve(data: Path, host: str, port: int, *, with_starter: bool = False) -> No
             f"({PAGES} then tells the Dagster UI where they are), --pages-port of `mr ui`."
         ) from error
     app = explorer(data, ui_url(), LOOPBACK if host in LOOPBACK else ("*",))
-    print(f"Pages on http://{host}:{port} (runs in {data}). Ctrl-C ends it.", file=sys.stderr, flush=True)
+    print(f"Pages on {address(host, port)} (runs in {data}). Ctrl-C ends it.", file=sys.stderr, flush=True)
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
     uvicorn.Server(config).run(sockets=[listening])
 
 
 def serve_beside_ui(host: str, ui_port: int, port: int) -> None:
     """Serve the pages in a process that ends with this one, though it becomes another program; note where each is."""
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
-    os.environ[UI], os.environ[PAGES] = f"http://{shown}:{ui_port}", f"http://{shown}:{port}"
+    os.environ[UI], os.environ[PAGES] = address(host, ui_port), address(host, port)
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
     command = [sys.executable, "-m", "mr_assets.cli", "explore", "--host", host, "--port", str(port), "--with-starter"]

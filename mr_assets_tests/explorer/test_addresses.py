@@ -2,7 +2,7 @@
 
 import pytest
 
-from mr_assets.explorer.addresses import asset_in_ui, page_of, page_of_artifact, pages_url, ui_url
+from mr_assets.explorer.addresses import address, asset_in_ui, page_of, page_of_artifact, pages_url, ui_url
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,21 @@ def test_where_the_servers_are_can_be_said(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("MR_UI_URL", "https://dagster.example/")
     assert (pages_url(), ui_url()) == ("https://pairs.example", "https://dagster.example")
     assert page_of_artifact("r", "policy", "2") == "https://pairs.example/runs/r/M1"
+
+
+@pytest.mark.parametrize(
+    ("host", "found"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:3001"),
+        ("localhost", "http://localhost:3001"),
+        ("::1", "http://[::1]:3001"),
+        ("0.0.0.0", "http://127.0.0.1:3001"),
+        ("::", "http://[::1]:3001"),
+    ],
+)
+def test_the_address_of_a_server_can_be_opened(host: str, found: str) -> None:
+    """Whatever it listens on, in brackets where a colon would begin the port."""
+    assert address(host, 3001) == found
 
 
 def test_addresses_are_quoted() -> None:
