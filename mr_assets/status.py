@@ -82,9 +82,13 @@ def outdated_by(run: Run, asset: str, partition: str | None, version: str) -> st
     place = (asset, partition)
     children = [(each, run.record(*each)) for each in places(run) if place in run.ancestors(*each)]
     stale = [child for child, record in children if record and record.inputs.get(asset) != version]
-    said = "; ".join(titled(*child) for child in stale)
-    after = follows(run, stale)
-    return f"{said}; after that, {'; '.join(_grouped(after))}" if after else said
+    return "; ".join([*(titled(*child) for child in stale), *_after(run, stale)])
+
+
+def _after(run: Run, stale: Sequence[Place]) -> Iterator[str]:
+    """What comes of what is out of date, in a line, if anything does."""
+    if stale and (found := follows(run, stale)):
+        yield f"after that, {'; '.join(_grouped(found))}; if what they are made of changes"
 
 
 def of_earlier_code(run: Run) -> list[Place]:
@@ -110,8 +114,7 @@ def lines(run: Run) -> Iterator[str]:
     if stale:
         yield "out of date"
         yield from (f"  {titled(*place)}: {', '.join(why)}" for place, why in stale.items())
-        if after := follows(run, list(stale)):
-            yield f"  after that, {'; '.join(_grouped(after))}; if what they are made of changes"
+        yield from (f"  {after}" for after in _after(run, list(stale)))
     if chosen := departed(run):
         yield "made with other settings than the recipe's (mr run keeps them; mr run --as-recipe makes them anew)"
         yield from (f"  {titled(*place)}: {'; '.join(what)}" for place, what in chosen.items())

@@ -8,7 +8,17 @@ import pytest
 
 from mr_assets.recipe import Difference
 from mr_assets.runs import Run, load_run, stored_runs, write_record
-from mr_assets.status import departed, drift, follows, lines, of_earlier_code, places, titled, why_out_of_date
+from mr_assets.status import (
+    departed,
+    drift,
+    follows,
+    lines,
+    of_earlier_code,
+    outdated_by,
+    places,
+    titled,
+    why_out_of_date,
+)
 from mr_assets_tests.tiny import NAME, SMALL, complete, tiny_run
 
 
@@ -80,6 +90,20 @@ def test_what_follows_crosses_the_iterations(done: Run) -> None:
     assert follows(done, [("checkpoints", "2")]) == [("evaluation", "2")]
     done.record_path("checkpoints", "2").unlink()
     assert ("checkpoints", "2") not in follows(done, [("actor_pairs", "1")])  # it is missing, and said to be
+
+
+def test_what_an_artifact_puts_out_of_date(done: Run) -> None:
+    """What is made of another version of it, and what comes of that; nothing of what is made of this very one."""
+    after = (
+        "after that, iteration 1: checkpoints; evaluation of M1, evaluation of M2; "
+        "iteration 2: everything but prompts; if what they are made of changes"
+    )
+    assert outdated_by(done, "actor_pairs", "1", "v2") == f"dpo_dataset of iteration 1; {after}"
+    assert outdated_by(done, "actor_pairs", "1", "v1") == ""
+    assert outdated_by(done, "checkpoints", "2", "v2") == "evaluation of M2"
+    assert outdated_by(done, "evaluation", "2", "v2") == outdated_by(done, "evaluation", "seed", "v2") == ""
+    done.record_path("dpo_dataset", "1").unlink()
+    assert outdated_by(done, "actor_pairs", "1", "v2") == ""  # it is missing, and what came of it says so
 
 
 def test_what_departs_is_named_with_both_values(done: Run) -> None:

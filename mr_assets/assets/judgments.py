@@ -41,7 +41,7 @@ def judgments(run: Run) -> dg.AssetsDefinition:
                 judged.height,
                 SamplingSettings(recipe.judgments.temperature, recipe.judgments.top_p, recipe.judgments.max_tokens),
                 {"template": template.text},
-                completions=judged.height * recipe.judgments.n,
+                n=recipe.judgments.n,
             )
             rows = made.completions.select(
                 judgment_id=pl.format("{}.j{}", "request_id", "sample"),

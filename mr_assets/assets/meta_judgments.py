@@ -66,7 +66,6 @@ def meta_judgments(run: Run) -> dg.AssetsDefinition:
                 to_sample.height,
                 SamplingSettings(settings.temperature, settings.top_p, settings.max_tokens),
                 {"template": template.text},
-                completions=to_sample.height,
             )
             frame = joined(pairs, made.completions)
             rows = frame.collect()

@@ -30,7 +30,7 @@ def responses(run: Run) -> dg.AssetsDefinition:
                 asked.height,
                 SamplingSettings(recipe.responses.temperature, recipe.responses.top_p, recipe.responses.max_tokens),
                 {},
-                completions=asked.height * recipe.responses.k,
+                n=recipe.responses.k,
             )
             rows = made.completions.select(
                 response_id=pl.format(f"{t}.{{}}.r{{}}", "request_id", "sample"),

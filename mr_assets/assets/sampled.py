@@ -30,12 +30,13 @@ def sample(
     settings: SamplingSettings,
     signature: dict[str, str],
     *,
-    completions: int,
+    n: int = 1,
+    of: int | None = None,
 ) -> Samples:
     """Sample `requests` from the policy of the asset under way.
 
-    total: the number of requests.
-    completions: how many the asset samples in all, in this stage and its others; a shard is a share of them.
+    total, n: how many requests there are, and how many completions each wants.
+    of: how many completions the asset samples in all, if this is not all; a shard is a share of them.
     signature: what else shapes the completions (the template's text, say); with it, the policy, the settings and the
     requests themselves decide whether a shard of an earlier, killed run is taken over.
     """
@@ -52,7 +53,7 @@ def sample(
         settings,
         folder=shard_folder(work.run.path(work.asset, work.partition)),
         signature={"asset": work.asset, "policy": work.policy.fingerprint, **signature},
-        shard_size=size_of_shard(completions, recipe.engine.shard_size),
+        shard_size=size_of_shard(of or total * n, n, recipe.engine.shard_size),
         seed=draws([f"{work.asset} {work.partition}"], recipe.seed)[0] % 2**31,
         total=total,
         on_progress=lambda p: report(p.done, p.total or total, p.reused),

@@ -250,7 +250,7 @@ class Work:
         if self.chosen:
             first["departs from the recipe"] = dg.MetadataValue.md(_departures(self))
         if self.partition and (outdated := outdated_by(self.run, self.asset, self.partition, artifact.record.version)):
-            first["now out of date"] = outdated
+            first["puts out of date"] = outdated
         if page := page_of_artifact(self.run.name, self.asset, self.partition):
             first["pairs and lineage"] = dg.MetadataValue.url(page)
         log_findings(self.context, found)

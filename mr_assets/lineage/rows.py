@@ -1,8 +1,8 @@
 """The rows of one prompt, read from tables of any size.
 
-Ids begin with iteration and prompt, so that all rows of a prompt lie in one range of ids. The filter reaches the
-parquet reader: it reads the column of ids, skips row groups whose bounds leave the range out, and takes the other
-columns of the rows that are left alone. Token ids are not read.
+Ids begin with iteration and prompt, so that all rows of a prompt lie in one range of ids, and the rows of a table are
+in the order of prompts. The filter reaches the parquet reader: it skips row groups whose bounds leave the range out,
+reads the ids of the others, and takes the other columns of the rows that are left alone. Token ids are not read.
 """
 
 from collections.abc import Iterator, Sequence

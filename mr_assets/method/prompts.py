@@ -44,7 +44,7 @@ def draw_prompts(
 ) -> pl.DataFrame:
     """The prompts of an iteration (1, 2, ...): prompt_id, prompt, in the order of their ids.
 
-    A draw is a set: in the order of ids everything that comes of a prompt lies together and is soon found again.
+    A draw is a set; in the order of ids a reader can skip the row groups of a table that cannot hold a prompt.
     `counts` has the number of prompts of every iteration. Disjoint draws are consecutive slices of one seeded
     permutation: a further iteration changes no earlier one. Otherwise every iteration draws anew from all of them.
     Raises `UserError` if there are too few, for all iterations at once and before the first is sampled.

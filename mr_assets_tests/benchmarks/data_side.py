@@ -130,7 +130,7 @@ def make(folder: Path, prompts: int) -> dict[str, float]:
     """Write all tables of an iteration; returns the MB of text in each."""
     rng = np.random.default_rng(0)
     texts_of_prompts = [f"{n} {text}" for n, text in enumerate(texts(rng, prompts, 240, ["?"]))]
-    texts_of_prompts.sort(key=prompt_id)  # as they are drawn
+    texts_of_prompts.sort(key=prompt_id)  # in the order of ids, as in a run
     ids = [prompt_id(text) for text in texts_of_prompts]
     count = prompts * RESPONSES
     finish = pl.Series(np.where(rng.random(count) < 0.02, "length", "stop"))

@@ -6,8 +6,8 @@ Both run on one engine in one process, in turns of `--slice` requests (bare, sha
 else the machine does falls on both alike. Bare means: hand the engine every request, step until all are done, keep what
 comes. The engine's start is in neither. Besides wall time it reports processor time, which other programs disturb less.
 The share that a killed run does again is a shard's completions over all of its asset's. Shards are those of the
-default recipe for an asset of so many completions: 400 for the 20,000 that are sampled here, 180 for 9,000, which is
-about as many as its judgments.
+default recipe for an asset of `--completions`: 400 for the 20,000 that are sampled here, 180 for 9,000, which is about
+as many as its judgments.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def timed(work: Callable[[], int]) -> tuple[float, float, int]:
 def compare(engine: Sampler, requests: list[Request], size: int, completions: int) -> dict[str, Any]:
     """Both ways over all requests, in turns of `size`, with the shards of an asset of so many completions."""
     settings = load_recipe("small_world_meta_rewarding").engine
-    shard_size = size_of_shard(completions, settings.shard_size)
+    shard_size = size_of_shard(completions, 1, settings.shard_size)
     sums = {"bare": [0.0, 0.0, 0.0], "shards": [0.0, 0.0, 0.0]}
     ratios = []
     for turn, start in enumerate(range(0, len(requests), size)):

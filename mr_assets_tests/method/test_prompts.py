@@ -58,7 +58,7 @@ def test_disjoint_iterations_partition_the_seed_prompts() -> None:
 
 @pytest.mark.parametrize("disjoint", [True, False])
 def test_a_draw_is_in_the_order_of_ids(disjoint: bool) -> None:
-    """Its order says nothing, so it is the one in which a table is soon searched."""
+    """Its order says nothing, so it is the one in which a reader can skip row groups."""
     drawn = draw_prompts(seed_prompts(40), 2, [10, 10], 7, disjoint)["prompt_id"]
     assert drawn.to_list() == sorted(drawn)
 

@@ -281,26 +281,36 @@ def test_every_sample_is_there_once(
 
 
 @pytest.mark.parametrize(
-    ("completions", "size"),
-    [(0, 60), (840, 60), (9_240, 184), (20_000, 400), (385_000, 400)],
+    ("completions", "n", "size"),
+    [(0, 7, 60), (840, 7, 60), (9_240, 11, 184), (1_200, 2, 60), (1_200, 1, 30), (3_500, 1, 70), (385_000, 11, 400)],
 )
-def test_a_shard_is_a_share_of_its_asset(completions: int, size: int) -> None:
-    """2% of its asset, rounded down, but at least 60 completions, and at most what the recipe says."""
-    assert size_of_shard(completions, 400) == size
-    assert size_of_shard(completions, 8) == 8
+def test_a_shard_is_a_share_of_its_asset(completions: int, n: int, size: int) -> None:
+    """2% of its asset, rounded down, but at least 60 completions or 30 requests, and at most what the recipe says."""
+    assert size_of_shard(completions, n, 400) == size
+    assert size_of_shard(completions, n, 8) == 8
 
 
 @pytest.mark.parametrize("name", list_recipes())
-def test_a_kill_costs_at_most_2_percent_of_an_iteration(name: str) -> None:
-    """Of its requests, and of its completions, wherever it falls; without duplicates, and without a judge to train."""
+def test_a_shard_is_at_most_2_percent_of_an_iteration(name: str) -> None:
+    """Of its requests, and of its completions, those of its evaluation included; of battles from 1,500 on.
+
+    Without duplicates among the responses. This is what a kill costs where shards do not overlap, on a CPU.
+    """
     recipe = load_recipe(name)
-    k, n, most = recipe.responses.k, recipe.judgments.n, recipe.engine.shard_size
+    k, n, most, sizes = recipe.responses.k, recipe.judgments.n, recipe.engine.shard_size, recipe.evaluation
     for row in recipe.iterations:
-        requests, completions = row.prompts * (1 + k), row.prompts * k * (1 + n)
-        for asset, each in ((row.prompts * k, k), (row.prompts * k * n, n)):
-            size = size_of_shard(asset, most)
-            assert size // each <= 0.02 * requests
-            assert size <= 0.02 * completions
+        made = {"responses": (row.prompts, k), "judgments": (row.prompts * k, n)}
+        if row.judge_training:
+            made["meta_judgments"] = (1_500, 1)
+        stages = [(requests, each, requests * each) for requests, each in made.values()]
+        if sizes:
+            held_out = [(sizes.prompts, sizes.samples), (sizes.judged_responses, sizes.samples), (2 * sizes.battles, 1)]
+            of = sum(requests * each for requests, each in held_out)
+            stages += [(requests, each, of) for requests, each in held_out]
+        for _, each, of in stages:
+            size = size_of_shard(of, each, most)
+            assert size // each <= 0.02 * sum(requests for requests, _, _ in stages)
+            assert size <= 0.02 * sum(requests * each for requests, each, _ in stages)
 
 
 def test_importing_sampling_loads_no_heavy_library() -> None:
