@@ -60,14 +60,15 @@ def test_where_there_is_no_pair_nobody_has_a_fate(made: Round) -> None:
 
 
 def test_everybody_who_was_weighed_is_in_the_pair_or_has_a_fate(finished: Run) -> None:
-    """Responses of actor pairs and judgments of judge pairs, over a whole run."""
+    """Responses of actor pairs, repeated texts too, and judgments of judge pairs, over a whole run."""
     for pair_id in table(finished, "actor_pairs")["pair_id"]:
         [made] = trace(finished, pair_id).rounds
         actor, judge = made.pair("actor"), made.pair("judge")
         assert actor is not None
         for response in made.responses:
             inside = response.id in (actor.chosen_id, actor.rejected_id)
-            assert (response_fate(made, response) is None) == (inside or response.mean is None)
+            unjudged = response.mean is None and not response.duplicate_of
+            assert (response_fate(made, response) is None) == (inside or unjudged)
             for judgment in response.judgments if judge else ():
                 assert judge is not None
                 inside = judgment.id in (judge.chosen_id, judge.rejected_id)

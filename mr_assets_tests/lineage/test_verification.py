@@ -255,10 +255,10 @@ def test_the_check_of_a_finished_run_passes(finished_world: World) -> None:
 def test_the_check_warns_and_names_the_rows(finished_world: World, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model is trained on a pair that nobody judged so: that is said, and training goes on."""
     pair = table(run, "actor_pairs")["pair_id"][0]
-    forge(run, "actor_pairs", lambda rows: rows.with_columns(chosen_score=pl.lit(5.0)))
+    forge(run, "actor_pairs", lambda rows: rows.with_columns(chosen_score=pl.lit(4.875)))
     world = new_world(monkeypatch, run.data)
     assert world.materialize(Step("the model again", ("checkpoints",), "1")).success
     found = world.check("checkpoints", "follows_from_ancestors", "1")
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert f"actor_pairs of iteration 1, {pair}: chosen_score is 5.0, its ancestors give" in (found.description or "")
+    assert f"actor_pairs of iteration 1, {pair}: chosen_score is 4.875, its ancestors give" in (found.description or "")
     assert "`mr verify tiny --iteration 1` lists all of them" in (found.description or "")
