@@ -94,10 +94,9 @@ def _ask(work: Work, held_out: HeldOut) -> dict[str, list[list[str]]]:
             SamplingSettings(compared.temperature, compared.top_p, compared.max_tokens),
         ),
     }
-    of = sum(request.n for requests, _ in roles.values() for request in requests)
     answers: dict[str, list[list[str]]] = {}
     for role, (requests, settings) in roles.items():
-        made = sample(work, requests, len(requests), settings, {"role": role}, n=requests[0].n, of=of)
+        made = sample(work, requests, len(requests), settings, {"role": role})
         frame = made.completions.group_by("request_id", maintain_order=True).agg("text").collect()
         found = dict(frame.iter_rows())
         answers[role] = [found.get(r.id, []) for r in requests]

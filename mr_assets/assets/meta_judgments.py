@@ -66,6 +66,7 @@ def meta_judgments(run: Run) -> dg.AssetsDefinition:
                 to_sample.height,
                 SamplingSettings(settings.temperature, settings.top_p, settings.max_tokens),
                 {"template": template.text},
+                n=1,
             )
             frame = joined(pairs, made.completions)
             rows = frame.collect()

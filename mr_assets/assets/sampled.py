@@ -30,13 +30,12 @@ def sample(
     settings: SamplingSettings,
     signature: dict[str, str],
     *,
-    n: int = 1,
-    of: int | None = None,
+    n: int | None = None,
 ) -> Samples:
     """Sample `requests` from the policy of the asset under way.
 
-    total, n: how many requests there are, and how many completions each wants.
-    of: how many completions the asset samples in all, if this is not all; a shard is a share of them.
+    total: how many requests there are.
+    n: how many completions each wants, if a shard is to be a small share of them all; else it is as large as may be.
     signature: what else shapes the completions (the template's text, say); with it, the policy, the settings and the
     requests themselves decide whether a shard of an earlier, killed run is taken over.
     """
@@ -47,13 +46,14 @@ def sample(
         work.policy.folder(work.run.data), work.policy.fingerprint, EngineSettings(**recipe.engine.engine_settings())
     )
     report = work.progress(work.asset, "requests")
+    most = recipe.engine.shard_size
     sampled = sample_shards(
         engine,
         requests,
         settings,
         folder=shard_folder(work.run.path(work.asset, work.partition)),
         signature={"asset": work.asset, "policy": work.policy.fingerprint, **signature},
-        shard_size=size_of_shard(of or total * n, n, recipe.engine.shard_size),
+        shard_size=size_of_shard(total * n, n, most) if n else most,
         seed=draws([f"{work.asset} {work.partition}"], recipe.seed)[0] % 2**31,
         total=total,
         on_progress=lambda p: report(p.done, p.total or total, p.reused),

@@ -292,25 +292,20 @@ def test_a_shard_is_a_share_of_its_asset(completions: int, n: int, size: int) ->
 
 @pytest.mark.parametrize("name", list_recipes())
 def test_a_shard_is_at_most_2_percent_of_an_iteration(name: str) -> None:
-    """Of its requests, and of its completions, those of its evaluation included; of battles from 1,500 on.
+    """Of its requests, and of its completions; with two battles per response, and none where no judge is trained.
 
     Without duplicates among the responses. This is what a kill costs where shards do not overlap, on a CPU.
     """
     recipe = load_recipe(name)
-    k, n, most, sizes = recipe.responses.k, recipe.judgments.n, recipe.engine.shard_size, recipe.evaluation
+    k, n, most = recipe.responses.k, recipe.judgments.n, recipe.engine.shard_size
     for row in recipe.iterations:
-        made = {"responses": (row.prompts, k), "judgments": (row.prompts * k, n)}
+        stages = [(row.prompts, k), (row.prompts * k, n)]
         if row.judge_training:
-            made["meta_judgments"] = (1_500, 1)
-        stages = [(requests, each, requests * each) for requests, each in made.values()]
-        if sizes:
-            held_out = [(sizes.prompts, sizes.samples), (sizes.judged_responses, sizes.samples), (2 * sizes.battles, 1)]
-            of = sum(requests * each for requests, each in held_out)
-            stages += [(requests, each, of) for requests, each in held_out]
-        for _, each, of in stages:
-            size = size_of_shard(of, each, most)
-            assert size // each <= 0.02 * sum(requests for requests, _, _ in stages)
-            assert size <= 0.02 * sum(requests * each for requests, each, _ in stages)
+            stages.append((row.prompts * k * 2, 1))
+        for requests, each in stages:
+            size = size_of_shard(requests * each, each, most)
+            assert size // each <= 0.02 * sum(requests for requests, _ in stages)
+            assert size <= 0.02 * sum(requests * each for requests, each in stages)
 
 
 def test_importing_sampling_loads_no_heavy_library() -> None:
