@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 SEED = 20240728
 A_MINUTE = 60
-SHARD = 4  # completions: one request of K = 4 responses or of N = 3 judgments, or four battles
+SHARD = 2  # completions: one request of K = 4 responses or of N = 3 judgments, or two battles
 SETS = (
     "prompts.count=160",
     "iterations.all={prompts: 40, rho: 0.0, keep_epoch: 3, judge_training: true}",
