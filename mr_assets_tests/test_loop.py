@@ -628,8 +628,8 @@ def test_the_partitions_page_follows_content_not_time(done: World) -> None:
         assert stale(done, "actor_pairs", "2") == stale(done, "checkpoints", "2") == []
         assert stale(done, "dpo_dataset", "1") == []
         assert ("checkpoints", "2") in follows(done.run, [("dpo_dataset", "2")])
-        after = "after that, iteration 2: checkpoints; evaluation of M2; if what they are made of changes"
-        assert done.metadata("actor_pairs", "2")["puts out of date"] == f"dpo_dataset of iteration 2; {after}"
+        rest = "after that, iteration 2: checkpoints; evaluation of M2; if what they are made of changes"
+        assert done.metadata("actor_pairs", "2")["puts out of date"] == f"dpo_dataset of iteration 2; {rest}"
     assert done.materialize(again, actor_pairs={"rho": 0.0}).success
     assert "puts out of date" not in done.metadata("actor_pairs", "2")
     after = done.run.record("actor_pairs", "2")
