@@ -3,7 +3,8 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from errno import ENOSPC
 from hashlib import blake2b
 from pathlib import Path
@@ -24,10 +25,20 @@ def atomically(path: Path, write: Callable[[Path], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{path.name}"
     try:
-        write(temporary)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with full_disk_told(path):
+            write(temporary)
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def full_disk_told(path: Path) -> Iterator[None]:
+    """Turn the error of a full disk, while `path` is written, into a `UserError`."""
+    try:
+        yield
     except Exception as error:  # polars says a full disk in an error of its own
         if getattr(error, "errno", None) == ENOSPC or "No space left" in str(error):
             free = shutil.disk_usage(path.parent).free
@@ -36,8 +47,6 @@ def atomically(path: Path, write: Callable[[Path], object]) -> None:
                 "What was complete before is untouched; free some space and start again."
             ) from error
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

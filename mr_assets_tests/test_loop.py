@@ -58,6 +58,7 @@ class World:
     instance: dg.DagsterInstance
     opened: list[tuple[Path, str]] = field(default_factory=list)
     jobs: list[TrainingJob] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
     closed: int = 0
     failing: str = ""
 
@@ -131,6 +132,7 @@ def new_world(patch: pytest.MonkeyPatch, folder: Path, *sets: str) -> World:
     patch.setattr(sampled, "open_engine", world.open_engine)
     patch.setattr(trained, "close_engine", world.close_engine)
     patch.setattr(trained, "train", world.train)
+    patch.setattr(trained, "start_ahead", lambda kind, threads: world.expected.append(kind))
     return world
 
 
@@ -142,6 +144,11 @@ def done(patch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) ->
         result = world.materialize(step)
         assert result.success, messages(result)
     return world
+
+
+def test_a_trainer_is_expected_where_its_policy_samples(done: World) -> None:
+    """By responses and judgments of both iterations, and meta-judgments of the one that has some; by no evaluation."""
+    assert done.expected == ["dpo"] * 5
 
 
 def messages(result: dg.ExecuteInProcessResult) -> list[str]:

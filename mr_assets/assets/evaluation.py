@@ -96,7 +96,7 @@ def _ask(work: Work, held_out: HeldOut) -> dict[str, list[list[str]]]:
     }
     answers: dict[str, list[list[str]]] = {}
     for role, (requests, settings) in roles.items():
-        made = sample(work, requests, len(requests), settings, {"role": role})
+        made = sample(work, requests, len(requests), settings, {"role": role}, n=requests[0].n)
         frame = made.completions.group_by("request_id", maintain_order=True).agg("text").collect()
         found = dict(frame.iter_rows())
         answers[role] = [found.get(r.id, []) for r in requests]

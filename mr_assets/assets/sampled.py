@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from mr_assets.assets.trained import expect_training
 from mr_assets.assets.wiring import Work
 from mr_assets.chat import ChatEncoder
 from mr_assets.sampling.engine import EngineSettings, Request, SamplingSettings, open_engine
@@ -30,12 +31,12 @@ def sample(
     settings: SamplingSettings,
     signature: dict[str, str],
     *,
-    n: int | None = None,
+    n: int,
 ) -> Samples:
     """Sample `requests` from the policy of the asset under way.
 
     total: how many requests there are.
-    n: how many completions each wants, if a shard is to be a small share of them all; else it is as large as may be.
+    n: how many completions each wants.
     signature: what else shapes the completions (the template's text, say); with it, the policy, the settings and the
     requests themselves decide whether a shard of an earlier, killed run is taken over.
     """
@@ -45,15 +46,15 @@ def sample(
     engine = open_engine(
         work.policy.folder(work.run.data), work.policy.fingerprint, EngineSettings(**recipe.engine.engine_settings())
     )
+    expect_training(work)
     report = work.progress(work.asset, "requests")
-    most = recipe.engine.shard_size
     sampled = sample_shards(
         engine,
         requests,
         settings,
         folder=shard_folder(work.run.path(work.asset, work.partition)),
         signature={"asset": work.asset, "policy": work.policy.fingerprint, **signature},
-        shard_size=size_of_shard(total * n, n, most) if n else most,
+        shard_size=size_of_shard(total * n, n, recipe.engine.shard_size),
         seed=draws([f"{work.asset} {work.partition}"], recipe.seed)[0] % 2**31,
         total=total,
         on_progress=lambda p: report(p.done, p.total or total, p.reused),

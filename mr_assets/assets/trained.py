@@ -17,7 +17,7 @@ from mr_assets.recipe import DPO, SFT
 from mr_assets.sampling.engine import close_engine
 from mr_assets.storage import Model
 from mr_assets.training.job import TrainingJob
-from mr_assets.training.launch import TrainingFailed, train
+from mr_assets.training.launch import TrainingFailed, start_ahead, train
 from mr_assets.training.log import COLUMNS, last_epoch, read_log
 from mr_assets.training.margins import margin_figures, scan_margins
 
@@ -63,6 +63,15 @@ def train_model(work: Work, job: TrainingJob, name: str, *before: Finding) -> Tr
         findings(work.asset, {"training_log": log}, work.run.recipe.guardrails),
         dg.MetadataValue.md(curves(log["step"], [{n: log[n] for n in panel} for panel in PANELS[job.kind]])),
     )
+
+
+def expect_training(work: Work) -> None:
+    """Have a trainer load its libraries meanwhile, if this process is to train the policy that it samples from."""
+    run, recipe = work.context.run, work.run.recipe
+    trains = any(key.path == [work.run.name, "checkpoints"] for key in run.asset_selection or ())
+    one_process = dg.in_process_executor.name in work.context.job_def.executor_def.name  # of execute_in_process, too
+    if trains and one_process and recipe.dpo.num_processes == 1:
+        start_ahead("dpo", recipe.dpo.cpu_threads)
 
 
 _NOT_FINITE = r"\b(loss|grad_norm|reward margin) is (-?inf|nan) (at|after) step [0-9]+( of [0-9]+)?"

@@ -12,10 +12,12 @@ requests. So a finished shard is found again by its name, and one that was made 
 
 On the CPU a shard is a barrier: the engine forgets its cache and is reseeded before each, which makes a resumed stage
 equal to an uninterrupted one, bit by bit. On CUDA, where that would idle the device, requests flow on over the borders
-of shards, and a shard is written when the last of its requests is done.
+of shards, and a shard is written when the last of its requests is done. Until then a journal beside it, of the same
+name but for .jsonl, has a line for each request that is: a killed stage loses what was in flight and no more.
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,7 +28,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from mr_assets.errors import UserError
-from mr_assets.files import atomically, sweep_temporary
+from mr_assets.files import atomically, full_disk_told, sweep_temporary
 from mr_assets.sampling.engine import Completion, Request, Sampler, SamplingSettings
 from mr_assets.tables import TOKEN_IDS
 
@@ -95,9 +97,8 @@ def sample_shards(
         small. Requests with a common beginning belong side by side: the engine then computes it once.
     signature: JSON values that shape the completions and are in neither the prompts' token ids nor `settings`. The
         sampler's own signature (policy, engine settings) always counts.
-    shard_size: completions of a shard at most, but at least one request's; see `size_of_shard`. It is what a killed
-        run may have to do again; on the CPU a smaller shard also costs speed. Shards of another size are not found
-        again.
+    shard_size: completions of a shard at most, but at least one request's; see `size_of_shard`. On the CPU a killed
+        run has to do one again, and smaller ones cost speed. Shards of another size are not found again.
     total: number of requests, for the progress alone.
 
     Raises `UserError` if the disk is full; finished shards stay. After any exception the engine is closed, since what
@@ -140,18 +141,6 @@ def scan_shards(paths: Sequence[Path]) -> pl.LazyFrame:
     return pl.scan_parquet(list(paths), glob=False) if paths else pl.LazyFrame(schema=SHARD_SCHEMA)
 
 
-def sweep(folder: Path, keep: Iterable[Path] = ()) -> int:
-    """Delete the shards in `folder` that are not in `keep`; returns how many.
-
-    To be called once the stage has succeeded: until then a shard that was made otherwise may still serve, should the
-    person go back to the settings that it was made with.
-    """
-    stale = set(folder.glob("*.parquet")) - set(keep)
-    for path in stale:
-        path.unlink(missing_ok=True)
-    return len(stale)
-
-
 @dataclass
 class _Shard:
     """The requests of one file, and the completions of those that are done."""
@@ -160,6 +149,11 @@ class _Shard:
     seed: int
     requests: list[Request]
     done: dict[str, list[Completion]] = field(default_factory=dict)
+
+    @property
+    def journal(self) -> Path:
+        """Holds what is done of it until all is; on the CPU, where a shard is sampled as a whole, there is none."""
+        return self.path.with_suffix(".jsonl")
 
 
 class _Stage:
@@ -183,15 +177,24 @@ class _Stage:
         """Hand the requests of a shard to the sampler as it has room for them."""
         if self._barrier:
             self.drain()
+        else:
+            _recall(shard)
+        self.reused += len(shard.done)
+        recalled, asked = set(shard.done), set()
         if not self._sampler.in_flight:
             self._sampler.reseed(shard.seed)
         for request in shard.requests:
-            if request.id in self._owner or request.id in shard.done:
+            if request.id in self._owner or request.id in asked:
                 raise ValueError(f"two requests have the id {request.id}; ids must be unique")
+            asked.add(request.id)
+            if request.id in recalled:
+                continue
             while self._sampler.in_flight >= self._window:
                 self._step()
             self._owner[request.id] = shard
             self._sampler.add(request, self._settings)
+        if recalled == asked:
+            _commit(shard)
 
     def drain(self) -> None:
         """Wait for everything in flight."""
@@ -206,6 +209,8 @@ class _Stage:
             self.tokens += sum(len(c.token_ids) for c in completions)
             if len(shard.done) == len(shard.requests):
                 _commit(shard)
+            elif not self._barrier:
+                _note(shard, request_id)
         self._reporter.report(self)
 
 
@@ -253,6 +258,24 @@ def _commit(shard: _Shard) -> None:
         for sample, c in enumerate(shard.done[request.id])
     ]
     atomically(shard.path, pl.DataFrame(rows, schema=SHARD_SCHEMA, orient="row").write_parquet)
+    shard.journal.unlink(missing_ok=True)
+
+
+def _note(shard: _Shard, request_id: str) -> None:
+    """Add a request that is done to the journal."""
+    with full_disk_told(shard.journal), shard.journal.open("a", encoding="utf-8") as journal:
+        journal.write(json.dumps([request_id, shard.done[request_id]]) + "\n")
+
+
+def _recall(shard: _Shard) -> None:
+    """Take over what a killed run noted; a line that it did not end is cut off."""
+    if not shard.journal.exists():
+        return
+    whole = shard.journal.read_bytes().rpartition(b"\n")
+    os.truncate(shard.journal, len(whole[0]) + len(whole[1]))
+    for line in whole[0].splitlines():
+        request_id, completions = json.loads(line)
+        shard.done[request_id] = [Completion(*c) for c in completions]
 
 
 class _Reporter:

@@ -1,4 +1,4 @@
-"""The process that trains by direct preference optimization: ``python -m mr_assets.training.dpo WORKSPACE``."""
+"""The process that trains by direct preference optimization: ``python -m mr_assets.training.dpo [WORKSPACE]``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +82,9 @@ def write_reward_margins(trainer: "DPOTrainer", job: TrainingJob, folder: Path) 
 
 
 if __name__ == "__main__":
-    leash.hold()
+    workspace = leash.hold()
+    from trl.trainer import dpo_config, dpo_trainer  # noqa: F401 - what takes long comes before the wait for a job
+
     from mr_assets.training.loop import main
 
-    main(make_trainer, write_reward_margins)
+    main(workspace, make_trainer, write_reward_margins)

@@ -6,6 +6,8 @@ A metrics line: ``{"step": 12, "total_steps": 60, "epoch": 0.4, "loss": 0.61, "l
 1.8, "rewards/chosen": 0.02, "rewards/rejected": -0.11, "rewards/margins": 0.13, "rewards/accuracies": 0.69, ...,
 "seconds": 8.1, "seconds_left": 32.4}``. SFT has no rewards. While the kept model's reward margins are computed, a line
 says of how many pairs they are known: ``{"pairs": 128, "total_pairs": 240}``.
+
+A trainer loads its libraries for some seconds. `start_ahead` has it do that while this process is busy otherwise.
 """
 
 import json
@@ -20,14 +22,15 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from mr_assets.errors import UserError
 from mr_assets.files import write_json
 from mr_assets.model_folder import check_model_folder
-from mr_assets.training.job import TrainingJob
+from mr_assets.training.job import Kind, TrainingJob
+from mr_assets.training.leash import LOG
 
 Metrics = dict[str, Any]
 POLL_SECONDS = 0.1
@@ -66,9 +69,9 @@ def train(job: TrainingJob, on_metrics: Callable[[Metrics], None] = lambda line:
     started = time.monotonic()
     check_model_folder(job.model)
     rows = prepare_workspace(job)
-    log = job.workspace / "trainer.log"
+    log = job.workspace / LOG
     trained: list[Metrics] = []
-    with closing(watch(_command(job), _environment(job), log, job.workspace / "metrics.jsonl")) as stream:
+    with closing(watch(lambda: _started(job, log), log, job.workspace / "metrics.jsonl")) as stream:
         for line in stream:
             trained += [line] if "step" in line else []
             on_metrics(line)
@@ -91,7 +94,7 @@ def prepare_workspace(job: TrainingJob) -> int:
         job.workspace.mkdir(parents=True)
         (job.workspace / "data.arrow").write_bytes(buffer)
         write_json(recorded, identity)
-    for name in ("metrics.jsonl", "trainer.log"):
+    for name in ("metrics.jsonl", LOG):
         (job.workspace / name).write_bytes(b"")
     shutil.rmtree(job.workspace / "model", ignore_errors=True)
     return data.height
@@ -126,11 +129,73 @@ def _read_data(job: TrainingJob) -> pl.DataFrame:
     return data
 
 
+def start_ahead(kind: Kind, cpu_threads: int | None) -> None:
+    """Start a trainer that loads its libraries and waits: `train` takes it for the next job of this kind on one device.
+
+    There is one at a time, and it does not outlive this process. It holds some 0.6 GB and, on a GPU, nothing there.
+    """
+    global _ahead
+    environment = _environment(cpu_threads)
+    if _ahead is None or (_ahead.kind, _ahead.environment) != (kind, environment) or _ahead.process.poll() is not None:
+        end_ahead()
+        _ahead = _Ahead(kind, environment, start(_program(kind), environment, None))
+
+
+def end_ahead() -> None:
+    """End the trainer that waits, if there is one."""
+    global _ahead
+    if _ahead is not None:
+        _kill(_ahead.process)
+        _ahead = None
+
+
+class _Ahead(NamedTuple):
+    kind: Kind
+    environment: dict[str, str]
+    process: subprocess.Popen
+
+
+_ahead: _Ahead | None = None
+
+
+def _started(job: TrainingJob, log: Path) -> subprocess.Popen:
+    """The trainer that waits, told of its job, if it would have been started just so; else a new one."""
+    global _ahead
+    command, environment = _command(job), _environment(job.cpu_threads)
+    ahead, _ahead = _ahead, None
+    if ahead is not None:
+        if (ahead.kind, ahead.environment) == (job.kind, environment) and job.num_processes == 1:
+            with suppress(BrokenPipeError):  # it has ended, whatever the reason: a new one will tell
+                assert ahead.process.stdin is not None
+                ahead.process.stdin.write(json.dumps(str(job.workspace)).encode() + b"\n")
+                return ahead.process
+        _kill(ahead.process)
+    return start(command, environment, log)
+
+
+def start(command: Sequence[str], environment: dict[str, str], log: Path | None) -> subprocess.Popen:
+    """Start `command` in a process group of its own. Its output is added to `log`; None: it goes nowhere."""
+    with Path(log or os.devnull).open("ab") as output:
+        return subprocess.Popen(
+            command,
+            env=environment,
+            bufsize=0,
+            stdin=subprocess.PIPE,  # its closing tells every process of the training that we are gone
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def _program(kind: Kind) -> list[str]:
+    return [sys.executable, "-m", f"mr_assets.training.{kind}"]
+
+
 def _command(job: TrainingJob) -> list[str]:
-    script = ["-m", f"mr_assets.training.{job.kind}", str(job.workspace)]
+    python, *script = [*_program(job.kind), str(job.workspace)]
     if job.num_processes == 1:
-        return [sys.executable, *script]
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", f"--num_processes={job.num_processes}"]
+        return [python, *script]
+    launcher = [python, "-m", "accelerate.commands.launch", f"--num_processes={job.num_processes}"]
     if job.accelerate_config:
         launcher.append(f"--config_file={job.accelerate_config}")
     else:
@@ -138,7 +203,7 @@ def _command(job: TrainingJob) -> list[str]:
     return [*launcher, *script]
 
 
-def _environment(job: TrainingJob) -> dict[str, str]:
+def _environment(cpu_threads: int | None) -> dict[str, str]:
     """This process's environment, without what an engine that ran here put into it; offline and quiet.
 
     OpenMP's threads sleep while they wait: spinning ones made a step ten times slower when the cores were shared. The
@@ -155,28 +220,18 @@ def _environment(job: TrainingJob) -> dict[str, str]:
         "MALLOC_TRIM_THRESHOLD_": str(2**30),
         "MALLOC_MMAP_THRESHOLD_": str(2**25),
     }
-    if job.cpu_threads:
-        ours["OMP_NUM_THREADS"] = str(job.cpu_threads)
+    if cpu_threads:
+        ours["OMP_NUM_THREADS"] = str(cpu_threads)
     return ours
 
 
-def watch(
-    command: Sequence[str], environment: dict[str, str], log: Path, metrics: Path
-) -> Generator[Metrics, None, None]:
-    """Run `command` in a process group of its own and yield the JSON lines that it appends to `metrics`.
+def watch(started: Callable[[], subprocess.Popen], log: Path, metrics: Path) -> Generator[Metrics, None, None]:
+    """Yield the JSON lines that come to `metrics` while the process lives that `started` returns, made as by `start`.
 
-    Its output goes to `log`. However the loop ends, the whole group is dead afterwards. Raises `TrainingFailed` with
-    the log's tail if the exit status is not 0.
+    However the loop ends, the process's whole group is dead afterwards. Raises `TrainingFailed` with the tail of `log`
+    if the exit status is not 0.
     """
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.PIPE,  # its closing tells every process of the training that we are gone
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    process = started()
     position = 0
     try:
         running = True

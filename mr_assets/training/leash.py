@@ -2,21 +2,46 @@
 
 The starter keeps the write end of the child's standard input. When the starter is gone, by SIGKILL too, the kernel
 closes it, and every process that reads the end of it kills its own process group: the trainer, and on several GPUs
-each of accelerate's workers, which inherit the same standard input.
+each of accelerate's workers, which inherit the same standard input. A trainer that was started before its job was known
+is told its workspace through it.
 """
 
+import json
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+
+LOG = "trainer.log"
 
 
-def hold() -> None:
-    """From now on this process and its group die when standard input closes. Call it before anything slow."""
+def hold() -> Callable[[], Path]:
+    """From now on this process and its group die when standard input closes. Call it before anything slow.
+
+    What it returns gives the workspace of the training: what the command line names, else what standard input says
+    first, as a line of JSON; it waits for that, and from then on this process's output goes to the workspace's log.
+    """
+    told: SimpleQueue[bytes] = SimpleQueue()
 
     def watch() -> None:
-        while os.read(sys.stdin.fileno(), 4096):
-            pass
+        said = b""
+        while part := os.read(sys.stdin.fileno(), 4096):
+            said += part
+            if said.endswith(b"\n"):
+                told.put(said)
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
+    def workspace() -> Path:
+        if len(sys.argv) > 1:
+            return Path(sys.argv[1])
+        folder = Path(json.loads(told.get()))
+        with (folder / LOG).open("ab") as log:
+            os.dup2(log.fileno(), sys.stdout.fileno())
+            os.dup2(log.fileno(), sys.stderr.fileno())
+        return folder
+
     threading.Thread(target=watch, daemon=True, name="leash").start()
+    return workspace

@@ -158,14 +158,17 @@ def last_checkpoint(job: TrainingJob) -> Path | None:
     return max((path.parent for path in found), key=lambda p: int(p.name.split("-")[1]), default=None)
 
 
-def main(make_trainer: Callable[[TrainingJob], Trainer], measure: Measure | None = None) -> None:
-    """Train the job of the workspace that the command line names; exit with the message of a `UserError`.
+def main(
+    workspace: Callable[[], Path], make_trainer: Callable[[TrainingJob], Trainer], measure: Measure | None = None
+) -> None:
+    """Train the job of a workspace; exit with the message of a `UserError`.
 
+    workspace: gives its folder, and may have to wait for it.
     measure: takes the trainer, the job and the folder of the kept model when the trainer has the weights of that model,
     in each of several processes; it writes what it finds into the folder.
     """
     disable_progress_bar()
-    job = TrainingJob.read(Path(sys.argv[1]) / "job.json")
+    job = TrainingJob.read(workspace() / "job.json")
     try:
         run(make_trainer(job), job, measure)
     except UserError as error:

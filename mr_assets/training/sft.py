@@ -33,7 +33,7 @@ def _with_labels(example: dict[str, list[int]]) -> dict[str, list[int]]:
 
 
 if __name__ == "__main__":
-    leash.hold()
+    workspace = leash.hold()
     from mr_assets.training.loop import main
 
-    main(make_trainer)
+    main(workspace, make_trainer)

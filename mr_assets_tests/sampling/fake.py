@@ -31,6 +31,7 @@ class FakeSampler:
         self.signature: Mapping[str, Any] = {"policy": policy}
         self.die_at = die_at
         self.added: list[str] = []
+        self.returned: dict[str, list[Completion]] = {}
         self.in_flight_at_reseed: list[int] = []
         self.in_flight_at_step: list[int] = []
         self.closed = False
@@ -68,6 +69,7 @@ class FakeSampler:
                 done.append((request.id, [of[k] for k in range(request.n)]))
                 del self._finished[request.id]
         self._running = still
+        self.returned |= dict(done)
         return done
 
     def reseed(self, seed: int) -> None:

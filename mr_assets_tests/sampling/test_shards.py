@@ -16,7 +16,7 @@ from mr_assets.errors import UserError
 from mr_assets.recipe import list_recipes, load_recipe
 from mr_assets.sampling import shards
 from mr_assets.sampling.engine import Request, SamplingSettings
-from mr_assets.sampling.shards import SHARD_SCHEMA, Progress, Sampled, sample_shards, scan_shards, size_of_shard, sweep
+from mr_assets.sampling.shards import SHARD_SCHEMA, Progress, Sampled, sample_shards, scan_shards, size_of_shard
 from mr_assets_tests.sampling.fake import END, FakeSampler, Killed
 
 SETTINGS = SamplingSettings(temperature=0.8, top_p=0.95, max_tokens=6)
@@ -79,21 +79,82 @@ def test_on_the_cpu_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) ->
         assert second.added == [r.id for r in REQUESTS[3 * left :]]
 
 
-def test_on_cuda_a_resumed_run_does_nothing_twice(tmp_path: Path) -> None:
-    """What was committed stays as it is, exactly the rest is sampled, and no request is lost."""
+def texts(frame: pl.DataFrame) -> dict[str, list[str]]:
+    """The completions of each request."""
+    return dict(frame.group_by("request_id", maintain_order=True).agg("text").iter_rows())
+
+
+def test_on_cuda_a_kill_costs_what_was_in_flight_and_no_more(tmp_path: Path) -> None:
+    """Whenever it dies: what the engine had given back is in the table as it was, and only the rest is sampled."""
     for step in range(1, steps_of_a_whole_run(tmp_path / "count", "cuda") + 1):
         folder = tmp_path / str(step)
+        first, second = FakeSampler("cuda", die_at=step), FakeSampler("cuda")
         with pytest.raises(Killed):
-            run(FakeSampler("cuda", die_at=step), folder)
+            run(first, folder)
         committed = {p: p.read_bytes() for p in folder.glob("*.parquet")}
-        already = set(scan_shards(sorted(committed)).collect()["request_id"]) if committed else set()
-        second = FakeSampler("cuda")
         resumed = run(second, folder)
         assert all(p.read_bytes() == content for p, content in committed.items())
-        assert second.added == [r.id for r in REQUESTS if r.id not in already]
-        assert rows(resumed).select("request_id", "sample").rows() == [
-            (f"q{i}", k) for i in range(10) for k in range(2)
-        ]
+        assert second.added == [r.id for r in REQUESTS if r.id not in first.returned]
+        assert (resumed.reused, resumed.sampled) == (len(first.returned), len(second.added))
+        frame = rows(resumed)
+        assert frame.select("request_id", "sample").rows() == [(f"q{i}", k) for i in range(10) for k in range(2)]
+        given = first.returned | second.returned
+        assert texts(frame) == {request: [c.text for c in completions] for request, completions in given.items()}
+        assert sorted(folder.iterdir()) == resumed.paths
+
+
+def test_on_cuda_killed_again_and_again_it_gets_on(tmp_path: Path) -> None:
+    """Seven steps at a time, each run in a new engine: no request that came back is asked for again."""
+    given: list[str] = []
+    while True:
+        sampler = FakeSampler("cuda", die_at=8)
+        try:
+            resumed = run(sampler, tmp_path)
+        except Killed:
+            assert sampler.returned.keys() <= set(sampler.added)
+            given += sampler.returned
+            continue
+        break
+    given += sampler.returned
+    assert sorted(given) == [r.id for r in REQUESTS]
+    assert len(given) > len(sampler.returned) > 0
+    assert rows(resumed).height == 20
+
+
+def test_a_line_that_a_killed_writer_did_not_end_is_no_completion(tmp_path: Path) -> None:
+    """It is cut off, so that the next line begins where it began."""
+    given: list[str] = []
+    for _ in range(2):
+        sampler = FakeSampler("cuda", die_at=8)
+        with pytest.raises(Killed):
+            run(sampler, tmp_path, shard_size=20)
+        assert sampler.returned
+        given += sampler.returned
+        [journal] = tmp_path.glob("*.jsonl")
+        with journal.open("a") as file:
+            file.write('["q9", [["half of a')
+    last = FakeSampler("cuda")
+    assert rows(run(last, tmp_path, shard_size=20)).height == 20
+    assert last.added == [r.id for r in REQUESTS if r.id not in given]
+
+
+def test_a_disk_that_is_full_of_journals_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that is full of shards is."""
+    opened = Path.open
+    full = Path("/dev/full")
+    monkeypatch.setattr(Path, "open", lambda p, *a, **k: opened(full if p.suffix == ".jsonl" else p, *a, **k))
+    with pytest.raises(UserError, match="no space left on disk"):
+        run(FakeSampler("cuda"), tmp_path)
+
+
+def test_what_was_noted_otherwise_is_never_taken_over(tmp_path: Path) -> None:
+    """A journal is its shard's, and so of the same policy, settings, seed and requests."""
+    with pytest.raises(Killed):
+        run(FakeSampler("cuda", die_at=8), tmp_path)
+    assert list(tmp_path.glob("*.jsonl"))
+    assert run(FakeSampler("cuda"), tmp_path, seed=8).reused == 0
+    assert run(FakeSampler("cuda", policy="M1"), tmp_path).reused == 0
+    assert run(FakeSampler("cuda"), tmp_path).reused > 0
 
 
 @pytest.mark.parametrize(
@@ -125,16 +186,6 @@ def test_only_the_shards_before_a_changed_request_are_taken_over(tmp_path: Path)
     run(FakeSampler(), tmp_path)
     changed = [*REQUESTS[:6], Request("q6", [99], 3), *REQUESTS[7:]]
     assert run(FakeSampler(), tmp_path, changed).reused == 6
-
-
-def test_stale_shards_go_only_when_asked(tmp_path: Path) -> None:
-    """Shards of other settings stay for the person who goes back to them; `sweep` keeps the ones named."""
-    old = run(FakeSampler(), tmp_path)
-    new = run(FakeSampler(), tmp_path, seed=8)
-    assert all(p.exists() for p in [*old.paths, *new.paths])
-    assert sweep(tmp_path, keep=new.paths) == 4
-    assert sorted(tmp_path.iterdir()) == new.paths
-    assert sweep(tmp_path) == 4
 
 
 def test_what_a_killed_writer_left_is_swept_at_the_start(tmp_path: Path) -> None:
@@ -292,20 +343,25 @@ def test_a_shard_is_a_share_of_its_asset(completions: int, n: int, size: int) ->
 
 @pytest.mark.parametrize("name", list_recipes())
 def test_a_shard_is_at_most_2_percent_of_an_iteration(name: str) -> None:
-    """Of its requests, and of its completions; with two battles per response, and none where no judge is trained.
+    """Of its requests and of its completions; of an evaluation, those of the loop and of the evaluation together.
 
-    Without duplicates among the responses. This is what a kill costs where shards do not overlap, on a CPU.
+    With two battles per response, and none where no judge is trained; without duplicates among the responses. This is
+    what a kill costs on a CPU.
     """
     recipe = load_recipe(name)
     k, n, most = recipe.responses.k, recipe.judgments.n, recipe.engine.shard_size
+    sizes, evaluated = recipe.evaluation, []
+    if sizes:
+        evaluated = [(sizes.prompts, sizes.samples), (sizes.judged_responses, sizes.samples), (sizes.battles * 2, 1)]
     for row in recipe.iterations:
-        stages = [(row.prompts, k), (row.prompts * k, n)]
+        loop = [(row.prompts, k), (row.prompts * k, n)]
         if row.judge_training:
-            stages.append((row.prompts * k * 2, 1))
-        for requests, each in stages:
-            size = size_of_shard(requests * each, each, most)
-            assert size // each <= 0.02 * sum(requests for requests, _ in stages)
-            assert size <= 0.02 * sum(requests * each for requests, each in stages)
+            loop.append((row.prompts * k * 2, 1))
+        for stages, among in ((loop, loop), (evaluated, loop + evaluated)):
+            for requests, each in stages:
+                size = size_of_shard(requests * each, each, most)
+                assert size // each <= 0.02 * sum(requests for requests, _ in among)
+                assert size <= 0.02 * sum(requests * each for requests, each in among)
 
 
 def test_importing_sampling_loads_no_heavy_library() -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +42,14 @@ worker.kill()
 sys.exit(status)
 """
 
+PROGRAM = """
+import os
+from mr_assets.training import leash
+workspace = leash.hold()()
+print("trains in", workspace)
+(workspace / "metrics.jsonl").write_text('{"step": 1, "pid": %d}\\n' % os.getpid())
+"""
+
 
 @pytest.fixture
 def job(tmp_path: Path) -> TrainingJob:
@@ -73,7 +81,8 @@ def child(folder: Path, count: int, status: int = 0) -> Generator[launch.Metrics
     metrics.touch()
     environment = os.environ | {"PYTHONPATH": str(Path(launch.__file__).parents[2])}
     command = [sys.executable, "-c", CHILD, str(metrics), str(count), str(status)]
-    return launch.watch(command, environment, folder / "trainer.log", metrics)
+    log = folder / "trainer.log"
+    return launch.watch(lambda: launch.start(command, environment, log), log, metrics)
 
 
 def gone(pids: list[int], seconds: float = 5) -> bool:
@@ -192,17 +201,17 @@ def test_data_that_cannot_be_trained_on_is_an_error(job, change, message):
         launch.prepare_workspace(job)
 
 
-def test_environment_is_free_of_the_engines(job, monkeypatch):
+def test_environment_is_free_of_the_engines(monkeypatch):
     """What vLLM sets in its own process would preload its libraries into ours or bind our threads."""
     names = ("LD_PRELOAD", "VLLM_CPU_KVCACHE_SPACE", "KMP_AFFINITY", "LOCAL_WORLD_SIZE", "OMP_NUM_THREADS")
     for name in names:
         monkeypatch.setenv(name, "7")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    environment = launch._environment(job)
+    environment = launch._environment(None)
     assert not set(names) & set(environment)
     assert environment["CUDA_VISIBLE_DEVICES"] == "1"
     assert environment["HF_HUB_OFFLINE"] == "1"
-    assert launch._environment(replace(job, cpu_threads=2))["OMP_NUM_THREADS"] == "2"
+    assert launch._environment(2)["OMP_NUM_THREADS"] == "2"
 
 
 def test_one_process_runs_directly_and_several_through_accelerate(job):
@@ -212,6 +221,92 @@ def test_one_process_runs_directly_and_several_through_accelerate(job):
     several = launch._command(replace(job, num_processes=2, accelerate_config=Path("fsdp.yaml")))
     assert several[1:5] == ["-m", "accelerate.commands.launch", "--num_processes=2", "--config_file=fsdp.yaml"]
     assert several[5:] == launch._command(job)[1:]
+
+
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A small program in place of every trainer; none waits before the test or after it."""
+    launch.end_ahead()
+    monkeypatch.setattr(launch, "_program", lambda kind: [sys.executable, "-c", PROGRAM])
+    yield
+    launch.end_ahead()
+
+
+def pid_of_training(job: TrainingJob) -> int:
+    """Train, as `launch.train` does; the id of the process that did."""
+    launch.prepare_workspace(job)
+    log = job.workspace / "trainer.log"
+    [line] = launch.watch(lambda: launch._started(job, log), log, job.workspace / "metrics.jsonl")
+    assert log.read_text() == f"trains in {job.workspace}\n"
+    pid: int = line["pid"]
+    return pid
+
+
+def pid_ahead() -> int:
+    """The id of the trainer that waits."""
+    assert launch._ahead is not None
+    return launch._ahead.process.pid
+
+
+@pytest.mark.usefixtures("programs")
+def test_a_trainer_that_waits_is_told_its_job_and_serves_once(job):
+    """It trains in the job's workspace and its output is in the log there; the next training has another process."""
+    launch.start_ahead("dpo", None)
+    ahead = pid_ahead()
+    launch.start_ahead("dpo", None)
+    assert pid_ahead() == ahead
+    assert pid_of_training(job) == ahead
+    assert launch._ahead is None
+    assert pid_of_training(job) != ahead
+
+
+@pytest.mark.usefixtures("programs")
+@pytest.mark.parametrize("other", ["kind", "threads", "environment", "processes"])
+def test_a_trainer_that_would_have_been_started_otherwise_is_ended(job, monkeypatch, other):
+    """Of another kind, for other threads, under another run's mark, or one where several are wanted."""
+    launch.start_ahead("sft" if other == "kind" else "dpo", 2 if other == "threads" else None)
+    ahead = pid_ahead()
+    if other == "environment":
+        monkeypatch.setenv("MR_DAGSTER_RUN", "another run")
+    several = {"num_processes": 2, "micro_batch_size": 4} if other == "processes" else {}
+    if several:
+        monkeypatch.setattr(launch, "_command", lambda job: [*launch._program(job.kind), str(job.workspace)])
+    assert pid_of_training(replace(job, **several)) != ahead
+    assert gone([ahead])
+
+
+@pytest.mark.usefixtures("programs")
+def test_a_trainer_that_ended_before_its_job_came_is_replaced(job):
+    """As when it was killed for its memory."""
+    launch.start_ahead("dpo", None)
+    ahead = pid_ahead()
+    os.kill(ahead, signal.SIGKILL)
+    assert gone([ahead])
+    assert pid_of_training(job) != ahead
+    launch.start_ahead("dpo", None)
+    os.kill(pid_ahead(), signal.SIGKILL)
+    assert gone([pid_ahead()])
+    launch.start_ahead("dpo", None)
+    assert not gone([pid_ahead()], seconds=0.1)
+
+
+def test_sigkill_of_the_caller_ends_the_trainer_that_waits():
+    """Whether it loads its libraries still or waits already."""
+    script = (
+        "import sys; from mr_assets.training import launch; from mr_assets_tests.training.test_launch import *\n"
+        "launch._program = lambda kind: [sys.executable, '-c', PROGRAM]\n"
+        "launch.start_ahead('dpo', None); print(pid_ahead(), flush=True); time.sleep(60)"
+    )
+    caller = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=Path(launch.__file__).parents[2]
+    )
+    assert caller.stdout is not None
+    ahead = int(caller.stdout.readline())
+    assert not gone([ahead], seconds=0.5)
+    caller.kill()
+    caller.wait()
+    caller.stdout.close()
+    assert gone([ahead])
 
 
 def test_a_finished_model_replaces_the_old_one_and_the_workspace_goes(job):

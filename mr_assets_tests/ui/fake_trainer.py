@@ -7,7 +7,6 @@ hash over all steps, so that a step that is left out or done twice gives another
 import json
 import os
 import shutil
-import sys
 import time
 from hashlib import blake2b
 from pathlib import Path
@@ -21,9 +20,9 @@ from mr_assets_tests.fakes import reward_margins
 STEPS, SAVED_EVERY = 12, 3
 
 
-def main(workspace: Path) -> None:
-    """Train what the workspace describes."""
-    hold()
+def main() -> None:
+    """Train what the workspace describes, when it is known."""
+    workspace = hold()()
     job = json.loads((workspace / "job.json").read_text())["job"]
     data, seconds = Path(os.environ["MR_DATA"]), float(os.environ.get("MR_FAKE_STEP_SECONDS", "0"))
     saved = workspace / "saved.json"
@@ -62,4 +61,4 @@ def _append(path: Path, line: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

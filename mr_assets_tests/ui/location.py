@@ -12,6 +12,7 @@ The engine notes every request that it completes in <data>/requests.log, the tra
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -69,17 +70,18 @@ def open_engine(folder: Path, policy: str, settings: EngineSettings) -> LoggedSa
     return LoggedSampler(folder, policy)
 
 
-def command(job: TrainingJob) -> list[str]:
-    """In place of the product's."""
+def train(job: TrainingJob, on_metrics: Callable[[launch.Metrics], None]) -> launch.TrainingResult:
+    """As the product's."""
     refuse(job.out)
-    return [sys.executable, "-m", "mr_assets_tests.ui.fake_trainer", str(job.workspace)]
+    return launch.train(job, on_metrics)
 
 
 ChatEncoder.load = load_encoder  # type: ignore[method-assign]
 sampled.open_engine = open_engine  # type: ignore[assignment]
 sensors.SECONDS = 5  # as often as the daemon looks
 trained.close_engine = lambda: None
-launch._command = command
+trained.train = train  # type: ignore[assignment]
+launch._program = lambda kind: [sys.executable, "-m", "mr_assets_tests.ui.fake_trainer"]
 files.os.fsync = fsync  # type: ignore[assignment]
 
 
