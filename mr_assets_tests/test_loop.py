@@ -34,7 +34,7 @@ from mr_assets.definitions import build_definitions
 from mr_assets.files import fingerprint
 from mr_assets.launch import Step, chosen_config, failures, needed, steps
 from mr_assets.report import learnt_table, pairs_table, time_table
-from mr_assets.runs import LOOP_ASSETS, PROJECT, Run
+from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, PROJECT, Run
 from mr_assets.sampling.engine import EngineSettings
 from mr_assets.status import follows
 from mr_assets.tables import TABLES
@@ -58,7 +58,7 @@ class World:
     instance: dg.DagsterInstance
     opened: list[tuple[Path, str]] = field(default_factory=list)
     jobs: list[TrainingJob] = field(default_factory=list)
-    expected: list[str] = field(default_factory=list)
+    expected: list[int | None] = field(default_factory=list)
     closed: int = 0
     failing: str = ""
 
@@ -132,7 +132,7 @@ def new_world(patch: pytest.MonkeyPatch, folder: Path, *sets: str) -> World:
     patch.setattr(sampled, "open_engine", world.open_engine)
     patch.setattr(trained, "close_engine", world.close_engine)
     patch.setattr(trained, "train", world.train)
-    patch.setattr(trained, "start_ahead", lambda kind, threads: world.expected.append(kind))
+    patch.setattr(trained, "start_ahead", world.expected.append)
     return world
 
 
@@ -148,7 +148,26 @@ def done(patch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_a_trainer_is_expected_where_its_policy_samples(done: World) -> None:
     """By responses and judgments of both iterations, and meta-judgments of the one that has some; by no evaluation."""
-    assert done.expected == ["dpo"] * 5
+    assert done.expected == [done.run.recipe.dpo.cpu_threads] * 5
+
+
+@pytest.mark.parametrize(
+    ("sets", "assets"),
+    [
+        ((), tuple(a for a in LOOP_ASSETS if a != "checkpoints")),
+        (("dpo.num_processes=2", "dpo.micro_batch_size=1"), LOOP_ASSETS),
+    ],
+    ids=["not selected", "two processes"],
+)
+def test_no_trainer_is_expected_where_none_is_to_start_so(
+    patch: pytest.MonkeyPatch, tmp_path: Path, sets: tuple[str, ...], assets: tuple[str, ...]
+) -> None:
+    """Without checkpoints among the assets, and where accelerate starts several processes."""
+    world = new_world(patch, tmp_path / "data", FEW, *sets)
+    assert world.materialize(Step("once", FAMILY_ASSETS, None)).success
+    result = world.materialize(Step("iteration 1", assets, "1"))
+    assert result.success, messages(result)
+    assert world.expected == []
 
 
 def messages(result: dg.ExecuteInProcessResult) -> list[str]:

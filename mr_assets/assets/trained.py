@@ -67,12 +67,16 @@ def train_model(work: Work, job: TrainingJob, name: str, *before: Finding) -> Tr
 
 def expect_training(work: Work) -> None:
     """Have a trainer load its libraries meanwhile, if this process is to train the policy that it samples from."""
-    run, recipe = work.context.run, work.run.recipe
-    trains = any(key.path == [work.run.name, "checkpoints"] for key in run.asset_selection or ())
-    one_process = dg.in_process_executor.name in work.context.job_def.executor_def.name  # of execute_in_process, too
-    if trains and one_process and recipe.dpo.num_processes == 1:
-        start_ahead("dpo", recipe.dpo.cpu_threads)
+    run, dpo = work.context.run, work.run.recipe.dpo
+    asset, step = [work.run.name, "checkpoints"], f"{work.run.name}__checkpoints"
+    selected = any(key.path == asset for key in run.asset_selection or ())
+    executed = run.step_keys_to_execute is None or step in run.step_keys_to_execute  # of a re-execution
+    one_process = work.context.job_def.executor_def.name in ONE_PROCESS
+    if selected and executed and one_process and dpo.num_processes == 1:
+        start_ahead(dpo.cpu_threads)
 
+
+ONE_PROCESS = (dg.in_process_executor.name, "execute_in_process_executor")
 
 _NOT_FINITE = r"\b(loss|grad_norm|reward margin) is (-?inf|nan) (at|after) step [0-9]+( of [0-9]+)?"
 

@@ -202,15 +202,18 @@ class _Stage:
             self._step()
 
     def _step(self) -> None:
+        advanced: dict[Path, _Shard] = {}
         for request_id, completions in self._sampler.step():
             shard = self._owner.pop(request_id)
             shard.done[request_id] = completions
+            if not self._barrier:
+                _note(shard, request_id)
+            advanced[shard.path] = shard
             self.sampled += 1
             self.tokens += sum(len(c.token_ids) for c in completions)
+        for shard in advanced.values():
             if len(shard.done) == len(shard.requests):
                 _commit(shard)
-            elif not self._barrier:
-                _note(shard, request_id)
         self._reporter.report(self)
 
 
@@ -268,14 +271,20 @@ def _note(shard: _Shard, request_id: str) -> None:
 
 
 def _recall(shard: _Shard) -> None:
-    """Take over what a killed run noted; a line that it did not end is cut off."""
+    """Take over what a killed run noted, up to the first line that is not whole; from there on it is cut off."""
     if not shard.journal.exists():
         return
-    whole = shard.journal.read_bytes().rpartition(b"\n")
-    os.truncate(shard.journal, len(whole[0]) + len(whole[1]))
-    for line in whole[0].splitlines():
-        request_id, completions = json.loads(line)
+    whole = 0
+    for line in shard.journal.read_bytes().splitlines(keepends=True):
+        try:
+            request_id, completions = json.loads(line)
+        except ValueError:
+            break
+        if not line.endswith(b"\n"):
+            break
         shard.done[request_id] = [Completion(*c) for c in completions]
+        whole += len(line)
+    os.truncate(shard.journal, whole)
 
 
 class _Reporter:

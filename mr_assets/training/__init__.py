@@ -1,13 +1,14 @@
 """SFT and DPO on token ids, by TRL's trainers in a process of their own.
 
-    launch.py    train(job, on_metrics): checks the data, starts the process, passes its metrics on, ends it
+    launch.py    train(job, on_metrics): checks the data, starts the process, passes its metrics on, ends it;
+                 start_ahead(threads): a process for DPO that loads its libraries and waits for the next job
     job.py       TrainingJob: every hyperparameter of one training
-    dpo.py       the process: python -m mr_assets.training.dpo WORKSPACE
+    dpo.py       the process: python -m mr_assets.training.dpo [WORKSPACE]
     sft.py       the process: python -m mr_assets.training.sft WORKSPACE
     loop.py      what both share: model, arguments, checkpoints, log, result
     log.py       the log that the model's folder keeps
     margins.py   the reward margin of every pair after its training, which the folder keeps too
-    leash.py     the process ends when the one that started it is gone
+    leash.py     the process ends when the one that started it is gone; one that waits is told its workspace
 
 A training of ``checkpoints/2`` works in ``checkpoints/2.training/``, which holds everything that a restart needs and
 is removed at the end:

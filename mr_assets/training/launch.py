@@ -129,16 +129,16 @@ def _read_data(job: TrainingJob) -> pl.DataFrame:
     return data
 
 
-def start_ahead(kind: Kind, cpu_threads: int | None) -> None:
-    """Start a trainer that loads its libraries and waits: `train` takes it for the next job of this kind on one device.
+def start_ahead(cpu_threads: int | None) -> None:
+    """Start a DPO trainer that loads its libraries and waits: `train` takes it for the next such job on one device.
 
     There is one at a time, and it does not outlive this process. It holds some 0.6 GB and, on a GPU, nothing there.
     """
     global _ahead
     environment = _environment(cpu_threads)
-    if _ahead is None or (_ahead.kind, _ahead.environment) != (kind, environment) or _ahead.process.poll() is not None:
+    if _ahead is None or _ahead.environment != environment or _ahead.process.poll() is not None:
         end_ahead()
-        _ahead = _Ahead(kind, environment, start(_program(kind), environment, None))
+        _ahead = _Ahead(environment, start(_program("dpo"), environment, None))
 
 
 def end_ahead() -> None:
@@ -150,7 +150,6 @@ def end_ahead() -> None:
 
 
 class _Ahead(NamedTuple):
-    kind: Kind
     environment: dict[str, str]
     process: subprocess.Popen
 
@@ -164,7 +163,7 @@ def _started(job: TrainingJob, log: Path) -> subprocess.Popen:
     command, environment = _command(job), _environment(job.cpu_threads)
     ahead, _ahead = _ahead, None
     if ahead is not None:
-        if (ahead.kind, ahead.environment) == (job.kind, environment) and job.num_processes == 1:
+        if command == [*_program("dpo"), str(job.workspace)] and environment == ahead.environment:
             with suppress(BrokenPipeError):  # it has ended, whatever the reason: a new one will tell
                 assert ahead.process.stdin is not None
                 ahead.process.stdin.write(json.dumps(str(job.workspace)).encode() + b"\n")
@@ -226,7 +225,7 @@ def _environment(cpu_threads: int | None) -> dict[str, str]:
 
 
 def watch(started: Callable[[], subprocess.Popen], log: Path, metrics: Path) -> Generator[Metrics, None, None]:
-    """Yield the JSON lines that come to `metrics` while the process lives that `started` returns, made as by `start`.
+    """Yield the JSON lines that come to `metrics` while the process lives that `started` returns, as `start` makes it.
 
     However the loop ends, the process's whole group is dead afterwards. Raises `TrainingFailed` with the tail of `log`
     if the exit status is not 0.

@@ -22,26 +22,21 @@ def hold() -> Callable[[], Path]:
     """From now on this process and its group die when standard input closes. Call it before anything slow.
 
     What it returns gives the workspace of the training: what the command line names, else what standard input says
-    first, as a line of JSON; it waits for that, and from then on this process's output goes to the workspace's log.
+    first, as a line of JSON; it waits for that. From that line on this process's output goes to the workspace's log.
     """
-    told: SimpleQueue[bytes] = SimpleQueue()
+    told: SimpleQueue[Path] = SimpleQueue()
 
     def watch() -> None:
         said = b""
         while part := os.read(sys.stdin.fileno(), 4096):
             said += part
             if said.endswith(b"\n"):
-                told.put(said)
+                workspace = Path(json.loads(said))
+                with (workspace / LOG).open("ab") as log:
+                    os.dup2(log.fileno(), sys.stdout.fileno())
+                    os.dup2(log.fileno(), sys.stderr.fileno())
+                told.put(workspace)
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
-    def workspace() -> Path:
-        if len(sys.argv) > 1:
-            return Path(sys.argv[1])
-        folder = Path(json.loads(told.get()))
-        with (folder / LOG).open("ab") as log:
-            os.dup2(log.fileno(), sys.stdout.fileno())
-            os.dup2(log.fileno(), sys.stderr.fileno())
-        return folder
-
     threading.Thread(target=watch, daemon=True, name="leash").start()
-    return workspace
+    return lambda: Path(sys.argv[1]) if len(sys.argv) > 1 else told.get()

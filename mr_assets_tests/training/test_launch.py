@@ -251,9 +251,9 @@ def pid_ahead() -> int:
 @pytest.mark.usefixtures("programs")
 def test_a_trainer_that_waits_is_told_its_job_and_serves_once(job):
     """It trains in the job's workspace and its output is in the log there; the next training has another process."""
-    launch.start_ahead("dpo", None)
+    launch.start_ahead(None)
     ahead = pid_ahead()
-    launch.start_ahead("dpo", None)
+    launch.start_ahead(None)
     assert pid_ahead() == ahead
     assert pid_of_training(job) == ahead
     assert launch._ahead is None
@@ -264,38 +264,56 @@ def test_a_trainer_that_waits_is_told_its_job_and_serves_once(job):
 @pytest.mark.parametrize("other", ["kind", "threads", "environment", "processes"])
 def test_a_trainer_that_would_have_been_started_otherwise_is_ended(job, monkeypatch, other):
     """Of another kind, for other threads, under another run's mark, or one where several are wanted."""
-    launch.start_ahead("sft" if other == "kind" else "dpo", 2 if other == "threads" else None)
+    launch.start_ahead(2 if other == "threads" else None)
     ahead = pid_ahead()
     if other == "environment":
         monkeypatch.setenv("MR_DAGSTER_RUN", "another run")
-    several = {"num_processes": 2, "micro_batch_size": 4} if other == "processes" else {}
-    if several:
-        monkeypatch.setattr(launch, "_command", lambda job: [*launch._program(job.kind), str(job.workspace)])
-    assert pid_of_training(replace(job, **several)) != ahead
+    if other == "kind":
+        monkeypatch.setattr(launch, "_program", lambda kind: [sys.executable, "-c", f"kind = {kind!r}\n{PROGRAM}"])
+        launch.end_ahead()
+        launch.start_ahead(None)
+        ahead = pid_ahead()
+        pl.read_parquet(job.data).rename({"chosen_token_ids": "completion_token_ids"}).write_parquet(job.data)
+        job = replace(job, kind="sft")
+    if other == "processes":
+        several = [sys.executable, "-u", "-c", PROGRAM]  # in accelerate's place
+        monkeypatch.setattr(launch, "_command", lambda job: [*several, str(job.workspace)])
+    assert pid_of_training(job) != ahead
     assert gone([ahead])
 
 
 @pytest.mark.usefixtures("programs")
 def test_a_trainer_that_ended_before_its_job_came_is_replaced(job):
     """As when it was killed for its memory."""
-    launch.start_ahead("dpo", None)
+    launch.start_ahead(None)
     ahead = pid_ahead()
     os.kill(ahead, signal.SIGKILL)
     assert gone([ahead])
     assert pid_of_training(job) != ahead
-    launch.start_ahead("dpo", None)
+    launch.start_ahead(None)
     os.kill(pid_ahead(), signal.SIGKILL)
     assert gone([pid_ahead()])
-    launch.start_ahead("dpo", None)
+    launch.start_ahead(None)
     assert not gone([pid_ahead()], seconds=0.1)
 
 
+@pytest.mark.usefixtures("programs")
+def test_the_error_of_a_trainer_that_fails_after_it_was_told_is_told(job, monkeypatch):
+    """It was loading still when its job came, and what it says of that is in the job's log."""
+    program = "from mr_assets.training import leash; leash.hold(); import time; time.sleep(1); import no_such_library"
+    monkeypatch.setattr(launch, "_program", lambda kind: [sys.executable, "-c", program])
+    launch.start_ahead(None)
+    time.sleep(0.5)
+    with pytest.raises(launch.TrainingFailed, match="No module named 'no_such_library'"):
+        pid_of_training(job)
+
+
 def test_sigkill_of_the_caller_ends_the_trainer_that_waits():
-    """Whether it loads its libraries still or waits already."""
+    """As it ends one that trains."""
     script = (
         "import sys; from mr_assets.training import launch; from mr_assets_tests.training.test_launch import *\n"
         "launch._program = lambda kind: [sys.executable, '-c', PROGRAM]\n"
-        "launch.start_ahead('dpo', None); print(pid_ahead(), flush=True); time.sleep(60)"
+        "launch.start_ahead(None); print(pid_ahead(), flush=True); time.sleep(60)"
     )
     caller = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=Path(launch.__file__).parents[2]

@@ -36,7 +36,7 @@ def main() -> None:
     while step < STEPS:
         time.sleep(seconds)
         step, value = step + 1, blake2b(f"{value}{step}".encode()).hexdigest()
-        _append(data / "steps.log", job["out"])
+        _append(data / "steps.log", f"{job['out']} {os.getpid()}")
         _append(workspace / "metrics.jsonl", json.dumps(_metrics(step)))
         if step % SAVED_EVERY == 0:
             saved.with_suffix(".new").write_text(json.dumps([step, value]))

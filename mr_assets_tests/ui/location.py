@@ -6,7 +6,8 @@ What the fakes do is set from outside:
     MR_FAKE_SFT_SECONDS    what M0 takes besides
     MR_FAKE_WRITE_SECONDS  how long a table that is being written lies beside its place
     <data>/fail            the model, as in checkpoints/1, that can be neither sampled from nor made
-The engine notes every request that it completes in <data>/requests.log, the trainer every step in <data>/steps.log.
+The engine notes every request that it completes in <data>/requests.log, the trainer every step, with its process
+id, in <data>/steps.log.
 """
 
 import os
