@@ -192,9 +192,7 @@ class VLLMSampler:
             _live = None
         engine, self._engine = self._engine, None
         if engine is not None:
-            engine.engine_core.shutdown()
-            del engine
-            gc.collect()
+            engine.engine_core.shutdown()  # collects its garbage
 
 
 class WorkerSeed:
