@@ -13,6 +13,7 @@ settings.load_profile("untimed")
 # Threads of torch that wait for each other sleep, as in the trainer's own process: beside other tests, spinning on the
 # same cores turns a minute into twenty.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.pop("MR_EXECUTOR", None)  # a test that wants another executor than the default says so
 
 
 def pytest_xdist_auto_num_workers() -> int:

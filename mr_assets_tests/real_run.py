@@ -78,7 +78,7 @@ def environment(data: Path) -> dict[str, str]:
     recorder = data / "recorder"
     recorder.mkdir(parents=True, exist_ok=True)
     (recorder / "sitecustomize.py").write_text(RECORDER)
-    inherited = {k: v for k, v in os.environ.items() if k not in ("DAGSTER_HOME", "MR_EXECUTOR")}
+    inherited = {k: v for k, v in os.environ.items() if k != "DAGSTER_HOME"}
     return inherited | {
         "PATH": os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if p != own),
         "MR_DATA": str(data),

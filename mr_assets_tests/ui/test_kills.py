@@ -248,8 +248,9 @@ def test_steps_in_processes_of_their_own(place: Place, whole: Run, monkeypatch: 
     wait_for(lambda: len(place.lines("requests")) >= 5, A_MINUTE * 2, place.server.process)
     worker = place.worker(run_id)
     orphans: list[Any] = [psutil.Process(pid) for pid in processes_of(run_id) if pid != worker.pid]
-    assert orphans
-    assert not any("mr_assets_tests.ui.fake_trainer" in orphan.cmdline() for orphan in orphans), "none waits in vain"
+    commands = [orphan.cmdline() for orphan in orphans]
+    assert any("--multiprocessing-fork" in command for command in commands), "a step has a process"
+    assert not any("mr_assets_tests.ui.fake_trainer" in command for command in commands), "no trainer waits in vain"
     os.kill(worker.pid, signal.SIGKILL)
     assert place.server.ended(run_id, A_MINUTE).status == "FAILURE"
     assert not alive(orphans)
