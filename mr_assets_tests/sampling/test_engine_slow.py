@@ -27,6 +27,7 @@ from mr_assets.sampling.engine import (
     open_engine,
 )
 from mr_assets.sampling.shards import Sampled, sample_shards, scan_shards
+from mr_assets.training import launch
 from mr_assets.worlds import letters
 from mr_assets_tests.llama3_shape import CONTROL_TOKENS, make_llama3_shaped_model
 
@@ -93,6 +94,16 @@ def test_a_resumed_stage_equals_an_uninterrupted_one(whole: Sampled, tmp_path: P
     resumed = stage(tmp_path)
     assert resumed.sampled < resumed.reused
     assert_frame_equal(scan_shards(resumed.paths).collect(), scan_shards(whole.paths).collect())
+
+
+def test_sampling_leaves_the_environment_of_a_trainer_alone(tmp_path: Path) -> None:
+    """One that was started while the engine samples is taken only by a training that would have started it so."""
+    open_engine(SEED, fingerprint(SEED), SMALL)
+    before = launch._environment(None)
+    stage(tmp_path)
+    assert launch._environment(None) == before
+    close_engine()
+    assert launch._environment(None) == before
 
 
 def test_a_completion_ends_in_its_end_token_and_its_text_has_none(whole: Sampled) -> None:
