@@ -22,6 +22,7 @@ from dagster._core.utils import make_new_run_id
 from dagster._core.workspace.load import location_origin_from_module_name
 
 from mr_assets.errors import UserError
+from mr_assets.partitions import asset_key
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
 from mr_assets.settings import as_config
 from mr_assets.status import titled
@@ -69,7 +70,11 @@ def needed(run: Run, asset: str, partition: str | None, among: tuple[str, ...]) 
 def chosen_config(run: Run, step: Step) -> dict[str, Any]:
     """The config with which a step's assets are made again as a person chose them; what has none goes by the recipe."""
     made = {asset: run.chosen(asset, step.partition) for asset in step.assets}
-    return {f"{run.namespace(a)}__{a}": {"config": as_config(choices)} for a, choices in made.items() if choices}
+    return {
+        asset_key(run, asset).to_python_identifier(): {"config": as_config(choices)}
+        for asset, choices in made.items()
+        if choices
+    }
 
 
 @contextmanager
@@ -117,7 +122,7 @@ def step_tags(run: Run, step: Step) -> dict[str, str]:
 
 def asset_keys(run: Run, step: Step) -> list[dg.AssetKey]:
     """The keys of a step's assets."""
-    return [dg.AssetKey([run.namespace(asset), asset]) for asset in step.assets]
+    return [asset_key(run, asset) for asset in step.assets]
 
 
 def _created(run: Run, step: Step, instance: dg.DagsterInstance, job: ReconstructableJob) -> dg.DagsterRun:

@@ -1,4 +1,4 @@
-"""Partitions: iterations for the loop, models for evaluation; and the handoff from one iteration to the next."""
+"""Keys and partitions (iterations for the loop, models for evaluation), and the handoff from one iteration to the next."""
 
 from functools import cache
 
@@ -6,6 +6,11 @@ import dagster as dg
 
 from mr_assets.runs import Run
 from mr_assets.storage import Model, load_model
+
+
+def asset_key(run: Run, asset: str) -> dg.AssetKey:
+    """The key of an asset: its namespace, then its name."""
+    return dg.AssetKey([run.namespace(asset), asset])
 
 
 @cache

@@ -13,6 +13,7 @@ import dagster as dg
 
 from mr_assets.history import last_attempt, under_way
 from mr_assets.launch import Step, asset_keys, step_tags, steps
+from mr_assets.partitions import asset_key
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
 
 SECONDS = 10
@@ -40,7 +41,7 @@ def hands_off(run: Run) -> dg.SensorDefinition:
 
 
 def _job(run: Run, name: str, assets: tuple[str, ...]) -> Any:
-    keys = [dg.AssetKey([run.namespace(asset), asset]) for asset in assets]
+    keys = [asset_key(run, asset) for asset in assets]
     return dg.define_asset_job(name, dg.AssetSelection.assets(*keys))
 
 

@@ -16,7 +16,7 @@ from mr_assets.lineage.printable import printable
 from mr_assets.lineage.verification import verify
 from mr_assets.method import Frame
 from mr_assets.method.guardrails import CHECKS, PREVIOUS, Check, Finding, findings, harmful
-from mr_assets.partitions import iterations
+from mr_assets.partitions import asset_key, iterations
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
 from mr_assets.settings import JUDGE_SIDE
 from mr_assets.tables import TABLES
@@ -30,7 +30,7 @@ FAULTS_SHOWN = 5
 
 def check_specs(run: Run, asset: str) -> list[dg.AssetCheckSpec]:
     """The checks of one asset, per partition where the asset has them."""
-    key = dg.AssetKey([run.namespace(asset), asset])
+    key = asset_key(run, asset)
     partitions = None if asset in FAMILY_ASSETS else iterations(run)
     specs = [
         dg.AssetCheckSpec(

@@ -12,6 +12,7 @@ from mr_assets.assets.guarded import record_now
 from mr_assets.assets.wiring import Work
 from mr_assets.files import fingerprint
 from mr_assets.method.guardrails import Finding, findings
+from mr_assets.partitions import asset_key
 from mr_assets.pictures import curves
 from mr_assets.recipe import DPO, SFT
 from mr_assets.sampling.engine import close_engine
@@ -65,18 +66,17 @@ def train_model(work: Work, job: TrainingJob, name: str, *before: Finding) -> Tr
     )
 
 
+ONE_PROCESS = (dg.in_process_executor.name, "execute_in_process_executor")  # the executors that make no others
+
+
 def expect_training(work: Work) -> None:
     """Have a trainer load its libraries meanwhile, if this process is to train the policy that it samples from."""
-    run, dpo = work.context.run, work.run.recipe.dpo
-    asset, step = [work.run.name, "checkpoints"], f"{work.run.name}__checkpoints"
-    selected = any(key.path == asset for key in run.asset_selection or ())
-    executed = run.step_keys_to_execute is None or step in run.step_keys_to_execute  # of a re-execution
-    one_process = work.context.job_def.executor_def.name in ONE_PROCESS
-    if selected and executed and one_process and dpo.num_processes == 1:
+    run, dpo, key = work.context.run, work.run.recipe.dpo, asset_key(work.run, "checkpoints")
+    selected, steps = key in (run.asset_selection or ()), run.step_keys_to_execute  # of a re-execution; else None
+    executed = selected and (steps is None or key.to_python_identifier() in steps)
+    if executed and work.context.job_def.executor_def.name in ONE_PROCESS and dpo.num_processes == 1:
         start_ahead(dpo.cpu_threads)
 
-
-ONE_PROCESS = (dg.in_process_executor.name, "execute_in_process_executor")
 
 _NOT_FINITE = r"\b(loss|grad_norm|reward margin) is (-?inf|nan) (at|after) step [0-9]+( of [0-9]+)?"
 

@@ -16,7 +16,7 @@ from mr_assets.explorer.addresses import asset_in_ui, page_of_artifact
 from mr_assets.instance import POOL
 from mr_assets.method import Frame
 from mr_assets.method.guardrails import PREVIOUS, Finding, findings
-from mr_assets.partitions import iterations
+from mr_assets.partitions import asset_key, iterations
 from mr_assets.runs import FAMILY_ASSETS, UPSTREAM, Record, Run, read_record
 from mr_assets.settings import chosen, departures
 from mr_assets.status import outdated_by
@@ -48,8 +48,8 @@ def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False, group: 
         "group_name": group or run.namespace(asset),
         "check_specs": check_specs(run, asset),
         "dagster_type": Any,  # beside check outputs, Dagster takes the annotation MaterializeResult for Nothing
-        "ins": {u: dg.AssetIn(key=[run.namespace(u), u]) for u in upstream},
-        "deps": [dg.AssetKey([run.family, u]) for u in BEGINS_AFTER.get(asset, ())],
+        "ins": {u: dg.AssetIn(key=asset_key(run, u)) for u in upstream},
+        "deps": [asset_key(run, u) for u in BEGINS_AFTER.get(asset, ())],
         "partitions_def": None if shared else iterations(run),
         "backfill_policy": None if shared else dg.BackfillPolicy.multi_run(1),
         "kinds": kinds,
