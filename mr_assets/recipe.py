@@ -257,7 +257,7 @@ class Engine(_Section):
     enable_prefix_caching: bool = Field(default=True, description="compute a common beginning of prompts once")
     shard_size: Count = Field(
         description="completions per shard at most, but at least one request's: what a killed run may have to "
-        "do again. A shard of the loop is 2% of its asset's completions; of a small asset 60 completions or 30 requests"
+        "do again. A shard is 2% of its asset's completions; of a small asset 60 completions or 30 requests"
     )
     extra: dict[str, Any] = Field(
         default_factory=dict,

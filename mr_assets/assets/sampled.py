@@ -54,7 +54,7 @@ def sample(
         settings,
         folder=shard_folder(work.run.path(work.asset, work.partition)),
         signature={"asset": work.asset, "policy": work.policy.fingerprint, **signature},
-        shard_size=size_of_shard(total * n, n, recipe.engine.shard_size),
+        shard_size=size_of_shard(total, n, recipe.engine.shard_size),
         seed=draws([f"{work.asset} {work.partition}"], recipe.seed)[0] % 2**31,
         total=total,
         on_progress=lambda p: report(p.done, p.total or total, p.reused),

@@ -34,7 +34,7 @@ from mr_assets.tables import TOKEN_IDS
 
 SHARE = 0.02  # of an asset's completions in one shard
 FEW = 60  # completions: with 30 a CPU takes 1.5 times as long, with 16 more than twice as long
-FEW_REQUESTS = 30
+FEW_REQUESTS = 30  # of one completion each, where 60 would be more than 2% of an iteration's requests
 SECONDS_BETWEEN_REPORTS = 3.0
 SHARD_SCHEMA = pl.Schema(
     [
@@ -128,12 +128,12 @@ def sample_shards(
     return Sampled(paths, done, stage.reused, stage.sampled, stage.tokens, too_long)
 
 
-def size_of_shard(completions: int, n: int, most: int) -> int:
-    """Completions per shard of an asset that samples so many, `n` per request; no more than `most`.
+def size_of_shard(requests: int, n: int, most: int) -> int:
+    """Completions per shard of so many requests with `n` completions each; no more than `most`.
 
     `SHARE` of them, or, where that is more, `FEW` completions or `FEW_REQUESTS` requests, whichever are fewer.
     """
-    return min(most, max(min(FEW, FEW_REQUESTS * n), int(completions * SHARE)))
+    return min(most, max(min(FEW, FEW_REQUESTS * n), int(requests * n * SHARE)))
 
 
 def scan_shards(paths: Sequence[Path]) -> pl.LazyFrame:

@@ -347,13 +347,13 @@ def test_every_sample_is_there_once(
 
 
 @pytest.mark.parametrize(
-    ("completions", "n", "size"),
-    [(0, 7, 60), (840, 7, 60), (9_240, 11, 184), (1_200, 2, 60), (1_200, 1, 30), (3_500, 1, 70), (385_000, 11, 400)],
+    ("requests", "n", "size"),
+    [(0, 7, 60), (120, 7, 60), (840, 11, 184), (600, 2, 60), (1_200, 1, 30), (3_500, 1, 70), (35_000, 11, 400)],
 )
-def test_a_shard_is_a_share_of_its_asset(completions: int, n: int, size: int) -> None:
+def test_a_shard_is_a_share_of_its_asset(requests: int, n: int, size: int) -> None:
     """2% of its asset, rounded down, but at least 60 completions or 30 requests, and at most what the recipe says."""
-    assert size_of_shard(completions, n, 400) == size
-    assert size_of_shard(completions, n, 8) == 8
+    assert size_of_shard(requests, n, 400) == size
+    assert size_of_shard(requests, n, 8) == 8
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -374,7 +374,7 @@ def test_a_shard_is_at_most_2_percent_of_an_iteration(name: str) -> None:
             loop.append((row.prompts * k * 2, 1))
         for stages, among in ((loop, loop), (evaluated, loop + evaluated)):
             for requests, each in stages:
-                size = size_of_shard(requests * each, each, most)
+                size = size_of_shard(requests, each, most)
                 assert size // each <= 0.02 * sum(requests for requests, _ in among)
                 assert size <= 0.02 * sum(requests * each for requests, each in among)
 

@@ -227,7 +227,7 @@ def test_one_process_runs_directly_and_several_through_accelerate(job):
 def programs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A small program in place of every trainer; none waits before the test or after it."""
     launch.end_ahead()
-    monkeypatch.setattr(launch, "_program", lambda kind: [sys.executable, "-c", PROGRAM])
+    monkeypatch.setattr(launch, "_program", lambda kind: [sys.executable, "-c", f"kind = {kind!r}\n{PROGRAM}"])
     yield
     launch.end_ahead()
 
@@ -269,10 +269,6 @@ def test_a_trainer_that_would_have_been_started_otherwise_is_ended(job, monkeypa
     if other == "environment":
         monkeypatch.setenv("MR_DAGSTER_RUN", "another run")
     if other == "kind":
-        monkeypatch.setattr(launch, "_program", lambda kind: [sys.executable, "-c", f"kind = {kind!r}\n{PROGRAM}"])
-        launch.end_ahead()
-        launch.start_ahead(None)
-        ahead = pid_ahead()
         pl.read_parquet(job.data).rename({"chosen_token_ids": "completion_token_ids"}).write_parquet(job.data)
         job = replace(job, kind="sft")
     if other == "processes":
