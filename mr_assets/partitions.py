@@ -1,4 +1,4 @@
-"""Keys and partitions (iterations for the loop, models for evaluation), and the handoff from one iteration to the next."""
+"""Keys; partitions: iterations for the loop, models for evaluation; the handoff from one iteration to the next."""
 
 from functools import cache
 
