@@ -440,7 +440,7 @@ def test_killed_twice_it_ends_as_if_it_had_not_been(run: RealRun):
         wait_for(lambda: not alive(trainers), 60)
     assert not (killed.folder("checkpoints") / "1").exists()
     resampled = killed.record("judgments")["numbers"]
-    assert 0 < resampled["requests sampled again"] < resampled["requests"]
+    assert 0 < resampled["requests sampled by this run"] < resampled["requests"]
     mr(run.data, *command)
     for asset in KEYS:
         for suffix in (".parquet", ".dropped.parquet"):

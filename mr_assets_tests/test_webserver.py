@@ -267,7 +267,7 @@ def test_responses_are_sampled_by_the_webservers_own_run(server: Webserver):
     assert addresses == {"127.0.0.1"}
     assert server.materialization("responses", "1")["runId"] == run_id
     record = server.run.record("responses")
-    assert record["numbers"]["requests sampled again"] == record["numbers"]["requests"] > 0
+    assert record["numbers"]["requests sampled by this run"] == record["numbers"]["requests"] > 0
     assert server.run.table("responses") == before
 
 

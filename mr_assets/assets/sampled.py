@@ -64,7 +64,7 @@ def sample(
     )
     numbers: dict[str, float | int] = {
         "requests": sampled.requests,
-        "requests sampled again": sampled.sampled,
+        "requests sampled by this run": sampled.sampled,
         "requests too long": len(sampled.too_long),
     }
     return Samples(scan_shards(sampled.paths), dropped, numbers)
