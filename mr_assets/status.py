@@ -56,6 +56,25 @@ def why_out_of_date(run: Run, asset: str, partition: str | None) -> list[str]:
     return said
 
 
+def stale(run: Run) -> dict[Place, str]:
+    """Every artifact that is there and that the run would make anew, and why: nothing of it is to be shown as current.
+
+    It is out of date itself ("judgments of iteration 1 changed"), or it comes, through however many steps and
+    iterations, of what is ("comes of dpo_dataset of iteration 1, which is out of date").
+    """
+    roots: dict[Place, Place] = {}
+    found: dict[Place, str] = {}
+    for place in places(run):  # what an artifact is made of comes before it
+        state = run.state(*place)
+        behind = [ancestor for ancestor in run.ancestors(*place) if ancestor in roots]
+        if state == "out of date":
+            roots[place], found[place] = place, ", ".join(why_out_of_date(run, *place))
+        elif state != "missing" and behind:
+            roots[place] = roots[behind[0]]
+            found[place] = f"comes of {titled(*roots[place])}, which is out of date"
+    return found
+
+
 def departed(run: Run) -> dict[Place, list[str]]:
     """The artifacts for which a person chose other settings than the recipe's, and which."""
     found = {}

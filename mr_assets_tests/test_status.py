@@ -16,6 +16,7 @@ from mr_assets.status import (
     of_earlier_code,
     outdated_by,
     places,
+    stale,
     titled,
     why_out_of_date,
 )
@@ -78,6 +79,23 @@ def test_a_changed_input_is_named(done: Run) -> None:
     assert why_out_of_date(done, "policy", "2") == ["checkpoints of iteration 1 changed"]
     assert why_out_of_date(done, "policy", "1") == ["sft_checkpoint is missing"]
     assert why_out_of_date(done, "evaluation", "1") == ["checkpoints of iteration 1 changed"]
+
+
+def test_what_is_stale_is_so_through_every_iteration(done: Run) -> None:
+    """Judgments of iteration 1 are made again: the scores of M1 and M2 are those of models that would be others now."""
+    assert stale(done) == {}
+    complete(done, "judgments", "1", version="v2")
+    found = stale(done)
+    assert found["actor_pairs", "1"] == "judgments of iteration 1 changed"
+    comes = "comes of dpo_dataset of iteration 1, which is out of date"
+    after = [("checkpoints", "1"), ("evaluation", "1"), ("policy", "2"), ("checkpoints", "2"), ("evaluation", "2")]
+    for place in after:
+        assert found[place] == comes
+    for place in (("judgments", "1"), ("responses", "1"), ("prompts", "2"), ("evaluation", "0")):
+        assert place not in found
+    done.record_path("checkpoints", "2").unlink()
+    assert stale(done)["evaluation", "2"] == "checkpoints of iteration 2 is missing"
+    assert ("checkpoints", "2") not in stale(done)
 
 
 def test_what_follows_crosses_the_iterations(done: Run) -> None:
