@@ -9,7 +9,7 @@ from mr_assets.method.prompts import draw_prompts
 from mr_assets.runs import Run, resolve
 from mr_assets.seed import seed_model
 from mr_assets.templates import judge_template, meta_judge_template
-from mr_assets.userfiles import read_eft, user_prompts
+from mr_assets.userfiles import read_eft, to_train_on, user_prompts
 
 LEAST_FREE_MIB = 200
 
@@ -32,7 +32,9 @@ def check_run(run: Run) -> None:
     meta_judge_template(run.template(recipe.meta_judgments.template))
     if recipe.prompts.source != "world" and run.record("seed_prompts") is None:
         counts = [row.prompts for row in recipe.iterations]
-        draw_prompts(user_prompts(recipe, run.data), 1, counts, recipe.seed, recipe.prompts.disjoint)
+        draw_prompts(
+            to_train_on(user_prompts(recipe, run.data), recipe), 1, counts, recipe.seed, recipe.prompts.disjoint
+        )
     if recipe.sft and recipe.eft.source != "world" and run.record("eft_dataset") is None:
         read_eft(recipe.eft.source, run.data)
     folder = resolve(recipe.model.seed, run.data)

@@ -9,6 +9,8 @@ from contextlib import suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from mr_assets.worlds.letters import MOST_HELD_OUT, MOST_PROMPTS
+
 if TYPE_CHECKING:
     from mr_assets.recipe import Recipe
 
@@ -114,6 +116,15 @@ def _world_examples(recipe: Any) -> Iterator[str]:
         yield "eft.examples = null: the world makes as many examples as it is asked for; give a number"
 
 
+def _world_size(recipe: Any) -> Iterator[str]:
+    counts = {"prompts.count": recipe.prompts.count if recipe.prompts.source == "world" else None}
+    if evaluation := getattr(recipe, "evaluation", None):
+        counts["evaluation.prompts"] = getattr(evaluation, "prompts", None)
+    for (field, count), most in zip(counts.items(), (MOST_PROMPTS, MOST_HELD_OUT), strict=False):
+        if count is not None and count > most:
+            yield f"{field} = {count}: the world makes at most {most:,} different ones; lower it"
+
+
 def _world_sources(name: str) -> Callable[[Any], Iterator[str]]:
     def check(recipe: Any) -> Iterator[str]:
         if recipe.world is None and getattr(recipe, name).source == "world":
@@ -158,6 +169,7 @@ CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
     _different_responses,
     _enough_prompts,
     _world_counts,
+    _world_size,
     _world_examples,
     _world_sources("prompts"),
     _world_sources("eft"),

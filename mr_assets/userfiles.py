@@ -10,7 +10,9 @@ from mr_assets.method.prompts import check_prompts
 from mr_assets.recipe import Recipe
 from mr_assets.runs import resolve
 from mr_assets.tables import EFT_DATASET
+from mr_assets.worlds.letters import has_held_out
 
+HELD_OUT = "left out as held out for the evaluation"
 FORMATS = ".parquet, .jsonl, .csv or .txt (one per line)"
 
 
@@ -99,3 +101,11 @@ def _conversation(value: Any, role: str) -> list[dict[str, str]] | None:
         return None
     messages = [m for m in value if isinstance(m, dict) and m.get("role") == role and isinstance(m.get("content"), str)]
     return [{"role": role, "content": m["content"]} for m in messages] if len(messages) == len(value) else None
+
+
+def to_train_on(frame: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
+    """The rows of a user's prompts or evaluation data that do not have a prompt which the recipe's world holds out."""
+    if recipe.world is None:
+        return frame
+    texts = [asked if isinstance(asked, str) else "\n".join(m["content"] for m in asked) for asked in frame["prompt"]]
+    return frame.filter(pl.Series([not has_held_out(text) for text in texts], dtype=pl.Boolean))

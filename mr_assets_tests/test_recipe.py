@@ -351,6 +351,8 @@ def test_set_accepts_every_path(path: str) -> None:
         ("responses.temperature=0", ["responses.temperature = 0", "no pairs"]),
         ("prompts.count=479", ["prompts.count = 479", "120 + 120 + 120 + 120 = 480", "prompts.disjoint"]),
         ("prompts.count=null", ["prompts.count = null", "give a number"]),
+        ("prompts.count=1000001", ["prompts.count = 1000001", "at most 1,000,000"]),
+        ("evaluation.prompts=10001", ["evaluation.prompts = 10001", "at most 10,000"]),
         ("eft.examples=null", ["eft.examples = null", "give a number"]),
         ("responses.max_tokens=512", ["responses.max_tokens = 512", "engine.max_model_len = 512"]),
         ("meta_judgments.max_tokens=600", ["meta_judgments.max_tokens = 600", "engine.max_model_len = 512"]),

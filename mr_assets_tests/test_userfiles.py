@@ -10,7 +10,8 @@ import pytest
 from mr_assets.errors import UserError
 from mr_assets.recipe import load_recipe
 from mr_assets.tables import EFT_DATASET, SEED_PROMPTS
-from mr_assets.userfiles import read_eft, read_prompts, user_prompts
+from mr_assets.userfiles import read_eft, read_prompts, to_train_on, user_prompts
+from mr_assets.worlds.letters import make_prompts
 from mr_assets_tests.tiny import NAME
 
 PROMPTS = ["Who wrote Hamlet?", "Sort 3, 1, 2.", "Sag «hallo»."]
@@ -171,3 +172,15 @@ def test_an_eft_file_without_rows(tmp_path: Path) -> None:
 def test_a_missing_eft_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"EFT file eft\.jsonl: there is no file .*Put it there"):
         read_eft("eft.jsonl", tmp_path)
+
+
+def test_a_users_file_is_trained_on_without_a_worlds_held_out_prompts(tmp_path: Path) -> None:
+    """Also where they stand inside a longer text; a recipe without a world knows none."""
+    held_out, others = make_prompts(3, "x", held_out=True), make_prompts(3, "x")
+    recipe = load_recipe(NAME)
+    prompts = pl.DataFrame({"prompt": [held_out[0], others[0], f"Please! {held_out[1]} Thanks.", "Who are you?"]})
+    assert to_train_on(prompts, recipe)["prompt"].to_list() == [others[0], "Who are you?"]
+    rows = [{"prompt": f"Judge this: {p}", "completion": "Score: 3"} for p in (others[1], held_out[2], others[2])]
+    eft = read_eft(put(tmp_path, "eft.jsonl", rows), tmp_path)
+    assert to_train_on(eft, recipe)["example_id"].to_list() == ["0", "2"]
+    assert to_train_on(prompts, load_recipe("llama_3_8b_meta_rewarding")).equals(prompts)

@@ -6,7 +6,7 @@ from mr_assets.assets.wiring import Work, declare, users_errors
 from mr_assets.runs import Run
 from mr_assets.tables import EFT_DATASET
 from mr_assets.templates import judge_template
-from mr_assets.userfiles import read_eft
+from mr_assets.userfiles import HELD_OUT, read_eft, to_train_on
 from mr_assets.worlds.eft import make_eft
 from mr_assets.worlds.letters import Imperfection
 
@@ -22,6 +22,7 @@ def eft_dataset(run: Run) -> dg.AssetsDefinition:
             recipe = work.run.recipe
             if recipe.sft is None:
                 return work.table(EFT_DATASET.empty(), {"examples": 0}, empty_because="Empty: the recipe has no SFT.")
+            held_out: dict[str, int] = {}
             if recipe.eft.source == "world":
                 assert recipe.world is not None and recipe.eft.examples is not None
                 imperfect = Imperfection(
@@ -30,8 +31,10 @@ def eft_dataset(run: Run) -> dg.AssetsDefinition:
                 template = judge_template(run.template(recipe.judgments.template))
                 frame = make_eft(recipe.eft.examples, recipe.seed, imperfect, template)
             else:
-                frame = read_eft(recipe.eft.source, run.data)
+                given = read_eft(recipe.eft.source, run.data)
+                frame = to_train_on(given, recipe)
+                held_out = {HELD_OUT: given.height - frame.height} if recipe.world else {}
                 frame = frame.head(recipe.eft.examples) if recipe.eft.examples else frame
-            return work.table(frame, {"examples": frame.height})
+            return work.table(frame, {"examples": frame.height, **held_out})
 
     return eft_dataset

@@ -6,7 +6,7 @@ import polars as pl
 from mr_assets.assets.wiring import Work, declare, users_errors
 from mr_assets.method.prompts import check_prompts
 from mr_assets.runs import Run
-from mr_assets.userfiles import user_prompts
+from mr_assets.userfiles import HELD_OUT, to_train_on, user_prompts
 from mr_assets.worlds.letters import make_prompts
 
 
@@ -19,13 +19,17 @@ def seed_prompts(run: Run) -> dg.AssetsDefinition:
         with users_errors():
             work = Work(context, run)
             recipe = work.run.recipe
+            held_out: dict[str, int] = {}
             if recipe.prompts.source == "world":
                 assert recipe.prompts.count is not None
                 texts = make_prompts(recipe.prompts.count, seed=str(recipe.seed))
                 frame = check_prompts(pl.DataFrame({"prompt": texts}))
             else:
-                frame = user_prompts(recipe, run.data)
+                given = user_prompts(recipe, run.data)
+                frame = to_train_on(given, recipe)
+                held_out = {HELD_OUT: given.height - frame.height} if recipe.world else {}
             needed = sum(row.prompts for row in recipe.iterations)
-            return work.table(frame, {"prompts": frame.height, "prompts needed by the iterations": needed})
+            numbers = {"prompts": frame.height, "prompts needed by the iterations": needed, **held_out}
+            return work.table(frame, numbers)
 
     return seed_prompts

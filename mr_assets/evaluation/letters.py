@@ -1,8 +1,9 @@
 """How good a model of the small world truly is, as actor, judge and meta-judge, on a fixed held-out set.
 
-The set is the same for every model and drawn from a stream of its own: prompts for the actor; responses of known
-worth for the judge, so that a drift of the judge is not confounded with better answers; pairs of judgments of which
-one is nearer to the truth for the meta-judge, each in both orders.
+The set is the same for every model: prompts for the actor; responses of known worth for the judge, so that a drift of
+the judge is not confounded with better answers; pairs of judgments of which one is nearer to the truth for the
+meta-judge, each in both orders. All are about held-out prompts, which neither the seed prompts nor the EFT data of any
+run has (`letters.is_held_out`). The seed model that ships, like any pretrained model, has seen prompts of every kind.
 """
 
 import random
@@ -28,13 +29,13 @@ class HeldOut:
     @cached_property
     def questions(self) -> list[str]:
         """Prompts for the actor."""
-        return letters.make_prompts(self.prompts, seed="held out")
+        return letters.make_prompts(self.prompts, seed="held out", held_out=True)
 
     @cached_property
     def graded(self) -> list[tuple[str, str, int]]:
         """(prompt, response, true score), the scores evenly spread over 0 to 5."""
         rng = random.Random("held-out responses")
-        questions = [letters.make_prompt(rng) for _ in range(self.responses)]
+        questions = [letters.held_out_prompt(rng) for _ in range(self.responses)]
         return [(q, letters.graded_response(q, i % 6, rng), i % 6) for i, q in enumerate(questions)]
 
     @cached_property
@@ -46,7 +47,7 @@ class HeldOut:
         rng = random.Random("held-out battles")
         found: list[tuple[str, str, str, str, str]] = []
         while len(found) < 2 * self.pairs:
-            question, true = letters.make_prompt(rng), rng.randint(0, 5)
+            question, true = letters.held_out_prompt(rng), rng.randint(0, 5)
             response = letters.graded_response(question, true, rng)
             scores = rng.randint(0, 5), rng.randint(0, 5)
             texts = [letters.judgment_text(question, response, s, rng) for s in scores]

@@ -24,12 +24,16 @@ What is built in by construction: `Imperfection` makes the seed model err on pur
 and letters than on others, the judge by a verbosity bias that averaging over judgments cannot remove and that the
 meta-judge does not share. A loop that trains its judge can therefore win here. That tests the mechanism; it is no
 evidence for the paper.
+
+One prompt in fifty is held out, by its own hash (`is_held_out`): the evaluation asks no others, and neither seed
+prompts nor EFT data has one of them, whatever the seed and however many there are.
 """
 
 import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 
 CONSONANTS = "bcdfghjklmnpqrstvwxz"
 
@@ -83,19 +87,43 @@ _TASKS = [
 ]
 
 
+HELD_OUT = 50
+"""One prompt in so many is held out."""
+MOST_PROMPTS, MOST_HELD_OUT = 1_000_000, 10_000
+"""How many different ones may be asked for: drawing the last of some 1.2 million, or of 24,000, would take for ever."""
+
+
 def make_prompt(rng: random.Random) -> str:
-    """A prompt of the world, one of more than a million."""
+    """A prompt of the world, one of more than a million, held out or not."""
     operation = rng.choice(list(OPERATIONS))
     letters = rng.sample(CONSONANTS, rng.choice((3, 4)))
     return rng.choice(PHRASINGS[operation]).format(" ".join(letters))
 
 
-def make_prompts(count: int, seed: str) -> list[str]:
-    """`count` different prompts, the same ones for the same `seed`."""
+def is_held_out(prompt: str) -> bool:
+    """Whether a prompt is kept for evaluation. Its own hash decides, so that no draw has to know of another."""
+    return int.from_bytes(blake2b(prompt.encode(), digest_size=8).digest(), "big") % HELD_OUT == 0
+
+
+def has_held_out(text: str) -> bool:
+    """Whether a text, like a judge's prompt, has a held-out prompt somewhere in it."""
+    return any(is_held_out(match[0]) for _, pattern in _TASKS for match in pattern.finditer(text))
+
+
+def held_out_prompt(rng: random.Random) -> str:
+    """A prompt that nothing is trained on."""
+    while not is_held_out(prompt := make_prompt(rng)):
+        pass
+    return prompt
+
+
+def make_prompts(count: int, seed: str, *, held_out: bool = False) -> list[str]:
+    """`count` different prompts to train on, or held-out ones; the same for the same `seed`."""
     rng = random.Random(f"prompts {seed}")
     prompts: dict[str, None] = {}
     while len(prompts) < count:
-        prompts[make_prompt(rng)] = None
+        if is_held_out(prompt := make_prompt(rng)) == held_out:
+            prompts[prompt] = None
     return list(prompts)
 
 
@@ -306,10 +334,15 @@ def graded_response(prompt: str, true: int, rng: random.Random) -> str:
 
 
 def judged_examples(seed: str, imperfection: Imperfection) -> Iterator[tuple[str, str, str, int]]:
-    """An endless stream of (prompt, response, judgment, its score), scores of the responses evenly spread."""
+    """An endless stream of (prompt, response, judgment, its score), scores of the responses evenly spread.
+
+    No prompt is held out.
+    """
     rng = random.Random(f"judged {seed}")
     while True:
         prompt = make_prompt(rng)
         response = graded_response(prompt, rng.randint(0, 5), rng)
         score = imperfection.score(prompt, response, rng)
-        yield prompt, response, judgment_text(prompt, response, score, rng), score
+        judgment = judgment_text(prompt, response, score, rng)
+        if not is_held_out(prompt):  # only now: leaving one out changes no other example
+            yield prompt, response, judgment, score

@@ -1,5 +1,7 @@
 """The held-out set of the small world, and what is measured on it."""
 
+import random
+from itertools import islice
 from math import isnan
 
 import polars as pl
@@ -7,8 +9,22 @@ import pytest
 
 from mr_assets.evaluation.letters import HeldOut, actor_numbers, judge_numbers, meta_judge_numbers, world_numbers
 from mr_assets.method.judgments import parse_score
-from mr_assets.worlds.letters import answer, better_judgment, make_prompts, true_score
+from mr_assets.recipe import list_recipes, load_recipe
+from mr_assets.templates import judge_template
+from mr_assets.worlds.eft import make_eft
+from mr_assets.worlds.letters import (
+    Imperfection,
+    answer,
+    better_judgment,
+    has_held_out,
+    is_held_out,
+    judged_examples,
+    make_prompt,
+    make_prompts,
+    true_score,
+)
 
+BIASED = Imperfection(judge_noise=0.1, verbosity_bias=0.6)
 HELD_OUT = HeldOut(prompts=2, responses=6, pairs=10)
 
 
@@ -26,8 +42,39 @@ def test_a_larger_set_contains_the_smaller_one() -> None:
     assert larger.battles[:20] == HELD_OUT.battles
 
 
-def test_held_out_prompts_come_from_a_stream_of_their_own() -> None:
-    assert not set(HELD_OUT.questions) & set(make_prompts(3000, seed="0"))
+@pytest.mark.parametrize("sizes", [(300, 600, 150), (40, 30, 20), (2000, 6, 1)])
+def test_nothing_is_trained_on_a_held_out_prompt(sizes: tuple[int, int, int]) -> None:
+    """Whatever the seed and however many: neither a seed prompt nor an EFT example, by the actor, judge or meta-judge
+    question."""
+    held_out = HeldOut(*sizes)
+    asked = {*held_out.questions, *(q for q, *_ in held_out.graded), *(q for q, *_ in held_out.battles)}
+    assert len(set(held_out.questions)) == sizes[0]
+    assert all(is_held_out(prompt) for prompt in asked)
+    for seed in ("0", "1", "2", "3", "17", "held out"):
+        trained = {*make_prompts(3000, seed), *(p for p, *_ in islice(judged_examples(f"eft {seed}", BIASED), 1000))}
+        assert not asked & trained
+
+
+def test_the_shipped_recipes_are_trained_on_no_held_out_prompt() -> None:
+    """Of every small-world recipe, the texts of the very tables that it is trained on."""
+    for name in (name for name in list_recipes() if name.startswith("small_world")):
+        recipe = load_recipe(name)
+        assert recipe.world and recipe.evaluation and recipe.prompts.count and recipe.eft.examples
+        sizes = recipe.evaluation
+        asked = {q for q, *_ in HeldOut(sizes.prompts, sizes.judged_responses, sizes.battles).graded}
+        eft = make_eft(recipe.eft.examples, recipe.seed, BIASED, judge_template())
+        texts = [messages[0]["content"] for messages in eft["prompt"]] + make_prompts(recipe.prompts.count, "0")
+        assert not [text for text in texts if has_held_out(text)]
+        assert not asked & set(texts)
+
+
+def test_leaving_held_out_prompts_out_changes_no_other_row() -> None:
+    """The draws without them are the plain ones with gaps."""
+    rng = random.Random("prompts 0")
+    plain = list(dict.fromkeys(make_prompt(rng) for _ in range(500)))
+    kept = [prompt for prompt in plain if not is_held_out(prompt)]
+    assert len(kept) < len(plain)
+    assert make_prompts(len(kept), "0") == kept
 
 
 def test_the_worth_of_graded_responses_is_evenly_spread() -> None:
