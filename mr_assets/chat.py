@@ -103,6 +103,23 @@ class ChatEncoder:
         """Ids of a whole answer that was not sampled here, with the token that ends the assistant's turn."""
         return [*self._encode(text), self._end_id]
 
+    def control_tokens_in(self, text: str) -> list[str]:
+        """The model's control tokens that a text spells, each once, in the order in which they come.
+
+        A user's prompt that spells some was most likely rendered in the chat template already. Only special tokens and
+        those of the chat template count: an added token may also be a common word or white space.
+        """
+        found = dict.fromkeys(match[0].strip() for match in self._control.finditer(text))
+        return [spelling for spelling in found if spelling in self._telling]
+
+    @cached_property
+    def _telling(self) -> frozenset[str]:
+        """The spellings of special tokens, and of the control tokens that the chat template writes."""
+        tokens = self.tokenizer.added_tokens_decoder
+        written = {*self.prompt_ids(""), self._end_id}
+        telling = (token.content for i, token in tokens.items() if token.special or i in written)
+        return frozenset(spelling for spelling in telling if spelling.strip())
+
     @cached_property
     def _end_id(self) -> int:
         """The control token that the chat template puts after an assistant's message."""

@@ -200,3 +200,22 @@ def test_control_tokens_that_swallow_white_space(side):
     tokenizer.chat_template = "{% for m in messages %}<|x|> {{ m['content'] }} \n<|x|> \nGo{% endfor %}"
     tokenizer.add_special_tokens({"extra_special_tokens": [AddedToken("<|x|>", special=True, **{side: True})]})
     assert ChatEncoder(tokenizer).prompt_ids("Reverse f w.") == native_ids(ChatEncoder(tokenizer), "Reverse f w.")
+
+
+def test_control_tokens_that_a_text_spells(encoder):
+    """A prompt that is in the chat template already is told by its control tokens; any other text spells none."""
+    rendered = native_text(encoder, "Who wrote Hamlet?")
+    spelt = encoder.control_tokens_in(rendered)
+    assert spelt == [
+        encoder.tokenizer.decode([i]) for i in dict.fromkeys(control_tokens(encoder, native_ids(encoder, "")))
+    ]
+    assert encoder.control_tokens_in(rendered + rendered) == spelt
+    assert encoder.control_tokens_in(encoder.tokenizer.eos_token) == [encoder.tokenizer.eos_token]
+    assert [encoder.control_tokens_in(text) for text in HARMLESS] == [[]] * len(HARMLESS)
+
+
+def test_added_words_are_no_control_tokens_of_a_text():
+    """A vocabulary may have words and white space added that are not special; a text may well have them."""
+    tokenizer = make_llama3_shaped_tokenizer()
+    tokenizer.add_tokens(["Hamlet", "\n\n\n"])
+    assert ChatEncoder(tokenizer).control_tokens_in("Hamlet\n\n\n<|eot_id|>Hamlet") == ["<|eot_id|>"]
