@@ -286,14 +286,22 @@ def trace(identity: str, full: bool, as_json: bool) -> None:
 @click.option("--score-gap", metavar="A..B", help="Score of chosen less rejected, from A to B; either may be left out.")
 @click.option("--length-gap", metavar="A..B", help="Characters of chosen less rejected.")
 @click.option("--elo-gap", metavar="A..B", help="Elo of chosen less rejected; judge pairs alone have one.")
+@click.option("--reward-margin", metavar="A..B", help="Reward margin after training.")
+@click.option("--true-gap", metavar="A..B", help="True score of chosen less rejected, where a world knows it.")
+@click.option(
+    "--truth",
+    type=click.Choice(["agrees", "equal", "contradicts"]),
+    help="What the truth says of the pair, where a world knows it.",
+)
 @click.option("--text", help="In the prompt, the chosen or the rejected text, in any case.")
 @click.option(
     "--sort",
-    type=click.Choice(["pair_id", "score_gap", "length_gap", "elo_gap"]),
+    type=click.Choice(["pair_id", "score_gap", "length_gap", "elo_gap", "reward_margin", "true_gap"]),
     default="pair_id",
     show_default=True,
-    help="Gaps: the largest first.",
+    help="Gaps and margin: the largest first.",
 )
+@click.option("--ascending", is_flag=True, help="The smallest first.")
 @click.option("--limit", default=20, show_default=True, help="Pairs to show; 0 for all.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON with whole texts, for programs.")
 @says_errors
@@ -304,8 +312,12 @@ def pairs(
     score_gap: str | None,
     length_gap: str | None,
     elo_gap: str | None,
+    reward_margin: str | None,
+    true_gap: str | None,
+    truth: str | None,
     text: str | None,
     sort: str,
+    ascending: bool,
     limit: int,
     as_json: bool,
 ) -> None:
@@ -314,6 +326,7 @@ def pairs(
     \b
     mr pairs small_world_meta_rewarding --iteration 2 --kind actor --score-gap 2.. --sort score_gap
     mr pairs --text "upper case" --length-gap ..-20
+    mr pairs small_world_meta_rewarding --truth contradicts
     """
     from mr_assets.lineage import printable
     from mr_assets.lineage.pairs import Query
@@ -323,8 +336,10 @@ def pairs(
     known = stored_runs(data_root())
     if name is not None and name not in known:
         raise UserError(f"there is no run {name!r}. Runs: {', '.join(known) or 'none yet'}.")
-    query = Query.parsed(iteration, kind, text, score_gap=score_gap, length_gap=length_gap, elo_gap=elo_gap)
-    found, count = query.answer([known[name]] if name else list(known.values()), sort, limit)
+    gaps = {"score_gap": score_gap, "length_gap": length_gap, "elo_gap": elo_gap}
+    gaps |= {"reward_margin": reward_margin, "true_gap": true_gap}
+    query = Query.parsed(iteration, kind, text, truth, **gaps)
+    found, count = query.answer([known[name]] if name else list(known.values()), sort, limit, ascending=ascending)
     if as_json:
         click.echo(printable.as_json(found.to_dicts()))
     else:

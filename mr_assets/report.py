@@ -10,11 +10,13 @@ from rich.table import Table
 
 from mr_assets.compare import Compared
 from mr_assets.errors import shown
+from mr_assets.lineage.pairs import KINDS, pairs
 from mr_assets.lineage.printable import excerpt, printable
 from mr_assets.method.compare import Pair
 from mr_assets.method.dropped import short
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Record, Run, State
 from mr_assets.status import lines
+from mr_assets.worlds.truth import COUNTED, checker, counted
 
 LEARNT = {
     "true_score": ("true score", "{:.2f}"),
@@ -45,6 +47,8 @@ def print_report(run: Run) -> None:
     if run.recipe.evaluation:
         console.print(learnt_table(run))
     console.print(pairs_table(run))
+    if checker(run.recipe):
+        console.print(truth_table(run))
     console.print(time_table(run))
 
 
@@ -75,6 +79,21 @@ def pairs_table(run: Run) -> Table:
         if any(records.values()):
             counts = [str(r.rows) if r else "-" for r in records.values()]
             table.add_row(t, *counts, _reasons(run, "actor_pairs", t), _reasons(run, "elo_pairs", t))
+    return table
+
+
+def truth_table(run: Run) -> Table:
+    """One row per iteration: the pairs that the truth agrees with, is equal in, and contradicts."""
+    table = Table(title="what the truth says of the pairs")
+    table.add_column("iteration", justify="right")
+    for kind in KINDS:
+        for said in COUNTED.values():
+            table.add_column(f"{kind} pairs: {said}", justify="right")
+    for t in run.iterations:
+        known = {kind: pairs(run, [t], [kind])["true_gap"].drop_nulls() for kind in KINDS}
+        if any(len(gaps) for gaps in known.values()):
+            cells = [str(n) if len(gaps) else "-" for gaps in known.values() for n in counted(gaps).values()]
+            table.add_row(t, *cells)
     return table
 
 

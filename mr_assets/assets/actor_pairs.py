@@ -3,10 +3,12 @@
 import dagster as dg
 import polars as pl
 
+from mr_assets.assets.truly import true_counts
 from mr_assets.assets.wiring import Work, declare, iteration, users_errors
 from mr_assets.method import actor_pairs as method
 from mr_assets.pictures import lengths
 from mr_assets.runs import Run
+from mr_assets.worlds.truth import actor_gaps
 
 
 def actor_pairs(run: Run) -> dg.AssetsDefinition:
@@ -38,6 +40,7 @@ def actor_pairs(run: Run) -> dg.AssetsDefinition:
                 "mean score gap": (rows["chosen_score"] - rows["rejected_score"]).mean(),
                 "mean chosen characters": rows["chosen_chars"].mean(),
                 "mean rejected characters": rows["rejected_chars"].mean(),
+                **true_counts(work, rows, actor_gaps),
             }
             sides = {side: rows[f"{side}_chars"] for side in ("chosen", "rejected")}
             return work.table(

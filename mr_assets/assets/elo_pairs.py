@@ -3,11 +3,13 @@
 import dagster as dg
 import polars as pl
 
+from mr_assets.assets.truly import true_counts
 from mr_assets.assets.wiring import Work, declare, iteration, judges, users_errors
 from mr_assets.method import elo_pairs as method
 from mr_assets.pictures import histogram
 from mr_assets.runs import Run
 from mr_assets.tables import ELO_PAIRS
+from mr_assets.worlds.truth import judge_gaps
 
 
 def elo_pairs(run: Run) -> dg.AssetsDefinition:
@@ -36,7 +38,10 @@ def elo_pairs(run: Run) -> dg.AssetsDefinition:
             rows = made.rows
             elo = rows["elo"].explode().drop_nulls()
             scores = dict(texts.select("judgment_id", "score").iter_rows())
-            gap = [scores[c] - scores[r] for c, r in rows.select("chosen_id", "rejected_id").iter_rows()]
+            scored = rows.with_columns(
+                pl.col(f"{side}_id").replace_strict(scores, return_dtype=pl.Float64).alias(f"{side}_score")
+                for side in ("chosen", "rejected")
+            )
             numbers = {
                 "pairs": rows.height,
                 "mean Elo gap": (rows["chosen_elo"] - rows["rejected_elo"]).mean(),
@@ -44,7 +49,8 @@ def elo_pairs(run: Run) -> dg.AssetsDefinition:
                 "share of matrices with a pair": rows.height / matrices.height if matrices.height else None,
                 "mean chosen characters": rows["chosen_chars"].mean(),
                 "mean rejected characters": rows["rejected_chars"].mean(),
-                "mean score of chosen less rejected": sum(gap) / len(gap) if gap else None,
+                "mean score of chosen less rejected": (scored["chosen_score"] - scored["rejected_score"]).mean(),
+                **true_counts(work, scored, judge_gaps, through="judgments"),
             }
             sides = {side: rows[f"{side}_elo"] for side in ("chosen", "rejected")}
             return work.table(

@@ -84,7 +84,10 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Judgment:
-    """One of the N judgments of a response. score: None if invalid, and then `why_invalid` says why in words."""
+    """One of the N judgments of a response. score: None if invalid, and then `why_invalid` says why in words.
+
+    off: score less the true score of the response; None where that is not known.
+    """
 
     id: str
     n: int
@@ -94,6 +97,7 @@ class Judgment:
     why_invalid: str | None
     finish_reason: str
     made: Made
+    off: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,8 @@ class Response:
 
     chars: its length in characters; judged, valid: its judgments and those with a score; mean, variance: of the valid
     scores (ddof 0). in_top, in_bottom: the tiers it is in, by score; None where there is nothing to tell.
-    selected: whether its judgments were chosen to battle. text, chars and finish_reason are None where the responses
-    were made anew since its judgments.
+    selected: whether its judgments were chosen to battle. true_score: what it is worth, where known. text, chars
+    and finish_reason are None where the responses were made anew since its judgments.
     """
 
     id: str
@@ -122,6 +126,7 @@ class Response:
     judgments: tuple[Judgment, ...]
     left_out: tuple[LeftOut, ...]
     made: Made
+    true_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -266,7 +271,8 @@ class Pair:
     """A preference pair. chosen_worth, rejected_worth: mean scores of an actor pair, Elo of a judge pair.
 
     dataset: what took it into the DPO dataset; None if it was left out (`left_out`) or none was made of it yet.
-    trained: what trained M_t on it; margin: what is known of its reward margin then.
+    trained: what trained M_t on it; margin: what is known of its reward margin then. true_gap: by how much the truth is
+    on its side, below 0 against it (`mr_assets.worlds.truth`); None where it is not known.
     """
 
     id: str
@@ -282,6 +288,7 @@ class Pair:
     trained: Made | None
     margin: RewardMargin | None
     made: Made
+    true_gap: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Why a candidate is on neither side of a pair that was made, in words.
+"""Why a candidate is on neither side of a pair that was made, in words; and what the truth says, where it is known.
 
     r0    in the bottom tier, but r2 is longer (44 characters, it has 19)
     r4    its mean score 4.091 lies between the tiers, bottom to 1 and top from 4.273
@@ -7,7 +7,7 @@
 Where there is no pair, `Round.no_pair` says why; what an asset left out of all that follows is in `Response.left_out`.
 """
 
-from mr_assets.lineage.facts import Judgment, Pair, Response, Round
+from mr_assets.lineage.facts import Judgment, Pair, PairKind, Response, Round
 from mr_assets.method.dropped import short
 
 
@@ -46,6 +46,31 @@ def judgment_fate(made: Round, judgment: Judgment) -> str | None:
             winner = pair.chosen_id if side == "chosen" else pair.rejected_id
             return f"its Elo {elo:.4g} is the {best}, as that of {short(winner)}, which won the draw"
     return f"its Elo {elo:.4g} lies between {pair.rejected_worth:.4g} and {pair.chosen_worth:.4g}"
+
+
+def judgment_truth(off: float | None) -> str | None:
+    """How far a judgment's score is from the truth, in words; None where that is not known."""
+    if off is None:
+        return None
+    return "exact" if off == 0 else f"off by {abs(off):.4g}, too {'high' if off > 0 else 'low'}"
+
+
+_BETTER: dict[PairKind, tuple[str, str, str]] = {
+    "actor": ("chosen is truly better", "chosen and rejected are truly equal", "contradicts the truth"),
+    "judge": (
+        "the chosen judgment is nearer to the truth",
+        "both judgments are equally far from the truth",
+        "contradicts the truth",
+    ),
+}
+
+
+def pair_truth(pair: Pair) -> str | None:
+    """What the truth says of a pair, in words; None where it is not known."""
+    gap = pair.true_gap
+    if gap is None:
+        return None
+    return _BETTER[pair.kind][0 if gap > 0 else 1 if gap == 0 else 2] + (f", by {abs(gap):.4g}" if gap else "")
 
 
 def _sides(pair: Pair) -> tuple[str, str]:

@@ -9,9 +9,10 @@ from mr_assets.errors import UserError
 from mr_assets.lineage.facts import PairKind
 from mr_assets.lineage.ids import PAIR_ASSETS
 from mr_assets.lineage.printable import excerpt
-from mr_assets.lineage.rows import read
+from mr_assets.lineage.rows import margins, read
 from mr_assets.lineage.standing import Standing
 from mr_assets.runs import Run
+from mr_assets.worlds.truth import AGREEMENTS, Agreement, actor_gaps, checker, judge_gaps, true_scores
 
 SCHEMA = pl.Schema(
     {
@@ -26,8 +27,19 @@ SCHEMA = pl.Schema(
         "length_gap": pl.Int64(),
         "elo_gap": pl.Float64(),
         "trained_on": pl.Boolean(),
+        "reward_margin": pl.Float64(),
+        "true_gap": pl.Float64(),
     }
 )
+GAPS = {
+    "score_gap": "score gap",
+    "length_gap": "length gap",
+    "elo_gap": "Elo gap",
+    "reward_margin": "reward margin",
+    "true_gap": "true gap",
+}
+"""What pairs are filtered and sorted by, and how a person calls it."""
+SORTS = ("pair_id", *GAPS)
 KINDS: tuple[PairKind, ...] = ("actor", "judge")
 _SIDES = ("chosen", "rejected")
 TEXTS = ("prompt", *_SIDES)
@@ -65,13 +77,15 @@ def pairs(run: Run, iterations: Sequence[str] | None = None, kinds: Sequence[Pai
 
     score_gap: score of chosen less rejected (of judge pairs the scores that the two judgments give; null if the
     judgments were made anew since); length_gap: the same in characters; elo_gap: null for actor pairs; trained_on:
-    whether the DPO dataset has it, null if that was not made of these pairs.
+    whether the DPO dataset has it, null if that was not made of these pairs; reward_margin: after the training on it,
+    null without one; true_gap: as `mr_assets.worlds.truth` says, null where no world knows the truth of its texts.
     """
     standing, found = Standing(run), [pl.DataFrame(schema=SCHEMA)]
     for t in iterations or run.iterations:
         for kind in kinds:
             if standing.record((PAIR_ASSETS[kind], t)) and run.path(PAIR_ASSETS[kind], t).exists():
                 rows = _scores_of_actor(run, t) if kind == "actor" else _scores_of_judge(standing, t)
+                rows = _with_margins(standing, kind, t, _with_true_gaps(standing, kind, t, rows))
                 rows = rows.with_columns(
                     _in_dataset(standing, kind, t),
                     run=pl.lit(run.name),
@@ -95,7 +109,8 @@ def _scores_of_judge(standing: Standing, t: str) -> pl.DataFrame:
     rows = read(standing.run, "elo_pairs", t, columns)
     rows = rows.with_columns(elo_gap=pl.col("chosen_elo") - pl.col("rejected_elo"))
     if not standing.made_of(("elo_pairs", t), ("judgments", t)):
-        return rows.with_columns(score_gap=pl.lit(None, pl.Float64))
+        unknown = pl.lit(None, pl.Float64)
+        return rows.with_columns(score_gap=unknown, chosen_score=unknown, rejected_score=unknown)
     wanted = pl.concat([rows["chosen_id"], rows["rejected_id"]]).unique()
     among = pl.col("judgment_id").is_in(wanted.implode())
     scores = read(standing.run, "judgments", t, ["judgment_id", "score"], among)
@@ -111,6 +126,29 @@ def _in_dataset(standing: Standing, kind: PairKind, t: str) -> pl.Expr:
         return pl.lit(None, pl.Boolean).alias("trained_on")
     taken = read(standing.run, "dpo_dataset", t, ["pair_id"])["pair_id"]
     return pl.col("pair_id").is_in(taken.implode()).alias("trained_on")
+
+
+def _with_margins(standing: Standing, kind: PairKind, t: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """The reward margins of the model that was trained on these pairs; null if none was, or none are recorded."""
+    dataset, model = ("dpo_dataset", t), ("checkpoints", t)
+    if not (standing.made_of(model, dataset) and standing.made_of(dataset, (PAIR_ASSETS[kind], t))):
+        return rows.with_columns(reward_margin=pl.lit(None, pl.Float64))
+    found = margins(standing.run, t).select("pair_id", "reward_margin")
+    return rows.join(found, on="pair_id", how="left", maintain_order="left")
+
+
+def _with_true_gaps(standing: Standing, kind: PairKind, t: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """The true gaps of pairs whose texts lie there as they were, if the recipe's world knows them."""
+    run, check, pairs_of = standing.run, checker(standing.run.recipe), (PAIR_ASSETS[kind], t)
+    there = all(run.path(asset, t).exists() for asset in ("prompts", "responses"))
+    if check is None or not there or standing.broken(pairs_of, ("responses", t)):
+        return rows.with_columns(true_gap=pl.lit(None, pl.Float64))
+    sides = pl.concat([rows["chosen_id"], rows["rejected_id"]])
+    wanted = sides.str.replace(r"\.j\d+$", "").unique()  # the responses, of judgments those that they judge
+    among = pl.col("response_id").is_in(wanted.implode())
+    texts = read(run, "responses", t, ["response_id", "prompt_id", "response"], among)
+    truth = true_scores(check, read(run, "prompts", t), texts)
+    return actor_gaps(rows, truth) if kind == "actor" else judge_gaps(rows, truth)
 
 
 def with_texts(run: Run, found: pl.DataFrame) -> pl.DataFrame:
@@ -152,25 +190,40 @@ def containing(found: pl.DataFrame, text: str) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Query:
-    """Which pairs to list. gaps: by column; text: what a prompt, chosen or rejected text must contain."""
+    """Which pairs to list.
+
+    gaps: by column of `GAPS`; text: what a prompt, chosen or rejected text must contain; truth: what the truth says of
+    them, if a world knows it.
+    """
 
     iteration: str | None = None
     kinds: tuple[PairKind, ...] = KINDS
     text: str | None = None
     gaps: Mapping[str, Between] = field(default_factory=dict)
+    truth: Agreement | None = None
 
     @classmethod
-    def parsed(cls, iteration: str | None, kind: str | None, text: str | None, **gaps: str | None) -> "Query":
-        """The query of a command line. Raises `UserError` if a gap is no range."""
+    def parsed(
+        cls,
+        iteration: str | None,
+        kind: str | None,
+        text: str | None,
+        truth: str | None = None,
+        **gaps: str | None,
+    ) -> "Query":
+        """The query of a command line. Raises `UserError` if a gap is no range, or truth none of `AGREEMENTS`."""
         kinds: tuple[PairKind, ...] = tuple(each for each in KINDS if kind in (None, each))
-        return cls(iteration, kinds, text, {name: Between.parsed(gap) for name, gap in gaps.items() if gap})
+        said = next((each for each in AGREEMENTS if each == truth), None)
+        if truth is not None and said is None:
+            raise UserError(f"truth is '{excerpt(truth, 80)}', expected one of {', '.join(AGREEMENTS)}.")
+        return cls(iteration, kinds, text, {name: Between.parsed(gap) for name, gap in gaps.items() if gap}, said)
 
     def answer(
         self, runs: Sequence[Run], sort: str = "pair_id", limit: int = 0, *, skipped: int = 0, ascending: bool = False
     ) -> tuple[pl.DataFrame, int]:
         """The first `limit` of the pairs that match (0: all) with their texts, and how many match.
 
-        sort: pair_id, or a gap, the largest first, or with `ascending` the smallest; of pair_id the order stays that
+        sort: one of `SORTS`; of a gap the largest first, or with `ascending` the smallest; of pair_id the order is that
         of iterations. skipped: pairs to leave out at the beginning. Raises `UserError` if no run has the iteration.
         """
         having = [run for run in runs if self.iteration is None or self.iteration in run.iterations]
@@ -191,4 +244,5 @@ class Query:
     def _of(self, run: Run) -> pl.DataFrame:
         found = pairs(run, [self.iteration] if self.iteration else None, self.kinds)
         found = found.filter(*(gap.holds(name) for name, gap in self.gaps.items()))
+        found = found.filter(AGREEMENTS[self.truth](pl.col("true_gap"))) if self.truth else found
         return containing(with_texts(run, found), self.text) if self.text else found

@@ -76,12 +76,17 @@ def dropped_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.DataFrame:
     return dropped(run, asset, t, (pl.col("id") == prompt_id) | of_prompt("id", t, prompt_id))
 
 
-def margins_of(run: Run, t: str, prompt_id: str) -> pl.DataFrame:
-    """The reward margins of a prompt's pairs under M_t: rows of `REWARD_MARGINS`; none if they are not recorded."""
+def margins(run: Run, t: str, where: pl.Expr | None = None) -> pl.DataFrame:
+    """The reward margins of pairs under M_t: rows of `REWARD_MARGINS`; none if they are not recorded."""
     with _said(run, "checkpoints", t):
-        margins = scan_margins(run.path("checkpoints", t))
-        found = REWARD_MARGINS.empty() if margins is None else margins
-        return found.lazy().filter(of_prompt("pair_id", t, prompt_id)).collect()
+        found = scan_margins(run.path("checkpoints", t))
+        rows = (REWARD_MARGINS.empty() if found is None else found).lazy()
+        return (rows if where is None else rows.filter(where)).collect()
+
+
+def margins_of(run: Run, t: str, prompt_id: str) -> pl.DataFrame:
+    """The reward margins of a prompt's pairs under M_t, as `margins` gives them."""
+    return margins(run, t, of_prompt("pair_id", t, prompt_id))
 
 
 def of_prompt(key: str, t: str, prompt_id: str) -> pl.Expr:

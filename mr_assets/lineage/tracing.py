@@ -39,6 +39,7 @@ from mr_assets.method.judgments import response_scores
 from mr_assets.runs import LOOP_ASSETS, Record, Run
 from mr_assets.status import Place
 from mr_assets.tables import draws
+from mr_assets.worlds.truth import checker
 
 Row = dict[str, Any]
 _COUNTS = ("pairs", "actor pairs", "judge pairs", "examples")  # of a table that a model was trained on
@@ -166,6 +167,25 @@ class _Reading:
             found = response_scores(*both).collect()
         return {row["response_id"]: row for row in found.drop("response").to_dicts()}
 
+    @cached_property
+    def truth(self) -> dict[str, float]:
+        """The true score of every response that a world knows one of."""
+        check, prompt = checker(self.run.recipe), next(iter(self.rows("prompts")), None)
+        if check is None or prompt is None:
+            return {}
+        scores = {row["response_id"]: check(prompt["prompt"], row["response"]) for row in self.rows("responses")}
+        return {identity: score for identity, score in scores.items() if score is not None}
+
+    @cached_property
+    def offs(self) -> dict[str, float]:
+        """By how much each judgment with a score misses the true one."""
+        rows = [row for row in self.rows("judgments") if row["score"] is not None and row["response_id"] in self.truth]
+        return {row["judgment_id"]: row["score"] - self.truth[row["response_id"]] for row in rows}
+
+    def _true_gap(self, kind: PairKind, chosen: str, rejected: str) -> float | None:
+        known = self.truth if kind == "actor" else {identity: -abs(off) for identity, off in self.offs.items()}
+        return known[chosen] - known[rejected] if chosen in known and rejected in known else None
+
     def responses(self) -> Iterator[Response]:
         judgments: dict[str, list[Judgment]] = {}
         for row in sorted(self.rows("judgments"), key=lambda row: row["n"]):
@@ -191,6 +211,7 @@ class _Reading:
                 judgments=tuple(judgments.pop(identity, ())),
                 left_out=tuple(each for each in self.left_out if each.id == identity),
                 made=self.made("responses"),
+                true_score=self.truth.get(identity),
             )
         for identity, theirs in judgments.items():  # their responses were made anew since: nothing is known of them
             k = int(identity.rpartition(".r")[2])
@@ -210,6 +231,7 @@ class _Reading:
             why_invalid=_why(row["invalid"]),
             finish_reason=row["finish_reason"],
             made=self.made("judgments"),
+            off=self.offs.get(row["judgment_id"]),
         )
 
     @cached_property
@@ -332,6 +354,7 @@ class _Reading:
                     trained=self.made("checkpoints") if trained else None,
                     margin=self._margin(row["pair_id"]) if trained else None,
                     made=self.made(PAIR_ASSETS[kind]),
+                    true_gap=self._true_gap(kind, row["chosen_id"], row["rejected_id"]),
                 )
 
     @cached_property

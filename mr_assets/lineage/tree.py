@@ -28,7 +28,7 @@ from mr_assets.lineage.facts import (
     RewardMargin,
     Round,
 )
-from mr_assets.lineage.fate import response_fate
+from mr_assets.lineage.fate import judgment_truth, pair_truth, response_fate
 from mr_assets.lineage.printable import excerpt, printable
 from mr_assets.method.dropped import short
 from mr_assets.settings import JUDGE_SIDE
@@ -120,6 +120,7 @@ class _Tree:
             said = made.texts.get(identity)
             head = f"{side} {identity}: {worth} {_number(value)}, {chars} characters"
             node.children.append(Node(head) if said is None else self.text(head, said))
+        node.children += [Node(f"truth: {said}") for said in (pair_truth(pair),) if said]
         node.children += self.training(pair)
         return node
 
@@ -186,6 +187,8 @@ class _Tree:
             facts.append(f"no score, none of {each.judged} judgments is valid")
         if each.variance is not None:
             facts.append(f"variance {_number(each.variance)}")
+        if each.true_score is not None:
+            facts.append(f"true score {each.true_score:g}")
         facts += [f"{each.chars} characters"] * (each.chars is not None)
         facts += ["top tier"] * bool(each.in_top) + ["bottom tier"] * bool(each.in_bottom)
         facts += ["cut off"] * (each.finish_reason == "length")
@@ -224,6 +227,7 @@ class _Tree:
     def judgment(self, each: Judgment, made: Round) -> Node:
         elo = made.contest.elo.scores.get(each.id) if made.contest and made.contest.elo else None
         facts = [f"score {each.score:g}" if each.score is not None else f"invalid: {each.why_invalid}"]
+        facts += [said for said in (judgment_truth(each.off),) if said]
         facts += [f"Elo {_number(elo)}"] * (elo is not None) + ["cut off"] * (each.finish_reason == "length")
         return self.text(f"{short(each.id)}{self.focus(each.id)}: {', '.join(facts)}", each.text)
 

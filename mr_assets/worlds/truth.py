@@ -1,0 +1,90 @@
+"""What is true of a run's texts, where a world knows it: figures for people, which nothing of the loop reads.
+
+A world says its truth through one function, found by the world's name in `CHECKERS`:
+
+    (prompt, response) -> what the response is worth, 0 to 5; None for a prompt that is none of the world's
+
+From that follows by how much the truth is on the side of a pair, its true gap:
+
+    actor pair    true score of the chosen response less that of the rejected one
+    judge pair    how much farther from the response's true score the rejected judgment is than the chosen one
+
+Above 0 the chosen side is truly better, at 0 both are equal, below 0 the pair contradicts the truth.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import polars as pl
+
+from mr_assets.worlds import letters
+
+Checker = Callable[[str, str], float | None]
+Agreement = Literal["agrees", "equal", "contradicts"]
+AGREEMENTS: dict[Agreement, Callable[[pl.Expr], pl.Expr]] = {
+    "agrees": lambda gap: gap > 0,
+    "equal": lambda gap: gap == 0,
+    "contradicts": lambda gap: gap < 0,
+}
+"""What a true gap says of its pair."""
+COUNTED: dict[Agreement, str] = {
+    "agrees": "chosen truly better",
+    "equal": "chosen truly equal",
+    "contradicts": "chosen truly worse",
+}
+"""The names of the figures that count pairs."""
+
+
+def _letters(prompt: str, response: str) -> float | None:
+    return float(letters.true_score(prompt, response)) if letters.parse_prompt(prompt) else None
+
+
+CHECKERS: dict[str, Checker] = {"letters": _letters}
+
+
+def checker(recipe: Any) -> Checker | None:
+    """The truth of a recipe's world; None for a recipe without a world."""
+    return CHECKERS[recipe.world.name] if recipe.world else None
+
+
+def true_scores(check: Checker, prompts: pl.DataFrame, responses: pl.DataFrame) -> pl.DataFrame:
+    """Columns response_id and true_score, of every response whose prompt is of the world.
+
+    prompts: columns prompt_id, prompt. responses: columns response_id, prompt_id, response.
+    """
+    asked = dict(prompts.select("prompt_id", "prompt").iter_rows())
+    rows = responses.select("response_id", "prompt_id", "response").iter_rows()
+    scores = ((i, check(asked[p], text) if p in asked else None) for i, p, text in rows)
+    found = pl.DataFrame(list(scores), schema={"response_id": pl.String, "true_score": pl.Float64}, orient="row")
+    return found.drop_nulls("true_score")
+
+
+def actor_gaps(pairs: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
+    """`pairs` (columns chosen_id, rejected_id: responses) with true_gap, null where the truth is not known.
+
+    truth: as `true_scores` gives it.
+    """
+    for side in ("chosen", "rejected"):
+        named = truth.rename({"response_id": f"{side}_id", "true_score": f"{side}_true"})
+        pairs = pairs.join(named, on=f"{side}_id", how="left", maintain_order="left")
+    gap = pl.col("chosen_true") - pl.col("rejected_true")
+    return pairs.with_columns(true_gap=gap).drop("chosen_true", "rejected_true")
+
+
+def judge_gaps(pairs: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
+    """`pairs` (columns chosen_id, chosen_score, rejected_score: judgments) with true_gap, null where it is not known.
+
+    truth: as `true_scores` gives it.
+    """
+    judged = pl.col("chosen_id").str.replace(r"\.j\d+$", "").alias("response_id")
+    both = pairs.select(judged).join(truth, on="response_id", how="left", maintain_order="left")
+    true = both["true_score"]
+    off = {side: (pairs[f"{side}_score"].cast(pl.Float64) - true).abs() for side in ("chosen", "rejected")}
+    return pairs.with_columns((off["rejected"] - off["chosen"]).alias("true_gap"))
+
+
+def counted(gaps: pl.Series) -> dict[str, int]:
+    """How many pairs are on the side of the truth, equal by it, and against it. gaps: their true gaps; null counts as
+    none of these."""
+    frame, gap = gaps.to_frame("true_gap"), pl.col("true_gap")
+    return {name: frame.filter(AGREEMENTS[each](gap)).height for each, name in COUNTED.items()}
