@@ -16,7 +16,7 @@ from mr_assets.method.compare import Pair
 from mr_assets.method.dropped import short
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Record, Run, State
 from mr_assets.status import lines
-from mr_assets.worlds.truth import COUNTED, checker, counted
+from mr_assets.worlds.truth import checker, counted
 
 LEARNT = {
     "true_score": ("true score", "{:.2f}"),
@@ -83,17 +83,14 @@ def pairs_table(run: Run) -> Table:
 
 
 def truth_table(run: Run) -> Table:
-    """One row per iteration: the pairs that the truth agrees with, is equal in, and contradicts."""
-    table = Table(title="what the truth says of the pairs")
-    table.add_column("iteration", justify="right")
-    for kind in KINDS:
-        for said in COUNTED.values():
-            table.add_column(f"{kind} pairs: {said}", justify="right")
+    """One row per iteration: in how many pairs of each kind the chosen side is truly better, equal and worse."""
+    table = Table(title="pairs whose chosen side is truly better / equal / worse")
+    for title in ("iteration", *(f"{kind} pairs" for kind in KINDS)):
+        table.add_column(title, justify="right")
     for t in run.iterations:
-        known = {kind: pairs(run, [t], [kind])["true_gap"].drop_nulls() for kind in KINDS}
-        if any(len(gaps) for gaps in known.values()):
-            cells = [str(n) if len(gaps) else "-" for gaps in known.values() for n in counted(gaps).values()]
-            table.add_row(t, *cells)
+        known = [pairs(run, [t], [kind])["true_gap"].drop_nulls() for kind in KINDS]
+        if any(map(len, known)):
+            table.add_row(t, *(" / ".join(map(str, counted(gaps).values())) if len(gaps) else "-" for gaps in known))
     return table
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -11,8 +12,13 @@ from click.testing import CliRunner, Result
 
 from mr_assets.cli import main
 from mr_assets.errors import UserError
-from mr_assets.lineage.pairs import SCHEMA, Between, Query, pairs
+from mr_assets.lineage import trace
+from mr_assets.lineage.ids import PAIR_ASSETS
+from mr_assets.lineage.pairs import GAPS, SCHEMA, Between, Query, pairs
+from mr_assets.lineage.tree import lines
 from mr_assets.runs import Run
+from mr_assets.worlds import letters
+from mr_assets.worlds.truth import AGREEMENTS, COUNTED
 from mr_assets_tests.lineage.conftest import made_anew, table, with_hostile_texts
 from mr_assets_tests.lineage.test_tree import ESCAPES
 
@@ -43,7 +49,7 @@ def test_every_pair_of_every_iteration_is_listed(finished: Run) -> None:
     assert j["elo_gap"] == judge["chosen_elo"] - judge["rejected_elo"]
 
 
-@pytest.mark.parametrize("gap", ["score_gap", "length_gap", "elo_gap"])
+@pytest.mark.parametrize("gap", GAPS)
 def test_a_range_lets_through_what_lies_in_it(finished: Run, gap: str) -> None:
     """Both ends included; what has no such gap is out; either end may be left out."""
     everything = pairs(finished)
@@ -90,6 +96,57 @@ def test_what_was_made_anew_since_is_not_shown_as_a_pairs(run: Run) -> None:
     assert found["prompt"].null_count() == 0
     made_anew(run, "elo_pairs")
     assert pairs(run, ["1"], ["judge"])["trained_on"].null_count() == found.height
+
+
+def test_the_true_gap_is_what_the_checker_says_of_both_sides(finished: Run) -> None:
+    """Actor: true score of chosen less rejected. Judge: how much farther from it the rejected judgment's score is."""
+    prompts = dict(table(finished, "prompts").iter_rows())
+    answers = table(finished, "responses").select("response_id", "prompt_id", "response").iter_rows()
+    true = {identity: letters.true_score(prompts[prompt], text) for identity, prompt, text in answers}
+    scores = dict(table(finished, "judgments").select("judgment_id", "score").iter_rows())
+    found = dict(pairs(finished, ["1"]).select("pair_id", "true_gap").iter_rows())
+    for pair, a, b in table(finished, "actor_pairs").select("pair_id", "chosen_id", "rejected_id").iter_rows():
+        assert found.pop(pair) == true[a] - true[b]
+    for pair, r, a, b in (
+        table(finished, "elo_pairs").select("pair_id", "response_id", "chosen_id", "rejected_id").rows()
+    ):
+        assert found.pop(pair) == abs(scores[b] - true[r]) - abs(scores[a] - true[r])
+    assert not found
+
+
+def test_pairs_are_filtered_and_counted_by_the_truth(finished: Run) -> None:
+    """The filter, the figures in the record (which metadata and plots show) and the report say one thing."""
+    for kind, asset in PAIR_ASSETS.items():
+        record = finished.record(asset, "1")
+        assert record is not None
+        counts = [Query.parsed("1", kind, None, truth).answer([finished])[1] for truth in AGREEMENTS]
+        assert [record.numbers[name] for name in COUNTED.values()] == counts
+        assert sum(counts) == record.rows
+    with pytest.raises(UserError, match="truth is 'maybe', expected one of agrees, equal, contradicts"):
+        Query.parsed(None, None, None, "maybe")
+
+
+def test_the_truth_of_texts_that_were_made_anew_is_not_known(run: Run) -> None:
+    made_anew(run, "responses")
+    assert pairs(run, ["1"])["true_gap"].null_count() == pairs(run, ["1"]).height
+
+
+def test_without_a_world_nothing_is_said_of_the_truth(run: Run) -> None:
+    files = {"prompts": run.recipe.prompts.model_copy(update={"source": "prompts.jsonl"})}
+    real = replace(run, recipe=run.recipe.model_copy(update={"world": None, "evaluation": None, **files}))
+    assert pairs(real)["true_gap"].null_count() == pairs(real).height
+    assert "tru" not in "\n".join(lines(trace(real, table(run, "actor_pairs")["pair_id"][0]))).lower().replace(
+        "true_", ""
+    )
+
+
+def test_a_pair_has_the_reward_margin_of_the_training_on_it(finished: Run, run: Run) -> None:
+    """The fake trainer gives pair n of the dataset (n - 1)/4. A model that was trained on other pairs says nothing."""
+    found = dict(pairs(finished, ["1"]).select("pair_id", "reward_margin").iter_rows())
+    order = table(finished, "dpo_dataset")["pair_id"].to_list()
+    assert found == {pair: (n - 1) / 4 for n, pair in enumerate(order)}
+    made_anew(run, "dpo_dataset")
+    assert pairs(run, ["1"])["reward_margin"].null_count() == len(order)
 
 
 def test_no_run_has_no_pairs() -> None:

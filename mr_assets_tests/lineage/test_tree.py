@@ -1,13 +1,17 @@
 """The tree that `mr trace` prints: what it says of each kind of id, and that no text acts on the terminal."""
 
+import re
+
 import polars as pl
 import pytest
 
 from mr_assets.lineage import trace
 from mr_assets.lineage.facts import MARGIN_NOTE
 from mr_assets.lineage.tree import lines
+from mr_assets.method.dropped import short
 from mr_assets.runs import Run
 from mr_assets.training.margins import MARGINS
+from mr_assets.worlds import letters
 from mr_assets_tests.lineage.conftest import made_anew, table, with_hostile_texts
 from mr_assets_tests.lineage.test_printable import HOSTILE
 
@@ -51,6 +55,27 @@ def test_an_actor_pairs_tree(finished: Run) -> None:
         assert record is not None
         assert f"[{asset} of iteration 1, run {record.run_id[:8]}]" in said
         assert record.run_id in said
+
+
+def test_where_a_world_knows_the_truth_the_tree_says_it(finished: Run) -> None:
+    """Of every response its true score, of every judgment whether it is exact, of the pair whom the truth is with."""
+    prompts, responses = dict(table(finished, "prompts").iter_rows()), table(finished, "responses")
+    for pair in table(finished, "actor_pairs").to_dicts():
+        said = tree(finished, pair["pair_id"])
+        texts = dict(responses.filter(prompt_id=pair["prompt_id"]).select("response_id", "response").iter_rows())
+        true = {i: letters.true_score(prompts[pair["prompt_id"]], text) for i, text in texts.items()}
+        for identity, score in true.items():
+            assert re.search(rf"{short(identity)}[^\n]*: [^\n]*true score {score}\b", said)
+        gap = true[pair["chosen_id"]] - true[pair["rejected_id"]]
+        word = "chosen is truly better" if gap > 0 else "contradicts the truth" if gap < 0 else "truly equal"
+        assert f"truth: {word}" in said or word in said
+        [made] = trace(finished, pair["pair_id"]).rounds
+        for judgment in (j for r in made.responses for j in r.judgments):
+            if judgment.score is None:
+                continue
+            off = judgment.score - true[judgment.id.rpartition(".j")[0]]
+            how = f"off by {abs(off):g}, too {'high' if off > 0 else 'low'}" if off else "exact"
+            assert re.search(rf"{short(judgment.id)}: score {judgment.score:g}, {how}", said)
 
 
 def test_a_judge_pairs_tree(finished: Run) -> None:
