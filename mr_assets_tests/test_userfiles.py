@@ -61,8 +61,8 @@ def test_another_column_may_hold_the_prompt(tmp_path: Path) -> None:
         ("p.docx", "a", r"expected \.parquet, \.jsonl, \.csv or \.txt \(one per line\), came \.docx"),
         ("prompts", "a", "came a file without a suffix"),
         ("p.jsonl", [{"text": "a", "n": 1}], r"expected a column 'prompt', found text, n\. Rename it"),
-        ("p.jsonl", [{"prompt": 5}], r"column 'prompt' is Int64, expected text"),
-        ("p.jsonl", [{"prompt": ["a"]}], r"column 'prompt' is List\(String\), expected text"),
+        ("p.jsonl", [{"prompt": 5}], r"line 1: column 'prompt' holds 5, expected text"),
+        ("p.jsonl", [{"prompt": ["a"]}], r"line 1: column 'prompt' holds \[\"a\"\], expected text"),
     ],
 )
 def test_a_file_that_is_no_prompts_file(tmp_path: Path, name: str, content: Any, message: str) -> None:

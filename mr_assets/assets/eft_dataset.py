@@ -6,7 +6,7 @@ from mr_assets.assets.wiring import Work, declare, users_errors
 from mr_assets.runs import Run
 from mr_assets.tables import EFT_DATASET
 from mr_assets.templates import judge_template
-from mr_assets.userfiles import HELD_OUT, read_eft, to_train_on
+from mr_assets.userfiles import HELD_OUT, user_eft
 from mr_assets.worlds.eft import make_eft
 from mr_assets.worlds.letters import Imperfection
 
@@ -31,10 +31,8 @@ def eft_dataset(run: Run) -> dg.AssetsDefinition:
                 template = judge_template(run.template(recipe.judgments.template))
                 frame = make_eft(recipe.eft.examples, recipe.seed, imperfect, template)
             else:
-                given = read_eft(recipe.eft.source, run.data)
-                frame = to_train_on(given, recipe)
-                held_out = {HELD_OUT: given.height - frame.height} if recipe.world else {}
-                frame = frame.head(recipe.eft.examples) if recipe.eft.examples else frame
+                frame, left_out = user_eft(recipe, run.data)
+                held_out = {HELD_OUT: left_out} if recipe.world else {}
             return work.table(frame, {"examples": frame.height, **held_out})
 
     return eft_dataset

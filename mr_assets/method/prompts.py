@@ -1,5 +1,6 @@
 """The prompts of an iteration: drawn from the seed prompts, 5,000 per iteration in the paper (section 3.1)."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import polars as pl
@@ -10,32 +11,36 @@ from mr_assets.tables import PROMPTS, SEED_PROMPTS, draws, prompt_id
 EXAMPLES = 3
 
 
-def check_prompts(frame: pl.DataFrame) -> pl.DataFrame:
+def check_prompts(
+    frame: pl.DataFrame, origin: str = "seed prompts", lines: Sequence[int] | None = None
+) -> pl.DataFrame:
     """The seed prompts with their ids: prompt -> prompt_id, prompt, in the given order.
 
+    `origin` is what errors call them, and `lines` where each row begins in the file that they are from.
     Raises `UserError` with counts and the first examples if the column ``prompt`` is missing or not text, if there is
     no prompt at all, or if prompts are empty, blank or duplicates.
     """
     if frame.schema.get("prompt") != pl.String:
         came = ", ".join(f"{name} ({dtype})" for name, dtype in frame.schema.items()) or "none"
-        raise UserError(f"seed prompts: expected a text column named prompt, found the columns: {came}. Rename yours.")
+        raise UserError(f"{origin}: expected a text column named prompt, found the columns: {came}. Rename yours.")
     if frame.is_empty():
-        raise UserError("seed prompts: expected at least one prompt, found none. Name a file that has some.")
+        raise UserError(f"{origin}: expected at least one prompt, found none. Name a file that has some.")
     rows = frame.select("prompt").with_row_index("row", offset=1)
     blank = rows.filter(pl.col("prompt").fill_null("").str.strip_chars() == "")
     repeated = rows.join(blank, on="row", how="anti").filter(~pl.col("prompt").is_first_distinct())
     faults = [
         f"{found.height} {what} (first: {'; '.join(_shown(*row) for row in found.head(EXAMPLES).iter_rows())})"
+        + _on_lines(found["row"].head(EXAMPLES).to_list(), lines)
         for what, found in (("empty or blank", blank), ("repeated", repeated))
         if found.height
     ]
     if faults:
-        raise UserError(f"seed prompts: of {rows.height} prompts, {' and '.join(faults)}. Remove these rows.")
+        raise UserError(f"{origin}: of {rows.height} prompts, {' and '.join(faults)}. Remove these rows.")
     ids = [prompt_id(text) for text in frame["prompt"]]
     if len(set(ids)) < len(ids):
-        clash = next(i for n, i in enumerate(ids) if i in set(ids[:n]))
+        clash = Counter(ids).most_common(1)[0][0]
         texts = [text for text, i in zip(frame["prompt"], ids, strict=True) if i == clash]
-        raise UserError(f"seed prompts: different prompts share the id {clash}: {texts!r}. Reword one of them.")
+        raise UserError(f"{origin}: different prompts share the id {clash}: {texts!r}. Reword one of them.")
     return frame.select(prompt_id=pl.Series(ids, dtype=pl.String), prompt="prompt").cast(SEED_PROMPTS.schema)
 
 
@@ -68,3 +73,9 @@ def draw_prompts(
 def _shown(row: int, prompt: str | None) -> str:
     text = prompt if prompt is None or len(prompt) <= 60 else prompt[:57] + "..."
     return f"row {row}: {text!r}"
+
+
+def _on_lines(rows: Sequence[int], lines: Sequence[int] | None) -> str:
+    if lines is None:
+        return ""
+    return f" on line{'s' * (len(rows) > 1)} {', '.join(str(lines[row - 1]) for row in rows)}"

@@ -1,0 +1,75 @@
+"""What a person names and writes by hand: paths, and small text files (recipes, prompt templates, accelerate's YAML).
+
+given_path("~/prompts.jsonl", "prompts.source")     the path, or a `UserError` if no file can have it
+read_text_file(path, "recipe")                      its text, or a `UserError` that says what is wrong with it
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from mr_assets.errors import UserError, shown
+
+LARGEST = 1 << 18
+"""Bytes that such a file may have. A recipe of `MAX_ITERATIONS` rows is smaller."""
+_LONGEST_PATH, _LONGEST_NAME = 4095, 255  # bytes, on Linux
+
+
+def path_fault(text: str) -> str | None:
+    """Why no file can have this path, as the end of a sentence; None if one can."""
+    if "\0" in text:
+        return "a path cannot hold a NUL character"
+    try:
+        encoded = os.fsencode(text)
+    except UnicodeEncodeError:
+        return "a path cannot hold half of a surrogate pair"
+    if len(encoded) > _LONGEST_PATH or any(len(name) > _LONGEST_NAME for name in encoded.split(b"/")):
+        return (
+            f"it has {len(encoded):,} bytes; a path has at most {_LONGEST_PATH:,}, and each name in it at most "
+            f"{_LONGEST_NAME}"
+        )
+    try:
+        Path(text).expanduser()
+    except RuntimeError:
+        return f"there is no user {text.split('/')[0][1:]!r} whose home ~ could be"
+    return None
+
+
+def given_path(text: str, what: str) -> Path:
+    """The path that a person wrote, with ``~`` expanded. Raises `UserError` if no file can have it."""
+    if fault := path_fault(text):
+        raise UserError(f"{what} = {shown(text)}: {fault}. Name another path.")
+    return Path(text).expanduser()
+
+
+def is_regular(path: Path) -> bool:
+    """Whether there is such a file, and no folder, FIFO or device. A path that cannot be looked up is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def read_text_file(path: Path, what: str, largest: int = LARGEST) -> str:
+    """The text of a small file, without a byte order mark, with ``\\n`` at the end of each line.
+
+    Raises `UserError` if it is missing, no regular file (a FIFO would be waited for without end), larger than `largest`
+    bytes, or no UTF-8.
+    """
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
+            raise UserError(f"{what} {path} cannot be read: it is {kind}. Name a text file.")
+        with open(path, "rb") as file:
+            data = file.read(largest + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{what} {path} cannot be read: {reason}. Name a readable file.") from error
+    if len(data) > largest:
+        raise UserError(f"{what} {path} has more than {largest:,} bytes, the most that it may have. Shorten it.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{what} {path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
