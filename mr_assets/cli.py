@@ -84,7 +84,8 @@ def run(
     wanted = replace(wanted, as_recipe=as_recipe)
     for warning in wanted.recipe.warnings:
         click.echo(f"note: {warning}", err=True)
-    check_run(wanted)
+    for note in check_run(wanted):
+        click.echo(f"note: {note}", err=True)
     for place, chosen in departed(wanted).items():
         click.echo(f"note: {titled(*place)} stays as chosen: {'; '.join(chosen)} (--as-recipe goes back).", err=True)
 

@@ -3,19 +3,28 @@
 import importlib.util
 import os
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
+import polars as pl
+
+from mr_assets.chat import ChatEncoder
 from mr_assets.errors import UserError
 from mr_assets.method.prompts import draw_prompts
 from mr_assets.runs import Run, resolve
 from mr_assets.seed import seed_model
-from mr_assets.templates import judge_template, meta_judge_template
-from mr_assets.userfiles import read_eft, to_train_on, user_prompts
+from mr_assets.tables import EFT_DATASET, SEED_PROMPTS
+from mr_assets.templates import Template, judge_template, meta_judge_template
+from mr_assets.userfiles import control_token_note, eft_notes, to_train_on, user_eft, user_prompts
 
 LEAST_FREE_MIB = 200
 
 
-def check_run(run: Run) -> None:
-    """Raise `UserError` for whatever would stop the run later: model, chat template, files, engine, disk."""
+def check_run(run: Run) -> list[str]:
+    """Raise `UserError` for whatever would stop the run later: model, chat template, files, engine, disk.
+
+    Returns what is worth knowing of the user's files, one sentence each.
+    """
     recipe = run.recipe
     try:
         run.data.mkdir(parents=True, exist_ok=True)
@@ -28,15 +37,15 @@ def check_run(run: Run) -> None:
     free = shutil.disk_usage(run.data).free // 2**20
     if free < LEAST_FREE_MIB:
         raise UserError(f"only {free} MiB are free in {run.data}; a run needs {LEAST_FREE_MIB} at the very least.")
+    prompts, eft = SEED_PROMPTS.empty(), EFT_DATASET.empty()
     judge_template(run.template(recipe.judgments.template))
     meta_judge_template(run.template(recipe.meta_judgments.template))
     if recipe.prompts.source != "world" and run.record("seed_prompts") is None:
         counts = [row.prompts for row in recipe.iterations]
-        draw_prompts(
-            to_train_on(user_prompts(recipe, run.data), recipe), 1, counts, recipe.seed, recipe.prompts.disjoint
-        )
+        prompts = user_prompts(recipe, run.data)
+        draw_prompts(to_train_on(prompts, recipe), 1, counts, recipe.seed, recipe.prompts.disjoint)
     if recipe.sft and recipe.eft.source != "world" and run.record("eft_dataset") is None:
-        read_eft(recipe.eft.source, run.data)
+        eft, _ = user_eft(recipe, run.data)
     folder = resolve(recipe.model.seed, run.data)
     if folder.is_dir() or not recipe.model.allow_hub:
         seed_model(recipe, run.data)
@@ -45,3 +54,23 @@ def check_run(run: Run) -> None:
             "vLLM is not installed, and nothing else samples. Install the project with its environment (make install), "
             "or on a CUDA host: pip install -e '.[cuda]'."
         )
+    return list(_notes(run, folder, prompts, eft))
+
+
+def _notes(run: Run, model: Path, prompts: pl.DataFrame, eft: pl.DataFrame) -> Iterator[str]:
+    """What is worth knowing of the user's files that were just read; of control tokens, if the model is here."""
+    recipe = run.recipe
+    yield from eft_notes(recipe, run.data, eft)
+    if model.is_dir() and (prompts.height or eft.height):
+        tokens_in = ChatEncoder.load(model).control_tokens_in
+        texts = enumerate(prompts["prompt"])
+        yield from control_token_note("prompts file", recipe.prompts.source, run.data, texts, tokens_in)
+        judge = judge_template(run.template(recipe.judgments.template))
+        examples = ((int(i), _untrusted(judge, asked) + said[0]["content"]) for i, asked, said in eft.iter_rows())
+        yield from control_token_note("EFT file", recipe.eft.source, run.data, examples, tokens_in)
+
+
+def _untrusted(judge: Template, asked: list[dict[str, str]]) -> str:
+    """A question without the judge template's own text, which may be control tokens of a model made for it."""
+    values = judge.unfill(asked[0]["content"])
+    return asked[0]["content"] if values is None else "\n".join(values.values())

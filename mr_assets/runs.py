@@ -25,6 +25,7 @@ from mr_assets.files import atomically, remembered_fingerprint, write_json
 from mr_assets.recipe import Recipe, check_run_name, list_recipes, load_recipe
 from mr_assets.recipe_file import find_recipe, shipped
 from mr_assets.settings import JUDGE_SIDE_OFF, as_config, chosen, shaping_settings, with_chosen
+from mr_assets.textfile import given_path, is_file_or_folder, is_regular
 
 PROJECT = Path(__file__).parents[1]
 
@@ -175,10 +176,10 @@ class Run:
         for kind, given in (("judge", self.recipe.judgments), ("meta-judge", self.recipe.meta_judgments)):
             uses = TEMPLATE_USERS[kind]
             path = self.template(given.template)
-            if asset in uses and path is not None and path.exists() and found != JUDGE_SIDE_OFF:
+            if asset in uses and path is not None and is_regular(path) and found != JUDGE_SIDE_OFF:
                 found[f"text of the {kind} template"] = blake2b(path.read_bytes(), digest_size=8).hexdigest()
         for name, source in self._sources(asset, partition):
-            if (path := resolve(source, self.data)).exists():
+            if is_file_or_folder(path := resolve(source, self.data)):
                 found[CONTENT + name] = remembered_fingerprint(path, self.data / ".fingerprints.json")
         return found
 
@@ -274,14 +275,17 @@ def write_record(path: Path, record: Record) -> None:
 
 def data_root() -> Path:
     """The folder that runs write to: MR_DATA, or the project's own data folder."""
-    return Path(os.environ.get("MR_DATA") or PROJECT / "data").expanduser().resolve()
+    return given_path(os.environ.get("MR_DATA") or str(PROJECT / "data"), "MR_DATA").resolve()
 
 
 def resolve(path: str, data: Path) -> Path:
-    """A path of a recipe: absolute, or relative to the data root, or to the data that ships with the project."""
-    given = Path(path).expanduser()
+    """A path of a recipe: absolute, or relative to the data root, or to the data that ships with the project.
+
+    Raises `UserError` if no file can have it.
+    """
+    given = given_path(path, "path")
     places = [given] if given.is_absolute() else [data / given, PROJECT / "data" / given]
-    return next((p for p in places if p.exists()), places[0])
+    return next((p for p in places if is_file_or_folder(p)), places[0])
 
 
 def load_run(

@@ -44,10 +44,19 @@ def given_path(text: str, what: str) -> Path:
 
 def is_regular(path: Path) -> bool:
     """Whether there is such a file, and no folder, FIFO or device. A path that cannot be looked up is none."""
+    return stat.S_ISREG(_mode(path))
+
+
+def is_file_or_folder(path: Path) -> bool:
+    """Whether there is such a file or folder, and no FIFO or device. A path that cannot be looked up is none."""
+    return stat.S_ISREG(_mode(path)) or stat.S_ISDIR(_mode(path))
+
+
+def _mode(path: Path) -> int:
     try:
-        return path.is_file()
+        return path.stat().st_mode
     except (OSError, ValueError):
-        return False
+        return 0
 
 
 def read_text_file(path: Path, what: str, largest: int = LARGEST) -> str:

@@ -153,7 +153,7 @@ class UserFile:
 
     def _opened(self) -> IO[bytes]:
         if self.gzipped:
-            return io.BufferedReader(gzip.open(self.path, "rb"), 1 << 20)  # type: ignore[arg-type]
+            return io.BufferedReader(gzip.open(self.path, "rb"), 1 << 20)
         return open(self.path, "rb")
 
     def _refuse_other_encodings(self, line: bytes) -> None:
@@ -393,9 +393,8 @@ def _parts(row: dict[str, Any]) -> tuple[Any, Any, str]:
         messages = row["messages"]
         asked, said = (messages[:-1], messages[-1:]) if isinstance(messages, list) else (messages, None)
         return asked, said, "messages"
-    forms = {str: "a text", list: "a list of messages"}
-    prompt, completion = (forms.get(type(row[name]), "neither") for name in ("prompt", "completion"))
-    return row["prompt"], row["completion"], f"prompt: {prompt} and completion: {completion}"
+    forms = ["a text" if isinstance(row[name], str) else "a list of messages" for name in ("prompt", "completion")]
+    return row["prompt"], row["completion"], f"prompt: {forms[0]} and completion: {forms[1]}"
 
 
 def _message(value: Any, role: str) -> str | None:
@@ -418,7 +417,7 @@ def _as_eft(asked: Sequence[str], said: Sequence[str]) -> pl.DataFrame:
         pl.col("example_id").cast(pl.String),
         message("user", "asked").alias("prompt"),
         message("assistant", "said").alias("completion"),
-    ).cast(dict(EFT_DATASET.schema))  # fmt: skip
+    ).cast(EFT_DATASET.schema)  # fmt: skip
 
 
 def _scores(eft: pl.DataFrame) -> pl.DataFrame:
@@ -473,14 +472,15 @@ def eft_notes(recipe: Recipe, data: Path, eft: pl.DataFrame) -> Iterator[str]:
 
 
 def control_token_note(
-    what: str, source: str, data: Path, texts: Iterable[str], tokens_in: Callable[[str], list[str]]
+    what: str, source: str, data: Path, texts: Iterable[tuple[int, str]], tokens_in: Callable[[str], list[str]]
 ) -> Iterator[str]:
-    """What is worth knowing of a file's texts, row by row: how many spell out control tokens of the model."""
-    spelt = [(row, tokens) for row, text in enumerate(texts) if (tokens := tokens_in(text))]
+    """What is worth knowing of a file's texts, each with its row from 0: how many spell control tokens of the model."""
+    spelt = [(row, tokens) for row, text in texts if (tokens := tokens_in(text))]
     if spelt:
         row, tokens = spelt[0]
+        noun = "prompts" if what == "prompts file" else "examples"
         yield (
-            f"{what} {source}: {len(spelt)} rows contain control tokens of the model, first "
+            f"{what} {source}: {len(spelt)} {noun} contain control tokens of the model, first "
             f"{place_of(what, source, data, row)} ({', '.join(tokens[:3])}). They reach the model as plain characters "
             "inside its chat template. If the texts are rendered in a chat template already, give them without it."
         )

@@ -1,6 +1,7 @@
 """What is checked before anything is launched; `mr run` shows the same messages (see test_cli.py)."""
 
 import importlib.util
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from mr_assets.errors import UserError
 from mr_assets.preflight import LEAST_FREE_MIB, check_run
 from mr_assets.runs import Run
 from mr_assets.seed import seed_model
+from mr_assets.templates import judge_template
 from mr_assets_tests.tiny import complete, files, model_folder, tiny_run
 
 Check = Callable[..., str]
@@ -192,3 +194,31 @@ def test_evaluation_data_is_checked(refused: Check, data: Path, text: str | None
 
 def test_evaluation_data_is_not_asked_for_without_sft(data: Path) -> None:
     check_run(tiny_run(data, "eft.source=mine.jsonl", "sft=null"))
+
+
+def test_prompts_in_a_chat_template_are_noted(data: Path) -> None:
+    """How many spell control tokens of the model, and the first line; bare texts give no note."""
+    data.mkdir()
+    bare = [json.dumps({"prompt": f"prompt {n}"}) for n in range(10)]
+    rendered = ["<|begin|><|user|>Hi.<|end|><|assistant|>", "Hi<|end|>"]
+    (data / "mine.jsonl").write_text("\n\n".join([*bare, *(json.dumps({"prompt": text}) for text in rendered)]))
+    run = tiny_run(data, "prompts.source=mine.jsonl", "prompts.count=null")
+    (note,) = check_run(run)
+    assert "prompts file mine.jsonl: 2 prompts contain control tokens of the model, first line 21" in note
+    assert "(<|begin|>, <|user|>, <|end|>)" in note
+    (data / "mine.jsonl").write_text("\n".join(bare))
+    assert check_run(run) == []
+
+
+def test_examples_in_a_chat_template_and_without_a_score_are_noted(data: Path) -> None:
+    data.mkdir()
+    rows = [
+        (judge_template().fill({"prompt": "Hi", "response": "Ho"}), "Score: 4"),
+        ("Rate it.", "Good."),
+        ("Rate that.", "Score: 4<|end|>"),
+    ]
+    (data / "mine.jsonl").write_text("\n".join(json.dumps({"prompt": p, "completion": c}) for p, c in rows))
+    unscored, rendered = check_run(tiny_run(data, "eft.source=mine.jsonl"))
+    assert "1 of 3 judgments (33%) give no score" in unscored and "first line 2 (no_score)" in unscored
+    assert "EFT file mine.jsonl: 1 examples contain control tokens" in rendered
+    assert "first line 3 (<|end|>)" in rendered
