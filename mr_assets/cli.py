@@ -4,7 +4,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -13,6 +14,11 @@ from typing import Any
 import click
 
 from mr_assets.errors import UserError
+from mr_assets.lineage.printable import as_json as as_json_text
+from mr_assets.lineage.printable import printable, printable_lines
+from mr_assets.terminal import say
+
+STOPPED = 130  # as a shell says that Ctrl-C ended a command
 
 
 def says_errors(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -28,7 +34,36 @@ def says_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+class Commands(click.Group):
+    """The commands. Whatever an error says acts on no terminal; Ctrl-C ends any of them with a line."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """As click does."""
+        with _plain_errors():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, context: click.Context) -> Any:
+        """As click does."""
+        try:
+            with _plain_errors():
+                return super().invoke(context)
+        except KeyboardInterrupt:
+            goes_on = "; the same command goes on" if context.invoked_subcommand == "run" else ""
+            say(f"stopped{goes_on}", err=True)
+            raise SystemExit(STOPPED) from None
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Spell out what would act on a terminal in the message of an error: names, paths and arguments are in it."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = printable_lines(error.message)  # type: ignore[misc]
+        raise
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="mr_assets")
 def main() -> None:
     """Meta-Rewarding language models (Wu et al. 2024) as a Dagster project.
@@ -83,23 +118,23 @@ def run(
     wanted = adopt(wanted, changed=bool(sets), update=update, extended=iterations is not None)
     wanted = replace(wanted, as_recipe=as_recipe)
     for warning in wanted.recipe.warnings:
-        click.echo(f"note: {warning}", err=True)
+        say(f"note: {warning}", err=True)
     for note in check_run(wanted):
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     for place, chosen in departed(wanted).items():
-        click.echo(f"note: {titled(*place)} stays as chosen: {'; '.join(chosen)} (--as-recipe goes back).", err=True)
+        say(f"note: {titled(*place)} stays as chosen: {'; '.join(chosen)} (--as-recipe goes back).", err=True)
 
     from mr_assets.launch import steps
     from mr_assets.report import print_report
 
     if dry_run:
         first = next(steps(wanted), None)
-        click.echo(f"{wanted.name}: {'nothing to do' if first is None else f'would begin with {first.title}'}")
+        say(f"{wanted.name}: {'nothing to do' if first is None else f'would begin with {first.title}'}")
         return
     wanted.save()
     did = _run_steps(wanted)
     if not did:
-        click.echo(f"{wanted.name}: everything is complete; nothing was computed.")
+        say(f"{wanted.name}: everything is complete; nothing was computed.")
     print_report(wanted)
 
 
@@ -131,7 +166,7 @@ def adopt(wanted: Any, *, changed: bool, update: bool, extended: bool) -> Any:
         )
     for d in drift:
         if not d.path.startswith("iterations") or not extended:
-            click.echo(f"note: the recipe file now has {d.path} = {d.new}; this run goes on with {d.old}.", err=True)
+            say(f"note: the recipe file now has {d.path} = {d.new}; this run goes on with {d.old}.", err=True)
     return kept
 
 
@@ -156,7 +191,7 @@ def _run_steps(wanted: Any) -> bool:
         _idle(wanted.name, dagster)
         for step in steps(wanted):
             did = True
-            click.secho(f"{wanted.name}, {step.title}: {', '.join(step.assets)}", bold=True, err=True)
+            say(f"{wanted.name}, {step.title}: {', '.join(step.assets)}", bold=True, err=True)
             if step.partition is None:
                 shared = f"the one-off assets of family {wanted.family}"
                 with alone(wanted.data / wanted.family, shared, wait=True):
@@ -168,39 +203,70 @@ def _run_steps(wanted: Any) -> bool:
                 launch(wanted, step, dagster)
     if did:
         minutes, seconds = divmod(time.monotonic() - began, 60)
-        click.secho(f"{wanted.name}: done in {minutes:.0f} min {seconds:.0f} s", bold=True, err=True)
+        say(f"{wanted.name}: done in {minutes:.0f} min {seconds:.0f} s", bold=True, err=True)
     return did
 
 
 @main.command()
 @click.argument("name", required=False)
+@click.option("--watch", "watched", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for programs.")
 @says_errors
-def status(name: str | None) -> None:
-    """What is done, running, failed, out of date or missing, per run and iteration, and the disk that it takes."""
-    from mr_assets.report import print_status
+def status(name: str | None, watched: bool, as_json: bool) -> None:
+    """What is done, running, failed, out of date or missing, per run and iteration, and the disk that it takes.
+
+    Of what is running it says how far it is, at which rate, and the time left; of what failed or was interrupted, in
+    which Dagster run, when and why.
+    """
+    from mr_assets.report import statuses
     from mr_assets.runs import data_root, stored_runs
+    from mr_assets.terminal import show, watch, width
 
     runs = stored_runs(data_root())
     if name is not None and name not in runs:
         raise UserError(f"there is no run {name!r}. Runs: {', '.join(runs) or 'none yet'}.")
+    wanted = [runs[name]] if name else list(runs.values())
+    if as_json and watched:
+        raise UserError("--json and --watch exclude each other: leave one out.")
+    if as_json:
+        found = [each.as_json() for each in statuses(wanted)] if wanted else []
+        say_json(found[0] if name else found)
+        return
     if not runs:
-        click.echo("No run yet. Start one: mr run small_world_meta_rewarding")
-    for each in [runs[name]] if name else runs.values():
-        print_status(each)
+        say("No run yet. Start one: mr run small_world_meta_rewarding")
+        return
+    if watched and width() is None:
+        raise UserError("--watch shows one place of a terminal again and again, and the output is none. Leave it out.")
+    if watched:
+        watch(lambda: [part for each in statuses(wanted) for part in each.parts()])
+    else:
+        show(*(part for each in statuses(wanted) for part in each.parts()))
+
+
+def say_json(value: Any) -> None:
+    """JSON alone on standard output."""
+    click.echo(as_json_text(value))
 
 
 @main.command()
 @click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for programs.")
 @says_errors
-def report(name: str) -> None:
-    """The table of what a run has learnt, pairs made and left out, and time per stage."""
-    from mr_assets.report import print_report
+def report(name: str, as_json: bool) -> None:
+    """The table of what a run has learnt, pairs made and left out, and time per stage.
+
+    What is out of date, the scores of a model that was trained again since for one, says so.
+    """
+    from mr_assets.report import print_report, report_as_json
     from mr_assets.runs import data_root, stored_runs
 
     runs = stored_runs(data_root())
     if name not in runs:
         raise UserError(f"there is no run {name!r}. Runs: {', '.join(runs) or 'none yet'}.")
-    print_report(runs[name])
+    if as_json:
+        say_json(report_as_json(runs[name]))
+    else:
+        print_report(runs[name])
 
 
 @main.command()
@@ -223,8 +289,6 @@ def compare(
     mr compare small_world_meta_rewarding --set elo_ridge=0.1 --iteration 1
     mr compare small_world_meta_rewarding beta_02
     """
-    import json
-
     from mr_assets.compare import comparable, other_recipe, sampled_anew, with_other_run, with_other_settings
     from mr_assets.report import print_comparison
     from mr_assets.runs import data_root, stored_runs
@@ -246,9 +310,9 @@ def compare(
     for t in wanted:
         found += with_other_run(run, known[other], t) if other else with_other_settings(run, changed, t)
         if not other and (anew := sampled_anew(run, changed, t)):
-            click.echo(f"note: {', '.join(anew)} of iteration {t} would change, too; compared as stored.", err=True)
+            say(f"note: {', '.join(anew)} of iteration {t} would change, too; compared as stored.", err=True)
     if as_json:
-        click.echo(json.dumps([each.as_json() for each in found], ensure_ascii=False))
+        say_json([each.as_json() for each in found])
     else:
         print_comparison(f"{name} and {other or 'other settings'}", found, limit)
 
@@ -270,14 +334,14 @@ def trace(identity: str, full: bool, as_json: bool) -> None:
     mr trace beta_02/2.3f1c09aa72be.r4      a response of the run beta_02
     mr trace M2                             a model
     """
-    from mr_assets.lineage import printable, trace_any, tree
+    from mr_assets.lineage import trace_any, tree
     from mr_assets.runs import data_root, stored_runs
 
     lineage = trace_any(identity, stored_runs(data_root()))
     if as_json:
-        click.echo(printable.as_json(lineage.as_json()))
+        say_json(lineage.as_json())
         return
-    click.echo("\n".join(tree.lines(lineage, full=full)))
+    say("\n".join(tree.lines(lineage, full=full)))
 
 
 @main.command()
@@ -329,9 +393,8 @@ def pairs(
     mr pairs --text "upper case" --length-gap ..-20
     mr pairs small_world_meta_rewarding --truth contradicts
     """
-    from mr_assets.lineage import printable
     from mr_assets.lineage.pairs import Query
-    from mr_assets.report import print_pairs
+    from mr_assets.report import pairs_as_json, print_pairs
     from mr_assets.runs import data_root, stored_runs
 
     known = stored_runs(data_root())
@@ -340,11 +403,12 @@ def pairs(
     gaps = {"score_gap": score_gap, "length_gap": length_gap, "elo_gap": elo_gap}
     gaps |= {"reward_margin": reward_margin, "true_gap": true_gap}
     query = Query.parsed(iteration, kind, text, truth, **gaps)
-    found, count = query.answer([known[name]] if name else list(known.values()), sort, limit, ascending=ascending)
+    among = [known[name]] if name else list(known.values())
+    found, count = query.answer(among, sort, limit, ascending=ascending)
     if as_json:
-        click.echo(printable.as_json(found.to_dicts()))
+        say_json(pairs_as_json(found, among))
     else:
-        print_pairs(found, count)
+        print_pairs(found, count, among)
 
 
 @main.command()
@@ -361,7 +425,6 @@ def verify(name: str, iteration: str | None, limit: int, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from mr_assets.lineage import printable
     from mr_assets.lineage.verification import verify as faults_of
     from mr_assets.runs import data_root, stored_runs
 
@@ -372,13 +435,14 @@ def verify(name: str, iteration: str | None, limit: int, as_json: bool) -> None:
         raise UserError(f"--iteration {iteration}: run {name} has iterations 1 to {runs[name].iterations[-1]}.")
     found = list(faults_of(runs[name], [iteration] if iteration else None))
     if as_json:
-        click.echo(printable.as_json([asdict(fault) for fault in found]))
+        say_json([asdict(fault) for fault in found])
     else:
         shown = found[:limit] if limit else found
-        click.echo("\n".join(printable.printable(str(fault)) for fault in shown), nl=bool(shown))
+        for fault in shown:
+            say(printable(str(fault)))
         more = f", {len(found) - len(shown)} of them not shown (--limit 0)" if len(shown) < len(found) else ""
         count = f"{len(found)} fault{'s' * (len(found) > 1)}{more}"
-        click.echo(f"{name}: {count if found else 'everything follows from its ancestors'}")
+        say(f"{name}: {count if found else 'everything follows from its ancestors'}")
     if found:
         raise SystemExit(1)
 
@@ -390,19 +454,27 @@ def recipes() -> None:
     from mr_assets.recipe import list_recipes, load_recipe
 
     for name in list_recipes():
-        click.echo(f"{name:38} {load_recipe(name).title}")
+        say(f"{name:38} {load_recipe(name).title}")
 
 
 @main.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @click.pass_context
 @says_errors
-def runs(context: click.Context) -> None:
-    """List runs, or remove one: mr runs remove NAME."""
+def runs(context: click.Context, as_json: bool) -> None:
+    """List runs, or remove one: mr runs remove NAME.
+
+    An iteration is complete when its model is there and made of what is there now.
+    """
     if context.invoked_subcommand is None:
-        from mr_assets.report import print_runs
+        from mr_assets.report import print_runs, runs_as_json
         from mr_assets.runs import data_root, stored_runs
 
-        print_runs(list(stored_runs(data_root()).values()))
+        known = list(stored_runs(data_root()).values())
+        if as_json:
+            say_json(runs_as_json(known))
+        else:
+            print_runs(known)
 
 
 @runs.command()
@@ -417,12 +489,12 @@ def remove(name: str, yes: bool) -> None:
     if name not in known:
         raise UserError(f"there is no run {name!r}. Runs: {', '.join(known) or 'none yet'}.")
     if not yes:
-        click.confirm(f"Remove {known[name].folder} and everything in it?", abort=True)
+        click.confirm(printable(f"Remove {known[name].folder} and everything in it?"), abort=True)
     from mr_assets.launch import alone
 
     with alone(known[name].folder, f"run {name}", wait=False):
         remove_run(known[name])
-    click.echo(f"Removed {name}.")
+    say(f"Removed {name}.")
 
 
 @main.command()
@@ -466,7 +538,7 @@ def ui(port: int, host: str, pages_port: int | None) -> None:
     _only_ui(home)
     os.environ["MR_DATA"] = str(data_root())
     instance().dispose()  # a fresh one gets its databases before webserver and daemon both try
-    click.echo(f"Dagster UI on {address(host, port)} (instance {home}). Ctrl-C ends it.", err=True)
+    say(f"Dagster UI on {address(host, port)} (instance {home}). Ctrl-C ends it.", err=True)
     serve_beside_ui(host, port, pages_port or port + 1)
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, signal.SIG_DFL)  # whoever began it in the background may have it ignored

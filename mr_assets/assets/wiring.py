@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 import dagster as dg
@@ -17,6 +17,7 @@ from mr_assets.instance import POOL
 from mr_assets.method import Frame
 from mr_assets.method.guardrails import PREVIOUS, Finding, findings
 from mr_assets.partitions import asset_key, iterations
+from mr_assets.progress import Progress, forget, note
 from mr_assets.runs import FAMILY_ASSETS, UPSTREAM, Record, Run, read_record
 from mr_assets.settings import chosen, departures
 from mr_assets.status import outdated_by
@@ -142,24 +143,25 @@ class Work:
             )
 
     def progress(self, what: str, unit: str) -> Callable[..., None]:
-        """A callback (done, total, before=0) that logs done, rate and time left, at most every five seconds.
+        """A callback (done, total, before=0) that says how far it is: `mr status` every second, the log every five.
 
         before: of what is done, what an earlier run did; it does not count in the rate.
         """
         began = time.monotonic()
-        said = [began]
+        noted, logged = [-inf], [began]
 
         def report(done: int, total: int, before: int = 0) -> None:
             now = time.monotonic()
-            if done < total and (not done or now - said[0] < 5):
-                return
-            said[0] = now
-            line = f"{what}: {done:,} of {total:,} {unit}"
-            if done > before:  # else nothing is known of the rate yet
-                rate = (done - before) / max(now - began, 1e-9)
-                shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
-                line += f", {shown}/s, {(total - done) / rate:.0f} s left"
-            self.context.log.info(line)
+            rate = (done - before) / max(now - began, 1e-9) if done > before else None  # else nothing is known of it
+            left = (total - done) / rate if rate else None
+            how_far = (what, unit, done, total, rate, left, self.context.run_id)
+            progress = Progress(self.asset, self.partition, *how_far)
+            if now - noted[0] >= 1:
+                noted[0] = now
+                note(self.run, progress)
+            if done >= total or (done and now - logged[0] >= 5):
+                logged[0] = now
+                self.context.log.info(progress.said)
 
         return report
 
@@ -243,6 +245,7 @@ class Work:
         return self._result(artifact, metadata, found)
 
     def _result(self, artifact: Artifact, metadata: dict[str, Any], found: Sequence[Finding]) -> dg.MaterializeResult:
+        forget(self.run, self.asset, self.partition)
         metadata["settings"] = dg.MetadataValue.json(artifact.record.settings)
         if artifact.record.policy:
             metadata["policy"] = artifact.record.policy

@@ -4,6 +4,7 @@ r"""Text of models and data sets on a terminal: whatever could act there is show
 """
 
 import json
+from math import isfinite
 from typing import Any
 
 
@@ -12,6 +13,11 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """The text with its lines kept, each `printable`: only a line feed ends one."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def excerpt(text: str, characters: int) -> str:
@@ -23,5 +29,20 @@ def excerpt(text: str, characters: int) -> str:
 
 
 def as_json(value: Any) -> str:
-    """Indented JSON in ASCII alone, so that a terminal shows it and does not obey it."""
-    return json.dumps(value, indent=1, default=str).replace("\x7f", "\\u007f")
+    """Indented JSON in ASCII alone, so that a terminal shows it and does not obey it.
+
+    What is no finite number is null there, as JSON has no word for it.
+    """
+    return json.dumps(_finite(value), indent=1, default=str, allow_nan=False).replace("\x7f", "\\u007f")
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float():
+            return value if isfinite(value) else None
+        case dict():
+            return {str(key): _finite(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_finite(each) for each in value]
+        case _:
+            return value
