@@ -1,5 +1,6 @@
 """The process that trains by direct preference optimization: ``python -m mr_assets.training.dpo [WORKSPACE]``."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +20,47 @@ def make_trainer(job: TrainingJob) -> "DPOTrainer":
 
     from mr_assets.training import loop
 
-    class TokenDPOTrainer(DPOTrainer):
-        """Takes ``prompt_ids``, ``chosen_ids`` and ``rejected_ids`` as they are: nothing is rendered or tokenized."""
+    class TokenDPOTrainer(loop.WholeSteps, DPOTrainer):
+        """Takes ``prompt_ids``, ``chosen_ids`` and ``rejected_ids`` as they are: nothing is rendered or tokenized.
+
+        A step's loss, rewards and log-probabilities are means over its pairs. TRL's own are means over micro-batches.
+        """
+
+        loss_is_scaled_for_ga = True  # by `compute_loss`
 
         def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
             return dataset
 
+        def leave_out(self, batch: dict[str, Any], kept: int) -> None:
+            """Without completions and with reference 0, a pair has rewards 0, loss ln 2 and no gradient."""
+            for side in batch["completion_mask"].chunk(2):
+                side[kept:] = 0
+            for name in ("ref_chosen_logps", "ref_rejected_logps"):
+                batch[name][kept:] = 0
+
+        def items(self, batches: list, rows: int, device: Any) -> int:
+            """The pairs of the step."""
+            return rows
+
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: int | None = None
+        ) -> Any:
+            """In a training step this micro-batch's part of the mean over the step's pairs, else its own mean."""
+            loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            if num_items_in_batch is None:
+                return loss
+            rows, processes = len(inputs["ref_chosen_logps"]), self.accelerator.num_processes
+            left_out = (inputs["completion_mask"].chunk(2)[0].sum(dim=1) == 0).sum() if processes > 1 else 0
+            share = rows * processes / num_items_in_batch  # the gradient is then averaged over the processes
+            for name, values in self._metrics["train"].items():  # TRL averages them over the micro-batches
+                if name.startswith(("rewards/", "logps/")):
+                    values[-1] *= share * self.current_gradient_accumulation_steps
+            return (loss - math.log(2) * left_out / rows) * share
+
     model, tokenizer = loop.load_model(job)
-    config = DPOConfig(
-        **loop.arguments(job),
+    config = loop.config(
+        DPOConfig,
+        job,
         beta=job.beta,
         loss_type=["sigmoid"],
         precompute_ref_log_probs=True,

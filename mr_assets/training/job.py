@@ -51,9 +51,7 @@ class TrainingJob:
     keep_all_epochs: bool = False
     save_steps: int | None = None  # steps between the checkpoints to resume from, besides each epoch's end
     seed: int = 0  # order of the examples
-    # One per GPU, through accelerate launch. Where an epoch's last batch cannot be split evenly among them, accelerate
-    # fills it with examples from the epoch's beginning.
-    num_processes: int = 1
+    num_processes: int = 1  # one per GPU, through accelerate launch
     accelerate_config: Path | None = None  # accelerate's YAML, for FSDP or DeepSpeed; null is plain data parallelism
     cpu_threads: int | None = None  # threads on a CPU; null is torch's choice
 

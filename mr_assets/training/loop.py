@@ -14,13 +14,23 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PrinterCallback, Trainer, TrainerCallback
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 from transformers.utils.logging import disable_progress_bar
 
 from mr_assets.errors import UserError
 from mr_assets.training.job import TrainingJob
 
 COMPLETE = "COMPLETE"
+FIRST_LOSS = 0.05
+"""By how much the first loss of DPO may differ from ln 2 at beta 0.1: bf16 rounds the sums of long completions."""
 Measure = Callable[[Any, TrainingJob, Path], None]  # see `main`
 # What a model folder holds besides weights. Copied from the starting model, because training changes none of it, and
 # TRL would write the padding token that it chose: an embedding without gradient once the folder is loaded again.
@@ -65,6 +75,42 @@ def arguments(job: TrainingJob) -> dict[str, Any]:
         "report_to": "none",
         "disable_tqdm": True,
     }
+
+
+def config(kind: type[TrainingArguments], job: TrainingJob, **more: Any) -> Any:
+    """The configuration of a trainer. A process takes one GPU, however many there are."""
+    made = kind(**arguments(job), **more)
+    made._n_gpu = min(made.n_gpu, 1)  # else one process shares every batch out to all GPUs, and takes as many more rows
+    return made
+
+
+class WholeSteps(Trainer):
+    """A step is over all of its rows alike, in whatever micro-batches and processes they come.
+
+    Where an epoch's last batch cannot be split evenly among the processes, accelerate fills it up with rows from the
+    epoch's beginning, so that no process waits for another. Here they count for nothing (`leave_out`).
+    """
+
+    def leave_out(self, batch: dict[str, torch.Tensor], kept: int) -> None:
+        """Make the rows of a micro-batch after the first `kept` ones count for nothing, in place."""
+        raise NotImplementedError
+
+    def items(self, batches: list, rows: int, device: torch.device) -> Any:
+        """What a step's sum is divided by: here the labelled tokens of its micro-batches in all processes."""
+        return self._get_num_items_in_batch(batches, device)
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """A step's micro-batches in this process, and what the step's sum is divided by."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        size, processes = self.args.per_device_train_batch_size, self.accelerator.num_processes
+        whole, rows = size * processes * self.args.gradient_accumulation_steps, len(self.train_dataset)
+        left = rows - self.state.global_step % math.ceil(rows / whole) * whole  # rows from this step to the epoch's end
+        rows = min(left, whole)
+        for n, batch in enumerate(batches):  # micro-batches are dealt to the processes in turn
+            before = (n * processes + self.accelerator.process_index) * size
+            if rows - before < size:
+                self.leave_out(batch, max(rows - before, 0))
+        return batches, self.items(batches, rows, device)
 
 
 def load_data(job: TrainingJob) -> Dataset:
@@ -144,12 +190,23 @@ class Keeper(TrainerCallback):
                     f"(learning rate {logs['learning_rate']:g}). No model is written. Lower the learning rate, or look "
                     "at the data."
                 )
+        if self.job.kind == "dpo" and state.global_step == 1:
+            self.check_reference(logs["loss"])
         seconds = time.monotonic() - self.started
         left = seconds / (state.global_step - self.first_step) * (self.steps - state.global_step)
         line = {"step": state.global_step, "total_steps": self.steps, **logs}
         line |= {"seconds": round(seconds, 2), "seconds_left": round(left, 1)}
         state.log_history[-1] = line  # is saved with the checkpoint, so that the log of a resumed training is whole
         report(self.job, line)
+
+    def check_reference(self, loss: float) -> None:
+        """Raise `UserError` if the first step's loss says that the reference is another model than the starting one."""
+        if abs(loss - math.log(2)) > FIRST_LOSS * max(1.0, self.job.beta / 0.1):
+            raise UserError(
+                f"loss is {loss:.4g} at step 1, expected ln 2 = 0.6931: before the first step model and reference are "
+                f"the same, so that every reward is 0. One of them was not loaded as it lies in {self.job.model}. No "
+                "model is written. Look at precision and accelerate_config."
+            )
 
 
 def last_checkpoint(job: TrainingJob) -> Path | None:

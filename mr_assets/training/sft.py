@@ -1,6 +1,6 @@
 """The process that trains by supervised fine-tuning: ``python -m mr_assets.training.sft WORKSPACE``."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mr_assets.training import leash
 from mr_assets.training.job import TrainingJob
@@ -10,20 +10,20 @@ if TYPE_CHECKING:
 
 
 def make_trainer(job: TrainingJob) -> "SFTTrainer":
-    """TRL's SFT trainer on the job's token ids; the loss is over the completions' tokens alone."""
+    """TRL's SFT trainer on the job's token ids; a step's loss is the mean over all its completions' tokens alike."""
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
     from mr_assets.training import loop
 
+    class TokenSFTTrainer(loop.WholeSteps, SFTTrainer):
+        def leave_out(self, batch: dict[str, Any], kept: int) -> None:
+            batch["labels"][kept:] = -100
+
     model, tokenizer = loop.load_model(job)
-    config = SFTConfig(
-        **loop.arguments(job),
-        packing=False,
-        dataset_kwargs={"skip_prepare_dataset": True},
-    )
+    config = loop.config(SFTConfig, job, packing=False, dataset_kwargs={"skip_prepare_dataset": True})
     dataset = loop.load_data(job).map(_with_labels, remove_columns=["prompt_ids", "completion_ids"])
-    return SFTTrainer(model, args=config, train_dataset=dataset, processing_class=tokenizer)
+    return TokenSFTTrainer(model, args=config, train_dataset=dataset, processing_class=tokenizer)
 
 
 def _with_labels(example: dict[str, list[int]]) -> dict[str, list[int]]:

@@ -11,6 +11,7 @@ import polars as pl
 import psutil
 import pytest
 
+from mr_assets.errors import UserError
 from mr_assets.model_folder import check_model_folder
 from mr_assets.training import launch
 from mr_assets.training.job import TrainingJob
@@ -266,35 +267,73 @@ def test_a_killed_training_resumes_to_the_same_bits(dpo_job):
     assert [line["step"] for line in lines[0]] == list(range(1, 10))
 
 
-def test_small_batches_accumulate_to_the_same_step(dpo_job):
-    """Two passes of 2 pairs make the batch of 4; the last batch of an epoch has one pass of 2."""
-    train(dpo_job)
-    accumulated = replace(dpo_job, micro_batch_size=2, out=dpo_job.out.with_name("accumulated"))
-    train(accumulated)
-    ours, theirs = log(accumulated.out), log(dpo_job.out)
-    assert [line["loss"] for line in ours] == pytest.approx([line["loss"] for line in theirs], abs=1e-5)
-    assert [line["grad_norm"] for line in ours] == pytest.approx([line["grad_norm"] for line in theirs], rel=1e-3)
+def test_micro_batches_change_no_step(dpo_job):
+    """A step of 10 pairs is the same step in passes of 12, 6, 4, 3 and 1: the last pass of 6, 4 and 3 is a smaller one.
+
+    Loss, rewards and gradient are means over the pairs, and so the weights after three steps are the same.
+    """
+    whole = trained_here(replace(dpo_job, batch_size=12, micro_batch_size=12, keep_epoch=3))
+    for micro in (6, 4, 3, 1):
+        job = replace(dpo_job, batch_size=12, micro_batch_size=micro, keep_epoch=3, out=dpo_job.out.with_name("m"))
+        same_training(job, trained_here(job), whole)
+
+
+def trained_here(job: TrainingJob, make: Callable = make_trainer) -> tuple[list[dict], Any]:
+    """The log and the change of the weights after a training in the test's process."""
+    from mr_assets.training import loop
+
+    trainer = make(job)
+    before = flat(trainer.model).clone()
+    loop.run(trainer, job)
+    return log(job.workspace / "model"), flat(load(job.workspace / "model")) - before
+
+
+def flat(model: Any) -> Any:
+    import torch
+
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def same_training(job: TrainingJob, ours: tuple[list[dict], Any], theirs: tuple[list[dict], Any]) -> None:
+    """Means over the same rows, step by step, and one change of the weights: equal but for rounding."""
+    names = {"step", "loss", "grad_norm"} | {n for n in theirs[0][0] if n.startswith(("rewards/m", "logps/"))}
+    assert len(names) == 3 + 3 * (job.kind == "dpo")
+    for name in names:
+        came, expected = ([line[name] for line in lines] for lines, _ in (ours, theirs))
+        assert came == pytest.approx(expected, rel=1e-4, abs=1e-5), (job.micro_batch_size, name)
+    assert (ours[1] - theirs[1]).norm() < 1e-3 * theirs[1].norm(), job.micro_batch_size
 
 
 def test_two_processes_make_the_same_steps(dpo_job):
-    """Through accelerate, each process takes half of a batch, and the gradient is that of the whole batch.
+    """Through accelerate, each process takes half of a batch, and the step is that of the whole batch, the last too.
 
-    The first two steps are compared: in the epoch's last batch of 2 pairs, accelerate gives the second process pairs
-    from the epoch's beginning once more, so that no process waits for the other. So it does while the margins are
-    computed, and each pair has one margin all the same, its own.
+    In the epoch's last batch of 4 pairs, the second process has one pair, and two from the epoch's beginning once more
+    which count for nothing. So it is while the margins are computed, and each pair has one margin, its own.
     """
-    train(dpo_job)
-    parallel = replace(dpo_job, num_processes=2, micro_batch_size=2, out=dpo_job.out.with_name("parallel"))
+    job = replace(dpo_job, batch_size=6, micro_batch_size=6, keep_epoch=2)
+    parallel = replace(job, num_processes=2, micro_batch_size=3, out=dpo_job.out.with_name("parallel"))
     train(parallel)
-    ours, theirs = log(parallel.out), log(dpo_job.out)
-    assert [line["step"] for line in ours] == [line["step"] for line in theirs] == [1, 2, 3]
-    for name in ("loss", "grad_norm", "rewards/margins"):
-        assert [line[name] for line in ours[:2]] == pytest.approx([line[name] for line in theirs[:2]], abs=1e-4), name
+    change = flat(load(parallel.out)) - flat(load(parallel.model))
+    same_training(parallel, (log(parallel.out), change), trained_here(job))
     found, rows = margins(parallel.out), pl.read_parquet(parallel.data).to_dicts()
     assert found["pair_id"].to_list() == [row["pair_id"] for row in rows]
     texts = [(row["prompt_token_ids"], row["chosen_token_ids"]) for row in rows]
     ratios = sums_of_log_probs(load(parallel.out), texts) - sums_of_log_probs(load(parallel.model), texts)
     assert found["chosen_reward"].to_list() == pytest.approx((parallel.beta * ratios).tolist(), abs=1e-5)
+
+
+def test_a_reference_that_is_not_the_starting_model_ends_the_training(dpo_job):
+    """At step 1 every reward is 0 and the loss ln 2; here the weights have moved since the reference was asked."""
+    import torch
+
+    def moved(job: TrainingJob) -> Any:
+        trainer = make_trainer(job)
+        for parameter in trainer.model.parameters():
+            parameter.data += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+        return trainer
+
+    with pytest.raises(UserError, match=r"loss is \d\.\d+ at step 1, expected ln 2 = 0\.6931"):
+        trained_here(dpo_job, moved)
 
 
 def test_an_interrupt_ends_every_process_of_several(dpo_job):
