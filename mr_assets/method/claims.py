@@ -1,11 +1,9 @@
-"""What a completion claims after a label, such as ``Score: 4`` or ``**Winner:** [Judgement A]``.
+r"""What a completion claims after a label, such as ``Score: 4`` or ``**Winner:** [Judgement A]``.
 
-Judges write the same claim in many ways. A parser here has two patterns: one finds every claim of a completion, from
-the label to the end of what could change the value; the other reads a value from a claim, or finds that it is none. A
-completion counts only if all its claims have one and the same value.
+A claim reaches from its label to the next one. A parser's grammar says which claims have a value, for the whole line of
+the claim: what the grammar does not know is no value. A completion counts only if all its claims have one and the same.
 
-Each pattern is used by Python's `re` (one text) and by polars' regex engine (a column). They are written in what both
-read alike: ASCII classes, no look-around.
+What a model thinks before it answers is not parsed (`answer`): it weighs scores and winners that it does not give.
 """
 
 import re
@@ -17,29 +15,48 @@ import polars as pl
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 V = TypeVar("V")
 
-SPACES = " \\t\\r\\n\u00a0"
-MARKS = "*_\"'`\u201c\u201d\u2018\u2019<>(){}\\[\\]$"
+SPACE = " \\t\u00a0"
+"""White space within a line."""
+
+MARKS = "*_\"'`\u201c\u201d\u2018\u2019(){}\\[\\]$"
 """Brackets, quotes and emphasis that may stand around a label or a value."""
 
+TAG = r"(?:</?[a-zA-Z]\w*[ ]?/?>|<\|\w+\|>)"
+"""A tag of markup or of a chat template."""
 
-def any_case(words: str) -> str:
-    """A pattern for `words` in any case; `(?i)` would also let in letters beyond ASCII, differently in each engine."""
-    return "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else re.escape(c) for c in words)
+LETTERS = "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f"
+SPOKEN = f"{LETTERS}{SPACE}{MARKS}.,;:!<>|/\\\\&@#\u2026\u2013\u2014-"
+"""The characters of plain prose: no digit, no sign of reckoning or comparing, no question mark, no other script."""
+
+LINE_END = r"(?=[\r\n]|\Z)"
+
+
+def grammar(pattern: str) -> re.Pattern[str]:
+    """A verbose pattern in any case; ASCII, so that a digit, a letter's case and a word are those of English."""
+    return re.compile(pattern, re.ASCII | re.IGNORECASE | re.VERBOSE)
 
 
 def label(word: str) -> str:
-    """A pattern for a label, its colon and what decorates them; an underscore in front is emphasis."""
-    return rf"(?:\b|_){any_case(word)}[{SPACES}{MARKS}]*:[{SPACES}{MARKS}]*"
+    """A pattern for a label, what decorates it, and its colon; an underscore in front is emphasis.
+
+    It means the same to Python (with `re.ASCII`) and, after `_for_polars`, to polars.
+    """
+    either = "".join(f"[{c.lower()}{c.upper()}]" for c in word)
+    return rf"(?:\b|_){either}[{SPACE}\r\n{MARKS}<>]*:"
 
 
-def compiled(pattern: str) -> re.Pattern[str]:
-    """The pattern for Python; ASCII, so that a word boundary is what it is in `polars_pattern`."""
-    return re.compile(pattern, re.ASCII)
+_THINK = "[tT][hH][iI][nN][kK](?:[iI][nN][gG])?>"
+_THOUGHT, _STILL_THINKING = f"(?s)^.*</{_THINK}", f"(?s)<{_THINK}.*$"
 
 
-def polars_pattern(pattern: str) -> str:
-    """The pattern for polars, with ASCII word boundaries (faster, and the same as Python's)."""
-    return pattern.replace(r"\b", r"(?-u:\b)")
+def answer(text: str) -> str:
+    """The text after the last ``</think>`` (or ``</thinking>``), up to a ``<think>`` that is not closed."""
+    return re.sub(_STILL_THINKING, "", re.sub(_THOUGHT, "", text, count=1), count=1)
+
+
+def claims(text: str, label: str) -> list[str]:
+    """What follows each label in the answer, up to the next label."""
+    return re.split(label, answer(text), flags=re.ASCII)[1:]
 
 
 def agreed(values: Sequence[V | None], none: str, unreadable: str, different: str) -> tuple[V | None, str | None]:
@@ -51,30 +68,34 @@ def agreed(values: Sequence[V | None], none: str, unreadable: str, different: st
     return values[0], unreadable if values[0] is None else None
 
 
-def with_agreed(
+def with_parsed(
     frame: F,
     text: str,
     value: str,
-    claim: str,
-    read: Callable[[pl.Expr], pl.Expr],
-    none: str,
-    unreadable: str,
-    different: str,
+    dtype: type[pl.DataType],
+    label: str,
+    parse: Callable[[str], tuple[object, str | None]],
 ) -> F:
-    """`agreed` for the column `text`: adds the column named `value`, and the reason as ``invalid``.
+    """`parse` for the column `text`: adds the column named `value`, and the reason as ``invalid``.
 
-    `claim` finds the claims, `read` turns a column of claims into values (null if unreadable).
+    polars finds the first label of each text; `parse` reads what is there from it on, each distinct one once.
     """
-    claims = pl.col(text).fill_null("").str.extract_all(polars_pattern(claim))
-    values, kinds, first = pl.col("_values"), pl.col("_values").list.n_unique(), pl.col("_values").list.first()
-    reason = (
-        pl.when(values.list.len() == 0)
-        .then(pl.lit(none))
-        .when(kinds > 1)
-        .then(pl.lit(different))
-        .when(first.is_null())
-        .then(pl.lit(unreadable))
-    )
-    # In two steps: the values would otherwise be read again for each of their uses.
-    read_once = frame.with_columns(_values=claims.list.eval(read(pl.element())))
-    return read_once.with_columns(pl.when(kinds == 1).then(first).alias(value), invalid=reason).drop("_values")
+
+    def read(said: pl.Series) -> pl.Series:
+        distinct = said.unique()
+        parsed = [parse(claim) for claim in distinct]
+        results = pl.DataFrame(parsed, schema=[(value, dtype), ("invalid", pl.String)], orient="row")
+        found = results.with_columns(said=distinct)
+        return said.to_frame("said").join(found, on="said", how="left", maintain_order="left").drop("said").to_struct()
+
+    answers = pl.col(text).fill_null("").str.replace(_THOUGHT, "").str.replace(_STILL_THINKING, "")
+    said = answers.str.extract(f"(?s)({_for_polars(label)}.*)").fill_null("").alias("said")
+    schema = pl.Struct({value: dtype, "invalid": pl.String})
+    parsed = frame.with_columns(_parsed=said.map_batches(read, return_dtype=schema, is_elementwise=True))
+    fields = [pl.col("_parsed").struct.field(name) for name in (value, "invalid")]
+    return parsed.with_columns(fields).drop("_parsed")
+
+
+def _for_polars(pattern: str) -> str:
+    """The pattern for polars, with ASCII word boundaries (faster, and the same as Python's)."""
+    return pattern.replace(r"\b", r"(?-u:\b)")

@@ -1,14 +1,33 @@
 r"""The judgments: the score that each one gives (section 2.1), and the mean and variance of a response's scores.
 
-A score is the number after "Score:" in the judge's own completion:
+A score is what follows "Score:" in the judge's own answer, if that is plainly one number out of 5:
 
-    "... well organized.\n\nScore: 4"            4.0
-    "**Score:** <4.75>"                          4.75
-    "Score: 4/5", "score: [4] out of 5"          4.0
-    "Score: 4 ... Final score: 4"                4.0
-    "Score: five", "I give it a 4"               null, no_score
-    "Score: 50", "-1", "4/10", "3-4", "1+1 = 2"  null, off_scale
-    "Score: 4 ... Score: 5"                      null, different_scores
+    "... well organized.\n\nScore: 4"                   4.0
+    "**Score:** <4.75>", "Score: 4. It is clear."       4.75, 4.0
+    "Score: 4/5", "score: [4] out of a possible 5"      4.0
+    "Score: 4 ... Final score: 4"                       4.0
+    "Score: five", "I give it a 4", "Score: about 4"    null, no_score
+    "Score: 50", "-1", "4/10", "3-4", "1 + 1 = 2"       null, off_scale
+    "Score: 4 out of ten", "4 1/2", "4 (previously 3)"  null, off_scale
+    "Score: 4 ... Score: 5"                             null, different_scores
+
+The grammar of a claim, from the label to the end of its line; anything else has no value:
+
+    claim    = label, marks, number, [scale], [repeat], end
+    label    = "Score", marks, ":"                          any case; marks: brackets, quotes, emphasis, tags, spaces
+    number   = ["+"], digits, ["." digits] | "." digits     from 0 to 5; "<" in front asks for ">" behind
+    scale    = unit | [unit], of five, [unit]               may be in brackets
+    unit     = "point(s)", "pt(s)", "star(s)"
+    of five  = "/5", "of 5", "out of 5", "out of a possible (maximum, total of) 5", "on a scale of 0 (1) to 5",
+               "on a 5-point scale", "max 5"; also "five", "5.0", and the slashes U+2044, U+2215, U+FF0F
+    repeat   = "(", the same number, [scale], ")"
+    end      = marks and sentence punctuation, then the end of the line; or
+               a mark, punctuation, a dash or "because", "since", "as", "due", "given", then plain prose to the end
+    prose    = Latin letters, spaces, marks and punctuation; no digit, no number in words, no word of a scale or of
+               reckoning; it does not begin with a doubt ("or", "maybe")
+
+A number that stands on a line below the label has no prose beside it: "Score:" over a list of criteria is a heading.
+Nor does the next line go on with the sum or the scale: "+ 1", "= 4", "/10", "out of 10", another number of a list.
 """
 
 from typing import TypeVar
@@ -16,27 +35,64 @@ from typing import TypeVar
 import polars as pl
 
 from mr_assets.method import DECIMALS, Frame
-from mr_assets.method.claims import MARKS, agreed, any_case, compiled, label, polars_pattern, with_agreed
+from mr_assets.method.claims import LINE_END, MARKS, SPACE, SPOKEN, TAG, agreed, claims, grammar, label, with_parsed
 
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 
-# A number with whatever is glued to it: "4.5.6", "4th" and "4%" are not the 4 that they begin with.
-_NUMBER = "[0-9]+(?:[.,][0-9]+)*[0-9A-Za-z%\u00bc\u00bd\u00be]*"
-_SIGN = "[-+\u2212\u2013\u2014]"
-# "/5" and "out of 5" belong to the value; so do a range, a sum or a mixed fraction, which are then refused.
-_GAP = f"[ \\t{MARKS}]*"
-_POINTS = f"(?:{any_case('point')}[sS]?{_GAP})?"
-_OUT_OF = f"(?:/|(?:{any_case('out')}[ \\t]+)?{any_case('of')})"
-_MORE = f"(?:{_SIGN}|[=|~]|{any_case('to')}|{any_case('or')})"
-_CLAIM = (
-    f"{label('score')}{_SIGN}?[.]?{_NUMBER}"
-    f"(?:{_GAP}{_POINTS}(?:{_OUT_OF}|{_MORE}){_GAP}{_NUMBER}|[ \\t]+[0-9]+/{_NUMBER})?"
-)
-_ON_SCALE = f"(?:{_GAP}{_POINTS}{_OUT_OF}{_GAP}5(?:[.]0+)?)?"
-_VALUE = f"^[^:]*:[^0-9.+\u2212\u2013\u2014-]*[+]?([0-9]+(?:[.][0-9]+)?|[.][0-9]+){_ON_SCALE}$"
-_CLAIM_RE, _VALUE_RE = compiled(_CLAIM), compiled(_VALUE)
 TOP_SCORE = 5.0
 """The highest score of the rubric (A.1)."""
+
+_LABEL = label("score")
+_GAP = f"[{SPACE}{MARKS}]*"
+_NUMBER = r"(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
+_END_OF_NUMBER = r"(?![0-9A-Za-z]|[.,][0-9])"
+_FIVE = rf"(?:5(?:\.0+)?|five){_END_OF_NUMBER}"
+_UNIT = r"(?:total\s+)?(?:point|pt|star)s?\b(?:\s+(?:in\s+)?total\b)?"
+_OF_FIVE = rf"""(?:
+    [/\u2044\u2215\uff0f] {_GAP} {_FIVE}
+  | (?:out\s+)? of\s+ (?:(?:a|the)\s+)? (?:(?:possible|maximum|max|total)\s+)? (?:of\s+)? {_GAP} {_FIVE}
+  | on\s+(?:a|the)\s+scale\s+(?:of|from)\s+ (?:0|1|zero|one) \s*(?:to|-|\u2013)\s* {_FIVE}
+  | on\s+(?:a|the)\s+ (?:5|five)[ -]point\s+scale\b
+  | max(?:imum)?(?:\s+of)? :?[ ]? {_FIVE}
+)"""
+_SCALE = f"(?: {_GAP} {_UNIT} )? (?: {_GAP} {_OF_FIVE} (?: {_GAP} {_UNIT} )? )?"
+
+# Whether a number follows the label at all, whatever becomes of it.
+_GIVEN = grammar(rf"(?: [{SPACE}\r\n{MARKS}<>~\u2248\u2264\u2265] | {TAG} )* [+\u2212\u2013\u2014-]? \.? [0-9]")
+_CLAIM = grammar(rf"""
+    (?P<lead> (?: [{SPACE}\r\n{MARKS}] | {TAG} )* )
+    (?P<open> < {_GAP} )?
+    \+? (?P<number> {_NUMBER} ) {_END_OF_NUMBER}
+    {_SCALE}
+    (?(open) {_GAP} > {_SCALE} )
+    (?: [{SPACE}]* \( {_GAP} (?P<again> {_NUMBER} ) {_END_OF_NUMBER} {_SCALE} {_GAP} )?
+    (?P<end>
+        (?: [{SPACE}{MARKS}.!,;:\u2026] | {TAG} )*
+      | (?P<prose>
+            (?: [{SPACE}]* (?: [{MARKS}.!,;:\u2026\u2013\u2014] | {TAG} | -+(?=[{SPACE}]) )
+              | [{SPACE}]+ (?=(?:because|since|as|due|given|the|this|it|overall)\b) )
+            (?: {TAG} | [{SPOKEN}] )*+ )
+    )
+    {LINE_END}
+""")
+_NUMBER_WORD = r"""(?: zero | one | two | three | four | five | six | seven | eight | nine | ten | eleven | twelve
+    | dozen | \w+teen | (?:twen|thir|for|fif|six|seven|eigh|nine)ty | hundred | thousand | half | halves | quarters?
+    | thirds | fifths | tenths )\b"""
+_HIDDEN = grammar(
+    rf"\b(?: {_NUMBER_WORD} | (?: percent\w* | per\s+cent | scale | max | maximum | plus | minus | equals )\b )"
+)
+_DOUBT = grammar(r"""
+    [^\w.!;]* \b(?: or | maybe | perhaps | possibly | probably | approximately | roughly | about
+    | around | almost | nearly | at\s+(?:least|most) | if )\b""")
+_MARGIN = rf"[\s\u00a0{MARKS}]*+"
+_GOES_ON = grammar(rf"""
+    {_MARGIN} (?: \+ | = (?!=) | -> | [/\u2044\u2215\uff0f\u00d7\u2192%~\u2248]
+      | (?: out\s+of | of | on | to | or | and | plus | minus | max | maximum | scale )\b
+        [^\r\n]* (?: \d | \b{_NUMBER_WORD} )
+      | [0-9.,]++ [{SPACE}{MARKS}]*+ {LINE_END} )
+""")
+_LIST_GOES_ON = grammar(rf"{_MARGIN} [+\u2022\u2013-]? {_MARGIN} [0-9]")
+_TOTAL_BELOW = grammar(rf"[\r\n] [{SPACE}{MARKS}]*+ (?: = (?!=) | (?:total|sum)\b [^\r\n:=]* [:=] )")
 
 _REASONS = {"none": "no_score", "unreadable": "off_scale", "different": "different_scores"}
 
@@ -46,12 +102,12 @@ def parse_score(text: str) -> tuple[float | None, str | None]:
 
     Total: any text has an answer. `with_scores` does the same for a column.
     """
-    return agreed([_value(claim) for claim in _CLAIM_RE.findall(text)], **_REASONS)
+    return agreed([_value(claim) for claim in claims(text, _LABEL) if _GIVEN.match(claim)], **_REASONS)
 
 
 def with_scores(judgments: F) -> F:
     """Add ``score`` and ``invalid`` to a frame with the column ``judgment``; what `parse_score` does, streaming."""
-    return with_agreed(judgments, "judgment", "score", _CLAIM, _values, **_REASONS)
+    return with_parsed(judgments, "judgment", "score", pl.Float64, _LABEL, parse_score)
 
 
 def response_scores(responses: Frame, judgments: Frame) -> pl.LazyFrame:
@@ -120,10 +176,16 @@ def judgment_numbers(judgments: pl.DataFrame) -> dict[str, float | int | None]:
 
 
 def _value(claim: str) -> float | None:
-    match = _VALUE_RE.search(claim)
-    return value if match and 0 <= (value := float(match[1])) <= 5 else None
-
-
-def _values(claims: pl.Expr) -> pl.Expr:
-    number = claims.str.extract(polars_pattern(_VALUE), 1).cast(pl.Float64, strict=False)
-    return pl.when(number.is_between(0, 5)).then(number)
+    """The number that a claim gives, or None if it is not plainly one out of 5."""
+    read = _CLAIM.match(claim)
+    if read is None:
+        return None
+    value, again, below = float(read["number"]), read["again"], claim[read.end() :]
+    heading, remark = "\n" in read["lead"] or "\r" in read["lead"], read["prose"] is not None
+    if value > TOP_SCORE or (again is not None and float(again) != value) or (heading and remark):
+        return None
+    if _HIDDEN.search(read["end"]) or _DOUBT.match(read["end"]):
+        return None
+    if _GOES_ON.match(below) or _TOTAL_BELOW.search(below) or ((heading or remark) and _LIST_GOES_ON.match(below)):
+        return None
+    return value

@@ -1,13 +1,34 @@
 r"""The meta-judgments: which battles are fought, and who wins each (section 2.2, Figure 2).
 
-Every pair of a response's valid judgments battles in both orders. The winner is what the meta-judge's own completion
-names after "Winner:":
+Every pair of a response's valid judgments battles in both orders. The winner is what follows "Winner:" in the
+meta-judge's own answer, if that plainly names one:
 
-    "... more accurate.\n\nWinner: Judgement A"          first
-    "**Winner:** [Judgment B]", 'WINNER: "judgement b"'  second
-    "Winner: Tie", "Judgement A is better", "Winner: A"  null, no_winner ("Winner: a tie" is not a vote for A)
-    "Winner: [Judgement A | Judgement B]"                null, no_winner
-    "Winner: Judgement A ... Winner: Judgement B"        null, different_winners
+    "... more accurate.\n\nWinner: Judgement A"            first
+    "**Winner:** [Judgment B]", 'WINNER: "judgement b"'    second
+    "Winner: Judgement A is better than Judgement B"       first
+    "Winner: Judgement A. Judgement B is vague."           first
+    "Winner: Tie", "Judgement A is better", "Winner: A"    null, no_winner ("Winner: a tie" is not a vote for A)
+    "Winner: [Judgement A | Judgement B]", "A and B"       null, no_winner
+    "Winner: Judgement A (tie with Judgement B)"           null, no_winner
+    "Winner: Judgement A ... Winner: Judgement B"          null, different_winners
+
+The grammar of a claim, from the label to the end of its line; anything else has no value:
+
+    claim  = label, marks, name, [won], [over], end
+    label  = "Winner", marks, ":"                          any case; marks: brackets, quotes, emphasis, tags, spaces
+    name   = "Judgement" or "Judgment", "A" or "B"
+    won    = "wins", "is (clearly, slightly, much, by far) (the) better, best, stronger, superior, winner,
+             more accurate" and the like
+    over   = "over", "than", "rather than", "instead of", "not", and the other name
+    end    = marks and sentence punctuation, then the end of the line; or
+             a mark, punctuation, a dash or "because", "since", "as", "for", "due", "with", "and", then prose
+    prose  = Latin letters, digits, spaces, marks and punctuation to the end of the line. No word of a tie or a doubt
+             ("tie", "both", "equal", "neither", "or Judgement B", "no difference", ...). The other name stands only
+             behind "than", "over", "because", "since", "as", "while", "whereas", "unlike", "of", "not", or at the
+             beginning of a sentence, and is not said to be better
+
+A name on a line below the label has no prose beside it, and the next line does not go on with a tie or a name alone. A
+label that is followed by a word of a tie claims that nobody wins; beside a winner that is a different claim.
 """
 
 from typing import Literal, TypeVar
@@ -17,22 +38,69 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mr_assets.method import Frame
-from mr_assets.method.claims import MARKS, SPACES, agreed, any_case, compiled, label, polars_pattern, with_agreed
+from mr_assets.method.claims import LINE_END, MARKS, SPACE, SPOKEN, TAG, agreed, claims, grammar, label, with_parsed
 
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 Winner = Literal["first", "second"]
 
-_GAP = f"[{SPACES}{MARKS}]*"
-_JUDGMENT = f"{any_case('judg')}[eE]?{any_case('ment')}[{SPACES}{MARKS}-]*"
-_OR = f"(?:[|/&]|{any_case('or')}|{any_case('and')})"
-# A whole word after "Judgement", so that "Judgement Analysis" is no vote; and a second name, if one is added.
-_CLAIM = (
-    f"{label('winner')}{_JUDGMENT}[0-9A-Za-z]+"
-    f"(?:{_GAP}{_OR}{_GAP}(?:{_JUDGMENT}[ab]|(?:{_JUDGMENT})?[AB])[0-9A-Za-z]*)?"
-)
-_FIRST_NAME = f"^[^:]*:{_GAP}{_JUDGMENT}([0-9A-Za-z]+)"
-_LAST_NAME = "([0-9A-Za-z]+)$"
-_CLAIM_RE, _FIRST_NAME_RE, _LAST_NAME_RE = compiled(_CLAIM), compiled(_FIRST_NAME), compiled(_LAST_NAME)
+_LABEL = label("winner")
+_MARGIN = f"(?: {TAG} | [{SPACE}\r\n{MARKS}<>] )*+"
+_JUDGMENT = rf"judge?ment [{SPACE}\r\n{MARKS}<>-]*"
+_TIE = r"""\b(?: ties? | tied | tying | draws? | drawn | equal\w* | same | neither | nor | none | nobody | both | either
+    | inconclusive | undecided | undetermined | unclear | comparable | equivalent | indistinguishable | identical
+    | no\s+(?:clear\s+|real\s+)?(?:winner|difference|preference)
+    | (?:cannot|can't)\s+(?:be\s+)?(?:say|tell|decide|choose) | toss | vs | versus | 50\s*[/-]\s*50 | as\s+\w+\s+as | along\s+with | together | depends )\b"""
+_BETTER = r"(?:better|best|stronger|strongest|superior|preferred|preferable|winner|winning|more\s+\w+|most\s+\w+)"
+_HOW = r"(?:(?:clearly|slightly|much|far|by\s+far|a\s+(?:bit|little)|the|a|overall|judge?ment|one)\s+)*"
+_END_OF_NAME = r"(?![0-9A-Za-z])"
+_ALONE = {"A": rf"(?: (?-i:A) | a (?= [{MARKS}.]* {LINE_END} ) )", "B": "B"}  # "a" may be the article
+_NAME = {letter: rf"(?: {_JUDGMENT} {letter} | \b {alone} ){_END_OF_NAME}" for letter, alone in _ALONE.items()}
+_NAMED = f"(?: {_NAME['A']} | {_NAME['B']} )"
+
+# Whether the label is followed by a name at all, or by a word that says that nobody won.
+_GIVEN = grammar(rf"{_MARGIN} (?: (?: {_JUDGMENT} [0-9a-z] ) | (?:a\s+)? {_TIE} )")
+_CLAIM = grammar(rf"""
+    (?P<lead> {_MARGIN} )
+    {_JUDGMENT} (?P<name> [AB] ){_END_OF_NAME} (?!['\u2019]s\b)
+    (?: [{SPACE}{MARKS}>]+ (?: wins | won | (?:is|was) \s+ {_HOW} {_BETTER} (?: \s+ (?:judge?ment|one) )? )\b )?
+    (?: ,? [{SPACE}{MARKS}]+ (?: over | (?:rather\s+)?than | instead\s+of | (?:and\s+)?not ) \s+
+        (?: the\s+other\b | {_NAMED} ) )?
+    (?P<end>
+        (?: [{SPACE}{MARKS}>.!,;:\u2026] | {TAG} )*
+      | (?P<prose>
+            (?: [{SPACE}]* (?: [{MARKS}>.!,;:\u2026\u2013\u2014] | {TAG} | -+(?=[{SPACE}]) )
+              | [{SPACE}]+ (?=(?:because|since|as|for|due|with|and)\b) )
+            (?: {TAG} | [0-9{SPOKEN}] )*+ )
+    )
+    {LINE_END}
+""")
+_DOUBT = grammar(rf"""
+    {_TIE} | \b(?: or \s+ (?: {_NAMED} | the\s+other )
+    | not\s+(?:the\s+|a\s+)?{_BETTER} | (?:worse|weaker|poorer|inferior)\s+(?:than|to)
+    | actually | wait | correction | sorry | instead (?!\s+of) | rather (?!\s+than) )\b
+""")
+# Where the other name may stand; what is left of it after these are taken away is a second winner.
+_OTHER = {"A": _NAME["B"], "B": _NAME["A"]}
+_PASSING = {
+    name: grammar(rf"""
+        [.!]\s+ [{MARKS}]* {other} (?= [{MARKS}]* \s+ \w )
+      | \b(?: than | over | because | since | as | while | whereas | unlike | of | not )\s+ [{MARKS}]* {other}
+    """)
+    for name, other in _OTHER.items()
+}
+_RIVAL = {
+    name: grammar(rf"""
+        {other} [{MARKS}]* \s+ (?:\w+\s+)?
+        (?: wins | won | (?: is | was | seems | should | would | deserves )\b [^.;\r\n]{{0,60}} {_BETTER} )\b
+    """)
+    for name, other in _OTHER.items()
+}
+_NAMES = {name: grammar(other) for name, other in _OTHER.items()}
+_GOES_ON = grammar(rf"""
+    [\s{MARKS}\u00a0\u2022-]*+ (?: [=+|/&~\u2248] | {_TIE}
+      | (?: and | or | vs | versus | nor | but | no | not | a )\b [^\r\n]* (?: {_NAMED} | {_TIE} )
+      | {_JUDGMENT} [AB] [{SPACE}{MARKS}.:,]* (?: {LINE_END} | [0-9] ) )
+""")
 _REASONS = {"none": "no_winner", "unreadable": "no_winner", "different": "different_winners"}
 _WINNERS: dict[str, Winner] = {"A": "first", "B": "second"}
 
@@ -42,7 +110,7 @@ def parse_winner(text: str) -> tuple[Winner | None, str | None]:
 
     Total: any text has an answer. `with_winners` does the same for a column.
     """
-    return agreed([_value(claim) for claim in _CLAIM_RE.findall(text)], **_REASONS)
+    return agreed([_value(claim) for claim in claims(text, _LABEL) if _GIVEN.match(claim)], **_REASONS)
 
 
 def with_winners(meta_judgments: F) -> F:
@@ -51,7 +119,7 @@ def with_winners(meta_judgments: F) -> F:
     A battle without text was not fought because the two judgments are the same: its reason is ``identical_battle``.
     """
     not_fought = pl.when(pl.col("meta_judgment").is_null()).then(pl.lit("identical_battle")).otherwise("invalid")
-    parsed = with_agreed(meta_judgments, "meta_judgment", "winner", _CLAIM, _values, **_REASONS)
+    parsed = with_parsed(meta_judgments, "meta_judgment", "winner", pl.String, _LABEL, parse_winner)
     return parsed.with_columns(invalid=not_fought)
 
 
@@ -158,14 +226,14 @@ def _ordered_pairs(groups: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArr
 
 
 def _value(claim: str) -> Winner | None:
-    first, last = _FIRST_NAME_RE.search(claim), _LAST_NAME_RE.search(claim)
-    assert first and last, "the pattern of a claim ends in a name"
-    name, other = first[1].upper(), last[1].upper()
-    return None if other in _WINNERS and other != name else _WINNERS.get(name)
-
-
-def _values(claims: pl.Expr) -> pl.Expr:
-    name = claims.str.extract(polars_pattern(_FIRST_NAME), 1).str.to_uppercase()
-    other = claims.str.extract(polars_pattern(_LAST_NAME), 1).str.to_uppercase()
-    one = other.is_in(list(_WINNERS)).not_() | (other == name)
-    return pl.when(one).then(name.replace_strict(_WINNERS, default=None, return_dtype=pl.String))
+    """The one that a claim names, or None if it does not plainly name one winner."""
+    read = _CLAIM.match(claim)
+    if read is None:
+        return None
+    name, end, below = read["name"].upper(), read["end"], claim[read.end() :]
+    heading = "\n" in read["lead"] or "\r" in read["lead"]
+    if (heading and read["prose"] is not None) or _DOUBT.search(end) or _GOES_ON.match(below):
+        return None
+    if _RIVAL[name].search(end) or _NAMES[name].search(_PASSING[name].sub(" ", end)):
+        return None
+    return _WINNERS[name]

@@ -1,3 +1,5 @@
+import re
+
 import polars as pl
 import pytest
 from hypothesis import example, given, settings
@@ -49,6 +51,126 @@ INVALID = {
     "Winner: Judgement AWinner: Judgement B": "no_winner",
     "_Winner: Judgement A_Winner: Judgement B": "different_winners",
 }
+# What meta-judges write around a verdict that plainly names one; in each, the other letter makes it the other one.
+PLAIN = [
+    "Winner: Judgement A",
+    "Winner: Judgement A over Judgement B",
+    "Winner: Judgement A (slightly better than Judgement B)",
+    "Winner: Judgement A is better",
+    "Winner: Judgement A is better than Judgement B",
+    "Winner: Judgement A is the winner.",
+    "Winner: Judgement A wins",
+    "Winner: Judgement A is more accurate",
+    "Winner: Judgement A because it follows the rubric",
+    "Winner: Judgement A (more accurate)",
+    "Winner: Judgement A - more accurate",
+    "Winner: Judgement A, not Judgement B",
+    "Winner: Judgement A rather than Judgement B",
+    "It is a tie. Winner: Judgement A",
+    "Winner: Judgement A!",
+    "Winner:\nJudgement A.",
+    "**Winner:**\n\n**Judgement A**",
+    "Winner: Judgement A\n\nJudgement A follows the rubric.",
+    "Winner: Judgement A\n\nJudgement B is vague.",
+    "Winner: Judgement A because the response deserves 4 points",
+    "Winner: Judgement A</answer>",
+    "<answer>Winner: [Judgement A]</answer>",
+    "Winner: Judgement A<|im_end|>",
+    "Winner: Judgement A (score 4)",
+    "Winner: Judgment A \u2013 it is more precise",
+    "Winner: Judgement A, since the score of Judgement B is too high",
+    'Winner: "Judgement A", it is clear',
+    "Winner: Judgement A. A clear and concise one.",
+    "Winner: Judgement-A",
+    "<think>Winner: Judgement B</think>Winner: Judgement A",
+    "Winner: Judgement A: it is clear",
+    "Winner: Judgement A is the more accurate judgment.",
+    "Winner: Judgement A as it is clear",
+]
+# Ties that name one first, second thoughts, comparisons that the named one loses.
+NOT_PLAIN = {
+    "Winner: Judgement A (tie with Judgement B)": "no_winner",
+    "Winner: Judgement A = Judgement B": "no_winner",
+    "Winner: Judgement A ties with Judgement B": "no_winner",
+    "Winner: Judgement A, Judgement B (tie)": "no_winner",
+    "Winner: Judgement A + Judgement B": "no_winner",
+    "Winner: Judgement A, tie": "no_winner",
+    "Winner: Judgement A vs Judgement B: no difference": "no_winner",
+    "Winner: Judgement A nor B": "no_winner",
+    "Winner: Judgement A is not the winner, Judgement B is": "no_winner",
+    "Winner: Judgement A and B": "no_winner",
+    "Winner: Judgement A & B": "no_winner",
+    "Winner: Judgement A, B": "no_winner",
+    "Winner: Judgement A; Judgement B": "no_winner",
+    "Winner: Judgement A and Judgement B are equal": "no_winner",
+    "Winner: neither": "no_winner",
+    "Winner: not Judgement A": "no_winner",
+    "Winner: Judgement A? No, Judgement B": "no_winner",
+    "Winner: Judgement A? ": "no_winner",
+    "Winner: tie": "no_winner",
+    "Winner: both": "no_winner",
+    "Winner: Judgement A or B": "no_winner",
+    "Winner: Judgement A, or Judgement B": "no_winner",
+    "Winner: Judgement A or the other": "no_winner",
+    "Winner: Judgement A (or B)": "no_winner",
+    "Winner: Judgement A | Judgement B": "no_winner",
+    "Winner: Judgement A > Judgement B": "no_winner",
+    "Winner: Judgement A -> Judgement B": "no_winner",
+    "Winner: Judgement A \u2248 Judgement B": "no_winner",
+    "Winner: Judgement A == Judgement B": "no_winner",
+    "Winner: Judgement A as well as Judgement B": "no_winner",
+    "Winner: Judgement A (as good as Judgement B)": "no_winner",
+    "Winner: Judgement A along with Judgement B": "no_winner",
+    "Winner: Judgement A together with B": "no_winner",
+    "Winner: Judgement A with Judgement B": "no_winner",
+    "Winner: Judgement A (equal)": "no_winner",
+    "Winner: Judgement A (draw)": "no_winner",
+    "Winner: Judgement A (both are equally good)": "no_winner",
+    "Winner: Judgement A - both": "no_winner",
+    "Winner: Judgement A is worse than Judgement B": "no_winner",
+    "Winner: Judgement A loses to Judgement B": "no_winner",
+    "Winner: Judgement A (worse than Judgement B)": "no_winner",
+    "Winner: Judgement A. Actually, Judgement B.": "no_winner",
+    "Winner: Judgement A. No, Judgement B.": "no_winner",
+    "Winner: Judgement A. Judgement B is better.": "no_winner",
+    "Winner: Judgement A, but Judgement B is better": "no_winner",
+    "Winner: Judgement A because Judgement B is better": "no_winner",
+    "Winner: Judgement A is inferior to Judgement B": "no_winner",
+    "Winner: Judgement A isn't better": "no_winner",
+    "Winner: Judgement A, not the winner": "no_winner",
+    "Winner: Judgement A to Judgement B": "no_winner",
+    "Winner: Judgement A\nand Judgement B": "no_winner",
+    "Winner: Judgement A\n(tie)": "no_winner",
+    "Winner: Judgement A\nJudgement B": "no_winner",
+    "Winner:\n* Judgement A\n* Judgement B": "no_winner",
+    "Winner:\nJudgement A: 4\nJudgement B: 3": "no_winner",
+    "Winner: Judgement A\n\nWinner: Tie": "different_winners",
+    "Winner: Judgement A (50/50)": "no_winner",
+    "Winner: Judgement A and Judgement B are the same": "no_winner",
+    "Winner: Judgement A ~ Judgement B": "no_winner",
+    "Winner: Judgement A, Judgement B": "no_winner",
+    "Winner: Judgement A (Judgement B)": "no_winner",
+    "Winner: Judgement A ... Judgement B": "no_winner",
+    "Winner: Judgement A - Judgement B": "no_winner",
+    "Winner: Judgement A (no winner)": "no_winner",
+    "Winner: Judgement A / Judgement B": "no_winner",
+    "Winner: Judgement A \\ Judgement B": "no_winner",
+    "Winner: Judgement A: Judgement B": "no_winner",
+    "Winner: Judgement A, possibly a tie": "no_winner",
+    "Winner: Judgement A. It is a tie.": "no_winner",
+    "Winner: Judgement A (no difference between the two)": "no_winner",
+    "Winner: Judgement A\u3001Judgement B": "no_winner",
+    "Winner: Judgement A \u548c Judgement B": "no_winner",
+    "Winner: Judgement A, judgement b": "no_winner",
+    "Winner: Judgements A and B": "no_winner",
+    "Winner: Judgement A and then Judgement B": "no_winner",
+    "<think>Winner: Judgement A": "no_winner",
+    "Winner: Judgement A B": "no_winner",
+    "Winner: [Judgement A] [Judgement B]": "no_winner",
+    "Winner: Judgement 1": "no_winner",
+    "Winner: Judgement A's opponent": "no_winner",
+    "Winner: Judgement A is better, but it is a tie": "no_winner",
+}
 # Row 9: judgments that name a winner themselves, quoted by the meta-judge.
 HOSTILE = {
     'Judgment A writes "Winner: Judgement A", which is no argument.\nWinner: Judgement B': (None, "different_winners"),
@@ -69,6 +191,64 @@ def test_invalid_verdicts(text: str) -> None:
     assert parse_winner(text) == (None, INVALID[text])
 
 
+@pytest.mark.parametrize("text", PLAIN)
+def test_plain_verdicts(text: str) -> None:
+    """Row 8: one winner, said in other words."""
+    assert parse_winner(text) == ("first", None)
+    assert parse_winner(_turned(text)) == ("second", None)
+
+
+@pytest.mark.parametrize("text", NOT_PLAIN)
+def test_verdicts_that_are_not_plain(text: str) -> None:
+    """Row 8: a tie that names A first is no win for the first position (such wins would enter omega)."""
+    assert parse_winner(text) == (None, NOT_PLAIN[text])
+    assert parse_winner(_turned(text)) == (None, NOT_PLAIN[text])
+
+
+def _turned(text: str) -> str:
+    """The text with the two names exchanged; a word that begins with A, and an article, stay."""
+    return re.sub(r"\b([AB]|b$)\b(?! clear)", lambda name: {"A": "B", "B": "A", "b": "a"}[name[0]], text)
+
+
+_WON = st.sampled_from(["", " wins", " is better", " is clearly the better one", " is the winner", " is more accurate"])
+_OVER = st.sampled_from(["", " over Judgement B", " rather than Judgement B", ", not Judgement B", " instead of B"])
+_REASONS = st.sampled_from(
+    ["", ".", "**", "]", " because it is clear", ". Judgement B is vague.", ", as the fair score is 4",
+     " (clearer than B)", " - it keeps to the rubric", "</answer>", "\nJudgement B is vague.", "\n\nIt is fair."]
+)  # fmt: skip
+_TIES = st.sampled_from(
+    ["tie", "a draw", "both", "and Judgement B", "or B", "/ B", "= Judgement B", "vs Judgement B", "equal", "+ B",
+     "nor B", "| Judgement B", "?", "~ Judgement B", "neither", "no difference", "& Judgement B", "Judgement B"]
+)  # fmt: skip
+_JOINTS = st.sampled_from([" ", ", ", " (", " - ", ": ", "; ", " because of a "])
+
+
+@given(st.sampled_from(["", "[", "**", '"']), _WON, _OVER, _REASONS)
+def test_what_the_grammar_says_names_the_winner(mark: str, won: str, over: str, reason: str) -> None:
+    """Row 8: every claim of the grammar has its name as its value."""
+    text = f"**Winner:** {mark}Judgement A{won}{over}{reason}"
+    assert parse_winner(text) == ("first", None)
+    assert parse_winner(_turned(text)) == ("second", None)
+
+
+@given(_WON, _JOINTS, _TIES)
+def test_a_second_name_or_a_word_of_a_tie_makes_it_invalid(won: str, joint: str, tie: str) -> None:
+    """Row 8: whatever else stands on the line and could name the other one, or nobody: no value."""
+    for text in (f"Winner: Judgement A{joint}{tie}", f"Winner: Judgement A{won}{joint}{tie}"):
+        assert parse_winner(text) == (None, "no_winner")
+        assert parse_winner(_turned(text)) == (None, "no_winner")
+
+
+@pytest.mark.parametrize(
+    "tail", [t * 1000 for t in (" ", "*", "<b>", "A is ", "B is ", ". B is ", "or B ", "\n", "( ")]
+)
+@pytest.mark.parametrize("end", ["", "\0", "\n4"])
+def test_parsing_does_not_backtrack_without_end(tail: str, end: str) -> None:
+    """A model that repeats itself up to the token limit costs no more than any other: not n^2 steps per claim."""
+    for start in ("Winner: ", "Winner: Judgement A ", "Winner: Judgement A. ", "Winner: Judgement A\n"):
+        assert parse_winner(start + tail + end)[0] in ("first", None)
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_planted_verdicts(text: str) -> None:
     """Row 9: only the completion is parsed, and a quoted verdict that differs makes it invalid."""
@@ -77,7 +257,7 @@ def test_planted_verdicts(text: str) -> None:
 
 def test_the_column_parser_gives_the_same_on_every_listed_text() -> None:
     """One rule, two routes; a battle that was not fought has no text, no winner, and says so."""
-    texts = [*VALID, *INVALID, *HOSTILE]
+    texts = [*VALID, *INVALID, *PLAIN, *NOT_PLAIN, *HOSTILE]
     frame = with_winners(pl.DataFrame({"meta_judgment": [*texts, None]}))
     rows = frame.select("winner", "invalid").rows()
     assert rows == [*(parse_winner(text) for text in texts), (None, "identical_battle")]
