@@ -49,7 +49,8 @@ _JUDGMENT = rf"judge?ment [{SPACE}\r\n{MARKS}<>-]*"
 _TIE = r"""\b(?: ties? | tied | tying | draws? | drawn | equal\w* | same | neither | nor | none | nobody | both | either
     | inconclusive | undecided | undetermined | unclear | comparable | equivalent | indistinguishable | identical
     | no\s+(?:clear\s+|real\s+)?(?:winner|difference|preference)
-    | (?:cannot|can't)\s+(?:be\s+)?(?:say|tell|decide|choose) | toss | vs | versus | 50\s*[/-]\s*50 | as\s+\w+\s+as | along\s+with | together | depends )\b"""
+    | (?:cannot|can't)\s+(?:be\s+)?(?:say|tell|decide|choose)
+    | toss | vs | versus | 50\s*[/-]\s*50 | as\s+\w+\s+as | along\s+with | together | depends )\b"""
 _BETTER = r"(?:better|best|stronger|strongest|superior|preferred|preferable|winner|winning|more\s+\w+|most\s+\w+)"
 _HOW = r"(?:(?:clearly|slightly|much|far|by\s+far|a\s+(?:bit|little)|the|a|overall|judge?ment|one)\s+)*"
 _END_OF_NAME = r"(?![0-9A-Za-z])"

@@ -343,7 +343,7 @@ def test_nothing_outside_the_grammar_gives_a_value(rest: str) -> None:
     score, _ = parse_score(f"Score: {rest}")
     if score is None:
         return
-    for claim in re.split(r"[sS][cC][oO][rR][eE]\W*:", f"Score: {answer(rest)}")[1:]:
+    for claim in re.split(r"(?a)(?:\b|_)[sS][cC][oO][rR][eE]\W*:", f"Score: {answer(rest)}")[1:]:
         line = re.split(r"[\r\n]", claim.lstrip(" \r\n\t\u00a0*_\"'`\u201c\u201d\u2018\u2019(){}[]$<>/b"))[0]
         if re.match(r"\+?\.?[0-9]", line):
             line = re.sub(r"<\|\w+\|>", "", line)
