@@ -9,16 +9,25 @@ template and the judge and meta-judge templates) can make control tokens. The ch
 placeholders, the rendering is split at its control tokens, and only then the untrusted text takes the placeholders'
 places; each piece between control tokens is encoded in one go, as the tokenizer itself does it. For text without
 control tokens the ids equal ``tokenizer.apply_chat_template(..., add_generation_prompt=True)``.
+
+What is trained on is the prompt as the engine saw it, the answer, and the token that ends the assistant's turn. That is
+checked against the template's own rendering of the conversation before anything is sampled, and that token stops the
+engine.
 """
 
 import json
 import re
 from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
+from itertools import takewhile
+from operator import eq
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
+from mr_assets.chat_template import DATE, SHOWN, ChatTemplate, strftime
 from mr_assets.errors import UserError
+from mr_assets.model_folder import vocabulary_size
 from mr_assets.templates import Template
 
 if TYPE_CHECKING:
@@ -26,6 +35,13 @@ if TYPE_CHECKING:
 
 _PRIVATE_USE = range(0xE000, 0xF900)
 _PROBE = "How do I sort (1, 22, 333)?\n\n  It's “late”…\tEnd: {x}"
+_ANSWER = "Ask “sort”:\n\n  sort((1, 22)) -> {x}\nDone."
+_REASONS = "<think>\nIt is a list.\n</think>\n\n"
+_REASONING = (
+    "So have models that reason before they answer; what they reason cannot be trained on here. If the template can "
+    "switch it off, do so in the recipe, mostly by model.chat_template_kwargs: {enable_thinking: false}; else take a "
+    "model that answers at once."
+)
 _MESSAGE = Template("message", "{message}", ("message",))
 
 
@@ -36,20 +52,25 @@ class ChatEncoder:
     match its spelling anywhere in a text.
     """
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerFast") -> None:
-        """Take a fast tokenizer with a chat template.
+    def __init__(
+        self,
+        tokenizer: "PreTrainedTokenizerFast",
+        *,
+        date: str = DATE,
+        chat_template_kwargs: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Take a fast tokenizer with a chat template, and what the recipe says of it: `ModelSection.rendering`.
 
-        Raises `UserError` if it is not one, or if encoding piece by piece differs from the tokenizer's own way.
+        Raises `UserError` if the tokenizer is not one, if encoding piece by piece differs from its own way, if the
+        template cannot be rendered, or if an answer after the generation prompt is not the whole conversation.
         """
         from tokenizers import Tokenizer
 
         self.tokenizer = tokenizer
         self.name = tokenizer.name_or_path or "tokenizer"
-        if not tokenizer.chat_template:
-            raise UserError(
-                f"{self.name} has no chat template. Take an instruction-tuned model, or save the template of its "
-                "family as chat_template.jinja in the model folder."
-            )
+        self.template = ChatTemplate(
+            self.name, _source(tokenizer, self.name), tokenizer.special_tokens_map, dict(chat_template_kwargs), date
+        )
         if not tokenizer.is_fast:
             raise UserError(f"{self.name} has no fast tokenizer. Save one as tokenizer.json in the model folder.")
         tokens = tokenizer.added_tokens_decoder
@@ -65,20 +86,35 @@ class ChatEncoder:
         self._plain = Tokenizer.from_str(json.dumps(plain))
         self._places = lru_cache(maxsize=64)(self._choose_places)
         self._parts = lru_cache(maxsize=64)(self._render)
-        self._check()
+        self.end_id = self._check()
 
     @classmethod
-    def load(cls, folder: Path) -> "ChatEncoder":
-        """The encoder of a local model folder. Raises `UserError` if the folder has no readable tokenizer."""
+    def load(cls, folder: Path, **rendering: Any) -> "ChatEncoder":
+        """The encoder of a local model folder; `rendering` as in `__init__`.
+
+        Raises `UserError` if the folder has no readable tokenizer, or one with more tokens than its model knows.
+        """
         from transformers import AutoTokenizer
 
         if not Path(folder).is_dir():
             raise UserError(f"model folder {folder} does not exist. Name a local folder with a tokenizer.")
         try:
             tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"model folder {folder} has no readable tokenizer: {error}") from error
-        return cls(tokenizer)
+        except Exception as error:  # tokenizers raises nothing more special, and each file's content may be anything
+            said = str(error).strip() or type(error).__name__
+            raise UserError(
+                f"model folder {folder} has no readable tokenizer: {said}. Copy tokenizer.json and "
+                "tokenizer_config.json of the model again."
+            ) from error
+        encoder = cls(tokenizer, **rendering)
+        known = vocabulary_size(Path(folder))
+        largest = max(*encoder.prompt_ids(_PROBE), *encoder.completion_ids(_PROBE))
+        if known is not None and largest >= known:
+            raise UserError(
+                f"model folder {folder}: the tokenizer has token {largest}, {tokenizer.decode([largest])!r}, the model "
+                f"has {known} tokens (vocab_size in config.json). Take tokenizer and weights of one model."
+            )
+        return encoder
 
     def prompt_ids(self, text: str) -> list[int]:
         """Ids of one user's message and the generation prompt. `text` is untrusted."""
@@ -101,7 +137,12 @@ class ChatEncoder:
 
     def completion_ids(self, text: str) -> list[int]:
         """Ids of a whole answer that was not sampled here, with the token that ends the assistant's turn."""
-        return [*self._encode(text), self._end_id]
+        return [*self._encode(text), self.end_id]
+
+    @property
+    def stop_token_ids(self) -> tuple[int, ...]:
+        """What must end a completion besides the end-of-sequence token: the end of the assistant's turn, if another."""
+        return () if self.end_id == self.tokenizer.eos_token_id else (self.end_id,)
 
     def control_tokens_in(self, text: str) -> list[str]:
         """The model's control tokens that a text spells, each once, in the order in which they come.
@@ -116,24 +157,13 @@ class ChatEncoder:
     def _telling(self) -> frozenset[str]:
         """The spellings of special tokens, and of the control tokens that the chat template writes."""
         tokens = self.tokenizer.added_tokens_decoder
-        written = {*self.prompt_ids(""), self._end_id}
+        written = {*self.prompt_ids(""), self.end_id}
         telling = (token.content for i, token in tokens.items() if token.special or i in written)
         return frozenset(spelling for spelling in telling if spelling.strip())
 
-    @cached_property
-    def _end_id(self) -> int:
-        """The control token that the chat template puts after an assistant's message."""
-        place = next(chr(code) for code in _PRIVATE_USE if chr(code) not in str(self.tokenizer.chat_template))
-        messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": place}]
-        rendered = self.tokenizer.apply_chat_template(messages, tokenize=False)
-        match = self._control.search(rendered, rendered.rindex(place))
-        if match is None:
-            raise UserError(f"the chat template of {self.name} ends no assistant's message with a control token.")
-        return self._ids[match[0] if match[0] in self._ids else match[0].strip()]
-
     def _choose_places(self, template: Template) -> list[str]:
         """One private-use character per field, none of which occurs in trusted text."""
-        trusted = template.text + str(self.tokenizer.chat_template)
+        trusted = template.text + self.template.source
         free = (chr(code) for code in _PRIVATE_USE if chr(code) not in trusted)
         return [next(free) for _ in template.fields]
 
@@ -145,14 +175,16 @@ class ChatEncoder:
         places = self._places(template)
         shown = {f: a + place + b for f, place, (a, b) in zip(template.fields, places, margins, strict=True)}
         message = template.fill(shown)
-        rendered = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": message}], add_generation_prompt=True, tokenize=False
-        )
+        rendered = self.template.render([_says("user", message)], add_generation_prompt=True)
         if any(rendered.count(place) != message.count(place) for place in places):
             raise UserError(
                 f"the chat template of {self.name} does not show the user's message exactly once and unchanged. "
                 "Take a model whose template does."
             )
+        return self._split(rendered)
+
+    def _split(self, rendered: str) -> list[int | str]:
+        """A rendering as control token ids and the texts between them."""
         parts: list[int | str] = []
         end = 0
         for match in self._control.finditer(rendered):
@@ -171,13 +203,92 @@ class ChatEncoder:
             )
         return ids
 
-    def _check(self) -> None:
+    def _check(self) -> int:
+        """Hold a conversation against what would be sampled and trained on; return the token that ends a turn."""
+        user, says = _says("user", _PROBE), partial(_says, "assistant")
+        asked, *whole, reasoned = self.template.tried(
+            [
+                ([user], True),
+                ([user, says(_ANSWER)], False),
+                ([user, says(_ANSWER), user], False),  # some templates leave a last answer open
+                ([user, says(_REASONS + _ANSWER)], False),
+            ]
+        )
+        assert asked is not None
+        self._check_tokenizer(user)
+        end = next(filter(None, (self._after(asked + _ANSWER, told) for told in whole)), None)
+        if end is None:
+            raise UserError(self._differs(asked, whole[0]))
+        answers_at_once = "</think>" in asked.rpartition(_PROBE)[2]
+        if not answers_at_once and self._after(asked + _REASONS + _ANSWER, reasoned) is None:
+            raise UserError(
+                f"the chat template of {self.name} takes out or moves what an answer says before </think>. {_REASONING}"
+            )
+        return end
+
+    def _check_tokenizer(self, message: dict[str, str]) -> None:
         """Compare with the tokenizer's own encoding; tokenizers that mark the start of a text would differ."""
-        messages = [{"role": "user", "content": _PROBE}]
-        theirs = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+        context = {**self.template.arguments, "strftime_now": partial(strftime, self.template.date)}
+        theirs = self.tokenizer.apply_chat_template([message], add_generation_prompt=True, return_dict=False, **context)
         if self.prompt_ids(_PROBE) != list(theirs):
             raise UserError(
                 f"{self.name}: this tokenizer or its chat template does not encode the text between two control tokens "
                 "on its own and unchanged, so that untrusted text cannot be kept apart. Take a model with a byte-level "
                 "tokenizer, such as Llama 3."
             )
+
+    def _after(self, trained: str, told: str | None) -> int | None:
+        """The control token that follows in a conversation `told` which begins as `trained`; None if none does."""
+        begun, parts = self._split(trained), self._split(told or "")
+        if parts[: len(begun)] != begun or len(parts) == len(begun):
+            return None
+        [follows, *_] = parts[len(begun) :]
+        assert isinstance(follows, int), "two texts without a control token between them are one"
+        return follows
+
+    def _differs(self, asked: str, told: str | None) -> str:
+        """Why an answer to the prompt `asked` is not the conversation `told`, and what to do."""
+        which = f"the chat template of {self.name}"
+        mend = "Mend chat_template.jinja in the model folder, or take another model."
+        if told is None:
+            return f"{which} cannot render a conversation that ends in an answer. {mend}"
+        if told.count(_ANSWER) != 1:
+            return f"{which} does not show the assistant's message exactly once and unchanged. {mend}"
+        before, _, after = told.partition(_ANSWER)
+        if self._split(before + _ANSWER) == self._split(asked + _ANSWER):
+            until = self._control.search(after)
+            between = after[: until.start()] if until else after
+            if until is None:
+                return (
+                    f"{which} ends no assistant's message with a control token, so that none can be stopped at. {mend}"
+                )
+            return f"{which} puts {between!r} between an answer and {until[0].strip()!r}, the end of its turn. {mend}"
+        same = sum(takewhile(bool, map(eq, asked, before)))
+        sampled, conversation = asked[same:][-SHOWN:], before[same:][-SHOWN:]
+        reasons = "think" in sampled + conversation
+        return (
+            f"{which}: what is sampled is not what a conversation says. After {asked[:same][-40:]!r} the generation "
+            f"prompt goes on with {sampled!r}, a conversation with {conversation!r}, and only then comes the answer. "
+            f"{_REASONING if reasons else mend}"
+        )
+
+
+def _says(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def _source(tokenizer: "PreTrainedTokenizerFast", name: str) -> str:
+    """The chat template of a tokenizer; of several, the default. Raises `UserError` if there is none."""
+    template: Any = tokenizer.chat_template
+    if isinstance(template, dict) and template and "default" not in template:
+        raise UserError(
+            f"{name} has the chat templates {', '.join(sorted(template))} and none called default. Save the one that "
+            "asks for an answer as chat_template.jinja in the model folder."
+        )
+    template = template.get("default") if isinstance(template, dict) else template
+    if not template or not isinstance(template, str):
+        raise UserError(
+            f"{name} has no chat template. Take an instruction-tuned model, or save the template of its "
+            "family as chat_template.jinja in the model folder."
+        )
+    return template

@@ -10,8 +10,11 @@ Looking takes milliseconds and needs neither torch nor transformers, so that a w
 
 import json
 from pathlib import Path
+from typing import Any
 
-from mr_assets.errors import UserError
+from mr_assets.errors import UserError, shown
+
+AGAIN = "Copy the model folder again."
 
 
 def check_model_folder(folder: Path) -> None:
@@ -23,22 +26,53 @@ def check_model_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise UserError(f"model folder {folder} does not exist. Name a local folder with config.json and safetensors.")
     _json(folder / "config.json")
+    vocabulary_size(folder)
+    _check_generation_config(folder / "generation_config.json")
     for weights in _weight_files(folder):
         _check_safetensors(weights)
     if not (folder / "tokenizer.json").is_file():
         raise UserError(f"model folder {folder} has no tokenizer.json. Save the model's fast tokenizer beside it.")
+    _json(folder / "tokenizer.json")
+    tokenizer = folder / "tokenizer_config.json"
     template = folder / "chat_template.jinja"
-    if not template.is_file() and not _json(folder / "tokenizer_config.json").get("chat_template"):
+    given = _json(tokenizer) if tokenizer.is_file() or not template.is_file() else {}
+    if not template.is_file() and not given.get("chat_template"):
         raise UserError(
             f"model folder {folder} has no chat template: expected chat_template.jinja or a chat_template in "
             "tokenizer_config.json. Take an instruction-tuned model, or add the template of its family."
         )
 
 
+def vocabulary_size(folder: Path) -> int | None:
+    """How many tokens the model has an embedding for, if its config.json says so."""
+    config = _json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    of_text = config.get("text_config")
+    size = (of_text if isinstance(of_text, dict) else config).get("vocab_size")
+    if size is not None and not _is_count(size):
+        raise UserError(f"{folder / 'config.json'}: vocab_size is {shown(size)}, expected a number of tokens. {AGAIN}")
+    return size
+
+
+def _check_generation_config(path: Path) -> None:
+    ends = _json(path).get("eos_token_id") if path.is_file() else None
+    if ends is not None and not all(map(_is_count, ends if isinstance(ends, list) else [ends])):
+        raise UserError(f"{path}: eos_token_id is {shown(ends)}, expected a token id or a list of them. {AGAIN}")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def _weight_files(folder: Path) -> list[Path]:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        return [folder / name for name in sorted(set(_json(index).get("weight_map", {}).values()))]
+        named = _json(index).get("weight_map")
+        files = list(named.values()) if isinstance(named, dict) else []
+        if not files or not all(isinstance(file, str) and Path(file).name == file for file in files):
+            raise UserError(
+                f"{index}: weight_map is {shown(named)}, expected the file in this folder of each weight. {AGAIN}"
+            )
+        return [folder / name for name in sorted(set(files))]
     single = folder / "model.safetensors"
     if single.is_file():
         return [single]
@@ -60,7 +94,7 @@ def _check_safetensors(path: Path) -> None:
         expected, came = 8 + length + max(ends), path.stat().st_size
     except FileNotFoundError as error:
         raise UserError(f"model folder {path.parent} lacks {path.name}. Copy the folder again.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(f"{path} is not a safetensors file ({error}). Copy the model folder again.") from error
     if expected != came:
         raise UserError(f"{path} has {came:,} bytes, expected {expected:,}. Copy the model folder again.")
@@ -69,7 +103,7 @@ def _check_safetensors(path: Path) -> None:
 def _json(path: Path) -> dict:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read as JSON: {error}. Name a complete model folder.") from error
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}. Name a complete model folder.")

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +12,7 @@ import polars as pl
 from mr_assets.chat import ChatEncoder
 from mr_assets.errors import UserError
 from mr_assets.method.prompts import draw_prompts
+from mr_assets.recipe import ModelSection
 from mr_assets.runs import Run, resolve
 from mr_assets.seed import seed_model
 from mr_assets.tables import EFT_DATASET, SEED_PROMPTS
@@ -38,31 +40,35 @@ def check_run(run: Run) -> list[str]:
     if free < LEAST_FREE_MIB:
         raise UserError(f"only {free} MiB are free in {run.data}; a run needs {LEAST_FREE_MIB} at the very least.")
     prompts, eft = SEED_PROMPTS.empty(), EFT_DATASET.empty()
-    judge_template(run.template(recipe.judgments.template))
-    meta_judge_template(run.template(recipe.meta_judgments.template))
+    templates = (
+        judge_template(run.template(recipe.judgments.template)),
+        meta_judge_template(run.template(recipe.meta_judgments.template)),
+    )
     if recipe.prompts.source != "world" and run.record("seed_prompts") is None:
         counts = [row.prompts for row in recipe.iterations]
         prompts = user_prompts(recipe, run.data)
         draw_prompts(to_train_on(prompts, recipe), 1, counts, recipe.seed, recipe.prompts.disjoint)
     if recipe.sft and recipe.eft.source != "world" and run.record("eft_dataset") is None:
         eft, _ = user_eft(recipe, run.data)
-    folder = resolve(recipe.model.seed, run.data)
+    folder, encode = resolve(recipe.model.seed, run.data), None
     if folder.is_dir() or not recipe.model.allow_hub:
         seed_model(recipe, run.data)
+        if run.state("sft_checkpoint") != "done" or prompts.height or eft.height:  # else it was loaded before
+            encode = _encoder(folder, recipe.model, *templates)
     if importlib.util.find_spec("vllm") is None:
         raise UserError(
             "vLLM is not installed, and nothing else samples. Install the project with its environment (make install), "
             "or on a CUDA host: pip install -e '.[cuda]'."
         )
-    return list(_notes(run, folder, prompts, eft))
+    return list(_notes(run, encode, prompts, eft))
 
 
-def _notes(run: Run, model: Path, prompts: pl.DataFrame, eft: pl.DataFrame) -> Iterator[str]:
+def _notes(run: Run, encode: ChatEncoder | None, prompts: pl.DataFrame, eft: pl.DataFrame) -> Iterator[str]:
     """What is worth knowing of the user's files that were just read; of control tokens, if the model is here."""
     recipe = run.recipe
     yield from eft_notes(recipe, run.data, eft)
-    if model.is_dir() and (prompts.height or eft.height):
-        tokens_in = ChatEncoder.load(model).control_tokens_in
+    if encode is not None:
+        tokens_in = encode.control_tokens_in
         texts = enumerate(prompts["prompt"])
         yield from control_token_note("prompts file", recipe.prompts.source, run.data, texts, tokens_in)
         judge = judge_template(run.template(recipe.judgments.template))
@@ -74,3 +80,20 @@ def _untrusted(judge: Template, asked: list[dict[str, str]]) -> str:
     """A question without the judge template's own text, which may be control tokens of a model made for it."""
     values = judge.unfill(asked[0]["content"])
     return asked[0]["content"] if values is None else "\n".join(values.values())
+
+
+def _encoder(folder: Path, model: ModelSection, *templates: Template) -> ChatEncoder:
+    """The seed model's. Raises `UserError` for a model that transformers does not know, or no template can ask."""
+    from transformers import AutoConfig
+
+    try:
+        AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the configuration's own code checks it, each in its way
+        raise UserError(
+            f"{folder / 'config.json'} describes no model that transformers {version('transformers')} can load: "
+            f"{str(error).strip() or type(error).__name__}. Name a complete model folder of a known architecture."
+        ) from error
+    encode = ChatEncoder.load(folder, **model.rendering())
+    for template in templates:
+        encode.template_ids(template, dict.fromkeys(template.fields, "x"))
+    return encode

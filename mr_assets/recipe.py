@@ -25,12 +25,14 @@ recipe named like the family defines the plain name; a run that changes anything
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from mr_assets.chat_template import DATE, OURS
 from mr_assets.errors import UserError, did_you_mean, shown
 from mr_assets.recipe_checks import contradictions, partial, warnings
 from mr_assets.recipe_file import (
@@ -56,11 +58,26 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+def _day(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        raise ValueError("should be a date, written like 2024-07-28")
+    date.fromisoformat(text)
+    return text
+
+
+def _variable(name: str) -> str:
+    if not name.isidentifier() or name in OURS:
+        raise ValueError(f"should be a variable of the chat template, and none of {', '.join(OURS)}")
+    return name
+
+
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Text = Annotated[str, Field(min_length=1)]
+Day = Annotated[str, AfterValidator(_day)]
+Variable = Annotated[str, AfterValidator(_variable)]
 File = Annotated[str, Field(min_length=1)]  # absolute, or relative to the data folder
 
 
@@ -70,6 +87,18 @@ class ModelSection(_Section):
     seed: File = Field(description="the seed model: a local folder (absolute or under the data folder), or a hub name")
     allow_hub: bool = Field(description="whether a seed that is no local folder may be downloaded from the hub")
     revision: Text | None = Field(description="commit, tag or branch of a hub model; null is the hub's default")
+    date: Day = Field(
+        default=DATE,
+        description="what a chat template that asks for today's date is told, in every prompt: year-month-day",
+    )
+    chat_template_kwargs: dict[Variable, JsonValue] = Field(
+        default_factory=dict,
+        description="further variables of the chat template, by its names; for example enable_thinking: false",
+    )
+
+    def rendering(self) -> dict[str, Any]:
+        """The keyword arguments of `ChatEncoder`: those of the fields that shape a prompt which are not the default."""
+        return self.model_dump(include={"date", "chat_template_kwargs"}, exclude_defaults=True)
 
 
 class World(_Section):
@@ -554,7 +583,7 @@ def _resolve(key: str, rows: int) -> list[str]:
         raise UserError(f"--set {key}: there is no iteration {row}; expected 1 to {rows}, or all.")
     if (row is not None and len(parts) == 2) or ".".join(["iterations", "*", *parts[2:]] if row else parts) in PATHS:
         return parts
-    if key.startswith("engine.extra."):
+    if key.startswith(("engine.extra.", "model.chat_template_kwargs.")):
         return parts
     full = _spelt_out([path for path in PATHS if path.rpartition(".")[2] == key], rows)
     if len(full) == 1:
@@ -628,7 +657,7 @@ def _problem(loc: tuple[int | str, ...], kind: str, message: str, value: Any) ->
     if kind == "missing":
         return f"{path}: missing{meaning}"
     inner = section_of(section.model_fields[str(loc[-1])].annotation) if description else Iteration
-    reason = re.sub(r"^(Input|String|Tuple) should", "should", message)
+    reason = re.sub(r"^((Input|String|Tuple) (?=should)|Value error, )", "", message)
     if kind in ("model_type", "tuple_type") and inner is not None:
         reason = (
             f"should be a {'list of rows' if kind == 'tuple_type' else 'mapping'} of {', '.join(inner.model_fields)}"

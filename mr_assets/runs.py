@@ -24,7 +24,7 @@ from mr_assets.errors import UserError
 from mr_assets.files import atomically, remembered_fingerprint, write_json
 from mr_assets.recipe import Recipe, check_run_name, list_recipes, load_recipe
 from mr_assets.recipe_file import find_recipe, shipped
-from mr_assets.settings import JUDGE_SIDE_OFF, as_config, chosen, shaping_settings, with_chosen
+from mr_assets.settings import JUDGE_SIDE_OFF, RENDERING, TEXT, as_config, chosen, shaping_settings, with_chosen
 from mr_assets.textfile import given_path, is_file_or_folder, is_regular
 
 PROJECT = Path(__file__).parents[1]
@@ -177,7 +177,7 @@ class Run:
             uses = TEMPLATE_USERS[kind]
             path = self.template(given.template)
             if asset in uses and path is not None and is_regular(path) and found != JUDGE_SIDE_OFF:
-                found[f"text of the {kind} template"] = blake2b(path.read_bytes(), digest_size=8).hexdigest()
+                found[TEXT.format(kind)] = blake2b(path.read_bytes(), digest_size=8).hexdigest()
         for name, source in self._sources(asset, partition):
             if is_file_or_folder(path := resolve(source, self.data)):
                 found[CONTENT + name] = remembered_fingerprint(path, self.data / ".fingerprints.json")
@@ -234,11 +234,11 @@ class Run:
     def changed_settings(self, asset: str, partition: str | None = None) -> dict[str, tuple[Any, Any]]:
         """The settings that an artifact was made with and would not be made with now: (then, now) by their paths.
 
-        A content that an earlier version did not record yet is no difference.
+        A content, or how the chat template renders, that an earlier version did not record yet is no difference.
         """
         record, now = self.record(asset, partition), _fields(self.settings_in_force(asset, partition))
         then = _fields(record.settings) if record else now
-        paths = [p for p in {**then, **now} if p in then or not p.startswith(CONTENT)]
+        paths = [p for p in {**then, **now} if p in then or not (p.startswith(CONTENT) or p in RENDERING)]
         return {p: (then.get(p), now.get(p)) for p in paths if then.get(p) != now.get(p)}
 
     def template(self, setting: str | None) -> Path | None:

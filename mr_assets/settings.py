@@ -20,36 +20,43 @@ from pydantic.fields import FieldInfo
 from mr_assets.errors import UserError, did_you_mean, shown
 from mr_assets.recipe import SPEED_FIELDS, Iteration, Recipe, section_of, validated
 
+# How a chat template renders, the same wherever a prompt is sampled, trained on or verified.
+RENDERING = ("model.date", "model.chat_template_kwargs")
+
 # Which fields of the recipe shape an artifact; `row.` stands for the iteration's own row.
 SHAPED_BY: dict[str, tuple[str, ...]] = {
     "seed_prompts": ("seed", "world.name", "prompts.source", "prompts.column", "prompts.count"),
     "eft_dataset": ("seed", "world", "eft", "judgments.template"),
-    "sft_checkpoint": ("seed", "model.seed", "model.revision", "sft", "judgments.template"),
+    "sft_checkpoint": ("seed", "model.seed", "model.revision", *RENDERING, "sft", "judgments.template"),
     "policy": (),
     "prompts": ("seed", "prompts.disjoint", "prompts_until"),
-    "responses": ("seed", "responses", "engine"),
-    "judgments": ("seed", "judgments", "engine"),
+    "responses": ("seed", *RENDERING, "responses", "engine"),
+    "judgments": ("seed", *RENDERING, "judgments", "engine"),
     "actor_pairs": ("seed", "row.rho", "row.max_chosen_chars", "switches.cut_off"),
     "selected_responses": ("seed",),
-    "meta_judgments": ("seed", "meta_judgments", "engine"),
+    "meta_judgments": ("seed", *RENDERING, "meta_judgments", "engine"),
     "battle_matrices": ("switches.omega_scope",),
     "elo_pairs": ("seed", "row.max_chosen_judgment_chars", "switches.elo_ridge", "switches.elo_tie_tolerance"),
-    "dpo_dataset": ("seed", "switches.judge_share_cap", "dpo.max_length", "judgments.template"),
+    "dpo_dataset": ("seed", *RENDERING, "switches.judge_share_cap", "dpo.max_length", "judgments.template"),
     "checkpoints": ("seed", "dpo", "row.keep_epoch", "row.learning_rate"),
     "evaluation": (
-        *("seed", "model.seed", "model.revision"),
+        *("seed", "model.seed", "model.revision", *RENDERING),
         *("evaluation", "responses", "judgments", "meta_judgments", "engine"),
     ),
 }
+TEXT = "text of the {} template"
 JUDGE_SIDE = ("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs")
 JUDGE_SIDE_OFF = {"iteration.judge_training": False}
 # Of the engine, only these change what is sampled.
 ENGINE_FIELDS = ("dtype", "quantization", "kv_cache_dtype", "max_model_len", "extra")
 
 # What cannot be chosen for one artifact: how many prompts an iteration draws decides which ones the next draws, a
-# template must be the same wherever a judgment is written or trained on, a row's learning rate stands for dpo's, and
-# all models are evaluated alike.
-NOT_CHOSEN = {"prompts_until", "engine", "judgments.template", "meta_judgments.template", "dpo.learning_rate"}
+# template and how the chat template renders must be the same wherever a text is sampled or trained on, a row's learning
+# rate stands for dpo's, and all models are evaluated alike.
+NOT_CHOSEN = {
+    *("prompts_until", "engine", "judgments.template", "meta_judgments.template", "dpo.learning_rate"),
+    *RENDERING,
+}
 WITHOUT = "without"
 
 
@@ -70,6 +77,16 @@ def shaping_settings(recipe: Recipe, asset: str, partition: str | None) -> dict[
         if data[training]:
             data[training] = {k: v for k, v in data[training].items() if k not in SPEED_FIELDS}
     return {path.replace("row.", "iteration."): _at(data, path) for path in SHAPED_BY[asset]}
+
+
+def prompts_differ(sampled: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The settings by which the prompts of `sampled`, made with `then`, are others than those made with `now`.
+
+    What an earlier version did not record is no difference.
+    """
+    then = {**{path: now.get(path) for path in RENDERING}, **then}
+    shaping = RENDERING if sampled == "responses" else (*RENDERING, TEXT.format("judge"))
+    return [path for path in shaping if then.get(path) != now.get(path)]
 
 
 def _iteration(asset: str, partition: str | None) -> int:

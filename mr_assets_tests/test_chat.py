@@ -197,7 +197,10 @@ def test_control_tokens_that_swallow_white_space(side):
     from transformers import AddedToken
 
     tokenizer = make_tokenizer()
-    tokenizer.chat_template = "{% for m in messages %}<|x|> {{ m['content'] }} \n<|x|> \nGo{% endfor %}"
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|x|> {{ m['content'] }}{{ '' if m['role'] == 'assistant' else ' \n' }}<|x|> \n"
+        "{% if m['role'] == 'user' %}Go{% endif %}{% endfor %}{% if add_generation_prompt %}<|x|> {% endif %}"
+    )
     tokenizer.add_special_tokens({"extra_special_tokens": [AddedToken("<|x|>", special=True, **{side: True})]})
     assert ChatEncoder(tokenizer).prompt_ids("Reverse f w.") == native_ids(ChatEncoder(tokenizer), "Reverse f w.")
 

@@ -64,12 +64,24 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def model_folder(folder: Path) -> Path:
-    """A folder that looks like a complete model: one tensor of four bytes, and a chat template."""
+    """A folder that looks like a complete model: one tensor of four bytes, a tokenizer of bytes and a chat template."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({letter: i for i, letter in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<|user|>", "<|assistant|>", "<|end|>"])
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text('{"vocab_size": 8}')
-    (folder / "tokenizer.json").write_text("{}")
-    (folder / "tokenizer_config.json").write_text("{}")
-    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "config.json").write_text('{"model_type": "llama", "vocab_size": 260}')
+    (folder / "tokenizer_config.json").write_text(
+        '{"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|end|>"}'
+    )
+    (folder / "chat_template.jinja").write_text(
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
     header = b'{"w": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}'
     (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"abcd")
     return folder

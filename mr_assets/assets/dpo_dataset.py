@@ -5,12 +5,26 @@ import polars as pl
 
 from mr_assets.assets.sampled import encoder
 from mr_assets.assets.wiring import Work, declare, users_errors
+from mr_assets.errors import UserError
 from mr_assets.method import dpo_dataset as method
 from mr_assets.runs import Run
+from mr_assets.settings import prompts_differ
 from mr_assets.storage import Model
 from mr_assets.templates import judge_template
 
 SIDES = ("prompt", "chosen", "rejected")
+
+
+def _expect_same_prompts(work: Work) -> None:
+    """Raise `UserError` if responses or judgments were sampled from other prompts than would be trained on now."""
+    for asset in ("responses", "judgments"):
+        record = work.run.record(asset, work.partition)
+        if record and (differ := prompts_differ(asset, record.settings, work.settings)):
+            raise UserError(
+                f"{asset} of iteration {work.partition} were sampled with another {' and '.join(differ)} than the "
+                f"recipe now has, so that training would see other prompts than the engine did. Materialize {asset} "
+                "again, or set the recipe back."
+            )
 
 
 def dpo_dataset(run: Run) -> dg.AssetsDefinition:
@@ -29,6 +43,7 @@ def dpo_dataset(run: Run) -> dg.AssetsDefinition:
         """Preference pairs as conversations, with the very token ids that the engine saw and sampled."""
         with users_errors():
             work = Work(context, run, policy)
+            _expect_same_prompts(work)
             recipe = work.run.recipe
             actor, judge = actor_pairs.collect(), elo_pairs.collect()
             answers = pl.concat([actor["chosen_id"], actor["rejected_id"], judge["response_id"]]).unique()

@@ -5,9 +5,8 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from mr_assets.assets.sampled import sample
+from mr_assets.assets.sampled import encoder, sample
 from mr_assets.assets.wiring import Work, declare, users_errors
-from mr_assets.chat import ChatEncoder
 from mr_assets.evaluation.letters import HeldOut, actor_numbers, judge_numbers, meta_judge_numbers
 from mr_assets.files import fingerprint
 from mr_assets.partitions import handed_over, models
@@ -65,7 +64,7 @@ def _ask(work: Work, held_out: HeldOut) -> dict[str, list[list[str]]]:
     """Per role and question, in order, the texts that the model gave."""
     recipe, sizes = work.run.recipe, work.run.recipe.evaluation
     assert work.policy is not None and sizes is not None
-    encode = ChatEncoder.load(work.policy.folder(work.run.data))
+    encode = encoder(work)
     judge = judge_template(work.run.template(recipe.judgments.template))
     meta = meta_judge_template(work.run.template(recipe.meta_judgments.template))
     actor, judged = recipe.responses, recipe.judgments
@@ -96,7 +95,7 @@ def _ask(work: Work, held_out: HeldOut) -> dict[str, list[list[str]]]:
     }
     answers: dict[str, list[list[str]]] = {}
     for role, (requests, settings) in roles.items():
-        made = sample(work, requests, len(requests), settings, {"role": role}, n=requests[0].n)
+        made = sample(work, encode, requests, len(requests), settings, {"role": role}, n=requests[0].n)
         frame = made.completions.group_by("request_id", maintain_order=True).agg("text").collect()
         found = dict(frame.iter_rows())
         answers[role] = [found.get(r.id, []) for r in requests]

@@ -34,6 +34,7 @@ def judgments(run: Run) -> dg.AssetsDefinition:
             )
             made = sample(
                 work,
+                encode,
                 (
                     Request(i, encode.template_ids(template, {"prompt": p, "response": r}), recipe.judgments.n)
                     for i, p, r in judged.iter_rows()

@@ -59,6 +59,7 @@ def meta_judgments(run: Run) -> dg.AssetsDefinition:
 
             made = sample(
                 work,
+                encode,
                 (
                     request(*row)
                     for row in to_sample.select("meta_judgment_id", "response_id", "first_id", "second_id").iter_rows()

@@ -26,6 +26,7 @@ def responses(run: Run) -> dg.AssetsDefinition:
             asked, encode = prompts.collect(), encoder(work)
             made = sample(
                 work,
+                encode,
                 (Request(i, encode.prompt_ids(text), recipe.responses.k) for i, text in asked.iter_rows()),
                 asked.height,
                 SamplingSettings(recipe.responses.temperature, recipe.responses.top_p, recipe.responses.max_tokens),

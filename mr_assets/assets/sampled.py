@@ -26,6 +26,7 @@ class Samples:
 
 def sample(
     work: Work,
+    encode: ChatEncoder,
     requests: Iterable[Request],
     total: int,
     settings: SamplingSettings,
@@ -33,7 +34,7 @@ def sample(
     *,
     n: int,
 ) -> Samples:
-    """Sample `requests` from the policy of the asset under way.
+    """Sample `requests`, which `encode` made, from the policy of the asset under way.
 
     total: how many requests there are.
     n: how many completions each wants.
@@ -44,7 +45,9 @@ def sample(
     recipe = work.run.recipe
     work.context.log.info(f"{work.asset}: {total:,} requests for {work.policy.name}, as soon as the engine is ready")
     engine = open_engine(
-        work.policy.folder(work.run.data), work.policy.fingerprint, EngineSettings(**recipe.engine.engine_settings())
+        work.policy.folder(work.run.data),
+        work.policy.fingerprint,
+        EngineSettings(**recipe.engine.engine_settings(), stop_token_ids=encode.stop_token_ids),
     )
     expect_training(work)
     report = work.progress(work.asset, "requests")
@@ -71,6 +74,6 @@ def sample(
 
 
 def encoder(work: Work) -> ChatEncoder:
-    """The encoder of the policy's tokenizer and chat template."""
+    """The encoder of the policy's tokenizer and chat template, as the recipe renders it."""
     assert work.policy is not None
-    return ChatEncoder.load(work.policy.folder(work.run.data))
+    return ChatEncoder.load(work.policy.folder(work.run.data), **work.run.recipe.model.rendering())

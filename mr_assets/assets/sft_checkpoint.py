@@ -25,12 +25,12 @@ def sft_checkpoint(run: Run) -> dg.AssetsDefinition:
             work = Work(context, run)
             recipe = work.run.recipe
             seed = seed_model(recipe, run.data)
+            encode = ChatEncoder.load(seed, **recipe.model.rendering())  # also refuses a seed that is not trained
             if recipe.sft is None:
                 found = exempt("sft_checkpoint", "Not trained: the recipe has no SFT.")
                 return work.model(Model(str(seed), fingerprint(seed), "seed"), {}, found)
             out = run.path("sft_checkpoint")
             template = judge_template(run.template(recipe.judgments.template))
-            encode = ChatEncoder.load(seed)
             made = sft_dataset(eft_dataset.collect(), encode, template, max_length=recipe.sft.max_length)
             data = out.with_name("sft_dataset.parquet")
             atomically(data, lambda p: made.rows.write_parquet(p))

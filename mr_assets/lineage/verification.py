@@ -28,7 +28,7 @@ from mr_assets.method.prompts import check_prompts, draw_prompts
 from mr_assets.method.responses import mark_duplicates
 from mr_assets.method.selected_responses import select_responses
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, MODEL_ASSETS, Record, Run
-from mr_assets.settings import JUDGE_SIDE, JUDGE_SIDE_OFF
+from mr_assets.settings import JUDGE_SIDE, JUDGE_SIDE_OFF, RENDERING, prompts_differ
 from mr_assets.status import Place, titled
 from mr_assets.storage import version_of
 from mr_assets.tables import DROPPED, REWARD_MARGINS, TABLES, Selected, dropped_frame
@@ -110,6 +110,8 @@ class _Artifact:
         yield from self.policy_faults()
         if not stale and self.asset not in MODEL_ASSETS and self.run.path(*self.place).exists():
             yield from self.row_faults()
+        if self.asset == "dpo_dataset":
+            yield from self.prompt_faults()
         if not stale and self.asset == "checkpoints":
             yield from self.margin_faults()
 
@@ -149,6 +151,13 @@ class _Artifact:
         policy = self.standing.record(("policy", self.place[1])) if self.record.policy else None
         if policy and policy.version != self.record.policy:
             yield self.fault(f"policy {self.record.policy} made it, the iteration's policy is {policy.version}.")
+
+    def prompt_faults(self) -> Iterator[Fault]:
+        """Prompts to train on that are others than those that were sampled from."""
+        for parent in ("responses", "judgments"):
+            record = self.standing.record((parent, self.t))
+            for path in prompts_differ(parent, record.settings, self.settings) if record else ():
+                yield self.fault(f"its prompts were made with another {path} than those of {parent}.")
 
     def margin_faults(self) -> Iterator[Fault]:
         """Reward margins of other pairs than the model was trained on, or that are not what two rewards give.
@@ -344,6 +353,11 @@ class _Artifact:
             seed=given["seed"],
         )
 
+    def rendering(self) -> dict[str, Any]:
+        """How the chat template rendered its prompts."""
+        given = {path.removeprefix("model."): self.settings[path] for path in RENDERING if path in self.settings}
+        return self.run.recipe.model.model_copy(update=given).rendering()
+
     def dpo_dataset(self) -> Selected:
         from mr_assets.chat import ChatEncoder
 
@@ -353,7 +367,7 @@ class _Artifact:
         return dpo_dataset(
             *(self.upstream(table) for table in tables),
             judge_template=judge_template(self.run.template(given["judgments.template"])),
-            encoder=ChatEncoder.load(self.run.data / policy.model["path"]),
+            encoder=ChatEncoder.load(self.run.data / policy.model["path"], **self.rendering()),
             judge_share_cap=given["switches.judge_share_cap"],
             max_length=given["dpo.max_length"],
             seed=given["seed"],

@@ -92,6 +92,7 @@ class EngineSettings:
     quantization: str | None = None  # for example "fp8"; this changes the sampled model
     kv_cache_dtype: str = "auto"  # for example "fp8"; this changes the sampled model
     extra: Mapping[str, Any] = field(default_factory=dict)  # further vLLM engine arguments, by vLLM's names
+    stop_token_ids: tuple[int, ...] = ()  # end a completion, as do those that the model's own settings name
 
     def signature(self) -> dict[str, Any]:
         """The settings that shape what is sampled; the others concern speed and memory alone."""
@@ -100,6 +101,7 @@ class EngineSettings:
             "quantization": self.quantization,
             "kv_cache_dtype": self.kv_cache_dtype,
             "extra": dict(self.extra),
+            **({"stop_token_ids": list(self.stop_token_ids)} if self.stop_token_ids else {}),
         }
 
 
@@ -143,6 +145,7 @@ class VLLMSampler:
         self.device: str
         self._engine, self.device = _start(folder, settings)
         self._cpu_threads = settings.cpu_threads
+        self._stop_token_ids = settings.stop_token_ids
         self.max_model_len: int = self._engine.model_config.max_model_len
         self.max_num_seqs = settings.max_num_seqs
         self.signature: Mapping[str, Any] = {
@@ -163,7 +166,7 @@ class VLLMSampler:
         if request.id in self._samples:
             raise ValueError(f"a request with the id {request.id} is in flight already; ids must be unique")
         prompt = {"type": "token", "prompt_token_ids": request.prompt_ids}
-        self._engine.add_request(request.id, prompt, _sampling_params(settings, request.n))
+        self._engine.add_request(request.id, prompt, _sampling_params(settings, request.n, self._stop_token_ids))
         self._samples[request.id] = request.n
         self._in_flight += request.n
 
@@ -206,7 +209,7 @@ class WorkerSeed:
 
 
 @lru_cache
-def _sampling_params(settings: SamplingSettings, n: int) -> Any:
+def _sampling_params(settings: SamplingSettings, n: int, stop_token_ids: tuple[int, ...]) -> Any:
     """The settings as vLLM's. No seed per request: it fails on the CPU and switches CUDA's fast sampler off."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
@@ -216,6 +219,7 @@ def _sampling_params(settings: SamplingSettings, n: int) -> Any:
         temperature=settings.temperature,
         top_p=settings.top_p,
         max_tokens=settings.max_tokens,
+        stop_token_ids=list(stop_token_ids),
         skip_special_tokens=True,
         output_kind=RequestOutputKind.FINAL_ONLY,
     )

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import dagster as dg
 
@@ -58,11 +58,11 @@ def fsync(file: int | IO[bytes]) -> None:
         time.sleep(float(os.environ.get("MR_FAKE_WRITE_SECONDS", "0")))
 
 
-def load_encoder(folder: Path) -> ChatEncoder:
+def load_encoder(folder: Path, **rendering: Any) -> ChatEncoder:
     """In place of the product's, which imports torch: a third of what a run with the fake engine takes."""
     from transformers import PreTrainedTokenizerFast
 
-    return ChatEncoder(PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True))
+    return ChatEncoder(PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True), **rendering)
 
 
 def open_engine(folder: Path, policy: str, settings: EngineSettings) -> LoggedSampler:
