@@ -148,6 +148,7 @@ def _again(run: Run, recipe: Recipe, kind: str, t: str) -> _Made:
         ridge=switches.elo_ridge,
         tolerance=switches.elo_tie_tolerance,
         seed=recipe.seed,
+        cut_off=switches.cut_off,
     )
     return _Made(settings, _judge(run, t, made, matrices, settings))
 

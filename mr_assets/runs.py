@@ -24,7 +24,16 @@ from mr_assets.errors import UserError
 from mr_assets.files import atomically, remembered_fingerprint, write_json
 from mr_assets.recipe import Recipe, check_run_name, list_recipes, load_recipe
 from mr_assets.recipe_file import find_recipe, shipped
-from mr_assets.settings import JUDGE_SIDE_OFF, RENDERING, TEXT, as_config, chosen, shaping_settings, with_chosen
+from mr_assets.settings import (
+    AS_BEFORE,
+    JUDGE_SIDE_OFF,
+    RENDERING,
+    TEXT,
+    as_config,
+    chosen,
+    shaping_settings,
+    with_chosen,
+)
 from mr_assets.textfile import given_path, is_file_or_folder, is_regular
 
 PROJECT = Path(__file__).parents[1]
@@ -234,10 +243,12 @@ class Run:
     def changed_settings(self, asset: str, partition: str | None = None) -> dict[str, tuple[Any, Any]]:
         """The settings that an artifact was made with and would not be made with now: (then, now) by their paths.
 
-        A content, or how the chat template renders, that an earlier version did not record yet is no difference.
+        A content, or how the chat template renders, that an earlier version did not record yet is no difference; nor is
+        a setting that had no choice then.
         """
         record, now = self.record(asset, partition), _fields(self.settings_in_force(asset, partition))
         then = _fields(record.settings) if record else now
+        then = {path: value for path, value in AS_BEFORE.get(asset, {}).items() if path in now} | then
         paths = [p for p in {**then, **now} if p in then or not (p.startswith(CONTENT) or p in RENDERING)]
         return {p: (then.get(p), now.get(p)) for p in paths if then.get(p) != now.get(p)}
 

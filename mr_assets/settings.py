@@ -36,7 +36,10 @@ SHAPED_BY: dict[str, tuple[str, ...]] = {
     "selected_responses": ("seed",),
     "meta_judgments": ("seed", *RENDERING, "meta_judgments", "engine"),
     "battle_matrices": ("switches.omega_scope",),
-    "elo_pairs": ("seed", "row.max_chosen_judgment_chars", "switches.elo_ridge", "switches.elo_tie_tolerance"),
+    "elo_pairs": (
+        *("seed", "row.max_chosen_judgment_chars"),
+        *("switches.elo_ridge", "switches.elo_tie_tolerance", "switches.cut_off"),
+    ),
     "dpo_dataset": ("seed", *RENDERING, "switches.judge_share_cap", "dpo.max_length", "judgments.template"),
     "checkpoints": ("seed", "dpo", "row.keep_epoch", "row.learning_rate"),
     "evaluation": (
@@ -45,6 +48,8 @@ SHAPED_BY: dict[str, tuple[str, ...]] = {
     ),
 }
 TEXT = "text of the {} template"
+# What had one value when earlier versions made the asset, so that their records do not name it.
+AS_BEFORE: dict[str, dict[str, Any]] = {"elo_pairs": {"switches.cut_off": "never_chosen"}}
 JUDGE_SIDE = ("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs")
 JUDGE_SIDE_OFF = {"iteration.judge_training": False}
 # Of the engine, only these change what is sampled.

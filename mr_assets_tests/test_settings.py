@@ -34,7 +34,7 @@ def recipe() -> Recipe:
         ("judgments", {"seed", "n", "temperature", "top_p", "max_tokens"}),
         ("actor_pairs", {"seed", "rho", "max_chosen_chars", "cut_off"}),
         ("battle_matrices", {"omega_scope"}),
-        ("elo_pairs", {"seed", "max_chosen_judgment_chars", "elo_ridge", "elo_tie_tolerance"}),
+        ("elo_pairs", {"seed", "max_chosen_judgment_chars", "elo_ridge", "elo_tie_tolerance", "cut_off"}),
         ("dpo_dataset", {"seed", "judge_share_cap", "max_length"}),
     ],
 )

@@ -34,6 +34,7 @@ def elo_pairs(run: Run) -> dg.AssetsDefinition:
                 ridge=recipe.switches.elo_ridge,
                 tolerance=recipe.switches.elo_tie_tolerance,
                 seed=recipe.seed,
+                cut_off=recipe.switches.cut_off,
             )
             rows = made.rows
             elo = rows["elo"].explode().drop_nulls()

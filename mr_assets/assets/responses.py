@@ -7,7 +7,7 @@ from mr_assets import pictures
 from mr_assets.assets.sampled import encoder, sample
 from mr_assets.assets.wiring import Work, declare, iteration, users_errors
 from mr_assets.evaluation.letters import world_numbers
-from mr_assets.method.responses import mark_duplicates
+from mr_assets.method.responses import is_blank, mark_duplicates
 from mr_assets.runs import Run
 from mr_assets.sampling.engine import Request, SamplingSettings
 from mr_assets.storage import Model
@@ -48,6 +48,7 @@ def responses(run: Run) -> dg.AssetsDefinition:
                 "mean characters": lengths.mean(),
                 "median characters": lengths.median(),
                 "duplicates": frame["duplicate_of"].count(),
+                "blank": frame.filter(is_blank(pl.col("response"))).height,
                 "cut off": frame.filter(pl.col("finish_reason") == "length").height,
             }
             if recipe.prompts.source == "world":

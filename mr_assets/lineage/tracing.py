@@ -241,7 +241,7 @@ class _Reading:
             return None
         settings = self.record("actor_pairs").settings
         may = settings["switches.cut_off"] == "eligible"
-        eligible = [row for row in scored if row["in_top"] and (may or not row["cut_off"])]
+        eligible = [row for row in scored if row["in_top"] and not row["blank"] and (may or not row["cut_off"])]
         bottom = [row for row in scored if row["in_bottom"]]
         shortest = min((row["chars"] for row in eligible), default=0)
         longest = max((row["chars"] for row in bottom), default=0)
@@ -316,6 +316,8 @@ class _Reading:
         cut_off = {row["judgment_id"] for row in self.rows("judgments") if row["finish_reason"] == "length"}
         top = [i for i, elo in scores.items() if elo >= max(scores.values()) - tolerance]
         bottom = [i for i, elo in scores.items() if elo <= min(scores.values()) + tolerance]
+        if settings.get("switches.cut_off") == "eligible":
+            cut_off = set()
         tied = {"chosen": [i for i in top if i not in cut_off], "rejected": bottom}
         return Elo(
             scores=scores,

@@ -351,6 +351,7 @@ class _Artifact:
             ridge=given["switches.elo_ridge"],
             tolerance=given["switches.elo_tie_tolerance"],
             seed=given["seed"],
+            cut_off=given.get("switches.cut_off", "never_chosen"),  # runs of older versions had no choice
         )
 
     def rendering(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from mr_assets.errors import UserError
 from mr_assets.method import Frame
 from mr_assets.method.dropped import dropped, gathered
 from mr_assets.method.judgments import response_scores
+from mr_assets.method.responses import is_blank
 from mr_assets.method.ties import first_of_each
 from mr_assets.tables import ACTOR_PAIRS, Selected
 
@@ -31,8 +32,8 @@ _PAIR_NUMBERS = ["chosen_id", "chosen_score", "chosen_chars", "rejected_id", "re
 def tiers(responses: Frame, judgments: Frame, rho: float) -> pl.DataFrame:
     """`response_scores` with the tiers that each response is in, sorted by response_id.
 
-    Further columns: score_max and score_min (over all scored responses of the prompt, cut-off ones too), top_from and
-    bottom_to (the tiers' inner bounds), in_top and in_bottom (false without a score), cut_off.
+    Further columns: score_max and score_min (over all scored responses of the prompt, cut-off and blank ones too),
+    top_from and bottom_to (the tiers' inner bounds), in_top and in_bottom (false without a score), cut_off, blank.
     Raises `UserError` if rho is not in [0, 1].
     """
     if not 0 <= rho <= 1:
@@ -47,6 +48,7 @@ def tiers(responses: Frame, judgments: Frame, rho: float) -> pl.DataFrame:
             in_top=(mean >= pl.col("top_from") - _BOUND_NOISE).fill_null(False),
             in_bottom=(mean <= pl.col("bottom_to") + _BOUND_NOISE).fill_null(False),
             cut_off=pl.col("finish_reason") == "length",
+            blank=is_blank(pl.col("response")),
         )
     )
 
@@ -62,14 +64,14 @@ def actor_pairs(
 ) -> Selected:
     """One pair per prompt where there is one: columns of `ACTOR_PAIRS`, sorted by pair_id.
 
-    Chosen is the shortest response of the top tier that was not cut off at max tokens (`cut_off` may admit those too),
-    rejected the longest of the bottom tier; equally long ones are drawn by `seed`. A pair needs different texts and a
-    chosen score above the rejected one. Then pairs whose chosen response has more than `max_chosen_chars` characters
-    are dropped (A.3). Dropped are prompts without a pair (by prompt_id) and responses without a valid judgment (by
-    response_id): those take no part, they are never ranked last.
+    Chosen is the shortest response of the top tier that is not blank and was not cut off at max tokens (`cut_off` may
+    admit those too), rejected the longest of the bottom tier; equally long ones are drawn by `seed`. A pair needs
+    different texts and a chosen score above the rejected one. Then pairs whose chosen response has more than
+    `max_chosen_chars` characters are dropped (A.3). Dropped are prompts without a pair (by prompt_id) and responses
+    without a valid judgment (by response_id): those take no part, they are never ranked last.
     """
     found = tiers(responses, judgments, rho)
-    may_be_chosen = pl.lit(True) if cut_off == "eligible" else ~pl.col("cut_off")
+    may_be_chosen = ~pl.col("blank") if cut_off == "eligible" else ~(pl.col("blank") | pl.col("cut_off"))
     top, bottom, chars = found.filter(pl.col("in_top") & may_be_chosen), found.filter("in_bottom"), pl.col("chars")
     one = ("prompt_id", "response_id")
     chosen = _side(first_of_each(top, *one, f"actor_pairs|chosen|{seed}", chars), "chosen")
@@ -81,6 +83,7 @@ def actor_pairs(
         pl.lit(rho, pl.Float64).alias("rho"),
         pl.lit(max_chosen_chars, pl.Int64).alias("max_chosen_chars"),
         (pl.col("in_top") & pl.col("cut_off")).sum().cast(pl.Int64).alias("cut_off_in_top"),
+        (pl.col("in_top") & ~pl.col("blank")).sum().cast(pl.Int64).alias("written_in_top"),
     )
     considered = (
         prompts.join(chosen, on="prompt_id", how="left")
@@ -120,6 +123,8 @@ def _reason() -> pl.Expr:
         .then(pl.lit("single_response"))
         .when(pl.col("score_max") == pl.col("score_min"))
         .then(pl.lit("equal_scores"))
+        .when(pl.col("chosen_id").is_null() & (pl.col("written_in_top") == 0))
+        .then(pl.lit("blank_chosen"))
         .when(pl.col("chosen_id").is_null())
         .then(pl.lit("no_eligible_chosen"))
         .when(pl.col("chosen_score") <= pl.col("rejected_score"))

@@ -32,7 +32,8 @@ REASONS: dict[str, str] = {
     # actor pairs
     "single_response": "only one response to the prompt has a score",
     "equal_scores": "all responses to the prompt have the same score",
-    "no_eligible_chosen": "every candidate for the chosen side was cut off at max tokens",
+    "blank_chosen": "every candidate for the chosen side is empty or has only white space and invisible characters",
+    "no_eligible_chosen": "every candidate for the chosen side was cut off at max tokens (or is blank)",
     "chosen_not_above_rejected": "the tiers overlap and the chosen response does not score above the rejected one",
     "identical_texts": "chosen and rejected have the same text",
     "chosen_too_long": "the chosen text has more characters than the threshold",

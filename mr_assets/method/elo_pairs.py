@@ -7,6 +7,7 @@ Then pairs whose chosen judgment has more characters than a threshold are droppe
 import polars as pl
 
 from mr_assets.method import Frame
+from mr_assets.method.actor_pairs import CutOff
 from mr_assets.method.battle_matrices import as_arrays
 from mr_assets.method.dropped import dropped, gathered
 from mr_assets.method.elo import elo_scores
@@ -24,12 +25,14 @@ def elo_pairs(
     ridge: float = 0.01,
     seed: int | str,
     tolerance: float = 1e-6,
+    cut_off: CutOff = "never_chosen",
 ) -> Selected:
     """One pair per response where there is one: columns of `ELO_PAIRS`, sorted by pair_id.
 
     `matrices` has rows of `BATTLE_MATRICES`. Elo within `tolerance` of the highest (lowest) is a tie, drawn by `seed`;
-    if all are that close, there is no pair. A judgment that was cut off at max tokens is never chosen: if no other one
-    is at the top, there is no pair. No pair has equal texts. Dropped are responses, by response_id.
+    if all are that close, there is no pair. A judgment that was cut off at max tokens is never chosen (`cut_off` may
+    admit it): if no other one is at the top, there is no pair. No pair has equal texts. Dropped are responses, by
+    response_id. A blank judgment has no score, so that it is never among them.
     """
     rows = ratings(matrices, ridge)
     rows = rows.with_columns(elo_max=pl.col("elo").list.max(), elo_min=pl.col("elo").list.min())
@@ -37,10 +40,11 @@ def elo_pairs(
     rated = rated.explode("judgment_id", "elo").join(_texts(rated, judgments), on="judgment_id", how="left")
     at_top = rated.filter(pl.col("elo") >= pl.col("elo_max") - tolerance)
     at_bottom = rated.filter(pl.col("elo") <= pl.col("elo_min") + tolerance)
-    cut_off = at_top.group_by("response_id").agg(cut_off_at_top=pl.col("cut_off").sum().cast(pl.Int64))
+    may_be_chosen = pl.lit(True) if cut_off == "eligible" else ~pl.col("cut_off")
+    cut_off_at_top = at_top.group_by("response_id").agg(cut_off_at_top=pl.col("cut_off").sum().cast(pl.Int64))
     considered = (
-        rows.join(cut_off, on="response_id", how="left")
-        .join(_side(at_top.filter(~pl.col("cut_off")), f"elo|chosen|{seed}", "chosen"), on="response_id", how="left")
+        rows.join(cut_off_at_top, on="response_id", how="left")
+        .join(_side(at_top.filter(may_be_chosen), f"elo|chosen|{seed}", "chosen"), on="response_id", how="left")
         .join(_side(at_bottom, f"elo|rejected|{seed}", "rejected"), on="response_id", how="left")
         .with_columns(
             pl.lit(max_chosen_chars, pl.Int64).alias("max_chosen_chars"),

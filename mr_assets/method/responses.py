@@ -6,6 +6,14 @@ import polars as pl
 
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 
+# White space, separators, controls and format characters (zero width, byte order mark), and letters without a glyph.
+_INVISIBLE = r"[\s\p{Z}\p{Cc}\p{Cf}\x{034F}\x{115F}\x{1160}\x{2800}\x{3164}\x{FE00}-\x{FE0F}\x{FFA0}]"
+
+
+def is_blank(text: pl.Expr) -> pl.Expr:
+    """Whether a text has nothing that can be seen: it is empty, or only white space and invisible characters."""
+    return text.str.contains(f"^{_INVISIBLE}*$")
+
 
 def mark_duplicates(responses: F) -> F:
     """Add ``duplicate_of``: the response_id of the prompt's first identical response by k, null for that one itself.

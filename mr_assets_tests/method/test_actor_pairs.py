@@ -120,6 +120,29 @@ def test_cut_off_response_is_never_chosen_but_sets_the_tiers() -> None:
     assert ids(paired(*answers, cut_off="eligible")) == ("r0", "r2")
 
 
+@pytest.mark.parametrize(
+    "text", ["", "   \n", "\u00a0\t\u3000", "\u200b\u200d\ufeff", "\u2060\x00\u00ad", "\u3164\u2800"]
+)
+def test_blank_response_is_never_chosen_but_sets_the_tiers(text: str) -> None:
+    """Nothing to see is no answer to learn from, whatever it scored: the next shortest of the tier, else no pair."""
+    full, poor = Answer("A full answer.", [5, 5]), Answer("A poor one.", [2])
+    assert ids(paired(Answer(text, [5, 5]), full, poor)) == ("r1", "r2")
+    assert ids(paired(Answer(text, [5, 5]), Answer("x", [4]), poor, rho=0.5)) == ("r1", "r2")
+    assert paired(Answer(text, [5, 5]), Answer("x", [4]), poor, rho=0.5).rows["score_max"].item() == 5
+    for cut_off in ("never_chosen", "eligible"):
+        assert reason(paired(Answer(text, [5]), Answer("x", [4]), poor, cut_off=cut_off)) == "blank_chosen"
+    both = [Answer(text, [5]), Answer("cut", [5], "length"), poor]
+    assert reason(paired(*both)) == "no_eligible_chosen"
+    assert ids(paired(*both, cut_off="eligible")) == ("r1", "r2")
+    assert ids(paired(full, Answer(text, [1]))) == ("r0", "r1")
+
+
+@pytest.mark.parametrize("text", [".", "\u200bx", "\u00a0-", "\u4e2d", "\U0001f44d"])
+def test_what_can_be_seen_is_not_blank(text: str) -> None:
+    """However short."""
+    assert ids(paired(Answer(text, [5]), Answer("A longer one.", [5]), Answer("y", [1]))) == ("r0", "r2")
+
+
 def test_cut_off_response_may_be_rejected() -> None:
     """Row 14 is about the chosen side only."""
     assert ids(paired(Answer("a", [5]), Answer("b", [1], "length"))) == ("r0", "r1")
@@ -193,6 +216,7 @@ def test_every_prompt_has_one_pair_or_one_reason(
         assert row["chosen_score"] > row["rejected_score"]
         assert chosen["response"] != rejected["response"]
         assert chosen["finish_reason"] == "stop"
+        assert chosen["response"]
         assert limit is None or len(chosen["response"]) <= limit
 
 

@@ -94,6 +94,13 @@ def test_cut_off_judgment_is_never_chosen_but_may_be_rejected() -> None:
     assert paired(CHAIN, judgments("a", "b", "c", cut_off=(2,))).rows.height == 1
 
 
+def test_cut_off_judgment_is_chosen_where_the_switch_says_so() -> None:
+    """Row 14: the switch holds for judge pairs as for actor pairs."""
+    texts = judgments("a", "b", "c", cut_off=(0,))
+    made = elo_pairs(matrices(CHAIN), texts, max_chosen_chars=None, seed=0, cut_off="eligible")
+    assert made.rows.select("chosen_id", "rejected_id").row(0) == (f"{R}.j0", f"{R}.j2")
+
+
 def test_among_tied_judgments_the_one_that_finished_is_chosen() -> None:
     """Row 14: an eligible one is at the top, so there is a pair whatever the seed."""
     matrix: list[list[float]] = [[0, 0, 1], [0, 0, 1], [0, 0, 0]]
