@@ -217,15 +217,11 @@ class MetaJudgments(_Sampling):
 class Switches(_Section):
     """What the paper leaves open and is not a field of another section.
 
-    A switch with a single value puts a decision on record; a second value comes with the code that honours it.
+    Every switch has a second position that the code honours; what has none is a decision of docs/method.md.
     """
 
-    tier_ties: Literal["draw"] = Field(
-        description="among the shortest (longest) responses of a tier, equally long ones are drawn by the seed"
-    )
-    equal_scores: Literal["no_pair"] = Field(description="what a prompt gives whose responses all score the same")
     cut_off: Literal["never_chosen", "eligible"] = Field(
-        description="whether a completion that was cut off at max_tokens may be the chosen one of a pair"
+        description="whether a response or judgment that was cut off at max_tokens may be the chosen one of a pair"
     )
     omega_scope: Literal["iteration", "response"] = Field(
         description="over which battles the wins are counted that weigh first and second position (section 2.2)"
@@ -236,16 +232,19 @@ class Switches(_Section):
     elo_tie_tolerance: Annotated[float, Field(ge=0)] = Field(
         description="Elo scores that differ by no more than this are a tie, natural units"
     )
-    equal_score_judge_pairs: Literal["keep"] = Field(
-        description="what becomes of a judge pair whose two judgments give the same score"
-    )
-    reference: Literal["previous_model"] = Field(description="the reference model of DPO, M_{t-1}")
     judge_share_cap: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         description="largest share of judge pairs in a DPO dataset; null takes all pairs"
     )
-    end_token: Literal["finished_only"] = Field(
-        description="the completions that end in the end token in training; a cut-off one does not"
-    )
+
+
+# Switches of earlier versions that had one position: the position, and the row of docs/method.md that decides it.
+DECIDED = {
+    "tier_ties": ("draw", 10),
+    "equal_scores": ("no_pair", 12),
+    "equal_score_judge_pairs": ("keep", 18),
+    "reference": ("previous_model", 19),
+    "end_token": ("finished_only", 21),
+}
 
 
 class Iteration(_Section):
@@ -403,6 +402,12 @@ class Recipe(_Section):
         default=Guardrails(), description="when a run is warned, and when it is stopped before it harms itself"
     )
 
+    _notes: tuple[str, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all fields are equal, whatever the file said beside them."""
+        return isinstance(other, Recipe) and self.model_dump() == other.model_dump()
+
     @classmethod
     def from_yaml(cls, text: str, origin: str = "recipe") -> "Recipe":
         """The recipe that `dump_yaml` wrote. Raises `UserError` with `origin` and every problem."""
@@ -458,7 +463,7 @@ class Recipe(_Section):
     @property
     def warnings(self) -> list[str]:
         """What is allowed and yet worth knowing before a launch, one sentence each."""
-        return list(warnings(self))
+        return [*self._notes, *warnings(self)]
 
 
 def family_settings(recipe: Recipe) -> dict[str, Any]:
@@ -540,7 +545,13 @@ def load_recipe(name_or_path: str | Path, sets: Sequence[str] = (), iterations: 
         _apply_set(raw, text)
     if iterations is not None and isinstance(raw.get("iterations"), list):
         raw["iterations"] = _resized(raw["iterations"], iterations)
-    return validated(raw, f"recipe {path.stem}")
+    recipe, decided = validated(raw, f"recipe {path.stem}"), _decided(raw)
+    if decided:
+        recipe._notes = (
+            f"{', '.join(f'switches.{name}' for name in decided)}: no switch any more, but decided as it says here "
+            "(docs/method.md); leave it out.",
+        )
+    return recipe
 
 
 # ------------------------------------------------------------------------------------------------------------ --set
@@ -578,6 +589,8 @@ def _put(mapping: dict[str, Any], parts: Sequence[str], value: Any) -> dict[str,
 def _resolve(key: str, rows: int) -> list[str]:
     """The parts of the one path that a key of --set means. Raises `UserError` if there is none, or more than one."""
     parts = key.split(".")
+    if parts[-1] in DECIDED and parts[:-1] in ([], ["switches"]):
+        return ["switches", parts[-1]]
     row = parts[1] if parts[0] == "iterations" and len(parts) > 1 else None
     if row is not None and row not in ("all", *map(str, range(1, rows + 1))):
         raise UserError(f"--set {key}: there is no iteration {row}; expected 1 to {rows}, or all.")
@@ -633,19 +646,44 @@ PATHS = tuple(_paths(Recipe))  # of every section and field; a row of the iterat
 
 
 def validated(raw: Mapping[str, Any], origin: str, mend: str = "Mend the recipe, or --set other values.") -> Recipe:
-    """The recipe, or one `UserError` with every problem: of single fields, and of fields against each other."""
+    """The recipe, or one `UserError` with every problem: of single fields, and of fields against each other.
+
+    What `DECIDED` names may be there, with the value that is decided.
+    """
+    raw, decided = _without_decided(raw)
     try:
-        recipe = Recipe.model_validate(dict(raw))
+        recipe = Recipe.model_validate(raw)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        problems = [_problem(e["loc"], e["type"], e["msg"], e["input"]) for e in errors]
+        problems = decided + [_problem(e["loc"], e["type"], e["msg"], e["input"]) for e in errors]
         problems += contradictions(partial(raw, [e["loc"] for e in errors]))
     else:
-        problems = contradictions(recipe)
+        problems = decided + contradictions(recipe)
         if not problems:
             return recipe
     count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
     raise UserError("\n  - ".join([f"{origin}: {count}. {mend}", *problems]))
+
+
+def _decided(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The switches of a raw recipe that are none any more, with their values."""
+    switches = raw.get("switches")
+    return {name: switches[name] for name in DECIDED if name in switches} if isinstance(switches, Mapping) else {}
+
+
+def _without_decided(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """A raw recipe without the switches that are none any more, and a problem for each that has another position."""
+    found = _decided(raw)
+    if not found:
+        return dict(raw), []
+    kept = {name: value for name, value in raw["switches"].items() if name not in found}
+    problems = [
+        f"switches.{name} = {shown(value)}: is no switch any more, the method takes {DECIDED[name][0]} alone "
+        f"(docs/method.md, row {DECIDED[name][1]}); leave it out"
+        for name, value in found.items()
+        if value != DECIDED[name][0]
+    ]
+    return {**raw, "switches": kept}, problems
 
 
 def _problem(loc: tuple[int | str, ...], kind: str, message: str, value: Any) -> str:

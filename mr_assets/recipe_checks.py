@@ -2,6 +2,7 @@
 
 A check takes a recipe and yields sentences of the form ``path = value: reason``. It may be given a recipe of which
 only some fields are there (see `partial`): it then stops at the first that is not, as that one is reported already.
+Of a whole recipe every field is there: a check that asks for another one is a mistake, and raises.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,11 +16,22 @@ if TYPE_CHECKING:
     from mr_assets.recipe import Recipe
 
 
+class NotGiven(AttributeError):
+    """A field that a partial recipe does not have."""
+
+
+class Partial(SimpleNamespace):
+    """Those fields of a section that are given and right."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotGiven(name)
+
+
 def contradictions(recipe: Any) -> list[str]:
     """Every problem between fields of a recipe, or of what `partial` left of one."""
     found: list[str] = []
     for check in CHECKS:
-        with suppress(AttributeError):
+        with suppress(NotGiven):
             found.extend(check(recipe))
     return found
 
@@ -34,10 +46,15 @@ def _without(value: Any, bad: Sequence[tuple[int | str, ...]]) -> Any:
         return _without(item, [loc[1:] for loc in bad if loc[:1] == (key,)])
 
     if isinstance(value, Mapping):
-        return SimpleNamespace(**{str(k): inner(k, v) for k, v in value.items() if (k,) not in bad})
+        return Partial(**{str(k): inner(k, v) for k, v in value.items() if (k,) not in bad})
     if isinstance(value, list | tuple):
-        return [inner(i, v) if (i,) not in bad else SimpleNamespace() for i, v in enumerate(value)]
+        return [inner(i, v) if (i,) not in bad else Partial() for i, v in enumerate(value)]
     return value
+
+
+def _given(section: Any, name: str, default: Any) -> Any:
+    """A field of a section; `default` where a partial one does not have it."""
+    return getattr(section, name, default) if isinstance(section, Partial) else getattr(section, name)
 
 
 def _some_iterations(recipe: Any) -> Iterator[str]:
@@ -55,7 +72,7 @@ def _epochs(recipe: Any) -> Iterator[str]:
 
 def _row_epochs(recipe: Any) -> Iterator[str]:
     for t, row in enumerate(recipe.iterations, start=1):
-        with suppress(AttributeError):
+        with suppress(NotGiven):
             if row.keep_epoch > recipe.dpo.schedule_epochs:
                 yield (
                     f"iterations.{t}.keep_epoch = {row.keep_epoch}: the schedule has dpo.schedule_epochs = "
@@ -66,17 +83,18 @@ def _row_epochs(recipe: Any) -> Iterator[str]:
 def _batches(name: str) -> Callable[[Any], Iterator[str]]:
     def check(recipe: Any) -> Iterator[str]:
         section = getattr(recipe, name)
-        if section and section.batch_size % (section.micro_batch_size * getattr(section, "num_processes", 1)):
+        processes = _given(section, "num_processes", 1) if section else 1
+        if section and section.batch_size % (section.micro_batch_size * processes):
             yield (
                 f"{name}.batch_size = {section.batch_size}: should be a multiple of micro_batch_size x num_processes = "
-                f"{section.micro_batch_size} x {getattr(section, 'num_processes', 1)}"
+                f"{section.micro_batch_size} x {processes}"
             )
 
     return check
 
 
 def _judges(recipe: Any) -> bool:
-    return any(getattr(row, "judge_training", False) for row in recipe.iterations)
+    return any(_given(row, "judge_training", False) for row in recipe.iterations)
 
 
 def _enough_judgments(recipe: Any) -> Iterator[str]:
@@ -118,8 +136,8 @@ def _world_examples(recipe: Any) -> Iterator[str]:
 
 def _world_size(recipe: Any) -> Iterator[str]:
     counts = {"prompts.count": recipe.prompts.count if recipe.prompts.source == "world" else None}
-    if evaluation := getattr(recipe, "evaluation", None):
-        counts["evaluation.prompts"] = getattr(evaluation, "prompts", None)
+    if evaluation := _given(recipe, "evaluation", None):
+        counts["evaluation.prompts"] = _given(evaluation, "prompts", None)
     for (field, count), most in zip(counts.items(), (MOST_PROMPTS, MOST_HELD_OUT), strict=False):
         if count is not None and count > most:
             yield f"{field} = {count}: the world makes at most {most:,} different ones; lower it"
@@ -149,7 +167,9 @@ def _context(name: str) -> Callable[[Any], Iterator[str]]:
 
 def _guardrails(recipe: Any) -> Iterator[str]:
     for name, bounds in vars(recipe.guardrails).items():
-        warn, stop = getattr(bounds, "warn", None), getattr(bounds, "stop", None)
+        if name == "min_count":
+            continue
+        warn, stop = _given(bounds, "warn", None), _given(bounds, "stop", None)
         if warn is None or stop is None:
             continue
         low = name.endswith("_at_least")

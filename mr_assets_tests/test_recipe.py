@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from dagster._core.definitions.utils import VALID_GROUP_NAME_REGEX
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mr_assets import recipe_checks
 from mr_assets.errors import UserError
 from mr_assets.recipe import (
     PATHS,
     Guardrails,
     Iteration,
     Recipe,
+    Switches,
     check_run_name,
     differences,
     family_settings,
@@ -163,17 +166,67 @@ def test_defaults_where_the_paper_is_silent(name: str) -> None:
     assert recipe.switches.model_dump() == {
         "omega_scope": "iteration",  # 2
         "elo_ridge": 0.01,  # 3
-        "tier_ties": "draw",  # 10
-        "equal_scores": "no_pair",  # 12
         "cut_off": "never_chosen",  # 14
         "elo_tie_tolerance": 1e-6,  # 16
-        "equal_score_judge_pairs": "keep",  # 18
-        "reference": "previous_model",  # 19
         "judge_share_cap": None,  # 20
-        "end_token": "finished_only",  # 21
     }
     assert recipe.dpo.warmup_ratio == 0  # 19
     assert recipe.dpo.keep_all_epochs is False  # 22
+
+
+DECISIONS = {
+    "tier_ties": "draw",
+    "equal_scores": "no_pair",
+    "equal_score_judge_pairs": "keep",
+    "reference": "previous_model",
+    "end_token": "finished_only",
+}
+
+
+def test_switches_that_were_decisions_are_read_and_noted(tmp_path: Path) -> None:
+    """A recipe of an earlier version, stored or a user's, is the same recipe without them; a user's says so."""
+    now = load_recipe(DEFAULT)
+    lines = "".join(f"  {name}: {value}\n" for name, value in DECISIONS.items())
+    assert Recipe.from_yaml(now.dump_yaml().replace("switches:\n", f"switches:\n{lines}")) == now
+    assert not set(DECISIONS) & set(Switches.model_fields)
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"extends: {DEFAULT}\nswitches:\n{lines}", encoding="utf-8")
+    mine = load_recipe(path)
+    assert mine == now
+    assert all(f"switches.{name}" in mine.warnings[0] for name in DECISIONS)
+    assert load_recipe(DEFAULT, ["tier_ties=draw"]) == now
+
+
+@pytest.mark.parametrize("name", DECISIONS)
+def test_another_position_of_a_decision_is_refused(name: str) -> None:
+    """The message names the one value, and the row where it is decided."""
+    message = refused(f"switches.{name}=other", "dpo.beta=-1")
+    assert f'switches.{name} = "other"' in message
+    assert DECISIONS[name] in message
+    assert re.search(r"docs/method.md, row \d+", message)
+    assert "dpo.beta = -1" in message
+
+
+def test_a_check_that_asks_for_a_field_that_is_not_there_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt field must not switch a check off in silence; only of a partial recipe fields may be missing."""
+
+    def misspelt(recipe: Any) -> Iterator[str]:
+        yield f"beta = {recipe.dpo.betta}"
+
+    monkeypatch.setattr(recipe_checks, "CHECKS", (*recipe_checks.CHECKS, misspelt))
+    with pytest.raises(AttributeError, match="betta"):
+        load_recipe(DEFAULT)
+    assert refused("dpo.learning_rate=-1").count("\n  - ") == 1
+
+
+def test_every_check_asks_for_fields_that_there_are() -> None:
+    """Of the shipped recipes no check stops at a field; a partial one stops at nothing but what is not given."""
+    for name in list_recipes():
+        recipe = load_recipe(name)
+        for check in recipe_checks.CHECKS:
+            assert list(check(recipe)) == []
+            with pytest.raises(recipe_checks.NotGiven):
+                list(check(recipe_checks.partial({}, [])))
 
 
 def test_the_small_world_shares_the_papers_sampling() -> None:

@@ -5,9 +5,13 @@ scanned from parquet is never in memory as a whole. Nothing depends on the order
 random, the draw belongs to an id and a seed (`mr_assets.tables.draws`).
 """
 
+from typing import Literal
+
 import polars as pl
 
 Frame = pl.DataFrame | pl.LazyFrame
+CutOff = Literal["never_chosen", "eligible"]
+"""Whether a completion that was cut off at max tokens may be the chosen one of a pair (row 14)."""
 
 DECIMALS = 9
 """Means and variances are rounded to so many decimals before they are compared (float noise would break ties)."""

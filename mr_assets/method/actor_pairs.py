@@ -8,19 +8,15 @@ With Smax and Smin the highest and lowest mean score of the prompt's responses a
     scores 5, 4, 2, 1 and rho = 0.25: top tier [4, 5], bottom tier [1, 2]
 """
 
-from typing import Literal
-
 import polars as pl
 
 from mr_assets.errors import UserError
-from mr_assets.method import Frame
+from mr_assets.method import CutOff, Frame
 from mr_assets.method.dropped import dropped, gathered
 from mr_assets.method.judgments import response_scores
 from mr_assets.method.responses import is_blank
 from mr_assets.method.ties import first_of_each
 from mr_assets.tables import ACTOR_PAIRS, Selected
-
-CutOff = Literal["never_chosen", "eligible"]
 
 # A bound is a mix of two rounded means and compared with a third: half a unit of the last decimal each, twice over.
 _BOUND_NOISE = 2e-9

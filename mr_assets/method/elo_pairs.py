@@ -6,8 +6,7 @@ Then pairs whose chosen judgment has more characters than a threshold are droppe
 
 import polars as pl
 
-from mr_assets.method import Frame
-from mr_assets.method.actor_pairs import CutOff
+from mr_assets.method import CutOff, Frame
 from mr_assets.method.battle_matrices import as_arrays
 from mr_assets.method.dropped import dropped, gathered
 from mr_assets.method.elo import elo_scores

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mr_assets.errors import UserError
-from mr_assets.method.actor_pairs import CutOff, actor_pairs, tiers
+from mr_assets.method import CutOff
+from mr_assets.method.actor_pairs import actor_pairs, tiers
 from mr_assets.tables import ACTOR_PAIRS, DROPPED, Selected
 from mr_assets_tests.method.tables import Answer, shuffled, tables, worlds
 
