@@ -328,6 +328,10 @@ class Guardrails(_Section):
     meta_judgment_parse_rate_at_least: Bounds = Field(
         default=Bounds(warn=0.9, stop=0.5), description="share of meta-judgments that name a winner"
     )
+    cut_off_share: Bounds = Field(
+        default=Bounds(warn=0.1, stop=0.5),
+        description="share of responses, of judgments and of meta-judgments that were cut off at max_tokens",
+    )
     score_entropy_at_least: Bounds = Field(
         default=Bounds(warn=0.5, stop=0.1), description="entropy of the scores of all judgments, bits"
     )

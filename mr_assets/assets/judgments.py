@@ -53,8 +53,8 @@ def judgments(run: Run) -> dg.AssetsDefinition:
                 token_ids="token_ids",
             )
             frame = with_scores(rows).select(list(JUDGMENTS.columns))
-            chars = pl.col("judgment").str.len_chars().alias("chars")
-            figures = frame.select(pl.exclude("judgment", "token_ids"), chars).collect()
+            lengths = {"chars": pl.col("judgment").str.len_chars(), "tokens": pl.col("token_ids").list.len()}
+            figures = frame.select(pl.exclude("judgment", "token_ids"), **lengths).collect()
             return work.table(
                 frame,
                 {**made.numbers, **judgment_numbers(figures)},

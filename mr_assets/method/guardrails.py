@@ -56,12 +56,16 @@ class Finding:
 
 
 class Measured(NamedTuple):
-    """A number to hold against the bounds, the rows that it was made of, and how it came about."""
+    """A number to hold against the bounds, the rows that it was made of, and how it came about.
+
+    cause: what it most likely comes of, as a sentence; shown where the check does not pass.
+    """
 
     value: float
     rows: int
     came: str
     numbers: dict[str, float | int]
+    cause: str = ""
 
 
 Measure = Callable[[Tables], Measured | None]
@@ -107,7 +111,7 @@ class Check:
         numbers = {**measured.numbers, "value": measured.value}
         numbers |= {k: v for k, v in (("warns at", bounds.warn), ("stops at", bounds.stop)) if v is not None}
         said = f"{self.expected(limits)}, came {measured.came}."
-        said = said if level == "passed" else f"{said} {self.next}"
+        said = said if level == "passed" else " ".join(filter(None, (said, measured.cause, self.next)))
         return Finding(self.asset, self.name, level, numbers, said, self.limit if isinstance(self.limit, str) else None)
 
     def passes(self, why: str) -> Finding:
@@ -205,6 +209,47 @@ def _parsed(name: str, value: str) -> Measure:
         why = reasons.filter(pl.col("invalid").is_in(list(REASONS))).sort("rows", "invalid", descending=[True, False])
         others = ", ".join(f"{n:,} {reason}" for reason, n in why.select("invalid", "rows").iter_rows())
         return _share(given, rows, f"with a {value}", "all", f", the others {others}" if others else "")
+
+    return measure
+
+
+NEAR = 0.8  # of max_tokens: where completions that end are so long, others that need a little more are likely
+
+
+def _cut_off(name: str) -> Measure:
+    def measure(tables: Tables) -> Measured | None:
+        frame = tables[name].lazy()
+        columns = frame.collect_schema()
+        if "finish_reason" not in columns:
+            return None
+        if name == "meta_judgments":
+            frame = frame.filter(pl.col("finish_reason").is_not_null() & pl.col("copied_from").is_null())
+        tokens = pl.col("tokens") if "tokens" in columns else pl.col("token_ids").list.len()
+        took = [getattr(tokens, figure)().cast(pl.Int64).alias(figure) for figure in ("max", "median")]
+        found = {
+            how: (rows, longest, median)
+            for how, rows, longest, median in frame.group_by("finish_reason").agg(pl.len(), *took).collect().iter_rows()
+        }
+        cut, limit, _ = found.get("length", (0, 0, 0))
+        ended, longest, median = found.get("stop", (0, 0, 0))
+        share = _share(cut, cut + ended, "cut off", "all")
+        if share is None or not cut:
+            return share
+        if not ended:
+            return share._replace(
+                came=f"{share.came}, after {limit:,} tokens, and none ended by itself",
+                cause="If they go on after all is said, the model does not write the end token of its chat template: "
+                f"more tokens help nothing, it needs a template that it knows. If they break off midway, "
+                f"{name}.max_tokens = {limit} is too few.",
+            )
+        return share._replace(
+            came=f"{share.came}, after {limit:,} tokens; those that ended took {median:,}, {longest:,} at most",
+            numbers={**share.numbers, "tokens at most": limit, "longest that ended": longest},
+            cause=f"Many need nearly all of their tokens: raise {name}.max_tokens."
+            if longest >= NEAR * limit
+            else f"They run on without an end, and more than {name}.max_tokens = {limit} would hardly help: a model "
+            "that repeats itself was trained too far, or is sampled too hot.",
+        )
 
     return measure
 
@@ -357,6 +402,19 @@ def _integrity(
     return [*checks, orphans]
 
 
+def _ends(name: str) -> Check:
+    return Check(
+        asset=name,
+        name="cut_off",
+        limit="cut_off_share",
+        expects=f"at most {{}} of {name} to be cut off at max_tokens",
+        next=f"Read some; then materialize {name} again.",
+        measure=_cut_off(name),
+        needs=(name,),
+        counted=True,
+    )
+
+
 def _chosen(name: str, remedy: str) -> Check:
     return Check(
         asset=name,
@@ -391,6 +449,7 @@ CHECKS: tuple[Check, ...] = (
     _finite("sft_checkpoint"),
     *_integrity(PROMPTS, ["prompt_id"], ["seed_prompts"], "prompt_id"),
     *_integrity(RESPONSES, ["prompt_id"], ["prompts"], "prompt_id"),
+    _ends("responses"),
     Check(
         asset="responses",
         name="length_growth",
@@ -403,12 +462,14 @@ CHECKS: tuple[Check, ...] = (
         unit="times",
     ),
     *_integrity(JUDGMENTS, ["response_id"], ["responses"], "response_id"),
+    _ends("judgments"),
     Check(
         asset="judgments",
         name="parse_rate",
         limit="judgment_parse_rate_at_least",
         expects="at least {} of judgments to give a score",
-        next="Read some without; mend the template or raise judgments.max_tokens, then materialize judgments again.",
+        next="Read some without: the check cut_off says if they were cut off; else mend the template. Then materialize "
+        "judgments again.",
         measure=_parsed("judgments", "score"),
         needs=("judgments",),
         counted=True,
@@ -449,13 +510,14 @@ CHECKS: tuple[Check, ...] = (
     _chosen("actor_pairs", "DPO may learn to write longer: raise the iteration's rho or set max_chosen_chars."),
     *_integrity(SELECTED_RESPONSES, ["response_id"], ["responses"], "response_id", _TOLD),
     *_integrity(META_JUDGMENTS, ["first_id", "second_id"], ["judgments"], "judgment_id", _TOLD),
+    _ends("meta_judgments"),
     Check(
         asset="meta_judgments",
         name="parse_rate",
         limit="meta_judgment_parse_rate_at_least",
         expects="at least {} of meta-judgments to name a winner",
-        next="Read some without; mend the template or raise meta_judgments.max_tokens, then materialize meta_judgments "
-        "again.",
+        next="Read some without: the check cut_off says if they were cut off; else mend the template. Then materialize "
+        "meta_judgments again.",
         measure=_parsed("meta_judgments", "winner"),
         needs=("meta_judgments",),
         counted=True,

@@ -8,7 +8,7 @@ import pytest
 
 from mr_assets.method.guardrails import CHECKS, PREVIOUS, Check, Finding, Level, findings, harmful
 from mr_assets.recipe import Bounds, Guardrails, load_recipe
-from mr_assets.tables import DPO_DATASET
+from mr_assets.tables import DPO_DATASET, TOKEN_IDS
 
 LIMITS = Guardrails(min_count=4)
 Frames = Mapping[str, pl.DataFrame]
@@ -43,6 +43,14 @@ def fought(*battles: tuple[str | None, float, float]) -> Frames:
         "meta_judgments": meta,
         "judgments": frame(judgment_id=[*sides["first_id"], *sides["second_id"]], score=scores),
     }
+
+
+def ended(asset: str, stopped: Sequence[int], cut: Sequence[int]) -> Frames:
+    """Completions of so many tokens each that ended, and others that were cut off."""
+    reasons = ["stop"] * len(stopped) + ["length"] * len(cut)
+    ids = pl.Series("token_ids", [[1] * n for n in (*stopped, *cut)], dtype=TOKEN_IDS)
+    copied = pl.lit(None, pl.String)
+    return {asset: frame(finish_reason=reasons).with_columns(ids, copied_from=copied)}
 
 
 def answered(now: int, before: int) -> Frames:
@@ -80,6 +88,16 @@ CASES: list[tuple[str, str, Frames, str, str]] = [
     ("responses", "length_growth", answered(12, 10), "passed", "1.2 times: 12 characters after 10"),
     ("responses", "length_growth", answered(20, 10), "warning", "2 times: 20 characters after 10"),
     ("responses", "length_growth", answered(21, 10), "harmful", "2.1 times: 21 characters after 10"),
+    *[
+        (asset, "cut_off", ended(asset, stopped, cut), level, said)
+        for asset in ("responses", "judgments", "meta_judgments")
+        for stopped, cut, level, said in (
+            ([9] * 9, [64], "passed", "10%: 1 of 10, after 64 tokens; those that ended took 9, 9 at most"),
+            ([9, 20], [64] * 2, "warning", "50%: 2 of 4, after 64 tokens; those that ended took 14, 20 at most"),
+            ([9], [64] * 3, "harmful", "75%: 3 of 4"),
+            ([], [64] * 4, "harmful", "100%: 4 of 4, after 64 tokens, and none ended by itself"),
+        )
+    ],
     ("judgments", "parse_rate", judged(*[4.0] * 9, None), "passed", "90%: 9 of 10, the others 1 no_score"),
     ("judgments", "parse_rate", judged(*[4.0] * 5, *[None] * 5), "warning", "50%: 5 of 10, the others 5 no_score"),
     ("judgments", "parse_rate", judged(*[4.0] * 4, *[None] * 6), "harmful", "40%: 4 of 10, the others 6 no_score"),
@@ -295,6 +313,31 @@ def test_the_papers_own_biases_warn_and_do_not_stop(
 
 def with_ids(tables: Frames) -> pl.DataFrame:
     return tables["meta_judgments"].with_columns(meta_judgment_id=pl.col("first_id"))
+
+
+@pytest.mark.parametrize(
+    ("stopped", "cause"),
+    [
+        ((), "the model does not write the end token of its chat template: more tokens help nothing"),
+        ((30, 52), "Many need nearly all of their tokens: raise judgments.max_tokens."),
+        ((30, 51), "They run on without an end, and more than judgments.max_tokens = 64 would hardly help"),
+    ],
+)
+def test_what_cuts_completions_off(stopped: Sequence[int], cause: str) -> None:
+    """None ends: the end token. The longest that ends is near the 64 that there are (52 of them, 0.8): max_tokens."""
+    found = check("judgments", "cut_off").find(ended("judgments", stopped, [64] * 8), LIMITS)
+    assert found.level == "harmful"
+    assert cause in found.said
+    assert found.limit == "cut_off_share"
+
+
+def test_battles_that_were_not_sampled_are_not_cut_off() -> None:
+    """Equal texts and copied verdicts: four battles were sampled, all ended."""
+    tables = ended("meta_judgments", [9] * 4, [64] * 4)["meta_judgments"]
+    copied = pl.Series("copied_from", [None] * 6 + ["another"] * 2, dtype=pl.String)
+    reasons = pl.Series("finish_reason", ["stop"] * 4 + [None] * 2 + ["length"] * 2, dtype=pl.String)
+    found = check("meta_judgments", "cut_off").find({"meta_judgments": tables.with_columns(copied, reasons)}, LIMITS)
+    assert (found.level, found.numbers["all"], found.numbers["cut off"]) == ("passed", 4, 0)
 
 
 def test_bounds_may_be_left_open() -> None:
