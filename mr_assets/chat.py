@@ -206,21 +206,23 @@ class ChatEncoder:
     def _check(self) -> int:
         """Hold a conversation against what would be sampled and trained on; return the token that ends a turn."""
         user, says = _says("user", _PROBE), partial(_says, "assistant")
-        asked, *whole, reasoned = self.template.tried(
+        asked, told, resumed, reasoned = self.template.tried(
             [
                 ([user], True),
                 ([user, says(_ANSWER)], False),
-                ([user, says(_ANSWER), user], False),  # some templates leave a last answer open
+                ([user, says(_ANSWER), user], False),
                 ([user, says(_REASONS + _ANSWER)], False),
             ]
         )
         assert asked is not None
         self._check_tokenizer(user)
-        end = next(filter(None, (self._after(asked + _ANSWER, told) for told in whole)), None)
+        end = self._after(asked + _ANSWER, told)
+        if end is None and _reopens(asked, resumed):  # the template leaves a last answer open, to be continued
+            end = self._after(asked + _ANSWER, resumed)
         if end is None:
-            raise UserError(self._differs(asked, whole[0]))
+            raise UserError(self._differs(asked, told))
         answers_at_once = "</think>" in asked.rpartition(_PROBE)[2]
-        if not answers_at_once and self._after(asked + _REASONS + _ANSWER, reasoned) is None:
+        if not answers_at_once and not self._begins(asked + _REASONS + _ANSWER, reasoned):
             raise UserError(
                 f"the chat template of {self.name} takes out or moves what an answer says before </think>. {_REASONING}"
             )
@@ -237,14 +239,17 @@ class ChatEncoder:
                 "tokenizer, such as Llama 3."
             )
 
+    def _begins(self, trained: str, told: str | None) -> bool:
+        """Whether a conversation begins with what is trained on: the same control tokens and texts between them."""
+        begun = self._split(trained)
+        return self._split(told or "")[: len(begun)] == begun
+
     def _after(self, trained: str, told: str | None) -> int | None:
-        """The control token that follows in a conversation `told` which begins as `trained`; None if none does."""
-        begun, parts = self._split(trained), self._split(told or "")
-        if parts[: len(begun)] != begun or len(parts) == len(begun):
+        """The control token that follows in a conversation which begins with what is trained on; None if none does."""
+        if not self._begins(trained, told):
             return None
-        [follows, *_] = parts[len(begun) :]
-        assert isinstance(follows, int), "two texts without a control token between them are one"
-        return follows
+        follows = self._split(told or "")[len(self._split(trained)) :]
+        return follows[0] if follows and isinstance(follows[0], int) else None
 
     def _differs(self, asked: str, told: str | None) -> str:
         """Why an answer to the prompt `asked` is not the conversation `told`, and what to do."""
@@ -271,6 +276,12 @@ class ChatEncoder:
             f"prompt goes on with {sampled!r}, a conversation with {conversation!r}, and only then comes the answer. "
             f"{_REASONING if reasons else mend}"
         )
+
+
+def _reopens(asked: str, resumed: str | None) -> bool:
+    """Whether between an answer and the next question there is more than what opens a question."""
+    between = (resumed or "").partition(_ANSWER)[2].partition(_PROBE)[0]
+    return between != "" and not asked.partition(_PROBE)[0].endswith(between)
 
 
 def _says(role: str, content: str) -> dict[str, str]:

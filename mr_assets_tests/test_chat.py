@@ -1,6 +1,8 @@
 """Chat encoding: the tokenizer's own ids for harmless text, no control token from untrusted text."""
 
 import json
+from contextlib import nullcontext
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -222,3 +224,154 @@ def test_added_words_are_no_control_tokens_of_a_text():
     tokenizer = make_llama3_shaped_tokenizer()
     tokenizer.add_tokens(["Hamlet", "\n\n\n"])
     assert ChatEncoder(tokenizer).control_tokens_in("Hamlet\n\n\n<|eot_id|>Hamlet") == ["<|eot_id|>"]
+
+
+# ------------------------------------------------------------------------- what is sampled, and what is trained on
+
+LLAMA_HEAD = "<|start_header_id|>assistant<|end_header_id|>"
+TURNS = "{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>{{ m.content }}<|eot_id|>{% endfor %}"
+PROMPT = "{% if add_generation_prompt %}" + LLAMA_HEAD + "{% endif %}"
+
+
+def templated(template: Any, **rendering: Any) -> ChatEncoder:
+    tokenizer = make_llama3_shaped_tokenizer()
+    tokenizer.chat_template = template
+    return ChatEncoder(tokenizer, **rendering)
+
+
+def answers(after: str = "{{ m.content }}", end: str = "<|eot_id|>") -> str:
+    """A template whose assistant's turn has `after` after its header."""
+    head = "<|start_header_id|>{{ m.role }}<|end_header_id|>"
+    user = f"{head}{{{{ m.content }}}}<|eot_id|>"
+    turn = f"{{% if m.role == 'user' %}}{user}{{% else %}}{head}{after}{end}{{% endif %}}"
+    return f"{{% for m in messages %}}{turn}{{% endfor %}}"
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        (
+            TURNS + PROMPT[:-11] + "<think>\n{% endif %}",
+            r"goes on with '<think>\\n', a conversation with ''.* reason before",
+        ),
+        (answers("<think>\n\n</think>\n\n{{ m.content }}") + PROMPT, r"a conversation with '<think>.* reason before"),
+        (
+            answers("{{ m.content.split('</think>')[-1] }}") + PROMPT,
+            "takes out or moves what an answer says before </think>",
+        ),
+        (TURNS, r"goes on with '', a conversation with '<\|start_header_id\|>assistant.*Mend chat_template"),
+        (answers(" {{ m.content }}") + PROMPT, "goes on with '', a conversation with ' ', and only then"),
+        (answers("\n\n{{ m.content }}") + PROMPT, r"a conversation with '\\n\\n'"),
+        (answers(end=" <|eot_id|>") + PROMPT, r"puts ' ' between an answer and '<\|eot_id\|>'"),
+        (answers("{{ m.content }}\n") + PROMPT, r"puts '\\n' between an answer"),
+        (answers("{{ m.content | upper }}") + PROMPT, "does not show the assistant's message exactly once"),
+        (answers(end="") + PROMPT, "ends no assistant's message with a control token"),
+        ("{% if messages | length > 1 %}{{ raise_exception('one') }}{% endif %}" + TURNS + PROMPT, "ends in an answer"),
+        (
+            "{% if messages[0].role != 'system' %}{{ raise_exception('A system message is required') }}{% endif %}",
+            "A system",
+        ),
+        ({"tool_use": TURNS, "rag": TURNS}, "has the chat templates rag, tool_use and none called default"),
+        ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "more than 5 seconds"),
+    ],
+    ids=[
+        *("opens think", "closes think", "strips think", "no generation prompt", "space", "newline"),
+        *("space before the end", "newline before the end", "changed", "no end", "no answer", "raises", "named"),
+        "loops",
+    ],
+)
+def test_a_template_that_would_train_on_another_text_is_refused(template, said):
+    """Prompt, answer and end token must be what the template makes of the conversation; else it says what differs."""
+    with pytest.raises(UserError, match=said):
+        templated(template)
+
+
+CHATML = (
+    "{% for m in messages %}{{ '<|start_header_id|>' + m['role'] + '\n' + m['content'] + '<|eot_id|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant\n' }}{% endif %}"
+)
+THINKS = "{{ '<think>\n\n</think>\n\n' if not (enable_thinking | default(true)) }}"
+
+
+@pytest.mark.parametrize(
+    ("template", "rendering"),
+    [
+        (CHATML, {}),
+        ({"default": CHATML, "tool_use": "{{ tools[0] }}"}, {}),
+        ("{% if tools %}{{ tools }}{% endif %}{{ bos_token }}<|start_header_id|>system<|eot_id|>" + CHATML, {}),
+        (TURNS + LLAMA_HEAD, {}),
+        # an answer that is the last message is left open, to be continued
+        (answers(end="{{ '' if loop.last else '<|eot_id|>' }}") + PROMPT, {}),
+        (
+            answers(THINKS + "{{ m.content.split('</think>')[-1] }}") + PROMPT[:-11] + THINKS + "{% endif %}",
+            {"chat_template_kwargs": {"enable_thinking": False}},
+        ),
+    ],
+    ids=[
+        *("newline after the end", "default of several", "system prompt", "always a generation prompt"),
+        *("open at the end", "thinking switched off"),
+    ],
+)
+def test_a_template_whose_answer_continues_the_prompt_is_taken(template, rendering):
+    """Its end token ends what is trained on, whatever the template writes after it."""
+    encoder = templated(template, **rendering)
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Ho"},
+        {"role": "user", "content": "x"},
+    ]
+    whole = encoder.template.render(messages[:2] if rendering else messages, add_generation_prompt=False)
+    trained = encoder.prompt_ids("Hi") + encoder.completion_ids("Ho")
+    assert trained[-1] == encoder.end_id == encoder.tokenizer.convert_tokens_to_ids("<|eot_id|>")
+    assert whole.startswith(encoder.tokenizer.decode(trained))
+
+
+def test_the_end_of_a_turn_stops_the_engine_where_it_is_no_eos():
+    """ChatML's <|im_end|> with a tokenizer that knows a base model's end of text alone."""
+    assert templated(CHATML).stop_token_ids == ()
+    tokenizer = make_llama3_shaped_tokenizer()
+    tokenizer.chat_template, tokenizer.eos_token = CHATML, "<|end_of_text|>"
+    encoder = ChatEncoder(tokenizer)
+    assert encoder.stop_token_ids == (tokenizer.convert_tokens_to_ids("<|eot_id|>"),)
+    assert encoder.completion_ids("Hi")[-1:] == list(encoder.stop_token_ids)
+
+
+DATED = "{{ bos_token }}Today: {{ strftime_now('%d %b %Y') }}\n" + CHATML
+
+
+def test_a_prompt_has_the_recipes_date_on_every_day(monkeypatch):
+    """Whatever the clock says, here or in transformers: another date alone makes another prompt."""
+    import transformers.utils.chat_template_utils as theirs
+
+    class Tomorrow(theirs.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2099, 1, 1)
+
+    ids = templated(DATED).prompt_ids("Hi")
+    assert "Today: 28 Jul 2024\n" in templated(DATED).tokenizer.decode(ids)
+    monkeypatch.setattr(theirs, "datetime", Tomorrow)
+    theirs._compile_jinja_template.cache_clear()
+    assert "01 Jan 2099" in native_text(templated(DATED), "Hi"), "the trap is real"
+    assert templated(DATED).prompt_ids("Hi") == ids
+    assert "Today: 02 Jan 2030\n" in templated(DATED).tokenizer.decode(
+        templated(DATED, date="2030-01-02").prompt_ids("Hi")
+    )
+
+
+def test_more_tokens_than_the_model_knows_are_refused(tmp_path):
+    """Control tokens were added to the tokenizer, and the embedding was not made larger."""
+    tokenizer = make_llama3_shaped_tokenizer()
+    tokenizer.save_pretrained(tmp_path)
+    for size, refused in ((len(tokenizer), False), (len(tokenizer) - 1, True)):
+        (tmp_path / "config.json").write_text(json.dumps({"vocab_size": size, "model_type": "llama"}))
+        with pytest.raises(UserError, match=f"the model has {size} tokens") if refused else nullcontext():
+            ChatEncoder.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", ['{"model": 5}', '{"version": "1.0", "added_tokens": 3}', "[]", "no json", ""])
+def test_a_tokenizer_that_cannot_be_read_is_one_message(encoder, tmp_path, content):
+    encoder.tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(UserError, match="no readable tokenizer: "):
+        ChatEncoder.load(tmp_path)

@@ -85,3 +85,50 @@ def test_a_missing_shard_is_named(folder):
     (folder / "model.safetensors.index.json").write_text('{"weight_map": {"w": "model-2.safetensors"}}')
     with pytest.raises(UserError, match=r"lacks model-2\.safetensors"):
         check_model_folder(folder)
+
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", "[]", "expected a JSON object, found list"),
+        ("config.json", DEEP, "cannot be read as JSON"),
+        ("config.json", '{"vocab_size": "many"}', 'vocab_size is "many", expected a number of tokens'),
+        ("config.json", '{"text_config": {"vocab_size": -1}}', "vocab_size is -1"),
+        ("tokenizer_config.json", "3", "expected a JSON object, found int"),
+        ("tokenizer_config.json", "{", "cannot be read as JSON"),
+        ("tokenizer.json", "null", "expected a JSON object, found NoneType"),
+        ("generation_config.json", "[1]", "expected a JSON object, found list"),
+        ("generation_config.json", '{"eos_token_id": "</s>"}', 'eos_token_id is "</s>", expected a token id or a list'),
+        ("generation_config.json", '{"eos_token_id": [1, null]}', "eos_token_id is [1, null]"),
+        ("model.safetensors.index.json", '{"weight_map": ["model.safetensors"]}', "weight_map is "),
+        ("model.safetensors.index.json", '{"weight_map": {"w": 3}}', "weight_map is "),
+        ("model.safetensors.index.json", '{"weight_map": {"w": "../model.safetensors"}}', "weight_map is "),
+        ("model.safetensors.index.json", '{"weight_map": {}}', "weight_map is {}"),
+        ("model.safetensors.index.json", "{}", "weight_map is null"),
+        ("model.safetensors.index.json", '"x"', "expected a JSON object, found str"),
+    ],
+)
+def test_malformed_json_is_one_message(folder, name, content, message):
+    """The file, what was expected and what came."""
+    (folder / name).write_text(content)
+    with pytest.raises(UserError) as error:
+        check_model_folder(folder)
+    assert message in str(error.value)
+    assert str(folder / name) in str(error.value)
+
+
+@pytest.mark.parametrize("header", [b"[]", b'{"w": 3}', b'{"w": {"data_offsets": []}}', b"[" * 100_000, b"{}"])
+def test_a_header_of_another_shape_is_refused(folder, header):
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(UserError, match="is not a safetensors file"):
+        check_model_folder(folder)
+
+
+@pytest.mark.parametrize("ends", ["7", "[7, 8]", "null"])
+def test_end_tokens_of_a_generation_config(folder, ends):
+    """One, several or none."""
+    (folder / "generation_config.json").write_text(f'{{"eos_token_id": {ends}}}')
+    check_model_folder(folder)

@@ -123,6 +123,63 @@ def test_a_model_folder_that_cannot_be_used(
     assert str(folder) in said
 
 
+TURN = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("tokenizer.json", "{}", "has no readable tokenizer"),
+        ("tokenizer_config.json", '{"tokenizer_class": 5}', "has no readable tokenizer"),
+        ("config.json", '{"model_type": "unheard_of"}', "describes no model that transformers"),
+        ("config.json", '{"model_type": 5}', "describes no model that transformers"),
+        ("config.json", '{"model_type": "llama", "vocab_size": 256}', "the model has 256 tokens"),
+        (
+            "chat_template.jinja",
+            "{{ raise_exception('A system message is required') }}",
+            "A system message is required",
+        ),
+        ("chat_template.jinja", TURN, "what is sampled is not what a conversation says"),
+        (
+            "chat_template.jinja",
+            TURN + "{% if add_generation_prompt %}<|assistant|><think>{% endif %}",
+            "enable_thinking",
+        ),
+        ("chat_template.jinja", "{% for i in range(99999) %}{{ 'x' * 99999 }}{% endfor %}", "of memory"),
+    ],
+)
+def test_a_model_that_cannot_be_asked(refused: Check, data: Path, name: str, content: str, message: str) -> None:
+    """What is in the folder is loaded and tried before anything is launched."""
+    folder = model_folder(data / "models" / "mine")
+    (folder / name).write_text(content)
+    said = refused("model.seed=models/mine")
+    assert message in said
+    assert str(folder) in said
+
+
+def test_a_variable_for_the_chat_template(refused: Check, data: Path) -> None:
+    """One that the template reads is taken, any other is refused."""
+    folder = model_folder(data / "models" / "mine")
+    template = folder / "chat_template.jinja"
+    thinks = "{% if add_generation_prompt and think | default(true) %}<think>{% endif %}"
+    template.write_text(template.read_text() + thinks)
+    assert "models that reason before they answer" in refused("model.seed=models/mine")
+    check_run(tiny_run(data, "model.seed=models/mine", "model.chat_template_kwargs.think=false"))
+    said = refused("model.seed=models/mine", "model.chat_template_kwargs={think: false, thnk: 1}")
+    assert "model.chat_template_kwargs has thnk, which the chat template" in said
+
+
+def test_a_model_that_was_trained_on_is_not_tried_again(data: Path) -> None:
+    folder = model_folder(data / "models" / "mine")
+    run = tiny_run(data, "model.seed=models/mine", "sft=null")
+    (folder / "chat_template.jinja").write_text(TURN)
+    with pytest.raises(UserError, match="conversation"):
+        check_run(run)
+    complete(run, "eft_dataset")
+    complete(run, "sft_checkpoint")
+    check_run(run)
+
+
 def test_the_seed_model_is_found_in_the_data_folder(data: Path) -> None:
     folder = model_folder(data / "models" / "mine")
     run = tiny_run(data, "model.seed=models/mine")

@@ -468,8 +468,7 @@ CHECKS: tuple[Check, ...] = (
         name="parse_rate",
         limit="judgment_parse_rate_at_least",
         expects="at least {} of judgments to give a score",
-        next="Read some without: the check cut_off says if they were cut off; else mend the template. Then materialize "
-        "judgments again.",
+        next="Read some without; mend the template, or what the check cut_off says. Then materialize judgments again.",
         measure=_parsed("judgments", "score"),
         needs=("judgments",),
         counted=True,
@@ -516,8 +515,8 @@ CHECKS: tuple[Check, ...] = (
         name="parse_rate",
         limit="meta_judgment_parse_rate_at_least",
         expects="at least {} of meta-judgments to name a winner",
-        next="Read some without: the check cut_off says if they were cut off; else mend the template. Then materialize "
-        "meta_judgments again.",
+        next="Read some without; mend the template, or what the check cut_off says. Then materialize meta_judgments "
+        "again.",
         measure=_parsed("meta_judgments", "winner"),
         needs=("meta_judgments",),
         counted=True,

@@ -99,3 +99,9 @@ def test_a_failed_start_is_told_in_vllms_words_with_what_to_do(said: str, device
     text = engine._explanation(ValueError(said), Path("m"), EngineSettings(), device)
     assert said in text
     assert re.search(advice, text)
+
+
+def test_stop_tokens_count_only_where_there_are_any() -> None:
+    """Without further ones the signature, and with it every shard's seed, is what it was before there were any."""
+    assert "stop_token_ids" not in EngineSettings().signature()
+    assert EngineSettings(stop_token_ids=(7,)).signature()["stop_token_ids"] == [7]

@@ -1,11 +1,13 @@
 """The slow tier: the real engine on the seed of the small world and on a random model of Llama 3's shape."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,27 @@ def test_every_end_token_of_the_generation_config_ends_a_completion(llama3: Path
         assert not any(token in completion.text for token in CONTROL_TOKENS)
     sampled = Counter(i for c in completions for i in c.token_ids[:-1])
     assert any(sampled[tokenizer.convert_tokens_to_ids(t)] for t in CONTROL_TOKENS if "reserved" in t)
+
+
+def test_the_end_of_a_turn_ends_a_completion_where_it_is_no_eos(llama3: Path, tmp_path: Path) -> None:
+    """Tokenizer and generation config name <|end_of_text|> alone; turns end in <|eot_id|>, and so do samples."""
+    folder = tmp_path / "model"
+    shutil.copytree(llama3, folder)
+    tokenizer = ChatEncoder.load(llama3).tokenizer
+    tokenizer.eos_token = "<|end_of_text|>"
+    tokenizer.save_pretrained(folder)
+    config = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps({**config, "eos_token_id": [tokenizer.eos_token_id]}))
+    encoder = ChatEncoder.load(folder)
+    assert encoder.stop_token_ids == (encoder.end_id,)
+    engine = open_engine(folder, "turns", replace(SMALL, stop_token_ids=encoder.stop_token_ids))
+    assert engine.signature["engine"]["stop_token_ids"] == [encoder.end_id]
+    [completions] = complete(engine, [Request("q", [5, 6, 7], n=400)], SamplingSettings(2.0, 1.0, 100)).values()
+    last = Counter(c.token_ids[-1] for c in completions if c.finish_reason == "stop")
+    assert set(last) == {encoder.end_id, tokenizer.eos_token_id} and min(last.values()) > 10
+    for completion in completions:
+        assert not {encoder.end_id, tokenizer.eos_token_id} & set(completion.token_ids[:-1])
+        assert "<|eot_id|>" not in completion.text
 
 
 def logits(folder: Path, ids: list[int]) -> Any:
