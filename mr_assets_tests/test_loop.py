@@ -608,6 +608,29 @@ def test_another_rho_for_one_iteration(patch: pytest.MonkeyPatch, tmp_path: Path
     assert {"judgments", "actor_pairs"} <= set(next(steps(back)).assets)
 
 
+@pytest.mark.parametrize("assets", [("dpo_dataset",), ("responses", "dpo_dataset")])
+def test_prompts_to_train_on_are_those_that_were_sampled_from(
+    patch: pytest.MonkeyPatch, tmp_path: Path, done: World, assets: tuple[str, ...]
+) -> None:
+    """The recipe has another date since: the dataset waits until responses and judgments were sampled with it."""
+    shutil.copytree(done.run.data, tmp_path / "data")
+    world = new_world(patch, tmp_path / "data")
+    model = world.run.recipe.model.model_copy(update={"date": "2030-01-01"})
+    recipe = world.run.recipe.model_copy(update={"model": model})
+    world.run = replace(world.run, recipe=recipe, launched_family=done.run.family)
+    pending = next(steps(world.run)).assets
+    assert pending == ("sft_checkpoint",), "all that has prompts is out of date, M0 first"
+    assert world.run.state("responses", "1") == world.run.state("dpo_dataset", "1") == "out of date"
+    before = world.run.record("dpo_dataset", "1")
+    result = world.materialize(Step("part of it", assets, "1"))
+    assert not result.success
+    [said] = messages(result)
+    other = "judgments" if "responses" in assets else "responses"
+    assert f"{other} of iteration 1 were sampled with another model.date than the recipe now has" in said
+    assert f"Materialize {other} again, or set the recipe back." in said
+    assert world.run.record("dpo_dataset", "1") == before
+
+
 def test_a_contradiction_stops_the_run_before_anything_is_sampled(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The model could not be trained to epoch 4 of 3; its run fails at its first step, with the model's message."""
     world = new_world(patch, tmp_path, "sft=null")

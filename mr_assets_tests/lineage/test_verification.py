@@ -262,3 +262,28 @@ def test_the_check_warns_and_names_the_rows(finished_world: World, run: Run, mon
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert f"actor_pairs of iteration 1, {pair}: chosen_score is 4.875, its ancestors give" in (found.description or "")
     assert "`mr verify tiny --iteration 1` lists all of them" in (found.description or "")
+
+
+def test_prompts_of_another_date_than_was_sampled_with_are_a_fault(run: Run) -> None:
+    """Each by itself follows from its ancestors; what was trained on is not what was sampled."""
+    for asset in ("responses", "judgments"):
+        path = run.record_path(asset, "1")
+        record = json.loads(path.read_text())
+        record["settings"]["model.date"] = "1999-12-31"
+        path.write_text(json.dumps(record))
+    assert [str(f) for f in faults(run)] == [
+        f"dpo_dataset of iteration 1: its prompts were made with another model.date than those of {asset}."
+        for asset in ("responses", "judgments")
+    ]
+
+
+def test_what_an_earlier_version_did_not_record_is_no_fault(run: Run) -> None:
+    """And nothing is out of date for it."""
+    for asset in ("responses", "judgments", "dpo_dataset"):
+        path = run.record_path(asset, "1")
+        record = json.loads(path.read_text())
+        for setting in ("model.date", "model.chat_template_kwargs"):
+            del record["settings"][setting]
+        path.write_text(json.dumps(record))
+        assert run.state(asset, "1") == "done"
+    assert faults(run) == []
