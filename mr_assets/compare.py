@@ -18,7 +18,11 @@ from mr_assets.method.elo_pairs import elo_pairs, ratings
 from mr_assets.recipe import PATHS, Recipe
 from mr_assets.runs import LOOP_ASSETS, Run
 from mr_assets.settings import JUDGE_SIDE_OFF, shaping_settings
-from mr_assets.tables import DROPPED, TABLES, Selected
+from mr_assets.tables import (
+    TABLES,
+    Selected,
+    scan_dropped,
+)
 
 RECOMPUTED = ("actor_pairs", "battle_matrices", "elo_pairs")
 KINDS = {"actor": "actor_pairs", "judge": "elo_pairs"}
@@ -120,8 +124,7 @@ def _stored(run: Run, kind: str, t: str) -> _Made:
     records = [run.record(asset, t) for asset in assets]
     settings = {path: value for record in records if record for path, value in record.settings.items()}
     path = run.path(KINDS[kind], t)
-    left_out = DROPPED.scan(path.with_suffix(".dropped.parquet"))
-    made = Selected(_table(run, KINDS[kind], t).collect(), left_out.collect())
+    made = Selected(_table(run, KINDS[kind], t).collect(), scan_dropped(path).collect())
     if kind == "actor":
         found = tiers(*_scored(run, t), settings["iteration.rho"])
         return _Made(settings, actor_side(made, found, settings["seed"]))

@@ -25,6 +25,7 @@ from mr_assets.method.dropped import short
 from mr_assets.progress import Progress, noted
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Record, Run
 from mr_assets.status import Place, lines, places, stale, titled
+from mr_assets.tables import found_dropped
 from mr_assets.terminal import PIPED, Column, Table, Wrapped, show, width
 from mr_assets.worlds.truth import checker, counted
 
@@ -157,8 +158,8 @@ def truth_table(run: Run, old: Mapping[Place, str] | None = None) -> Table:
 
 def _dropped(run: Run, asset: str, t: str) -> Counter[str]:
     """How many things an asset left out, by reason."""
-    path = run.path(asset, t).with_suffix(".dropped.parquet")
-    if not path.exists() or run.record(asset, t) is None:
+    path = found_dropped(run.path(asset, t))
+    if path is None or run.record(asset, t) is None:
         return Counter()
     return Counter(pl.read_parquet(path, columns=["reason"], glob=False)["reason"].to_list())
 

@@ -18,7 +18,7 @@ from upath import UPath
 from mr_assets.errors import UserError
 from mr_assets.files import atomically, sweep_temporary
 from mr_assets.runs import Record, read_record, write_record
-from mr_assets.tables import DROPPED, TABLES
+from mr_assets.tables import DROPPED, TABLES, dropped_beside, dropped_path
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _content(column: pl.Series) -> Iterator[bytes]:
 
 
 class TableIOManager(dg.UPathIOManager):
-    """Tables as `<data root>/<run>/<asset>/<t>.parquet`, written atomically by polars, with `<t>.dropped.parquet`."""
+    """Tables as `<data root>/<run>/<asset>/<t>.parquet`, written atomically; what was left out: `dropped_path`."""
 
     extension = ".parquet"
 
@@ -111,12 +111,15 @@ class TableIOManager(dg.UPathIOManager):
         sweep_temporary(target.parent)
         record_path = target.with_suffix(".json")
         record_path.unlink(missing_ok=True)
-        beside = target.with_suffix(".dropped.parquet")
+        left_out = dropped_path(target)
+        dropped_beside(target).unlink(missing_ok=True)
         if dropped is None:
-            beside.unlink(missing_ok=True)
+            left_out.unlink(missing_ok=True)
         else:
             DROPPED.check(dropped)
-            atomically(beside, lambda p: dropped.write_parquet(p))
+            left_out.parent.mkdir(parents=True, exist_ok=True)
+            sweep_temporary(left_out.parent)
+            atomically(left_out, lambda p: dropped.write_parquet(p))
         if isinstance(rows, pl.LazyFrame):
             atomically(target, lambda p: rows.sink_parquet(p, row_group_size=20_000, maintain_order=True))
         else:

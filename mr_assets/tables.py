@@ -8,8 +8,9 @@ An id can be read without a look-up:
     meta_judgment_id  2.3f1c09aa72be.r4.j10-j3     judgment 10 shown first, judgment 3 second
     pair_id           2.3f1c09aa72be.actor         the prompt's actor pair (or .judge)
 
-Sample indices are never renumbered. Beside each table that selects lies ``<t>.dropped.parquet`` with what was left
-out and why (`DROPPED`); in the folder of each model of checkpoints lies ``reward_margins.parquet`` (`REWARD_MARGINS`).
+Sample indices are never renumbered. What a table that selects left out, and why (`DROPPED`), lies in a folder of its
+own, ``dropped/<asset>/<t>.parquet`` (`dropped_path`); in the folder of each model of checkpoints lies
+``reward_margins.parquet`` (`REWARD_MARGINS`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -232,6 +233,7 @@ EVALUATION = _table(
     meta_accuracy=(pl.Float64, "meta-judge: share of battles won by the judgment nearer to the truth"),
     meta_first=(pl.Float64, "meta-judge: share of decisive verdicts for the first position; 0.5 is no bias"),
 )
+DROPPED_FOLDER = "dropped"
 TABLES = {table.name: table for table in list(globals().values()) if isinstance(table, Table)}
 
 
@@ -248,3 +250,30 @@ def draws(ids: Iterable[str], seed: int | str) -> list[int]:
 def dropped_frame(rows: Sequence[tuple[str, str, str]] = ()) -> pl.DataFrame:
     """A `DROPPED` frame of (id, reason, numbers as JSON) rows."""
     return pl.DataFrame(list(rows), schema=DROPPED.schema, orient="row")
+
+
+def dropped_path(table: Path) -> Path:
+    """Where what a table left out is written: not beside it, so that ``<asset>/*.parquet`` are tables alone.
+
+    data/<run>/actor_pairs/1.parquet      data/<run>/dropped/actor_pairs/1.parquet
+    data/<family>/seed_prompts.parquet    data/<family>/dropped/seed_prompts.parquet
+    """
+    partitioned = table.stem not in TABLES
+    folder = table.parent.parent / DROPPED_FOLDER / table.parent.name if partitioned else table.parent / DROPPED_FOLDER
+    return folder / table.name
+
+
+def dropped_beside(table: Path) -> Path:
+    """Where earlier versions wrote what a table left out."""
+    return table.with_suffix(".dropped.parquet")
+
+
+def found_dropped(table: Path) -> Path | None:
+    """Where what a table left out lies, of this version or an earlier one; None if it leaves nothing out."""
+    return next((path for path in (dropped_path(table), dropped_beside(table)) if path.exists()), None)
+
+
+def scan_dropped(table: Path) -> pl.LazyFrame:
+    """What a table left out: rows of `DROPPED`; none if it leaves nothing out. Raises as `Table.scan` does."""
+    path = found_dropped(table)
+    return DROPPED.empty().lazy() if path is None else DROPPED.scan(path)

@@ -21,6 +21,7 @@ from scipy.optimize import root
 from mr_assets.chat import ChatEncoder
 from mr_assets.files import fingerprint
 from mr_assets.storage import version_of
+from mr_assets.tables import dropped_path
 from mr_assets.templates import judge_template
 from mr_assets.training.margins import MARGINS
 from mr_assets_tests.real_run import (
@@ -443,8 +444,8 @@ def test_killed_twice_it_ends_as_if_it_had_not_been(run: RealRun):
     assert 0 < resampled["requests sampled by this run"] < resampled["requests"]
     mr(run.data, *command)
     for asset in KEYS:
-        for suffix in (".parquet", ".dropped.parquet"):
-            files = [each.folder(asset) / f"1{suffix}" for each in (run, killed)]
+        tables = [each.folder(asset) / "1.parquet" for each in (run, killed)]
+        for files in (tables, [dropped_path(path) for path in tables]):
             if files[0].exists():
                 assert_frame_equal(pl.read_parquet(files[0]), pl.read_parquet(files[1]))
     whole, resumed = training_log(run), training_log(killed)

@@ -37,7 +37,10 @@ from mr_assets.report import learnt_table, pairs_table, time_table
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, PROJECT, Run
 from mr_assets.sampling.engine import EngineSettings
 from mr_assets.status import follows
-from mr_assets.tables import TABLES
+from mr_assets.tables import (
+    TABLES,
+    dropped_path,
+)
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingFailed, TrainingResult
 from mr_assets.training.margins import MEAN, POSITIVE, scan_margins
@@ -117,7 +120,7 @@ class World:
         raise AssertionError(f"{name} of {asset}[{partition}] was not evaluated")
 
     def dropped(self, asset: str, partition: str) -> pl.DataFrame:
-        return pl.read_parquet(self.run.path(asset, partition).with_suffix(".dropped.parquet"))
+        return pl.read_parquet(dropped_path(self.run.path(asset, partition)))
 
 
 @pytest.fixture(scope="module")

@@ -82,17 +82,29 @@ def test_a_table_reads_back_as_it_was_written(tmp_path: Path, lazy: bool, partit
     assert pl.read_parquet(tmp_path / "r" / f"{stem}.parquet").equals(PROMPT)
 
 
-def test_what_was_left_out_lies_beside_the_table(tmp_path: Path) -> None:
+def test_what_was_left_out_lies_in_a_folder_of_its_own(tmp_path: Path) -> None:
     dropped = dropped_frame([("p2", "repeated", '{"row": 2}')])
     write(tmp_path, Artifact(record("seed_prompts"), rows=PROMPT, dropped=dropped))
-    assert pl.read_parquet(tmp_path / "r" / "seed_prompts.dropped.parquet").equals(dropped)
+    assert pl.read_parquet(tmp_path / "r" / "dropped" / "seed_prompts.parquet").equals(dropped)
     assert read(tmp_path).equals(PROMPT)
+
+
+def test_what_an_earlier_version_left_out_beside_the_table_goes_with_it(tmp_path: Path) -> None:
+    """Made again, the table has no file of another schema beside it, nor rows left out of an older one."""
+    write(tmp_path, Artifact(record("prompts", "2"), rows=PROMPT), "2")
+    beside = tmp_path / "r" / "prompts" / "2.dropped.parquet"
+    dropped_frame([("p2", "repeated", "{}")]).write_parquet(beside)
+    write(tmp_path, Artifact(record("prompts", "2"), rows=PROMPT, dropped=dropped_frame()), "2")
+    assert not beside.exists()
+    assert pl.read_parquet(tmp_path / "r" / "dropped" / "prompts" / "2.parquet").is_empty()
+    write(tmp_path, Artifact(record("prompts", "2"), rows=PROMPT), "2")
+    assert not (tmp_path / "r" / "dropped" / "prompts" / "2.parquet").exists()
 
 
 def test_an_empty_table_keeps_its_columns(tmp_path: Path) -> None:
     write(tmp_path, Artifact(record("seed_prompts"), rows=SEED_PROMPTS.empty(), dropped=dropped_frame()))
     assert read(tmp_path).equals(SEED_PROMPTS.empty())
-    assert pl.read_parquet(tmp_path / "r" / "seed_prompts.dropped.parquet").equals(dropped_frame())
+    assert pl.read_parquet(tmp_path / "r" / "dropped" / "seed_prompts.parquet").equals(dropped_frame())
 
 
 @pytest.mark.parametrize("lost", ["json", "parquet"])

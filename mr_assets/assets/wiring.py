@@ -69,7 +69,7 @@ def _column_schema(table: Table) -> dg.TableSchema:
     return dg.TableSchema(columns=columns)
 
 
-# What also writes <t>.dropped.parquet: what was left out and why.
+# What also writes what it left out and why.
 SELECTING = (
     *("responses", "judgments", "actor_pairs", "selected_responses"),
     *("meta_judgments", "battle_matrices", "elo_pairs", "dpo_dataset"),

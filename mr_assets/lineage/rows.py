@@ -13,7 +13,11 @@ import polars as pl
 from mr_assets.errors import UserError
 from mr_assets.runs import Run
 from mr_assets.status import titled
-from mr_assets.tables import DROPPED, REWARD_MARGINS, TABLES
+from mr_assets.tables import (
+    REWARD_MARGINS,
+    TABLES,
+    scan_dropped,
+)
 from mr_assets.training.margins import scan_margins
 
 
@@ -63,11 +67,8 @@ def ids_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.Series:
 
 def dropped(run: Run, asset: str, t: str, where: pl.Expr | None = None) -> pl.DataFrame:
     """What an asset left out: rows of `DROPPED`, sorted by id; none if it leaves nothing out. Raises as `read` does."""
-    path = run.path(asset, t).with_suffix(".dropped.parquet")
-    if not path.exists():
-        return DROPPED.empty()
     with _said(run, asset, t):
-        rows = DROPPED.scan(path)
+        rows = scan_dropped(run.path(asset, t))
         return (rows if where is None else rows.filter(where)).collect().sort("id", "reason")
 
 

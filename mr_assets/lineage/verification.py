@@ -31,7 +31,12 @@ from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, MODEL_ASSETS, Record, Run
 from mr_assets.settings import JUDGE_SIDE, JUDGE_SIDE_OFF, RENDERING, prompts_differ
 from mr_assets.status import Place, titled
 from mr_assets.storage import version_of
-from mr_assets.tables import DROPPED, REWARD_MARGINS, TABLES, Selected, dropped_frame
+from mr_assets.tables import (
+    REWARD_MARGINS,
+    TABLES,
+    Selected,
+    scan_dropped,
+)
 from mr_assets.templates import judge_template
 from mr_assets.training.margins import MARGINS, MEAN, margin_figures, scan_margins
 
@@ -195,10 +200,7 @@ class _Artifact:
 
     @cached_property
     def dropped(self) -> pl.DataFrame:
-        path = self.run.path(*self.place).with_suffix(".dropped.parquet")
-        if not path.exists():
-            return dropped_frame()
-        return DROPPED.scan(path).collect()
+        return scan_dropped(self.run.path(*self.place)).collect()
 
     def upstream(self, asset: str) -> pl.LazyFrame:
         return TABLES[asset].scan(self.run.path(asset, None if asset in FAMILY_ASSETS else self.t))

@@ -6,7 +6,7 @@
                                             are 50)
 
 Pairs are compared by what is trained on, their texts, per prompt. Reasons of pairs that are not there are those of
-``<t>.dropped.parquet`` (`mr_assets.method.dropped`).
+the rows left out (`mr_assets.method.dropped`).
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What was left out and why: the words in the ``reason`` column of every ``<t>.dropped.parquet``, in one place.
+"""What was left out and why: the words in the ``reason`` column of all rows left out, in one place.
 
 A row names what was left out, the reason, and the numbers behind the decision:
 

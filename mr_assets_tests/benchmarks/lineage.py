@@ -32,7 +32,11 @@ from mr_assets.method.dpo_dataset import dpo_dataset
 from mr_assets.recipe import load_recipe
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, MODEL_ASSETS, Record, Run
 from mr_assets.storage import version_of
-from mr_assets.tables import TABLES, dropped_frame
+from mr_assets.tables import (
+    TABLES,
+    dropped_frame,
+    dropped_path,
+)
 from mr_assets.templates import judge_template
 from mr_assets.training.margins import MARGINS, margins_table
 from mr_assets_tests.benchmarks.data_side import FewTokens, make, scan
@@ -79,7 +83,9 @@ def _write(run: Run, asset: str, rows: pl.LazyFrame) -> None:
     path.parent.mkdir(parents=True)
     whole = rows.with_columns(lacking).select(list(schema)).cast(schema)
     whole.sink_parquet(path, row_group_size=ROWS_OF_A_GROUP, maintain_order=True)
-    dropped_frame().write_parquet(path.with_suffix(".dropped.parquet"))
+    left_out = dropped_path(path)
+    left_out.parent.mkdir(parents=True, exist_ok=True)
+    dropped_frame().write_parquet(left_out)
 
 
 def _record(run: Run, asset: str, t: str | None) -> None:

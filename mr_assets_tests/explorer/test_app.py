@@ -18,7 +18,10 @@ from mr_assets.explorer.app import AT_ONCE, explorer
 from mr_assets.explorer.pages import round_view
 from mr_assets.lineage import trace
 from mr_assets.runs import LOOP_ASSETS, Run
-from mr_assets.tables import dropped_frame
+from mr_assets.tables import (
+    dropped_frame,
+    dropped_path,
+)
 from mr_assets_tests.explorer.conftest import UI, pages_over
 from mr_assets_tests.lineage.conftest import change, dropped, made_anew, table, with_hostile_texts
 from mr_assets_tests.lineage.test_tree import ESCAPES, ids
@@ -173,7 +176,7 @@ def test_a_prompt_without_a_pair_leads_to_why(run: Run) -> None:
     pair = table(run, "actor_pairs")["pair_id"][0]
     change(run, "actor_pairs", lambda rows: rows.filter(pl.col("pair_id") != pair))
     rows = dropped_frame([(pair.split(".")[1], "equal_scores", '{"score_max": 4.0}')])
-    rows.write_parquet(run.path("actor_pairs", "1").with_suffix(".dropped.parquet"))
+    rows.write_parquet(dropped_path(run.path("actor_pairs", "1")))
     pages = pages_over(run)
     page = pages.get("/runs/tiny/left-out?iteration=1&asset=actor_pairs&reason=equal_scores").text
     assert "all responses to the prompt have the same score (4)" in words(page) and f"/runs/tiny/{pair}" in page
@@ -184,7 +187,7 @@ def test_a_reason_that_nobody_knows_is_shown_as_it_is(run: Run) -> None:
     """As of tables of another version; and one without its numbers."""
     response = table(run, "responses")["response_id"][0]
     rows = dropped_frame([(response, "<b>new</b>", "{}"), (response, "lower_variance", "{}")])
-    rows.write_parquet(run.path("selected_responses", "1").with_suffix(".dropped.parquet"))
+    rows.write_parquet(dropped_path(run.path("selected_responses", "1")))
     pages = pages_over(run)
     said = words(pages.get(f"/runs/tiny/{response}").text)
     assert "<b>new</b>" in said and "lower variance , the judgments of another response" in said
@@ -197,7 +200,7 @@ def test_no_reason_acts_in_a_page(run: Run) -> None:
     for asset in ("judgments", "meta_judgments"):
         change(run, asset, lambda rows: rows.with_columns(invalid=pl.lit(ESCAPES)))
     left = dropped(run, "selected_responses").with_columns(reason=pl.lit(ESCAPES))
-    left.write_parquet(run.path("selected_responses", "1").with_suffix(".dropped.parquet"))
+    left.write_parquet(dropped_path(run.path("selected_responses", "1")))
     pages = pages_over(run)
     for address in ["/runs/tiny/left-out", *(f"/runs/tiny/{identity}" for identity in ids(run))]:
         assert not set(pages.get(address).text) & {"\x1b", "\x07", "\u202e", "\x00", "\x9b"}
@@ -314,7 +317,7 @@ def test_without_a_pair_the_rules_numbers_are_there(run: Run) -> None:
     rows = [
         (pair.split(".")[1], "chosen_too_long", '{"chosen_id": "1.x.r0", "chosen_chars": 9, "max_chosen_chars": 8}')
     ]
-    dropped_frame(rows).write_parquet(run.path("actor_pairs", "1").with_suffix(".dropped.parquet"))
+    dropped_frame(rows).write_parquet(dropped_path(run.path("actor_pairs", "1")))
     said = words(pages_over(run).get(f"/runs/tiny/{pair}").text)
     assert "No actor pair chosen too long" in said and "(Smax)" in said and "Top tier, from" in said
 
@@ -401,7 +404,7 @@ def test_what_is_not_there_is_said(pages: TestClient, address: str, said: str) -
 def test_what_cannot_be_read_is_said(run: Run) -> None:
     """A damaged table and a recipe that is none are messages; a record that nobody understands is one, too."""
     pair, pages = table(run, "actor_pairs")["pair_id"][0], pages_over(run)
-    beside = run.path("actor_pairs", "1").with_suffix(".dropped.parquet")
+    beside = dropped_path(run.path("actor_pairs", "1"))
     beside.write_bytes(b"PAR1 nothing")
     page = pages.get(f"/runs/tiny/{pair}")
     assert page.status_code == 404 and "actor_pairs of iteration 1 of run tiny cannot be read" in words(page.text)

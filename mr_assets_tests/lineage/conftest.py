@@ -12,6 +12,7 @@ import pytest
 from mr_assets.launch import steps
 from mr_assets.runs import Run
 from mr_assets.storage import version_of
+from mr_assets.tables import dropped_path
 from mr_assets_tests.test_loop import World, messages, new_world
 from mr_assets_tests.tiny import tiny_run
 
@@ -49,7 +50,7 @@ def table(run: Run, asset: str, t: str | None = "1") -> pl.DataFrame:
 
 
 def dropped(run: Run, asset: str, t: str = "1") -> pl.DataFrame:
-    return pl.read_parquet(run.path(asset, t).with_suffix(".dropped.parquet"))
+    return pl.read_parquet(dropped_path(run.path(asset, t)))
 
 
 def change(run: Run, asset: str, with_change: Change, t: str | None = "1") -> None:

@@ -192,7 +192,7 @@ def test_a_table_that_cannot_be_read_is_a_message(mr: Mr, run: Run) -> None:
         assert "Materialize " in result.output
 
 
-@pytest.mark.parametrize("damaged", ["responses/1.parquet", "elo_pairs/1.parquet", "actor_pairs/1.dropped.parquet"])
+@pytest.mark.parametrize("damaged", ["responses/1.parquet", "elo_pairs/1.parquet", "dropped/actor_pairs/1.parquet"])
 def test_a_table_that_is_damaged_within_is_a_message(mr: Mr, run: Run, damaged: str) -> None:
     """The columns can still be told, the rows cannot be read; or not even that, of what was left out."""
     pair, path = table(run, "actor_pairs")["pair_id"][0], run.folder / damaged
@@ -200,7 +200,7 @@ def test_a_table_that_is_damaged_within_is_a_message(mr: Mr, run: Run, damaged: 
     path.write_bytes(b"PAR1 nothing" if "dropped" in damaged else good[: len(good) // 2] + good[-len(good) // 4 :])
     result = mr("trace", pair)
     assert isinstance(result.exception, SystemExit), result.exception
-    assert f"{damaged.partition('/')[0]} of iteration 1 of run tiny cannot be read" in " ".join(result.output.split())
+    assert f"{damaged.split('/')[-2]} of iteration 1 of run tiny cannot be read" in " ".join(result.output.split())
 
 
 def test_no_command_lets_a_text_act_on_the_terminal(mr: Mr, run: Run) -> None:

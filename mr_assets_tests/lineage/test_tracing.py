@@ -17,7 +17,11 @@ from mr_assets.method.actor_pairs import actor_pairs
 from mr_assets.method.elo_pairs import elo_pairs
 from mr_assets.method.selected_responses import select_responses
 from mr_assets.runs import LOOP_ASSETS, Run
-from mr_assets.tables import BATTLE_MATRICES, TABLES
+from mr_assets.tables import (
+    BATTLE_MATRICES,
+    TABLES,
+    dropped_path,
+)
 from mr_assets.training.margins import MARGINS
 from mr_assets_tests.lineage.conftest import change, dropped, made_anew, table
 
@@ -256,7 +260,7 @@ def test_a_pair_that_was_not_made_says_why(run: Run, actor: str) -> None:
     """All scores of the prompt are equal: the id of the pair that is not there still has an answer."""
     prompt = actor.split(".")[1]
     reason = pl.DataFrame({"id": [prompt], "reason": ["equal_scores"], "numbers": ['{"score_max":4.0}']})
-    reason.write_parquet(run.path("actor_pairs", "1").with_suffix(".dropped.parquet"))
+    reason.write_parquet(dropped_path(run.path("actor_pairs", "1")))
     change(run, "actor_pairs", lambda frame: frame.filter(pl.col("pair_id") != actor))
     made = only(trace(run, actor))
     assert made.pair("actor") is None
@@ -272,9 +276,9 @@ def test_a_prompt_that_was_too_long_says_so(run: Run, actor: str) -> None:
     for asset in ("responses", "judgments", "actor_pairs", *judge_side):
         rest = table(run, asset).filter(~pl.col(TABLES[asset].key).str.contains(prompt))
         rest.write_parquet(run.path(asset, "1"))
-        dropped(run, asset).clear().write_parquet(run.path(asset, "1").with_suffix(".dropped.parquet"))
+        dropped(run, asset).clear().write_parquet(dropped_path(run.path(asset, "1")))
     reason = pl.DataFrame({"id": [prompt], "reason": ["prompt_too_long"], "numbers": ['{"prompt tokens":9000}']})
-    reason.write_parquet(run.path("responses", "1").with_suffix(".dropped.parquet"))
+    reason.write_parquet(dropped_path(run.path("responses", "1")))
     for kind in KINDS:
         why = only(trace(run, f"1.{prompt}.{kind}")).no_pair(kind)
         assert why is not None

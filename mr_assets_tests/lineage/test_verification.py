@@ -14,7 +14,10 @@ from mr_assets.errors import shown
 from mr_assets.launch import Step
 from mr_assets.lineage.verification import Fault, verify
 from mr_assets.runs import LOOP_ASSETS, Run
-from mr_assets.tables import TABLES
+from mr_assets.tables import (
+    TABLES,
+    dropped_path,
+)
 from mr_assets.training.margins import MARGINS, MEAN
 from mr_assets_tests.lineage.conftest import change, dropped, forge, made_anew, table
 from mr_assets_tests.test_loop import World, new_world
@@ -142,7 +145,7 @@ CHANGES: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
 def test_what_was_left_out_is_compared_too(run: Run, how: str) -> None:
     """Reasons, the numbers behind them, and that all are there."""
     left_out = dropped(run, "selected_responses")
-    path = run.path("selected_responses", "1").with_suffix(".dropped.parquet")
+    path = dropped_path(run.path("selected_responses", "1"))
     CHANGES[how](left_out).write_parquet(path)
     assert [f for f in faults(run) if f.asset == "selected_responses" and f.id]
 

@@ -16,6 +16,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from mr_assets.runs import LOOP_ASSETS, Run
+from mr_assets.tables import dropped_path
 from mr_assets.training.margins import MARGINS
 from mr_assets.worker import TAG, Worker, processes_of
 from mr_assets_tests.real_run import alive, descendants, printed, started, wait_for
@@ -119,8 +120,8 @@ def same_tables(one: Run, other: Run) -> None:
     """Row by row; and the models, too. No temporary file, shard or workspace is left."""
     for asset in LOOP_ASSETS:
         assert one.state(asset, "1") == other.state(asset, "1") == "done"
-        for suffix in (".parquet", ".dropped.parquet"):
-            paths = [run.folder / asset / f"1{suffix}" for run in (one, other)]
+        tables = [run.folder / asset / "1.parquet" for run in (one, other)]
+        for paths in (tables, [dropped_path(path) for path in tables]):
             assert paths[0].exists() == paths[1].exists()
             if paths[0].exists():
                 assert_frame_equal(*map(pl.read_parquet, paths))
