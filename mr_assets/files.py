@@ -5,7 +5,9 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from errno import ENOSPC
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -99,3 +101,51 @@ def remembered_fingerprint(path: Path, notes: Path) -> str:
         write_json(notes, known)
     found: str = known[str(path)]["fingerprint"]
     return found
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is noted of a file when it is written: its size, its time of writing (ns), its `fingerprint`, if known."""
+
+    bytes: int | None = None
+    written: int | None = None
+    content: str | None = None
+
+
+def note_of(path: Path, *, content: bool) -> Note:
+    """The note of a file that is there; without `content` of its size alone."""
+    stat = path.stat()
+    if not content:
+        return Note(bytes=stat.st_size)
+    return Note(bytes=stat.st_size, written=stat.st_mtime_ns, content=fingerprint(path))
+
+
+def damage(path: Path, note: Note, notes: Path, *, content: bool = False) -> str:
+    """What is wrong with a file of which `note` was made, in words; "" if nothing is.
+
+    Its content is read if it was written since, or if `content` says so. Of a table without a note it is only known
+    that parquet ends in PAR1. notes: see `remembered_fingerprint`.
+    """
+    if not path.is_file():
+        return f"{path} is not there"
+    stat = path.stat()
+    if note.bytes is None:
+        return "" if path.suffix != ".parquet" or _end(path) == b"PAR1" else f"{path} is no whole parquet file"
+    if stat.st_size != note.bytes:
+        return f"{path} has {stat.st_size:,} bytes, {note.bytes:,} were written"
+    if note.content is None or (stat.st_mtime_ns == note.written and not content):
+        return ""
+    now = _remembered(path, notes, stat.st_size, stat.st_mtime_ns, content)
+    return "" if now == note.content else f"{path} is not what was written: its content has changed since"
+
+
+def _end(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(-min(4, path.stat().st_size), os.SEEK_END)
+        return file.read()
+
+
+@lru_cache(maxsize=4096)
+def _remembered(path: Path, notes: Path, size: int, written: int, read: bool) -> str:
+    """The fingerprint of a file of this size and time of writing; with `read`, of what the disk gives now."""
+    return fingerprint(path) if read else remembered_fingerprint(path, notes)

@@ -1,7 +1,8 @@
 """Launching a run through Dagster: what is not complete, in order, iteration by iteration.
 
 Each step is a Dagster run of the job that the UI's Materialize button starts, with the same executor, instance and IO
-managers. What is complete and made with the recipe's settings is not computed again.
+managers. What is complete and made with the recipe's settings is not computed again. What follows from an artifact
+whose checks failed is not begun.
 """
 
 import fcntl
@@ -25,7 +26,7 @@ from mr_assets.errors import UserError
 from mr_assets.partitions import asset_key
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
 from mr_assets.settings import as_config
-from mr_assets.status import titled
+from mr_assets.status import Place, refused, titled
 from mr_assets.worker import MARK, TAG, Worker
 
 MODULE = "mr_assets.definitions"
@@ -43,26 +44,53 @@ class Step:
 
 
 def steps(run: Run) -> Iterator[Step]:
-    """What there is to do, each step found when the one before it has ended."""
-    yield from _step(run, "one-off assets", FAMILY_ASSETS, None)
-    if run.recipe.evaluation:
-        for model in ("seed", "0"):
-            yield from _step(run, titled("evaluation", model), ("evaluation",), model)
+    """What there is to do, each step found when the one before it has ended.
+
+    Raises `UserError` at an artifact that is up to date and whose checks failed: what it is, why, and how to go on.
+    """
+    for title, assets, partition in _stages(run):
+        pending = [asset for asset in assets if needed(run, asset, partition, assets)]
+        for asset in assets:
+            if asset not in pending and run.failed_checks(asset, partition):
+                raise UserError(refused(run, asset, partition))
+        if pending:
+            yield Step(title, tuple(pending), partition)
+
+
+def _stages(run: Run) -> Iterator[tuple[str, tuple[str, ...], str | None]]:
+    """The whole run in order: what is made at a time, under which title and partition key."""
+    yield "one-off assets", FAMILY_ASSETS, None
+    evaluated = ("seed", "0") if run.recipe.evaluation else ()
+    yield from ((titled("evaluation", model), ("evaluation",), model) for model in evaluated)
     for t in run.iterations:
-        yield from _step(run, f"iteration {t} of {run.iterations[-1]}", LOOP_ASSETS, t)
+        yield f"iteration {t} of {run.iterations[-1]}", LOOP_ASSETS, t
         if run.recipe.evaluation:
-            yield from _step(run, titled("evaluation", t), ("evaluation",), t)
+            yield titled("evaluation", t), ("evaluation",), t
 
 
-def _step(run: Run, title: str, assets: tuple[str, ...], partition: str | None) -> Iterator[Step]:
-    pending = [asset for asset in assets if needed(run, asset, partition, assets)]
-    if pending:
-        yield Step(title, tuple(pending), partition)
+def plan(run: Run) -> list[tuple[Step, bool]]:
+    """Every step that there will be, and whether it is certain; nothing is made for it.
+
+    What is there now and follows from an earlier step is made again only if that comes out otherwise than before: a
+    step of nothing else is not certain. Raises `UserError` as `steps` does.
+    """
+    found: list[tuple[Step, bool]] = []
+    made: set[Place] = set()
+    for title, assets, partition in _stages(run):
+        certain = [asset for asset in assets if needed(run, asset, partition, assets)]
+        for asset in assets:
+            if asset in certain or made.intersection(run.ancestors(asset, partition)):
+                made.add((asset, partition))
+            elif run.failed_checks(asset, partition):
+                raise UserError(refused(run, asset, partition))
+        if pending := tuple(asset for asset in assets if (asset, partition) in made):
+            found.append((Step(title, pending, partition), bool(certain)))
+    return found
 
 
 def needed(run: Run, asset: str, partition: str | None, among: tuple[str, ...]) -> bool:
     """Whether an asset is missing or out of date, or follows from one among `among` that is."""
-    if run.state(asset, partition) != "done":
+    if run.state(asset, partition) in ("missing", "out of date"):
         return True
     return any(needed(run, u, at, among) for u, at in run.ancestors(asset, partition) if u in among and at == partition)
 

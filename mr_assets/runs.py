@@ -5,8 +5,11 @@
     data/small_world_meta_rewarding/responses/2.json       its record: who made it, of what, with which settings
     data/small_world/seed_prompts.parquet                  shared by the recipes of one family
 
-A record is written last. What has no record is not complete; what has one is current if its settings are the
-recipe's and its inputs are the present ones.
+A record is written last. What has no record is not complete, nor is what lost a file that its record notes. What is
+complete is current if its settings are the recipe's and its inputs are the present ones; and it has failed if a check
+of it, held against the recipe's present bounds, is harmful: then nothing is made of it.
+
+A run's folder may be renamed or copied: what a record says of its own run's models goes by where the record lies.
 """
 
 import json
@@ -14,14 +17,17 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from hashlib import blake2b
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from mr_assets.errors import UserError
-from mr_assets.files import atomically, remembered_fingerprint, write_json
+from mr_assets.files import Note, atomically, damage, remembered_fingerprint, write_json
+from mr_assets.method.guardrails import Finding, harmful, judged
 from mr_assets.recipe import Recipe, check_run_name, list_recipes, load_recipe
 from mr_assets.recipe_file import find_recipe, shipped
 from mr_assets.settings import (
@@ -80,6 +86,8 @@ class Record:
     policy: fingerprint of the model that wrote it, if a model did.
     model: for models, the folder (relative to the data root where it lies inside) and its name, like M2.
     numbers: the figures shown in the UI; code: the version of the method's code (`mr_assets.code_versions`).
+    files: what it stands for, by names relative to the record's folder; checks: what the artifact's checks measured.
+    unknown: what a later version of this project noted besides; it is kept.
     """
 
     asset: str
@@ -97,9 +105,12 @@ class Record:
     numbers: dict[str, Any] = field(default_factory=dict)
     chosen: dict[str, Any] = field(default_factory=dict)
     code: str = ""
+    files: dict[str, Note] = field(default_factory=dict)
+    checks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    unknown: dict[str, Any] = field(default_factory=dict)
 
 
-State = Literal["done", "out of date", "missing"]
+State = Literal["done", "out of date", "missing", "failed"]
 
 
 @dataclass(frozen=True)
@@ -158,8 +169,28 @@ class Run:
         return path.parent / f"{path.name.removesuffix('.parquet')}.json"
 
     def record(self, asset: str, partition: str | None = None) -> Record | None:
-        """The record of an artifact; None if it is not complete."""
+        """The record of an artifact; None if there is none. Whether it is true of what lies there, `damage` says."""
         return read_record(self.record_path(asset, partition))
+
+    def damage(self, asset: str, partition: str | None = None, *, content: bool = False) -> str:
+        """What is wrong with the files that an artifact's record stands for, in words; "" if nothing is.
+
+        A look at their sizes and times of writing. Only where one was written since is its content read, or, with
+        `content`, always. Of weights only the sizes are known here: their content is checked where they are loaded.
+        """
+        place = self.record_path(asset, partition)
+        record = read_record(place)
+        if record is None:
+            return ""
+        table = {} if asset in MODEL_ASSETS else {self.path(asset, partition).name: Note()}
+        files = {place.parent / name: note for name, note in (table | record.files).items()}
+        found = (damage(path, note, self.data / ".fingerprints.json", content=content) for path, note in files.items())
+        return next(filter(None, found), "")
+
+    def failed_checks(self, asset: str, partition: str | None = None) -> list[Finding]:
+        """The harmful findings on an artifact: what its checks measured then, against the recipe's bounds of now."""
+        record = self.record(asset, partition)
+        return harmful(judged(asset, record.checks, self.recipe.guardrails)) if record else []
 
     def ancestors(self, asset: str, partition: str | None) -> list[tuple[str, str | None]]:
         """The artifacts that an artifact is made of, as (asset, partition); the handoff is among them."""
@@ -233,12 +264,16 @@ class Run:
         return self.choosing(asset, partition, self.chosen(asset, partition)).settings(asset, partition)
 
     def state(self, asset: str, partition: str | None = None) -> State:
-        """Whether an artifact is complete and made of what is there now with the settings in force."""
+        """Whether an artifact is complete, made of what is there now with the settings in force, and fit to go on with.
+
+        One that is damaged is missing; one that is out of date is made again, whatever its checks say.
+        """
         record = self.record(asset, partition)
-        if record is None:
+        if record is None or self.damage(asset, partition):
             return "missing"
-        changed = self.changed_settings(asset, partition) or record.inputs != self.inputs(asset, partition)
-        return "out of date" if changed else "done"
+        if self.changed_settings(asset, partition) or record.inputs != self.inputs(asset, partition):
+            return "out of date"
+        return "failed" if self.failed_checks(asset, partition) else "done"
 
     def changed_settings(self, asset: str, partition: str | None = None) -> dict[str, tuple[Any, Any]]:
         """The settings that an artifact was made with and would not be made with now: (then, now) by their paths.
@@ -271,17 +306,43 @@ def _fields(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+_RECORD = TypeAdapter(Record)
+_FIELDS = {each.name for each in fields(Record)}
+
+
 def read_record(path: Path) -> Record | None:
-    """Read a record; None if there is none, or if it is not one (then what it stood beside is not complete)."""
+    """Read a record; None if there is none, or if it is not one (then what it stood beside is not complete).
+
+    A field that this version does not know is kept in `unknown`. A model of the record's own run is where the record
+    is, whatever the run's folder was called when it was written.
+    """
     try:
-        return Record(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        if not path.is_file():  # a pipe would have us wait for ever
+            return None
+        said = json.loads(path.read_text(encoding="utf-8"))
+        unknown = {name: said.pop(name) for name in set(said) - _FIELDS}
+        record = _RECORD.validate_python(said)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return None
+    return replace(record, unknown=record.unknown | unknown, model=_model_here(record, path))
+
+
+def _model_here(record: Record, path: Path) -> dict[str, str] | None:
+    """A record's model, with its path as it is now: relative to the data root where it lies inside."""
+    model = record.model
+    if model is None or PurePath(model.get("path", "/")).is_absolute():
+        return model
+    if record.asset in ("sft_checkpoint", "checkpoints"):  # the record lies inside the model's folder
+        here = path.parent.parts[-2 if record.asset == "sft_checkpoint" else -3 :]
+        return {**model, "path": "/".join(here)}
+    _, *inside = PurePath(model["path"]).parts
+    return {**model, "path": "/".join([path.parts[-3], *inside])} if inside[:1] == ["checkpoints"] else model
 
 
 def write_record(path: Path, record: Record) -> None:
     """Write a record, atomically: the last step of completing an artifact."""
-    write_json(path, asdict(record))
+    said = asdict(record)
+    write_json(path, said.pop("unknown") | said)
 
 
 def data_root() -> Path:

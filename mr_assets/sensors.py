@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from mr_assets.errors import UserError
 from mr_assets.history import last_attempt, under_way
 from mr_assets.launch import Step, asset_keys, step_tags, steps
 from mr_assets.partitions import asset_key
@@ -50,7 +51,10 @@ def next_request(run: Run, instance: dg.DagsterInstance) -> dg.RunRequest | dg.S
     for namespace in (run.name, run.family):
         if busy := under_way(namespace, instance):
             return dg.SkipReason(busy)
-    step = next(steps(run), None)
+    try:
+        step = next(steps(run), None)
+    except UserError as error:
+        return dg.SkipReason(str(error))
     if step is None:
         return dg.SkipReason(f"{run.name} is complete: {len(run.iterations)} of {len(run.iterations)} iterations.")
     if hindered := _hindrance(run, step, instance):

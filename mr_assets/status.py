@@ -3,6 +3,10 @@
 out of date
   dpo_dataset of iteration 1: actor_pairs changed
   after that, iteration 1: checkpoints; iteration 2: everything but prompts; if what they are made of changes
+failed (nothing is made of it until its cause is mended, or its bound changed)
+  judgments of iteration 1: check parse_rate: Expected at least 90% of judgments to give a score, came 1.04%: ...
+damaged (the record is there; mr run makes it again)
+  responses of iteration 2: .../responses/2.parquet is not there
 made with other settings than the recipe's (mr run keeps them; mr run --as-recipe makes them anew)
   actor_pairs of iteration 1: rho = 0.3, the recipe says 0.0
 made by earlier code of the method (mr run keeps them; materialize them again if it matters)
@@ -11,11 +15,13 @@ the recipe small_world_meta_rewarding has changed since the launch (mr run goes 
   dpo.beta: launched with 0.1, now 0.2
 """
 
+import shlex
 from collections.abc import Iterator, Sequence
 from functools import cache
 
 from mr_assets.code_versions import code_version
 from mr_assets.errors import UserError, shown
+from mr_assets.method.guardrails import Finding
 from mr_assets.recipe import Difference, differences, load_recipe
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
 from mr_assets.settings import departures
@@ -73,6 +79,40 @@ def stale(run: Run) -> dict[Place, str]:
             roots[place] = roots[behind[0]]
             found[place] = f"comes of {titled(*roots[place])}, which is out of date"
     return found
+
+
+def failed_checks(run: Run) -> dict[Place, list[Finding]]:
+    """The artifacts that stop what follows, and why: harmful findings by the bounds that the recipe has now."""
+    failed = {place: run.failed_checks(*place) for place in places(run) if run.state(*place) == "failed"}
+    return {place: found for place, found in failed.items() if found}
+
+
+def refused(run: Run, asset: str, partition: str | None) -> str:
+    """Why nothing is made of an artifact whose checks failed, and how to go on; what, figure and cause by check."""
+    found = run.failed_checks(asset, partition)
+    said = "\n".join(f"  check {f.name}: {f.said}" for f in found)
+    mend = f"Mend the cause and materialize {titled(asset, partition)} again (mr ui)"
+    if limits := [f"guardrails.{f.limit}.stop" for f in found if f.limit]:
+        mend += (
+            f"; or, if the data is as it should be, change the bound: {relaunch(run, *(f'{x}=...' for x in limits))}"
+        )
+    return f"{run.name} stops: {titled(asset, partition)} failed, and nothing is made of it.\n{said}\n{mend}."
+
+
+def relaunch(run: Run, *sets: str) -> str:
+    """The command that has a run take over further settings."""
+    if not run.origin:
+        return f"set {', '.join(sets)} in {run.folder / 'recipe.yaml'}"
+    recipe, *before = run.origin
+    changed = [part for each in (*before, *sets) for part in ("--set", each)]
+    count = ["--iterations", str(len(run.recipe.iterations))]
+    return shlex.join(["mr", "run", recipe, "--name", run.name, *count, *changed, "--update"])
+
+
+def damaged(run: Run) -> dict[Place, str]:
+    """The artifacts whose record is there and whose files are not what it says, and what is wrong."""
+    found = {place: run.damage(*place) for place in places(run)}
+    return {place: why for place, why in found.items() if why}
 
 
 def departed(run: Run) -> dict[Place, list[str]]:
@@ -134,6 +174,12 @@ def lines(run: Run) -> Iterator[str]:
         yield "out of date"
         yield from (f"  {titled(*place)}: {', '.join(why)}" for place, why in stale.items())
         yield from (f"  {after}" for after in _after(run, list(stale)))
+    if failed := failed_checks(run):
+        yield "failed (nothing is made of it until its cause is mended, or its bound changed)"
+        yield from (f"  {titled(*place)}: check {f.name}: {f.said}" for place, found in failed.items() for f in found)
+    if broken := damaged(run):
+        yield "damaged (the record is there; mr run makes it again)"
+        yield from (f"  {titled(*place)}: {why}" for place, why in broken.items())
     if chosen := departed(run):
         yield "made with other settings than the recipe's (mr run keeps them; mr run --as-recipe makes them anew)"
         yield from (f"  {titled(*place)}: {'; '.join(what)}" for place, what in chosen.items())

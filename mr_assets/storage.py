@@ -16,7 +16,7 @@ import polars as pl
 from upath import UPath
 
 from mr_assets.errors import UserError
-from mr_assets.files import atomically, sweep_temporary
+from mr_assets.files import atomically, damage, note_of, sweep_temporary
 from mr_assets.runs import Record, read_record, write_record
 from mr_assets.tables import DROPPED, TABLES, dropped_beside, dropped_path
 
@@ -124,21 +124,24 @@ class TableIOManager(dg.UPathIOManager):
             atomically(target, lambda p: rows.sink_parquet(p, row_group_size=20_000, maintain_order=True))
         else:
             atomically(target, lambda p: rows.write_parquet(p, row_group_size=20_000))
-        write_record(record_path, obj.record)
+        made = [target] if dropped is None else [target, beside]
+        write_record(record_path, replace(obj.record, files={p.name: note_of(p, content=True) for p in made}))
         shutil.rmtree(shard_folder(target), ignore_errors=True)
 
     @users_errors()
     def load_from_path(self, context: dg.InputContext, path: UPath) -> pl.LazyFrame:
         """Read a table lazily. Raises `dg.Failure` that names what to materialize if it is not complete."""
         asset, source = context.asset_key.path[-1], Path(str(path))
-        if read_record(source.with_suffix(".json")) is None or not source.exists():
-            where = f" of iteration {context.asset_partition_key}" if context.has_asset_partitions else ""
-            raise dg.Failure(
-                f"{asset}{where} is not complete: {source} has no record beside it. "
-                f"Materialize {context.asset_key.to_user_string()}{where} first.",
-                allow_retries=False,
+        where = f" of iteration {context.asset_partition_key}" if context.has_asset_partitions else ""
+        materialize = f"Materialize {context.asset_key.to_user_string()}{where}"
+        if read_record(source.with_suffix(".json")) is None or not source.is_file():
+            raise UserError(
+                f"{asset}{where} is not complete: {source} is not there with its record beside it. {materialize} first."
             )
-        return TABLES[asset].scan(source)
+        try:
+            return TABLES[asset].scan(source)
+        except pl.exceptions.PolarsError as error:
+            raise UserError(f"{asset}{where} is damaged: {source} is no whole table. {materialize} again.") from error
 
 
 class ModelIOManager(dg.IOManager):
@@ -157,10 +160,12 @@ class ModelIOManager(dg.IOManager):
 
     @users_errors()
     def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
-        """Write the record: from now on the model is complete."""
+        """Write the record, with the sizes of a trained model's files: from now on the model is complete."""
         assert obj.model is not None
         model = {"path": obj.model.path, "fingerprint": obj.model.fingerprint, "name": obj.model.name}
-        write_record(self._record_path(context), replace(obj.record, model=model))
+        place, folder = self._record_path(context), obj.model.folder(self.data)
+        files = {p.name: note_of(p, content=False) for p in _parts(folder)} if place.parent == folder else {}
+        write_record(place, replace(obj.record, model=model, files=files))
 
     def load_input(self, context: dg.InputContext) -> Model:
         """Read a model's record. Raises `dg.Failure` that names what to materialize if it is not complete."""
@@ -168,11 +173,22 @@ class ModelIOManager(dg.IOManager):
         return load_model(self._record_path(context), context.asset_key.to_user_string() + where)
 
 
+def _parts(folder: Path) -> list[Path]:
+    """What a trained model's folder holds besides its record and what is under way: weights, tokenizer, logs."""
+    if not folder.is_dir():
+        return []
+    found = (p for p in sorted(folder.iterdir()) if p.is_file() and not p.name.startswith("."))
+    return [p for p in found if p.name != "complete.json"]
+
+
 def load_model(record_path: Path, asset: str) -> Model:
     """The model that a record stands for. Raises `dg.Failure` naming `asset` if it is not complete."""
     record = read_record(record_path)
     if record is None or record.model is None:
-        raise dg.Failure(
-            f"{asset} is not complete: there is no {record_path}. Materialize it first.", allow_retries=False
-        )
-    return Model(**record.model)
+        why = f"there is no {record_path}"
+    else:
+        found = (damage(record_path.parent / name, note, record_path.parent) for name, note in record.files.items())
+        why = next(filter(None, found), "")
+        if not why:
+            return Model(**{name: record.model[name] for name in ("path", "fingerprint", "name")})
+    raise dg.Failure(f"{asset} is not complete: {why}. Materialize it first.", allow_retries=False)

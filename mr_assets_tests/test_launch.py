@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -12,11 +14,11 @@ import pytest
 
 from mr_assets.errors import UserError
 from mr_assets.instance import POOL
-from mr_assets.launch import Step, alone, launch, needed, steps
-from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
+from mr_assets.launch import Step, alone, launch, needed, plan, steps
+from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run, write_record
 from mr_assets.tables import JUDGMENTS, RESPONSES
 from mr_assets.worker import MARK, TAG, Worker
-from mr_assets_tests.tiny import complete, tiny_run
+from mr_assets_tests.tiny import NAME, complete, tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
@@ -100,6 +102,68 @@ def test_a_step_that_changed_nothing_ends_the_matter(run: Run) -> None:
         do(run, step)
         redone.append(step.title)
     assert redone == ["iteration 1 of 2"]
+
+
+def failed(run: Run) -> None:
+    """Judgments of iteration 1 of which one in a hundred gives a score, and nothing after them."""
+    run = replace(run, origin=(NAME, "seed=3"))
+    do(run, ONCE)
+    for asset in ("policy", "prompts", "responses", "judgments"):
+        record = complete(run, asset, "1")
+    measured = {"value": 0.0104, "rows": 480, "came": "1.04%: 5 of 480, the others 475 no_score", "numbers": {}}
+    write_record(run.record_path("judgments", "1"), replace(record, checks={"parse_rate": measured}))
+
+
+@pytest.mark.parametrize("through", [steps, plan])
+def test_nothing_is_made_of_what_failed_its_check(run: Run, through: Callable[[Run], Iterable[object]]) -> None:
+    """However often it is asked: check, figure, cause, and the two ways on."""
+    failed(run)
+    with pytest.raises(UserError) as refused:
+        list(through(replace(run, origin=(NAME, "seed=3"))))
+    said = " ".join(str(refused.value).split())
+    assert "judgments of iteration 1 failed" in said
+    assert "check parse_rate: Expected at least 90% of judgments to give a score" in said
+    assert "came 1.04%: 5 of 480, the others 475 no_score." in said
+    assert "materialize judgments of iteration 1 again" in said
+    command = f"mr run {NAME} --name tiny --iterations 2 --set seed=3 --set"
+    assert f"{command} guardrails.judgment_parse_rate_at_least.stop=... --update" in said
+
+
+def test_with_its_cause_mended_or_its_bound_changed_a_run_goes_on(run: Run) -> None:
+    failed(run)
+    rest = tuple(a for a in LOOP_ASSETS if a not in ("policy", "prompts", "responses", "judgments"))
+    lower = tiny_run(run.data, "evaluation=null", "guardrails.judgment_parse_rate_at_least={warn: null, stop: null}")
+    assert next(steps(lower)) == Step("iteration 1 of 2", rest, "1")
+    complete(run, "responses", "1", version="v2")
+    assert next(steps(run)) == Step("iteration 1 of 2", ("judgments", *rest), "1")
+    complete(run, "judgments", "1", version="v2")
+    assert next(steps(run)) == Step("iteration 1 of 2", rest, "1")
+
+
+def test_a_complete_run_with_a_failed_check_is_not_complete(run: Run) -> None:
+    for step in steps(run):
+        do(run, step)
+    assert list(steps(run)) == []
+    failed(run)
+    with pytest.raises(UserError, match="parse_rate"):
+        next(steps(run))
+
+
+# ----------------------------------------------------------------------------------------------------------- plans
+
+
+def test_a_plan_lists_every_step(run: Run) -> None:
+    """Of what is not there all are certain; what is there comes again only if what it is made of comes out otherwise."""
+    first, second = (Step(f"iteration {t} of 2", LOOP_ASSETS, t) for t in "12")
+    assert plan(run) == [(ONCE, True), (first, True), (second, True)]
+    for step in (ONCE, first, second):
+        do(run, step)
+    assert plan(run) == []
+    run.path("actor_pairs", "1").unlink()
+    again = Step("iteration 1 of 2", ("actor_pairs", "dpo_dataset", "checkpoints"), "1")
+    after = Step("iteration 2 of 2", tuple(a for a in LOOP_ASSETS if a != "prompts"), "2")
+    assert plan(run) == [(again, True), (after, False)]
+    assert next(steps(run)) == again
 
 
 # ------------------------------------------------------------------------------------------------------- failures

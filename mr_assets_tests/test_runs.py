@@ -1,6 +1,8 @@
 """Runs: what shapes an artifact, what is done or out of date, and where everything lies."""
 
 import json
+import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from mr_assets.runs import (
     write_record,
 )
 from mr_assets.settings import SHAPED_BY
+from mr_assets.status import failed_checks
 from mr_assets_tests.tiny import NAME, complete, files, tiny_run
 
 JUDGE_SIDE = {"selected_responses", "meta_judgments", "battle_matrices", "elo_pairs"}
@@ -249,6 +252,86 @@ def test_a_broken_record_is_none(tmp_path: Path, text: str) -> None:
     assert read_record(tmp_path) is None
 
 
+@pytest.mark.parametrize("where", ["seed_prompts", "prompts", "evaluation"])
+@pytest.mark.parametrize("how", ["deleted", "cut short", "a folder", "a pipe"])
+def test_a_record_without_its_table_is_missing(done: Run, where: str, how: str) -> None:
+    """Complete is the record and what it stands for; a pipe in its place is not waited for."""
+    partition = {"seed_prompts": None, "prompts": "2", "evaluation": "seed"}[where]
+    path = done.path(where, partition)
+    content = path.read_bytes()
+    path.unlink()
+    if how == "cut short":
+        path.write_bytes(content[:-1])
+    elif how != "deleted":
+        path.mkdir() if how == "a folder" else os.mkfifo(path)
+    assert done.state(where, partition) == "missing"
+    assert str(path) in done.damage(where, partition)
+
+
+@pytest.mark.parametrize("record", ["a pipe", "a folder"])
+def test_a_pipe_in_place_of_a_record_is_not_waited_for(done: Run, record: str) -> None:
+    path = done.record_path("prompts", "2")
+    path.unlink()
+    os.mkfifo(path) if record == "a pipe" else path.mkdir()
+    assert done.state("prompts", "2") == "missing"
+
+
+def test_what_a_later_version_notes_is_kept(run: Run) -> None:
+    """A field that this version does not know makes a record neither missing nor poorer."""
+    complete(run, "seed_prompts")
+    path = run.record_path("seed_prompts")
+    later = json.loads(path.read_text()) | {"signed_by": {"name": "Ada"}, "cost": 3}
+    path.write_text(json.dumps(later))
+    record = run.record("seed_prompts")
+    assert record is not None
+    assert run.state("seed_prompts") == "done"
+    write_record(path, replace(record, seconds=2.0))
+    assert {k: json.loads(path.read_text())[k] for k in ("signed_by", "cost", "seconds")} == {
+        "signed_by": {"name": "Ada"},
+        "cost": 3,
+        "seconds": 2.0,
+    }
+
+
+@pytest.mark.parametrize("field", [{"inputs": []}, {"settings": 1}, {"asset": None}, {"model": {"path": 1}}])
+def test_a_record_with_a_field_of_another_kind_is_none(run: Run, field: dict[str, object]) -> None:
+    complete(run, "seed_prompts")
+    path = run.record_path("seed_prompts")
+    path.write_text(json.dumps(json.loads(path.read_text()) | field))
+    assert read_record(path) is None
+
+
+FEW_SCORES = {"value": 0.0104, "rows": 480, "came": "1.04%: 5 of 480, the others 475 no_score", "numbers": {"all": 480}}
+
+
+def fails(run: Run, asset: str, partition: str | None, **checks: dict[str, object]) -> None:
+    """Have an artifact's record say what its checks measured."""
+    record = complete(run, asset, partition)
+    write_record(run.record_path(asset, partition), replace(record, checks=checks))
+
+
+def test_a_failed_check_stays_failed(done: Run) -> None:
+    """By the bounds of now: lower ones let the run go on, and what must be made again is not failed but to do."""
+    fails(done, "judgments", "1", parse_rate=FEW_SCORES)
+    assert states(done) == {"failed": {"judgments 1"}}
+    [(place, [finding])] = failed_checks(done).items()
+    assert place == ("judgments", "1")
+    assert "Expected at least 90%" in finding.said
+    assert "came 1.04%: 5 of 480, the others 475 no_score" in finding.said
+    lower = tiny_run(done.data, "guardrails.judgment_parse_rate_at_least={warn: 0.9, stop: 0.01}")
+    assert states(lower) == {}
+    few = tiny_run(done.data, "guardrails.min_count=500")
+    assert states(few) == {}
+    complete(done, "responses", "1", version="v2")
+    assert states(done)["out of date"] >= {"judgments 1"}
+
+
+def test_what_an_unknown_or_other_check_measured_is_no_failure(done: Run) -> None:
+    """A later version's check, and a figure that this version cannot read."""
+    fails(done, "judgments", "1", of_the_future=FEW_SCORES, parse_rate={"value": 0.0})
+    assert states(done) == {}
+
+
 def test_a_record_reads_back_as_it_was_written(run: Run) -> None:
     complete(run, "seed_prompts")
     record = complete(run, "prompts", "1")
@@ -368,6 +451,27 @@ def test_all_runs_are_the_launched_and_the_shipped_ones(run: Run) -> None:
     found = {r.name: r for r in all_runs(run.data)}
     assert {"tiny", NAME, "llama_3_8b_meta_rewarding"} <= set(found)
     assert found[NAME].recipe == changed.recipe
+
+
+@pytest.mark.parametrize("how", ["renamed", "copied"])
+def test_a_runs_folder_may_be_renamed_or_copied(done: Run, how: str) -> None:
+    """Everything is as it was; its own models are where the folder is now, the family's where they were."""
+    done.save()
+    other = done.folder.with_name("other")
+    done.folder.rename(other) if how == "renamed" else shutil.copytree(done.folder, other)
+    run = stored_runs(done.data)["other"]
+    assert states(run) == {}
+    paths = {place: record.model["path"] for place in MODELS if (record := run.record(*place)) and record.model}
+    assert paths == {
+        ("sft_checkpoint", None): f"{run.family}/sft_checkpoint",
+        ("policy", "1"): f"{run.family}/sft_checkpoint",
+        ("checkpoints", "1"): "other/checkpoints/1",
+        ("policy", "2"): "other/checkpoints/1",
+        ("checkpoints", "2"): "other/checkpoints/2",
+    }
+
+
+MODELS = (("sft_checkpoint", None), ("policy", "1"), ("checkpoints", "1"), ("policy", "2"), ("checkpoints", "2"))
 
 
 def test_removing_a_run_leaves_the_family_alone(done: Run) -> None:

@@ -166,6 +166,20 @@ def test_a_step_that_was_done_in_vain_is_not_done_for_ever(run: Run, instance: d
     assert once.run_id in said and "yet is not up to date" in said
 
 
+def test_a_failed_check_is_a_hindrance_in_words(run: Run, instance: dg.DagsterInstance):
+    """Nothing that follows is asked for until the check passes; it names check and figure."""
+    do(run, ONCE)
+    for asset in LOOP_ASSETS[: LOOP_ASSETS.index("actor_pairs")]:
+        record = complete(run, asset, "1")
+    measured = {"value": 0.0104, "rows": 480, "came": "1.04%: 5 of 480", "numbers": {}}
+    write_record(run.record_path("judgments", "1"), replace(record, checks={"parse_rate": measured}))
+    said = skipped(run, instance)
+    assert "judgments of iteration 1 failed" in said
+    assert "parse_rate" in said and "1.04%" in said
+    complete(run, "judgments", "1")
+    assert requested(run, instance).partition == "1"
+
+
 def test_it_ships_switched_off(run: Run, instance: dg.DagsterInstance):
     """And its requests are ones that Dagster takes: each job has one partitions definition."""
     sensor = hands_off(run)

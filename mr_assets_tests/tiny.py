@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mr_assets.recipe import Recipe, load_recipe
 from mr_assets.runs import Record, Run
+from mr_assets.tables import TABLES
 
 NAME = "small_world_meta_rewarding"
 SMALL = (  # whatever the shipped recipe says
@@ -34,7 +35,10 @@ def tiny_recipe(*sets: str) -> Recipe:
 
 
 def complete(run: Run, asset: str, partition: str | None = None, version: str = "v1") -> Record:
-    """Put the record of an artifact where it belongs, made of what is there now with the settings in force."""
+    """Put the record of an artifact where it belongs, made of what is there now with the settings in force.
+
+    A table that is not there is put beside it, without rows.
+    """
     model = None
     if asset in ("sft_checkpoint", "policy", "checkpoints"):
         owner, at = run.model_at(str(int(partition or 1) - 1)) if asset == "policy" else (asset, partition)
@@ -54,6 +58,8 @@ def complete(run: Run, asset: str, partition: str | None = None, version: str = 
     )
     place = run.record_path(asset, partition)
     place.parent.mkdir(parents=True, exist_ok=True)
+    if asset in TABLES and not (table := run.path(asset, partition)).exists():
+        TABLES[asset].empty().write_parquet(table)
     place.write_text(json.dumps(asdict(record)), encoding="utf-8")  # as write_record does, without waiting for the disk
     return record
 

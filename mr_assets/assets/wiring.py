@@ -9,7 +9,15 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from mr_assets.assets.guarded import CheckResult, check_specs, complete_table, exempt, log_findings, rounded
+from mr_assets.assets.guarded import (
+    CheckResult,
+    check_inputs,
+    check_specs,
+    complete_table,
+    exempt,
+    log_findings,
+    rounded,
+)
 from mr_assets.assets.launchpad import launchpad
 from mr_assets.code_versions import code_version
 from mr_assets.explorer.addresses import asset_in_ui, page_of_artifact
@@ -120,6 +128,8 @@ class Work:
             run.save()
         if policy is not None:
             self.policy_unchanged(policy)
+        if self.asset != "checkpoints":  # there the checks of its dataset are asked first, see `fit_to_train`
+            check_inputs(run, self.asset, self.partition)
 
     def _check_choices(self, run: Run) -> None:
         """Raise `UserError` if what was chosen for this asset, or for one that follows, contradicts other fields."""
@@ -165,7 +175,14 @@ class Work:
 
         return report
 
-    def _record(self, version: str, rows: int | None, dropped: int | None, numbers: Mapping[str, Any]) -> Record:
+    def _record(
+        self,
+        version: str,
+        numbers: Mapping[str, Any],
+        found: Sequence[Finding],
+        rows: int | None = None,
+        dropped: int | None = None,
+    ) -> Record:
         return Record(
             asset=self.asset,
             partition=self.partition,
@@ -181,6 +198,7 @@ class Work:
             chosen=self.chosen,
             code=code_version(self.asset),
             numbers={k: None if isinstance(v, float) and not isfinite(v) else v for k, v in numbers.items()},
+            checks={f.name: f.measured._asdict() for f in found if f.measured},
         )
 
     def table(
@@ -212,7 +230,7 @@ class Work:
         tables = {self.asset: rows, **(beside or {})}
         limits = self.run.recipe.guardrails
         found = exempt(self.asset, empty_because) if empty_because else findings(self.asset, tables, limits)
-        record = self._record(version, count, None if dropped is None else dropped.height, numbers)
+        record = self._record(version, numbers, found, count, None if dropped is None else dropped.height)
         return self._result(Artifact(record, rows=rows, dropped=dropped), metadata, found)
 
     def earlier(self, asset: str) -> dict[str, Frame]:
@@ -241,7 +259,7 @@ class Work:
             **_shown(numbers),
             **(shown or {}),
         }
-        artifact = Artifact(self._record(model.fingerprint, None, None, numbers), model=model)
+        artifact = Artifact(self._record(model.fingerprint, numbers, found), model=model)
         return self._result(artifact, metadata, found)
 
     def _result(self, artifact: Artifact, metadata: dict[str, Any], found: Sequence[Finding]) -> dg.MaterializeResult:

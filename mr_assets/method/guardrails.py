@@ -48,6 +48,7 @@ class Finding:
     numbers: dict[str, float | int]
     said: str
     limit: str | None = None  # the field of the recipe's guardrails that has the bounds
+    measured: "Measured | None" = None  # what the bounds were held against
 
     @property
     def passed(self) -> bool:
@@ -100,9 +101,14 @@ class Check:
         measured = None if missing else self.measure(tables)
         if measured is None:
             return self.passes(f"Nothing to compare: there are no {missing[0] if missing else 'rows'}.")
+        return self.judge(measured, limits)
+
+    def judge(self, measured: Measured, limits: Guardrails) -> Finding:
+        """The finding on what was measured, be it just now or when the table was made."""
         if self.counted and measured.rows < limits.min_count:
             few = f"Too few to tell: {_rows(measured.rows)}, guardrails.min_count is {limits.min_count}"
-            return Finding(self.asset, self.name, "passed", measured.numbers, f"{few}. Came {measured.came}.")
+            said = f"{few}. Came {measured.came}."
+            return Finding(self.asset, self.name, "passed", measured.numbers, said, measured=measured)
         bounds = self.bounds(limits)
         level: Level = "passed"
         for bound, reached in ((bounds.warn, "warning"), (bounds.stop, "harmful")):
@@ -112,7 +118,8 @@ class Check:
         numbers |= {k: v for k, v in (("warns at", bounds.warn), ("stops at", bounds.stop)) if v is not None}
         said = f"{self.expected(limits)}, came {measured.came}."
         said = said if level == "passed" else " ".join(filter(None, (said, measured.cause, self.next)))
-        return Finding(self.asset, self.name, level, numbers, said, self.limit if isinstance(self.limit, str) else None)
+        limit = self.limit if isinstance(self.limit, str) else None
+        return Finding(self.asset, self.name, level, numbers, said, limit, measured)
 
     def passes(self, why: str) -> Finding:
         """The finding where the check does not apply."""
@@ -143,6 +150,15 @@ class Check:
 def findings(asset: str, tables: Tables, limits: Guardrails) -> list[Finding]:
     """What the checks of `asset` find in its table and those that it was made of (`tables`, by name)."""
     return [check.find(tables, limits) for check in CHECKS if check.asset == asset]
+
+
+def judged(asset: str, measured: Mapping[str, Mapping[str, Any]], limits: Guardrails) -> list[Finding]:
+    """What the checks of `asset` find in what they measured earlier (fields of `Measured`, by the check's name)."""
+    return [
+        check.judge(Measured(**{name: measured[check.name][name] for name in Measured._fields}), limits)
+        for check in CHECKS
+        if check.asset == asset and set(Measured._fields) <= set(measured.get(check.name, ()))
+    ]
 
 
 def harmful(found: Sequence[Finding]) -> list[Finding]:
