@@ -15,7 +15,7 @@ from mr_assets.method.actor_pairs import actor_pairs, tiers
 from mr_assets.method.battle_matrices import battle_matrices
 from mr_assets.method.compare import Comparison, Side, actor_side, compare, judge_side
 from mr_assets.method.elo_pairs import elo_pairs, ratings
-from mr_assets.recipe import PATHS, Recipe
+from mr_assets.recipe import Recipe
 from mr_assets.runs import LOOP_ASSETS, Run
 from mr_assets.settings import JUDGE_SIDE_OFF, shaping_settings
 from mr_assets.tables import (
@@ -58,12 +58,8 @@ class Compared:
 
 
 def other_recipe(run: Run, sets: Sequence[str]) -> Recipe:
-    """The run's recipe with each ``key=value``; a field that only rows have, like rho, is set in all of them."""
-    keys = [text.partition("=")[0].strip() for text in sets]
-    found = {key: [path for path in PATHS if path.rpartition(".")[2] == key] for key in keys}
-    of_rows = {key for key, paths in found.items() if paths == [f"iterations.*.{key}"]}
-    full = [f"iterations.all.{text}" if key in of_rows else text for key, text in zip(keys, sets, strict=True)]
-    return run.recipe.with_sets(full)
+    """The run's recipe with each ``key=value``, which means what it means to `mr run`."""
+    return run.recipe.with_sets(sets)
 
 
 def with_other_settings(run: Run, changed: Recipe, t: str) -> list[Compared]:

@@ -3,10 +3,11 @@
 import json
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from errno import ENOSPC
+from errno import EACCES, EDQUOT, EEXIST, EIO, ENOSPC, ENOTDIR, EPERM, EROFS
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -22,12 +23,12 @@ def atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Write `path` through `write`, which gets a temporary file beside it; then fsync and rename.
 
     The temporary name starts with a dot, so that readers ignore it. Whatever goes wrong, `path` is the old file or
-    the whole new one. Raises `UserError` when the disk is full.
+    the whole new one. Raises `UserError` when the disk is full or the folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{path.name}"
     try:
         with full_disk_told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
             write(temporary)
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
@@ -38,17 +39,66 @@ def atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 @contextmanager
 def full_disk_told(path: Path) -> Iterator[None]:
-    """Turn the error of a full disk, while `path` is written, into a `UserError`."""
+    """While `path` is written, turn the error of a full disk, or of a folder without the right, into `UserError`."""
     try:
         yield
-    except Exception as error:  # polars says a full disk in an error of its own
-        if getattr(error, "errno", None) == ENOSPC or "No space left" in str(error):
-            free = shutil.disk_usage(path.parent).free
-            raise UserError(
-                f"no space left on disk while writing {path} ({free / 2**20:.0f} MiB free). "
-                "What was complete before is untouched; free some space and start again."
-            ) from error
+    except UserError:
         raise
+    except Exception as error:  # polars says a full disk in an error of its own
+        if trouble := storage_trouble(error, path):
+            raise UserError(trouble) from error
+        raise
+
+
+# What SQLite says of the disk, without a number.
+_SQLITE = {
+    "database or disk is full": ENOSPC,
+    "readonly database": EROFS,
+    "unable to open database file": EACCES,
+    "disk i/o error": EIO,
+}
+
+
+def storage_trouble(error: BaseException, path: Path | None = None) -> str:
+    """What an error, or one behind it, says of the disk or of a folder's rights, and what to do; "" if nothing.
+
+    path: what was written when it came, if that is known.
+    """
+    seen: list[BaseException] = []
+    each: BaseException | None = error
+    while each is not None and each not in seen:
+        seen.append(each)
+        number = each.errno if isinstance(each, OSError) else None
+        said = str(each).lower()
+        if "no space left" in said:
+            number = ENOSPC
+        if isinstance(each, sqlite3.Error):
+            number = next((n for text, n in _SQLITE.items() if text in said), None)
+        where = path or (Path(os.fsdecode(each.filename)) if isinstance(each, OSError) and each.filename else None)
+        if number is not None and (trouble := _trouble(number, where, str(each))):
+            return trouble
+        each = each.__cause__ or each.__context__
+    return ""
+
+
+def _trouble(number: int, where: Path | None, said: str) -> str:
+    if number in (ENOSPC, EDQUOT):
+        free = f" ({shutil.disk_usage(_there(where)).free / 2**20:.0f} MiB free)" if where else ""
+        return (
+            f"no space left on disk{f' while writing {where}' if where else ''}{free}. "
+            "What was complete before is untouched; free some space and start again."
+        )
+    if number in (EROFS, EACCES, EPERM, EIO, ENOTDIR, EEXIST):
+        what = (
+            f"{where} cannot be read or written" if where else "a folder of the run, or of Dagster, cannot be written"
+        )
+        return f"{what}: {said}. Mend that, or set MR_DATA (and DAGSTER_HOME, if you use it) to a folder of yours."
+    return ""
+
+
+def _there(path: Path) -> Path:
+    """The nearest folder that is there."""
+    return next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -98,7 +148,8 @@ def remembered_fingerprint(path: Path, notes: Path) -> str:
         known = {}
     if known.get(str(path), {}).get("seen") != seen:
         known[str(path)] = {"seen": seen, "fingerprint": fingerprint(path)}
-        write_json(notes, known)
+        with suppress(UserError):  # where notes cannot be written, it is computed each time
+            write_json(notes, known)
     found: str = known[str(path)]["fingerprint"]
     return found
 

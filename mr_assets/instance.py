@@ -22,16 +22,21 @@ def dagster_home() -> Path:
 
     Without an existing absolute folder that holds dagster.yaml, Dagster would lose the history or end in a traceback.
     """
-    home = Path(os.environ.get("DAGSTER_HOME") or data_root() / ".dagster").expanduser()
-    if not home.is_absolute():
-        raise UserError(f"DAGSTER_HOME is {str(home)!r}, expected an absolute path. Set one, or unset it.")
+    place = home()
+    if not place.is_absolute():
+        raise UserError(f"DAGSTER_HOME is {str(place)!r}, expected an absolute path. Set one, or unset it.")
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        _settle(home / "dagster.yaml")
-    except OSError as error:
-        raise UserError(f"the Dagster home {home} cannot be written: {error}. Set MR_DATA or DAGSTER_HOME.") from error
-    os.environ["DAGSTER_HOME"] = str(home)
-    return home
+        place.mkdir(parents=True, exist_ok=True)
+        _settle(place / "dagster.yaml")
+    except (OSError, UserError) as error:
+        raise UserError(f"the Dagster home {place} cannot be written: {error}. Set MR_DATA or DAGSTER_HOME.") from error
+    os.environ["DAGSTER_HOME"] = str(place)
+    return place
+
+
+def home() -> Path:
+    """Where the instance is, or will be; see `dagster_home`."""
+    return Path(os.environ.get("DAGSTER_HOME") or data_root() / ".dagster").expanduser()
 
 
 def _settle(place: Path) -> None:

@@ -7,12 +7,13 @@ whose checks failed is not begun.
 
 import fcntl
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
@@ -24,7 +25,8 @@ from dagster._core.workspace.load import location_origin_from_module_name
 
 from mr_assets.errors import UserError
 from mr_assets.partitions import asset_key
-from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
+from mr_assets.run_launcher import held_recipes
+from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run, hold_recipes
 from mr_assets.settings import as_config
 from mr_assets.status import Place, refused, titled
 from mr_assets.worker import MARK, TAG, Worker
@@ -107,31 +109,57 @@ def chosen_config(run: Run, step: Step) -> dict[str, Any]:
 
 @contextmanager
 def alone(folder: Path, what: str, *, wait: bool) -> Iterator[None]:
-    """Hold a folder's lock. Taken already: wait for it, or raise `UserError`. It ends with the process, however."""
+    """Hold a folder's lock. Taken already: wait for it, or raise `UserError`. It ends with the process, however.
+
+    A folder that is made for the lock, and in which nothing comes to lie, goes again.
+    """
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.seek(0)
-            holder = lock.read().strip() or "unknown"
-            if not wait:
-                raise UserError(
-                    f"{what} is being run by process {holder}. Wait for it, or end it, then start again."
-                ) from error
-            print(f"waiting for process {holder}, which makes {what}", file=sys.stderr, flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
+    try:
+        with open(folder / ".lock", "a+") as lock:
+            if holder := _taken(lock):
+                if not wait:
+                    raise UserError(
+                        f"{what} is being run by process {holder}. Wait for it, or end it, then start again."
+                    )
+                print(f"waiting for process {holder}, which makes {what}", file=sys.stderr, flush=True)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            yield
+    finally:
+        if made and folder.is_dir() and [path.name for path in folder.iterdir()] == [".lock"]:
+            shutil.rmtree(folder)
+
+
+def holder_of(folder: Path) -> str | None:
+    """The process that holds a folder's lock, as its id; None if none does. Nothing is written."""
+    place = folder / ".lock"
+    if not place.is_file():
+        return None
+    with open(place) as lock:
+        return _taken(lock)
+
+
+def _taken(lock: IO[str]) -> str | None:
+    """Take the lock of an open file; if another process has it, that one's id."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        return lock.read().strip() or "unknown"
+    return None
 
 
 def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
     """Materialize a step's assets in a Dagster run. Raises `UserError` with what went wrong and where."""
     job = ReconstructableJob(ReconstructableRepository.for_module(MODULE, "defs"), IMPLICIT_JOB)
-    made = _created(run, step, instance, job)
-    with _marked(made.run_id), execute_run(job, made, instance) as result:
+    run_id = make_new_run_id()
+    with (
+        _marked(run, run_id, instance),
+        execute_run(job, _created(run, step, run_id, instance, job), instance) as result,
+    ):
         if result.success:
             return
         said = failures(result.all_events)
@@ -153,9 +181,8 @@ def asset_keys(run: Run, step: Step) -> list[dg.AssetKey]:
     return [asset_key(run, asset) for asset in step.assets]
 
 
-def _created(run: Run, step: Step, instance: dg.DagsterInstance, job: ReconstructableJob) -> dg.DagsterRun:
+def _created(run: Run, step: Step, run_id: str, instance: dg.DagsterInstance, job: ReconstructableJob) -> dg.DagsterRun:
     """A Dagster run that bears this process, so that its death is seen, and its origin, so that the UI can redo it."""
-    run_id = make_new_run_id()
     quiet: dict[str, Any] = {"console": {"config": {}}}  # the readable lines of mr_assets.console
     return instance.create_run_for_job(
         job_def=job.get_definition(),
@@ -175,13 +202,17 @@ def origin() -> RemoteJobOrigin:
 
 
 @contextmanager
-def _marked(run_id: str) -> Iterator[None]:
-    """What this process starts meanwhile bears the run's id."""
-    os.environ[MARK] = run_id
+def _marked(run: Run, run_id: str, instance: dg.DagsterInstance) -> Iterator[None]:
+    """What this process starts meanwhile bears the Dagster run's id, and goes by the recipe as this process has it."""
+    place = held_recipes(instance, run_id)
+    marks = {MARK: run_id, **hold_recipes(place, {run.name: run.stored})}
+    os.environ.update(marks)
     try:
         yield
     finally:
-        del os.environ[MARK]
+        for name in marks:
+            del os.environ[name]
+        place.unlink(missing_ok=True)
 
 
 def _message(event: dg.DagsterEvent, error: object) -> str:

@@ -22,21 +22,23 @@ from mr_assets.userfiles import control_token_note, eft_notes, to_train_on, user
 LEAST_FREE_MIB = 200
 
 
-def check_run(run: Run) -> list[str]:
+def check_run(run: Run, *, dry: bool = False) -> list[str]:
     """Raise `UserError` for whatever would stop the run later: model, chat template, files, engine, disk.
 
-    Returns what is worth knowing of the user's files, one sentence each.
+    Returns what is worth knowing of the user's files, one sentence each. The data folder is made if it is not there,
+    unless this is a `dry` run.
     """
     recipe = run.recipe
-    try:
-        run.data.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    there = next(folder for folder in (run.data, *run.data.parents) if folder.exists())
+    if not there.is_dir():
         raise UserError(
-            f"the data folder {run.data} cannot be made: {error}. Set MR_DATA to a writable folder."
-        ) from error
-    if not os.access(run.data, os.W_OK):
+            f"the data folder {run.data} cannot be made: {there} is no folder. Set MR_DATA to a writable folder."
+        )
+    if not os.access(there, os.W_OK):
         raise UserError(f"the data folder {run.data} cannot be written. Set MR_DATA to a writable folder.")
-    free = shutil.disk_usage(run.data).free // 2**20
+    if not dry:
+        run.data.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(there).free // 2**20
     if free < LEAST_FREE_MIB:
         raise UserError(f"only {free} MiB are free in {run.data}; a run needs {LEAST_FREE_MIB} at the very least.")
     prompts, eft = SEED_PROMPTS.empty(), EFT_DATASET.empty()

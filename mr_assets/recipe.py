@@ -30,7 +30,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from mr_assets.chat_template import DATE, OURS
 from mr_assets.errors import UserError, did_you_mean, shown
@@ -441,8 +441,11 @@ class Recipe(_Section):
 
         Raises `UserError` if the seed prompts do not suffice.
         """
-        data = self.model_dump()
-        return validated({**data, "iterations": _resized(data["iterations"], count)}, "recipe")
+        return self.with_rows(resized(self.iterations, count))
+
+    def with_rows(self, rows: Sequence[Iteration]) -> "Recipe":
+        """The recipe with these iterations. Raises `UserError` if the seed prompts do not suffice."""
+        return validated({**self.model_dump(), "iterations": [row.model_dump() for row in rows]}, "recipe")
 
     def with_sets(self, sets: Sequence[str]) -> "Recipe":
         """The recipe with each ``key=value`` of `sets` applied in turn; see `load_recipe`."""
@@ -519,12 +522,17 @@ def check_run_name(name: str) -> str:
     )
 
 
+def is_run_name(name: str) -> bool:
+    """Whether a folder of this name can be a run's, whatever else lies there."""
+    return bool(re.fullmatch(NAME, name)) and len(name) <= MAX_NAME and name not in RESERVED
+
+
 def list_recipes() -> list[str]:
     """Names of the shipped recipes that can be run, in alphabetical order."""
     return [name for name, abstract in shipped().items() if not abstract]
 
 
-def _resized(rows: Sequence[Any], count: int) -> list[Any]:
+def resized(rows: Sequence[Any], count: int) -> list[Any]:
     """`count` rows: the last one is repeated, or rows at the end are left out."""
     if count < 1:
         raise UserError(f"iterations = {count}: expected 1 or more.")
@@ -537,8 +545,39 @@ def load_recipe(name_or_path: str | Path, sets: Sequence[str] = (), iterations: 
     With `iterations`, it then has so many: see `Recipe.with_iterations`.
 
     A key is a full path (``dpo.beta``, ``iterations.2.rho``, ``iterations.all.prompts``) or the name of a field that
-    occurs only once (``beta``). Raises `UserError` with every problem found.
+    occurs only once (``beta``); of a row's field, all rows' (``rho``). Raises `UserError` with every problem found.
     """
+    raw, origin = _raw(name_or_path, sets)
+    if iterations is not None and isinstance(raw.get("iterations"), list):
+        raw["iterations"] = resized(raw["iterations"], iterations)
+    recipe, decided = validated(raw, origin), _decided(raw)
+    if decided:
+        recipe._notes = (
+            f"{', '.join(f'switches.{name}' for name in decided)}: no switch any more, but decided as it says here "
+            "(docs/method.md); leave it out.",
+        )
+    return recipe
+
+
+def load_rows(name_or_path: str | Path, sets: Sequence[str] = ()) -> tuple[Iteration, ...]:
+    """All rows of a recipe, also where there are too few seed prompts to run all of them. Raises as `load_recipe`."""
+    raw, origin = _raw(name_or_path, sets)
+    try:
+        return _ROWS.validate_python(raw.get("iterations"))
+    except ValidationError:
+        return validated(raw, origin).iterations  # raises, in the words that are used for a recipe
+
+
+_ROWS = TypeAdapter(tuple[Iteration, ...])
+
+
+def parse_rows(text: str) -> tuple[Iteration, ...]:
+    """Rows from JSON. Raises `ValueError` if they are none."""
+    return _ROWS.validate_json(text)
+
+
+def _raw(name_or_path: str | Path, sets: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """What a recipe's file says with each ``key=value`` of `sets`, not yet validated, and what to call it."""
     path = find_recipe(str(name_or_path))
     raw = read_recipe(path)
     if raw.pop("abstract"):
@@ -547,15 +586,7 @@ def load_recipe(name_or_path: str | Path, sets: Sequence[str] = (), iterations: 
         )
     for text in sets:
         _apply_set(raw, text)
-    if iterations is not None and isinstance(raw.get("iterations"), list):
-        raw["iterations"] = _resized(raw["iterations"], iterations)
-    recipe, decided = validated(raw, f"recipe {path.stem}"), _decided(raw)
-    if decided:
-        recipe._notes = (
-            f"{', '.join(f'switches.{name}' for name in decided)}: no switch any more, but decided as it says here "
-            "(docs/method.md); leave it out.",
-        )
-    return recipe
+    return raw, f"recipe {path.stem}"
 
 
 # ------------------------------------------------------------------------------------------------------------ --set
@@ -602,7 +633,10 @@ def _resolve(key: str, rows: int) -> list[str]:
         return parts
     if key.startswith(("engine.extra.", "model.chat_template_kwargs.")):
         return parts
-    full = _spelt_out([path for path in PATHS if path.rpartition(".")[2] == key], rows)
+    found = [path for path in PATHS if path.rpartition(".")[2] == key]
+    if found == [f"iterations.*.{key}"]:
+        return ["iterations", "all", key]
+    full = _spelt_out(found, rows)
     if len(full) == 1:
         return full[0].split(".")
     if full:

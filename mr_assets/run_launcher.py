@@ -23,6 +23,7 @@ from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClass
 from dagster._serdes.config_class import ConfigurableClassData
 
+from mr_assets.runs import data_root, hold_recipes, recipes_of
 from mr_assets.worker import MARK, TAG, UI_MARK, Worker, end_processes
 
 DAGSTER = (sys.executable, "-m", "dagster")  # the command itself need not be on the PATH
@@ -64,10 +65,12 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
         self._reap()
         output = self._output(run.run_id)
         output.parent.mkdir(parents=True, exist_ok=True)
+        spaces = {key.path[0] for key in run.asset_selection or ()}
+        held = hold_recipes(held_recipes(self._instance, run.run_id), recipes_of(spaces, data_root()))
         with output.open("ab") as file:
             process = subprocess.Popen(
                 [*DAGSTER, *ExecuteRunArgs(origin, run.run_id, self._instance.get_ref()).get_command_args()[1:]],
-                env={name: value for name, value in os.environ.items() if name != UI_MARK} | {MARK: run.run_id},
+                env={name: value for name, value in os.environ.items() if name != UI_MARK} | {MARK: run.run_id} | held,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -126,6 +129,11 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
 
     def _reap(self) -> None:
         self._started = [process for process in self._started if process.poll() is None]
+
+
+def held_recipes(instance: dg.DagsterInstance, run_id: str) -> Path:
+    """Where the recipes lie that a Dagster run began with."""
+    return Path(instance.root_directory) / "run_output" / f"{run_id}.recipes.json"
 
 
 def iteration_tag(run: dg.DagsterRun) -> dict[str, str]:

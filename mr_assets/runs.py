@@ -16,19 +16,28 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import blake2b
 from pathlib import Path, PurePath
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter
 
 from mr_assets.errors import UserError
 from mr_assets.files import Note, atomically, damage, remembered_fingerprint, write_json
-from mr_assets.method.guardrails import Finding, harmful, judged
-from mr_assets.recipe import Recipe, check_run_name, list_recipes, load_recipe
+from mr_assets.recipe import (
+    Iteration,
+    Recipe,
+    check_run_name,
+    is_run_name,
+    list_recipes,
+    load_recipe,
+    load_rows,
+    parse_rows,
+    resized,
+)
 from mr_assets.recipe_file import find_recipe, shipped
 from mr_assets.settings import (
     AS_BEFORE,
@@ -41,6 +50,9 @@ from mr_assets.settings import (
     with_chosen,
 )
 from mr_assets.textfile import given_path, is_file_or_folder, is_regular
+
+if TYPE_CHECKING:
+    from mr_assets.method.guardrails import Finding
 
 PROJECT = Path(__file__).parents[1]
 
@@ -69,6 +81,8 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
 LOOP_ASSETS = tuple(asset for asset in UPSTREAM if asset not in FAMILY_ASSETS and asset != "evaluation")
 FAMILY_LINE = "# launched with the family "
 ORIGIN_LINE = "# launched from "
+FURTHER_LINE = "# the recipe goes on with "
+HELD = "MR_RECIPES"  # in the environment of a Dagster run's processes: the file of the recipes that it began with
 CONTENT = "content of "
 TEMPLATE_USERS = {
     "judge": ("eft_dataset", "sft_checkpoint", "judgments", "dpo_dataset", "evaluation"),
@@ -118,6 +132,7 @@ class Run:
     """A recipe under a name, and the data root that its artifacts live in.
 
     origin: the recipe's name or file, then what --set changed in it, if that is known.
+    further: the rows that the recipe had at the launch beyond the iterations of the run; None if that is not known.
     as_recipe: whether what a person chose anew for single artifacts counts as out of date.
     """
 
@@ -127,6 +142,7 @@ class Run:
     launched_family: str | None = None
     origin: tuple[str, ...] = ()
     as_recipe: bool = False
+    further: tuple[Iteration, ...] | None = None
 
     @cached_property
     def family(self) -> str:
@@ -187,10 +203,12 @@ class Run:
         found = (damage(path, note, self.data / ".fingerprints.json", content=content) for path, note in files.items())
         return next(filter(None, found), "")
 
-    def failed_checks(self, asset: str, partition: str | None = None) -> list[Finding]:
+    def failed_checks(self, asset: str, partition: str | None = None) -> "list[Finding]":
         """The harmful findings on an artifact: what its checks measured then, against the recipe's bounds of now."""
+        from mr_assets.method.guardrails import harmful, judged  # takes numpy, which not every command needs
+
         record = self.record(asset, partition)
-        return harmful(judged(asset, record.checks, self.recipe.guardrails)) if record else []
+        return harmful(judged(asset, record.checks, self.recipe.guardrails)) if record and record.checks else []
 
     def ancestors(self, asset: str, partition: str | None) -> list[tuple[str, str | None]]:
         """The artifacts that an artifact is made of, as (asset, partition); the handoff is among them."""
@@ -291,11 +309,45 @@ class Run:
         """The file that a recipe names in place of a shipped template."""
         return resolve(setting, self.data) if setting else None
 
-    def save(self) -> None:
-        """Store the recipe with the run, as it was launched."""
+    def with_iterations(self, count: int) -> "Run":
+        """The run with `count` iterations: the recipe's rows as it was launched; beyond them, the last one repeated.
+
+        Raises `UserError` if the seed prompts do not suffice.
+        """
+        rows = (*self.recipe.iterations, *self.rows_to_come)
+        recipe = self.recipe.with_rows(resized(rows, count))
+        return replace(self, recipe=recipe, further=rows[count:], launched_family=self.family)
+
+    @property
+    def rows_to_come(self) -> tuple[Iteration, ...]:
+        """The rows that the recipe has beyond the run's iterations.
+
+        An earlier version did not store them. Then they are those of the recipe that the run was launched from, if that
+        still begins with the run's own rows.
+        """
+        if self.further is not None or not self.origin:
+            return self.further or ()
+        name, *sets = self.origin
+        try:
+            rows = load_rows(name, sets)
+        except UserError:
+            return ()
+        mine = self.recipe.iterations
+        return rows[len(mine) :] if rows[: len(mine)] == mine else ()
+
+    @property
+    def stored(self) -> str:
+        """What is stored with the run: the recipe as it was launched, and in comments what else belongs to it."""
         origin = f"{ORIGIN_LINE}{json.dumps(self.origin)}\n" if self.origin else ""
-        text = f"{FAMILY_LINE}{self.family}\n{origin}{self.recipe.dump_yaml()}"
-        atomically(self.folder / "recipe.yaml", lambda p: p.write_text(text, encoding="utf-8"))
+        rows = "" if self.further is None else json.dumps([row.model_dump() for row in self.further])
+        further = f"{FURTHER_LINE}{rows}\n" if rows else ""
+        return f"{FAMILY_LINE}{self.family}\n{origin}{further}{self.recipe.dump_yaml()}"
+
+    def save(self) -> None:
+        """Store the recipe with the run, unless that is what is stored."""
+        path, text = self.folder / "recipe.yaml", self.stored
+        if not path.is_file() or path.read_bytes() != text.encode():
+            atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
 def _fields(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -371,35 +423,78 @@ def load_run(
     """The run of a recipe (a shipped name or a YAML file) under `name`, by default the recipe's own name."""
     loaded = load_recipe(recipe, sets, iterations)
     origin = recipe if recipe in shipped() else str(find_recipe(recipe).resolve())
-    return Run(check_run_name(name or Path(recipe).stem), loaded, data or data_root(), origin=(origin, *sets))
+    further = load_rows(recipe, sets)[len(loaded.iterations) :]
+    name = check_run_name(name or Path(recipe).stem)
+    return Run(name, loaded, data or data_root(), origin=(origin, *sets), further=further)
 
 
 def stored_runs(data: Path) -> dict[str, Run]:
     """The runs that were launched, by name. One whose stored recipe cannot be read any more is left out."""
     runs, unreadable = stored_and_unreadable_runs(data)
     for name, why in unreadable.items():
-        logging.getLogger(__name__).warning("run %s is left out: %s", name, why)
+        _warn_once(data, f"run {name if is_run_name(name) else repr(name)} is left out: {why}")
     return runs
 
 
+@cache
+def _warn_once(data: Path, said: str) -> None:
+    logging.getLogger(__name__).warning(said)
+
+
 def stored_and_unreadable_runs(data: Path) -> tuple[dict[str, Run], dict[str, str]]:
-    """The runs that were launched, by name; and of those whose stored recipe cannot be read any more, why."""
+    """The runs that were launched, by name; and of those that cannot be read any more, why.
+
+    A folder that no run can be called, such as a copy x.bak, is passed over like those.
+    """
     runs, unreadable = {}, {}
+    held = _held()
     for path in sorted(data.glob("[!.]*/recipe.yaml")):
         name = path.parent.name
         try:
-            text = path.read_text(encoding="utf-8")
-            family, origin = _noted(text, FAMILY_LINE), _noted(text, ORIGIN_LINE)
-            recipe = Recipe.from_yaml(text, str(path))
-            runs[name] = Run(name, recipe, data, family, tuple(json.loads(origin)) if origin else ())
+            if not is_run_name(name):
+                raise UserError("no run can have this name: expected lower-case words joined by single underscores")
+            if not path.is_file():
+                raise UserError(f"{path} is no file")
+            text = held.get(name) or path.read_text(encoding="utf-8")
+            family, origin, further = (_noted(text, line) for line in (FAMILY_LINE, ORIGIN_LINE, FURTHER_LINE))
+            runs[name] = Run(
+                name,
+                Recipe.from_yaml(text, str(path)),
+                data,
+                family,
+                tuple(json.loads(origin)) if origin else (),
+                further=None if further is None else parse_rows(further),
+            )
         except (UserError, ValueError, OSError, RecursionError) as error:
             unreadable[name] = str(error)
     return runs, unreadable
 
 
 def _noted(text: str, line: str) -> str | None:
-    """What a stored recipe notes in one of its first two lines."""
-    return next((each.removeprefix(line) for each in text.split("\n", 2)[:2] if each.startswith(line)), None)
+    """What a stored recipe notes in one of its first lines."""
+    return next((each.removeprefix(line) for each in text.split("\n", 3)[:3] if each.startswith(line)), None)
+
+
+def hold_recipes(place: Path, texts: Mapping[str, str]) -> dict[str, str]:
+    """Write stored recipes, by run, to a file for a Dagster run that begins; the environment that names the file.
+
+    Its processes read them from there, so that it ends with the recipe that it began with, whoever changes that.
+    """
+    write_json(place, dict(texts))
+    return {HELD: str(place)}
+
+
+def recipes_of(namespaces: Iterable[str], data: Path) -> dict[str, str]:
+    """The stored recipes of these runs, by name; what has none is left out."""
+    places = {name: data / name / "recipe.yaml" for name in namespaces}
+    return {name: path.read_text(encoding="utf-8") for name, path in places.items() if path.is_file()}
+
+
+def _held() -> dict[str, str]:
+    """The recipes that the Dagster run of this process began with, by run; none outside of one."""
+    place = os.environ.get(HELD)
+    found: dict[str, str] = json.loads(Path(place).read_text(encoding="utf-8")) if place else {}
+    return found
 
 
 def all_runs(data: Path | None = None) -> list[Run]:
@@ -408,13 +503,15 @@ def all_runs(data: Path | None = None) -> list[Run]:
     runs = stored_runs(data)
     for name in list_recipes():
         if name not in runs:
-            runs[name] = Run(name, load_recipe(name), data, origin=(name,))
+            runs[name] = Run(name, load_recipe(name), data, origin=(name,), further=())
     return list(runs.values())
 
 
 def remove_run(run: Run) -> None:
-    """Delete a run's folder; what it shares with its family stays."""
-    if run.folder.exists():
+    """Delete a run's folder; what it shares with its family stays. Of a link the link alone is deleted."""
+    if run.folder.is_symlink():
+        run.folder.unlink()
+    elif run.folder.exists():
         doomed = run.folder.with_name(f".removed-{run.name}")
         shutil.rmtree(doomed, ignore_errors=True)  # what an interrupted removal left
         run.folder.rename(doomed)

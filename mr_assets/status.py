@@ -18,13 +18,16 @@ the recipe small_world_meta_rewarding has changed since the launch (mr run goes 
 import shlex
 from collections.abc import Iterator, Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
 from mr_assets.code_versions import code_version
 from mr_assets.errors import UserError, shown
-from mr_assets.method.guardrails import Finding
 from mr_assets.recipe import Difference, differences, load_recipe
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
 from mr_assets.settings import departures
+
+if TYPE_CHECKING:
+    from mr_assets.method.guardrails import Finding
 
 Place = tuple[str, str | None]  # an asset and its partition
 
@@ -81,7 +84,7 @@ def stale(run: Run) -> dict[Place, str]:
     return found
 
 
-def failed_checks(run: Run) -> dict[Place, list[Finding]]:
+def failed_checks(run: Run) -> "dict[Place, list[Finding]]":
     """The artifacts that stop what follows, and why: harmful findings by the bounds that the recipe has now."""
     failed = {place: run.failed_checks(*place) for place in places(run) if run.state(*place) == "failed"}
     return {place: found for place, found in failed.items() if found}
@@ -92,21 +95,27 @@ def refused(run: Run, asset: str, partition: str | None) -> str:
     found = run.failed_checks(asset, partition)
     said = "\n".join(f"  check {f.name}: {f.said}" for f in found)
     mend = f"Mend the cause and materialize {titled(asset, partition)} again (mr ui)"
-    if limits := [f"guardrails.{f.limit}.stop" for f in found if f.limit]:
-        mend += (
-            f"; or, if the data is as it should be, change the bound: {relaunch(run, *(f'{x}=...' for x in limits))}"
-        )
+    if bounds := [f"guardrails.{f.limit}.stop=..." for f in found if f.limit]:
+        mend += f"; or, if the data is as it should be, change the bound: {relaunch(run, *bounds)}"
     return f"{run.name} stops: {titled(asset, partition)} failed, and nothing is made of it.\n{said}\n{mend}."
 
 
 def relaunch(run: Run, *sets: str) -> str:
-    """The command that has a run take over further settings."""
+    """What has a run take over further settings."""
     if not run.origin:
         return f"set {', '.join(sets)} in {run.folder / 'recipe.yaml'}"
-    recipe, *before = run.origin
-    changed = [part for each in (*before, *sets) for part in ("--set", each)]
-    count = ["--iterations", str(len(run.recipe.iterations))]
-    return shlex.join(["mr", "run", recipe, "--name", run.name, *count, *changed, "--update"])
+    return command(run, "--iterations", str(len(run.recipe.iterations)), *_sets(sets), "--update")
+
+
+def command(run: Run, *more: str) -> str:
+    """The command that goes on with a run."""
+    recipe, *sets = run.origin or ("RECIPE",)
+    name = [] if run.name == recipe else ["--name", run.name]
+    return shlex.join(["mr", "run", recipe, *name, *_sets(sets), *more])
+
+
+def _sets(sets: Sequence[str]) -> list[str]:
+    return [part for each in sets for part in ("--set", each)]
 
 
 def damaged(run: Run) -> dict[Place, str]:

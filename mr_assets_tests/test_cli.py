@@ -1,6 +1,7 @@
 """The command `mr`: what works, and what is said when something does not."""
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -89,9 +90,49 @@ def test_recipes_are_listed_with_their_titles(mr: Mr) -> None:
 
 
 def test_a_dry_run_says_what_would_be_done(mr: Mr, data: Path) -> None:
-    """And writes nothing."""
-    assert worked(mr("run", "--dry-run")) == f"{NAME}: would begin with one-off assets\n"
-    assert files(data) == {}
+    """Every step with its assets and partition key, in order; and writes nothing, not even the data folder."""
+    data.rmdir()
+    first, *rest = worked(mr("run", NAME, "--iterations", 2, "--dry-run")).splitlines()
+    assert first == f"{NAME}: would begin with one-off assets"
+    titles = ["one-off assets", "evaluation of seed", "evaluation of M0"]
+    titles += ["iteration 1 of 2", "evaluation of M1", "iteration 2 of 2", "evaluation of M2"]
+    assert [line.split(".", 1)[1].split(":")[0].strip() for line in rest] == titles
+    assert rest[0].endswith(": seed_prompts, eft_dataset, sft_checkpoint")
+    assert rest[3].endswith(f": {', '.join(f'{asset} [1]' for asset in LOOP_ASSETS)}")
+    assert not data.exists()
+
+
+def test_run_without_a_recipe_asks_for_one(mr: Mr, data: Path, launched: Run) -> None:
+    """It shows the runs, how far they are and how to go on with them, and the recipes; it runs and writes nothing."""
+    before = files(data)
+    for arguments in ((), ("--dry-run",), ("--set", "beta=0.2")):
+        result = mr("run", *arguments)
+        assert result.exit_code == 2
+        assert "Name a recipe: mr run RECIPE. Nothing was run." in result.output
+        assert "tiny: 1 of 2 iterations, next: evaluation of M1" in result.output
+        assert all(name in result.output for name in list_recipes())
+        assert files(data) == before
+
+
+def test_what_the_list_says_to_do_is_done(mr: Mr, data: Path, launched: Run) -> None:
+    """The command that goes on with a run does; a run's name in a recipe's place is told the same."""
+    replace(launched, origin=(NAME, *SMALL)).save()
+    command = next(line for line in mr("run").output.splitlines() if "mr run" in line and "--name tiny" in line)
+    said = worked(mr(*shlex.split(command)[1:], "--dry-run"))
+    assert "tiny: would begin with evaluation of M1" in said
+    assert "note: the recipe" not in said
+    hinted = mr("run", "tiny")
+    assert hinted.exit_code == 1
+    assert "tiny is a run, and no recipe. To go on with it: mr run" in hinted.output
+
+
+def test_a_field_of_rows_means_all_of_them(mr: Mr, data: Path, launched: Run) -> None:
+    """rho=0.3 is what it is in `mr compare`; a name that is also another field's must be spelt out."""
+    for key in ("rho", "iterations.all.rho"):
+        result = mr("run", NAME, "--name", "tiny", *SETS, "--iterations", 2, "--set", f"{key}=0.3", "--dry-run")
+        assert "iterations.1.rho: launched with 0.0, now 0.3" in result.output
+        assert "iterations.2.rho: launched with 0.0, now 0.3" in result.output
+    assert "several fields have this name" in mr("run", NAME, "--set", "keep_epoch=1", "--dry-run").output
 
 
 def test_a_dry_run_of_what_was_begun(mr: Mr, data: Path, launched: Run) -> None:
@@ -303,13 +344,13 @@ def test_a_data_folder_that_cannot_be_used(
     """Not writable; full; under a file."""
     with monkeypatch.context() as patch:
         patch.setattr(preflight.os, "access", lambda path, mode: False)
-        assert "cannot be written. Set MR_DATA to a writable folder." in refused("run")
+        assert "cannot be written. Set MR_DATA to a writable folder." in refused("run", NAME)
     with monkeypatch.context() as patch:
         patch.setattr(preflight.shutil, "disk_usage", lambda path: SimpleNamespace(free=5 * 2**20))
-        assert "only 5 MiB are free" in refused("run")
+        assert "only 5 MiB are free" in refused("run", NAME)
     (data / "file").write_text("")
     monkeypatch.setenv("MR_DATA", str(data / "file" / "data"))
-    assert "cannot be made" in refused("run")
+    assert "cannot be made" in refused("run", NAME)
 
 
 def test_a_run_that_exists_with_other_settings(refused: Callable[..., str], launched: Run) -> None:

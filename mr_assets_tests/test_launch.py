@@ -125,7 +125,7 @@ def test_nothing_is_made_of_what_failed_its_check(run: Run, through: Callable[[R
     assert "check parse_rate: Expected at least 90% of judgments to give a score" in said
     assert "came 1.04%: 5 of 480, the others 475 no_score." in said
     assert "materialize judgments of iteration 1 again" in said
-    command = f"mr run {NAME} --name tiny --iterations 2 --set seed=3 --set"
+    command = f"mr run {NAME} --name tiny --set seed=3 --iterations 2 --set"
     assert f"{command} guardrails.judgment_parse_rate_at_least.stop=... --update" in said
 
 
@@ -153,7 +153,7 @@ def test_a_complete_run_with_a_failed_check_is_not_complete(run: Run) -> None:
 
 
 def test_a_plan_lists_every_step(run: Run) -> None:
-    """Of what is not there all are certain; what is there comes again only if what it is made of comes out otherwise."""
+    """What is not there is certain; what is there comes again if what it is made of comes out otherwise."""
     first, second = (Step(f"iteration {t} of 2", LOOP_ASSETS, t) for t in "12")
     assert plan(run) == [(ONCE, True), (first, True), (second, True)]
     for step in (ONCE, first, second):

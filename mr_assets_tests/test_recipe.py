@@ -296,7 +296,7 @@ def test_set_of_one_row_leaves_a_row_with_the_same_anchor(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("rho=0.1", ["several fields", "iterations.1.rho", "iterations.4.rho", "iterations.all.rho"]),
+        ("keep_epoch=1", ["several fields", "sft.keep_epoch", "iterations.1.keep_epoch", "iterations.all.keep_epoch"]),
         (
             "learning_rate=1e-5",
             ["several fields", "sft.learning_rate", "dpo.learning_rate", "iterations.1.learning_rate"],

@@ -153,11 +153,16 @@ def findings(asset: str, tables: Tables, limits: Guardrails) -> list[Finding]:
 
 
 def judged(asset: str, measured: Mapping[str, Mapping[str, Any]], limits: Guardrails) -> list[Finding]:
-    """What the checks of `asset` find in what they measured earlier (fields of `Measured`, by the check's name)."""
+    """What the checks of `asset` find in what they measured earlier (fields of `Measured`, by the check's name).
+
+    What another version measured, and this one cannot read, is left out.
+    """
+    needed = set(Measured._fields) - set(Measured._field_defaults)
+    known = {name: {f: each[f] for f in Measured._fields if f in each} for name, each in measured.items()}
     return [
-        check.judge(Measured(**{name: measured[check.name][name] for name in Measured._fields}), limits)
+        check.judge(Measured(**known[check.name]), limits)
         for check in CHECKS
-        if check.asset == asset and set(Measured._fields) <= set(measured.get(check.name, ()))
+        if check.asset == asset and needed <= set(known.get(check.name, ()))
     ]
 
 
