@@ -4,6 +4,7 @@ An asset returns an `Artifact`; `handle_output` writes it whole or not at all, a
 checked: that its record is there, and that its columns are the table's.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -124,8 +125,9 @@ class TableIOManager(dg.UPathIOManager):
             atomically(target, lambda p: rows.sink_parquet(p, row_group_size=20_000, maintain_order=True))
         else:
             atomically(target, lambda p: rows.write_parquet(p, row_group_size=20_000))
-        made = [target] if dropped is None else [target, beside]
-        write_record(record_path, replace(obj.record, files={p.name: note_of(p, content=True) for p in made}))
+        made = [target] if dropped is None else [target, left_out]
+        files = {os.path.relpath(p, target.parent): note_of(p, content=True) for p in made}
+        write_record(record_path, replace(obj.record, files=files))
         shutil.rmtree(shard_folder(target), ignore_errors=True)
 
     @users_errors()
