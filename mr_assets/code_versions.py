@@ -18,19 +18,26 @@ PACKAGE = Path(__file__).parent
 CODE: dict[str, tuple[str, ...]] = {
     "seed_prompts": ("method.prompts", "worlds.letters", "userfiles"),
     "eft_dataset": ("worlds.eft", "userfiles", "templates/judge.txt"),
-    "sft_checkpoint": ("method.sft_dataset", "chat", "training.sft", "training.loop", "templates/judge.txt"),
+    "sft_checkpoint": (
+        "method.sft_dataset",
+        "chat",
+        "chat_template",
+        "training.sft",
+        "training.loop",
+        "templates/judge.txt",
+    ),
     "policy": ("partitions",),
     "prompts": ("method.prompts",),
-    "responses": ("method.responses", "chat"),
-    "judgments": ("method.judgments", "chat", "templates/judge.txt"),
+    "responses": ("method.responses", "chat", "chat_template"),
+    "judgments": ("method.judgments", "chat", "chat_template", "templates/judge.txt"),
     "actor_pairs": ("method.actor_pairs",),
     "selected_responses": ("method.selected_responses",),
-    "meta_judgments": ("method.meta_judgments", "chat", "templates/meta_judge.txt"),
+    "meta_judgments": ("method.meta_judgments", "chat", "chat_template", "templates/meta_judge.txt"),
     "battle_matrices": ("method.battle_matrices",),
     "elo_pairs": ("method.elo_pairs",),
-    "dpo_dataset": ("method.dpo_dataset", "chat", "templates/judge.txt"),
+    "dpo_dataset": ("method.dpo_dataset", "chat", "chat_template", "templates/judge.txt"),
     "checkpoints": ("training.dpo", "training.loop"),
-    "evaluation": ("evaluation.letters", "chat", "templates/judge.txt", "templates/meta_judge.txt"),
+    "evaluation": ("evaluation.letters", "chat", "chat_template", "templates/judge.txt", "templates/meta_judge.txt"),
 }
 FOLLOWED = ("method", "worlds", "templates")
 WORDS = "method.dropped"  # reasons in plain words, for people
