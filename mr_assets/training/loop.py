@@ -126,7 +126,10 @@ def load_model(job: TrainingJob) -> tuple[PreTrainedModel, Any]:
     """Model with fp32 weights and tokenizer of the starting folder, from disk alone."""
     options = {"local_files_only": True, "trust_remote_code": False}
     model = AutoModelForCausalLM.from_pretrained(job.model, dtype=torch.float32, use_safetensors=True, **options)
-    return model, AutoTokenizer.from_pretrained(job.model, **options)
+    tokenizer = AutoTokenizer.from_pretrained(job.model, **options)
+    if tokenizer.pad_token is None and tokenizer.eos_token is None:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(0)  # TRL wants one; it is masked wherever it stands
+    return model, tokenizer
 
 
 def report(job: TrainingJob, line: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """SFT through the real trainer: the loss is that of the completions' tokens, on the table's ids."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import polars as pl
@@ -69,3 +70,15 @@ def test_micro_batches_and_processes_change_no_step(sft_job):
     train(parallel)
     change = flat(load(parallel.out)) - flat(load(parallel.model))
     same_training(parallel, (log(parallel.out), change), trained_here(sft_job, make_trainer))
+
+
+@pytest.mark.parametrize("kind", ["sft", "dpo"])
+def test_a_tokenizer_that_names_no_end_of_text(request, kind, tmp_path):
+    """Turns end by the chat template; what a batch is padded with changes no weight."""
+    job = request.getfixturevalue(f"{kind}_job")
+    model = shutil.copytree(job.model, tmp_path / "model")
+    config = json.loads((model / "tokenizer_config.json").read_text())
+    assert config.pop("eos_token") and "pad_token" not in config
+    (model / "tokenizer_config.json").write_text(json.dumps(config))
+    weights = [train(j).out / "model.safetensors" for j in (job, replace(job, model=model, out=tmp_path / "other"))]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
