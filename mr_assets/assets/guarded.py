@@ -16,12 +16,12 @@ from mr_assets.errors import UserError
 from mr_assets.lineage.printable import printable
 from mr_assets.lineage.verification import verify
 from mr_assets.method import Frame
-from mr_assets.method.guardrails import CHECKS, PREVIOUS, Check, Finding, findings, harmful
+from mr_assets.method.guardrails import CHECKS, PREVIOUS, Background, Check, Departed, Finding, findings, harmful
 from mr_assets.partitions import asset_key, iterations
-from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
-from mr_assets.settings import JUDGE_SIDE
+from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, MODEL_ASSETS, Run
+from mr_assets.settings import JUDGE_SIDE, choices, departures
 from mr_assets.status import titled
-from mr_assets.tables import TABLES
+from mr_assets.tables import TABLES, found_dropped, scan_dropped
 
 FIT = "data_is_fit"
 FIT_MEANS = "No check of the iteration's tables finds that training on them would do harm."
@@ -141,7 +141,49 @@ def iteration_findings(run: Run, t: int, tables: Mapping[str, Frame]) -> list[Fi
     """What every check finds in the tables that iteration t trains on. An empty judge's side is as declared."""
     off = () if run.recipe.row(t).judge_training else JUDGE_SIDE
     made = [asset for asset in LOOP_ASSETS if asset in tables and asset not in off]
-    return [finding for asset in made for finding in findings(asset, tables, run.recipe.guardrails)]
+    limits = run.recipe.guardrails
+    return [finding for a in made for finding in findings(a, tables, limits, background(run, a, str(t)))]
+
+
+def background(run: Run, asset: str, partition: str | None) -> Background:
+    """What may lie behind a finding on a complete artifact: what it left out, its settings, and what was chosen."""
+    record = run.record(asset, partition)
+    left_out = scan_dropped(run.path(asset, partition)) if found_dropped(run.path(asset, partition)) else None
+    own = _departed(run, asset, partition, record.chosen if record else {})
+    return Background(left_out, record.settings if record else {}, (*own, *departed_above(run, asset, partition)))
+
+
+def departed_above(run: Run, asset: str, partition: str | None) -> tuple[Departed, ...]:
+    """What was chosen in place of the recipe for what an artifact is made of, within its iteration."""
+    above: dict[tuple[str, str | None], None] = {}
+    waiting = [(asset, partition)]
+    while waiting:
+        for place in run.ancestors(*waiting.pop()):
+            if place[0] not in ("policy", *MODEL_ASSETS) and place not in above:
+                above[place] = None
+                waiting.append(place)
+    records = [(place, run.record(*place)) for place in above]
+    return tuple(d for place, record in records if record for d in _departed(run, *place, record.chosen))
+
+
+def _departed(run: Run, asset: str, partition: str | None, made: Mapping[str, Any] | None) -> list[Departed]:
+    known = choices(asset)
+    made = {name: value for name, value in (made or {}).items() if name in known}
+    return [
+        Departed(asset, d.setting, d.used, d.recipe, known[d.setting].path.replace("row.", "iteration."))
+        for d in departures(run.recipe, asset, partition, made)
+    ]
+
+
+def background_of_making(
+    run: Run,
+    place: tuple[str, str | None],
+    left_out: Frame | None,
+    settings: Mapping[str, Any],
+    made: Mapping[str, Any],
+) -> Background:
+    """The same for an artifact that is being made, at `place`; `run` is as launched, `made` what was chosen."""
+    return Background(left_out, settings, (*_departed(run, *place, made), *departed_above(run, *place)))
 
 
 def fit_to_train(context: dg.AssetExecutionContext, run: Run, t: int, *others: Finding) -> Finding:

@@ -11,6 +11,7 @@ import polars as pl
 
 from mr_assets.assets.guarded import (
     CheckResult,
+    background_of_making,
     check_inputs,
     check_specs,
     complete_table,
@@ -229,7 +230,9 @@ class Work:
             metadata |= {f"left out: {r}": n for r, n in reasons.iter_rows()}
         tables = {self.asset: rows, **(beside or {})}
         limits = self.run.recipe.guardrails
-        found = exempt(self.asset, empty_because) if empty_because else findings(self.asset, tables, limits)
+        place = (self.asset, self.partition)
+        known = background_of_making(self.as_launched, place, dropped, self.settings, self.chosen)
+        found = exempt(self.asset, empty_because) if empty_because else findings(self.asset, tables, limits, known)
         record = self._record(version, numbers, found, count, None if dropped is None else dropped.height)
         return self._result(Artifact(record, rows=rows, dropped=dropped), metadata, found)
 

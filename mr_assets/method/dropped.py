@@ -45,6 +45,27 @@ REASONS: dict[str, str] = {
     "judge_share_cap": "the judge pairs would exceed their share of the dataset",
 }
 
+# The settings that decide how many are left out for a reason, by asset where they differ; as records name them.
+_SETTINGS: dict[str, dict[str, str]] = {
+    "prompt_too_long": {"": "engine.max_model_len"},
+    "chosen_not_above_rejected": {"actor_pairs": "iteration.rho"},
+    "no_eligible_chosen": {"": "switches.cut_off"},
+    "chosen_too_long": {
+        "actor_pairs": "iteration.max_chosen_chars",
+        "elo_pairs": "iteration.max_chosen_judgment_chars",
+    },
+    "equal_elo": {"elo_pairs": "switches.elo_tie_tolerance"},
+    "too_long": {"dpo_dataset": "dpo.max_length"},
+    "judge_share_cap": {"dpo_dataset": "switches.judge_share_cap"},
+}
+
+
+def setting_behind(asset: str, reason: str) -> str | None:
+    """The path of the setting by which an asset leaves out for that reason; None if no setting decides it."""
+    by_asset = _SETTINGS.get(reason, {})
+    return by_asset.get(asset, by_asset.get(""))
+
+
 # What to add of the numbers in the row, where they say more than the reason itself.
 _DETAILS = {
     "equal_scores": "{score_max:.4g}",

@@ -13,8 +13,9 @@ from typing import Any, Literal, NamedTuple, cast
 
 import polars as pl
 
+from mr_assets.errors import shown
 from mr_assets.method import Frame
-from mr_assets.method.dropped import REASONS
+from mr_assets.method.dropped import REASONS, setting_behind
 from mr_assets.method.judgments import TOP_SCORE, score_counts, score_entropy
 from mr_assets.method.meta_judgments import win_shares
 from mr_assets.recipe import Bounds, Guardrails
@@ -59,7 +60,8 @@ class Finding:
 class Measured(NamedTuple):
     """A number to hold against the bounds, the rows that it was made of, and how it came about.
 
-    cause: what it most likely comes of, as a sentence; shown where the check does not pass.
+    cause: what it most likely comes of, as a sentence; why: what lies behind it (`Background.why`); departed: whether
+    that is a departure from the recipe. They are shown where the check does not pass.
     """
 
     value: float
@@ -67,9 +69,84 @@ class Measured(NamedTuple):
     came: str
     numbers: dict[str, float | int]
     cause: str = ""
+    why: str = ""
+    departed: bool = False
 
 
 Measure = Callable[[Tables], Measured | None]
+
+
+class Departed(NamedTuple):
+    """A setting that a person chose for one artifact in place of the recipe's: "judgments", "max_tokens", 5, 128."""
+
+    asset: str
+    setting: str
+    used: Any
+    recipe: Any
+    path: str  # as records name it
+
+    def __str__(self) -> str:
+        return f"{self.asset} with {self.setting} = {shown(self.used)} (the recipe: {shown(self.recipe)})"
+
+
+class Background(NamedTuple):
+    """What may lie behind a finding on an artifact.
+
+    dropped: what it left out (`DROPPED`), if it selects; settings: those it was made with, by path; departed: what was
+    chosen in place of the recipe for it and for what it is made of.
+    """
+
+    dropped: Frame | None = None
+    settings: Mapping[str, Any] = {}
+    departed: tuple[Departed, ...] = ()
+
+    def why(self, asset: str, *, left_out: bool) -> tuple[str, bool]:
+        """The cause in sentences, and whether a departure from the recipe is behind it.
+
+        left_out: whether what was left out explains the finding; then the most frequent reason is named with its
+        count, and the setting that decides it.
+        """
+        said, mine = [], [d for d in self.departed if d.asset == asset]
+        if left_out and (found := self._most(asset)):
+            reason, count, total = found
+            path = setting_behind(asset, reason)
+            value = _at(self.settings, path) if path else None
+            by = "" if value is None else f", by {path} = {shown(value)}"
+            words = REASONS.get(reason, reason)
+            said.append(f"Most were left out as {reason} ({words}): {count:,} of {total:,}{by}.")
+            if path and any(d.path == path for d in mine):
+                mine = [d for d in mine if d.path == path]
+            elif path and value is not None:
+                said.append(f"{path} is as the recipe says.")
+        behind = [*mine, *(d for d in self.departed if d.asset != asset)]
+        if behind:
+            which, again = ", ".join(map(str, behind)), ", ".join(dict.fromkeys(d.asset for d in behind))
+            said.append(
+                f"This departs from the recipe: {which}. The bound is not what is wrong: go back to the recipe's value "
+                f"(leave the field out in the launchpad, or mr run with --as-recipe) and materialize {again} again."
+            )
+        return " ".join(said), bool(behind)
+
+    def _most(self, asset: str) -> tuple[str, int, int] | None:
+        """The most frequent reason, how often it is given, and how many were left out."""
+        if self.dropped is None:
+            return None
+        left_out = _collect(self.dropped, "id", "reason")
+        if asset == "actor_pairs":  # prompts without a pair; responses without a score are beside the point
+            left_out = left_out.filter(~pl.col("id").str.contains(".", literal=True))
+        counts = left_out.group_by("reason").len().sort("len", "reason", descending=[True, False])
+        return None if counts.is_empty() else (*counts.row(0), left_out.height)
+
+
+def _at(settings: Mapping[str, Any], path: str) -> Any:
+    """A setting by its path, be it stored by it or within its section."""
+    if path in settings:
+        return settings[path]
+    section, _, leaf = path.rpartition(".")
+    return settings.get(section, {}).get(leaf) if section else None
+
+
+NOTHING_KNOWN = Background()
 
 
 @dataclass(frozen=True)
@@ -90,18 +167,23 @@ class Check:
     needs: tuple[str, ...] = ()
     counted: bool = False  # whether few rows (guardrails.min_count) say nothing
     unit: Literal["%", "times", "bits"] = "%"
+    left_out: bool = False  # whether what the asset left out explains what was found
 
     def bounds(self, limits: Guardrails) -> Bounds:
         """Where it warns and where it stops."""
         return self.limit if isinstance(self.limit, Bounds) else getattr(limits, self.limit)
 
-    def find(self, tables: Tables, limits: Guardrails) -> Finding:
-        """The finding on these tables; where there is nothing to measure, it passes and says so."""
+    def find(self, tables: Tables, limits: Guardrails, background: Background = NOTHING_KNOWN) -> Finding:
+        """The finding on these tables; where there is nothing to measure, it passes and says so.
+
+        What lies behind a finding that does not pass is told from the `background`.
+        """
         missing = [name for name in self.needs if name not in tables]
         measured = None if missing else self.measure(tables)
         if measured is None:
             return self.passes(f"Nothing to compare: there are no {missing[0] if missing else 'rows'}.")
-        return self.judge(measured, limits)
+        why, departed = background.why(self.asset, left_out=self.left_out)
+        return self.judge(measured._replace(why=why, departed=departed), limits)
 
     def judge(self, measured: Measured, limits: Guardrails) -> Finding:
         """The finding on what was measured, be it just now or when the table was made."""
@@ -117,7 +199,9 @@ class Check:
         numbers = {**measured.numbers, "value": measured.value}
         numbers |= {k: v for k, v in (("warns at", bounds.warn), ("stops at", bounds.stop)) if v is not None}
         said = f"{self.expected(limits)}, came {measured.came}."
-        said = said if level == "passed" else " ".join(filter(None, (said, measured.cause, self.next)))
+        if level != "passed":
+            hint = "" if measured.departed else self.next
+            said = " ".join(filter(None, (said, measured.cause, measured.why, hint)))
         limit = self.limit if isinstance(self.limit, str) else None
         return Finding(self.asset, self.name, level, numbers, said, limit, measured)
 
@@ -147,9 +231,9 @@ class Check:
         return f"{100 * value:.3g}%" if self.unit == "%" else f"{value:.3g} {self.unit}"
 
 
-def findings(asset: str, tables: Tables, limits: Guardrails) -> list[Finding]:
+def findings(asset: str, tables: Tables, limits: Guardrails, background: Background = NOTHING_KNOWN) -> list[Finding]:
     """What the checks of `asset` find in its table and those that it was made of (`tables`, by name)."""
-    return [check.find(tables, limits) for check in CHECKS if check.asset == asset]
+    return [check.find(tables, limits, background) for check in CHECKS if check.asset == asset]
 
 
 def judged(asset: str, measured: Mapping[str, Mapping[str, Any]], limits: Guardrails) -> list[Finding]:
@@ -398,6 +482,7 @@ def _integrity(
             next=f"See what was left out of {name} and why, and the tables that it is made of.",
             measure=_empty(name),
             needs=(name,),
+            left_out=True,
         ),
         Check(
             asset=name,
@@ -524,6 +609,7 @@ CHECKS: tuple[Check, ...] = (
         next="See what was left out and why: equal_scores is a judge that does not tell responses apart, "
         "no_valid_judgment one that does not score.",
         measure=_yield("actor_pairs", "responses", "prompt_id"),
+        left_out=True,
         needs=("actor_pairs", "responses"),
         counted=True,
     ),
@@ -573,6 +659,7 @@ CHECKS: tuple[Check, ...] = (
         expects="at least {} of battle matrices to give a judge pair",
         next="See what was left out and why; chosen_too_long is the iteration's max_chosen_judgment_chars.",
         measure=_yield("elo_pairs", "battle_matrices", "response_id"),
+        left_out=True,
         needs=("elo_pairs", "battle_matrices"),
         counted=True,
     ),

@@ -6,9 +6,21 @@ from typing import Any
 import polars as pl
 import pytest
 
-from mr_assets.method.guardrails import CHECKS, PREVIOUS, Check, Finding, Level, findings, harmful
+from mr_assets.method.dropped import _SETTINGS, REASONS, setting_behind
+from mr_assets.method.guardrails import (
+    CHECKS,
+    PREVIOUS,
+    Background,
+    Check,
+    Departed,
+    Finding,
+    Level,
+    findings,
+    harmful,
+)
 from mr_assets.recipe import Bounds, Guardrails, load_recipe
-from mr_assets.tables import DPO_DATASET, TOKEN_IDS
+from mr_assets.settings import SHAPED_BY, shaping_settings
+from mr_assets.tables import DPO_DATASET, TOKEN_IDS, dropped_frame
 
 LIMITS = Guardrails(min_count=4)
 Frames = Mapping[str, pl.DataFrame]
@@ -368,3 +380,76 @@ def test_texts_of_models_never_reach_a_sentence() -> None:
         found = check("judgments", name).find(tables, LIMITS)
         assert found.level == "harmful"
         assert "<" not in found.said
+
+
+# --------------------------------------------------------------------------------------------- what lies behind it
+
+
+def left_out(**reasons: int) -> pl.DataFrame:
+    """So many left out for each reason, of prompts, and two responses without a score."""
+    ids = [(f"{reason}{i}", reason, "{}") for reason, count in reasons.items() for i in range(count)]
+    return dropped_frame([*ids, ("1.p.r0", "not_judged", "{}"), ("1.p.r1", "not_judged", "{}")])
+
+
+NO_PAIRS = {**made("actor_pairs", 0, "responses", "prompt_id", 8)}
+TOO_LONG = left_out(chosen_too_long=7, equal_scores=1)
+CHOSEN = Departed("actor_pairs", "max_chosen_chars", 10, 2500, "iteration.max_chosen_chars")
+
+
+def said(background: Background, name: str = "pair_yield", tables: Frames = NO_PAIRS) -> str:
+    return check("actor_pairs", name).find(tables, LIMITS, background).said
+
+
+@pytest.mark.parametrize("name", ["pair_yield", "not_empty"])
+def test_a_finding_names_the_reason_the_setting_and_the_departure_behind_it(name: str) -> None:
+    """All were too long because of a launchpad's value: that is to be taken back, and the bound is left alone."""
+    text = said(Background(TOO_LONG, {"iteration.max_chosen_chars": 10}, (CHOSEN,)), name)
+    assert "Most were left out as chosen_too_long" in text
+    assert "7 of 8, by iteration.max_chosen_chars = 10." in text
+    assert "actor_pairs with max_chosen_chars = 10 (the recipe: 2500)" in text
+    assert "go back to the recipe's value" in text
+    assert check("actor_pairs", name).next not in text
+
+
+def test_without_a_departure_the_setting_is_named_as_the_recipes() -> None:
+    """Then what the check advises stands, too."""
+    text = said(Background(TOO_LONG, {"iteration.max_chosen_chars": 10}))
+    assert "by iteration.max_chosen_chars = 10. iteration.max_chosen_chars is as the recipe says." in text
+    assert text.endswith(check("actor_pairs", "pair_yield").next)
+
+
+def test_a_departure_that_does_not_decide_the_reason_is_not_blamed() -> None:
+    """Of several fields that were chosen, the one behind the most frequent reason is named."""
+    other = Departed("actor_pairs", "seed", 7, 0, "seed")
+    text = said(Background(TOO_LONG, {"iteration.max_chosen_chars": 10}, (other, CHOSEN)))
+    assert "max_chosen_chars = 10 (the recipe" in text
+    assert "seed = 7" not in text
+
+
+def test_a_departure_further_up_is_named_where_no_setting_decides_the_reason() -> None:
+    """Judgments cut off by a launchpad's max_tokens have no score: that is where to go back."""
+    cut = Departed("judgments", "max_tokens", 5, 128, "judgments.max_tokens")
+    text = said(Background(left_out(no_valid_judgment=8), {}, (cut,)))
+    assert "no_valid_judgment" in text
+    assert "8 of 8." in text
+    assert "judgments with max_tokens = 5 (the recipe: 128)" in text
+    assert "materialize judgments again" in text
+
+
+def test_every_check_names_a_departure_and_none_where_it_passes() -> None:
+    """Also those that count no drops: what was chosen for the artifact is said before the bound is doubted."""
+    chosen = Departed("judgments", "max_tokens", 5, 128, "judgments.max_tokens")
+    parse_rate = check("judgments", "parse_rate")
+    failed = parse_rate.find(judged(*[None] * 8), LIMITS, Background(None, {}, (chosen,)))
+    assert "judgments with max_tokens = 5 (the recipe: 128)" in failed.said
+    assert "departs" not in parse_rate.find(judged(*[4] * 8), LIMITS, Background(None, {}, (chosen,))).said
+
+
+def test_the_settings_behind_reasons_are_settings_of_the_assets() -> None:
+    """Each is stored with the asset that leaves out for it, under that path; each reason is known."""
+    recipe = load_recipe("small_world_meta_rewarding")
+    assert set(_SETTINGS) <= set(REASONS)
+    for reason, by_asset in _SETTINGS.items():
+        for asset in [a for a in by_asset if a]:
+            assert setting_behind(asset, reason) in shaping_settings(recipe, asset, "1")
+    assert set(SHAPED_BY) >= {asset for by_asset in _SETTINGS.values() for asset in by_asset if asset}
