@@ -1,19 +1,34 @@
 """The command `mr`: what works, and what is said when something does not."""
 
+import os
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
+from dagster._core.test_utils import create_run_for_test
 
 from mr_assets import preflight
-from mr_assets.cli import main
-from mr_assets.recipe import list_recipes
-from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run, stored_runs, write_record
+from mr_assets.cli import adopt, main
+from mr_assets.instance import instance
+from mr_assets.launch import alone
+from mr_assets.recipe import list_recipes, load_recipe
+from mr_assets.runs import (
+    FAMILY_ASSETS,
+    LOOP_ASSETS,
+    Run,
+    all_runs,
+    load_run,
+    stored_and_unreadable_runs,
+    stored_runs,
+    write_record,
+)
 from mr_assets_tests.tiny import NAME, SMALL, complete, files, model_folder, tiny_run
 
 Mr = Callable[..., Result]
@@ -236,7 +251,147 @@ def test_a_run_is_removed_after_a_question(mr: Mr, data: Path, launched: Run) ->
     assert stored_runs(data) == {}
 
 
+# --------------------------------------------------------------------------------------------------- more iterations
+
+
+def judged(run: Run) -> list[bool]:
+    return [row.judge_training for row in run.recipe.iterations]
+
+
+def test_more_iterations_are_the_recipes_rows(data: Path) -> None:
+    """Of a run that was launched with two of four: rows 3 and 4 train no judge, though row 2 does; then row 4 again."""
+    load_run(NAME, name="short", iterations=2, data=data).save()
+    whole = load_recipe(NAME).iterations
+    for count in (2, 3, 4, 6):
+        wanted = load_run(NAME, name="short", iterations=count, data=data)
+        kept = adopt(wanted, changed=False, update=False, extended=True)
+        assert kept.recipe.iterations == (*whole, whole[3], whole[3])[:count]
+        kept.save()
+    assert judged(stored_runs(data)["short"]) == [True, True, False, False, False, False]
+
+
+def test_the_rows_to_come_are_those_of_the_launch(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Also when the recipe's file has changed since, which is told; and of a run that an earlier version stored."""
+    path = tmp_path / "mine.yaml"
+    rows = [f"{{prompts: 5, rho: 0.{t}, max_chosen_chars: null, judge_training: false, " for t in (1, 2, 3)]
+    rows = [f"{row}max_chosen_judgment_chars: null, keep_epoch: 1}}" for row in rows]
+
+    def recipe(*used: str) -> str:
+        return f"extends: {NAME}\niterations: [{', '.join(used)}]\n"
+
+    path.write_text(recipe(*rows))
+    load_run(str(path), iterations=1, data=data).save()
+    launched = stored_runs(data)["mine"]
+    assert [row.rho for row in launched.with_iterations(4).recipe.iterations] == [0.1, 0.2, 0.3, 0.3]
+    old = replace(launched, further=None)
+    assert [row.rho for row in old.with_iterations(4).recipe.iterations] == [0.1, 0.2, 0.3, 0.3]
+    path.write_text(recipe(rows[0], rows[2], rows[2]))
+    kept = adopt(load_run(str(path), iterations=2, data=data), changed=False, update=False, extended=True)
+    assert [row.rho for row in kept.recipe.iterations] == [0.1, 0.2]
+    assert "the recipe file now has iterations.2.rho = 0.3; this run goes on with 0.2" in capsys.readouterr().err
+    path.write_text(recipe(rows[1], rows[2]))
+    assert [row.rho for row in old.with_iterations(2).recipe.iterations] == [0.1, 0.1]
+
+
+def test_extend_adds_iterations_and_says_what_to_reload(mr: Mr, data: Path, launched: Run) -> None:
+    said = worked(mr("extend", "tiny", 4))
+    assert "tiny has 4 iterations now; 3 to 4 are to be made" in said
+    assert "Reload definitions" in said
+    assert stored_runs(data)["tiny"].iterations == ["1", "2", "3", "4"]
+    assert {launched.state(asset, "1") for asset in LOOP_ASSETS} == {"done"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["tiny", 2], "run tiny has 2 iterations; name a larger number"),
+        (["tny", 4], "there is no run 'tny'. Runs: "),
+        (["tiny", 99], "prompts.count = 24"),
+        (["tiny", "many"], "'many' is not a valid integer"),
+    ],
+)
+def test_an_extension_that_cannot_be(
+    refused: Callable[..., str], launched: Run, arguments: list[object], part: str
+) -> None:
+    assert part in refused("extend", *arguments)
+
+
 # ------------------------------------------------------------------------------------------------------ what does not
+
+
+BUSY = (
+    ["run", NAME, "--name", "tiny", "--iterations", "4"],
+    ["run", NAME, "--name", "tiny", *SETS, "--set", "beta=0.3", "--update"],
+    ["extend", "tiny", "4"],
+    ["runs", "remove", "tiny", "--yes"],
+)
+
+
+@pytest.mark.parametrize("arguments", BUSY, ids=lambda arguments: arguments[-1])
+def test_a_command_that_is_refused_as_a_run_is_busy_changes_nothing(
+    mr: Mr, data: Path, launched: Run, arguments: list[str]
+) -> None:
+    """Another process has it, or a Dagster run of the UI: what it goes by stays, byte for byte."""
+    before = (launched.folder / "recipe.yaml").read_bytes()
+    with alone(launched.folder, "run tiny", wait=False):
+        kept = files(launched.folder)
+        said = mr(*arguments)
+        assert (said.exit_code, files(launched.folder)) == (1, kept)
+        assert "is being run by process" in said.output
+    with instance() as dagster:
+        keys = frozenset({dg.AssetKey(["tiny", "responses"])})
+        made = create_run_for_test(dagster, status=dg.DagsterRunStatus.STARTED, asset_selection=keys)
+    kept = {name: content for name, content in files(launched.folder).items() if name != ".lock"}
+    said = mr(*arguments)
+    assert said.exit_code == 1
+    assert made.run_id in said.output
+    assert {name: content for name, content in files(launched.folder).items() if name != ".lock"} == kept
+    assert (launched.folder / "recipe.yaml").read_bytes() == before
+
+
+def test_a_refused_command_leaves_no_folder(mr: Mr, data: Path) -> None:
+    """A run that is not there yet, and whose assets the UI makes: neither folder nor lock is left."""
+    with instance() as dagster:
+        keys = frozenset({dg.AssetKey(["fresh", "responses"])})
+        create_run_for_test(dagster, status=dg.DagsterRunStatus.STARTED, asset_selection=keys)
+    assert mr("run", NAME, "--name", "fresh").exit_code == 1
+    assert not (data / "fresh").exists()
+
+
+@pytest.mark.parametrize("name", ["tiny.bak", "tiny bak", "Tiny", "tiny-2", "x\ny", "[red]", "\x1b[2J"])
+def test_a_folder_that_no_run_can_be_called_is_passed_over(mr: Mr, data: Path, launched: Run, name: str) -> None:
+    """With one note; every command goes on as if it were not there."""
+    shutil.copytree(launched.folder, data / name)
+    for command in (("status", "tiny"), ("runs",), ("report", "tiny"), ("run", NAME, "--name", "tiny", "--dry-run")):
+        assert worked(mr(*command)).count("tiny:") or command == ("runs",)
+    runs, unreadable = stored_and_unreadable_runs(data)
+    assert (list(runs), list(unreadable)) == (["tiny"], [name])
+    assert [run.name for run in all_runs(data)].count("tiny") == 1
+    assert worked(mr("runs", "remove", "tiny", "--yes")) == "Removed tiny.\n"
+    assert (data / name / "recipe.yaml").exists()
+
+
+def test_what_else_lies_in_the_data_folder_is_no_harm(mr: Mr, data: Path, launched: Run) -> None:
+    """Files, links to nowhere, a copy inside a run, pipes where nobody writes."""
+    (data / "file").write_text("")
+    (data / "lost").symlink_to(data / "nowhere")
+    shutil.copytree(launched.folder, launched.folder / "tiny_bak")
+    os.mkfifo(data / "pipe")
+    (data / "piped").mkdir()
+    os.mkfifo(data / "piped" / "recipe.yaml")
+    assert "tiny" in worked(mr("status", "tiny"))
+    assert list(stored_runs(data)) == ["tiny"]
+
+
+def test_of_a_link_the_link_is_removed(mr: Mr, data: Path, tmp_path: Path, launched: Run) -> None:
+    """What it points at is untouched, byte for byte."""
+    target = tmp_path / "elsewhere"
+    launched.folder.rename(target)
+    (data / "tiny").symlink_to(target)
+    before = files(target)
+    assert worked(mr("runs", "remove", "tiny", "--yes")) == "Removed tiny.\n"
+    assert not (data / "tiny").is_symlink()
+    assert files(target) == before
 
 
 @pytest.mark.parametrize(

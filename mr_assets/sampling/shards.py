@@ -8,7 +8,8 @@ A shard is a run of consecutive requests in one file:
 
 The hexadecimal part is a hash of everything that shapes the contents: the policy and the engine settings that matter,
 the caller's signature (its template, say), the sampling settings, the seed, and the ids and token ids of the shard's
-requests. So a finished shard is found again by its name, and one that was made otherwise never is.
+requests. So a finished shard is found again by its name, and one that was made otherwise never is. One that cannot be
+read, cut short by a fault of the disk for one, is sampled again.
 
 On the CPU a shard is a barrier: the engine forgets its cache and is reseeded before each, which makes a resumed stage
 equal to an uninterrupted one, bit by bit. On CUDA, where that would idle the device, requests flow on over the borders
@@ -115,7 +116,7 @@ def sample_shards(
     try:
         for shard in _shards(fitting, folder, json.dumps(basis, sort_keys=True), shard_size):
             paths.append(shard.path)
-            if shard.path.exists():
+            if _whole(shard):
                 stage.take_over(shard)
             else:
                 stage.sample(shard)
@@ -253,6 +254,18 @@ def _shards(requests: Iterator[Request], folder: Path, basis: str, size: int) ->
         yield shard()
 
 
+def _whole(shard: _Shard) -> bool:
+    """Whether a shard is there and can be read: all of its requests' completions. Else it is sampled again."""
+    if not shard.path.is_file():
+        return False
+    try:
+        rows = pl.read_parquet(shard.path, glob=False)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
+        return False
+    wanted = [(request.id, sample) for request in shard.requests for sample in range(request.n)]
+    return rows.schema == SHARD_SCHEMA and list(rows.select("request_id", "sample").iter_rows()) == wanted
+
+
 def _commit(shard: _Shard) -> None:
     """Write a complete shard: a reader sees all of it or nothing."""
     rows = [
@@ -272,13 +285,13 @@ def _note(shard: _Shard, request_id: str) -> None:
 
 def _recall(shard: _Shard) -> None:
     """Take over what a killed run noted, up to the first line that is not whole; from there on it is cut off."""
-    if not shard.journal.exists():
+    if not shard.journal.is_file():
         return
     whole = 0
     for line in shard.journal.read_bytes().splitlines(keepends=True):
         try:
             request_id, completions = json.loads(line)
-        except ValueError:
+        except (ValueError, TypeError):
             break
         if not line.endswith(b"\n"):
             break

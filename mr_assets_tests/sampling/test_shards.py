@@ -79,6 +79,35 @@ def test_on_the_cpu_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) ->
         assert second.added == [r.id for r in REQUESTS[3 * left :]]
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("how", ["cut short", "empty", "rows lost", "other rows", "other columns", "a pipe"])
+def test_a_shard_that_is_not_whole_is_sampled_again(tmp_path: Path, how: str, device: str) -> None:
+    """Its requests alone; what comes out is what an undisturbed run gives, on the CPU bit by bit."""
+    whole = run(FakeSampler(device), tmp_path)
+    before = rows(whole)
+    path = whole.paths[1]
+    frame, content = pl.read_parquet(path), path.read_bytes()
+    path.unlink()
+    match how:
+        case "cut short" | "empty":
+            path.write_bytes(content[: len(content) // 2] if how == "cut short" else b"")
+        case "rows lost":
+            frame.head(3).write_parquet(path)
+        case "other rows":
+            frame.with_columns(request_id=pl.lit("q0")).write_parquet(path)
+        case "other columns":
+            frame.drop("text").write_parquet(path)
+        case "a pipe":
+            os.mkfifo(path)
+    second = FakeSampler(device)
+    again = run(second, tmp_path)
+    assert second.added == ["q3", "q4", "q5"]
+    assert (again.paths, again.reused, again.sampled) == (whole.paths, 7, 3)
+    if device == "cpu":
+        assert_frame_equal(rows(again), before)
+    assert rows(again).select("request_id", "sample").equals(before.select("request_id", "sample"))
+
+
 def texts(frame: pl.DataFrame) -> dict[str, list[str]]:
     """The completions of each request."""
     return dict(frame.group_by("request_id", maintain_order=True).agg("text").iter_rows())
