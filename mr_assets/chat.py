@@ -217,7 +217,8 @@ class ChatEncoder:
         assert asked is not None
         self._check_tokenizer(user)
         end = self._after(asked + _ANSWER, told)
-        if end is None and _reopens(asked, resumed):  # the template leaves a last answer open, to be continued
+        if end is None and self._begins(asked + _ANSWER, told) and _reopens(asked, resumed):
+            # The template leaves a last answer open, to be continued
             end = self._after(asked + _ANSWER, resumed)
         if end is None:
             raise UserError(self._differs(asked, told))

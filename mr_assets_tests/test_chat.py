@@ -255,6 +255,11 @@ def answers(after: str = "{{ m.content }}", end: str = "<|eot_id|>") -> str:
             r"goes on with '<think>\\n', a conversation with ''.* reason before",
         ),
         (answers("<think>\n\n</think>\n\n{{ m.content }}") + PROMPT, r"a conversation with '<think>.* reason before"),
+        # Qwen 3: in the last turn an empty block of reasons, in earlier ones none
+        (
+            answers("{{ '<think>\\n\\n</think>\\n\\n' if loop.last }}{{ m.content.split('</think>')[-1] }}") + PROMPT,
+            r"a conversation with '<think>.* reason before",
+        ),
         (
             answers("{{ m.content.split('</think>')[-1] }}") + PROMPT,
             "takes out or moves what an answer says before </think>",
@@ -275,7 +280,15 @@ def answers(after: str = "{{ m.content }}", end: str = "<|eot_id|>") -> str:
         ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "more than 5 seconds"),
     ],
     ids=[
-        *("opens think", "closes think", "strips think", "no generation prompt", "space", "newline"),
+        *(
+            "opens think",
+            "closes think",
+            "closes the last think",
+            "strips think",
+            "no generation prompt",
+            "space",
+            "newline",
+        ),
         *("space before the end", "newline before the end", "changed", "no end", "no answer", "raises", "named"),
         "loops",
     ],
