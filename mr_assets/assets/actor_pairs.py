@@ -8,7 +8,6 @@ from mr_assets.assets.wiring import Work, declare, iteration, users_errors
 from mr_assets.method import actor_pairs as method
 from mr_assets.pictures import lengths
 from mr_assets.runs import Run
-from mr_assets.worlds.truth import actor_gaps
 
 
 def actor_pairs(run: Run) -> dg.AssetsDefinition:
@@ -40,7 +39,7 @@ def actor_pairs(run: Run) -> dg.AssetsDefinition:
                 "mean score gap": (rows["chosen_score"] - rows["rejected_score"]).mean(),
                 "mean chosen characters": rows["chosen_chars"].mean(),
                 "mean rejected characters": rows["rejected_chars"].mean(),
-                **true_counts(work, rows, actor_gaps),
+                **true_counts(work, "actor", rows),
             }
             sides = {side: rows[f"{side}_chars"] for side in ("chosen", "rejected")}
             return work.table(

@@ -9,7 +9,6 @@ from mr_assets.method import elo_pairs as method
 from mr_assets.pictures import histogram
 from mr_assets.runs import Run
 from mr_assets.tables import ELO_PAIRS
-from mr_assets.worlds.truth import judge_gaps
 
 
 def elo_pairs(run: Run) -> dg.AssetsDefinition:
@@ -51,7 +50,7 @@ def elo_pairs(run: Run) -> dg.AssetsDefinition:
                 "mean chosen characters": rows["chosen_chars"].mean(),
                 "mean rejected characters": rows["rejected_chars"].mean(),
                 "mean score of chosen less rejected": (scored["chosen_score"] - scored["rejected_score"]).mean(),
-                **true_counts(work, scored, judge_gaps, through="judgments"),
+                **true_counts(work, "judge", scored),
             }
             sides = {side: rows[f"{side}_elo"] for side in ("chosen", "rejected")}
             return work.table(

@@ -3,29 +3,26 @@
 They go into the asset's metadata and its record, for people; no table has them, so that the loop cannot learn of them.
 """
 
-from collections.abc import Callable
-
 import polars as pl
 
 from mr_assets.assets.guarded import complete_table
 from mr_assets.assets.wiring import Work
+from mr_assets.lineage.facts import PairKind
 from mr_assets.lineage.standing import Standing
-from mr_assets.worlds.truth import checker, counted, true_scores
-
-Gaps = Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame]
+from mr_assets.worlds.truth import checker, counted, true_gaps, true_scores
 
 
-def true_counts(work: Work, pairs: pl.DataFrame, gaps: Gaps, *, through: str | None = None) -> dict[str, int]:
+def true_counts(work: Work, kind: PairKind, pairs: pl.DataFrame) -> dict[str, int]:
     """How many of the pairs the truth is on the side of, equal in, and against; nothing where it is not known.
 
-    gaps: `actor_gaps` or `judge_gaps` of `mr_assets.worlds.truth`, and pairs what it takes. through: the asset by which
-    the pairs come of responses; if responses were made anew since, the truth of theirs is not known.
+    pairs: what `mr_assets.worlds.truth.true_gaps` takes. If responses were made anew since the judgments that a pair is
+    of, the truth of those is not known.
     """
     check, t = checker(work.run.recipe), work.partition
     prompts, responses = (complete_table(work.run, asset, t) for asset in ("prompts", "responses"))
     if check is None or prompts is None or responses is None:
         return {}
-    if through and not Standing(work.run).made_of((through, t), ("responses", t)):
+    if kind == "judge" and not Standing(work.run).made_of(("judgments", t), ("responses", t)):
         return {}
     asked = responses.select("response_id", "prompt_id", "response").collect()
-    return counted(gaps(pairs, true_scores(check, prompts.collect(), asked))["true_gap"])
+    return counted(true_gaps(kind, pairs, true_scores(check, prompts.collect(), asked))["true_gap"])

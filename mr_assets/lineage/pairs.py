@@ -12,7 +12,7 @@ from mr_assets.lineage.printable import excerpt
 from mr_assets.lineage.rows import margins, read
 from mr_assets.lineage.standing import Standing
 from mr_assets.runs import Run
-from mr_assets.worlds.truth import AGREEMENTS, Agreement, actor_gaps, checker, judge_gaps, true_scores
+from mr_assets.worlds.truth import AGREEMENTS, Agreement, checker, true_gaps, true_scores
 
 SCHEMA = pl.Schema(
     {
@@ -147,8 +147,7 @@ def _with_true_gaps(standing: Standing, kind: PairKind, t: str, rows: pl.DataFra
     wanted = sides.str.replace(r"\.j\d+$", "").unique()  # the responses, of judgments those that they judge
     among = pl.col("response_id").is_in(wanted.implode())
     texts = read(run, "responses", t, ["response_id", "prompt_id", "response"], among)
-    truth = true_scores(check, read(run, "prompts", t), texts)
-    return actor_gaps(rows, truth) if kind == "actor" else judge_gaps(rows, truth)
+    return true_gaps(kind, rows, true_scores(check, read(run, "prompts", t), texts))
 
 
 def with_texts(run: Run, found: pl.DataFrame) -> pl.DataFrame:

@@ -59,28 +59,19 @@ def true_scores(check: Checker, prompts: pl.DataFrame, responses: pl.DataFrame) 
     return found.drop_nulls("true_score")
 
 
-def actor_gaps(pairs: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
-    """`pairs` (columns chosen_id, rejected_id: responses) with true_gap, null where the truth is not known.
+def true_gaps(kind: Literal["actor", "judge"], pairs: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
+    """`pairs` with their true_gap, null where the truth is not known.
 
-    truth: as `true_scores` gives it.
+    pairs: columns chosen_id and rejected_id, and of judge pairs chosen_score and rejected_score, the scores that the
+    two judgments give. truth: as `true_scores` gives it.
     """
     for side in ("chosen", "rejected"):
-        named = truth.rename({"response_id": f"{side}_id", "true_score": f"{side}_true"})
-        pairs = pairs.join(named, on=f"{side}_id", how="left", maintain_order="left")
-    gap = pl.col("chosen_true") - pl.col("rejected_true")
-    return pairs.with_columns(true_gap=gap).drop("chosen_true", "rejected_true")
-
-
-def judge_gaps(pairs: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
-    """`pairs` (columns chosen_id, chosen_score, rejected_score: judgments) with true_gap, null where it is not known.
-
-    truth: as `true_scores` gives it.
-    """
-    judged = pl.col("chosen_id").str.replace(r"\.j\d+$", "").alias("response_id")
-    both = pairs.select(judged).join(truth, on="response_id", how="left", maintain_order="left")
-    true = both["true_score"]
-    off = {side: (pairs[f"{side}_score"].cast(pl.Float64) - true).abs() for side in ("chosen", "rejected")}
-    return pairs.with_columns((off["rejected"] - off["chosen"]).alias("true_gap"))
+        response = pl.col(f"{side}_id").str.replace(r"\.j\d+$", "").alias("response_id")
+        true = pairs.select(response).join(truth, on="response_id", how="left", maintain_order="left")["true_score"]
+        worth = true if kind == "actor" else -(pairs[f"{side}_score"].cast(pl.Float64) - true).abs()
+        pairs = pairs.with_columns(worth.alias(f"{side}_truth"))
+    gap = pl.col("chosen_truth") - pl.col("rejected_truth")
+    return pairs.with_columns(true_gap=gap).drop("chosen_truth", "rejected_truth")
 
 
 def counted(gaps: pl.Series) -> dict[str, int]:

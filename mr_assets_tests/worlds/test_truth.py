@@ -3,7 +3,7 @@
 import polars as pl
 
 from mr_assets.recipe import load_recipe
-from mr_assets.worlds.truth import actor_gaps, checker, counted, judge_gaps, true_scores
+from mr_assets.worlds.truth import checker, counted, true_gaps, true_scores
 
 REVERSE = "Reverse the letters f w r b."  # b r w f
 PROMPTS = pl.DataFrame({"prompt_id": ["p", "q"], "prompt": [REVERSE, "What is the capital of France?"]})
@@ -43,7 +43,7 @@ def test_an_actor_pair_agrees_with_the_truth_if_chosen_is_worth_more() -> None:
             "rejected_id": ["1.p.r1", "1.p.r1", "1.p.r0", "1.q.r0"],
         }
     )
-    found = actor_gaps(pairs, truth())
+    found = true_gaps("actor", pairs, truth())
     assert found["true_gap"].to_list() == [2.0, -1.0, 0.0, None]
     assert found.columns == [*pairs.columns, "true_gap"]
     assert counted(found["true_gap"]) == {"chosen truly better": 1, "chosen truly equal": 1, "chosen truly worse": 1}
@@ -59,7 +59,7 @@ def test_a_judge_pair_agrees_with_the_truth_if_the_chosen_judgment_is_nearer() -
             "rejected_score": [5.0, 3.0, 4.0, 1.0],
         }
     )
-    assert judge_gaps(pairs, truth())["true_gap"].to_list() == [2.0, -2.0, 0.0, None]
+    assert true_gaps("judge", pairs, truth())["true_gap"].to_list() == [2.0, -2.0, 0.0, None]
 
 
 def test_no_pairs_are_counted_as_none() -> None:
