@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -136,11 +137,20 @@ def _parts(path: Path) -> list[Path]:
     return sorted(p for p in path.iterdir() if p.suffix in suffixes and p.name != "complete.json")
 
 
+@lru_cache(maxsize=64)
+def _read_once(path: Path, seen_as: tuple[tuple[int, ...], ...]) -> str:
+    """The fingerprint of what is known by its inodes, sizes and times."""
+    return fingerprint(path)
+
+
 def remembered_fingerprint(path: Path, notes: Path) -> str:
     """`fingerprint`, computed once for what is large: the JSON file `notes` has it, by sizes and times of writing."""
     stats = [(part.name, part.stat().st_size, part.stat().st_mtime_ns) for part in _parts(path)]
     if sum(size for _, size, _ in stats) < WORTH_A_NOTE:
-        return fingerprint(path)
+        parts = [part.stat() for part in _parts(path)]
+        seen_as = tuple((each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in parts)
+        fresh = max(changed for *_, changed in seen_as) > time.time_ns() - 2_000_000_000 if seen_as else True
+        return fingerprint(path) if fresh else _read_once(path, seen_as)  # what is fresh may change within a tick
     seen = blake2b(repr(stats).encode(), digest_size=8).hexdigest()
     try:
         known = json.loads(notes.read_text(encoding="utf-8"))

@@ -26,6 +26,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
@@ -415,7 +416,7 @@ class Recipe(_Section):
     @classmethod
     def from_yaml(cls, text: str, origin: str = "recipe") -> "Recipe":
         """The recipe that `dump_yaml` wrote. Raises `UserError` with `origin` and every problem."""
-        return validated(parse_mapping(text, origin), origin)
+        return _stored(text, origin)
 
     def dump_yaml(self) -> str:
         """The whole recipe as YAML, nothing inherited, one line per row: what is stored with a launched run."""
@@ -537,6 +538,11 @@ def resized(rows: Sequence[Any], count: int) -> list[Any]:
     if count < 1:
         raise UserError(f"iterations = {count}: expected 1 or more.")
     return [*rows, *list(rows[-1:]) * (count - len(rows))][:count]
+
+
+@lru_cache(maxsize=1024)  # what one text says never changes, and reading YAML takes longer than any file
+def _stored(text: str, origin: str) -> Recipe:
+    return validated(parse_mapping(text, origin), origin)
 
 
 def load_recipe(name_or_path: str | Path, sets: Sequence[str] = (), iterations: int | None = None) -> Recipe:

@@ -56,7 +56,9 @@ def train_model(work: Work, job: TrainingJob, name: str, *before: Finding) -> Tr
     numbers: dict[str, Any] = {title: result.last[key] for key, title in COLUMNS.items() if key in result.last}
     numbers |= last_epoch(log)
     if (margins := scan_margins(folder)) is not None:
-        numbers |= margin_figures(margins.collect())
+        batches = [name for name in numbers if name.startswith("reward margin")]
+        if figures := margin_figures(margins.collect()):  # of every pair; the means over batches stay in the log
+            numbers = {name: numbers[name] for name in numbers if name not in batches} | figures
     numbers |= {"steps": result.steps, "examples": result.rows, "training seconds": round(result.seconds, 1)}
     return Trained(
         Model(path, fingerprint(folder), name),

@@ -28,6 +28,41 @@ def _spelled(found: re.Match[str]) -> str:
     return f'<span class="unseen">{escape(ascii(character)[1:-1])}</span>'
 
 
+def hits(text: str, wanted: str) -> list[tuple[int, int]]:
+    """Where a text has what was searched for, in any case: beginnings and ends, from left to right, none in another."""
+    low, needle = text.lower(), wanted.lower()
+    if not needle:
+        return []
+    places = list(range(len(text) + 1))
+    if len(low) != len(text):  # a few letters are longer in lower case
+        places = [n for n, c in enumerate(text) for _ in c.lower()] + [len(text)]
+        low = "".join(c.lower() for c in text)
+    found, at = [], low.find(needle)
+    while at >= 0:
+        end = places[at + len(needle) - 1] + 1
+        found.append((places[at], end))
+        at = low.find(needle, at + len(needle))
+    return found
+
+
+def marked(text: str, wanted: str) -> Markup:
+    """The text for a page as `shown`, with what was searched for in a <mark>."""
+    parts, at = [], 0
+    for begin, end in hits(text, wanted):
+        parts += [shown(text[at:begin]), Markup("<mark>{}</mark>").format(shown(text[begin:end]))]
+        at = end
+    return Markup("").join([*parts, shown(text[at:])])
+
+
+def found_in(text: str, wanted: str, characters: int) -> Markup:
+    """A part of a text in one line, with what was searched for marked; the beginning, unless the first hit is later."""
+    first = next(iter(hits(text, wanted)), (0, 0))[0]
+    begin = 0 if first + len(wanted) <= characters else first - characters // 4
+    part = " ".join(text[begin : begin + 4 * characters].split())
+    more = len(part) > characters or len(text) > begin + 4 * characters
+    return Markup("{}{}{}").format("…" if begin else "", marked(part[:characters], wanted), "…" if more else "")
+
+
 @dataclass(frozen=True)
 class Part:
     """A part of two texts: in both, or in one of them alone."""

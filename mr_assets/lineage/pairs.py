@@ -1,6 +1,6 @@
 """The list of a run's pairs: what each one's gaps are, whether it was trained on, and filters over them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -98,6 +98,10 @@ def pairs(run: Run, iterations: Sequence[str] | None = None, kinds: Sequence[Pai
     return pl.concat(found)
 
 
+Listed = Callable[[Run, Sequence[str] | None, Sequence[PairKind]], pl.DataFrame]
+"""What gives the pairs of a run, as `pairs` does."""
+
+
 def _scores_of_actor(run: Run, t: str) -> pl.DataFrame:
     return read(run, "actor_pairs", t).with_columns(
         score_gap=pl.col("chosen_score") - pl.col("rejected_score"), elo_gap=pl.lit(None, pl.Float64)
@@ -168,6 +172,13 @@ def with_texts(run: Run, found: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([pl.DataFrame(schema=SCHEMA_WITH_TEXTS), *parts])
 
 
+def texts_of(runs: Sequence[Run], shown: pl.DataFrame) -> pl.DataFrame:
+    """Pairs of several runs with their texts (`with_texts`), in the order that they have."""
+    texts = [with_texts(run, found) for run in runs if (found := shown.filter(pl.col("run") == run.name)).height]
+    said = pl.concat([pl.DataFrame(schema=SCHEMA_WITH_TEXTS), *texts]).select("run", "pair_id", *TEXTS)
+    return shown.join(said, on=["run", "pair_id"], how="left", maintain_order="left")
+
+
 def _texts(
     standing: Standing, made_by: tuple[str, str], asset: str, key: str, text: str, wanted: pl.Series
 ) -> pl.DataFrame:
@@ -222,26 +233,30 @@ class Query:
     ) -> tuple[pl.DataFrame, int]:
         """The first `limit` of the pairs that match (0: all) with their texts, and how many match.
 
+        skipped: pairs to leave out at the beginning. sort, ascending and errors as of `ordered`.
+        """
+        order = self.ordered(runs, sort, ascending=ascending)
+        return texts_of(runs, order.slice(skipped, limit or None)), order.height
+
+    def ordered(
+        self, runs: Sequence[Run], sort: str = "pair_id", *, ascending: bool = False, listed: Listed | None = None
+    ) -> pl.DataFrame:
+        """Every pair that matches: columns of `SCHEMA`.
+
         sort: one of `SORTS`; of a gap the largest first, or with `ascending` the smallest; of pair_id the order is that
-        of iterations. skipped: pairs to leave out at the beginning. Raises `UserError` if no run has the iteration.
+        of iterations. listed: what gives the pairs of a run, `pairs` unless somebody has kept them. Raises `UserError`
+        if no run has the iteration.
         """
         having = [run for run in runs if self.iteration is None or self.iteration in run.iterations]
         if runs and not having:
             raise UserError(f"--iteration {self.iteration}: {', '.join(r.name for r in runs)} has no such iteration.")
-        found = [(run, self._of(run)) for run in having]
-        order = pl.concat([pl.DataFrame(schema=SCHEMA), *(rows.select(list(SCHEMA)) for _, rows in found)])
+        order = pl.concat([pl.DataFrame(schema=SCHEMA), *(self._of(run, listed or pairs) for run in having)])
         if sort != "pair_id":
             order = order.sort(sort, descending=not ascending, nulls_last=True, maintain_order=True)
-        shown = order.slice(skipped, limit or None)
-        texts = [with_texts(run, shown.filter(pl.col("run") == run.name)) for run in having]
-        said = pl.concat([each.select("run", "pair_id", *TEXTS) for each in texts]) if texts else None
-        shown = (
-            shown.join(said, on=["run", "pair_id"], how="left", maintain_order="left") if said is not None else shown
-        )
-        return shown, order.height
+        return order
 
-    def _of(self, run: Run) -> pl.DataFrame:
-        found = pairs(run, [self.iteration] if self.iteration else None, self.kinds)
+    def _of(self, run: Run, listed: Listed) -> pl.DataFrame:
+        found = listed(run, [self.iteration] if self.iteration else None, self.kinds)
         found = found.filter(*(gap.holds(name) for name, gap in self.gaps.items()))
         found = found.filter(AGREEMENTS[self.truth](pl.col("true_gap"))) if self.truth else found
-        return containing(with_texts(run, found), self.text) if self.text else found
+        return containing(with_texts(run, found), self.text).select(list(SCHEMA)) if self.text else found

@@ -5,10 +5,34 @@ its rows are not the parents of what was made before, though they may carry the 
 lineage, and what broke is said.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from mr_assets.runs import LOOP_ASSETS, UPSTREAM, Record, Run
-from mr_assets.status import Place, titled
+from mr_assets.status import Place, stale, titled
+
+
+@dataclass(frozen=True)
+class Snapshot(Run):
+    """A run whose records are read once, so that all that is asked of it is of one moment."""
+
+    records: dict[Place, Record | None] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, run: Run) -> "Snapshot":
+        """The run as it is now."""
+        return cls(**{each.name: getattr(run, each.name) for each in fields(Run)})
+
+    def record(self, asset: str, partition: str | None = None) -> Record | None:
+        """The record of an artifact; None if it is not complete."""
+        place = (asset, partition)
+        if place not in self.records:
+            self.records[place] = super().record(*place)
+        return self.records[place]
+
+
+def stale_now(run: Run) -> dict[Place, str]:
+    """`mr_assets.status.stale`, every record read once."""
+    return stale(Snapshot.of(run))
 
 
 @dataclass(frozen=True)

@@ -365,12 +365,12 @@ class _Reading:
         return {row["pair_id"]: row for row in margins_of(self.run, self.t, self.prompt_id).to_dicts()}
 
     def _margin(self, pair_id: str) -> RewardMargin:
-        from mr_assets.training.log import read_log
+        from mr_assets.training.log import last_epoch, read_log
 
         after = self.margins.get(pair_id, {})
         log = read_log(self.run.path("checkpoints", self.t))
         first = log["reward margin"][0] if log.height else None
-        last = self.record("checkpoints").numbers.get("reward margin, mean of the last epoch")
+        last = last_epoch(log).get("reward margin, mean of the last epoch")
         return RewardMargin(
             before=0.0,
             after=after.get("reward_margin"),

@@ -44,15 +44,15 @@ def scan_margins(folder: Path) -> pl.LazyFrame | None:
 
 
 def margin_figures(margins: pl.DataFrame) -> dict[str, float]:
-    """Mean margin and share of positive ones: over all pairs, and over those of each kind where there are both.
+    """Mean margin and share of positive ones: over all pairs, and over those of each kind that there is.
 
+    So every figure goes on through all iterations that have such pairs, those without a judge's side too.
     margins: rows of `REWARD_MARGINS`. Without rows there are no figures.
     """
     margin, pair = pl.col("reward_margin"), pl.col("pair_id")
     kinds = {f"{kind} pairs": margins.filter(pair.str.ends_with(f".{kind}")) for kind in ("actor", "judge")}
-    both = all(rows.height for rows in kinds.values())
     figures: dict[str, float | None] = {}
-    for pairs, rows in {"pairs": margins, **(kinds if both else {})}.items():
+    for pairs, rows in {"pairs": margins, **kinds}.items():
         mean, positive = rows.select(margin.mean(), (margin > 0).mean().alias("positive")).row(0)
         figures |= {MEAN.format(pairs): mean, POSITIVE.format(pairs): positive}
     return {name: figure for name, figure in figures.items() if figure is not None}

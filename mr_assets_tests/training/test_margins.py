@@ -19,7 +19,7 @@ def test_a_margin_is_the_difference_of_two_rewards() -> None:
     assert TABLE["reward_margin"].to_list() == [1.0, -0.5, 0.0, 0.75]
 
 
-def test_figures_by_kind_where_there_are_both() -> None:
+def test_figures_of_all_pairs_and_by_kind() -> None:
     """All: (1 - 0.5 + 0 + 0.75) / 4; actor pairs: (1 + 0 + 0.75) / 3, of which a margin of 0 is not positive."""
     assert margin_figures(TABLE) == {
         "reward margin after training, mean over pairs": 0.3125,
@@ -32,10 +32,12 @@ def test_figures_by_kind_where_there_are_both() -> None:
 
 
 def test_figures_of_one_kind_and_of_nothing() -> None:
-    """Where only the actor is trained, its pairs are all pairs."""
+    """Where only the actor is trained, its figures go on, so that a plot of them goes to the last iteration."""
     assert margin_figures(TABLE[[0, 2]]) == {
         "reward margin after training, mean over pairs": 0.5,
         "share of pairs with a positive margin after training": 0.5,
+        "reward margin after training, mean over actor pairs": 0.5,
+        "share of actor pairs with a positive margin after training": 0.5,
     }
     assert margin_figures(TABLE.clear()) == {}
 

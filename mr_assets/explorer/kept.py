@@ -1,0 +1,130 @@
+"""What was worked out of files, kept while every one of them is the same file; and asked for once by many at a time.
+
+A page is made of the files of a run. They are looked at before each answer (inode, size, times of writing and of
+change), and what was made before is given again only if none differs: nothing is shown that lies there no longer.
+"""
+
+import asyncio
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any, Generic, TypeVar
+
+from anyio import to_thread
+
+V = TypeVar("V")
+Stamp = tuple[str, int, int, int, int]  # path, inode, size, time of writing, time of change
+SETTLED = 2.0
+"""Seconds after which a file that was changed is known by its times: until then it could change again within a tick."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Files as they were seen, and when. Two are equal if nothing was changed, added or taken away between them."""
+
+    files: tuple[Stamp, ...]
+    settled: bool = field(compare=False)
+
+    @classmethod
+    def of(cls, *places: Path) -> "Seen":
+        """Look at files and at everything below folders; what is not there is left out."""
+        now = time.time_ns()
+        files = tuple(sorted(stamp for place in dict.fromkeys(places) for stamp in _stamps(place)))
+        newest = max((max(written, changed) for *_, written, changed in files), default=0)
+        return cls(files, newest < now - SETTLED * 1e9)
+
+    def __add__(self, other: "Seen") -> "Seen":
+        """The files of both."""
+        return Seen((*self.files, *other.files), self.settled and other.settled)
+
+
+def _stamps(place: Path) -> Iterator[Stamp]:
+    try:
+        if place.is_dir():
+            yield from _below(str(place))
+        else:
+            yield _stamp(str(place), place.stat())
+    except OSError:  # not there
+        return
+
+
+def _below(folder: str) -> Iterator[Stamp]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    yield from _below(entry.path)
+                else:
+                    yield _stamp(entry.path, entry.stat())
+    except OSError:  # gone meanwhile, or a link to nowhere: not there
+        return
+
+
+def _stamp(path: str, found: os.stat_result) -> Stamp:
+    return path, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+class Kept(Generic[V]):
+    """Values by key, each with the files that it was made of; the ones asked for last, up to a size in all."""
+
+    def __init__(self, most: int, size: Callable[[V], int]) -> None:
+        self._most, self._size = most, size
+        self._values: OrderedDict[Hashable, tuple[Seen, V]] = OrderedDict()
+        self._total, self._lock = 0, Lock()
+
+    def of(self, key: Hashable, seen: Seen, make: Callable[[], V]) -> V:
+        """What is kept for a key if its files are as they are `seen`, else what `make` gives now.
+
+        The files must have been looked at before; then a change while `make` reads them is seen the next time.
+        """
+        with self._lock:
+            if (found := self._values.get(key)) and found[0] == seen:
+                self._values.move_to_end(key)
+                return found[1]
+        value = make()
+        with self._lock:
+            self._take_out(key)
+            if seen.settled and self._size(value) <= self._most:
+                self._values[key] = seen, value
+                self._total += self._size(value)
+                while self._total > self._most:
+                    self._take_out(next(iter(self._values)))
+        return value
+
+    def _take_out(self, key: Hashable) -> None:
+        if key in self._values:
+            self._total -= self._size(self._values.pop(key)[1])
+
+
+class Shared:
+    """Work in a thread that many ask for: whoever asks before it begins gets its result, whoever asks later the next.
+
+    So an answer never rests on a look at files from before its question.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[Hashable, asyncio.Task[Any]] = {}  # what has not begun
+        self._last: dict[Hashable, asyncio.Task[Any]] = {}
+
+    async def do(self, key: Hashable, work: Callable[[], V]) -> V:
+        """The result of `work`, which is the same work for the same key. Raises what it raises."""
+        task = self._waiting.get(key)
+        if task is None:
+            task = asyncio.ensure_future(self._after(self._last.get(key), key, work))
+            self._waiting[key] = self._last[key] = task
+            task.add_done_callback(lambda done: self._last.pop(key) if self._last.get(key) is done else None)
+        result: V = await asyncio.shield(task)
+        return result
+
+    async def _after(self, before: asyncio.Task[Any] | None, key: Hashable, work: Callable[[], V]) -> V:
+        if before is not None:
+            await asyncio.wait({before})
+        return await to_thread.run_sync(self._begin, key, work)
+
+    def _begin(self, key: Hashable, work: Callable[[], V]) -> V:
+        self._waiting.pop(key)
+        return work()
