@@ -19,7 +19,7 @@ The grammar of a claim, from the label to the end of its line; anything else has
     scale    = unit | [unit], of five, [unit]               may be in brackets
     unit     = "point(s)", "pt(s)", "star(s)"
     of five  = "/5", "of 5", "out of 5", "out of a possible (maximum, total of) 5", "on a scale of 0 (1) to 5",
-               "on a 5-point scale", "max 5"; also "five", "5.0", and the slashes U+2044, U+2215, U+FF0F
+               "on a 5-point (0-5) scale", "max 5"; also "five", "5.0", and the slashes U+2044, U+2215, U+FF0F
     repeat   = "(", the same number, [scale], ")"
     end      = marks and sentence punctuation, then the end of the line; or
                a mark, punctuation, a dash or "because", "since", "as", "due", "given", then plain prose to the end
@@ -52,7 +52,7 @@ _OF_FIVE = rf"""(?:
     [/\u2044\u2215\uff0f] {_GAP} {_FIVE}
   | (?:out\s+)? of\s+ (?:(?:a|the)\s+)? (?:(?:possible|maximum|max|total)\s+)? (?:of\s+)? {_GAP} {_FIVE}
   | on\s+(?:a|the)\s+scale\s+(?:of|from)\s+ (?:0|1|zero|one) \s*(?:to|-|\u2013)\s* {_FIVE}
-  | on\s+(?:a|the)\s+ (?:5|five)[ -]point\s+scale\b
+  | on\s+(?:a|the)\s+ (?: (?:5|five)[ -]point | [01](?:-|\u2013|\s+to\s+)5 ) \s+scale\b
   | max(?:imum)?(?:\s+of)? :?[ ]? {_FIVE}
 )"""
 _SCALE = f"(?: {_GAP} {_UNIT} )? (?: {_GAP} {_OF_FIVE} (?: {_GAP} {_UNIT} )? )?"

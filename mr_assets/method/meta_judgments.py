@@ -21,7 +21,7 @@ The grammar of a claim, from the label to the end of its line; anything else has
              more accurate" and the like
     over   = "over", "than", "rather than", "instead of", "not", and the other name
     end    = marks and sentence punctuation, then the end of the line; or
-             a mark, punctuation, a dash or "because", "since", "as", "for", "due", "with", "and", then prose
+             a mark, punctuation, a dash or "because", "since", "as", "for", "due", "with", "by", "and", then prose
     prose  = Latin letters, digits, spaces, marks and punctuation to the end of the line. No word of a tie or a doubt
              ("tie", "both", "equal", "neither", "or Judgement B", "no difference", ...). The other name stands only
              behind "than", "over", "because", "since", "as", "while", "whereas", "unlike", "of", "not", or at the
@@ -70,7 +70,7 @@ _CLAIM = grammar(rf"""
         (?: [{SPACE}{MARKS}>.!,;:\u2026] | {TAG} )*
       | (?P<prose>
             (?: [{SPACE}]* (?: [{MARKS}>.!,;:\u2026\u2013\u2014] | {TAG} | -+(?=[{SPACE}]) )
-              | [{SPACE}]+ (?=(?:because|since|as|for|due|with|and)\b) )
+              | [{SPACE}]+ (?=(?:because|since|as|for|due|with|by|and)\b) )
             (?: {TAG} | [0-9{SPOKEN}] )*+ )
     )
     {LINE_END}

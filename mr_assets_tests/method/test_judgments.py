@@ -304,7 +304,8 @@ _MARKS = st.sampled_from(["", " ", "**", '"', "[", "(", "<b>", "`", "\u201c"])
 _NUMBERS = st.sampled_from(["0", "1", "4", "4.5", ".5", "5", "5.0", "+3", "4.75"])
 _SCALES = st.sampled_from(
     ["", "/5", " / 5", "\uff0f5", " out of 5", " out of a possible 5", " of five", " points", " points out of 5",
-     " (out of 5)", " on a scale of 1 to 5", " on the 5-point scale", " (max 5)", " out of 5 stars", "/5.0"]
+     " (out of 5)", " on a scale of 1 to 5", " on the 5-point scale",
+     " on a 0-5 scale", " (max 5)", " out of 5 stars", "/5.0"]
 )  # fmt: skip
 _STOPS = st.sampled_from([". ", ", ", "! ", " - ", "\u2014", " (", '" ', " because ", " since ", ": "])
 _PROSE = st.lists(
@@ -344,9 +345,9 @@ def test_nothing_outside_the_grammar_gives_a_value(rest: str) -> None:
     if score is None:
         return
     for claim in re.split(r"(?a)(?:\b|_)[sS][cC][oO][rR][eE]\W*:", f"Score: {answer(rest)}")[1:]:
-        line = re.split(r"[\r\n]", claim.lstrip(" \r\n\t\u00a0*_\"'`\u201c\u201d\u2018\u2019(){}[]$<>/b"))[0]
+        bare = re.sub(r"</?\w+>|<\|\w+\|>", "", claim).lstrip(" \r\n\t\u00a0*_\"'`\u201c\u201d\u2018\u2019(){}[]$<>")
+        line = re.split(r"[\r\n]", bare)[0]
         if re.match(r"\+?\.?[0-9]", line):
-            line = re.sub(r"<\|\w+\|>", "", line)
             line = re.sub(r"[01] ?(to|-) ?5", "5", line)
             numbers = [float(n) for n in re.findall(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+", line)]
             assert numbers[0] == score

@@ -213,7 +213,8 @@ def _turned(text: str) -> str:
 _WON = st.sampled_from(["", " wins", " is better", " is clearly the better one", " is the winner", " is more accurate"])
 _OVER = st.sampled_from(["", " over Judgement B", " rather than Judgement B", ", not Judgement B", " instead of B"])
 _REASONS = st.sampled_from(
-    ["", ".", "**", "]", " because it is clear", ". Judgement B is vague.", ", as the fair score is 4",
+    ["", ".", "**", "]", " because it is clear",
+     " by a small margin", ". Judgement B is vague.", ", as the fair score is 4",
      " (clearer than B)", " - it keeps to the rubric", "</answer>", "\nJudgement B is vague.", "\n\nIt is fair."]
 )  # fmt: skip
 _TIES = st.sampled_from(
