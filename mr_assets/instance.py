@@ -28,7 +28,7 @@ def dagster_home() -> Path:
     try:
         place.mkdir(parents=True, exist_ok=True)
         _settle(place / "dagster.yaml")
-    except (OSError, UserError) as error:
+    except OSError as error:
         raise UserError(f"the Dagster home {place} cannot be written: {error}. Set MR_DATA or DAGSTER_HOME.") from error
     os.environ["DAGSTER_HOME"] = str(place)
     return place

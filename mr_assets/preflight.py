@@ -36,11 +36,11 @@ def check_run(run: Run, *, dry: bool = False) -> list[str]:
         )
     if not os.access(there, os.W_OK):
         raise UserError(f"the data folder {run.data} cannot be written. Set MR_DATA to a writable folder.")
-    if not dry:
-        run.data.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(there).free // 2**20
     if free < LEAST_FREE_MIB:
         raise UserError(f"only {free} MiB are free in {run.data}; a run needs {LEAST_FREE_MIB} at the very least.")
+    if not dry:
+        run.data.mkdir(parents=True, exist_ok=True)
     prompts, eft = SEED_PROMPTS.empty(), EFT_DATASET.empty()
     templates = (
         judge_template(run.template(recipe.judgments.template)),

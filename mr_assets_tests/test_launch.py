@@ -15,8 +15,8 @@ import pytest
 from mr_assets.errors import UserError
 from mr_assets.instance import POOL
 from mr_assets.launch import Step, alone, launch, needed, plan, steps
-from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run, write_record
-from mr_assets.tables import JUDGMENTS, RESPONSES
+from mr_assets.runs import FAMILY_ASSETS, HELD, LOOP_ASSETS, Run, stored_runs, write_record
+from mr_assets.tables import JUDGMENTS, RESPONSES, SEED_PROMPTS
 from mr_assets.worker import MARK, TAG, Worker
 from mr_assets_tests.tiny import NAME, complete, tiny_run
 
@@ -184,6 +184,21 @@ def test_a_step_through_the_job_of_the_ui(run: Run) -> None:
     assert record.dagster_run.tags["mr/run"] == "tiny"
     assert run.state("seed_prompts") == "done"
     assert pl.read_parquet(run.path("seed_prompts")).height == 24
+
+
+def test_a_dagster_run_keeps_the_recipe_that_it_began_with(run: Run) -> None:
+    """The stored one is changed by hand meanwhile: this process goes by its own, and so do those that it starts."""
+    do(run, ONCE)
+    tiny_run(run.data, "evaluation=null", "iterations.1.prompts=3").save()
+    SEED_PROMPTS.empty().vstack(
+        pl.DataFrame({"prompt_id": [str(n) for n in range(24)], "prompt": [str(n) for n in range(24)]})
+    ).write_parquet(run.path("seed_prompts"))
+    with dg.DagsterInstance.ephemeral() as instance:
+        launch(run, Step("prompts", ("prompts",), "1"), instance)
+    assert pl.read_parquet(run.path("prompts", "1")).height == 5
+    assert len(stored_runs(run.data)["tiny"].recipe.iterations) == 2
+    assert stored_runs(run.data)["tiny"].recipe.row(1).prompts == 3
+    assert HELD not in os.environ
 
 
 def test_a_failed_step_says_what_and_where(run: Run) -> None:

@@ -4,6 +4,7 @@ Everything between the two is the product's own.
 """
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,8 +32,10 @@ from mr_assets.cli import main
 from mr_assets.code_versions import code_version
 from mr_assets.compare import KINDS, other_recipe, sampled_anew, with_other_run, with_other_settings
 from mr_assets.definitions import build_definitions
+from mr_assets.errors import UserError
 from mr_assets.files import fingerprint
-from mr_assets.launch import Step, chosen_config, failures, needed, steps
+from mr_assets.launch import Step, chosen_config, failures, needed, plan, steps
+from mr_assets.lineage.verification import verify
 from mr_assets.report import learnt_table, pairs_table, time_table
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, PROJECT, Run
 from mr_assets.sampling.engine import EngineSettings
@@ -837,6 +840,98 @@ def test_prompts_of_the_users_own(patch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert record is not None
     assert record.numbers["duplicates"] == 15  # three of the four answers to each of five prompts
     assert "true score" not in record.numbers
+
+
+@pytest.mark.parametrize("how", ["deleted", "cut short", "bits flipped", "left out deleted", "weights deleted"])
+def test_what_lost_a_file_is_made_again(done: World, patch: pytest.MonkeyPatch, tmp_path: Path, how: str) -> None:
+    """A copy of a finished run is complete; with a file lost or spoilt the artifact is missing, and made again."""
+    shutil.copytree(done.run.data, tmp_path / "data")
+    world = new_world(patch, tmp_path / "data")
+    assert list(steps(world.run)) == []
+    place = ("checkpoints", "2") if "weights" in how else ("actor_pairs", "2")
+    record, path = world.run.record(*place), world.run.path(*place)
+    assert record is not None
+    match how:
+        case "deleted":
+            path.unlink()
+        case "cut short":
+            path.write_bytes(path.read_bytes()[:-10])
+        case "bits flipped":
+            flip(path)
+        case "left out deleted":
+            next(path.parent / name for name in record.files if name != path.name).unlink()
+        case "weights deleted":
+            next(path.glob("*.safetensors")).unlink()
+    assert world.run.state(*place) == "missing"
+    [step] = [step for step, certain in plan(world.run) if certain]
+    assert place[0] in step.assets
+    for step in steps(world.run):
+        assert world.materialize(step).success
+    assert (world.run.state(*place), world.run.record(*place).version) == ("done", record.version)  # type: ignore[union-attr]
+
+
+def flip(path: Path) -> None:
+    """Turn the bits of the byte in the middle of a file; its size stays."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(("spoilt", "consumer"), [("judgments", "actor_pairs"), ("dpo_dataset", "checkpoints")])
+def test_a_table_whose_bits_flipped_on_the_disk_is_not_used(
+    done: World, patch: pytest.MonkeyPatch, tmp_path: Path, spoilt: str, consumer: str
+) -> None:
+    """Size and time are as they were, so that a look does not show it: the content is read before it is used."""
+    shutil.copytree(done.run.data, tmp_path / "data")
+    world = new_world(patch, tmp_path / "data")
+    path = world.run.path(spoilt, "2")
+    before = path.stat()
+    table = pl.read_parquet(path)
+    flip(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert world.run.state(spoilt, "2") == "done"
+    patch.setattr("mr_assets.assets.guarded.tables_of", lambda run, t: {spoilt: table})  # its checks see nothing
+    [said, *_] = messages(world.materialize(Step("use", (consumer,), "2")))
+    assert f"{spoilt} of iteration 2 is damaged" in said
+    assert world.jobs == []
+
+
+@pytest.mark.parametrize("how", ["renamed", "copied"])
+def test_a_renamed_run_follows_from_its_ancestors(
+    done: World, patch: pytest.MonkeyPatch, tmp_path: Path, how: str
+) -> None:
+    """Nothing to do, and no fault; its next model is trained from its own folder."""
+    shutil.copytree(done.run.data, tmp_path / "data")
+    tiny = tmp_path / "data" / "tiny"
+    tiny.rename(tiny.with_name("other")) if how == "renamed" else shutil.copytree(tiny, tiny.with_name("other"))
+    world = new_world(patch, tmp_path / "data")
+    world.run = replace(world.run, name="other", launched_family=world.run.family)
+    assert list(steps(world.run)) == []
+    assert list(verify(world.run)) == []
+    world.run.path("checkpoints", "2").joinpath("complete.json").unlink()
+    result = world.materialize(Step("train", ("checkpoints",), "2"))
+    assert result.success, messages(result)
+    assert world.jobs[0].model == world.run.path("checkpoints", "1")
+
+
+def test_a_failed_check_is_in_the_record(done: World, patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Judgments that say nothing replace good ones: they have failed, and nothing follows until they are mended."""
+    shutil.copytree(done.run.data, tmp_path / "data")
+    world = new_world(patch, tmp_path / "data", FEW, HARM)
+    with pytest.MonkeyPatch.context() as bad:
+        bad.setattr(sampled, "open_engine", lambda *settings: silent(world.open_engine(*settings), 3))
+        assert not world.materialize(Step("again", FROM_JUDGMENTS, "2")).success
+    assert world.run.state("judgments", "2") == "failed"
+    [finding] = status.failed_checks(world.run)["judgments", "2"]
+    assert (finding.name, finding.level) == ("parse_rate", "harmful")
+    assert finding.said in status.refused(world.run, "judgments", "2")
+    with pytest.raises(UserError, match="judgments of iteration 2 failed"):
+        list(steps(world.run))
+    patch.setattr(sampled, "open_engine", world.open_engine)
+    assert world.materialize(Step("mended", ("judgments",), "2")).success
+    for step in steps(world.run):
+        assert world.materialize(step).success
+    assert status.failed_checks(world.run) == {}
 
 
 def test_no_pairs_no_training(patch: pytest.MonkeyPatch, tmp_path: Path, done: World) -> None:

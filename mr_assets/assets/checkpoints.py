@@ -17,7 +17,11 @@ def checkpoints(run: Run) -> dg.AssetsDefinition:
     def checkpoints(
         context: dg.AssetExecutionContext, dpo_dataset: pl.LazyFrame, policy: Model
     ) -> dg.MaterializeResult:
-        """The next model: DPO on the iteration's preference pairs, with M_{t-1} as start and as reference model."""
+        """The next model: DPO on the iteration's preference pairs, with M_{t-1} as start and as reference model.
+
+        For iterations beyond the last one: `mr extend RUN N` in the terminal, then *Reload definitions* here
+        (Deployment > Code locations).
+        """
         with users_errors():
             work, t = Work(context, run, policy), iteration(context)
             follow = rows_follow(run, t)
