@@ -1,8 +1,8 @@
 """The server: a read-only Starlette application over the runs of a data folder."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mr_assets.errors import UserError
 from mr_assets.explorer import pages
 from mr_assets.explorer.addresses import listed, page_of
+from mr_assets.explorer.kept import Kept, Seen, Shared
 from mr_assets.explorer.left_out import LeftOutList
-from mr_assets.explorer.text import shown
+from mr_assets.explorer.text import found_in, marked, shown
 from mr_assets.lineage import trace
-from mr_assets.lineage.fate import judgment_fate, response_fate
-from mr_assets.lineage.ids import having, named
+from mr_assets.lineage.fate import judgment_fate, judgment_truth, pair_truth, response_fate
+from mr_assets.lineage.ids import has, having, named, parsed
+from mr_assets.lineage.pairs import pairs
 from mr_assets.lineage.printable import as_json, excerpt, printable
 from mr_assets.method.dropped import short
-from mr_assets.runs import Run, stored_and_unreadable_runs
+from mr_assets.runs import Run, resolve, stored_and_unreadable_runs
 from mr_assets.status import titled
+from mr_assets.words import worded, worded_settings
 
 HERE = Path(__file__).parent
 # No script runs and nothing is loaded from elsewhere, whatever a text says; the pages have none of their own.
@@ -53,29 +56,103 @@ STATIC = {
 }
 
 
+KEPT = 64_000_000
+"""Bytes of pages that are kept, and of lists of pairs."""
+
+
 class NoSuchPageError(UserError):
     """What an address names is not there."""
 
 
 @dataclass(frozen=True)
+class Answer:
+    """A page that was made."""
+
+    body: bytes
+    status: int
+    media: str | None
+
+    @classmethod
+    def of(cls, response: Response) -> "Answer":
+        """What a response says."""
+        return cls(bytes(response.body), response.status_code, response.media_type)
+
+
+Stored = tuple[dict[str, Run], dict[str, str]]
+
+
+@dataclass(frozen=True)
 class Explorer:
-    """The pages over a data folder. ui: where the Dagster UI is."""
+    """The pages over a data folder. ui: where the Dagster UI is.
+
+    What was made is kept while the files are the same: pages, and by run what several pages show.
+    """
 
     data: Path
     ui: str
     templates: Environment
+    shared: Shared = field(default_factory=Shared)
+    answers: Kept[Answer] = field(default_factory=lambda: Kept(KEPT, lambda answer: len(answer.body)))
+    stored: Kept[Stored] = field(default_factory=lambda: Kept(1, lambda _: 1))
+    rows: Kept[dict[str, Any]] = field(default_factory=lambda: Kept(2000, lambda _: 1))
+    listed: Kept[Any] = field(default_factory=lambda: Kept(KEPT, lambda frame: int(frame.estimated_size())))
 
-    def index(self, request: Request) -> Response:
+    def answering(self, make: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
+        """A page of a run as the server gives it: made once for all who ask at a time, and while its files are so."""
+
+        async def answer(request: Request) -> Response:
+            key = (request.url.path, request.url.query)
+            made = await self.shared.do(key, lambda: self._kept(key, make, request))
+            return Response(made.body, made.status, media_type=made.media)
+
+        return answer
+
+    def _kept(self, key: tuple[str, str], make: Callable[[Request], Response], request: Request) -> Answer:
+        seen = Seen.of(*self.places(self.run(request)))
+        return self.answers.of(key, seen, lambda: Answer.of(make(request)))
+
+    async def index(self, request: Request) -> Response:
         """The runs."""
-        runs, unreadable = stored_and_unreadable_runs(self.data)
-        return self.page("index.html", runs=pages.runs_shown(self.ui, runs), unreadable=unreadable)
+        made = await self.shared.do("/", self._index)
+        return Response(made.body, made.status, media_type=made.media)
+
+    def _index(self) -> Answer:
+        recipes, (runs, unreadable) = self._stored()
+        looked: dict[Path, Seen] = {}
+        by_run: dict[str, Seen] = {}
+        for run in runs.values():
+            places = self.places(run)
+            looked |= {place: Seen.of(place) for place in places if place not in looked}
+            by_run[run.name] = Seen.together(*(looked[place] for place in places))
+
+        def make() -> Answer:
+            rows = [
+                self.rows.of(run.name, by_run[run.name], lambda run=run: pages.summary(self.ui, run))  # type: ignore[misc]
+                for run in runs.values()
+            ]
+            return Answer.of(self.page("index.html", runs=rows, unreadable=unreadable))
+
+        return self.answers.of("/", Seen.together(recipes, *looked.values()), make)
+
+    def places(self, run: Run) -> list[Path]:
+        """Files and folders that a page of a run may come of: its own, its family's, and what its recipe names."""
+        recipe = run.recipe
+        named = [recipe.model.seed, recipe.prompts.source, recipe.eft.source]
+        named += [each for each in (recipe.judgments.template, recipe.meta_judgments.template) if each]
+        others = [resolve(each, run.data) for each in named if each != "world"]
+        return list(dict.fromkeys([run.folder, run.data / run.family, *others]))
+
+    def pairs_of(self, run: Run, iterations: Any, kinds: Any) -> Any:
+        """The pairs of a run, as `mr_assets.lineage.pairs.pairs` gives them, kept while its files are the same."""
+        seen, key = Seen.of(*self.places(run)), (run.name, tuple(iterations or ()), tuple(kinds))
+        return self.listed.of(key, seen, lambda: pairs(run, iterations, kinds))
 
     def pairs(self, request: Request) -> Response:
         """A run's pairs."""
         run = self.run(request)
-        return self.page(
-            "pairs.html", run=run, listing=pages.Listing.of(run, request.query_params), dagster=self.dagster(run)
-        )
+        listing = pages.Listing.of(run, request.query_params, self.pairs_of)
+        status = 400 if listing.wrong else 200
+        return self.page("pairs.html", status, run=run, listing=listing, dagster=self.dagster(run))
 
     def left_out(self, request: Request) -> Response:
         """What a run's assets left out."""
@@ -87,7 +164,18 @@ class Explorer:
         """The page of an id."""
         run, lineage = self.lineage(request)
         rounds = [pages.round_view(lineage, made) for made in lineage.rounds]
-        return self.page("lineage.html", run=run, lineage=lineage, rounds=rounds, dagster=self.dagster(run))
+        around = pages.around(run, lineage, request.query_params, self.pairs_of)
+        return self.page(
+            "lineage.html",
+            run=run,
+            lineage=lineage,
+            rounds=rounds,
+            dagster=self.dagster(run),
+            around=around,
+            needle=request.query_params.get("text", "").strip(),
+            stale_here=pages.stale_here(run, lineage),
+            evaluation=pages.evaluation(run, lineage),
+        )
 
     def raw(self, request: Request) -> Response:
         """The text of an id."""
@@ -100,7 +188,11 @@ class Explorer:
     def find(self, request: Request) -> Response:
         """An id of any run: its page, or a choice between runs."""
         try:
-            runs, identity = having(request.query_params.get("id", ""), self.runs())
+            text, known = request.query_params.get("id", "").strip(), self.runs()
+            here = known.get(request.query_params.get("run", ""))
+            if here and "/" not in text and has(here, parsed(text)):
+                return RedirectResponse(page_of(here.name, parsed(text).text), 303)
+            runs, identity = having(text, known)
         except UserError as error:
             raise NoSuchPageError(str(error)) from error
         if len(runs) == 1:
@@ -109,11 +201,16 @@ class Explorer:
 
     def runs(self) -> dict[str, Run]:
         """The runs that are there now."""
-        return stored_and_unreadable_runs(self.data)[0]
+        return self._stored()[1][0]
+
+    def _stored(self) -> tuple[Seen, Stored]:
+        """The stored recipes as they were seen, and the runs that they are."""
+        seen = Seen.of(*self.data.glob("[!.]*/recipe.yaml"))
+        return seen, self.stored.of("runs", seen, lambda: stored_and_unreadable_runs(self.data))
 
     def run(self, request: Request) -> Run:
         """The run that an address names: looked up among those that are there, so that no path comes of it."""
-        runs, unreadable = stored_and_unreadable_runs(self.data)
+        _, (runs, unreadable) = self._stored()
         name = request.path_params["run"]
         if name in unreadable:
             raise UserError(f"run {printable(name)} cannot be read: {unreadable[name]}")
@@ -184,6 +281,10 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK) -> Starlett
     )
     templates.filters |= {
         "shown": shown,
+        "marked": marked,
+        "found_in": found_in,
+        "worded": worded,
+        "worded_settings": worded_settings,
         "short": short,
         "excerpt": excerpt,
         "num": number,
@@ -191,16 +292,17 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK) -> Starlett
         "plain": printable,
     }
     templates.globals |= {"titled": titled, "response_fate": response_fate, "judgment_fate": judgment_fate}
+    templates.globals |= {"pair_truth": pair_truth, "judgment_truth": judgment_truth}
     templates.globals |= {f.__name__: f for f in (page_of, listed, pages.makers, pages.grouped)}
     here = Explorer(data, ui.rstrip("/"), templates)
     routes = [
         Route("/", here.index),
         Route("/id", here.find),
-        Route("/runs/{run}", here.pairs),
-        Route("/runs/{run}/left-out", here.left_out),
-        Route("/runs/{run}/{id}", here.identity),
-        Route("/runs/{run}/{id}/raw", here.raw),
-        Route("/runs/{run}/{id}/json", here.json),
+        Route("/runs/{run}", here.answering(here.pairs)),
+        Route("/runs/{run}/left-out", here.answering(here.left_out)),
+        Route("/runs/{run}/{id}", here.answering(here.identity)),
+        Route("/runs/{run}/{id}/raw", here.answering(here.raw)),
+        Route("/runs/{run}/{id}/json", here.answering(here.json)),
         *(Route(path, _static(*file)) for path, file in STATIC.items()),
     ]
     only = Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)

@@ -37,9 +37,10 @@ class Seen:
         newest = max((max(written, changed) for *_, written, changed in files), default=0)
         return cls(files, newest < now - SETTLED * 1e9)
 
-    def __add__(self, other: "Seen") -> "Seen":
-        """The files of both."""
-        return Seen((*self.files, *other.files), self.settled and other.settled)
+    @classmethod
+    def together(cls, *parts: "Seen") -> "Seen":
+        """The files of all."""
+        return cls(tuple(stamp for part in parts for stamp in part.files), all(part.settled for part in parts))
 
 
 def _stamps(place: Path) -> Iterator[Stamp]:

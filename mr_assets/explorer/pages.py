@@ -1,9 +1,9 @@
 """What the pages show: contexts for the templates, made of lineages and lists of pairs."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import ceil
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -13,16 +13,18 @@ from mr_assets.explorer.addresses import asset_in_ui, page_of
 from mr_assets.explorer.ancestry import Picture, ancestry, shades
 from mr_assets.explorer.text import Part, difference
 from mr_assets.lineage.facts import Battle, Descent, Judgment, Lineage, Made, Model, Pair, PairKind, Response, Round
-from mr_assets.lineage.ids import PAIR_ASSETS
-from mr_assets.lineage.pairs import KINDS, Query
+from mr_assets.lineage.ids import PAIR_ASSETS, parsed
+from mr_assets.lineage.pairs import GAPS, KINDS, SORTS, Between, Listed, Query, pairs, texts_of
 from mr_assets.lineage.printable import excerpt
-from mr_assets.lineage.standing import Broken, Standing
+from mr_assets.lineage.standing import Standing, stale_now
 from mr_assets.runs import Run
+from mr_assets.status import Place, titled
+from mr_assets.words import worded
+from mr_assets.worlds.truth import AGREEMENTS, checker
 
 PAGE = 50
 """Pairs on a page of the list."""
-FILTERS = ("iteration", "kind", "score_gap", "length_gap", "elo_gap", "text")
-SORTS = ("pair_id", "score_gap", "length_gap", "elo_gap")
+FILTERS = ("iteration", "kind", *GAPS, "truth", "text")
 
 
 @dataclass(frozen=True)
@@ -53,43 +55,39 @@ class Dagster:
 class Listing:
     """One page of a run's pairs, and what was asked for.
 
-    asked: the filters that are set, as the form has them; count: pairs that match; made: what made the pairs of the
-    iterations and kinds that are asked for, matching or not; broken: where that is not made of what lies there now.
+    asked: the filters that are set, as the form has them; wrong: by filter, what is wrong with it, and then no pair is
+    listed; count: pairs that match; made: what made the pairs of the iterations and kinds that are asked for, matching
+    or not; stale: where that is not made of what lies there now.
     """
 
     run: Run
     asked: Mapping[str, str]
+    wrong: Mapping[str, str]
     sort: str
     ascending: bool
     page: int
     count: int
     rows: list[dict[str, Any]]
     made: list[Made]
-    broken: tuple[Broken, ...]
+    stale: tuple[str, ...]
+    truth: bool
 
     @classmethod
-    def of(cls, run: Run, given: Mapping[str, str]) -> "Listing":
-        """What a query string asks for. Raises `UserError` if it asks for what there is not."""
-        asked = {name: given[name].strip() for name in FILTERS if given.get(name, "").strip()}
-        unknown = [name for name in given if name not in (*FILTERS, "sort", "order", "page")]
-        if unknown:
-            named = excerpt(", ".join(unknown), 80)
-            raise UserError(f"unknown filter {named}. There are {', '.join(FILTERS)}, sort, order, page.")
-        one_of("kind", asked.get("kind"), KINDS)
-        one_of("iteration", asked.get("iteration"), run.iterations)
-        sort, order = given.get("sort", "pair_id"), given.get("order", "")
-        one_of("sort", sort, SORTS)
-        one_of("order", order or None, ("asc", "desc"))
-        ascending = order == "asc" and sort != "pair_id"
-        page = page_number(given)
-        query = Query.parsed(*(asked.get(name) for name in ("iteration", "kind", "text")), **_gaps(asked))
-        rows, count = query.answer([run], sort, PAGE, skipped=(page - 1) * PAGE, ascending=ascending)
+    def of(cls, run: Run, given: Mapping[str, str], listed_pairs: Listed = pairs) -> "Listing":
+        """What a query string asks for. Raises `UserError` if it names a filter that there is not."""
+        asked, sort, ascending, wrong = _asked(run, given)
+        known = checker(run.recipe) is not None
+        if wrong:
+            return cls(run, asked, wrong, sort, ascending, 1, 0, [], [], (), known)
+        page, query = page_number(given), _query(asked)
+        order = query.ordered([run], sort, ascending=ascending, listed=listed_pairs)
+        rows = texts_of([run], order.slice((page - 1) * PAGE, PAGE))
         iterations = [query.iteration] if query.iteration else run.iterations
         places, standing = [(PAIR_ASSETS[kind], t) for t in iterations for kind in query.kinds], Standing(run)
         there = {place: record for place in places if (record := standing.record(place))}
         made = [Made.of(record) for record in there.values()]
-        broken = dict.fromkeys(b for place in there for b in standing.broken_behind(place))
-        return cls(run, asked, sort, ascending, page, count, rows.to_dicts(), made, tuple(broken))
+        said = _stale(run, standing, there)
+        return cls(run, asked, {}, sort, ascending, page, order.height, rows.to_dicts(), made, said, known)
 
     @property
     def pages(self) -> int:
@@ -98,14 +96,26 @@ class Listing:
 
     def address(self, **changed: Any) -> str:
         """The same list with something else asked for; back on its first page, unless a page is asked for."""
-        asked = {**self.asked, "sort": self.sort, "order": "asc" if self.ascending else ""} | changed
-        plain = {k: v for k, v in asked.items() if v not in ("", None) and (k, v) != ("sort", "pair_id")}
-        return page_of(self.run.name) + ("?" + urlencode(plain) if plain else "")
+        return page_of(self.run.name) + self.query(**changed)
+
+    def query(self, **changed: Any) -> str:
+        """The query string of `address`, to be carried along."""
+        return _carried({**self.asked, "sort": self.sort, "order": _order(self.sort, self.ascending)} | changed)
 
     def sorted_by(self, sort: str) -> str:
         """The address of a column's title: by that column, the largest first, and the other way round when it is."""
-        turned = sort == self.sort and sort != "pair_id" and not self.ascending
-        return self.address(sort=sort, order="asc" if turned else "")
+        return self.address(sort=sort, order=_order(sort, sort == self.sort and not self.ascending))
+
+    def direction(self, sort: str) -> str:
+        """How the list is sorted by a column, as aria-sort has it."""
+        if sort != self.sort:
+            return "none"
+        return "ascending" if self.ascending or sort == "pair_id" else "descending"
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The gaps that have a column, and how a person calls them."""
+        return {name: label for name, label in GAPS.items() if self.truth or name != "true_gap"}
 
     @property
     def command(self) -> str:
@@ -113,7 +123,124 @@ class Listing:
         words = ["mr pairs", self.run.name]
         words += [f"--{name.replace('_', '-')} {_quoted(value)}" for name, value in self.asked.items()]
         words += [f"--sort {self.sort}"] if self.sort != "pair_id" else []
-        return " ".join(words)
+        return " ".join(words + ["--ascending"] * self.ascending)
+
+
+def _asked(run: Run, given: Mapping[str, str]) -> tuple[dict[str, str], str, bool, dict[str, str]]:
+    """The filters of a query string, what it sorts by, whether ascending, and what is wrong with which of these."""
+    asked = {name: given[name].strip() for name in FILTERS if given.get(name, "").strip()}
+    unknown = [name for name in given if name not in (*FILTERS, "sort", "order", "page")]
+    if unknown:
+        named = excerpt(", ".join(unknown), 80)
+        raise UserError(f"unknown filter {named}. There are {', '.join(FILTERS)}, sort, order, page.")
+    sort, order = given.get("sort") or "pair_id", given.get("order", "")
+    closed = {"kind": KINDS, "iteration": run.iterations, "truth": tuple(AGREEMENTS)}
+    checks: dict[str, Callable[[], object]] = {
+        **{name: partial(one_of, name, asked.get(name), known) for name, known in closed.items()},
+        **{name: partial(Between.parsed, asked[name]) for name in GAPS if name in asked},
+        "sort": partial(one_of, "sort", sort, SORTS),
+        "order": partial(one_of, "order", order or None, ("asc", "desc")),
+        "page": partial(page_number, given),
+    }
+    wrong = {}
+    for name, check in checks.items():
+        try:
+            check()
+        except UserError as error:
+            wrong[name] = str(error)
+    return asked, sort if sort in SORTS else "pair_id", order == "asc" and sort != "pair_id", wrong
+
+
+def _query(asked: Mapping[str, str]) -> Query:
+    gaps = {name: asked.get(name) for name in GAPS}
+    return Query.parsed(asked.get("iteration"), asked.get("kind"), asked.get("text"), asked.get("truth"), **gaps)
+
+
+def _order(sort: str, ascending: bool) -> str:
+    return "" if sort == "pair_id" else "asc" if ascending else "desc"
+
+
+def _carried(asked: Mapping[str, Any]) -> str:
+    plain = {k: v for k, v in asked.items() if v not in ("", None) and (k, v) != ("sort", "pair_id")}
+    return "?" + urlencode(plain) if plain else ""
+
+
+def _stale(run: Run, standing: Standing, there: Iterable[Place]) -> tuple[str, ...]:
+    """Where artifacts are not made of what lies there now, or not as the run would make them now; each once."""
+    now = stale_now(run)
+    said: dict[str, None] = {}
+    for place in there:
+        broken = standing.broken_behind(place)
+        said |= dict.fromkeys(each.said for each in broken)
+        if not broken and place in now:
+            said[f"{titled(*place)}: {now[place]}"] = None
+    return tuple(said)
+
+
+@dataclass(frozen=True)
+class Around:
+    """Where a pair is in a list: the pairs before and after it, and the addresses of these and of the list."""
+
+    place: int
+    count: int
+    previous: str | None
+    next: str | None
+    back: str
+
+
+def around(run: Run, lineage: Lineage, given: Mapping[str, str], listed_pairs: Listed = pairs) -> Around | None:
+    """Where a pair is in the list that a query string asks for; None if it is not in it, or there is no such list."""
+    if lineage.kind != "pair":
+        return None
+    try:
+        asked, sort, ascending, wrong = _asked(run, given)
+    except UserError:
+        return None
+    if wrong:
+        return None
+    ids = _query(asked).ordered([run], sort, ascending=ascending, listed=listed_pairs)["pair_id"].to_list()
+    if lineage.id not in ids:
+        return None
+    n, query = ids.index(lineage.id), {**asked, "sort": sort, "order": _order(sort, ascending)}
+    before, after = ids[n - 1] if n else None, ids[n + 1] if n + 1 < len(ids) else None
+    page = n // PAGE + 1
+    return Around(
+        n + 1,
+        len(ids),
+        before and page_of(run.name, before) + _carried(query),
+        after and page_of(run.name, after) + _carried(query),
+        page_of(run.name) + _carried({**query, "page": page if page > 1 else ""}),
+    )
+
+
+def stale_here(run: Run, lineage: Lineage) -> tuple[str, ...]:
+    """Why what an id belongs to would be made anew, where no broken link says so."""
+    if lineage.broken:
+        return ()
+    found = parsed(f"{lineage.id}")
+    places = [run.model_at(found.iteration or "0")] if found.kind == "model" else []
+    places = places or [(found.asset, made.iteration) for made in lineage.rounds]
+    now = stale_now(run)
+    return tuple(f"{titled(*place)}: {now[place]}" for place in places if place in now)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a model was measured at on the held-out set; stale: why that is not of this model, if it is not."""
+
+    figures: dict[str, float | None]
+    made: Made
+    stale: str | None
+
+
+def evaluation(run: Run, lineage: Lineage) -> Evaluated | None:
+    """The evaluation of a model; None if it has none, or for another id."""
+    key = lineage.id.removeprefix("M")
+    record = run.record("evaluation", key) if lineage.kind == "model" else None
+    if record is None:
+        return None
+    figures = {worded(name): value for name, value in record.numbers.items()}
+    return Evaluated(figures, Made.of(record), stale_now(run).get(("evaluation", key)))
 
 
 def page_number(given: Mapping[str, str]) -> int:
@@ -127,10 +254,6 @@ def page_number(given: Mapping[str, str]) -> int:
 def page_count(rows: int) -> int:
     """How many pages so many rows take; one, if there are none."""
     return max(ceil(rows / PAGE), 1)
-
-
-def _gaps(asked: Mapping[str, str]) -> dict[str, str | None]:
-    return {name: asked.get(name) for name in ("score_gap", "length_gap", "elo_gap")}
 
 
 def one_of(name: str, value: str | None, known: Collection[str]) -> None:
@@ -295,15 +418,15 @@ def grouped(descent: tuple[Descent, ...]) -> dict[tuple[str, str], list[Descent]
     return found
 
 
-def runs_shown(ui: str, runs: Mapping[str, Run]) -> list[dict[str, Any]]:
-    """The runs, each with what its iterations have: pairs of each kind, and what trained a model."""
-    shown = []
-    for run in runs.values():
-        iterations = []
-        for t in run.iterations:
-            records = {asset: run.record(asset, t) for asset in ("actor_pairs", "elo_pairs", "checkpoints")}
-            rows = {asset: record.rows if record else None for asset, record in records.items()}
-            trained = Made.of(record) if (record := records["checkpoints"]) else None
-            iterations.append({"t": t, **rows, "trained": trained})
-        shown.append({"run": run, "iterations": iterations, "dagster": Dagster(ui, run)})
-    return shown
+def summary(ui: str, run: Run) -> dict[str, Any]:
+    """A run, and what its iterations have: pairs of each kind, what trained a model, and what of that is stale."""
+    iterations, now = [], stale_now(run)
+    for t in run.iterations:
+        records = {asset: run.record(asset, t) for asset in ("actor_pairs", "elo_pairs", "checkpoints")}
+        whole = {asset: None if run.damage(asset, t) else record for asset, record in records.items()}
+        rows = {asset: record.rows if record else None for asset, record in whole.items()}
+        trained = Made.of(record) if (record := whole["checkpoints"]) else None
+        stale = {asset: now[asset, t] for asset in records if (asset, t) in now}
+        iterations.append({"t": t, **rows, "trained": trained, "stale": stale})
+    complete = sum(bool(each["trained"]) and not each["stale"] for each in iterations)
+    return {"run": run, "iterations": iterations, "dagster": Dagster(ui, run), "complete": complete}

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from starlette.testclient import TestClient
 from mr_assets.explorer.app import AT_ONCE, explorer
 from mr_assets.explorer.pages import round_view
 from mr_assets.lineage import trace
+from mr_assets.lineage.pairs import GAPS, pairs
 from mr_assets.runs import LOOP_ASSETS, Run
 from mr_assets.tables import (
     dropped_frame,
@@ -65,7 +67,7 @@ def test_without_a_run_the_first_page_says_how_to_start_one(tmp_path) -> None:
 
 
 def listed(page: str) -> list[str]:
-    return re.findall(r'class="id" href="/runs/tiny/([^"]+)"', page)
+    return re.findall(r'class="id" href="/runs/tiny/([^"?]+)[^"]*"', page)
 
 
 def test_the_list_has_every_pair_of_every_iteration(pages: TestClient, finished: Run) -> None:
@@ -114,7 +116,10 @@ def test_pages_of_the_list(pages: TestClient, monkeypatch: pytest.MonkeyPatch) -
         ("kind=foo", "kind is 'foo', expected one of actor, judge."),
         ("iteration=9", "iteration is '9', expected one of 1, 2."),
         ("score_gap=wide", "'wide' is no range. Expected from..to"),
-        ("sort=text", "sort is 'text', expected one of pair_id, score_gap, length_gap, elo_gap."),
+        (
+            "sort=text",
+            "sort is 'text', expected one of pair_id, score_gap, length_gap, elo_gap, reward_margin,",
+        ),
         ("order=up", "order is 'up', expected one of asc, desc."),
         ("page=0", "page is '0', expected a number from 1 on."),
         ("page=x", "page is 'x', expected a number from 1 on."),
@@ -145,6 +150,89 @@ def test_the_runs_and_the_list_lead_to_dagster(pages: TestClient, finished: Run)
     assert {f"{UI}/assets/tiny", f"{UI}/runs/{model.run_id}"} <= Links(pages.get("/").text).found
     links = Links(pages.get("/runs/tiny?kind=actor").text).found
     assert {f"{UI}/assets/tiny/actor_pairs?view=partitions&partition=1", f"{UI}/runs/{pairs.run_id}"} <= links
+
+
+@pytest.mark.parametrize("gap", [name for name in GAPS if name != "elo_gap"])
+def test_gaps_sort_both_ways_and_say_so(pages: TestClient, finished: Run, gap: str) -> None:
+    """The direction is in the address, in a link that a keyboard reaches, and in aria-sort."""
+    values = dict(pairs(finished).select("pair_id", gap).iter_rows())
+    known = sorted(value for value in values.values() if value is not None)
+    for order, said, wanted in (("asc", "ascending", known), ("desc", "descending", known[::-1])):
+        page = pages.get(f"/runs/tiny?sort={gap}&order={order}").text
+        assert [values[pair] for pair in listed(page) if values[pair] is not None] == wanted[:50]
+        sorts = [attrs["aria-sort"] for tag, attrs in Links(page).elements if tag == "th" and "aria-sort" in attrs]
+        assert sorts.count(said) == 1 and set(sorts) == {said, "none"}
+        assert f"/runs/tiny?sort={gap}&order={'asc' if order == 'desc' else 'desc'}" in Links(page).found
+
+
+@pytest.mark.parametrize(("name", "value"), [("score_gap", "wi<de"), ("reward_margin", "a..b"), ("kind", "foo")])
+def test_a_wrong_filter_stays_in_the_form_with_what_is_wrong(pages: TestClient, name: str, value: str) -> None:
+    page = pages.get("/runs/tiny", params={name: value, "text": "kept"})
+    elements = Links(page.text).elements
+    [asked] = [attrs for tag, attrs in elements if tag in ("input", "select") and attrs.get("name") == name]
+    assert page.status_code == 400 and asked["aria-describedby"] == f"wrong-{name}"
+    assert asked.get("value", value) == value and html.escape(value) in page.text
+    assert any(attrs.get("id") == f"wrong-{name}" for _, attrs in elements)
+    assert [attrs["value"] for tag, attrs in elements if attrs.get("name") == "text"] == ["kept"]
+
+
+def test_from_a_pair_to_the_next_one_of_the_list_and_back(pages: TestClient) -> None:
+    """With filters and order kept, through the whole list; the first has none before it, the last none after."""
+    query = "?iteration=1&sort=score_gap&order=asc"
+    wanted = listed(pages.get(f"/runs/tiny{query}").text)
+    seen, address, before = [], f"/runs/tiny/{wanted[0]}{query}", None
+    while address:
+        page = pages.get(address).text
+        links = {
+            attrs["rel"]: attrs["href"] for tag, attrs in Links(page).elements if attrs.get("rel") in ("prev", "next")
+        }
+        assert links.get("prev") == before and f"/runs/tiny{query}" in Links(page).found
+        seen.append(address.removeprefix("/runs/tiny/").removesuffix(query))
+        before, address = address, links.get("next") or ""
+    assert seen == wanted
+
+
+def test_hits_of_a_search_are_marked(pages: TestClient, finished: Run) -> None:
+    prompt = table(finished, "prompts")["prompt"][0]
+    page = pages.get("/runs/tiny", params={"text": prompt.upper()}).text
+    assert f"<mark>{html.escape(prompt)}</mark>" in page
+
+
+def test_pairs_that_contradict_the_truth_are_listed(pages: TestClient, finished: Run) -> None:
+    against = pairs(finished).filter(pl.col("true_gap") < 0)["pair_id"].to_list()
+    page = pages.get("/runs/tiny?truth=contradicts").text
+    assert listed(page) == against
+    assert not against or "contradicts the truth" in words(pages.get(f"/runs/tiny/{against[0]}").text)
+
+
+def test_a_bare_id_is_looked_for_in_the_run_that_one_is_in(run: Run) -> None:
+    run.save()
+    shutil.copytree(run.folder, run.data / "other")
+    pages, pair = pages_over(run), table(run, "actor_pairs")["pair_id"][0]
+    assert pages.get(f"/id?id={pair}").status_code == 200  # a choice
+    for name in ("tiny", "other"):
+        assert f'name="run" value="{name}"' in pages.get(f"/runs/{name}").text
+        assert pages.get(f"/id?id={pair}&run={name}").headers["location"] == f"/runs/{name}/{pair}"
+
+
+def test_what_is_stale_says_so_wherever_it_is_shown(run: Run) -> None:
+    """M1 was trained again: its evaluation, and all of iteration 2, are not of what lies there."""
+    run.save()
+    pages = pages_over(run)
+    for address in ("/", "/runs/tiny", "/runs/tiny/M1"):
+        assert "stale" not in words(pages.get(address).text).lower(), address
+    assert "2 of 2 iterations complete" in words(pages.get("/").text)
+    made_anew(run, "checkpoints")
+    for address in ("/", "/runs/tiny?iteration=2", "/runs/tiny/M1", "/runs/tiny/M2"):
+        assert "stale" in words(pages.get(address).text).lower(), address
+    assert "1 of 2 iterations complete" in words(pages.get("/").text)
+
+
+def test_a_models_page_has_its_evaluation_in_words(pages: TestClient, finished: Run) -> None:
+    record = finished.record("evaluation", "1")
+    assert record is not None
+    said = words(pages.get("/runs/tiny/M1").text)
+    assert f"true score {record.numbers['true_score']:.4g}" in said and "judge_exact" not in said
 
 
 # ------------------------------------------------------------------------------------------------------------ left out
@@ -452,8 +540,8 @@ def test_few_pages_are_made_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         TestClient(explorer(tmp_path, UI), base_url="http://127.0.0.1") as client,
         ThreadPoolExecutor(3 * AT_ONCE) as askers,
     ):
-        answers = list(askers.map(client.get, ["/"] * 3 * AT_ONCE))
-    assert {answer.status_code for answer in answers} == {200}
+        answers = list(askers.map(client.get, [f"/runs/none{n}" for n in range(3 * AT_ONCE)]))
+    assert {answer.status_code for answer in answers} == {404}
     assert most == AT_ONCE
 
 
