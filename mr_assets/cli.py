@@ -1,14 +1,11 @@
 """The command `mr`: run a recipe, see what is done, list and remove runs, open the UI."""
 
 import os
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import wraps
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -630,70 +627,50 @@ def _unused(run: Any) -> Iterator[None]:
         yield
 
 
-@main.command()
-@click.option("--port", default=3001, show_default=True, help="Port on this machine.")
-@click.option(
+HOST = click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; beyond loopback at your own risk."
 )
+ALLOW_HOST = click.option(
+    "--allow-host",
+    "allowed",
+    multiple=True,
+    metavar="NAME",
+    help="Answer under this name too, a reverse proxy's for example. Repeatable; also MR_ALLOWED_HOSTS=NAME,NAME.",
+)
+
+
+@main.command()
+@click.option("--port", default=3001, show_default=True, help="Port on this machine.")
+@HOST
+@ALLOW_HOST
 @click.option("--with-starter", is_flag=True, hidden=True)
 @says_errors
-def explore(port: int, host: str, with_starter: bool) -> None:
+def explore(port: int, host: str, allowed: tuple[str, ...], with_starter: bool) -> None:
     """Pages over the preference pairs of every run: where each comes from, down to every judgment and battle.
 
-    They only read. `mr ui` serves them, too.
+    They only read, and are known under the names of this machine and of --host alone. `mr ui` serves them, too.
     """
     from mr_assets.explorer.serve import serve
     from mr_assets.runs import data_root
 
-    serve(data_root(), host, port, with_starter=with_starter)
+    serve(data_root(), host, port, allowed=allowed, with_starter=with_starter)
 
 
 @main.command()
 @click.option("--port", default=3000, show_default=True, help="Port on this machine.")
-@click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; beyond loopback at your own risk."
-)
+@HOST
+@ALLOW_HOST
 @click.option("--pages-port", type=int, help="Port of the pages of `mr explore`. Default: the one after --port.")
 @says_errors
-def ui(port: int, host: str, pages_port: int | None) -> None:
+def ui(port: int, host: str, allowed: tuple[str, ...], pages_port: int | None) -> None:
     """The Dagster UI with its daemon: materialize any asset of any iteration, backfill, look.
 
-    Beside it the pages over preference pairs, as `mr explore` serves them.
+    Beside it the pages over preference pairs, as `mr explore` serves them. No page of another site can use either.
     """
-    from mr_assets.explorer.addresses import address
-    from mr_assets.explorer.serve import serve_beside_ui
-    from mr_assets.instance import dagster_home, instance
     from mr_assets.launch import MODULE
-    from mr_assets.run_launcher import DAGSTER
-    from mr_assets.runs import data_root
+    from mr_assets.ui import serve_ui
 
-    home = dagster_home()
-    _only_ui(home)
-    os.environ["MR_DATA"] = str(data_root())
-    instance().dispose()  # a fresh one gets its databases before webserver and daemon both try
-    say(f"Dagster UI on {address(host, port)} (instance {home}). Ctrl-C ends it.", err=True)
-    serve_beside_ui(host, port, pages_port or port + 1)
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, signal.SIG_DFL)  # whoever began it in the background may have it ignored
-    # in this process, so that a signal to it ends webserver and daemon, not only this command
-    os.execv(sys.executable, [*DAGSTER, "dev", "-m", MODULE, "-h", host, "-p", str(port)])
-
-
-def _only_ui(home: Path) -> None:
-    """Note this process as the instance's UI, and end what is left of one that was killed; its runs go on.
-
-    Raises `UserError` if the instance has a UI: two daemons would start every run twice.
-    """
-    from mr_assets.files import atomically
-    from mr_assets.worker import UI_MARK, Worker, end_processes
-
-    note = home / "ui"
-    other = Worker.from_tag(note.read_text() if note.exists() else None, str(home))
-    if other is not None and other.here and other.alive:
-        raise UserError(f"the UI of {home} is up already, in process {other.pid}. Use that one, or end it first.")
-    end_processes(str(home), UI_MARK)
-    atomically(note, lambda path: path.write_text(Worker.of(os.getpid()).tag(str(home))))
-    os.environ[UI_MARK] = str(home)
+    serve_ui(MODULE, host, port, pages_port or port + 1, allowed)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -24,6 +23,7 @@ from mr_assets.explorer.addresses import listed, page_of
 from mr_assets.explorer.kept import Kept, Seen, Shared
 from mr_assets.explorer.left_out import LeftOutList
 from mr_assets.explorer.text import found_in, marked, shown
+from mr_assets.gate import LOOPBACK, Gate
 from mr_assets.lineage import trace
 from mr_assets.lineage.fate import judgment_fate, judgment_truth, pair_truth, response_fate
 from mr_assets.lineage.ids import has, having, named, parsed
@@ -45,7 +45,6 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 AT_ONCE = 4
 """Pages made at the same time: a search through the texts of an iteration takes memory, and more of them take more."""
 # By path; a page without a head, of plain text, makes the browser ask for the icon under its old name.
@@ -305,9 +304,8 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK) -> Starlett
         Route("/runs/{run}/{id}/json", here.answering(here.json)),
         *(Route(path, _static(*file)) for path, file in STATIC.items()),
     ]
-    only = Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     failed = dict.fromkeys((UserError, HTTPException, Exception), here.failed)
-    middleware = [Middleware(WithHeaders), only]
+    middleware = [Middleware(WithHeaders), Middleware(Gate, hosts=hosts)]
     return Starlette(routes=routes, middleware=middleware, exception_handlers=failed, lifespan=_few_at_once)
 
 

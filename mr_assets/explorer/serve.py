@@ -4,44 +4,55 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from mr_assets.errors import UserError
 from mr_assets.explorer.addresses import PAGES, UI, address, ui_url
 
 
-def serve(data: Path, host: str, port: int, *, with_starter: bool = False) -> None:
+def serve(data: Path, host: str, port: int, *, allowed: Sequence[str] = (), with_starter: bool = False) -> None:
     """Serve the pages over a data folder until the process is ended.
 
+    allowed: further names under which the server is known, behind a reverse proxy for example.
     with_starter: end when standard input closes, as the process that started this one does by ending.
     Raises `UserError` if the port cannot be had.
     """
     import uvicorn
 
-    from mr_assets.explorer.app import LOOPBACK, explorer
+    from mr_assets.explorer.app import explorer
+    from mr_assets.gate import names
     from mr_assets.training import leash
 
     if with_starter:
         leash.hold()
+    app = explorer(data, ui_url(), names(host, allowed))
+    door = listening(
+        host,
+        port,
+        "the pages",
+        f"Name another port: --port of `mr explore` ({PAGES} then tells the Dagster UI where they are), --pages-port "
+        "of `mr ui`.",
+    )
+    print(f"Pages on {address(host, port)} (runs in {data}). Ctrl-C ends it.", file=sys.stderr, flush=True)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, proxy_headers=False)
+    uvicorn.Server(config).run(sockets=[door])
+
+
+def listening(host: str, port: int, what: str, advice: str) -> socket.socket:
+    """A socket that listens. Raises `UserError` with `what` cannot be served and what to do."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((host, port), family=family)
+        return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
-        raise UserError(
-            f"the pages cannot be served on {host}, port {port}: {error}. Name another port: --port of `mr explore` "
-            f"({PAGES} then tells the Dagster UI where they are), --pages-port of `mr ui`."
-        ) from error
-    app = explorer(data, ui_url(), LOOPBACK if host in LOOPBACK else ("*",))
-    print(f"Pages on {address(host, port)} (runs in {data}). Ctrl-C ends it.", file=sys.stderr, flush=True)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
-    uvicorn.Server(config).run(sockets=[listening])
+        raise UserError(f"{what} cannot be served on {host}, port {port}: {error}. {advice}") from error
 
 
-def serve_beside_ui(host: str, ui_port: int, port: int) -> None:
-    """Serve the pages in a process that ends with this one, though it becomes another program; note where each is."""
+def serve_beside_ui(host: str, ui_port: int, port: int, allowed: Sequence[str] = ()) -> None:
+    """Serve the pages in a process that ends with this one; note where each is."""
     os.environ[UI], os.environ[PAGES] = address(host, ui_port), address(host, port)
-    reading, writing = os.pipe()
-    os.set_inheritable(writing, True)
+    reading, _held = os.pipe()  # the other end closes when this process ends, however
     command = [sys.executable, "-m", "mr_assets.cli", "explore", "--host", host, "--port", str(port), "--with-starter"]
+    command += [part for name in allowed for part in ("--allow-host", name)]
     subprocess.Popen(command, stdin=reading, start_new_session=True)
     os.close(reading)

@@ -110,6 +110,7 @@ class Server:
     data: Path
     port: int
     process: subprocess.Popen
+    pages_port: int = 0
 
     def ask(self, query: str, **variables: Any) -> Any:
         """The answer to a GraphQL query."""
@@ -251,9 +252,10 @@ def _sensor(run: Run) -> dict[str, str]:
 @contextmanager
 def serving(data: Path) -> Iterator[Server]:
     """Start ``mr ui``, wait until it has loaded the assets, and leave nothing behind."""
-    port = free_port()
-    with started(data, "ui", "--port", str(port), module=MODULE) as process:
-        server = Server(data, port, process)
+    port, pages_port = free_port(), free_port()
+    ports = ("--port", str(port), "--pages-port", str(pages_port))
+    with started(data, "ui", *ports, module=MODULE) as process:
+        server = Server(data, port, process, pages_port)
 
         def ready() -> bool:
             with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
