@@ -23,6 +23,7 @@ from mr_assets.explorer.addresses import listed, page_of
 from mr_assets.explorer.kept import Kept, Seen, Shared
 from mr_assets.explorer.left_out import LeftOutList
 from mr_assets.explorer.text import found_in, marked, shown
+from mr_assets.explorer.texts import TEXTS, TextList
 from mr_assets.gate import LOOPBACK, Gate
 from mr_assets.lineage import trace
 from mr_assets.lineage.fate import judgment_fate, judgment_truth, pair_truth, response_fate
@@ -158,6 +159,12 @@ class Explorer:
         run = self.run(request)
         found = LeftOutList.of(run, request.query_params)
         return self.page("left_out.html", run=run, found=found, dagster=self.dagster(run))
+
+    def texts(self, request: Request) -> Response:
+        """A run's prompts, responses or judgments."""
+        run, kind = self.run(request), request.url.path.rpartition("/")[2]
+        found = TextList.of(run, kind, request.query_params)
+        return self.page("texts.html", 400 if found.wrong else 200, run=run, found=found)
 
     def identity(self, request: Request) -> Response:
         """The page of an id."""
@@ -299,6 +306,7 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK) -> Starlett
         Route("/id", here.find),
         Route("/runs/{run}", here.answering(here.pairs)),
         Route("/runs/{run}/left-out", here.answering(here.left_out)),
+        *(Route(f"/runs/{{run}}/{kind}", here.answering(here.texts)) for kind in TEXTS),
         Route("/runs/{run}/{id}", here.answering(here.identity)),
         Route("/runs/{run}/{id}/raw", here.answering(here.raw)),
         Route("/runs/{run}/{id}/json", here.answering(here.json)),

@@ -228,6 +228,41 @@ def test_what_is_stale_says_so_wherever_it_is_shown(run: Run) -> None:
     assert "1 of 2 iterations complete" in words(pages.get("/").text)
 
 
+def test_prompts_responses_and_judgments_have_lists_of_their_own(run: Run, pages: TestClient) -> None:
+    """All of each, searched and filtered; a wrong filter stays in the form."""
+    for kind, column in (("prompts", "prompt"), ("responses", "response"), ("judgments", "judgment")):
+        rows = table(run, kind)
+        text = rows[column][0]
+        page = pages.get(f"/runs/tiny/{kind}", params={"iteration": "1", "text": text.upper()})
+        wanted = rows.filter(pl.col(column).str.to_lowercase().str.contains(text.lower(), literal=True))
+        assert listed(page.text) == wanted[f"{column}_id"].to_list()[:50]
+        assert html.escape(text)[:20] in page.text and "<mark>" in page.text
+    scored = table(run, "judgments").filter(pl.col("score") >= 4)
+    high = pages.get("/runs/tiny/judgments?iteration=1&score=4..").text
+    assert listed(high) == scored["judgment_id"].to_list()[:50]
+    doubles = table(run, "responses").filter(pl.col("duplicate_of").is_not_null())["response_id"].to_list()
+    assert listed(pages.get("/runs/tiny/responses?iteration=1&duplicate=yes").text) == doubles
+    wrong = pages.get("/runs/tiny/judgments?score=many")
+    assert wrong.status_code == 400 and 'value="many"' in wrong.text and "'many' is no range" in words(wrong.text)
+
+
+def test_judgments_without_a_score_are_listed_with_their_reason(run: Run) -> None:
+    first = table(run, "judgments")["judgment_id"][0]
+    none = pl.when(pl.col("judgment_id") == first)
+    change(
+        run,
+        "judgments",
+        lambda rows: rows.with_columns(
+            score=none.then(None).otherwise("score"), invalid=none.then(pl.lit("no_score")).otherwise("invalid")
+        ),
+    )
+    pages = pages_over(run)
+    for asked in ("any", "no_score"):
+        page = pages.get(f"/runs/tiny/judgments?iteration=1&invalid={asked}").text
+        assert first in listed(page) and "no score" in words(page)
+    assert "/runs/tiny/judgments?invalid=any" in Links(pages.get("/runs/tiny").text).found
+
+
 def test_a_models_page_has_its_evaluation_in_words(pages: TestClient, finished: Run) -> None:
     record = finished.record("evaluation", "1")
     assert record is not None

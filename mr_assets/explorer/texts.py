@@ -1,0 +1,149 @@
+"""Lists of a run's prompts, responses and judgments: paged, searched and filtered.
+
+/runs/RUN/responses?iteration=2&cut_off=yes
+/runs/RUN/judgments?invalid=no_score&text=score
+/runs/RUN/judgments?score=4..
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import polars as pl
+
+from mr_assets.errors import UserError
+from mr_assets.explorer.addresses import page_of
+from mr_assets.explorer.pages import PAGE, one_of, page_count, page_number
+from mr_assets.lineage.pairs import Between
+from mr_assets.lineage.printable import excerpt
+from mr_assets.lineage.rows import read
+from mr_assets.lineage.standing import Standing
+from mr_assets.runs import Run
+
+TEXTS = {"prompts": "prompt", "responses": "response", "judgments": "judgment"}
+FILTERS = {
+    "prompts": ("iteration", "text"),
+    "responses": ("iteration", "score", "cut_off", "duplicate", "text"),
+    "judgments": ("iteration", "score", "invalid", "cut_off", "text"),
+}
+ANY = "any"
+"""Every reason for which a judgment has no score."""
+
+
+@dataclass(frozen=True)
+class TextList:
+    """A page of rows (columns id, iteration, text, score, invalid, cut_off, duplicate_of) and what was asked for.
+
+    score: of a judgment its own, of a response the mean of its valid ones. wrong: by filter, what is wrong with it.
+    """
+
+    run: Run
+    kind: str
+    asked: Mapping[str, str]
+    wrong: Mapping[str, str]
+    page: int
+    count: int
+    rows: list[dict[str, Any]]
+    reasons: list[str]
+
+    @classmethod
+    def of(cls, run: Run, kind: str, given: Mapping[str, str]) -> "TextList":
+        """What a query string asks for. Raises `UserError` if it names a filter that there is not."""
+        asked = {name: given[name].strip() for name in FILTERS[kind] if given.get(name, "").strip()}
+        if unknown := [name for name in given if name not in (*FILTERS[kind], "page")]:
+            named = excerpt(", ".join(unknown), 80)
+            raise UserError(f"unknown filter {named}. There are {', '.join(FILTERS[kind])}, page.")
+        wrong, page = _wrong(run, asked, given), 1
+        if wrong:
+            return cls(run, kind, asked, wrong, page, 0, [], [])
+        page = page_number(given)
+        iterations = [asked["iteration"]] if "iteration" in asked else run.iterations
+        there = [t for t in iterations if run.record(kind, t) and run.path(kind, t).exists()]
+        heads = [_heads(run, kind, t, asked) for t in there]
+        found = pl.concat(heads) if heads else pl.DataFrame(schema=HEADS)
+        reasons = [r for r in found["invalid"].drop_nulls().unique().sort() if r]
+        found = found.filter(*_filters(asked))
+        shown = found.slice((page - 1) * PAGE, PAGE)
+        rows = _with_texts(run, kind, shown).to_dicts()
+        return cls(run, kind, asked, {}, page, found.height, rows, reasons)
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are."""
+        return page_count(self.count)
+
+    def address(self, **changed: Any) -> str:
+        """The same with something else asked for."""
+        asked = {name: value for name, value in {**self.asked, **changed}.items() if value}
+        return f"{page_of(self.run.name)}/{self.kind}" + (f"?{urlencode(asked)}" if asked else "")
+
+
+HEADS = pl.Schema(
+    {
+        "id": pl.String(),
+        "iteration": pl.String(),
+        "score": pl.Float64(),
+        "invalid": pl.String(),
+        "cut_off": pl.Boolean(),
+        "duplicate_of": pl.String(),
+    }
+)
+
+
+def _wrong(run: Run, asked: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    wrong = {}
+    for name in (*asked, "page"):
+        try:
+            match name:
+                case "iteration":
+                    one_of(name, asked[name], run.iterations)
+                case "score":
+                    Between.parsed(asked[name])
+                case "cut_off" | "duplicate":
+                    one_of(name.replace("_", " "), asked[name], ("yes", "no"))
+                case "page":
+                    page_number(given)
+        except UserError as error:
+            wrong[name] = str(error)
+    return wrong
+
+
+def _heads(run: Run, kind: str, t: str, asked: Mapping[str, str]) -> pl.DataFrame:
+    """Every row of an iteration without its text, those alone whose text has what is searched for."""
+    text, key = pl.col(TEXTS[kind]), f"{TEXTS[kind]}_id"
+    wanted = text.str.to_lowercase().str.contains(asked["text"].lower(), literal=True) if "text" in asked else None
+    columns = {
+        "prompts": [key],
+        "responses": [key, "finish_reason", "duplicate_of"],
+        "judgments": [key, "finish_reason", "score", "invalid"],
+    }
+    rows = read(run, kind, t, columns[kind], wanted)
+    if kind == "responses" and Standing(run).made_of(("judgments", t), ("responses", t)):
+        scores = read(run, "judgments", t, ["response_id", "score"]).group_by("response_id").agg(pl.col("score").mean())
+        rows = rows.join(scores, on="response_id", how="left", maintain_order="left")
+    lacking = [pl.lit(None, dtype).alias(n) for n, dtype in HEADS.items() if n not in rows.columns]
+    rows = rows.with_columns(lacking).with_columns(id=pl.col(key), iteration=pl.lit(t))
+    if "finish_reason" in rows.columns:
+        rows = rows.with_columns(cut_off=pl.col("finish_reason") == "length")
+    return rows.select(list(HEADS)).cast(HEADS)
+
+
+def _filters(asked: Mapping[str, str]) -> list[pl.Expr]:
+    found = [Between.parsed(asked["score"]).holds("score")] if "score" in asked else []
+    if reason := asked.get("invalid"):
+        found.append(pl.col("invalid").is_not_null() if reason == ANY else pl.col("invalid") == reason)
+    if "cut_off" in asked:
+        found.append(pl.col("cut_off") == (asked["cut_off"] == "yes"))
+    if "duplicate" in asked:
+        found.append(pl.col("duplicate_of").is_not_null() == (asked["duplicate"] == "yes"))
+    return found
+
+
+def _with_texts(run: Run, kind: str, shown: pl.DataFrame) -> pl.DataFrame:
+    key, text = f"{TEXTS[kind]}_id", TEXTS[kind]
+    parts = [pl.DataFrame(schema={**HEADS, "text": pl.String()})]
+    for (t,), rows in shown.group_by("iteration", maintain_order=True):
+        said = read(run, kind, str(t), [key, text], pl.col(key).is_in(rows["id"].implode()))
+        parts.append(rows.join(said.rename({key: "id", text: "text"}), on="id", how="left", maintain_order="left"))
+    return pl.concat(parts)
