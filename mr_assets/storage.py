@@ -17,7 +17,7 @@ import polars as pl
 from upath import UPath
 
 from mr_assets.errors import UserError
-from mr_assets.files import atomically, damage, note_of, sweep_temporary
+from mr_assets.files import atomically, damage, note_of, storage_trouble, sweep_temporary
 from mr_assets.runs import Record, read_record, write_record
 from mr_assets.tables import DROPPED, TABLES, dropped_beside, dropped_path
 
@@ -55,11 +55,20 @@ def shard_folder(table: Path) -> Path:
 
 @contextmanager
 def users_errors() -> Iterator[None]:
-    """Turn the user's errors into a Dagster failure that shows their message and is not retried."""
+    """Turn the user's errors, and those of a disk that is full or cannot be written, into a Dagster failure.
+
+    It shows their message and is not retried.
+    """
     try:
         yield
     except UserError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
+    except dg.Failure:
+        raise
+    except Exception as error:
+        if trouble := storage_trouble(error):
+            raise dg.Failure(trouble, allow_retries=False) from error
+        raise
 
 
 def version_of(rows: pl.DataFrame | pl.LazyFrame) -> str:

@@ -1,7 +1,8 @@
 """Files that are whole or not there."""
 
 import os
-from errno import ENOSPC
+import sqlite3
+from errno import EACCES, ENOSPC, EROFS
 from pathlib import Path
 
 import polars as pl
@@ -9,7 +10,15 @@ import pytest
 
 from mr_assets import files as module
 from mr_assets.errors import UserError
-from mr_assets.files import TEMPORARY, atomically, fingerprint, remembered_fingerprint, sweep_temporary, write_json
+from mr_assets.files import (
+    TEMPORARY,
+    atomically,
+    fingerprint,
+    remembered_fingerprint,
+    storage_trouble,
+    sweep_temporary,
+    write_json,
+)
 from mr_assets_tests.tiny import files, model_folder
 
 NO_SUCH_PROCESS = 2**30  # beyond what Linux gives out
@@ -141,3 +150,26 @@ def test_a_large_files_fingerprint_is_computed_once(tmp_path: Path, monkeypatch:
     assert remembered_fingerprint(path, notes) == second
     notes.write_text("{")
     assert remembered_fingerprint(path, notes) == second
+
+
+def test_what_a_disk_refuses_is_told_wherever_it_comes_up() -> None:
+    """Of SQLite, of a library's own error, behind another error; any other error is none of the disk's."""
+    behind = RuntimeError("the step failed")
+    behind.__cause__ = sqlite3.OperationalError("database or disk is full")
+    library = RuntimeError("I/O error: No space left on device (os error 28)")
+    for error in (behind, library, OSError(ENOSPC, "No space left on device")):
+        assert storage_trouble(error).startswith("no space left on disk")
+    denied = PermissionError(EACCES, "Permission denied", "/data/x")
+    read_only = sqlite3.OperationalError("attempt to write a readonly database")
+    assert "/data/x cannot be read or written" in storage_trouble(denied)
+    assert "set MR_DATA" in storage_trouble(read_only)
+    for other in (ValueError("x"), sqlite3.OperationalError("no such table: runs"), FileNotFoundError(2, "no")):
+        assert storage_trouble(other) == ""
+
+
+def test_a_folder_that_cannot_be_written_is_the_users_to_mend(tmp_path: Path) -> None:
+    def write(temporary: Path) -> None:
+        raise OSError(EROFS, "Read-only file system", str(temporary))
+
+    with pytest.raises(UserError, match=r"table cannot be read or written: .*set MR_DATA"):
+        atomically(tmp_path / "table", write)

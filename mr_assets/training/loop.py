@@ -26,6 +26,7 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 from mr_assets.errors import UserError
+from mr_assets.files import storage_trouble
 from mr_assets.training.job import TrainingJob
 
 COMPLETE = "COMPLETE"
@@ -221,7 +222,7 @@ def last_checkpoint(job: TrainingJob) -> Path | None:
 def main(
     workspace: Callable[[], Path], make_trainer: Callable[[TrainingJob], Trainer], measure: Measure | None = None
 ) -> None:
-    """Train the job of a workspace; exit with the message of a `UserError`.
+    """Train the job of a workspace; exit with the message of a `UserError`, or of a disk that is full.
 
     workspace: gives its folder, and may have to wait for it.
     measure: takes the trainer, the job and the folder of the kept model when the trainer has the weights of that model,
@@ -233,6 +234,10 @@ def main(
         run(make_trainer(job), job, measure)
     except UserError as error:
         sys.exit(f"error: {error}")
+    except Exception as error:
+        if trouble := storage_trouble(error, job.workspace):
+            sys.exit(f"error: {trouble}")
+        raise
     sys.stdout.flush()
     os._exit(0)  # everything is on disk, and taking torch's modules down in order takes a second
 
