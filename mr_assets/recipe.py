@@ -34,6 +34,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from mr_assets.chat_template import DATE, OURS
+from mr_assets.engine_arguments import refused
 from mr_assets.errors import UserError, did_you_mean, shown
 from mr_assets.recipe_checks import contradictions, partial, warnings
 from mr_assets.recipe_file import (
@@ -47,8 +48,10 @@ from mr_assets.recipe_file import (
     read_recipe,
     shipped,
 )
+from mr_assets.textfile import path_fault
 
 MAX_NAME = 60
+MAX_ITERATIONS = 1000
 NAME = r"^[a-z0-9]+(_[a-z0-9]+)*$"
 RESERVED = ("seeds", "prompts", "eft")  # folders of what ships, or is put, beside the runs
 
@@ -72,6 +75,12 @@ def _variable(name: str) -> str:
     return name
 
 
+def _possible(path: str) -> str:
+    if fault := path_fault(path):
+        raise ValueError(fault)
+    return path
+
+
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -79,7 +88,7 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 Text = Annotated[str, Field(min_length=1)]
 Day = Annotated[str, AfterValidator(_day)]
 Variable = Annotated[str, AfterValidator(_variable)]
-File = Annotated[str, Field(min_length=1)]  # absolute, or relative to the data folder
+File = Annotated[str, Field(min_length=1), AfterValidator(_possible)]  # absolute, or relative to the data folder
 
 
 class ModelSection(_Section):
@@ -264,6 +273,61 @@ class Iteration(_Section):
     learning_rate: Rate | None = Field(default=None, description="in place of dpo.learning_rate; null is that one")
 
 
+Quantization = Literal[  # vLLM 0.32.0's; a test compares
+    "awq",
+    "auto_awq",
+    "fp8",
+    "fbgemm_fp8",
+    "fp_quant",
+    "modelopt",
+    "modelopt_fp4",
+    "modelopt_mxfp8",
+    "modelopt_mixed",
+    "auto_gptq",
+    "gptq",
+    "gptq_marlin",
+    "awq_marlin",
+    "humming",
+    "compressed-tensors",
+    "experts_int8",
+    "quark",
+    "moe_wna16",
+    "torchao",
+    "inc",
+    "mxfp4",
+    "gpt_oss_mxfp4",
+    "deepseek_v4_fp8",
+    "online",
+    "fp8_per_tensor",
+    "fp8_per_block",
+    "fp8_per_channel",
+    "int8_per_channel_weight_only",
+    "nvfp4_per_token",
+    "mxfp8",
+]
+KVCacheType = Literal[
+    "auto",
+    "float16",
+    "bfloat16",
+    "fp8",
+    "fp8_e4m3",
+    "fp8_e5m2",
+    "fp8_inc",
+    "fp8_ds_mla",
+    "nvfp4_ds_mla",
+    "turboquant_k8v4",
+    "turboquant_4bit_nc",
+    "turboquant_k3v4_nc",
+    "turboquant_3bit_nc",
+    "ultraquant_4bit",
+    "int4_per_token_head",
+    "int8_per_token_head",
+    "fp8_per_token_head",
+    "nvfp4",
+    "nvfp4_4over6",
+]
+
+
 class Engine(_Section):
     """How vLLM samples. What changes the samples themselves says so; the rest is speed and memory."""
 
@@ -273,8 +337,10 @@ class Engine(_Section):
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         description="type of weights and activations; changes the samples"
     )
-    quantization: Text | None = Field(default=None, description="vLLM's method, for example fp8; changes the samples")
-    kv_cache_dtype: Text = Field(default="auto", description="type of the key-value cache; changes the samples")
+    quantization: Quantization | None = Field(
+        default=None, description="vLLM's method, for example fp8; changes the samples"
+    )
+    kv_cache_dtype: KVCacheType = Field(default="auto", description="type of the key-value cache; changes the samples")
     max_num_seqs: Count = Field(description="completions sampled at a time")
     max_num_batched_tokens: Count | None = Field(default=None, description="tokens per step; null is vLLM's choice")
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = Field(
@@ -537,6 +603,8 @@ def resized(rows: Sequence[Any], count: int) -> list[Any]:
     """`count` rows: the last one is repeated, or rows at the end are left out."""
     if count < 1:
         raise UserError(f"iterations = {count}: expected 1 or more.")
+    if count > MAX_ITERATIONS:
+        raise UserError(f"iterations = {shown(count)}: expected at most {MAX_ITERATIONS:,}.")
     return [*rows, *list(rows[-1:]) * (count - len(rows))][:count]
 
 
@@ -557,6 +625,8 @@ def load_recipe(name_or_path: str | Path, sets: Sequence[str] = (), iterations: 
     if iterations is not None and isinstance(raw.get("iterations"), list):
         raw["iterations"] = resized(raw["iterations"], iterations)
     recipe, decided = validated(raw, origin), _decided(raw)
+    if problems := list(refused(recipe.engine.extra)):  # here and not in `validated`: what was launched stays readable
+        raise UserError("\n  - ".join([f"{origin}: {len(problems)} in engine.extra. Mend the recipe.", *problems]))
     if decided:
         recipe._notes = (
             f"{', '.join(f'switches.{name}' for name in decided)}: no switch any more, but decided as it says here "
@@ -637,7 +707,7 @@ def _resolve(key: str, rows: int) -> list[str]:
         raise UserError(f"--set {key}: there is no iteration {row}; expected 1 to {rows}, or all.")
     if (row is not None and len(parts) == 2) or ".".join(["iterations", "*", *parts[2:]] if row else parts) in PATHS:
         return parts
-    if key.startswith(("engine.extra.", "model.chat_template_kwargs.")):
+    if key.startswith(("engine.extra.", "model.chat_template_kwargs.")) and len(parts) <= 20:
         return parts
     found = [path for path in PATHS if path.rpartition(".")[2] == key]
     if found == [f"iterations.*.{key}"]:

@@ -102,13 +102,23 @@ def _enough_judgments(recipe: Any) -> Iterator[str]:
         yield f"judgments.n = {recipe.judgments.n}: judge training compares judgments of one response; take 2 or more"
 
 
+GREEDY_BELOW = 1e-5  # vLLM takes the likeliest token from here on, as at 0
+
+
 def _different_judgments(recipe: Any) -> Iterator[str]:
-    if _judges(recipe) and recipe.judgments.temperature == 0:
+    if recipe.judgments.temperature >= GREEDY_BELOW:
+        return
+    if _judges(recipe):
         yield "judgments.temperature = 0: the judgments of a response would all be the same: no judge pairs; raise it"
+    elif recipe.judgments.n > 1:
+        yield (
+            f"judgments.temperature = 0: the {recipe.judgments.n} judgments of a response would all be the same, at "
+            f"{recipe.judgments.n} times the cost; raise it, or set judgments.n to 1"
+        )
 
 
 def _different_responses(recipe: Any) -> Iterator[str]:
-    if recipe.responses.temperature == 0:
+    if recipe.responses.temperature < GREEDY_BELOW:
         yield "responses.temperature = 0: the responses to a prompt would all be the same: no pairs; raise it"
 
 

@@ -11,8 +11,12 @@ from typing import Any
 import yaml
 
 from mr_assets.errors import UserError, did_you_mean, shown
+from mr_assets.textfile import LARGEST, given_path, read_text_file
 
 FOLDER = Path(__file__).parent / "recipes"
+DEEPEST = 50
+MOST_NODES = 100_000
+MOST_EXTENDS = 20
 
 
 class Flow(dict[str, Any]):
@@ -20,7 +24,25 @@ class Flow(dict[str, Any]):
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads recipes."""
+    """Reads recipes: within `LARGEST`, `DEEPEST` and `MOST_NODES`, with the tags of JSON's kinds of value alone."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise yaml.composer.ComposerError(
+                None, None, f"more than {DEEPEST} levels deep", self.peek_event().start_mark
+            )
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def get_single_node(self) -> Any:
+        node = super().get_single_node()
+        if node is not None:
+            _size(node, {})
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
         seen = set()
@@ -31,6 +53,31 @@ class _Loader(yaml.SafeLoader):
                     raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+def _size(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """The nodes that a node stands for, each alias counted as what it repeats. Raises `ComposerError` beyond limits."""
+    if id(node) in sizes:
+        if not sizes[id(node)]:
+            raise yaml.composer.ComposerError(None, None, "an alias that contains itself", node.start_mark)
+        return sizes[id(node)]
+    sizes[id(node)] = 0
+    parts = [node.value] if isinstance(node, yaml.ScalarNode) else node.value
+    size = 1
+    for part in parts:
+        for child in part if isinstance(part, tuple) else (part,):
+            size += _size(child, sizes) if isinstance(child, yaml.Node) else 0
+    if size > MOST_NODES:
+        problem = f"with its aliases it has more than {MOST_NODES:,} values"
+        raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
+    if isinstance(node, yaml.ScalarNode) and not node.value.isascii():
+        try:
+            node.value.encode()
+        except UnicodeEncodeError:
+            problem = "half of a surrogate pair is no character"
+            raise yaml.composer.ComposerError(None, None, problem, node.start_mark) from None
+    sizes[id(node)] = size
+    return size
 
 
 class _Dumper(yaml.SafeDumper):
@@ -57,6 +104,13 @@ for _class in (_Loader, _Dumper):
         _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
 
 
+_Loader.yaml_constructors = {  # not !!binary, !!set, !!timestamp and whatever else a SafeLoader makes
+    tag: make
+    for tag, make in yaml.SafeLoader.yaml_constructors.items()
+    if tag is None or tag.rpartition(":")[2] in ("null", "bool", "int", "float", "str", "seq", "map")
+}
+
+
 def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     """A text; PyYAML loses a next-line character unless the text is in double quotes."""
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\x85" in text else None)
@@ -68,6 +122,9 @@ _Dumper.add_representer(Flow, lambda d, data: d.represent_mapping("tag:yaml.org,
 
 def parse_value(text: str, origin: str) -> Any:
     """The YAML value of `text`. Raises `UserError` with `origin`, line and column if it is none."""
+    origin = origin if len(origin) <= 200 else origin[:197] + "..."
+    if len(text) > LARGEST:
+        raise UserError(f"{origin}: has {len(text):,} characters, and at most {LARGEST:,} are read. Shorten it.")
     try:
         return yaml.load(text, Loader=_Loader)  # a SafeLoader
     except yaml.YAMLError as error:
@@ -75,8 +132,9 @@ def parse_value(text: str, origin: str) -> Any:
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
         raise UserError(f"{origin}{where}: {problem}. Mend the YAML.") from error
-    except ValueError as error:  # a scalar that its tag does not allow, like !!int five
-        raise UserError(f"{origin}: {error}. Mend the YAML.") from error
+    except (ValueError, LookupError, RecursionError) as error:  # a scalar that its tag does not allow: !!int five
+        said = str(error).partition(";")[0][:200]
+        raise UserError(f"{origin}: {said}. Mend the YAML.") from error
 
 
 def parse_mapping(text: str, origin: str) -> dict[str, Any]:
@@ -101,7 +159,7 @@ def shipped() -> dict[str, bool]:
 def find_recipe(name: str, folder: Path = Path()) -> Path:
     """The file of a recipe given by name (shipped) or by path (relative to `folder`)."""
     if "/" in name or name.endswith((".yaml", ".yml")):
-        return folder / Path(name).expanduser()
+        return folder / given_path(name, "recipe")
     path = FOLDER / f"{name}.yaml"
     if path.is_file():
         return path
@@ -122,6 +180,8 @@ def read_recipe(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in seen:
         chain = " extends ".join(p.stem for p in (*seen, path))
         raise UserError(f"recipe {path} extends itself: {chain}. Take one extends out.")
+    if len(seen) >= MOST_EXTENDS:
+        raise UserError(f"recipe {path}: more than {MOST_EXTENDS} recipes extend each other. Put some into one.")
     raw = _read(path)
     base = raw.pop("extends", None)
     if base is None:
@@ -132,13 +192,7 @@ def read_recipe(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"recipe {path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
-    except OSError as error:
-        raise UserError(f"recipe {path} cannot be read: {error.strerror}. Name a readable .yaml file.") from error
-    raw = {"abstract": False, **parse_mapping(text, f"recipe {path}")}
+    raw = {"abstract": False, **parse_mapping(read_text_file(path, "recipe"), f"recipe {path}")}
     if not isinstance(raw["abstract"], bool):
         raise UserError(f"recipe {path}: abstract = {shown(raw['abstract'])}: expected true or false.")
     return raw

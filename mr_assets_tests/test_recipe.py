@@ -1,12 +1,15 @@
 """Recipes: the paper's numbers, what is refused and how it is said, --set, round trips, families."""
 
 import ast
+import importlib.util
+import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from dagster._core.definitions.utils import VALID_GROUP_NAME_REGEX
@@ -14,11 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mr_assets import recipe_checks
+from mr_assets.engine_arguments import ALLOWED, OURS
 from mr_assets.errors import UserError
 from mr_assets.recipe import (
     PATHS,
     Guardrails,
     Iteration,
+    KVCacheType,
+    Quantization,
     Recipe,
     Switches,
     check_run_name,
@@ -731,3 +737,117 @@ def test_importing_recipes_imports_nothing_heavy() -> None:
     code = f"import sys, mr_assets.recipe; print([m for m in {heavy.split()!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# --------------------------------------------------------------------------------------------- hostile or odd recipes
+
+BOMB = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10))
+MERGES = "a0: &a0 {k: v}\n" + "".join(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}\n" for i in range(1, 10))
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        (BOMB, "with its aliases it has more than"),
+        (MERGES, "with its aliases it has more than"),
+        ("a: &a [*a]\n", "contains itself"),
+        ("a: &a {b: *a}\n", "contains itself"),
+        ("a: " + "[" * 9999, "levels deep"),
+        ("a: " + "{a: " * 9999, "levels deep"),
+        ("a: !!binary aGk=\n", "could not determine a constructor"),
+        ("a: !!set {x}\n", "could not determine a constructor"),
+        ("a: !!timestamp 2020-01-01\n", "could not determine a constructor"),
+        ("a: !!bool maybe\n", "maybe"),
+        ("a: !mine x\n", "could not determine a constructor"),
+        ('title: "\\ud83d"\n', "surrogate"),
+        ("seed: " + "9" * 5000 + "\n", "digits"),
+        ("#" * 300_000, "more than 262,144 bytes"),
+        ("extends: ~no_such_user/x.yaml\n", "there is no user 'no_such_user'"),
+        ('extends: "a\\0.yaml"\n', "NUL"),
+        ("extends: " + "a" * 300 + ".yaml\n", "at most 255"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_recipe_that_would_not_end(content: str, part: str, tmp_path: Path) -> None:
+    """One message, within limits that are met before anything is built: nothing is measured."""
+    message = refused(name=written(tmp_path, content))
+    assert part in message and len(message) < 1000
+    if len(content) < 100_000 and not content.startswith("extends"):
+        said = refused(f"engine.extra.max_logprobs={content.partition(': ')[2]}")
+        assert len(said) < 1500
+
+
+@pytest.mark.parametrize("name", ["~no_such_user/x.yaml", "a/\0.yaml", "a" * 5000 + ".yaml"])
+def test_a_path_that_no_recipe_can_have(name: str) -> None:
+    assert "path" in refused(name=name)
+
+
+def test_a_fifo_or_folder_is_no_recipe(tmp_path: Path) -> None:
+    """Reading a FIFO would wait for a writer without end."""
+    os.mkfifo(tmp_path / "f.yaml")
+    assert "no regular file" in refused(name=tmp_path / "f.yaml")
+    (tmp_path / "d.yaml").mkdir()
+    assert "is a folder" in refused(name=tmp_path / "d.yaml")
+
+
+def test_iterations_have_a_limit() -> None:
+    for count in (1001, 100_000, 10**30):
+        with pytest.raises(UserError, match="at most 1,000"):
+            load_recipe(DEFAULT, iterations=count)
+
+
+@pytest.mark.parametrize("path", ["~no_such_user/p.txt", "\0.txt", "a" * 256])
+@pytest.mark.parametrize("key", ["prompts.source", "model.seed", "judgments.template", "dpo.accelerate_config"])
+def test_paths_that_no_file_can_have(key: str, path: str) -> None:
+    assert f"{key} = " in refused(f"{key}={json.dumps(path)}")
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["model", "tokenizer", "trust_remote_code", "seed", "revision", "hf_overrides", "load_format", "logits_processors",
+     "worker_cls", "worker_extension_cls", "distributed_executor_backend", "speculative_config", "enable_lora",
+     "quantization", "dtype", "hf_token", "generation_config", "override_generation_config", "additional_config",
+     "compilation_config", "scheduler_cls", "model_impl", "download_dir", "no_such_option"],
+)  # fmt: skip
+def test_engine_extra_takes_speed_and_memory_alone(key: str) -> None:
+    """What decides model, code, tokenizer, seeds or logits is refused before anything starts."""
+    assert f"engine.extra.{key}: " in refused(f"engine.extra.{key}=1")
+
+
+def test_engine_extra_knows_near_names_and_our_own() -> None:
+    assert "Did you mean" in refused("engine.extra.async_schedulin=true")
+    assert "the recipe's own engine.dtype" in refused("engine.extra.dtype=float32")
+    assert load_recipe(DEFAULT, ["engine.extra.async_scheduling=true"]).engine.extra == {"async_scheduling": True}
+
+
+def test_engine_values_are_vllms() -> None:
+    """The lists stand in our code; here they are compared with the installed vLLM's, whose text alone is read."""
+    spec = importlib.util.find_spec("vllm")
+    if spec is None or spec.origin is None:
+        pytest.skip("vLLM is not installed")
+    root = Path(spec.origin).parent
+    tree = ast.parse((root / "engine" / "arg_utils.py").read_text(encoding="utf-8"))
+    [cls] = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "EngineArgs"]
+    names = {n.target.id for n in cls.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)}
+    assert names >= ALLOWED
+    assert not ALLOWED & OURS.keys()
+    for file, name, ours in (
+        (root / "config" / "cache.py", "CacheDType", KVCacheType),
+        (root / "model_executor" / "layers" / "quantization" / "__init__.py", "QuantizationMethods", Quantization),
+    ):
+        body = ast.parse(file.read_text(encoding="utf-8")).body
+        [value] = [n.value for n in body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == name]
+        assert {c.value for c in ast.walk(value) if isinstance(c, ast.Constant)} == set(get_args(ours))
+
+
+@pytest.mark.parametrize("sets", [["quantization=fp9"], ["kv_cache_dtype=fp9"]])
+def test_engine_types_are_checked(sets: list[str]) -> None:
+    assert "fp9" in refused(*sets)
+
+
+def test_temperature_0_with_several_judgments() -> None:
+    """They would all be equal; one is fine where no judge is trained."""
+    greedy = ["judgments.temperature=0", "iterations.all.judge_training=false"]
+    greedy += ["iterations.all.max_chosen_judgment_chars=null"]
+    assert "would all be the same" in refused(*greedy)
+    assert load_recipe(DEFAULT, [*greedy, "judgments.n=1"]).judgments.n == 1

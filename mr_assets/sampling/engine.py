@@ -21,6 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
+from mr_assets.engine_arguments import refused
 from mr_assets.errors import UserError
 from mr_assets.model_folder import check_model_folder
 
@@ -233,6 +234,8 @@ def _completion(output: Any) -> Completion:
 
 def _start(folder: Path, settings: EngineSettings) -> tuple[Any, str]:
     """A started vLLM engine and its device; `UserError` if it cannot start."""
+    if problems := list(refused(settings.extra)):
+        raise UserError("\n  - ".join(["the engine's extra arguments cannot be used.", *problems]))
     check_model_folder(folder)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -280,7 +283,7 @@ def _engine_arguments(folder: Path, settings: EngineSettings, device: str) -> di
         arguments["block_size"] = 32  # the smallest that the CPU kernels like: short prompts share prefixes too
     else:
         arguments["gpu_memory_utilization"] = settings.gpu_memory_utilization
-    return arguments | dict(settings.extra)
+    return dict(settings.extra) | arguments
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mr_assets.errors import UserError
+from mr_assets.textfile import read_text_file
 
 FOLDER = Path(__file__).parent
 JUDGE_FIELDS = ("prompt", "response")
@@ -42,10 +43,9 @@ class Template:
 
         Raises `UserError` if the file cannot be read, lacks a field or names one that it cannot have.
         """
-        try:
-            text = path.read_text(encoding="utf-8").removesuffix("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"template {path} cannot be read as UTF-8 text: {error}. Name a readable file.") from error
+        text = read_text_file(path, "template").removesuffix("\n")
+        if "\0" in text:
+            raise UserError(f"template {path} has a NUL character (at {text.index(chr(0)) + 1}). Take it out.")
         found = set(_PLACEHOLDER.findall(text))
         if found != set(fields):
             wanted = ", ".join(f"{{{f}}}" for f in fields)
