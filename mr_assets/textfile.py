@@ -74,11 +74,14 @@ def read_text_file(path: Path, what: str, largest: int = LARGEST) -> str:
             data = file.read(largest + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{what} {path} cannot be read: {reason}. Name a readable file.") from error
+        raise UserError(f"{what} {path} cannot be read as UTF-8 text: {reason}. Name a readable file.") from error
     if len(data) > largest:
         raise UserError(f"{what} {path} has more than {largest:,} bytes, the most that it may have. Shorten it.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{what} {path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
+        raise UserError(
+            f"{what} {path} cannot be read as UTF-8 text: it is not UTF-8 text (byte {error.start}). "
+            "Save it as UTF-8, or name another."
+        ) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
