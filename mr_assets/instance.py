@@ -2,6 +2,7 @@
 
 import os
 import sys
+from glob import has_magic
 from hashlib import blake2b
 from pathlib import Path
 
@@ -25,6 +26,11 @@ def dagster_home() -> Path:
     place = home()
     if not place.is_absolute():
         raise UserError(f"DAGSTER_HOME is {str(place)!r}, expected an absolute path. Set one, or unset it.")
+    if has_magic(str(place)):
+        raise UserError(
+            f"the Dagster home {place} has one of * ? [ in its path, which Dagster takes for a pattern: it would not "
+            "find its settings there. Set DAGSTER_HOME to a folder without them; the data folder can stay where it is."
+        )
     try:
         place.mkdir(parents=True, exist_ok=True)
         _settle(place / "dagster.yaml")

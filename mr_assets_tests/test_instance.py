@@ -7,6 +7,7 @@ import pytest
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 
 from mr_assets import instance as module
+from mr_assets.errors import UserError
 from mr_assets.instance import POOL, SETTINGS, dagster_home, instance
 from mr_assets.run_launcher import ProcessRunLauncher
 
@@ -76,3 +77,17 @@ def test_settings_that_leave_runs_unwatched_are_named(home: Path, capsys):
     said = capsys.readouterr().err
     assert f"{home / 'dagster.yaml'} has no run_launcher" in said
     assert "Move that file away" in said
+
+
+@pytest.mark.parametrize("name", ["x[1]", "what?", "a*b"])
+def test_a_home_that_dagster_would_take_for_a_pattern_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It would find no dagster.yaml, and go without the launcher, the limits and the switched-off telemetry."""
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.setenv("MR_DATA", str(tmp_path / name))
+    with pytest.raises(UserError, match=r"takes for a pattern.* Set DAGSTER_HOME"):
+        dagster_home()
+    assert not (tmp_path / name).exists()
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    assert dagster_home() == tmp_path / "home"
