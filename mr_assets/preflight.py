@@ -13,7 +13,7 @@ import psutil
 
 from mr_assets.chat import ChatEncoder
 from mr_assets.engine_arguments import refused
-from mr_assets.errors import UserError
+from mr_assets.errors import UserError, shown
 from mr_assets.method.prompts import draw_prompts
 from mr_assets.recipe import ModelSection
 from mr_assets.recipe_file import parse_mapping
@@ -25,6 +25,11 @@ from mr_assets.textfile import read_text_file
 from mr_assets.userfiles import control_token_note, eft_notes, to_train_on, user_eft, user_prompts
 
 LEAST_FREE_MIB = 200
+GROUPS_OF_PROCESS = Path("/proc/self/cgroup")
+CONTROL_GROUPS = {  # by the controllers of version 2 and 1: folder; limit, use, and what of it is a cache of files
+    "": (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
+    "memory": (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
 
 
 def check_run(run: Run, *, dry: bool = False) -> list[str]:
@@ -85,13 +90,28 @@ def _check_training(run: Run) -> None:
                 "(pip install bitsandbytes), or take adamw_torch."
             )
         if section.accelerate_config is not None:
-            path = resolve(section.accelerate_config, run.data)
-            found = parse_mapping(read_text_file(path, f"{name}.accelerate_config"), f"{name}.accelerate_config {path}")
-            if not isinstance(found.get("distributed_type"), str):
-                raise UserError(
-                    f"{name}.accelerate_config {path}: expected a distributed_type such as FSDP or DEEPSPEED. "
-                    "Write the file with accelerate config."
-                )
+            _check_accelerate_config(f"{name}.accelerate_config", resolve(section.accelerate_config, run.data))
+
+
+def _check_accelerate_config(what: str, path: Path) -> None:
+    """Raise `UserError` if accelerate would not take the file: within our limits first, then as accelerate reads it."""
+    parse_mapping(read_text_file(path, what), f"{what} {path}")
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    try:
+        found = load_config_from_file(str(path))
+    except Exception as error:  # accelerate checks nothing, so that any error may come of a wrong value
+        raise UserError(
+            f"{what} {path} is none that accelerate can read: {type(error).__name__}: {str(error)[:200]}. "
+            "Write the file with accelerate config."
+        ) from error
+    whole = {"num_processes": int, "num_machines": int, "machine_rank": int}
+    sections = {"fsdp_config": dict, "deepspeed_config": dict, "dynamo_config": dict, "fp8_config": dict}
+    for field, kind in {**whole, **sections}.items():
+        value = getattr(found, field, None)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            expected = "a whole number" if kind is int else "a mapping"
+            raise UserError(f"{what} {path}: {field} is {shown(value)}, expected {expected}. Mend the file.")
 
 
 def _check_memory(cache_gib: float) -> None:
@@ -106,14 +126,22 @@ def _check_memory(cache_gib: float) -> None:
 
 
 def free_memory() -> int:
-    """Bytes of memory that this process can still have: the machine's, or less where a control group limits it."""
+    """Bytes of memory that this process can still have: the machine's, or less where a control group limits it.
+
+    What the group holds of files that were read is free, too.
+    """
     free = psutil.virtual_memory().available
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        with suppress(OSError, ValueError):  # no such group, or "max"
-            free = min(free, max(0, int(Path(limit).read_text()) - int(Path(used).read_text())))
+    lines = GROUPS_OF_PROCESS.read_text().splitlines() if GROUPS_OF_PROCESS.exists() else []
+    for _, controllers, group in (line.split(":", 2) for line in lines):
+        if controllers not in CONTROL_GROUPS:
+            continue
+        top, limit, used, cached = CONTROL_GROUPS[controllers]
+        own = top / group.lstrip("/")
+        for folder in (own, *own.parents[: len(own.parts) - len(top.parts)]):
+            with suppress(OSError, ValueError, KeyError):  # no such group here, or no limit: "max"
+                stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+                most, now = (int((folder / name).read_text()) for name in (limit, used))
+                free = min(free, max(0, most - now + int(stat[cached])))
     return free
 
 

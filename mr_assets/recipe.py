@@ -52,6 +52,8 @@ from mr_assets.textfile import path_fault
 
 MAX_NAME = 60
 MAX_ITERATIONS = 1000
+LONGEST_KEY = 200
+MOST_PROBLEMS = 50  # that one message lists
 NAME = r"^[a-z0-9]+(_[a-z0-9]+)*$"
 RESERVED = ("seeds", "prompts", "eft")  # folders of what ships, or is put, beside the runs
 
@@ -464,7 +466,7 @@ class Recipe(_Section):
     meta_judgments: MetaJudgments = Field(description="sampling of meta-judgments, in iterations that train the judge")
     switches: Switches = Field(description="what the paper leaves open")
     dpo: DPO = Field(description="DPO training")
-    iterations: Annotated[tuple[Iteration, ...], Field(strict=False)] = Field(
+    iterations: Annotated[tuple[Iteration, ...], Field(strict=False, max_length=MAX_ITERATIONS)] = Field(
         description="one row per iteration, t = 1 first"
     )
     engine: Engine = Field(description="the sampling engine")
@@ -671,6 +673,8 @@ def _raw(name_or_path: str | Path, sets: Sequence[str]) -> tuple[dict[str, Any],
 def _apply_set(raw: dict[str, Any], text: str) -> None:
     """Put one ``key=value`` into a raw recipe, in place."""
     key, equals, value = (part.strip() for part in text.partition("="))
+    if len(key) > LONGEST_KEY:
+        raise UserError(f"--set {key[:LONGEST_KEY]}...: no field of a recipe has so long a name.")
     if not equals or not key:
         raise UserError(f"--set {text}: expected key=value, for example dpo.beta=0.2.")
     rows = raw.get("iterations")
@@ -769,6 +773,10 @@ def validated(raw: Mapping[str, Any], origin: str, mend: str = "Mend the recipe,
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:
         errors = error.errors(include_url=False)
+        if len(errors) > MOST_PROBLEMS:  # to find what contradicts what would take long, and be of no use
+            first = [_problem(e["loc"], e["type"], e["msg"], e["input"]) for e in errors[:MOST_PROBLEMS]]
+            more = f"and {len(errors) - MOST_PROBLEMS} more"
+            raise UserError("\n  - ".join([f"{origin}: {len(errors)} problems. {mend}", *first, more])) from None
         problems = decided + [_problem(e["loc"], e["type"], e["msg"], e["input"]) for e in errors]
         problems += contradictions(partial(raw, [e["loc"] for e in errors]))
     else:

@@ -105,21 +105,37 @@ def _enough_judgments(recipe: Any) -> Iterator[str]:
 GREEDY_BELOW = 1e-5  # vLLM takes the likeliest token from here on, as at 0
 
 
-def _different_judgments(recipe: Any) -> Iterator[str]:
-    if recipe.judgments.temperature >= GREEDY_BELOW:
+def _greedy(sampling: Any) -> bool:
+    return bool(sampling.temperature < GREEDY_BELOW)
+
+
+def _different_samples(recipe: Any) -> Iterator[str]:
+    if not recipe.evaluation or recipe.evaluation.samples < 2:
         return
+    for name in ("responses", "judgments"):
+        if _greedy(getattr(recipe, name)):
+            yield (
+                f"evaluation.samples = {recipe.evaluation.samples}: {name}.temperature is 0, so all samples of a "
+                "question would be the same; set evaluation.samples to 1, or raise the temperature"
+            )
+
+
+def _different_judgments(recipe: Any) -> Iterator[str]:
+    if not _greedy(recipe.judgments):
+        return
+    same = (
+        f"judgments.temperature = {recipe.judgments.temperature:g}: the judgments of a response would all be the same"
+    )
     if _judges(recipe):
-        yield "judgments.temperature = 0: the judgments of a response would all be the same: no judge pairs; raise it"
+        yield f"{same}: no judge pairs; raise it"
     elif recipe.judgments.n > 1:
-        yield (
-            f"judgments.temperature = 0: the {recipe.judgments.n} judgments of a response would all be the same, at "
-            f"{recipe.judgments.n} times the cost; raise it, or set judgments.n to 1"
-        )
+        yield f"{same}, at {recipe.judgments.n} times the cost of one; raise it, or set judgments.n to 1"
 
 
 def _different_responses(recipe: Any) -> Iterator[str]:
-    if recipe.responses.temperature < GREEDY_BELOW:
-        yield "responses.temperature = 0: the responses to a prompt would all be the same: no pairs; raise it"
+    if _greedy(recipe.responses):
+        same = f"responses.temperature = {recipe.responses.temperature:g}"
+        yield f"{same}: the responses to a prompt would all be the same: no pairs; raise it"
 
 
 def _enough_prompts(recipe: Any) -> Iterator[str]:
@@ -197,6 +213,7 @@ CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
     _enough_judgments,
     _different_judgments,
     _different_responses,
+    _different_samples,
     _enough_prompts,
     _world_counts,
     _world_size,

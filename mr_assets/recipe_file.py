@@ -133,7 +133,9 @@ def parse_value(text: str, origin: str) -> Any:
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
         raise UserError(f"{origin}{where}: {problem}. Mend the YAML.") from error
     except (ValueError, LookupError, RecursionError) as error:  # a scalar that its tag does not allow: !!int five
-        said = str(error).partition(";")[0][:200]
+        said = (
+            str(error).partition(";")[0][:200] if isinstance(error, ValueError) else "a value is not of its tag's kind"
+        )
         raise UserError(f"{origin}: {said}. Mend the YAML.") from error
 
 

@@ -2,16 +2,20 @@
 
 import importlib.util
 import json
+import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from mr_assets import preflight
 from mr_assets.errors import UserError
 from mr_assets.preflight import LEAST_FREE_MIB, check_run
+from mr_assets.recipe import Recipe
 from mr_assets.runs import Run
 from mr_assets.seed import seed_model
 from mr_assets.templates import judge_template
@@ -279,3 +283,102 @@ def test_examples_in_a_chat_template_and_without_a_score_are_noted(data: Path) -
     assert "1 of 3 judgments (33%) give no score" in unscored and "first line 2 (no_score)" in unscored
     assert "EFT file mine.jsonl: 1 examples contain control tokens" in rendered
     assert "first line 3 (<|end|>)" in rendered
+
+
+# ----------------------------------------------------------------------------------------- trainer, engine, templates
+
+GOOD = "distributed_type: FSDP\nfsdp_config: {fsdp_version: 2}\nnum_processes: 2\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot be read"),
+        ("distributed_type: [FSDP\n", "Mend the YAML"),
+        ("- FSDP\n", "expected a mapping"),
+        ("a: &a [*a]\n", "contains itself"),
+        ("num_processes: 2\n", "distributed_type"),
+        ("distributed_type: SPREAD\n", "SPREAD"),
+        (GOOD + "fsdp_confg: {}\n", "fsdp_confg"),
+        (GOOD.replace("2\n", "many\n"), 'num_processes is "many", expected a whole number'),
+        (GOOD.replace("{fsdp_version: 2}", "full"), 'fsdp_config is "full", expected a mapping'),
+        (b"\xff", "not UTF-8"),
+    ],
+)
+def test_accelerates_configuration_is_read(refused: Check, data: Path, text: Any, message: str) -> None:
+    """As accelerate reads it; the message names the field and the file."""
+    data.mkdir()
+    if text is not None:
+        (data / "a.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    said = refused("dpo.accelerate_config=a.yaml")
+    assert message in said and "dpo.accelerate_config" in said and str(data / "a.yaml") in said
+
+
+def test_a_good_configuration_of_accelerate_passes(data: Path) -> None:
+    data.mkdir()
+    (data / "a.yaml").write_text(GOOD)
+    check_run(tiny_run(data, "dpo.accelerate_config=a.yaml"))
+
+
+@pytest.mark.parametrize("section", ["sft", "dpo"])
+def test_8_bit_adam_needs_bitsandbytes(refused: Check, monkeypatch: pytest.MonkeyPatch, section: str) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "bitsandbytes" else found(name))
+    assert f"{section}.optimizer = adamw_8bit: it needs bitsandbytes" in refused(f"{section}.optimizer=adamw_8bit")
+
+
+def test_a_cache_must_fit_into_memory(refused: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU; a GPU's cache is a share of its memory."""
+    monkeypatch.setattr(preflight, "free_memory", lambda: 3 * 2**29)
+    monkeypatch.setattr(preflight, "distributions", lambda name: [name])
+    assert "cpu_kv_cache_gib = 2.0: only 1.5 GiB of memory are free" in refused("engine.cpu_kv_cache_gib=2.0")
+
+
+def test_a_control_group_limits_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own limit or that of a group above, less what is used, of which a cache of files counts as free."""
+    for folder, limit in ((tmp_path, "max"), (tmp_path / "a", "5000"), (tmp_path / "a" / "b", "9000")):
+        folder.mkdir(exist_ok=True)
+        (folder / "memory.max").write_text(limit + "\n")
+        (folder / "memory.current").write_text("4000\n")
+        (folder / "memory.stat").write_text("anon 1000\ninactive_file 3000\n")
+    (tmp_path / "own").write_text("3:cpu:/\n0::/a/b\n")
+    monkeypatch.setattr(preflight, "GROUPS_OF_PROCESS", tmp_path / "own")
+    monkeypatch.setattr(preflight, "CONTROL_GROUPS", {"": (tmp_path, *preflight.CONTROL_GROUPS[""][1:])})
+    assert preflight.free_memory() == 5000 - 4000 + 3000
+    (tmp_path / "own").write_text("0::/\n")
+    assert preflight.free_memory() > 9000  # no limit, but the machine's
+
+
+def test_a_stored_recipe_with_an_engine_argument_of_ours_is_refused(data: Path) -> None:
+    """It may be read and shown, and not be launched."""
+    run = tiny_run(data)
+    engine = run.recipe.engine.model_copy(update={"extra": {"trust_remote_code": True}})
+    run = replace(run, recipe=run.recipe.model_copy(update={"engine": engine}))
+    assert Recipe.from_yaml(run.recipe.dump_yaml()) == run.recipe
+    with pytest.raises(UserError, match=r"cannot be launched.*\n.*engine\.extra\.trust_remote_code"):
+        check_run(run)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "nul", "huge", "latin-1"])
+def test_templates_that_are_none(refused: Check, data: Path, kind: str) -> None:
+    data.mkdir()
+    path, text = data / "t.txt", judge_template().text
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "nul":
+            path.write_text(text + "\0")
+        case "huge":
+            path.write_text(text + "x" * 300_000)
+        case _:
+            path.write_bytes((text + "\u00fc").encode("latin-1"))
+    assert f"template {path}" in refused_without_reading(data)
+
+
+def refused_without_reading(data: Path) -> str:
+    """A FIFO cannot be compared before and after: reading it would wait."""
+    with pytest.raises(UserError) as error:
+        check_run(tiny_run(data, "judgments.template=t.txt"))
+    return str(error.value)
