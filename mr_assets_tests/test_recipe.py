@@ -757,7 +757,7 @@ MERGES = "a0: &a0 {k: v}\n" + "".join(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 
         ("a: !!binary aGk=\n", "could not determine a constructor"),
         ("a: !!set {x}\n", "could not determine a constructor"),
         ("a: !!timestamp 2020-01-01\n", "could not determine a constructor"),
-        ("a: !!bool maybe\n", "maybe"),
+        ("a: !!bool maybe\n", "not of its tag's kind"),
         ("a: !mine x\n", "could not determine a constructor"),
         ('title: "\\ud83d"\n', "surrogate"),
         ("seed: " + "9" * 5000 + "\n", "digits"),
