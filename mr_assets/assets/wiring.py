@@ -33,6 +33,7 @@ from mr_assets.status import outdated_by
 from mr_assets.storage import Artifact, Model, version_of
 from mr_assets.storage import users_errors as users_errors
 from mr_assets.tables import DROPPED, REWARD_MARGINS, TABLES, Selected, Table, dropped_frame
+from mr_assets.words import worded
 
 OWNER = "team:mr_assets"
 # An iteration begins when all that is made once is there. Without the second edge of each, a backfill with the one-off
@@ -300,9 +301,10 @@ def _departures(work: Work) -> str:
 
 
 def _shown(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures that Dagster can plot, to six digits; what is missing is not shown, nested figures go in as JSON."""
+    """Figures that Dagster can plot, to six digits, named in words; missing ones are not shown, nested ones as JSON."""
     plain = {k: v for k, v in numbers.items() if v is not None and not (isinstance(v, float) and not isfinite(v))}
-    return {k: dg.MetadataValue.json(v) if isinstance(v, dict | list) else rounded(v) for k, v in plain.items()}
+    shown = {k: dg.MetadataValue.json(v) if isinstance(v, dict | list) else rounded(v) for k, v in plain.items()}
+    return {worded(k): v for k, v in shown.items()}
 
 
 SHOWN_IN_PLACE = 1000

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISDIR
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
@@ -30,10 +31,10 @@ class Seen:
     settled: bool = field(compare=False)
 
     @classmethod
-    def of(cls, *places: Path) -> "Seen":
+    def of(cls, *places: Path | str) -> "Seen":
         """Look at files and at everything below folders; what is not there is left out."""
         now = time.time_ns()
-        files = tuple(sorted(stamp for place in dict.fromkeys(places) for stamp in _stamps(place)))
+        files = tuple(sorted(stamp for place in dict.fromkeys(places) for stamp in _stamps(str(place))))
         newest = max((max(written, changed) for *_, written, changed in files), default=0)
         return cls(files, newest < now - SETTLED * 1e9)
 
@@ -43,14 +44,15 @@ class Seen:
         return cls(tuple(stamp for part in parts for stamp in part.files), all(part.settled for part in parts))
 
 
-def _stamps(place: Path) -> Iterator[Stamp]:
+def _stamps(place: str) -> Iterator[Stamp]:
     try:
-        if place.is_dir():
-            yield from _below(str(place))
-        else:
-            yield _stamp(str(place), place.stat())
+        found = os.stat(place)  # noqa: PTH116 (thousands of files are looked at for a page; a Path each takes longer)
     except OSError:  # not there
         return
+    if S_ISDIR(found.st_mode):
+        yield from _below(place)
+    else:
+        yield _stamp(place, found)
 
 
 def _below(folder: str) -> Iterator[Stamp]:

@@ -16,7 +16,7 @@ from mr_assets.lineage.facts import Battle, Descent, Judgment, Lineage, Made, Mo
 from mr_assets.lineage.ids import PAIR_ASSETS, parsed
 from mr_assets.lineage.pairs import GAPS, KINDS, SORTS, Between, Listed, Query, pairs, texts_of
 from mr_assets.lineage.printable import excerpt
-from mr_assets.lineage.standing import Standing, stale_now
+from mr_assets.lineage.standing import Snapshot, Standing, stale_now
 from mr_assets.runs import Run
 from mr_assets.status import Place, titled
 from mr_assets.words import worded
@@ -420,10 +420,11 @@ def grouped(descent: tuple[Descent, ...]) -> dict[tuple[str, str], list[Descent]
 
 def summary(ui: str, run: Run) -> dict[str, Any]:
     """A run, and what its iterations have: pairs of each kind, what trained a model, and what of that is stale."""
-    iterations, now = [], stale_now(run)
+    at_once = Snapshot.of(run)
+    iterations, now = [], stale_now(at_once)
     for t in run.iterations:
-        records = {asset: run.record(asset, t) for asset in ("actor_pairs", "elo_pairs", "checkpoints")}
-        whole = {asset: None if run.damage(asset, t) else record for asset, record in records.items()}
+        records = {asset: at_once.record(asset, t) for asset in ("actor_pairs", "elo_pairs", "checkpoints")}
+        whole = {asset: None if at_once.damage(asset, t) else record for asset, record in records.items()}
         rows = {asset: record.rows if record else None for asset, record in whole.items()}
         trained = Made.of(record) if (record := whole["checkpoints"]) else None
         stale = {asset: now[asset, t] for asset in records if (asset, t) in now}

@@ -18,8 +18,9 @@ from mr_assets.explorer.pages import PAGE, one_of, page_count, page_number
 from mr_assets.lineage.pairs import Between
 from mr_assets.lineage.printable import excerpt
 from mr_assets.lineage.rows import read
-from mr_assets.lineage.standing import Standing
+from mr_assets.lineage.standing import Standing, stale_now
 from mr_assets.runs import Run
+from mr_assets.status import titled
 
 TEXTS = {"prompts": "prompt", "responses": "response", "judgments": "judgment"}
 FILTERS = {
@@ -35,7 +36,8 @@ ANY = "any"
 class TextList:
     """A page of rows (columns id, iteration, text, score, invalid, cut_off, duplicate_of) and what was asked for.
 
-    score: of a judgment its own, of a response the mean of its valid ones. wrong: by filter, what is wrong with it.
+    score: of a judgment its own, of a response the mean of its valid ones. wrong: by filter, what is wrong with it;
+    stale: of which iterations the rows are not what the run would make now, and why.
     """
 
     run: Run
@@ -46,6 +48,7 @@ class TextList:
     count: int
     rows: list[dict[str, Any]]
     reasons: list[str]
+    stale: list[str]
 
     @classmethod
     def of(cls, run: Run, kind: str, given: Mapping[str, str]) -> "TextList":
@@ -56,7 +59,7 @@ class TextList:
             raise UserError(f"unknown filter {named}. There are {', '.join(FILTERS[kind])}, page.")
         wrong, page = _wrong(run, asked, given), 1
         if wrong:
-            return cls(run, kind, asked, wrong, page, 0, [], [])
+            return cls(run, kind, asked, wrong, page, 0, [], [], [])
         page = page_number(given)
         iterations = [asked["iteration"]] if "iteration" in asked else run.iterations
         there = [t for t in iterations if run.record(kind, t) and run.path(kind, t).exists()]
@@ -66,7 +69,9 @@ class TextList:
         found = found.filter(*_filters(asked))
         shown = found.slice((page - 1) * PAGE, PAGE)
         rows = _with_texts(run, kind, shown).to_dicts()
-        return cls(run, kind, asked, {}, page, found.height, rows, reasons)
+        now = stale_now(run)
+        stale = [f"{titled(kind, t)}: {now[kind, t]}" for t in there if (kind, t) in now]
+        return cls(run, kind, asked, {}, page, found.height, rows, reasons, stale)
 
     @property
     def pages(self) -> int:

@@ -16,6 +16,7 @@ class Snapshot(Run):
     """A run whose records are read once, so that all that is asked of it is of one moment."""
 
     records: dict[Place, Record | None] = field(default_factory=dict, compare=False, repr=False)
+    damages: dict[Place, str] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, run: Run) -> "Snapshot":
@@ -29,10 +30,19 @@ class Snapshot(Run):
             self.records[place] = super().record(*place)
         return self.records[place]
 
+    def damage(self, asset: str, partition: str | None = None, *, content: bool = False) -> str:
+        """What is wrong with the files of an artifact, in words; "" if nothing is."""
+        if content:
+            return super().damage(asset, partition, content=True)
+        place = (asset, partition)
+        if place not in self.damages:
+            self.damages[place] = super().damage(*place)
+        return self.damages[place]
+
 
 def stale_now(run: Run) -> dict[Place, str]:
     """`mr_assets.status.stale`, every record read once."""
-    return stale(Snapshot.of(run))
+    return stale(run if isinstance(run, Snapshot) else Snapshot.of(run))
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome on the PATH"),
 ]
+PLACES = ("", "?score_gap=wide", "/left-out", "/prompts", "/responses", "/judgments", "/judgments?score=many")
 HOSTILE = [
     "<script>window.acted = 1; document.title = 'acted'</script>",
     "<img src=x onerror='window.acted = 1'>",
@@ -157,7 +158,7 @@ def test_a_box_and_a_square_of_the_picture_lead_to_their_pages(finished: Run) ->
 def test_no_page_is_wider_than_its_window(finished: Run, width: int) -> None:
     with browser_on(finished) as watched:
         watched.page.set_viewport_size({"width": width, "height": 900})
-        for address in ["/", "/runs/tiny", "/runs/tiny/left-out", *(f"/runs/tiny/{i}" for i in ids(finished))]:
+        for address in ["/", *(f"/runs/tiny{place}" for place in PLACES), *(f"/runs/tiny/{i}" for i in ids(finished))]:
             watched.page.goto(watched.address + address)
             assert watched.page.evaluate("document.documentElement.scrollWidth") <= width, address
 
@@ -173,6 +174,7 @@ def test_no_text_acts_in_a_browser(run: Run) -> None:
     judgments = table(run, "judgments")["judgment_id"].to_list()[: len(HOSTILE)]
     addresses = ["/runs/tiny", "/runs/tiny?text=%3Cscript%3Ewindow.acted%3D1%3C/script%3E", "/runs/tiny/%3Cscript%3E"]
     addresses += [f"/runs/tiny/{identity}" for identity in [*ids(run), *responses, *judgments]]
+    addresses += ["/runs/tiny/responses?text=script", "/runs/tiny/judgments", "/runs/tiny/prompts?text=%3Cimg"]
     addresses += [f"/runs/tiny/{identity}/raw" for identity in responses]
     with browser_on(run) as watched:
         watched.page.set_viewport_size({"width": 390, "height": 900})
