@@ -89,7 +89,7 @@ class UserFile:
         except (OSError, ValueError, EOFError, zlib.error) as error:
             hint = "Is it cut off, or not gzipped?" if self.gzipped else "Mend the file."
             raise UserError(
-                f"{self.what} {self.source} cannot be read as {self.suffix}: {_cut(str(error))}. {hint}"
+                f"{self.what} {self.source} cannot be read as {self.suffix}: {_cut(' '.join(str(error).split()))}. {hint}"
             ) from error
 
     def fault(self, number: int, message: str, row: int | None = None) -> UserError:
@@ -292,6 +292,14 @@ def _cut(text: str) -> str:
     return short.encode("utf-8", "backslashreplace").decode()
 
 
+def _printed(value: Any) -> str:
+    """The beginning of a value as Python prints it, in quotes."""
+    try:
+        return repr(str(value)[:80])
+    except RecursionError:
+        return "something nested very deeply"
+
+
 def _held(value: Any) -> str:
     """A value as JSON writes it, at most `_SHOWN` characters."""
     try:
@@ -368,7 +376,7 @@ def read_eft(source: str, data: Path) -> pl.DataFrame:
             raise file.fault(
                 number,
                 "expected one user message and one non-empty assistant message, "
-                f"came {str(prompt)[:80]!r} and {str(completion)[:80]!r}. Mend it, or leave it out.",
+                f"came {_printed(prompt)} and {_printed(completion)}. Mend it, or leave it out.",
                 len(asked) + 1,
             )
         if its_layout != layout:

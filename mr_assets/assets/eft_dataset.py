@@ -6,7 +6,7 @@ from mr_assets.assets.wiring import Work, declare, users_errors
 from mr_assets.runs import Run
 from mr_assets.tables import EFT_DATASET
 from mr_assets.templates import judge_template
-from mr_assets.userfiles import HELD_OUT, user_eft
+from mr_assets.userfiles import HELD_OUT, eft_notes, user_eft
 from mr_assets.worlds.eft import make_eft
 from mr_assets.worlds.letters import Imperfection
 
@@ -33,6 +33,8 @@ def eft_dataset(run: Run) -> dg.AssetsDefinition:
             else:
                 frame, left_out = user_eft(recipe, run.data)
                 held_out = {HELD_OUT: left_out} if recipe.world else {}
+                for note in eft_notes(recipe, run.data, frame):
+                    context.log.warning(note)
             return work.table(frame, {"examples": frame.height, **held_out})
 
     return eft_dataset
