@@ -127,7 +127,8 @@ class Prompts(_Section):
     """The seed prompts (section 3.1: 20,000, made by Llama-2-70B-Chat with an 8-shot prompt)."""
 
     source: File = Field(
-        description="world, or a .jsonl, .csv or .txt file, plain or .gz, or .parquet (absolute or under the data folder)"
+        description="world, or a .jsonl, .csv or .txt file, plain or .gz, or .parquet "
+        "(absolute or under the data folder)"
     )
     column: Text = Field(description="the file's column that holds the prompt; a .txt file has one prompt per line")
     count: Count | None = Field(

@@ -88,9 +88,8 @@ class UserFile:
                     yield number, row
         except (OSError, ValueError, EOFError, zlib.error) as error:
             hint = "Is it cut off, or not gzipped?" if self.gzipped else "Mend the file."
-            raise UserError(
-                f"{self.what} {self.source} cannot be read as {self.suffix}: {_cut(' '.join(str(error).split()))}. {hint}"
-            ) from error
+            said = _cut(" ".join(str(error).split()))
+            raise UserError(f"{self.what} {self.source} cannot be read as {self.suffix}: {said}. {hint}") from error
 
     def fault(self, number: int, message: str, row: int | None = None) -> UserError:
         """The error of one line, and of that row, counted from 1, where rows have numbers of their own."""
