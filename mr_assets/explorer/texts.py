@@ -21,6 +21,7 @@ from mr_assets.lineage.rows import read
 from mr_assets.lineage.standing import Standing, stale_now
 from mr_assets.runs import Run
 from mr_assets.status import titled
+from mr_assets.worlds.truth import checker, true_scores
 
 TEXTS = {"prompts": "prompt", "responses": "response", "judgments": "judgment"}
 FILTERS = {
@@ -77,6 +78,11 @@ class TextList:
     def pages(self) -> int:
         """How many pages there are."""
         return page_count(self.count)
+
+    @property
+    def truth(self) -> bool:
+        """Whether the run's world knows what its responses are worth."""
+        return checker(self.run.recipe) is not None
 
     def address(self, **changed: Any) -> str:
         """The same with something else asked for."""
@@ -146,9 +152,26 @@ def _filters(asked: Mapping[str, str]) -> list[pl.Expr]:
 
 
 def _with_texts(run: Run, kind: str, shown: pl.DataFrame) -> pl.DataFrame:
+    """Rows with their text and true_score: of a response its own, of a judgment that of what it judges, if known."""
     key, text = f"{TEXTS[kind]}_id", TEXTS[kind]
-    parts = [pl.DataFrame(schema={**HEADS, "text": pl.String()})]
+    parts = [pl.DataFrame(schema={**HEADS, "text": pl.String(), "true_score": pl.Float64()})]
     for (t,), rows in shown.group_by("iteration", maintain_order=True):
         said = read(run, kind, str(t), [key, text], pl.col(key).is_in(rows["id"].implode()))
-        parts.append(rows.join(said.rename({key: "id", text: "text"}), on="id", how="left", maintain_order="left"))
+        rows = rows.join(said.rename({key: "id", text: "text"}), on="id", how="left", maintain_order="left")
+        rows = rows.with_columns(response_id=pl.col("id").str.replace(r"\.j\d+$", ""))
+        truth = _truth(run, kind, str(t), rows["response_id"])
+        rows = rows.join(truth, on="response_id", how="left", maintain_order="left").drop("response_id")
+        parts.append(rows)
     return pl.concat(parts)
+
+
+def _truth(run: Run, kind: str, t: str, ids: pl.Series) -> pl.DataFrame:
+    """The true scores of responses, by response_id, where a world knows them and they lie there as they were judged."""
+    check, judged = checker(run.recipe), kind == "judgments"
+    there = all(run.record(asset, t) and run.path(asset, t).exists() for asset in ("prompts", "responses"))
+    apart = judged and not Standing(run).made_of(("judgments", t), ("responses", t))
+    if check is None or kind == "prompts" or not there or apart:
+        return pl.DataFrame(schema={"response_id": pl.String, "true_score": pl.Float64})
+    among = pl.col("response_id").is_in(ids.implode())
+    texts = read(run, "responses", t, ["response_id", "prompt_id", "response"], among)
+    return true_scores(check, read(run, "prompts", t), texts)

@@ -24,6 +24,7 @@ from mr_assets.tables import (
     dropped_frame,
     dropped_path,
 )
+from mr_assets.worlds import letters
 from mr_assets_tests.explorer.conftest import UI, pages_over
 from mr_assets_tests.lineage.conftest import change, dropped, made_anew, table, with_hostile_texts
 from mr_assets_tests.lineage.test_tree import ESCAPES, ids
@@ -244,6 +245,26 @@ def test_prompts_responses_and_judgments_have_lists_of_their_own(run: Run, pages
     assert listed(pages.get("/runs/tiny/responses?iteration=1&duplicate=yes").text) == doubles
     wrong = pages.get("/runs/tiny/judgments?score=many")
     assert wrong.status_code == 400 and 'value="many"' in wrong.text and "'many' is no range" in words(wrong.text)
+
+
+def test_every_response_and_judgment_shows_its_truth(pages: TestClient, finished: Run) -> None:
+    """In their lists and on their pages: the true score, and of a judgment by how much it misses that."""
+    prompts = dict(table(finished, "prompts").iter_rows())
+    row = table(finished, "responses").row(0, named=True)
+    true = letters.true_score(prompts[row["prompt_id"]], row["response"])
+    said = words(pages.get("/runs/tiny/responses?iteration=1").text)
+    assert re.search(rf"{re.escape(row['response_id'])} \S+ {true} ", said)
+    assert f"True score {true} " in words(pages.get(f"/runs/tiny/{row['response_id']}").text)
+    judgments = table(finished, "judgments").filter(response_id=row["response_id"])
+    judgment = judgments.filter(pl.col("score").is_not_null()).row(0, named=True)
+    off = judgment["score"] - true
+    how = f"off by {abs(off):g}, too {'high' if off > 0 else 'low'}" if off else "exact"
+    assert f"{judgment['judgment_id']} {judgment['score']:g} {true} {how}" in words(
+        pages.get("/runs/tiny/judgments?iteration=1").text
+    )
+    assert f"({how}: the true score of the response is {true})" in words(
+        pages.get(f"/runs/tiny/{judgment['judgment_id']}").text
+    )
 
 
 def test_judgments_without_a_score_are_listed_with_their_reason(run: Run) -> None:
