@@ -103,10 +103,11 @@ def _enough_judgments(recipe: Any) -> Iterator[str]:
 
 
 GREEDY_BELOW = 1e-5  # vLLM takes the likeliest token from here on, as at 0
+LIKELIEST_ALONE = 1e-6  # a top_p that no vocabulary of up to a million tokens has a second token for
 
 
 def _greedy(sampling: Any) -> bool:
-    return bool(sampling.temperature < GREEDY_BELOW)
+    return bool(sampling.temperature < GREEDY_BELOW or sampling.top_p < LIKELIEST_ALONE)
 
 
 def _different_samples(recipe: Any) -> Iterator[str]:

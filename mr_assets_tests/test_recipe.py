@@ -850,4 +850,7 @@ def test_temperature_0_with_several_judgments() -> None:
     greedy = ["judgments.temperature=0", "iterations.all.judge_training=false"]
     greedy += ["iterations.all.max_chosen_judgment_chars=null"]
     assert "would all be the same" in refused(*greedy)
-    assert load_recipe(DEFAULT, [*greedy, "judgments.n=1"]).judgments.n == 1
+    assert load_recipe(DEFAULT, [*greedy, "judgments.n=1", "evaluation.samples=1"]).judgments.n == 1
+    assert "evaluation.samples = 3" in refused(*greedy, "judgments.n=1", "evaluation.samples=3")
+    for almost in ("temperature=1e-6", "top_p=1e-7"):
+        assert "would all be the same" in refused(f"responses.{almost}")

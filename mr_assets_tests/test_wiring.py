@@ -12,10 +12,11 @@ import pytest
 from mr_assets.assets import trained, wiring
 from mr_assets.assets.wiring import Work
 from mr_assets.errors import UserError
+from mr_assets.recipe import load_recipe
 from mr_assets.runs import Run
 from mr_assets.storage import Model, version_of
 from mr_assets.tables import ACTOR_PAIRS, ELO_PAIRS, PROMPTS, RESPONSES, Selected, dropped_frame
-from mr_assets_tests.tiny import complete, files, tiny_run
+from mr_assets_tests.tiny import NAME, complete, files, tiny_run
 
 
 @dataclass
@@ -357,3 +358,15 @@ def test_progress_of_nothing(run: Run, caplog: pytest.LogCaptureFixture) -> None
     caplog.set_level("INFO")
     work(run, "judgments").progress("judgments", "requests")(0, 0)
     assert "0 of 0 requests" in caplog.text
+
+
+def test_accelerates_configuration_is_looked_for_in_the_data_folder(tmp_path: Path) -> None:
+    """As every file of a recipe; not where the command was given."""
+    recipe = load_recipe(NAME, ["dpo.accelerate_config=fsdp.yaml"])
+    places = {"root": tmp_path, "model": tmp_path, "data": tmp_path, "out": tmp_path}
+    assert (
+        trained.training_job("dpo", recipe.dpo, **places, keep_epoch=1, seed=0, learning_rate=1e-5).accelerate_config
+        == tmp_path / "fsdp.yaml"
+    )
+    assert recipe.sft is not None
+    assert trained.training_job("sft", recipe.sft, **places, seed=0).accelerate_config is None

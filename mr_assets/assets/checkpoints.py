@@ -30,6 +30,7 @@ def checkpoints(run: Run) -> dg.AssetsDefinition:
             job = training_job(
                 "dpo",
                 recipe.dpo,
+                root=run.data,
                 model=policy.folder(run.data),
                 data=run.path("dpo_dataset", str(t)),
                 out=run.path("checkpoints", str(t)),

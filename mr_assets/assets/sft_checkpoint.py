@@ -34,7 +34,7 @@ def sft_checkpoint(run: Run) -> dg.AssetsDefinition:
             made = sft_dataset(eft_dataset.collect(), encode, template, max_length=recipe.sft.max_length)
             data = out.with_name("sft_dataset.parquet")
             atomically(data, lambda p: made.rows.write_parquet(p))
-            job = training_job("sft", recipe.sft, model=seed, data=data, out=out, seed=recipe.seed)
+            job = training_job("sft", recipe.sft, root=run.data, model=seed, data=data, out=out, seed=recipe.seed)
             trained = train_model(work, job, "M0")
             numbers = {**trained.numbers, "examples": made.rows.height, "examples too long": made.dropped.height}
             return work.model(trained.model, numbers, trained.found, {"picture: training": trained.curves})

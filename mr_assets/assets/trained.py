@@ -15,6 +15,7 @@ from mr_assets.method.guardrails import Finding, findings
 from mr_assets.partitions import asset_key
 from mr_assets.pictures import curves
 from mr_assets.recipe import DPO, SFT
+from mr_assets.runs import resolve
 from mr_assets.sampling.engine import close_engine
 from mr_assets.storage import Model
 from mr_assets.training.job import TrainingJob
@@ -108,7 +109,13 @@ def _reporter(work: Work, what: str) -> Callable[[dict[str, Any]], None]:
 
 
 def training_job(
-    kind: Literal["dpo", "sft"], section: DPO | SFT, *, model: Path, data: Path, out: Path, **given: Any
+    kind: Literal["dpo", "sft"], section: DPO | SFT, *, root: Path, model: Path, data: Path, out: Path, **given: Any
 ) -> TrainingJob:
-    """The job of a recipe's training section; `given` has what its row and the recipe's root add."""
-    return TrainingJob(kind=kind, model=model, data=data, out=out, **(section.model_dump() | given))
+    """The job of a recipe's training section; `given` has what its row and the recipe's root add.
+
+    root: the data root, under which accelerate's configuration is looked for.
+    """
+    settings = section.model_dump() | given
+    if section.accelerate_config is not None:
+        settings["accelerate_config"] = resolve(section.accelerate_config, root)
+    return TrainingJob(kind=kind, model=model, data=data, out=out, **settings)

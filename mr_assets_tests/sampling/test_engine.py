@@ -78,6 +78,18 @@ def test_a_folder_that_is_no_model_is_told_before_vllm_is_loaded(
         open_engine(tmp_path / "nowhere", "M0")
 
 
+@pytest.mark.parametrize("name", ["trust_remote_code", "model", "hf_overrides", "no_such_option"])
+def test_an_extra_argument_that_is_none_of_speed_or_memory_is_refused_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Before the folder is looked at or vLLM is loaded; and whatever is extra, our own arguments hold."""
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(UserError, match=rf"engine\.extra\.{name}: "):
+        open_engine(tmp_path / "nowhere", "M0", EngineSettings(extra={name: True}))
+    arguments = engine._engine_arguments(Path("m"), EngineSettings(extra={"trust_remote_code": True}), "cpu")
+    assert arguments["trust_remote_code"] is False
+
+
 def test_a_missing_vllm_is_told_with_both_ways_to_install_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
     monkeypatch.setattr(engine, "check_model_folder", lambda folder: None)
