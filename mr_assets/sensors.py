@@ -7,7 +7,6 @@ It ships switched off: else to materialize checkpoints of iteration 1 again woul
 """
 
 from datetime import datetime
-from typing import Any
 
 import dagster as dg
 
@@ -22,12 +21,12 @@ SECONDS = 10
 
 def hands_off(run: Run) -> dg.SensorDefinition:
     """The sensor of a run."""
-    loop = _job(run, f"{run.name}_iteration", (*FAMILY_ASSETS, *LOOP_ASSETS))
-    evaluated = [_job(run, f"{run.name}_evaluation", ("evaluation",))] if run.recipe.evaluation else []
+    evaluated = ("evaluation",) if run.recipe.evaluation else ()
+    keys = [asset_key(run, asset) for asset in (*FAMILY_ASSETS, *LOOP_ASSETS, *evaluated)]
 
     @dg.sensor(
         name=f"{run.name}_hands_off",
-        jobs=[loop, *evaluated],  # one each, as Dagster wants one partitions definition per job
+        asset_selection=dg.AssetSelection.assets(*keys),  # jobs of its own would make each run's half of all to load
         minimum_interval_seconds=SECONDS,
         default_status=dg.DefaultSensorStatus.STOPPED,
         description=(
@@ -40,11 +39,6 @@ def hands_off(run: Run) -> dg.SensorDefinition:
         return next_request(run, context.instance)
 
     return sensor
-
-
-def _job(run: Run, name: str, assets: tuple[str, ...]) -> Any:
-    keys = [asset_key(run, asset) for asset in assets]
-    return dg.define_asset_job(name, dg.AssetSelection.assets(*keys))
 
 
 def next_request(run: Run, instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
@@ -61,7 +55,6 @@ def next_request(run: Run, instance: dg.DagsterInstance) -> dg.RunRequest | dg.S
     if hindered := _hindrance(run, step, instance):
         return dg.SkipReason(hindered)
     return dg.RunRequest(
-        job_name=f"{run.name}_{'evaluation' if 'evaluation' in step.assets else 'iteration'}",
         asset_selection=asset_keys(run, step),
         partition_key=step.partition,
         tags=step_tags(run, step),
