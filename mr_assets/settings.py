@@ -169,6 +169,16 @@ class Choice:
                 "Choose such a value, or leave the field out: then it is as the recipe says."
             ) from error
 
+    def check_list(self, values: list[Any], count: int) -> list[Any]:
+        """`values`, of which there must be `count`: one for each iteration, or the only one. Else `UserError`."""
+        if len(values) != count:
+            what = "one for each iteration" if self.path.startswith("row.") else "it is the same in all iterations"
+            raise UserError(
+                f"{self.name} = {shown(values)}: expected {self.allowed}, or a list of {count} such, {what}; null is "
+                "as the recipe says."
+            )
+        return values
+
     def in_recipe(self, recipe: Recipe, t: int) -> Any:
         """What the recipe says, in iteration `t`."""
         if self.path == "row.learning_rate":
@@ -233,12 +243,14 @@ def _options(path: str) -> tuple[str, ...]:
 def chosen(recipe: Recipe, asset: str, partition: str | None, config: Mapping[str, Any]) -> dict[str, Any]:
     """What a launchpad's config departs from the recipe in, by name; None where it names a field under `without`.
 
-    What is null or not there is as the recipe says. Raises `UserError` for a value that the field may not have.
+    What is null or not there is as the recipe says. A row's field may be a list with a value for
+    each iteration. Raises `UserError` for a value that the field may not have.
     """
     known, t = choices(asset), _iteration(asset, partition)
     if asset in JUDGE_SIDE and not recipe.row(t).judge_training:
         return {}
-    given = {name: value for name, value in config.items() if value is not None and name != WITHOUT}
+    own = {name: _own(recipe, known.get(name), value, t) for name, value in config.items() if name != WITHOUT}
+    given = {name: value for name, value in own.items() if value is not None}
     for name in config.get(WITHOUT) or ():
         given[name] = None
     found = {}
@@ -258,6 +270,14 @@ def chosen(recipe: Recipe, asset: str, partition: str | None, config: Mapping[st
         if checked != known[name].in_recipe(recipe, t):
             found[name] = checked
     return found
+
+
+def _own(recipe: Recipe, choice: Choice | None, value: Any, t: int) -> Any:
+    """Of a list with a value for each iteration, that of iteration `t`; anything else as it is."""
+    if choice is None or not isinstance(value, list):
+        return value
+    by_row = choice.path.startswith("row.")
+    return choice.check_list(value, len(recipe.iterations) if by_row else 1)[t - 1 if by_row else 0]
 
 
 class Departure(NamedTuple):

@@ -19,7 +19,7 @@ from mr_assets.assets.guarded import (
     log_findings,
     rounded,
 )
-from mr_assets.assets.launchpad import launchpad
+from mr_assets.assets.launchpad import config_schema
 from mr_assets.code_versions import code_version
 from mr_assets.explorer.addresses import asset_in_ui, page_of_artifact
 from mr_assets.instance import POOL
@@ -67,7 +67,7 @@ def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False, group: 
         "owners": [OWNER],
         "metadata": metadata,
         "code_version": code_version(asset),
-        "config_schema": launchpad(run.recipe, asset),
+        "config_schema": config_schema(run.recipe, asset),
         "io_manager_key": "tables" if table is not None else "models",
         "op_tags": {"ray/num_gpus": 1, "dagster-k8s/config": GPU_POD} if gpu else {},
         "pool": POOL if gpu else None,
