@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from glob import has_magic
 from importlib.metadata import distributions, version
 from pathlib import Path
 
@@ -48,11 +49,19 @@ def check_run(run: Run, *, dry: bool = False) -> list[str]:
         )
     if not os.access(there, os.W_OK):
         raise UserError(f"the data folder {run.data} cannot be written. Set MR_DATA to a writable folder.")
+    for what, path in (("data folder", run.data), ("model folder", resolve(recipe.model.seed, run.data))):
+        if has_magic(str(path)):
+            raise UserError(
+                f"the {what} {path} has one of * ? [ in its path, which vLLM takes for a pattern: it would find no "
+                "weights there. Rename the folder, or use another."
+            )
+    cache = Path(os.environ.get("VLLM_CACHE_ROOT") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "vllm")
+    nearest = next(folder for folder in (cache.expanduser(), *cache.expanduser().parents) if folder.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise UserError(f"vLLM's cache {cache} cannot be written. Set VLLM_CACHE_ROOT to a writable folder.")
     free = shutil.disk_usage(there).free // 2**20
     if free < LEAST_FREE_MIB:
         raise UserError(f"only {free} MiB are free in {run.data}; a run needs {LEAST_FREE_MIB} at the very least.")
-    if not dry:
-        run.data.mkdir(parents=True, exist_ok=True)
     prompts, eft = SEED_PROMPTS.empty(), EFT_DATASET.empty()
     templates = (
         judge_template(run.template(recipe.judgments.template)),
@@ -76,7 +85,10 @@ def check_run(run: Run, *, dry: bool = False) -> list[str]:
         )
     _check_training(run)
     _check_memory(recipe.engine.cpu_kv_cache_gib)
-    return list(_notes(run, encode, prompts, eft))
+    notes = list(_notes(run, encode, prompts, eft))
+    if not dry:
+        run.data.mkdir(parents=True, exist_ok=True)
+    return notes
 
 
 def _check_training(run: Run) -> None:

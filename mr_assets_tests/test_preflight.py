@@ -382,3 +382,26 @@ def refused_without_reading(data: Path) -> str:
     with pytest.raises(UserError) as error:
         check_run(tiny_run(data, "judgments.template=t.txt"))
     return str(error.value)
+
+
+@pytest.mark.parametrize("name", ["x[1]", "what?", "a*b"])
+def test_a_folder_that_the_engine_would_take_for_a_pattern(tmp_path: Path, name: str) -> None:
+    """vLLM would find no weights in it, after training; nothing is made."""
+    with pytest.raises(UserError, match=r"the data folder .* takes for a pattern"):
+        check_run(tiny_run(tmp_path / name))
+    assert not (tmp_path / name).exists()
+    with pytest.raises(UserError, match=r"the model folder .* takes for a pattern"):
+        check_run(tiny_run(tmp_path, f"model.seed={tmp_path / 'm[0]'}"))
+
+
+def test_a_home_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """vLLM keeps a cache there, or where it is told to."""
+    (tmp_path / "file").write_text("")
+    for name in ("VLLM_CACHE_ROOT", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    with pytest.raises(UserError, match=r"cannot be written. Set VLLM_CACHE_ROOT"):
+        check_run(tiny_run(tmp_path / "data"))
+    monkeypatch.setenv("VLLM_CACHE_ROOT", str(tmp_path / "cache"))
+    check_run(tiny_run(tmp_path / "data"))
+    assert not (tmp_path / "cache").exists()
