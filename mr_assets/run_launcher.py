@@ -65,7 +65,7 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
         self._reap()
         output = self._output(run.run_id)
         output.parent.mkdir(parents=True, exist_ok=True)
-        spaces = {key.path[0] for key in run.asset_selection or ()}
+        spaces = {key.path[0] for key in run.asset_selection} if run.asset_selection else None
         held = hold_recipes(held_recipes(self._instance, run.run_id), recipes_of(spaces, data_root()))
         with output.open("ab") as file:
             process = subprocess.Popen(

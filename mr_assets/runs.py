@@ -484,9 +484,10 @@ def hold_recipes(place: Path, texts: Mapping[str, str]) -> dict[str, str]:
     return {HELD: str(place)}
 
 
-def recipes_of(namespaces: Iterable[str], data: Path) -> dict[str, str]:
-    """The stored recipes of these runs, by name; what has none is left out."""
-    places = {name: data / name / "recipe.yaml" for name in namespaces}
+def recipes_of(namespaces: Iterable[str] | None, data: Path) -> dict[str, str]:
+    """The stored recipes of these runs (None: of all), by name; what has none is left out."""
+    names = [path.parent.name for path in data.glob("[!.]*/recipe.yaml")] if namespaces is None else namespaces
+    places = {name: data / name / "recipe.yaml" for name in names if is_run_name(name)}
     return {name: path.read_text(encoding="utf-8") for name, path in places.items() if path.is_file()}
 
 

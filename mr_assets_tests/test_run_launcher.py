@@ -10,7 +10,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.launcher import WorkerStatus
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.launcher import LaunchRunContext, WorkerStatus
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -22,8 +24,13 @@ from dagster._core.test_utils import create_run_for_test
 from mr_assets import run_launcher
 from mr_assets.instance import instance as open_instance
 from mr_assets.run_launcher import ProcessRunLauncher, fail_dead_runs, iteration_tag
+from mr_assets.runs import HELD, stored_runs
 from mr_assets.worker import MARK, TAG, Worker, end_processes, processes_of
+from mr_assets_tests.tiny import tiny_run
 
+CODE = JobPythonOrigin(
+    "job", RepositoryPythonOrigin(sys.executable, ModuleCodePointer("mr_assets.definitions", "defs"))
+)
 STARTED = dg.DagsterRunStatus.STARTED
 POLITE = "import time; print('ready', flush=True); time.sleep(600)"
 DEAF = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {POLITE}"
@@ -166,3 +173,32 @@ def test_a_run_that_died_unseen_can_be_cancelled(launcher: ProcessRunLauncher, r
     assert now(launcher._instance, run).status == dg.DagsterRunStatus.CANCELED
     assert not launcher.terminate(run.run_id)
     end_processes(run.run_id)
+
+
+def test_a_launched_run_keeps_the_recipe_that_it_began_with(
+    launcher: ProcessRunLauncher, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Every process of it, those of a multiprocess executor too, reads that one, whoever stores another meanwhile."""
+    began, later = (tiny_run(tmp_path / "data", f"seed={seed}") for seed in (3, 5))
+    monkeypatch.setenv("MR_DATA", str(tmp_path / "data"))
+    began.save()
+    environments: list[dict[str, str]] = []
+
+    class Process:
+        pid = os.getpid()
+
+        def __init__(self, command: list[str], env: dict[str, str], **others: object) -> None:
+            environments.append(env)
+
+        def poll(self) -> None:
+            return None
+
+    keys = frozenset({dg.AssetKey(["tiny", "responses"])})
+    made = create_run_for_test(instance, asset_selection=keys, job_code_origin=CODE)
+    with monkeypatch.context() as patch:
+        patch.setattr(run_launcher.subprocess, "Popen", Process)
+        launcher.launch_run(LaunchRunContext(made, None))
+    later.save()
+    assert stored_runs(began.data)["tiny"].recipe == later.recipe
+    monkeypatch.setenv(HELD, environments[0][HELD])
+    assert stored_runs(began.data)["tiny"].recipe == began.recipe
