@@ -32,9 +32,10 @@ from mr_assets.lineage.fate import judgment_fate, judgment_truth, pair_truth, re
 from mr_assets.lineage.ids import has, having, named, parsed
 from mr_assets.lineage.pairs import pairs
 from mr_assets.lineage.printable import as_json, excerpt, printable
+from mr_assets.lineage.standing import stale_now
 from mr_assets.method.dropped import short
 from mr_assets.runs import Run, resolve, stored_and_unreadable_runs
-from mr_assets.status import titled
+from mr_assets.status import Place, titled
 from mr_assets.words import worded, worded_settings
 
 HERE = Path(__file__).parent
@@ -97,6 +98,7 @@ class Explorer:
     answers: Kept[Answer] = field(default_factory=lambda: Kept(KEPT, lambda answer: len(answer.body)))
     stored: Kept[Stored] = field(default_factory=lambda: Kept(1, lambda _: 1))
     rows: Kept[dict[str, Any]] = field(default_factory=lambda: Kept(2000, lambda _: 1))
+    stale: Kept[dict[Place, str]] = field(default_factory=lambda: Kept(2000, lambda _: 1))
     listed: Kept[Any] = field(default_factory=lambda: Kept(KEPT, lambda frame: int(frame.estimated_size())))
 
     def answering(self, make: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
@@ -148,6 +150,10 @@ class Explorer:
         others = [resolve(each, run.data) for each in named if each != "world"]
         return list(dict.fromkeys([run.folder, run.data / run.family, *others]))
 
+    def stale_of(self, run: Run) -> dict[Place, str]:
+        """What of a run is stale, as `stale_now` says, kept while its files are the same."""
+        return self.stale.of(run.name, Seen.of(*self.places(run)), lambda: stale_now(run))
+
     def pairs_of(self, run: Run, iterations: Any, kinds: Any) -> Any:
         """The pairs of a run, as `mr_assets.lineage.pairs.pairs` gives them, kept while its files are the same."""
         seen, key = Seen.of(*self.places(run)), (run.name, tuple(iterations or ()), tuple(kinds))
@@ -156,7 +162,7 @@ class Explorer:
     def pairs(self, request: Request) -> Response:
         """A run's pairs."""
         run = self.run(request)
-        listing = pages.Listing.of(run, request.query_params, self.pairs_of)
+        listing = pages.Listing.of(run, request.query_params, self.stale_of(run), self.pairs_of)
         status = 400 if listing.wrong else 200
         return self.page("pairs.html", status, run=run, listing=listing, dagster=self.dagster(run))
 
@@ -169,13 +175,14 @@ class Explorer:
     def texts(self, request: Request) -> Response:
         """A run's prompts, responses or judgments."""
         run, kind = self.run(request), request.url.path.rpartition("/")[2]
-        found = TextList.of(run, kind, request.query_params)
+        found = TextList.of(run, kind, request.query_params, self.stale_of(run))
         return self.page("texts.html", 400 if found.wrong else 200, run=run, found=found)
 
     def identity(self, request: Request) -> Response:
         """The page of an id."""
         run, lineage = self.lineage(request)
         rounds = [pages.round_view(lineage, made) for made in lineage.rounds]
+        now = self.stale_of(run)
         around = pages.around(run, lineage, request.query_params, self.pairs_of)
         return self.page(
             "lineage.html",
@@ -185,8 +192,8 @@ class Explorer:
             dagster=self.dagster(run),
             around=around,
             needle=request.query_params.get("text", "").strip(),
-            stale_here=pages.stale_here(run, lineage),
-            evaluation=pages.evaluation(run, lineage),
+            stale_here=pages.stale_here(run, lineage, now),
+            evaluation=pages.evaluation(run, lineage, now),
         )
 
     def raw(self, request: Request) -> Response:

@@ -73,8 +73,13 @@ class Listing:
     truth: bool
 
     @classmethod
-    def of(cls, run: Run, given: Mapping[str, str], listed_pairs: Listed = pairs) -> "Listing":
-        """What a query string asks for. Raises `UserError` if it names a filter that there is not."""
+    def of(
+        cls, run: Run, given: Mapping[str, str], now: Mapping[Place, str], listed_pairs: Listed = pairs
+    ) -> "Listing":
+        """What a query string asks for. Raises `UserError` if it names a filter that there is not.
+
+        now: what of the run is stale, as `stale_now` says.
+        """
         asked, sort, ascending, wrong = _asked(run, given)
         known = checker(run.recipe) is not None
         if wrong:
@@ -86,7 +91,7 @@ class Listing:
         places, standing = [(PAIR_ASSETS[kind], t) for t in iterations for kind in query.kinds], Standing(run)
         there = {place: record for place in places if (record := standing.record(place))}
         made = [Made.of(record) for record in there.values()]
-        said = _stale(run, standing, there)
+        said = _stale(now, standing, there)
         return cls(run, asked, {}, sort, ascending, page, order.height, rows.to_dicts(), made, said, known)
 
     @property
@@ -165,9 +170,8 @@ def _carried(asked: Mapping[str, Any]) -> str:
     return "?" + urlencode(plain) if plain else ""
 
 
-def _stale(run: Run, standing: Standing, there: Iterable[Place]) -> tuple[str, ...]:
+def _stale(now: Mapping[Place, str], standing: Standing, there: Iterable[Place]) -> tuple[str, ...]:
     """Where artifacts are not made of what lies there now, or not as the run would make them now; each once."""
-    now = stale_now(run)
     said: dict[str, None] = {}
     for place in there:
         broken = standing.broken_behind(place)
@@ -213,14 +217,13 @@ def around(run: Run, lineage: Lineage, given: Mapping[str, str], listed_pairs: L
     )
 
 
-def stale_here(run: Run, lineage: Lineage) -> tuple[str, ...]:
+def stale_here(run: Run, lineage: Lineage, now: Mapping[Place, str]) -> tuple[str, ...]:
     """Why what an id belongs to would be made anew, where no broken link says so."""
     if lineage.broken:
         return ()
     found = parsed(f"{lineage.id}")
     places = [run.model_at(found.iteration or "0")] if found.kind == "model" else []
     places = places or [(found.asset, made.iteration) for made in lineage.rounds]
-    now = stale_now(run)
     return tuple(f"{titled(*place)}: {now[place]}" for place in places if place in now)
 
 
@@ -233,14 +236,14 @@ class Evaluated:
     stale: str | None
 
 
-def evaluation(run: Run, lineage: Lineage) -> Evaluated | None:
+def evaluation(run: Run, lineage: Lineage, now: Mapping[Place, str]) -> Evaluated | None:
     """The evaluation of a model; None if it has none, or for another id."""
     key = lineage.id.removeprefix("M")
     record = run.record("evaluation", key) if lineage.kind == "model" else None
     if record is None:
         return None
     figures = {worded(name): value for name, value in record.numbers.items()}
-    return Evaluated(figures, Made.of(record), stale_now(run).get(("evaluation", key)))
+    return Evaluated(figures, Made.of(record), now.get(("evaluation", key)))
 
 
 def page_number(given: Mapping[str, str]) -> int:

@@ -18,9 +18,9 @@ from mr_assets.explorer.pages import PAGE, one_of, page_count, page_number
 from mr_assets.lineage.pairs import Between
 from mr_assets.lineage.printable import excerpt
 from mr_assets.lineage.rows import read
-from mr_assets.lineage.standing import Standing, stale_now
+from mr_assets.lineage.standing import Standing
 from mr_assets.runs import Run
-from mr_assets.status import titled
+from mr_assets.status import Place, titled
 from mr_assets.worlds.truth import checker, true_scores
 
 TEXTS = {"prompts": "prompt", "responses": "response", "judgments": "judgment"}
@@ -52,8 +52,11 @@ class TextList:
     stale: list[str]
 
     @classmethod
-    def of(cls, run: Run, kind: str, given: Mapping[str, str]) -> "TextList":
-        """What a query string asks for. Raises `UserError` if it names a filter that there is not."""
+    def of(cls, run: Run, kind: str, given: Mapping[str, str], now: Mapping[Place, str]) -> "TextList":
+        """What a query string asks for. Raises `UserError` if it names a filter that there is not.
+
+        now: what of the run is stale, as `mr_assets.lineage.standing.stale_now` says.
+        """
         asked = {name: given[name].strip() for name in FILTERS[kind] if given.get(name, "").strip()}
         if unknown := [name for name in given if name not in (*FILTERS[kind], "page")]:
             named = excerpt(", ".join(unknown), 80)
@@ -70,7 +73,6 @@ class TextList:
         found = found.filter(*_filters(asked))
         shown = found.slice((page - 1) * PAGE, PAGE)
         rows = _with_texts(run, kind, shown).to_dicts()
-        now = stale_now(run)
         stale = [f"{titled(kind, t)}: {now[kind, t]}" for t in there if (kind, t) in now]
         return cls(run, kind, asked, {}, page, found.height, rows, reasons, stale)
 
