@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import yaml
 from dagster._core.definitions.utils import VALID_GROUP_NAME_REGEX
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mr_assets import recipe_checks
+from mr_assets import recipe_checks, recipe_file
 from mr_assets.engine_arguments import ALLOWED, OURS
 from mr_assets.errors import UserError
 from mr_assets.recipe import (
@@ -854,3 +855,13 @@ def test_temperature_0_with_several_judgments() -> None:
     assert "evaluation.samples = 3" in refused(*greedy, "judgments.n=1", "evaluation.samples=3")
     for almost in ("temperature=1e-6", "top_p=1e-7"):
         assert "would all be the same" in refused(f"responses.{almost}")
+
+
+@pytest.mark.parametrize("path", sorted(recipe_file.FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
+def test_both_parsers_read_the_same(path: Path) -> None:
+    """The fast one reads the shipped recipes as the one that says what is wrong does; so does it a stored one."""
+    text = path.read_text(encoding="utf-8")
+    found = [yaml.load(text, Loader=loader) for loader in (recipe_file._Loader, recipe_file._FastLoader)]
+    assert found[0] == found[1]
+    again = recipe_file.dump_mapping(found[0])
+    assert yaml.load(again, Loader=recipe_file._FastLoader) == found[0]
