@@ -1,11 +1,15 @@
 """The seed model of a recipe: a local folder, or a model of a hub that the user has allowed."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mr_assets.errors import UserError
+from mr_assets.files import fingerprint
 from mr_assets.model_folder import check_model_folder
 from mr_assets.recipe import Recipe
-from mr_assets.runs import resolve
+from mr_assets.runs import CONTENT, resolve
+from mr_assets.storage import Model
 
 
 def seed_model(recipe: Recipe, data: Path) -> Path:
@@ -26,3 +30,11 @@ def seed_model(recipe: Recipe, data: Path) -> Path:
         folder = Path(snapshot_download(recipe.model.seed, revision=recipe.model.revision, allow_patterns=patterns))
     check_model_folder(folder)
     return folder
+
+
+def seed_as_recorded(folder: Path, settings: Mapping[str, Any]) -> Model:
+    """The seed model in `folder` with the content that settings name, which `Model.check` compares.
+
+    settings: of a record or of an asset under way; of a model of a hub they name no content.
+    """
+    return Model(str(folder), settings.get(f"{CONTENT}model.seed") or fingerprint(folder), "seed")

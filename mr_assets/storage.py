@@ -17,7 +17,7 @@ import polars as pl
 from upath import UPath
 
 from mr_assets.errors import UserError
-from mr_assets.files import atomically, damage, note_of, storage_trouble, sweep_temporary
+from mr_assets.files import atomically, damage, fingerprint, note_of, storage_trouble, sweep_temporary
 from mr_assets.runs import Record, read_record, write_record
 from mr_assets.tables import DROPPED, TABLES, dropped_beside, dropped_path
 
@@ -33,6 +33,33 @@ class Model:
     def folder(self, data: Path) -> Path:
         """The folder, whether it lies inside the data root or elsewhere."""
         return data / self.path
+
+    def check(self, data: Path) -> None:
+        """Read the folder again: raises `UserError` if it does not hold the model that was recorded.
+
+        Bits that flip on a disk leave size and time as they were. To be called where the model is loaded or handed
+        over.
+        """
+        folder = self.folder(data)
+        try:
+            came = fingerprint(folder)
+        except OSError as error:
+            came = f"what cannot be read ({error})"
+        if came != self.fingerprint:
+            record = read_record(folder / "complete.json")
+            why = _damaged(folder / "complete.json", record) if record else ""
+            raise UserError(
+                f"{self.name} is damaged: {folder} is not what was recorded. Expected the fingerprint "
+                f"{self.fingerprint}, found {came}{f'; {why}' if why else ''}. {self._again}"
+            )
+
+    @property
+    def _again(self) -> str:
+        """What to do about a damaged folder."""
+        if self.name == "seed":
+            return "Restore its files. If the seed model was changed on purpose, materialize sft_checkpoint again."
+        made = "sft_checkpoint" if self.name == "M0" else f"checkpoints of iteration {self.name.removeprefix('M')}"
+        return f"Restore its files, or remove the folder and materialize {made} again (`mr run` does)."
 
 
 @dataclass(frozen=True)
@@ -198,8 +225,13 @@ def load_model(record_path: Path, asset: str) -> Model:
     if record is None or record.model is None:
         why = f"there is no {record_path}"
     else:
-        found = (damage(record_path.parent / name, note, record_path.parent) for name, note in record.files.items())
-        why = next(filter(None, found), "")
+        why = _damaged(record_path, record)
         if not why:
             return Model(**{name: record.model[name] for name in ("path", "fingerprint", "name")})
     raise dg.Failure(f"{asset} is not complete: {why}. Materialize it first.", allow_retries=False)
+
+
+def _damaged(record_path: Path, record: Record) -> str:
+    """What is wrong with the files of a model's folder by their sizes, in words; "" if nothing is."""
+    found = (damage(record_path.parent / name, note, record_path.parent) for name, note in record.files.items())
+    return next(filter(None, found), "")

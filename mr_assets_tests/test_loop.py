@@ -973,3 +973,71 @@ def test_a_backfills_run_says_what_comes_first(
     [said] = messages(world.materialize(Step("backfill", (asset,), None), tags))
     assert f"{missing} is not complete" in said
     assert world.opened == []
+
+
+# ----------------------------------------------------------------------------------------- weights that are not whole
+
+
+def flip_bits(path: Path) -> None:
+    """Change one byte in the middle; size and time of writing stay."""
+    stat, content = path.stat(), bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def copied(done: World, patch: pytest.MonkeyPatch, folder: Path) -> World:
+    """A copy of the finished run, which may be changed."""
+    shutil.copytree(done.run.data, folder)
+    return new_world(patch, folder)
+
+
+@pytest.mark.parametrize("harm", [flip_bits, cut_short, Path.unlink])
+@pytest.mark.parametrize(
+    ("asset", "t", "model"),
+    [
+        ("policy", "2", "M1"),
+        ("responses", "2", "M1"),
+        ("checkpoints", "2", "M1"),
+        ("evaluation", "1", "M1"),
+        ("judgments", "1", "M0"),
+    ],
+)
+def test_weights_are_checked_where_they_are_used(
+    done: World, patch: pytest.MonkeyPatch, tmp_path: Path, asset: str, t: str, model: str, harm: Callable[[Path], None]
+) -> None:
+    """Refused with the folder and what to do; nothing is sampled, trained or recorded."""
+    world = copied(done, patch, tmp_path / "data")
+    folder = world.run.path("sft_checkpoint") if model == "M0" else world.run.path("checkpoints", "1")
+    harm(folder / "model.safetensors")
+    before = world.run.record_path(asset, t).read_bytes()
+    said = messages(world.materialize(Step("again", (asset,), t)))
+    assert len(said) == 1
+    made = "sft_checkpoint" if model == "M0" else "checkpoints of iteration 1"
+    assert str(folder) in said[0]
+    if "is not complete" not in said[0]:  # sizes are looked at first, where the record of the model is read
+        assert f"{model} is damaged" in said[0]
+        assert "Expected the fingerprint" in said[0]
+        assert f"materialize {made} again" in said[0]
+    assert (world.opened, world.jobs) == ([], [])
+    assert world.run.record_path(asset, t).read_bytes() == before
+
+
+def test_the_seed_model_is_checked_against_what_was_trained_from_it(
+    done: World, patch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its evaluation would be of another model than M0 comes from."""
+    seed = tmp_path / "seed"
+    shutil.copytree(PROJECT / "data" / "seeds" / "small-world", seed)
+    world = new_world(patch, tmp_path / "data", f"model.seed={seed}")
+    assert world.materialize(Step("once", ("eft_dataset", "sft_checkpoint"), None)).success
+    assert world.materialize(Step("evaluation", ("evaluation",), "seed")).success
+    opened = len(world.opened)
+    flip_bits(seed / "model.safetensors")
+    said = messages(world.materialize(Step("evaluation", ("evaluation",), "seed")))
+    assert f"seed is damaged: {seed} is not what was recorded" in said[0]
+    assert len(world.opened) == opened

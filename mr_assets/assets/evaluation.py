@@ -8,11 +8,10 @@ import polars as pl
 from mr_assets.assets.sampled import encoder, sample
 from mr_assets.assets.wiring import Work, declare, users_errors
 from mr_assets.evaluation.letters import HeldOut, actor_numbers, judge_numbers, meta_judge_numbers
-from mr_assets.files import fingerprint
 from mr_assets.partitions import handed_over, models
-from mr_assets.runs import Run
+from mr_assets.runs import CONTENT, Run
 from mr_assets.sampling.engine import Request, SamplingSettings
-from mr_assets.seed import seed_model
+from mr_assets.seed import seed_as_recorded, seed_model
 from mr_assets.storage import Model
 from mr_assets.tables import EVALUATION
 from mr_assets.templates import judge_template, meta_judge_template
@@ -57,7 +56,11 @@ def _model(run: Run, key: str) -> Model:
     if key != "seed":
         return handed_over(run, int(key) + 1)
     folder: Path = seed_model(run.recipe, run.data)
-    return Model(str(folder), fingerprint(folder), "seed")
+    trained = run.record("sft_checkpoint")
+    settings = run.settings("evaluation", "seed")
+    if trained and trained.settings.get("model.seed") == settings.get("model.seed"):
+        settings |= {name: said for name, said in trained.settings.items() if name.startswith(CONTENT)}
+    return seed_as_recorded(folder, settings)
 
 
 def _ask(work: Work, held_out: HeldOut) -> dict[str, list[list[str]]]:

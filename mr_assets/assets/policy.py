@@ -21,6 +21,7 @@ def policy(run: Run) -> dg.AssetsDefinition:
             t = iteration(context)
             work = Work(context, run)
             parent = handed_over(run, t)
+            parent.check(run.data)
             links = {
                 "parent": partition_link(run, *run.model_at(str(t - 1))),
                 "trained into": partition_link(run, "checkpoints", str(t)),

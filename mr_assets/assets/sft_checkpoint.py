@@ -7,11 +7,10 @@ from mr_assets.assets.guarded import exempt
 from mr_assets.assets.trained import train_model, training_job
 from mr_assets.assets.wiring import Work, declare, users_errors
 from mr_assets.chat import ChatEncoder
-from mr_assets.files import atomically, fingerprint
+from mr_assets.files import atomically
 from mr_assets.method.sft_dataset import sft_dataset
 from mr_assets.runs import Run
-from mr_assets.seed import seed_model
-from mr_assets.storage import Model
+from mr_assets.seed import seed_as_recorded, seed_model
 from mr_assets.templates import judge_template
 
 
@@ -26,9 +25,11 @@ def sft_checkpoint(run: Run) -> dg.AssetsDefinition:
             recipe = work.run.recipe
             seed = seed_model(recipe, run.data)
             encode = ChatEncoder.load(seed, **recipe.model.rendering())  # also refuses a seed that is not trained
+            model = seed_as_recorded(seed, work.settings)
+            model.check(run.data)
             if recipe.sft is None:
                 found = exempt("sft_checkpoint", "Not trained: the recipe has no SFT.")
-                return work.model(Model(str(seed), fingerprint(seed), "seed"), {}, found)
+                return work.model(model, {}, found)
             out = run.path("sft_checkpoint")
             template = judge_template(run.template(recipe.judgments.template))
             made = sft_dataset(eft_dataset.collect(), encode, template, max_length=recipe.sft.max_length)

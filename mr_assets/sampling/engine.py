@@ -338,6 +338,11 @@ def open_engine(policy_folder: Path | str, fingerprint: str, settings: EngineSet
     return _live
 
 
+def is_open(policy_folder: Path | str, fingerprint: str) -> bool:
+    """Whether the process's engine has that policy loaded, so that its folder is not read again."""
+    return _live is not None and _live.key[:2] == (Path(policy_folder).resolve(), fingerprint)
+
+
 def close_engine() -> None:
     """Stop the process's engine, if there is one, and give its memory back."""
     if _live is not None:
