@@ -8,7 +8,8 @@ import asyncio
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISDIR
@@ -33,10 +34,11 @@ class Seen:
     @classmethod
     def of(cls, *places: Path | str) -> "Seen":
         """Look at files and at everything below folders; what is not there is left out."""
-        now = time.time_ns()
-        files = tuple(sorted(stamp for place in dict.fromkeys(places) for stamp in _stamps(str(place))))
-        newest = max((max(written, changed) for *_, written, changed in files), default=0)
-        return cls(files, newest < now - SETTLED * 1e9)
+        now, files = time.time_ns(), list[Stamp]()
+        for place in dict.fromkeys(map(str, places)):
+            _look(place, files)
+        newest = max((changed for *_, changed in files), default=0)
+        return cls(tuple(sorted(files)), newest < now - SETTLED * 1e9)
 
     @classmethod
     def together(cls, *parts: "Seen") -> "Seen":
@@ -44,31 +46,25 @@ class Seen:
         return cls(tuple(stamp for part in parts for stamp in part.files), all(part.settled for part in parts))
 
 
-def _stamps(place: str) -> Iterator[Stamp]:
-    try:
-        found = os.stat(place)  # noqa: PTH116 (thousands of files are looked at for a page; a Path each takes longer)
-    except OSError:  # not there
-        return
-    if S_ISDIR(found.st_mode):
-        yield from _below(place)
-    else:
-        yield _stamp(place, found)
-
-
-def _below(folder: str) -> Iterator[Stamp]:
-    try:
-        with os.scandir(folder) as entries:
+def _look(place: str, files: list[Stamp]) -> None:
+    """Add the files at a place, in plain loops over names: a page of many runs looks at tens of thousands."""
+    with suppress(OSError):  # not there
+        found = os.stat(place)  # noqa: PTH116
+        if not S_ISDIR(found.st_mode):
+            files.append((place, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+            return
+    folders = [place]
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:  # gone meanwhile
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    yield from _below(entry.path)
-                else:
-                    yield _stamp(entry.path, entry.stat())
-    except OSError:  # gone meanwhile, or a link to nowhere: not there
-        return
-
-
-def _stamp(path: str, found: os.stat_result) -> Stamp:
-    return path, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+                    folders.append(entry.path)
+                    continue
+                try:
+                    found = entry.stat()
+                except OSError:  # a link to nowhere
+                    continue
+                files.append((entry.path, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
 
 
 class Kept(Generic[V]):
