@@ -216,7 +216,7 @@ def read_recipe(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    raw = {"abstract": False, **parse_mapping(read_text_file(path, "recipe"), f"recipe {path}")}
+    raw = {"abstract": False, **parse_mapping(read_text_file(path, "recipe", ".yaml file"), f"recipe {path}")}
     if not isinstance(raw["abstract"], bool):
         raise UserError(f"recipe {path}: abstract = {shown(raw['abstract'])}: expected true or false.")
     return raw

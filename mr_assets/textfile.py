@@ -59,29 +59,28 @@ def _mode(path: Path) -> int:
         return 0
 
 
-def read_text_file(path: Path, what: str, largest: int = LARGEST) -> str:
+def read_text_file(path: Path, what: str, kind: str = "file", largest: int = LARGEST) -> str:
     """The text of a small file, without a byte order mark, with ``\\n`` at the end of each line.
 
-    Raises `UserError` if it is missing, no regular file (a FIFO would be waited for without end), larger than `largest`
-    bytes, or no UTF-8.
+    `what` and `kind` are what errors call it, and what may stand in its place. Raises `UserError` if it is missing, no
+    regular file (a FIFO would be waited for without end), larger than `largest` bytes, or no UTF-8.
     """
+
+    def unreadable(reason: object) -> UserError:
+        return UserError(f"{what} {path} cannot be read as UTF-8 text: {reason}. Name a readable {kind}.")
+
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
-            raise UserError(f"{what} {path} cannot be read: it is {kind}. Name a text file.")
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise unreadable("it is a folder" if stat.S_ISDIR(mode) else "it is no regular file")
         with open(path, "rb") as file:
             data = file.read(largest + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{what} {path} cannot be read as UTF-8 text: {reason}. Name a readable file.") from error
+        raise unreadable(getattr(error, "strerror", None) or error) from error
     if len(data) > largest:
         raise UserError(f"{what} {path} has more than {largest:,} bytes, the most that it may have. Shorten it.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(
-            f"{what} {path} cannot be read as UTF-8 text: it is not UTF-8 text (byte {error.start}). "
-            "Save it as UTF-8, or name another."
-        ) from error
+        raise unreadable(f"it is not UTF-8 (byte {error.start}); save it as UTF-8") from error
     return text.replace("\r\n", "\n").replace("\r", "\n")

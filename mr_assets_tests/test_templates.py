@@ -160,7 +160,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     binary = tmp_path / "binary.txt"
     binary.write_bytes(b"\xff\xfe{prompt}")
     for path in (tmp_path / "missing.txt", tmp_path, binary):
-        with pytest.raises(UserError, match=r"cannot be read.*(Name a|Save it as UTF-8)"):
+        with pytest.raises(UserError, match=r"cannot be read as UTF-8 text.*Name a readable file"):
             meta_judge_template(path)
 
 
