@@ -7,10 +7,11 @@ and what was left out and why. What was made of something else than lies there n
 """
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import isclose
+from math import isclose, isfinite
 from typing import Any
 
 import polars as pl
@@ -22,8 +23,8 @@ from mr_assets.method.actor_pairs import actor_pairs
 from mr_assets.method.battle_matrices import battle_matrices
 from mr_assets.method.dpo_dataset import dpo_dataset
 from mr_assets.method.elo_pairs import elo_pairs
-from mr_assets.method.judgments import with_scores
-from mr_assets.method.meta_judgments import battles, with_winners
+from mr_assets.method.judgments import judgment_numbers, with_scores
+from mr_assets.method.meta_judgments import battles, meta_judgment_numbers, with_winners
 from mr_assets.method.prompts import check_prompts, draw_prompts
 from mr_assets.method.responses import mark_duplicates
 from mr_assets.method.selected_responses import select_responses
@@ -38,11 +39,19 @@ from mr_assets.tables import (
     scan_dropped,
 )
 from mr_assets.templates import judge_template
+from mr_assets.training.log import COLUMNS, LOG, last_epoch, read_log
 from mr_assets.training.margins import MARGINS, MEAN, margin_figures, scan_margins
 
 TOLERANCE = {"elo_pairs": 1e-6}
 """By how much a number may differ from what it is here: Elo is solved for; all others are sums."""
 _SUMS = 1e-9
+_UNREADABLE = (
+    UserError,
+    OSError,
+    ValueError,  # bad JSON, bad UTF-8
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,  # of a damaged parquet file; it is no `Exception`
+)
 _FINISHED = ("stop", "length")
 _SAMPLED = ("responses", "judgments", "meta_judgments")
 
@@ -61,23 +70,30 @@ class Fault:
 
 
 def verify(
-    run: Run, iterations: Sequence[str] | None = None, assets: Sequence[str] = (*FAMILY_ASSETS, *LOOP_ASSETS)
+    run: Run,
+    iterations: Sequence[str] | None = None,
+    assets: Sequence[str] = (*FAMILY_ASSETS, *LOOP_ASSETS, "evaluation"),
 ) -> Iterator[Fault]:
     """Everything of a run that does not follow from its ancestors, in the order of the loop.
 
     iterations: the ones to verify, by default all; assets: the same, with those that are made once.
-    Only what is complete is looked at.
+    Only what has a record is looked at. A file that cannot be read is a fault.
     """
     standing = Standing(run)
     places: list[Place] = [(asset, None) for asset in FAMILY_ASSETS]
-    places += [(asset, t) for t in iterations or run.iterations for asset in LOOP_ASSETS]
+    places += [("evaluation", model) for model in run.models if model not in run.iterations and iterations is None]
+    places += [(asset, t) for t in iterations or run.iterations for asset in (*LOOP_ASSETS, "evaluation")]
     for place in (place for place in places if place[0] in assets):
-        record = standing.record(place)
-        if record is not None:
-            try:
+        try:
+            record = standing.record(place)
+            if record is not None:
                 yield from _Artifact(standing, place, record).faults()
-            except (UserError, OSError, pl.exceptions.PolarsError) as error:
-                yield Fault(*place, None, f"it cannot be compared: {error}")
+            elif os.path.lexists(run.record_path(*place)):
+                yield Fault(*place, None, f"{run.record_path(*place)} is no record that can be read.")
+        except _UNREADABLE as error:
+            found = (run.damage(*each) for each in (place, *run.ancestors(*place)))
+            what = next(filter(None, found), f"{run.path(*place)}, or what it was made of, cannot be read")
+            yield Fault(*place, None, f"it cannot be compared: {what}: {str(error) or type(error).__name__}")
 
 
 @dataclass
@@ -119,6 +135,8 @@ class _Artifact:
             yield from self.prompt_faults()
         if not stale and self.asset == "checkpoints":
             yield from self.margin_faults()
+        if not stale:
+            yield from self.figure_faults()
 
     # -------------------------------------------------------------------------------------------------- against records
 
@@ -153,7 +171,11 @@ class _Artifact:
 
     def policy_faults(self) -> Iterator[Fault]:
         """A table or a model that another policy made than the iteration's."""
-        policy = self.standing.record(("policy", self.place[1])) if self.record.policy else None
+        if self.asset == "evaluation":  # its partition is the model itself
+            parents = self.run.ancestors(*self.place)
+            policy = self.standing.record(parents[0]) if parents else None
+        else:
+            policy = self.standing.record(("policy", self.place[1])) if self.record.policy else None
         if policy and policy.version != self.record.policy:
             yield self.fault(f"policy {self.record.policy} made it, the iteration's policy is {policy.version}.")
 
@@ -191,6 +213,68 @@ class _Artifact:
             said = self.record.numbers.get(name)
             if not _close(figure, said, _SUMS):
                 yield self.fault(f"{name}, is {shown(figure)} in {MARGINS}, its record says {shown(said)}.")
+
+    def figure_faults(self) -> Iterator[Fault]:
+        """Figures of the record that its table, or its training log, does not give. What it has no figure of, passes.
+
+        So do figures of the run itself: seconds, requests that were sampled again.
+        """
+        figures = _FIGURES.get(self.asset)
+        if figures is None or not self.record.numbers or "off" in self.record.numbers:
+            return
+        for name, figure in figures(self).items():
+            finite = figure if figure is not None and isfinite(figure) else None
+            said = self.record.numbers.get(name)
+            if name in self.record.numbers and not _near(finite, said):
+                yield self.fault(f"{name} is {shown(finite)}, its record says {shown(said)}.")
+
+    def log_figures(self) -> dict[str, float | None]:
+        folder = self.run.path(*self.place)
+        if not folder.is_dir():  # the seed model's own folder, which is not trained
+            return {}
+        log = read_log(folder)
+        if log.is_empty():
+            raise UserError(f"{folder / LOG} is not there or empty")
+        last = log.row(-1, named=True)
+        return {title: last[title] for title in COLUMNS.values()} | last_epoch(log)
+
+    def judgment_figures(self) -> dict[str, float | int | None]:
+        chars = pl.col("judgment").str.len_chars().alias("chars")
+        return judgment_numbers(self.table.select("score", "invalid", "finish_reason", chars).collect())
+
+    def meta_judgment_figures(self) -> dict[str, float | int | None]:
+        return meta_judgment_numbers(self.table.drop("token_ids").collect(), self.upstream("judgments"))
+
+    def response_figures(self) -> dict[str, float | int | None]:
+        chars, cut_off = pl.col("response").str.len_chars(), pl.col("finish_reason") == "length"
+        return self.figures(
+            **{"mean characters": chars.mean(), "median characters": chars.median(), "cut off": cut_off.sum()},
+            duplicates=pl.col("duplicate_of").count(),
+        )
+
+    def actor_pair_figures(self) -> dict[str, float | int | None]:
+        prompts = self.upstream("responses").select(pl.col("prompt_id").n_unique()).collect().item()
+        figures = self.pair_figures("score")
+        return figures | {"share of prompts with a pair": (figures["pairs"] or 0) / prompts if prompts else 0.0}
+
+    def pair_figures(self, gap: str) -> dict[str, float | int | None]:
+        chosen, rejected = (pl.col(f"{side}_{gap}") for side in ("chosen", "rejected"))
+        return self.figures(
+            **{f"mean {'Elo' if gap == 'elo' else gap} gap": (chosen - rejected).mean()},
+            **{f"mean {side} characters": pl.col(f"{side}_chars").mean() for side in ("chosen", "rejected")},
+            pairs=pl.len(),
+        )
+
+    def dataset_figures(self) -> dict[str, float | int | None]:
+        kinds = {f"{kind} pairs": (pl.col("kind") == kind).sum() for kind in ("actor", "judge")}
+        return self.figures(**kinds, **{"judge share": (pl.col("kind") == "judge").mean()}, pairs=pl.len())
+
+    def evaluation_figures(self) -> dict[str, float | int | None]:
+        return self.table.drop("model").collect().row(0, named=True)
+
+    def figures(self, **columns: pl.Expr) -> dict[str, float | int | None]:
+        """Figures of the table, by name."""
+        return self.table.select(**columns).collect().row(0, named=True)
 
     # ------------------------------------------------------------------------------------------------------ the tables
 
@@ -389,6 +473,25 @@ _AGAIN: dict[str, Callable[[_Artifact], Selected | pl.DataFrame]] = {
     "elo_pairs": _Artifact.elo_pairs,
     "dpo_dataset": _Artifact.dpo_dataset,
 }
+
+
+_FIGURES: dict[str, Callable[[_Artifact], dict[str, Any]]] = {
+    "responses": _Artifact.response_figures,
+    "judgments": _Artifact.judgment_figures,
+    "meta_judgments": _Artifact.meta_judgment_figures,
+    "actor_pairs": _Artifact.actor_pair_figures,
+    "elo_pairs": lambda made: made.pair_figures("elo"),
+    "dpo_dataset": _Artifact.dataset_figures,
+    "sft_checkpoint": _Artifact.log_figures,
+    "checkpoints": _Artifact.log_figures,
+    "evaluation": _Artifact.evaluation_figures,
+}
+
+
+def _near(figure: Any, said: Any) -> bool:
+    """Whether two figures are the same but for rounding; whole numbers may be written as floats."""
+    numbers = isinstance(figure, int | float) and isinstance(said, int | float)
+    return isclose(figure, said, rel_tol=_SUMS, abs_tol=_SUMS) if numbers else figure is said
 
 
 def _height(table: pl.LazyFrame) -> int:

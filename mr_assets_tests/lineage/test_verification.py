@@ -246,6 +246,64 @@ def test_the_command_exits_with_1_when_something_is_wrong(run: Run, monkeypatch:
     assert CliRunner().invoke(main, ["verify", "nowhere"]).exit_code == 1
 
 
+FIGURES = [
+    ("responses", "mean characters"),
+    ("judgments", "parse rate"),
+    ("meta_judgments", "battles"),
+    ("actor_pairs", "pairs"),
+    ("elo_pairs", "mean Elo gap"),
+    ("dpo_dataset", "judge share"),
+    ("checkpoints", "loss"),
+    ("evaluation", "true_score"),
+]
+
+
+@pytest.mark.parametrize(("asset", "name"), FIGURES)
+def test_a_figure_that_was_touched_is_found(run: Run, asset: str, name: str) -> None:
+    """What the UI shows of an artifact is what its table or its log gives."""
+    path = run.record_path(asset, "1")
+    record = json.loads(path.read_text())
+    said = record["numbers"][name] + 1
+    path.write_text(json.dumps(record | {"numbers": record["numbers"] | {name: said}}))
+    found = faults(run)
+    assert [(f.asset, f.id) for f in found] == [(asset, None)]
+    assert found[0].said.startswith(f"{name} is ")
+    assert found[0].said.endswith(f"its record says {shown(said)}.")
+
+
+def test_an_evaluation_or_a_log_that_was_touched_is_found(run: Run) -> None:
+    change(run, "evaluation", lambda rows: rows.with_columns(true_score=pl.lit(5.0)), "seed")
+    log = run.path("checkpoints", "1") / "training_log.jsonl"
+    log.write_text(log.read_text().replace("0.6", "0.1"))
+    assert {(f.asset, f.partition) for f in verify(run)} == {("evaluation", "seed"), ("checkpoints", "1")}
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1" + b"\xff" * 400 + b"PAR1", None], ids=["empty", "noise", "folder"])
+@pytest.mark.parametrize("asset", ["judgments", "evaluation", "checkpoints"])
+def test_a_file_that_cannot_be_read_is_a_fault(run: Run, asset: str, content: bytes | None) -> None:
+    """Whatever a reader does about it; the fault names the file."""
+    path = run.path(asset, "1") / "training_log.jsonl" if asset == "checkpoints" else run.path(asset, "1")
+    path.unlink()
+    path.mkdir() if content is None else path.write_bytes(content)
+    assert [f for f in faults(run) if f.asset == asset and str(path) in f.said]
+
+
+def test_a_panic_of_a_reader_is_a_fault(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """polars' is no `Exception`."""
+
+    def panics(rows: object) -> str:
+        raise pl.exceptions.PanicException("index out of bounds")
+
+    monkeypatch.setattr("mr_assets.lineage.verification.version_of", panics)
+    assert {f.said.rpartition(": ")[2] for f in faults(run)} == {"index out of bounds"}
+
+
+def test_a_record_that_is_no_json_is_a_fault(run: Run) -> None:
+    path = run.record_path("judgments", "1")
+    path.write_text("{")
+    assert [f for f in faults(run) if f.asset == "judgments" and str(path) in f.said]
+
+
 # ------------------------------------------------------------------------------------------------------ as a check
 
 
