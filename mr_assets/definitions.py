@@ -1,6 +1,6 @@
 """The one place that assembles: every run's assets, its sensor, the IO managers, the executor.
 
-    dagster dev -m mr_assets.definitions
+    mr ui        (`dagster dev -m mr_assets.definitions` serves the same with no check of who asks: see mr_assets.gate)
 
 A run that was launched, and every shipped recipe that was not yet, has its loop here under its own key prefix and
 group. Recipes of one family share seed_prompts, eft_dataset and sft_checkpoint. MR_EXECUTOR chooses in_process (the
