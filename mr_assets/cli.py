@@ -558,13 +558,33 @@ def verify(name: str, iteration: str | None, limit: int, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @says_errors
-def recipes() -> None:
-    """The shipped recipes."""
-    from mr_assets.recipe import list_recipes, load_recipe
+def recipes(name: str | None, as_json: bool) -> None:
+    """The shipped recipes; of one of them, or of a YAML file, every key with its value, range and meaning.
 
-    for name in list_recipes():
-        say(f"{name:38} {load_recipe(name).title}")
+    A key is what --set takes. The star in a key of the iterations stands for a row's number, or for all.
+
+    \b
+    mr recipes small_world_meta_rewarding
+    """
+    from mr_assets.recipe import list_recipes, load_recipe
+    from mr_assets.report import print_recipe, recipe_as_json
+
+    if name is not None:
+        recipe = load_recipe(name)
+        if as_json:
+            say_json(recipe_as_json(name, recipe))
+        else:
+            print_recipe(name, recipe)
+        return
+    known = {each: load_recipe(each).title for each in list_recipes()}
+    if as_json:
+        say_json([{"recipe": each, "title": title} for each, title in known.items()])
+        return
+    for each, title in known.items():
+        say(f"{each:38} {title}", wrap=True)
 
 
 @main.group(invoke_without_command=True)

@@ -23,6 +23,8 @@ from mr_assets.lineage.printable import excerpt
 from mr_assets.method.compare import Pair
 from mr_assets.method.dropped import short
 from mr_assets.progress import Progress, noted
+from mr_assets.recipe import Recipe
+from mr_assets.recipe_fields import described
 from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Record, Run
 from mr_assets.status import Place, lines, places, stale, titled
 from mr_assets.tables import found_dropped
@@ -436,6 +438,33 @@ def _complete(run: Run) -> tuple[list[str], list[str]]:
     made = [t for t in run.iterations if run.record("checkpoints", t) is not None]
     old = stale(run) if made else {}
     return [t for t in made if ("checkpoints", t) not in old], [t for t in made if ("checkpoints", t) in old]
+
+
+# ------------------------------------------------------------------------------------------------------------- recipes
+
+
+def print_recipe(name: str, recipe: Recipe) -> None:
+    """Every key of a recipe with its value and range, and below it what it means."""
+    show(Wrapped(f"{name}: {recipe.title}", "bold"), Wrapped(recipe.description.strip(), hanging=""), "")
+    for each in described(recipe):
+        depth = "  " * each.key.replace(".*", "").count(".")
+        if each.is_section:
+            show(Wrapped(f"{depth}{each.key}: {each.meaning}", "bold"))
+        elif each.key not in ("title", "description"):
+            show(
+                Wrapped(f"{depth}{each.key} = {each.shown}  ({each.allowed})", hanging="      "),
+                Wrapped(f"{depth}    {each.meaning}", hanging=""),
+            )
+
+
+def recipe_as_json(name: str, recipe: Recipe) -> dict[str, Any]:
+    """For programs: the same; of a row's field one value per iteration."""
+    fields = [
+        {"key": each.key, "value": each.value, "allowed": each.allowed, "meaning": each.meaning}
+        for each in described(recipe)
+        if not each.is_section
+    ]
+    return {"recipe": name, "title": recipe.title, "description": recipe.description, "fields": fields}
 
 
 def _size(folder: Path) -> str:

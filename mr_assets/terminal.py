@@ -52,9 +52,13 @@ def plain(text: str, style: str = "") -> "Text":
     return Text(printable_lines(text), style)
 
 
-def say(text: str, *, err: bool = False, bold: bool = False) -> None:
-    """Print text from anywhere, line by line as it is, to standard output or standard error."""
-    click.secho(printable_lines(text), err=err, bold=bold or None)
+def say(text: str, *, err: bool = False, bold: bool = False, wrap: bool = False) -> None:
+    """Print text from anywhere, line by line as it is, to standard output or standard error.
+
+    wrap: break the lines of standard output at blanks, so that they fit the terminal.
+    """
+    lines = "\n".join(wrapped(text, width())) if wrap else printable_lines(text)
+    click.secho(lines, err=err, bold=bold or None)
 
 
 def show(*parts: "RenderableType") -> None:
@@ -76,22 +80,22 @@ def watch(parts: "Callable[[], Sequence[RenderableType]]") -> None:
 
 
 def wrapped(text: str, columns: int | None, indent: str = "", hanging: str = "  ") -> list[str]:
-    """The lines of a text, broken at blanks alone; `indent` before the first, `indent` and `hanging` before others.
+    """The lines of a text, broken at blanks alone; `indent` before each, and `hanging` before what continues one.
 
     A word that is wider than `columns` stays whole. Without `columns` nothing is broken.
     """
     found = []
     for line in printable_lines(text).split("\n"):
-        rest = indent
-        if columns is None:
-            found.append(f"{indent}{line}")
-            continue
-        for word in _words(line):
-            if cells_of(rest) + cells_of(word.rstrip()) > columns and rest.strip():
-                found.append(rest.rstrip())
-                rest = indent + hanging
-            rest += word
-        found.append(rest.rstrip())
+        words = line.split(" ") if columns is not None else [line]
+        own = indent + " " * (len(line) - len(line.lstrip(" ")))  # a continued line keeps the indentation of its first
+        so_far = f"{indent}{words[0]}"
+        for word in words[1:]:
+            if columns is not None and so_far.strip() and cells_of(f"{so_far} {word}") > columns:
+                found.append(so_far.rstrip())
+                so_far = f"{own}{hanging}{word}"
+            else:
+                so_far += f" {word}"
+        found.append(so_far.rstrip() if columns is not None else so_far)
     return found
 
 
@@ -104,28 +108,22 @@ def cells_of(text: str) -> int:
     return cell_len(text)
 
 
-def _words(line: str) -> Iterator[str]:
-    """The words of a line, each with the blanks after it; the line's own indentation belongs to the first."""
-    start = len(line) - len(line.lstrip(" "))
-    first, *others = line[start:].split(" ")
-    words = [line[:start] + first, *others]
-    yield from (f"{word} " for word in words[:-1])
-    yield words[-1]
-
-
 @dataclass(frozen=True)
 class Wrapped:
     """A text that is broken at blanks to fit the terminal."""
 
     text: str
     style: str = ""
+    hanging: str = "  "
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Text]":
         """As rich asks for it."""
         from rich.text import Text
 
         columns = options.max_width if console.is_terminal else None
-        yield Text("\n".join(wrapped(self.text, columns)), self.style, no_wrap=True, overflow="ignore")
+        yield Text(
+            "\n".join(wrapped(self.text, columns, hanging=self.hanging)), self.style, no_wrap=True, overflow="ignore"
+        )
 
 
 @dataclass(frozen=True)
