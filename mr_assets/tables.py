@@ -258,7 +258,7 @@ def dropped_path(table: Path) -> Path:
     data/<run>/actor_pairs/1.parquet      data/<run>/dropped/actor_pairs/1.parquet
     data/<family>/seed_prompts.parquet    data/<family>/dropped/seed_prompts.parquet
     """
-    partitioned = table.stem not in TABLES
+    partitioned = table.stem.isdigit()  # what is made once is no iteration
     folder = table.parent.parent / DROPPED_FOLDER / table.parent.name if partitioned else table.parent / DROPPED_FOLDER
     return folder / table.name
 

@@ -455,6 +455,25 @@ def test_bounds_do_not_make_anything_out_of_date(done: World) -> None:
     assert list(steps(stricter)) == []
 
 
+def test_examples_that_are_too_long_are_listed(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each with its tokens and the limit, where what other artifacts left out lies; the page says where and how many.
+
+    The limit is the median length of what the recipe's own examples take: some examples fit, some do not.
+    """
+    world = new_world(patch, tmp_path)
+    world.materialize(Step("once", ("eft_dataset", "sft_checkpoint"), None))
+    rows = pl.read_parquet(world.run.path("sft_checkpoint").with_name("sft_dataset.parquet"))
+    lengths = rows["prompt_token_ids"].list.len() + rows["completion_token_ids"].list.len()
+    limit = int(lengths.sort()[rows.height // 2])
+    short = new_world(patch, tmp_path, f"sft.max_length={limit}")
+    short.materialize(Step("once", ("eft_dataset", "sft_checkpoint"), None))
+    listed = pl.read_parquet(short.run.folder.with_name(short.run.family) / "dropped" / "sft_dataset.parquet")
+    too_long = {e: n for e, n in zip(rows["example_id"], lengths, strict=True) if n > limit}
+    assert 0 < len(too_long) < rows.height
+    assert {e: json.loads(n)["tokens"] for e, n in listed.select("id", "numbers").iter_rows()} == too_long
+    assert set(listed["reason"]) == {"too_long"}
+
+
 def test_a_loss_that_is_no_number_fails_its_check(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No model is written, and the check on the page says why."""
     world = new_world(patch, tmp_path)

@@ -11,6 +11,7 @@ from mr_assets.files import atomically
 from mr_assets.method.sft_dataset import sft_dataset
 from mr_assets.runs import Run
 from mr_assets.seed import seed_as_recorded, seed_model
+from mr_assets.tables import dropped_path
 from mr_assets.templates import judge_template
 
 
@@ -35,9 +36,16 @@ def sft_checkpoint(run: Run) -> dg.AssetsDefinition:
             made = sft_dataset(eft_dataset.collect(), encode, template, max_length=recipe.sft.max_length)
             data = out.with_name("sft_dataset.parquet")
             atomically(data, lambda p: made.rows.write_parquet(p))
+            atomically(dropped_path(data), lambda p: made.dropped.write_parquet(p))
+            if made.dropped.height:
+                work.context.log.warning(
+                    f"{made.dropped.height} EFT examples are longer than sft.max_length = {recipe.sft.max_length} "
+                    f"tokens and left out; {dropped_path(data)} lists them"
+                )
             job = training_job("sft", recipe.sft, root=run.data, model=seed, data=data, out=out, seed=recipe.seed)
             trained = train_model(work, job, "M0")
             numbers = {**trained.numbers, "examples": made.rows.height, "examples too long": made.dropped.height}
-            return work.model(trained.model, numbers, trained.found, {"picture: training": trained.curves})
+            shown = {"picture: training": trained.curves, "examples left out": str(dropped_path(data))}
+            return work.model(trained.model, numbers, trained.found, shown)
 
     return sft_checkpoint
