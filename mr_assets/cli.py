@@ -530,8 +530,9 @@ def pairs(
 def verify(name: str, iteration: str | None, limit: int, as_json: bool) -> None:
     """Work RUN out again from its raw texts and report every row that does not follow from its ancestors.
 
-    Scores, means, tiers, pairs, battles, matrices, Elo, dataset and what was left out; contents and models against
-    their records. Exits with 1 if anything is wrong. Writes nothing, asks no model.
+    Scores, means, tiers, pairs, battles, matrices, Elo, dataset and what was left out; contents, models, training logs
+    and the figures that are shown against their records; files that cannot be read. Exits with 1 if
+    anything is wrong. Writes nothing, asks no model.
     """
     from dataclasses import asdict
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -1060,3 +1061,20 @@ def test_the_seed_model_is_checked_against_what_was_trained_from_it(
     said = messages(world.materialize(Step("evaluation", ("evaluation",), "seed")))
     assert f"seed is damaged: {seed} is not what was recorded" in said[0]
     assert len(world.opened) == opened
+
+
+def test_what_an_open_engine_has_loaded_is_not_read_again(
+    done: World, patch: pytest.MonkeyPatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Assets that share an engine hash its policy once; the trainer loads from the disk, so it has it read again."""
+    world = copied(done, patch, tmp_path / "data")
+    folder, record = world.run.path("checkpoints", "1"), world.run.record("policy", "2")
+    assert record is not None
+    flip_bits(folder / "model.safetensors")
+    live = SimpleNamespace(key=(folder.resolve(), record.version, EngineSettings()))
+    monkeypatch.setattr("mr_assets.sampling.engine._live", live)
+    result = world.materialize(Step("again", ("responses",), "2"))
+    assert result.success, messages(result)
+    said = messages(world.materialize(Step("again", ("checkpoints",), "2")))
+    assert "M1 is damaged" in said[0]
+    assert world.jobs == []

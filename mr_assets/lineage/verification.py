@@ -3,7 +3,8 @@
 What was sampled, the texts, cannot be worked out again: that nothing touched them is what a record's version says.
 Everything after them can be, by the method's own functions and with the settings that each record has: ids, duplicates,
 scores and verdicts from texts, means, tiers and pairs, battles, matrices and Elo, the dataset down to its token ids,
-and what was left out and why. What was made of something else than lies there now is said, and not compared.
+and what was left out and why. So are the figures that a record keeps of its table, of an evaluation or of a training
+log. What was made of something else than lies there now is said, and not compared.
 """
 
 import json
