@@ -1,5 +1,6 @@
 """The command `mr`: run a recipe, see what is done, list and remove runs, open the UI."""
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -66,6 +67,14 @@ def _plain_errors() -> Iterator[None]:
         raise
 
 
+class _Said(logging.Handler):
+    """What modules log, on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """As logging does."""
+        say(record.getMessage(), err=True)
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="mr_assets")
 def main() -> None:
@@ -81,6 +90,8 @@ def main() -> None:
 
     Runs are written to the project's data folder, or to the folder that MR_DATA names.
     """
+    log = logging.getLogger("mr_assets")
+    log.handlers = log.handlers or [_Said()]
 
 
 @main.command()

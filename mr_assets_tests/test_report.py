@@ -314,3 +314,15 @@ def test_status_report_and_runs_fit_a_terminal(done: Run, columns: int) -> None:
         wanted = {"recipes": list_recipes() if len(command) == 1 else [NAME, "dpo.beta"]}.get(command[0], [name])
         for word in wanted:
             assert re.search(rf"\b{word}\b", shown), shown
+
+
+def test_a_note_about_a_run_that_cannot_be_read_does_not_act(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path of the data folder is in it; it goes to standard error."""
+    other = tmp_path / HOSTILE / "other"
+    other.mkdir(parents=True)
+    (other / "recipe.yaml").write_text("title: x")
+    monkeypatch.setenv("MR_DATA", str(tmp_path / HOSTILE))
+    result = CliRunner().invoke(main, ["runs"])
+    assert "run other is left out: " in result.stderr
+    assert "\\x1b[2J" in result.stderr
+    assert all(line.isprintable() for line in result.stderr.split("\n"))
