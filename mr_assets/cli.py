@@ -440,12 +440,14 @@ def compare(
 
 @main.command()
 @click.argument("identity", metavar="ID")
+@click.option("--more", is_flag=True, help="The whole tree: every response, judgment and battle, and who made it.")
 @click.option("--full", is_flag=True, help="Whole texts in place of their beginnings.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for programs.")
 @says_errors
-def trace(identity: str, full: bool, as_json: bool) -> None:
+def trace(identity: str, more: bool, full: bool, as_json: bool) -> None:
     """Where ID comes from and what came of it: a pair, prompt, response, judgment, battle or model.
 
+    Fifteen lines answer the question; --more shows all there is to tell, --full with whole texts.
     Of a pair that was not made, or of a response that was left out, it says why. Where two runs have the same id, write
     run/ID.
 
@@ -462,7 +464,7 @@ def trace(identity: str, full: bool, as_json: bool) -> None:
     if as_json:
         say_json(lineage.as_json())
         return
-    say("\n".join(tree.lines(lineage, full=full)))
+    say("\n".join(tree.lines(lineage, full=full) if more or full else tree.brief(lineage)), wrap=True)
 
 
 @main.command()

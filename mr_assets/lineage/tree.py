@@ -35,6 +35,8 @@ from mr_assets.settings import JUDGE_SIDE
 from mr_assets.status import titled
 
 EXCERPT = 100  # characters of a text, where not all of it is asked for
+BRIEF = 15  # lines that answer the question
+BRIEF_EXCERPT = 40
 
 
 @dataclass
@@ -48,6 +50,14 @@ class Node:
 def lines(lineage: Lineage, *, full: bool = False) -> Iterator[str]:
     """The tree, line by line; with `full`, whole texts in place of their beginnings."""
     yield from _drawn(_Tree(lineage, full).root())
+
+
+def brief(lineage: Lineage) -> Iterator[str]:
+    """The lines that answer the question, fifteen at most: what it is, the pair, why, who wrote it, what came of it."""
+    root = _Brief(lineage, full=False).facts()
+    more = Node("--more: all responses, judgments and battles, and who made them; --full: whole texts")
+    root.children = [*root.children[: BRIEF - 2], more]
+    yield from _drawn(root)
 
 
 def _drawn(node: Node, first: str = "", rest: str = "") -> Iterator[str]:
@@ -336,6 +346,99 @@ class _Tree:
         """Who made a fact; the end of the tree has the whole ids of the Dagster runs."""
         self.runs.setdefault(made.dagster_run)
         return f"  [{titled(made.asset, made.partition)}, run {made.dagster_run[:8]}]"
+
+
+class _Brief(_Tree):
+    """The same without branches: each fact in a line of its own, and no Dagster runs."""
+
+    def facts(self) -> Node:
+        """What answers the question, in the order in which it is asked."""
+        said = self.lineage
+        root = Node(f"{said.kind} {said.id}, run {said.run}")
+        root.children += [Node(f"STALE: {broken.said}") for broken in said.broken[:2]]
+        if len(said.broken) > 2:
+            root.children.append(Node(f"STALE: and {len(said.broken) - 2} links more"))
+        if said.model:
+            root.children += self.about_model(said.model)
+        for made in said.rounds:
+            several = [Node(f"iteration {made.iteration}")] if len(said.rounds) > 1 else []
+            root.children += [*several, *self.about(made)]
+        return root
+
+    def about(self, made: Round) -> Iterator[Node]:
+        """Of a round: the prompt, what the id is, its pairs and their rules, the policy, what was trained on it."""
+        if made.prompt:
+            yield self.text(f"prompt {made.prompt.id}", made.prompt.text)
+        yield from self.itself(made)
+        if made.policy:
+            yield Node(f"written by {made.policy.name} (fingerprint {made.policy.fingerprint})")
+        else:
+            yield Node("written by a model that is not there any more, or was made anew since")
+        for kind in self.kinds():
+            yield from self.result(made, kind)
+        if self.lineage.models:
+            yield Node(f"models trained on it, directly or not: {', '.join(m.name for m in self.lineage.models)}")
+
+    def itself(self, made: Round) -> Iterator[Node]:
+        """What a response, a judgment or a battle is, and why a response is in no pair."""
+        identity, kind = self.lineage.id, self.lineage.kind
+        if kind == "battle" and made.contest:
+            yield from self.battles(made.contest.battles).children
+        for each in made.responses:
+            if each.id == identity:
+                node = self.response(each, made)
+                yield Node(node.text)
+                yield from (child for child in node.children if not child.children and "judgments" not in child.text)
+            for judgment in each.judgments:
+                if judgment.id == identity:
+                    yield self.judgment(judgment, made)
+                    yield Node(f"it judges {each.id}: mean score {_number(each.mean)}")
+
+    def result(self, made: Round, kind: PairKind) -> Iterator[Node]:
+        """A pair, why it is one, and what was trained on it; or why there is none."""
+        node, pair = self.outcome(made, kind), made.pair(kind)
+        if pair is None or pair.id != self.lineage.id:
+            yield Node(node.text)
+        if pair is None:
+            return
+        for child in node.children:
+            yield Node(child.text)
+            yield from (Node(each.text) for each in child.children if each.text.startswith("reward margin"))
+        if self.lineage.kind in ("pair", "prompt"):
+            yield from self.why(made, kind)
+
+    def why(self, made: Round, kind: PairKind) -> Iterator[Node]:
+        if kind == "actor":
+            for rule in self.rule(made):
+                yield Node(rule.text)
+                yield from (Node(each.text) for each in rule.children[:2])
+        elif made.contest and made.contest.elo:
+            elo = made.contest.elo.scores.values()
+            yield Node(
+                f"rule: of {made.contest.response_id}, whose scores vary most ({_number(made.contest.variance)}), "
+                f"the highest Elo ({_number(max(elo))}) is chosen, the lowest ({_number(min(elo))}) is rejected"
+            )
+
+    def about_model(self, model: Model) -> Iterator[Node]:
+        """A model, what it was trained on and from, and what came of it."""
+        node = self.model(model)
+        yield Node(node.text)
+        yield from (
+            Node(f"{child.text} {child.children[0].text}" if child.children else child.text) for child in node.children
+        )
+        yield from (Node(child.text) for child in self.descent_of_model())
+
+    def margin(self, margin: RewardMargin) -> Node:
+        """In short."""
+        return Node(f"reward margin: {_number(margin.before)} before, {_number(margin.after)} after")
+
+    def text(self, head: str, text: str, made: Made | None = None) -> Node:
+        """The beginning of it."""
+        return Node(f'{head} "{excerpt(text, BRIEF_EXCERPT)}"')
+
+    def by(self, made: Made) -> str:
+        """The whole tree says it."""
+        return ""
 
 
 def _sides(battles: Sequence[Battle], identity: str) -> set[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from mr_assets.lineage import trace
 from mr_assets.lineage.facts import MARGIN_NOTE
-from mr_assets.lineage.tree import lines
+from mr_assets.lineage.tree import BRIEF, brief, lines
 from mr_assets.method.dropped import short
 from mr_assets.runs import Run
 from mr_assets.training.margins import MARGINS
@@ -55,6 +55,35 @@ def test_an_actor_pairs_tree(finished: Run) -> None:
         assert record is not None
         assert f"[{asset} of iteration 1, run {record.run_id[:8]}]" in said
         assert record.run_id in said
+
+
+def test_fifteen_lines_answer_the_question(finished: Run) -> None:
+    """Of every kind of id: what it is, who wrote it, what came of it, and how to see more; each line of the tree's."""
+    for identity in ids(finished):
+        said = list(brief(trace(finished, identity)))
+        assert len(said) <= BRIEF
+        assert said[0].endswith(f" {identity}, run tiny")
+        assert said[-1].startswith("└─ --more: ")
+        if identity != "M1":
+            assert any("written by M0" in line for line in said)
+            assert any("M1 was trained on it" in line for line in said)
+    for asset, worth in (("actor_pairs", "score"), ("elo_pairs", "Elo")):
+        pair = table(finished, asset).row(0, named=True)
+        said = list(brief(trace(finished, pair["pair_id"])))
+        for side in ("chosen", "rejected"):
+            value = pair[f"{side}_{worth.lower()}"]
+            head = f"{side} {pair[f'{side}_id']}: {worth} {value:.4g}, {pair[f'{side}_chars']} characters"
+            assert any(head in line for line in said)
+        assert [line for line in said if "rule: " in line]
+        assert [line for line in said if "reward margin: 0 before, " in line]
+
+
+def test_fifteen_lines_begin_with_what_is_stale(run: Run) -> None:
+    pair = table(run, "actor_pairs")["pair_id"][0]
+    made_anew(run, "judgments")
+    said = list(brief(trace(run, pair)))
+    assert said[1].startswith("├─ STALE: ")
+    assert len(said) <= BRIEF
 
 
 def test_where_a_world_knows_the_truth_the_tree_says_it(finished: Run) -> None:
