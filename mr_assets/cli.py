@@ -340,12 +340,10 @@ def status(name: str | None, watched: bool, as_json: bool) -> None:
     which Dagster run, when and why.
     """
     from mr_assets.report import statuses
-    from mr_assets.runs import data_root, stored_runs
+    from mr_assets.runs import data_root, named_runs, stored_runs
     from mr_assets.terminal import show, watch, width
 
-    runs = stored_runs(data_root())
-    if name is not None and name not in runs:
-        raise UserError(f"there is no run {name!r}. Runs: {', '.join(runs) or 'none yet'}.")
+    runs = named_runs(data_root(), name) if name is not None else stored_runs(data_root())
     wanted = [runs[name]] if name else list(runs.values())
     if as_json and watched:
         raise UserError("--json and --watch exclude each other: leave one out.")
@@ -379,11 +377,9 @@ def report(name: str, as_json: bool) -> None:
     What is out of date, the scores of a model that was trained again since for one, says so.
     """
     from mr_assets.report import print_report, report_as_json
-    from mr_assets.runs import data_root, stored_runs
+    from mr_assets.runs import data_root, named_runs
 
-    runs = stored_runs(data_root())
-    if name not in runs:
-        raise UserError(f"there is no run {name!r}. Runs: {', '.join(runs) or 'none yet'}.")
+    runs = named_runs(data_root(), name)
     if as_json:
         say_json(report_as_json(runs[name]))
     else:
@@ -412,14 +408,11 @@ def compare(
     """
     from mr_assets.compare import comparable, other_recipe, sampled_anew, with_other_run, with_other_settings
     from mr_assets.report import print_comparison
-    from mr_assets.runs import data_root, stored_runs
+    from mr_assets.runs import data_root, named_runs
 
     if other and sets:
         raise UserError("compare with another run or with other settings, not with both: leave OTHER or --set out.")
-    known = stored_runs(data_root())
-    for each in filter(None, (name, other)):
-        if each not in known:
-            raise UserError(f"there is no run {each!r}. Runs: {', '.join(known) or 'none yet'}.")
+    known = named_runs(data_root(), *filter(None, (name, other)))
     run = known[name]
     if iteration is not None and iteration not in run.iterations:
         raise UserError(f"--iteration {iteration}: run {name} has iterations 1 to {run.iterations[-1]}.")
@@ -518,11 +511,9 @@ def pairs(
     """
     from mr_assets.lineage.pairs import Query
     from mr_assets.report import pairs_as_json, print_pairs
-    from mr_assets.runs import data_root, stored_runs
+    from mr_assets.runs import data_root, named_runs, stored_runs
 
-    known = stored_runs(data_root())
-    if name is not None and name not in known:
-        raise UserError(f"there is no run {name!r}. Runs: {', '.join(known) or 'none yet'}.")
+    known = named_runs(data_root(), name) if name is not None else stored_runs(data_root())
     gaps = {"score_gap": score_gap, "length_gap": length_gap, "elo_gap": elo_gap}
     gaps |= {"reward_margin": reward_margin, "true_gap": true_gap}
     query = Query.parsed(iteration, kind, text, truth, **gaps)
@@ -550,11 +541,9 @@ def verify(name: str, iteration: str | None, limit: int, as_json: bool) -> None:
     from dataclasses import asdict
 
     from mr_assets.lineage.verification import verify as faults_of
-    from mr_assets.runs import data_root, stored_runs
+    from mr_assets.runs import data_root, named_runs
 
-    runs = stored_runs(data_root())
-    if name not in runs:
-        raise UserError(f"there is no run {name!r}. Runs: {', '.join(runs) or 'none yet'}.")
+    runs = named_runs(data_root(), name)
     if iteration is not None and iteration not in runs[name].iterations:
         raise UserError(f"--iteration {iteration}: run {name} has iterations 1 to {runs[name].iterations[-1]}.")
     found = list(faults_of(runs[name], [iteration] if iteration else None))
@@ -627,11 +616,9 @@ def runs(context: click.Context, as_json: bool) -> None:
 @says_errors
 def remove(name: str, yes: bool) -> None:
     """Remove the run NAME: its tables and checkpoints. What it shares with its family stays."""
-    from mr_assets.runs import data_root, remove_run, stored_runs
+    from mr_assets.runs import data_root, named_runs, remove_run
 
-    known = stored_runs(data_root())
-    if name not in known:
-        raise UserError(f"there is no run {name!r}. Runs: {', '.join(known) or 'none yet'}.")
+    known = named_runs(data_root(), name)
     if not yes:
         click.confirm(printable(f"Remove {known[name].folder} and everything in it?"), abort=True)
     with _unused(known[name]):

@@ -16,7 +16,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache, cached_property
 from hashlib import blake2b
@@ -428,6 +428,15 @@ def load_run(
     return Run(name, loaded, data or data_root(), origin=(origin, *sets), further=further)
 
 
+def named_runs(data: Path, *names: str) -> dict[str, Run]:
+    """These runs, by name; of others nothing is read. Raises `UserError` that lists the runs if one is not there."""
+    runs, _ = stored_and_unreadable_runs(data, names)
+    for name in names:
+        if name not in runs:
+            raise UserError(f"there is no run {name!r}. Runs: {', '.join(stored_runs(data)) or 'none yet'}.")
+    return runs
+
+
 def stored_runs(data: Path) -> dict[str, Run]:
     """The runs that were launched, by name. One whose stored recipe cannot be read any more is left out."""
     runs, unreadable = stored_and_unreadable_runs(data)
@@ -441,8 +450,10 @@ def _warn_once(data: Path, said: str) -> None:
     logging.getLogger(__name__).warning(said)
 
 
-def stored_and_unreadable_runs(data: Path) -> tuple[dict[str, Run], dict[str, str]]:
-    """The runs that were launched, by name; and of those that cannot be read any more, why.
+def stored_and_unreadable_runs(
+    data: Path, names: Collection[str] | None = None
+) -> tuple[dict[str, Run], dict[str, str]]:
+    """The runs that were launched, by name; and of those that cannot be read any more, why. With `names`, of these.
 
     A folder that no run can be called, such as a copy x.bak, is passed over like those.
     """
@@ -450,6 +461,8 @@ def stored_and_unreadable_runs(data: Path) -> tuple[dict[str, Run], dict[str, st
     held = _held()
     for path in sorted(data.glob("[!.]*/recipe.yaml")):
         name = path.parent.name
+        if names is not None and name not in names:
+            continue
         try:
             if not is_run_name(name):
                 raise UserError("no run can have this name: expected lower-case words joined by single underscores")
