@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
+from dagster._core.events import RunFailureReason
 from dagster._core.execution.api import execute_run
 from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.tags import PARTITION_NAME_TAG
@@ -153,7 +154,10 @@ def _taken(lock: IO[str]) -> str | None:
 
 
 def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
-    """Materialize a step's assets in a Dagster run. Raises `UserError` with what went wrong and where."""
+    """Materialize a step's assets in a Dagster run. Raises `UserError` with what went wrong and where.
+
+    Raises `KeyboardInterrupt` if Ctrl-C, a signal or the UI stopped it, which Dagster makes an event of.
+    """
     job = ReconstructableJob(ReconstructableRepository.for_module(MODULE, "defs"), IMPLICIT_JOB)
     run_id = make_new_run_id()
     with (
@@ -162,6 +166,8 @@ def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
     ):
         if result.success:
             return
+        if any(map(_stopped, result.all_events)):
+            raise KeyboardInterrupt
         said = failures(result.all_events)
         raise UserError(
             f"{step.title} failed in Dagster run {result.run_id}.\n"
@@ -213,6 +219,13 @@ def _marked(run: Run, run_id: str, instance: dg.DagsterInstance) -> Iterator[Non
         for name in marks:
             del os.environ[name]
         place.unlink(missing_ok=True)
+
+
+def _stopped(event: dg.DagsterEvent) -> bool:
+    """Whether it says that its run was stopped from outside."""
+    if event.event_type == dg.DagsterEventType.RUN_FAILURE:
+        return event.job_failure_data.failure_reason == RunFailureReason.UNEXPECTED_TERMINATION
+    return event.event_type == dg.DagsterEventType.RUN_CANCELED
 
 
 def _message(event: dg.DagsterEvent, error: object) -> str:

@@ -2,8 +2,10 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -208,6 +210,25 @@ def test_a_failed_step_says_what_and_where(run: Run) -> None:
     assert "\npolicy: tiny/checkpoints of iteration 1 is not complete" in said
     assert said.endswith("What was complete is kept; the same command goes on from there.")
     assert "Stack Trace" not in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_step_is_no_failure(run: Run, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster makes a failed run of it; the command ends as Ctrl-C ends any other."""
+
+    def stopped(frame: pl.DataFrame, path: object, **options: object) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", stopped)
+    try:
+        with dg.DagsterInstance.ephemeral() as instance, pytest.raises(KeyboardInterrupt):
+            launch(run, Step("seeds", ("seed_prompts",), None), instance)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert run.state("seed_prompts") == "missing"
+    assert MARK not in os.environ
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")

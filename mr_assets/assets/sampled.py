@@ -47,7 +47,9 @@ def sample(
     engine = open_engine(
         work.policy.folder(work.run.data),
         work.policy.fingerprint,
-        EngineSettings(**recipe.engine.engine_settings(), stop_token_ids=encode.stop_token_ids),
+        EngineSettings(
+            **recipe.engine.engine_settings(), stop_token_ids=encode.stop_token_ids, log=work.run.folder / "engine.log"
+        ),
     )
     expect_training(work)
     report = work.progress(work.asset, "requests")

@@ -14,6 +14,7 @@ sample from the same policy share it, another policy replaces it.
 
 import gc
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -94,6 +95,7 @@ class EngineSettings:
     kv_cache_dtype: str = "auto"  # for example "fp8"; this changes the sampled model
     extra: Mapping[str, Any] = field(default_factory=dict)  # further vLLM engine arguments, by vLLM's names
     stop_token_ids: tuple[int, ...] = ()  # end a completion, as do those that the model's own settings name
+    log: Path | None = field(default=None, compare=False)  # gets what is printed at the start; None: leave it be
 
     def signature(self) -> dict[str, Any]:
         """The settings that shape what is sampled; the others concern speed and memory alone."""
@@ -239,6 +241,12 @@ def _start(folder: Path, settings: EngineSettings) -> tuple[Any, str]:
     check_model_folder(folder)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    with printed_to(settings.log):
+        return _started(folder, settings)
+
+
+def _started(folder: Path, settings: EngineSettings) -> tuple[Any, str]:
+    """As `_start`, of a folder and settings that were checked."""
     try:
         from vllm import EngineArgs, LLMEngine
         from vllm.platforms import current_platform
@@ -284,6 +292,45 @@ def _engine_arguments(folder: Path, settings: EngineSettings, device: str) -> di
     else:
         arguments["gpu_memory_utilization"] = settings.gpu_memory_utilization
     return dict(settings.extra) | arguments
+
+
+@contextmanager
+def printed_to(log: Path | None) -> Iterator[None]:
+    """Send what is printed meanwhile to a file, which is begun anew: what C++ code and child processes print, too.
+
+    It holds for the whole process. Processes that are started meanwhile go on to print there. If a `UserError` ends it,
+    the end of the file is added to the message. None: nothing is sent elsewhere.
+    """
+    if log is None:
+        yield
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    _flush()
+    kept = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
+    try:
+        with open(log, "wb") as file:
+            for descriptor in kept:
+                os.dup2(file.fileno(), descriptor)
+        yield
+    except UserError as error:
+        _flush()
+        lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+        if not lines:
+            raise
+        raise UserError("\n".join([str(error), f"What it printed is in {log}, which ends:", *lines[-10:]])) from error
+    finally:
+        try:
+            _flush()
+        finally:
+            for descriptor, original in kept.items():
+                os.dup2(original, descriptor)
+                os.close(original)
+
+
+def _flush() -> None:
+    """Write out what Python still holds back of the standard streams."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
 
 
 @contextmanager

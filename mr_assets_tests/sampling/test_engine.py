@@ -1,6 +1,8 @@
 """The fast tier: what can be said about the engine without starting it."""
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -117,3 +119,58 @@ def test_stop_tokens_count_only_where_there_are_any() -> None:
     """Without further ones the signature, and with it every shard's seed, is what it was before there were any."""
     assert "stop_token_ids" not in EngineSettings().signature()
     assert EngineSettings(stop_token_ids=(7,)).signature()["stop_token_ids"] == [7]
+
+
+# ------------------------------------------------------------------------------------------------- what it prints
+
+
+def noisy(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> None:
+    """A vLLM that prints as it starts, past Python and in a child process, to both streams. Then it raises."""
+
+    def start(folder: Path, settings: EngineSettings) -> tuple[Any, str]:
+        os.write(1, b"Loading shards: 100%\n")
+        os.write(2, b"[W1125 utils.cpp:68] Warning: NUMA binding\n")
+        subprocess.run([sys.executable, "-c", "import sys; sys.stderr.write('core died\\n')"], check=True)
+        if error:
+            raise error
+        return "engine", "cpu"
+
+    monkeypatch.setattr(engine, "_started", start)
+    monkeypatch.setattr(engine, "check_model_folder", lambda folder: None)
+
+
+def test_what_the_start_prints_goes_to_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing of it is on the terminal; what is printed before and after is."""
+    noisy(monkeypatch, None)
+    log = tmp_path / "run" / "engine.log"
+    for _ in range(2):
+        print("before")
+        assert engine._start(tmp_path, EngineSettings(log=log)) == ("engine", "cpu")
+        os.write(2, b"after\n")
+    assert capfd.readouterr() == ("before\n" * 2, "after\n" * 2)
+    assert sorted(log.read_text().splitlines()) == sorted(
+        ["Loading shards: 100%", "[W1125 utils.cpp:68] Warning: NUMA binding", "core died"]
+    )
+
+
+@pytest.mark.parametrize("error", [UserError("could not start"), KeyboardInterrupt()])
+def test_a_start_that_fails_tells_the_end_of_its_log(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An interrupt tells nothing. The terminal is given back in both."""
+    noisy(monkeypatch, error)
+    log = tmp_path / "engine.log"
+    with pytest.raises(type(error)) as raised:
+        engine._start(tmp_path, EngineSettings(log=log))
+    os.write(2, b"after\n")
+    assert capfd.readouterr() == ("", "after\n")
+    if isinstance(error, UserError):
+        assert str(raised.value).startswith(f"could not start\nWhat it printed is in {log}, which ends:\n")
+        assert "core died" in str(raised.value)
+
+
+def test_where_the_log_is_makes_no_other_engine(opened: type[Opened], tmp_path: Path) -> None:
+    first = open_engine(tmp_path, "M0", EngineSettings(log=tmp_path / "a.log"))
+    assert open_engine(tmp_path, "M0", EngineSettings(log=tmp_path / "b.log")) is first
