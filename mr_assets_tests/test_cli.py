@@ -349,6 +349,21 @@ def test_a_command_that_is_refused_as_a_run_is_busy_changes_nothing(
     assert (launched.folder / "recipe.yaml").read_bytes() == before
 
 
+def test_a_run_that_is_stopped_says_so_in_a_line(mr: Mr, launched: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the middle of a step: no error, no traceback, and a shell's status for it."""
+
+    def interrupted(*step: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mr_assets.preflight.check_run", lambda run, dry: [])
+    monkeypatch.setattr("mr_assets.launch.launch", interrupted)
+    said = mr("run", NAME, "--name", "tiny")
+    assert said.exit_code == 130, said.output
+    assert said.output.splitlines()[-1] == "stopped; the same command goes on"
+    assert "Error" not in said.output
+    assert "Traceback" not in said.output
+
+
 def test_a_refused_command_leaves_no_folder(mr: Mr, data: Path) -> None:
     """A run that is not there yet, and whose assets the UI makes: neither folder nor lock is left."""
     with instance() as dagster:
