@@ -193,7 +193,7 @@ class DPO(_Training):
 
     beta: Positive = Field(description="DPO's beta, no unit (A.3: 0.1)")
     keep_all_epochs: bool = Field(
-        description="train the whole schedule and keep every epoch, so that another than keep_epoch can be tried"
+        description="train the whole schedule and keep every epoch: another keep_epoch then needs no new training"
     )
 
 

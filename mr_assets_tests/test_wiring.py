@@ -353,6 +353,16 @@ def test_progress_of_training_counts_from_the_first_step(
     assert caplog.messages == ["checkpoints (M1): 6 of 12 steps, 0.5/s, 12 s left"]
 
 
+def test_an_epoch_that_is_taken_without_training_is_told(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """Which one and from where; it is no progress."""
+    caplog.set_level("INFO")
+    on_metrics = trained._reporter(work(run, "checkpoints"), "checkpoints (M1)")
+    on_metrics({"kept_epoch": 2, "folder": "checkpoints/1/epochs/2"})
+    [said] = caplog.messages
+    assert said.startswith("checkpoints (M1): no step is trained.")
+    assert "epoch 2 is taken from checkpoints/1/epochs/2" in said
+
+
 def test_progress_of_nothing(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     """No division by zero."""
     caplog.set_level("INFO")

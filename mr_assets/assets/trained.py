@@ -18,7 +18,7 @@ from mr_assets.recipe import DPO, SFT
 from mr_assets.runs import resolve
 from mr_assets.sampling.engine import close_engine
 from mr_assets.storage import Model
-from mr_assets.training.job import TrainingJob
+from mr_assets.training.job import EPOCHS, TrainingJob
 from mr_assets.training.launch import TrainingFailed, start_ahead, train
 from mr_assets.training.log import COLUMNS, last_epoch, read_log
 from mr_assets.training.margins import margin_figures, scan_margins
@@ -54,6 +54,8 @@ def train_model(work: Work, job: TrainingJob, name: str, *before: Finding) -> Tr
     folder = Path(job.out)
     path = str(folder.relative_to(work.run.data)) if folder.is_relative_to(work.run.data) else str(folder)
     log = read_log(folder)
+    last = folder / EPOCHS / str(job.schedule_epochs)  # has the whole schedule's log, to choose an epoch by
+    seen = read_log(last) if last.is_dir() else log
     numbers: dict[str, Any] = {title: result.last[key] for key, title in COLUMNS.items() if key in result.last}
     numbers |= last_epoch(log)
     if (margins := scan_margins(folder)) is not None:
@@ -65,7 +67,7 @@ def train_model(work: Work, job: TrainingJob, name: str, *before: Finding) -> Tr
         Model(path, fingerprint(folder), name),
         numbers,
         findings(work.asset, {"training_log": log}, work.run.recipe.guardrails),
-        dg.MetadataValue.md(curves(log["step"], [{n: log[n] for n in panel} for panel in PANELS[job.kind]])),
+        dg.MetadataValue.md(curves(seen["step"], [{n: seen[n] for n in panel} for panel in PANELS[job.kind]])),
     )
 
 
@@ -97,8 +99,15 @@ def _reporter(work: Work, what: str) -> Callable[[dict[str, Any]], None]:
 
     def on_metrics(line: dict[str, Any]) -> None:
         nonlocal of_steps, of_pairs, first
+        if "kept_epoch" in line:
+            work.context.log.info(
+                f"{what}: no step is trained. An earlier training with this data and these settings kept every epoch: "
+                f"epoch {line['kept_epoch']} is taken from {line['folder']}. Remove that folder to train again."
+            )
+            return
         if "pairs" in line:
-            of_pairs = of_pairs or work.progress(f"{what}, reward margins", "pairs")
+            if of_pairs is None or not line["pairs"]:  # of each epoch that is kept
+                of_pairs = work.progress(f"{what}, reward margins", "pairs")
             of_pairs(line["pairs"], line["total_pairs"])
             return
         if of_steps is None:

@@ -18,7 +18,11 @@ is removed at the end:
     checkpoints/    checkpoint-<step>/, each complete if it holds the file COMPLETE
     metrics.jsonl   one line per optimizer step of this attempt, then how far the reward margins are
     trainer.log     what the process printed
+    epochs/         with dpo.keep_all_epochs: <e>/, each epoch's model with its reward margins
     model/          the result, renamed to checkpoints/2 when it is whole
+
+With dpo.keep_all_epochs, ``checkpoints/2/epochs/<e>/`` is what keeping epoch e would have left, by hard links, and
+``epochs/job.json`` says of what training. The same training with another `keep_epoch` is made from there: no step runs.
 
 No module here imports dagster; torch and TRL are imported by the process alone.
 """

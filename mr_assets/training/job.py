@@ -1,6 +1,8 @@
 """One training, described completely: the same job on the same data gives the same weights."""
 
 import json
+import os
+import shutil
 from dataclasses import asdict, dataclass, fields
 from math import ceil
 from pathlib import Path
@@ -13,6 +15,7 @@ Scheduler = Literal["cosine", "linear", "constant"]
 Optimizer = Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit"]
 Precision = Literal["fp32", "tf32", "bf16"]
 
+EPOCHS = "epochs"
 COLUMNS: dict[Kind, tuple[str, ...]] = {
     "dpo": ("prompt_token_ids", "chosen_token_ids", "rejected_token_ids"),
     "sft": ("prompt_token_ids", "completion_token_ids"),
@@ -25,7 +28,7 @@ class TrainingJob:
 
     The learning-rate schedule spans `schedule_epochs`; training stops at the end of `keep_epoch`, whose weights are
     the result, bit for bit those that the whole schedule would have had there. With `keep_all_epochs` the whole
-    schedule is trained and ``<out>/epochs/<e>/`` holds each epoch's model as well.
+    schedule is trained and ``<out>/epochs/<e>/`` holds what keeping epoch e would have left: model, log and margins.
 
     Raises `UserError` for values that cannot be.
     """
@@ -123,6 +126,13 @@ class TrainingJob:
     def read(cls, path: Path) -> Self:
         """The job in a workspace's ``job.json``."""
         return cls.from_dict(json.loads(path.read_text(encoding="utf-8"))["job"])
+
+
+def link_kept_epoch(job: TrainingJob, epochs: Path) -> None:
+    """Make ``<workspace>/model`` of the kept epoch's folder in `epochs`, and of `epochs` as a whole: by hard links."""
+    model = job.workspace / "model"
+    shutil.copytree(epochs / str(job.keep_epoch), model, copy_function=os.link)
+    shutil.copytree(epochs, model / EPOCHS, copy_function=os.link)
 
 
 _PATHS = ("model", "data", "out", "accelerate_config")

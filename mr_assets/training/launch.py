@@ -4,8 +4,10 @@
 
 A metrics line: ``{"step": 12, "total_steps": 60, "epoch": 0.4, "loss": 0.61, "learning_rate": 4.9e-06, "grad_norm":
 1.8, "rewards/chosen": 0.02, "rewards/rejected": -0.11, "rewards/margins": 0.13, "rewards/accuracies": 0.69, ...,
-"seconds": 8.1, "seconds_left": 32.4}``. SFT has no rewards. While the kept model's reward margins are computed, a line
-says of how many pairs they are known: ``{"pairs": 128, "total_pairs": 240}``.
+"seconds": 8.1, "seconds_left": 32.4}``. SFT has no rewards. While a kept model's reward margins are computed, a line
+says of how many pairs they are known: ``{"pairs": 128, "total_pairs": 240}``. Where an earlier training with
+`keep_all_epochs` left the epoch that is to be kept, nothing is trained, and the one line says which folder was taken:
+``{"kept_epoch": 1, "folder": ".../checkpoints/2/epochs/1"}``.
 
 A trainer loads its libraries for some seconds. `start_ahead` has it do that while this process is busy otherwise.
 """
@@ -29,8 +31,10 @@ import polars as pl
 from mr_assets.errors import UserError
 from mr_assets.files import write_json
 from mr_assets.model_folder import check_model_folder
-from mr_assets.training.job import Kind, TrainingJob
+from mr_assets.training.job import EPOCHS, Kind, TrainingJob, link_kept_epoch
 from mr_assets.training.leash import LOG
+from mr_assets.training.log import LOG as STEPS
+from mr_assets.training.margins import MARGINS
 
 Metrics = dict[str, Any]
 POLL_SECONDS = 0.1
@@ -48,18 +52,20 @@ class TrainingFailed(Exception):
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A finished training: the model folder, and the last optimizer step's metrics."""
+    """A finished training: the model folder, and the metrics of the kept epoch's last optimizer step."""
 
     out: Path
     rows: int  # training examples
     steps: int  # optimizer steps up to the kept epoch
-    resumed_at: int  # step of the checkpoint that this call started from; 0 is from the beginning
+    resumed_at: int  # step of the checkpoint that this call started from; 0 is from the beginning, `steps`: none ran
     seconds: float  # this call's wall time
     last: Metrics
 
 
 def train(job: TrainingJob, on_metrics: Callable[[Metrics], None] = lambda line: None) -> TrainingResult:
     """Train `job`, in as many attempts as it takes: a later call with the same job and data resumes.
+
+    If ``job.out`` has the epoch to keep already, from this training with another `keep_epoch`, it is taken from there.
 
     When it returns, ``job.out`` is a whole model folder and the workspace is gone. When it raises, ``job.out`` is what
     it was before. An exception of `on_metrics`, or an interrupt, ends the training's processes; checkpoints stay.
@@ -69,24 +75,70 @@ def train(job: TrainingJob, on_metrics: Callable[[Metrics], None] = lambda line:
     started = time.monotonic()
     check_model_folder(job.model)
     rows = prepare_workspace(job)
-    log = job.workspace / LOG
-    trained: list[Metrics] = []
+    steps = job.steps_per_epoch(rows) * job.keep_epoch
+    if _has_kept_epoch(job):
+        link_kept_epoch(job, job.out / EPOCHS)
+        on_metrics({"kept_epoch": job.keep_epoch, "folder": str(job.out / EPOCHS / str(job.keep_epoch))})
+        first = steps
+    else:
+        first = _run(job, on_metrics)
+        _note_epochs(job)
+    _install(job)
+    last = [json.loads(line) for line in (job.out / STEPS).read_text(encoding="utf-8").splitlines()][-1]
+    return TrainingResult(job.out, rows, steps, first, time.monotonic() - started, last)
+
+
+def _run(job: TrainingJob, on_metrics: Callable[[Metrics], None]) -> int:
+    """Train in a process of its own; returns the step of the checkpoint that it started from, 0 without one."""
+    log, first = job.workspace / LOG, None
     with closing(watch(lambda: _started(job, log), log, job.workspace / "metrics.jsonl")) as stream:
         for line in stream:
-            trained += [line] if "step" in line else []
+            if first is None and "step" in line:
+                first = line["step"] - 1
             on_metrics(line)
-    _install(job)
-    first = trained[0]["step"] - 1 if trained else 0
-    steps = job.steps_per_epoch(rows) * job.keep_epoch
-    return TrainingResult(job.out, rows, steps, first, time.monotonic() - started, trained[-1] if trained else {})
+    return first or 0
+
+
+def _has_kept_epoch(job: TrainingJob) -> bool:
+    """Whether ``job.out`` has the whole folder of the epoch to keep, of this training but for `keep_epoch`."""
+    if not job.keep_all_epochs:
+        return False
+    try:
+        noted = json.loads((job.out / EPOCHS / "job.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False  # none was kept, or nobody knows of what training
+    epoch = str(job.keep_epoch)
+    files = _files(job.out / EPOCHS / epoch)
+    whole = STEPS in files and (MARGINS in files or job.kind != "dpo")
+    if not isinstance(noted, dict) or not whole:
+        return False
+    return noted.get("of") == _of_any_epoch(job) and noted.get("epochs", {}).get(epoch) == files
+
+
+def _note_epochs(job: TrainingJob) -> None:
+    """Note of what training the epochs in the result are, and of what files each is made."""
+    epochs = job.workspace / "model" / EPOCHS
+    if epochs.is_dir():
+        files = {folder.name: _files(folder) for folder in sorted(epochs.iterdir())}
+        write_json(epochs / "job.json", {"of": _of_any_epoch(job), "epochs": files})
+
+
+def _of_any_epoch(job: TrainingJob) -> dict[str, Any]:
+    """What the workspace was made for, whatever epoch is kept."""
+    identity: dict[str, Any] = json.loads((job.workspace / "job.json").read_text(encoding="utf-8"))
+    return identity | {"job": {name: value for name, value in identity["job"].items() if name != "keep_epoch"}}
+
+
+def _files(folder: Path, pattern: str = "*") -> dict[str, list[int]]:
+    """Size and time of each file in `folder`: they stand for a content that would take minutes to hash."""
+    return {p.name: [p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(folder.glob(pattern))}
 
 
 def prepare_workspace(job: TrainingJob) -> int:
     """Check the data and make the workspace ready, keeping what the same job left; returns the number of rows."""
     data = _read_data(job)
     buffer = data.write_ipc_stream(None, compat_level=pl.CompatLevel.oldest()).getvalue()
-    weights = {p.name: [p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(job.model.glob("*.safetensors"))}
-    # Size and time stand for the weights' content, which would take minutes to hash in a large model
+    weights = _files(job.model, "*.safetensors")
     identity = {"job": job.to_dict(), "data": blake2b(buffer).hexdigest(), "weights": weights}
     recorded = job.workspace / "job.json"
     if not recorded.is_file() or json.loads(recorded.read_text(encoding="utf-8")) != identity:
@@ -264,7 +316,7 @@ def _kill(process: subprocess.Popen) -> None:
 def _install(job: TrainingJob) -> None:
     """Put the finished model in the place of `out`; what was there goes only when the new one is whole."""
     model = job.workspace / "model"
-    if not (model / "training_log.jsonl").is_file():
+    if not (model / STEPS).is_file():
         raise TrainingFailed(f"the training's process ended without a model in {model}.")
     if job.out.exists():
         job.out.rename(job.workspace / "replaced")

@@ -27,7 +27,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from mr_assets.errors import UserError
 from mr_assets.files import storage_trouble
-from mr_assets.training.job import TrainingJob
+from mr_assets.training.job import EPOCHS, TrainingJob, link_kept_epoch
+from mr_assets.training.log import LOG
 
 COMPLETE = "COMPLETE"
 FIRST_LOSS = 0.05
@@ -150,7 +151,7 @@ class Keeper(TrainerCallback):
     `steps` is the number of steps to train, of which `epoch_steps` make an epoch.
     """
 
-    def __init__(self, job: TrainingJob, rows: int, save_model: Callable[[Path, int], None]) -> None:
+    def __init__(self, job: TrainingJob, rows: int, save_model: Callable[[Path], None]) -> None:
         self.job = job
         self.epoch_steps = job.steps_per_epoch(rows)
         self.steps = self.epoch_steps * (job.schedule_epochs if job.keep_all_epochs else job.keep_epoch)
@@ -167,7 +168,7 @@ class Keeper(TrainerCallback):
         step = state.global_step
         epoch, in_epoch = divmod(step, self.epoch_steps)
         if self.job.keep_all_epochs and not in_epoch:
-            self.save_model(self.job.workspace / "epochs" / str(epoch), epoch)
+            self.save_model(self.job.workspace / EPOCHS / str(epoch))
         control.should_training_stop = step >= self.steps
         due = not in_epoch or (self.job.save_steps and step % self.job.save_steps == 0)
         control.should_save = bool(due) and step < self.steps
@@ -225,7 +226,7 @@ def main(
     """Train the job of a workspace; exit with the message of a `UserError`, or of a disk that is full.
 
     workspace: gives its folder, and may have to wait for it.
-    measure: takes the trainer, the job and the folder of the kept model when the trainer has the weights of that model,
+    measure: takes the trainer, the job and the folder of a kept model when the trainer has the weights of that model,
     in each of several processes; it writes what it finds into the folder.
     """
     disable_progress_bar()
@@ -243,13 +244,16 @@ def main(
 
 
 def run(trainer: Trainer, job: TrainingJob, measure: Measure | None = None) -> None:
-    """Train from the last complete checkpoint on, and leave the whole result in ``<workspace>/model``."""
+    """Train from the last complete checkpoint on, and leave the whole result in ``<workspace>/model``.
 
-    def save_model(folder: Path, epoch: int) -> None:
+    With `keep_all_epochs`, each folder in its ``epochs/`` is what a training that keeps this epoch leaves.
+    """
+
+    def save_model(folder: Path) -> None:
         trainer.save_model(str(folder))
         if trainer.is_world_process_zero():
             _finish(job, folder)
-        if measure and epoch == job.keep_epoch:
+        if measure:
             measure(trainer, job, folder)
 
     keeper = Keeper(job, len(trainer.train_dataset), save_model)
@@ -259,14 +263,20 @@ def run(trainer: Trainer, job: TrainingJob, measure: Measure | None = None) -> N
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     result = job.workspace / "model"
     if not job.keep_all_epochs:
-        save_model(result, job.keep_epoch)
+        save_model(result)
     if trainer.is_world_process_zero():
+        steps = [line for line in trainer.state.log_history if "loss" in line]
         if job.keep_all_epochs:
-            epochs = job.workspace / "epochs"
-            shutil.copytree(epochs / str(job.keep_epoch), result, copy_function=os.link)
-            epochs.rename(result / "epochs")
-        lines = [json.dumps(line) for line in trainer.state.log_history if "loss" in line]
-        (result / "training_log.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            for epoch in range(1, job.schedule_epochs + 1):
+                until = epoch * keeper.epoch_steps
+                _write_log(job.workspace / EPOCHS / str(epoch), [line for line in steps if line["step"] <= until])
+            link_kept_epoch(job, job.workspace / EPOCHS)
+        else:
+            _write_log(result, steps)
+
+
+def _write_log(folder: Path, steps: list[dict[str, Any]]) -> None:
+    (folder / LOG).write_text("".join(json.dumps(line) + "\n" for line in steps), encoding="utf-8")
 
 
 def _finish(job: TrainingJob, folder: Path) -> None:

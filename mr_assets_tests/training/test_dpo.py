@@ -12,10 +12,12 @@ import psutil
 import pytest
 
 from mr_assets.errors import UserError
+from mr_assets.files import fingerprint
 from mr_assets.model_folder import check_model_folder
 from mr_assets.training import launch
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingFailed, train
+from mr_assets.training.log import last_epoch, read_log
 from mr_assets.training.margins import MARGINS, scan_margins
 from mr_assets_tests.training.test_launch import gone
 
@@ -205,7 +207,8 @@ def test_margins_equal_the_definition(dpo_job):
 def test_the_kept_epoch_is_the_whole_schedules(dpo_job):
     """Stopping after epoch 1 of 3 gives, bit for bit, what the whole schedule had there; every epoch can be kept.
 
-    The reward margins are those of the kept epoch either way, though later weights were in memory at the end.
+    Log, last step and reward margins are those of the kept epoch either way, though later weights were in memory at
+    the end. Each epoch's folder has its own.
     """
     train(dpo_job)
     every = replace(dpo_job, keep_all_epochs=True, out=dpo_job.out.with_name("every"))
@@ -216,14 +219,39 @@ def test_the_kept_epoch_is_the_whole_schedules(dpo_job):
     assert len({weights(folder) for folder in epochs}) == 3
     for folder in epochs:
         check_model_folder(folder)
-    assert len(log(every.out)) == 9
-    assert (result.rows, result.steps, result.last["step"]) == (10, 3, 9)
+    assert [len(log(folder)) for folder in (every.out, *epochs)] == [3, 3, 6, 9]
+    assert (result.rows, result.steps, result.last["step"]) == (10, 3, 3)
+    assert result.last == log(every.out)[-1]
     assert margins(dpo_job.out).equals(margins(every.out))
-    assert [epoch.name for epoch in epochs if (epoch / MARGINS).exists()] == ["1"]
+    assert margins(epochs[0]).equals(margins(every.out))
     third = replace(dpo_job, keep_epoch=3, out=dpo_job.out.with_name("third"))
     train(third)
     assert weights(third.out) == weights(epochs[2])  # asking the model in between changed nothing
+    assert margins(third.out).equals(margins(epochs[2]))
     assert not margins(third.out).equals(margins(every.out))
+
+
+def test_another_epoch_is_kept_without_training(dpo_job):
+    """Every epoch was kept, and the second was the result: the first one becomes it, as a training would have had it.
+
+    Weights, every other file but the log's times, reward margins and figures; and back again.
+    """
+    train(dpo_job)
+    every = replace(dpo_job, keep_all_epochs=True, keep_epoch=2, out=dpo_job.out.with_name("every"))
+    second = train(every)
+    kept = weights(every.out)
+    told: list[dict] = []
+    result = train(replace(every, keep_epoch=1), told.append)
+    assert told == [{"kept_epoch": 1, "folder": str(every.out / "epochs" / "1")}]
+    assert weights(every.out) == weights(dpo_job.out) != kept
+    assert margins(every.out).equals(margins(dpo_job.out))
+    assert {path.name for path in every.out.iterdir()} == {path.name for path in dpo_job.out.iterdir()} | {"epochs"}
+    assert fingerprint(every.out) == fingerprint(dpo_job.out)
+    assert last_epoch(read_log(every.out)) == last_epoch(read_log(dpo_job.out))
+    assert (result.rows, result.steps, result.resumed_at, result.last["step"]) == (10, 3, 3, 3)
+    check_model_folder(every.out)
+    again = train(every, told.append)
+    assert (again.last, weights(every.out), len(told)) == (second.last, kept, 2)
 
 
 def test_a_killed_training_resumes_to_the_same_bits(dpo_job):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,6 +49,23 @@ from mr_assets.training import leash
 workspace = leash.hold()()
 print("trains in", workspace)
 (workspace / "metrics.jsonl").write_text('{"step": 1, "pid": %d}\\n' % os.getpid())
+"""
+
+KEEPS_ALL = """
+import json
+from mr_assets.training import leash
+from mr_assets.training.job import TrainingJob, link_kept_epoch
+workspace = leash.hold()()
+job = TrainingJob.read(workspace / "job.json")
+lines = [json.dumps({"step": n}) + "\\n" for n in range(1, job.schedule_epochs + 1)]
+for epoch in range(1, job.schedule_epochs + 1):
+    folder = workspace / "epochs" / str(epoch)
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_text(f"weights {epoch} at {job.learning_rate}")
+    (folder / "reward_margins.parquet").write_text(f"margins {epoch}")
+    (folder / "training_log.jsonl").write_text("".join(lines[:epoch]))
+link_kept_epoch(job, workspace / "epochs")
+(workspace / "metrics.jsonl").write_text("".join(lines))
 """
 
 
@@ -337,3 +355,91 @@ def test_a_finished_model_replaces_the_old_one_and_the_workspace_goes(job):
     launch._install(job)
     assert [path.name for path in job.out.iterdir()] == ["training_log.jsonl"]
     assert not job.workspace.exists()
+
+
+@pytest.fixture
+def every_epoch(job: TrainingJob, monkeypatch: pytest.MonkeyPatch) -> TrainingJob:
+    """Two steps, one each in two epochs, that a small program trained: all were kept, and the second is the result."""
+    launch.end_ahead()
+    monkeypatch.setattr(launch, "_program", lambda kind: [sys.executable, "-c", KEEPS_ALL])
+    monkeypatch.setattr(launch, "check_model_folder", lambda folder: None)
+    job = replace(job, keep_all_epochs=True, schedule_epochs=2, keep_epoch=2)
+    assert steps_trained(job) == [1, 2]
+    return job
+
+
+def steps_trained(job: TrainingJob) -> list[int]:
+    """The steps that `launch.train` had to train."""
+    told: list[launch.Metrics] = []
+    result = launch.train(job, told.append)
+    assert not job.workspace.exists()
+    assert (result.steps, result.last) == (job.keep_epoch, {"step": job.keep_epoch})
+    weights = (job.out / "model.safetensors").read_text()
+    assert weights == f"weights {job.keep_epoch} at {job.learning_rate}"
+    return [line["step"] for line in told if "step" in line]
+
+
+def test_another_epoch_that_was_kept_is_taken_without_training(every_epoch):
+    """Any of them, as often as one likes, with margins and log. The same data in a new file is the same."""
+    first = replace(every_epoch, keep_epoch=1)
+    assert steps_trained(first) == []
+    assert (first.out / "reward_margins.parquet").read_text() == "margins 1"
+    assert (first.out / "training_log.jsonl").read_text() == '{"step": 1}\n'
+    pl.read_parquet(first.data).with_columns(kind=pl.lit("actor")).write_parquet(first.data)
+    assert steps_trained(every_epoch) == []
+    assert steps_trained(first) == []
+
+
+def test_a_caller_that_ends_leaves_the_old_result(every_epoch):
+    """As in a training."""
+
+    def end(line: launch.Metrics) -> None:
+        raise KeyboardInterrupt
+
+    first = replace(every_epoch, keep_epoch=1)
+    with pytest.raises(KeyboardInterrupt):
+        launch.train(first, end)
+    assert (first.out / "model.safetensors").read_text().startswith("weights 2")
+    assert steps_trained(first) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("learning_rate", 2e-4), ("schedule_epochs", 3), ("seed", 1), ("beta", 0.2), ("batch_size", 64)],
+)
+def test_epochs_of_another_training_are_not_taken(every_epoch, name, value):
+    """Any other setting."""
+    assert 1 in steps_trained(replace(every_epoch, keep_epoch=1, **{name: value}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda job: pl.read_parquet(job.data).reverse().write_parquet(job.data),
+        lambda job: (job.model / "model.safetensors").write_bytes(b"seventh"),
+        lambda job: shutil.rmtree(job.out),
+        lambda job: shutil.rmtree(job.out / "epochs" / "1"),
+        lambda job: (job.out / "epochs" / "1" / "model.safetensors").write_bytes(b"weig"),
+        lambda job: (job.out / "epochs" / "1" / "model.safetensors").write_text("weights 3 at 0.0001"),
+        lambda job: (job.out / "epochs" / "1" / "reward_margins.parquet").unlink(),
+        lambda job: (job.out / "epochs" / "1" / "training_log.jsonl").unlink(),
+        lambda job: (job.out / "epochs" / "job.json").unlink(),
+        lambda job: (job.out / "epochs" / "job.json").write_text("[1"),
+        lambda job: (job.out / "epochs" / "job.json").write_text("[]"),
+    ],
+    ids=[
+        *("data", "starting model", "no result", "no epoch", "cut off", "other weights", "no margins", "no log"),
+        *("no note", "broken note", "another's note"),
+    ],
+)
+def test_an_epoch_that_is_not_whole_or_not_this_trainings_is_not_taken(every_epoch, change):
+    """It is trained as if nothing had been kept."""
+    first = replace(every_epoch, keep_epoch=1)
+    change(first)
+    assert steps_trained(first) == [1, 2]
+    assert steps_trained(every_epoch) == []
+
+
+def test_epochs_that_a_training_without_keep_all_epochs_would_drop_are_not_taken(every_epoch):
+    """The setting is one of the training's."""
+    assert steps_trained(replace(every_epoch, keep_epoch=1, keep_all_epochs=False)) == [1, 2]
