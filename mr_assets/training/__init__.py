@@ -22,7 +22,8 @@ is removed at the end:
     model/          the result, renamed to checkpoints/2 when it is whole
 
 With dpo.keep_all_epochs, ``checkpoints/2/epochs/<e>/`` is what keeping epoch e would have left, by hard links, and
-``epochs/job.json`` says of what training. The same training with another `keep_epoch` is made from there: no step runs.
+its ``training_job.json`` says of what training. The same training with another `keep_epoch` takes it from there: no
+step runs.
 
 No module here imports dagster; torch and TRL are imported by the process alone.
 """

@@ -16,6 +16,7 @@ Optimizer = Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit"]
 Precision = Literal["fp32", "tf32", "bf16"]
 
 EPOCHS = "epochs"
+EPOCH_NOTE = "training_job.json"  # in an epoch's folder: of what training it is
 COLUMNS: dict[Kind, tuple[str, ...]] = {
     "dpo": ("prompt_token_ids", "chosen_token_ids", "rejected_token_ids"),
     "sft": ("prompt_token_ids", "completion_token_ids"),
@@ -131,7 +132,8 @@ class TrainingJob:
 def link_kept_epoch(job: TrainingJob, epochs: Path) -> None:
     """Make ``<workspace>/model`` of the kept epoch's folder in `epochs`, and of `epochs` as a whole: by hard links."""
     model = job.workspace / "model"
-    shutil.copytree(epochs / str(job.keep_epoch), model, copy_function=os.link)
+    note = shutil.ignore_patterns(EPOCH_NOTE)
+    shutil.copytree(epochs / str(job.keep_epoch), model, ignore=note, copy_function=os.link)
     shutil.copytree(epochs, model / EPOCHS, copy_function=os.link)
 
 

@@ -28,10 +28,11 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from mr_assets.code_versions import code_version
 from mr_assets.errors import UserError
 from mr_assets.files import write_json
 from mr_assets.model_folder import check_model_folder
-from mr_assets.training.job import EPOCHS, Kind, TrainingJob, link_kept_epoch
+from mr_assets.training.job import EPOCH_NOTE, EPOCHS, Kind, TrainingJob, link_kept_epoch
 from mr_assets.training.leash import LOG
 from mr_assets.training.log import LOG as STEPS
 from mr_assets.training.margins import MARGINS
@@ -103,30 +104,33 @@ def _has_kept_epoch(job: TrainingJob) -> bool:
     """Whether ``job.out`` has the whole folder of the epoch to keep, of this training but for `keep_epoch`."""
     if not job.keep_all_epochs:
         return False
+    folder = job.out / EPOCHS / str(job.keep_epoch)
     try:
-        noted = json.loads((job.out / EPOCHS / "job.json").read_text(encoding="utf-8"))
+        noted = json.loads((folder / EPOCH_NOTE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False  # none was kept, or nobody knows of what training
-    epoch = str(job.keep_epoch)
-    files = _files(job.out / EPOCHS / epoch)
+        return False  # it was not kept, or nobody knows of what training it is
+    files = _epoch_files(folder)
     whole = STEPS in files and (MARGINS in files or job.kind != "dpo")
-    if not isinstance(noted, dict) or not whole:
-        return False
-    return noted.get("of") == _of_any_epoch(job) and noted.get("epochs", {}).get(epoch) == files
+    return whole and noted == {"of": _of_any_epoch(job), "files": files}
 
 
 def _note_epochs(job: TrainingJob) -> None:
-    """Note of what training the epochs in the result are, and of what files each is made."""
-    epochs = job.workspace / "model" / EPOCHS
-    if epochs.is_dir():
-        files = {folder.name: _files(folder) for folder in sorted(epochs.iterdir())}
-        write_json(epochs / "job.json", {"of": _of_any_epoch(job), "epochs": files})
+    """Note in the folder of each epoch in the result of what training it is, and of what files it is made."""
+    for folder in (job.workspace / "model" / EPOCHS).glob("*"):
+        write_json(folder / EPOCH_NOTE, {"of": _of_any_epoch(job), "files": _epoch_files(folder)})
+
+
+def _epoch_files(folder: Path) -> dict[str, list[int]]:
+    """The files of an epoch's folder without the note."""
+    return {name: seen for name, seen in _files(folder).items() if name != EPOCH_NOTE}
 
 
 def _of_any_epoch(job: TrainingJob) -> dict[str, Any]:
-    """What the workspace was made for, whatever epoch is kept."""
+    """What the workspace was made for, whatever epoch is kept, and the code that trains."""
     identity: dict[str, Any] = json.loads((job.workspace / "job.json").read_text(encoding="utf-8"))
-    return identity | {"job": {name: value for name, value in identity["job"].items() if name != "keep_epoch"}}
+    settings = {name: value for name, value in identity["job"].items() if name != "keep_epoch"}
+    code = code_version("checkpoints" if job.kind == "dpo" else "sft_checkpoint")
+    return identity | {"job": settings, "code": code}
 
 
 def _files(folder: Path, pattern: str = "*") -> dict[str, list[int]]:

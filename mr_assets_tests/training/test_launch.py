@@ -423,9 +423,9 @@ def test_epochs_of_another_training_are_not_taken(every_epoch, name, value):
         lambda job: (job.out / "epochs" / "1" / "model.safetensors").write_text("weights 3 at 0.0001"),
         lambda job: (job.out / "epochs" / "1" / "reward_margins.parquet").unlink(),
         lambda job: (job.out / "epochs" / "1" / "training_log.jsonl").unlink(),
-        lambda job: (job.out / "epochs" / "job.json").unlink(),
-        lambda job: (job.out / "epochs" / "job.json").write_text("[1"),
-        lambda job: (job.out / "epochs" / "job.json").write_text("[]"),
+        lambda job: (job.out / "epochs" / "1" / "training_job.json").unlink(),
+        lambda job: (job.out / "epochs" / "1" / "training_job.json").write_text("[1"),
+        lambda job: (job.out / "epochs" / "1" / "training_job.json").write_text("[]"),
     ],
     ids=[
         *("data", "starting model", "no result", "no epoch", "cut off", "other weights", "no margins", "no log"),
@@ -437,6 +437,13 @@ def test_an_epoch_that_is_not_whole_or_not_this_trainings_is_not_taken(every_epo
     first = replace(every_epoch, keep_epoch=1)
     change(first)
     assert steps_trained(first) == [1, 2]
+    assert steps_trained(every_epoch) == []
+
+
+def test_epochs_of_other_code_are_not_taken(every_epoch, monkeypatch):
+    """The record would name code that has not trained them."""
+    monkeypatch.setattr(launch, "code_version", lambda asset: f"newer {asset}")
+    assert steps_trained(replace(every_epoch, keep_epoch=1)) == [1, 2]
     assert steps_trained(every_epoch) == []
 
 
