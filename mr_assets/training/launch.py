@@ -85,7 +85,8 @@ def train(job: TrainingJob, on_metrics: Callable[[Metrics], None] = lambda line:
         first = _run(job, on_metrics)
         _note_epochs(job)
     _install(job)
-    last = [json.loads(line) for line in (job.out / STEPS).read_text(encoding="utf-8").splitlines()][-1]
+    lines = (job.out / STEPS).read_text(encoding="utf-8").splitlines()
+    last = json.loads(lines[-1]) if lines else {}
     return TrainingResult(job.out, rows, steps, first, time.monotonic() - started, last)
 
 
