@@ -101,11 +101,11 @@ class _Asked:
 class Gate:
     """Lets a request in to an application, or answers it with why not, and what to do.
 
-    hosts: the names under which the server is known, as `names` gives them.
+    hosts: the names under which the server is known, as `names` gives them; methods: those that it serves.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Sequence[str] = LOOPBACK) -> None:
-        self.app, self.hosts = app, frozenset(filter(None, map(_name, hosts)))
+    def __init__(self, app: ASGIApp, hosts: Sequence[str] = LOOPBACK, methods: Sequence[str] = METHODS) -> None:
+        self.app, self.hosts, self.methods = app, frozenset(filter(None, map(_name, hosts))), methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI wants it."""
@@ -126,7 +126,7 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008, "reason": refused[1][:100]})
         else:
             status, why = refused
-            extra = {"Allow": ", ".join(METHODS)} if status == 405 else None
+            extra = {"Allow": ", ".join(self.methods)} if status == 405 else None
             await PlainTextResponse(why + "\n", status, extra)(scope, receive, sent)
 
     def _refused(self, asked: _Asked) -> tuple[int, str] | None:
@@ -145,8 +145,8 @@ class Gate:
                 "pass Host on as it is.)"
             )
         if asked.kind == "http":
-            if asked.method not in METHODS:
-                return 405, f"{' and '.join(METHODS)} are served, not {asked.method}."
+            if asked.method not in self.methods:
+                return 405, f"{' and '.join(self.methods)} are served, not {asked.method}."
             if not _own_page(asked) and not _followed_link(asked):
                 return 403, "A page from elsewhere may link to this, and not fetch, embed or frame it."
             if asked.method == "POST" and _media(asked) != "application/json":

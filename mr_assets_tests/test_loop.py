@@ -277,7 +277,7 @@ FIGURES = {
     "elo_pairs": ("pairs", "mean Elo gap", "standard deviation of Elo", "mean chosen characters"),
     "dpo_dataset": ("pairs", "actor pairs", "judge pairs", "judge share", "mean chosen tokens"),
     "checkpoints": (
-        *("loss", "reward margin", "loss, mean of the last epoch", "reward accuracy, mean of the last epoch"),
+        *("loss", MEAN.format("pairs"), "loss, mean of the last epoch", "reward accuracy, mean of the last epoch"),
         *(MEAN.format(pairs) for pairs in ("pairs", "actor pairs", "judge pairs")),
         *(POSITIVE.format(pairs) for pairs in ("pairs", "actor pairs", "judge pairs")),
     ),
@@ -910,8 +910,9 @@ def test_a_table_whose_bits_flipped_on_the_disk_is_not_used(
     flip(path)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert world.run.state(spoilt, "2") == "done"
-    patch.setattr("mr_assets.assets.guarded.tables_of", lambda run, t: {spoilt: table})  # its checks see nothing
-    [said, *_] = messages(world.materialize(Step("use", (consumer,), "2")))
+    with pytest.MonkeyPatch.context() as blind:
+        blind.setattr("mr_assets.assets.guarded.tables_of", lambda run, t: {spoilt: table})  # its checks see nothing
+        [said, *_] = messages(world.materialize(Step("use", (consumer,), "2")))
     assert f"{spoilt} of iteration 2 is damaged" in said
     assert world.jobs == []
 

@@ -9,7 +9,7 @@ import polars as pl
 from mr_assets.assets.trained import expect_training
 from mr_assets.assets.wiring import Work
 from mr_assets.chat import ChatEncoder
-from mr_assets.sampling.engine import EngineSettings, Request, SamplingSettings, open_engine
+from mr_assets.sampling.engine import EngineSettings, Request, SamplingSettings, is_open, open_engine
 from mr_assets.sampling.shards import sample_shards, scan_shards, size_of_shard
 from mr_assets.storage import shard_folder
 from mr_assets.tables import draws, dropped_frame
@@ -76,6 +76,12 @@ def sample(
 
 
 def encoder(work: Work) -> ChatEncoder:
-    """The encoder of the policy's tokenizer and chat template, as the recipe renders it."""
+    """The encoder of the policy's tokenizer and chat template, as the recipe renders it.
+
+    Before anything of the policy is used its folder is read whole. Raises `UserError` if it is damaged.
+    """
     assert work.policy is not None
-    return ChatEncoder.load(work.policy.folder(work.run.data), **work.run.recipe.model.rendering())
+    folder = work.policy.folder(work.run.data)
+    if not is_open(folder, work.policy.fingerprint):  # an engine that has it loaded reads nothing again
+        work.policy.check(work.run.data)
+    return ChatEncoder.load(folder, **work.run.recipe.model.rendering())

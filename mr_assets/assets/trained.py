@@ -37,10 +37,13 @@ class Trained:
 def train_model(work: Work, job: TrainingJob, name: str, *before: Finding) -> Trained:
     """Train in a process of its own. The engine gives its memory back first.
 
-    Raises `dg.Failure` with the end of the trainer's log if training fails. What was found before it is recorded then;
-    if the loss or a reward margin was not finite, the check that watches over the loss has failed as well.
+    Raises `UserError` if the policy's folder is damaged, and `dg.Failure` with the end of the trainer's log if training
+    fails. What was found before it is recorded then; if the loss or a reward margin was not finite, the check that
+    watches over the loss has failed as well.
     """
     close_engine()
+    if work.policy is not None:
+        work.policy.check(work.run.data)
     what = f"{work.asset} ({name})"
     work.context.log.info(f"{what}: starting; the first step comes when the model and its reference are ready")
     try:

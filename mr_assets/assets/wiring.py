@@ -28,7 +28,6 @@ from mr_assets.method.guardrails import PREVIOUS, Finding, findings
 from mr_assets.partitions import asset_key, iterations
 from mr_assets.progress import Progress, forget, note
 from mr_assets.runs import FAMILY_ASSETS, UPSTREAM, Record, Run, read_record
-from mr_assets.sampling.engine import is_open
 from mr_assets.settings import chosen, departures
 from mr_assets.status import outdated_by
 from mr_assets.storage import Artifact, Model, version_of
@@ -131,8 +130,6 @@ class Work:
             run.save()
         if policy is not None:
             self.policy_unchanged(policy)
-            if self.asset == "checkpoints" or not is_open(policy.folder(run.data), policy.fingerprint):
-                policy.check(run.data)  # an engine that has it loaded reads nothing again; the trainer does
         if self.asset != "checkpoints":  # there the checks of its dataset are asked first, see `fit_to_train`
             check_inputs(run, self.asset, self.partition)
 

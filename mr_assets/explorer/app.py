@@ -327,7 +327,7 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK) -> Starlett
         *(Route(path, _static(*file)) for path, file in STATIC.items()),
     ]
     failed = dict.fromkeys((UserError, HTTPException, Exception), here.failed)
-    middleware = [Middleware(WithHeaders), Middleware(Gate, hosts=hosts)]
+    middleware = [Middleware(WithHeaders), Middleware(Gate, hosts=hosts, methods=("GET", "HEAD"))]
 
     @asynccontextmanager
     async def running(app: Starlette) -> AsyncIterator[None]:

@@ -130,13 +130,16 @@ class _Artifact:
         stale = [b for parent in self.run.ancestors(*self.place) for b in self.standing.link(self.place, parent)]
         yield from (self.fault(f"it {broken.why} Its rows are not compared.") for broken in stale)
         yield from self.policy_faults()
+        rows: list[Fault] = []
         if not stale and self.asset not in MODEL_ASSETS and self.run.path(*self.place).exists():
-            yield from self.row_faults()
+            for fault in self.row_faults():
+                rows.append(fault)
+                yield fault
         if self.asset == "dpo_dataset":
             yield from self.prompt_faults()
         if not stale and self.asset == "checkpoints":
             yield from self.margin_faults()
-        if not stale:
+        if not stale and not rows:  # else a figure differs because a row does
             yield from self.figure_faults()
 
     # -------------------------------------------------------------------------------------------------- against records

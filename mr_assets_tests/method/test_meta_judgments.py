@@ -236,8 +236,8 @@ def test_what_the_grammar_says_names_the_winner(mark: str, won: str, over: str, 
 def test_a_second_name_or_a_word_of_a_tie_makes_it_invalid(won: str, joint: str, tie: str) -> None:
     """Row 8: whatever else stands on the line and could name the other one, or nobody: no value."""
     for text in (f"Winner: Judgement A{joint}{tie}", f"Winner: Judgement A{won}{joint}{tie}"):
-        assert parse_winner(text) == (None, "no_winner")
-        assert parse_winner(_turned(text)) == (None, "no_winner")
+        for said in (text, _turned(text)):  # "is the winner: Judgement B" is a claim of its own
+            assert parse_winner(said) in ((None, "no_winner"), (None, "different_winners"))
 
 
 @pytest.mark.parametrize(
