@@ -50,6 +50,7 @@ from mr_assets.training.launch import TrainingFailed, TrainingResult
 from mr_assets.training.margins import MEAN, POSITIVE, scan_margins
 from mr_assets.worlds import letters
 from mr_assets_tests.fakes import WorldSampler, copy_model, trained_on
+from mr_assets_tests.golden import GOLDEN, artifacts
 from mr_assets_tests.tiny import files, tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
@@ -151,6 +152,11 @@ def done(patch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) ->
         result = world.materialize(step)
         assert result.success, messages(result)
     return world
+
+
+def test_the_run_is_the_golden_one(done: World) -> None:
+    """Every version and id, as golden.json has them: what only moves code about changes none."""
+    assert artifacts(done.run) == json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 
 def test_a_trainer_is_expected_where_its_policy_samples(done: World) -> None:
