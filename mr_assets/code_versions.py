@@ -1,8 +1,9 @@
 """Code versions: one per asset, which changes when the code of the method behind it does.
 
 A version is a hash over the syntax trees of the modules that decide what the asset's content is, and over the shipped
-template it fills in. Comments, docstrings and layout are not in it. What only wires, reports or speeds up is not,
-either: the engine's settings that change samples are in the recipe.
+template it fills in. Comments, docstrings, layout, import lines and the names of the modules are not in it, so a module
+can be moved. What only wires, reports or speeds up is not, either: the engine's settings that change samples are in the
+recipe.
 """
 
 import ast
@@ -52,25 +53,27 @@ def code_version(asset: str) -> str:
         found = set(_imported(waiting.pop())) - modules
         modules |= found
         waiting += found
+    texts = [_bare(module) for module in modules]
+    texts += [(PACKAGE / name).read_text(encoding="utf-8") for name in CODE[asset] if name.endswith(".txt")]
     digest = blake2b(digest_size=8)
-    for module in sorted(modules):
-        digest.update(f"{module}\0{_bare(module)}\0".encode())
-    for template in sorted(set(CODE[asset]) - modules):
-        digest.update(f"{template}\0{(PACKAGE / template).read_text(encoding='utf-8')}\0".encode())
+    for text in sorted(texts):
+        digest.update(f"{text}\0".encode())
     return digest.hexdigest()
 
 
 def bare(source: str) -> str:
-    """Python source as its syntax tree says it: no comments, no docstrings or other loose texts, one layout."""
+    """Python source as its syntax tree says it: no comments, docstrings, other loose texts or imports, one layout."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
-            node.body = [line for line in body if not _is_text(line)] or [ast.Pass()]  # type: ignore[attr-defined]
+            node.body = [line for line in body if not _is_loose(line)] or [ast.Pass()]  # type: ignore[attr-defined]
     return ast.unparse(tree)
 
 
-def _is_text(node: ast.stmt) -> bool:
+def _is_loose(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return True
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 

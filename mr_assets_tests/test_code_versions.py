@@ -57,10 +57,11 @@ def test_every_asset_has_a_version() -> None:
         ("method/__init__.py", '"""Means and variances', '"""Both'),
         ("method/dropped.py", "all responses to the prompt have the same score", "they are all alike"),
         ("assets/actor_pairs.py", '"pairs": rows.height', '"number of pairs": rows.height'),
+        ("method/elo.py", "from mr_assets.errors import", "import mr_assets.errors\nfrom mr_assets.errors import"),
     ],
 )
 def test_words_and_layout_are_no_code(edit: Edit, file: str, old: str, new: str) -> None:
-    """Docstrings, comments, line breaks, reasons in plain words, and the figures that an asset reports."""
+    """Docstrings, comments, line breaks, imports, reasons in plain words, and the figures that an asset reports."""
     assert changed(edit, file, old, new) == set()
 
 
@@ -96,4 +97,4 @@ def test_what_an_asset_takes_of_the_method_is_in_its_version(asset: str) -> None
 
 def test_loose_texts_are_taken_out() -> None:
     """A function that is nothing but its docstring does nothing; texts that are values stay."""
-    assert bare('"""A."""\ndef f():\n    """B."""\n\n\nx = "C"  # D\n"""E."""') == "def f():\n    pass\nx = 'C'"
+    assert bare('"""A."""\nimport os\ndef f():\n    """B."""\n\n\nx = "C"  # D\n"""E."""') == "def f():\n    pass\nx = 'C'"
