@@ -28,11 +28,11 @@ from mr_assets.assets.responses import responses
 from mr_assets.assets.seed_prompts import seed_prompts
 from mr_assets.assets.selected_responses import selected_responses
 from mr_assets.assets.sft_checkpoint import sft_checkpoint
-from mr_assets.console import console
 from mr_assets.errors import UserError
-from mr_assets.runs import Run, all_runs, data_root
-from mr_assets.sensors import hands_off
-from mr_assets.storage import ModelIOManager, TableIOManager
+from mr_assets.orchestration.console import console
+from mr_assets.orchestration.sensors import hands_off
+from mr_assets.runs.run import Run, all_runs, data_root
+from mr_assets.wiring.io_managers import ModelIOManager, TableIOManager
 
 # BackfillPolicy is still called beta, and partitions of a check a preview; one line per asset would bury what matters
 warnings.filterwarnings("ignore", category=dg.BetaWarning)

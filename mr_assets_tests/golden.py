@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
+from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, Run
 from mr_assets.tables import TABLES
 
 GOLDEN = Path(__file__).parent / "golden.json"
@@ -30,17 +30,18 @@ def artifacts(run: Run) -> dict[str, dict[str, Any]]:
         record = run.record(asset, partition)
         if record is None:
             continue
-        found[asset if partition is None else f"{asset}[{partition}]"] = {"version": record.version}
+        described: dict[str, Any] = {"version": record.version}
+        found[asset if partition is None else f"{asset}[{partition}]"] = described
         if asset in TABLES:
             keys = pl.read_parquet(run.path(asset, partition))[TABLES[asset].key]
             ends = {"first": keys[0], "last": keys[-1]} if keys.len() else {}
-            found[asset if partition is None else f"{asset}[{partition}]"] |= {"rows": keys.len(), **ends}
+            described |= {"rows": keys.len(), **ends}
     return found
 
 
 def main() -> None:
     """Make the tiny run and write golden.json."""
-    from mr_assets.launch import steps
+    from mr_assets.orchestration.steps import steps
     from mr_assets_tests.test_loop import messages, new_world
 
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:

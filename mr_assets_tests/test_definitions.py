@@ -15,10 +15,10 @@ import pytest
 
 from mr_assets.definitions import build_definitions, executor
 from mr_assets.errors import UserError
-from mr_assets.launch import IMPLICIT_JOB
-from mr_assets.runs import load_run
-from mr_assets.storage import ModelIOManager, TableIOManager
+from mr_assets.orchestration.steps import IMPLICIT_JOB
+from mr_assets.runs.run import load_run
 from mr_assets.tables import TABLES
+from mr_assets.wiring.io_managers import ModelIOManager, TableIOManager
 from mr_assets_tests.tiny import NAME, tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")

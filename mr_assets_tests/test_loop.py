@@ -26,21 +26,19 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 
-from mr_assets import status
-from mr_assets.assets import sampled, trained, wiring
-from mr_assets.assets.wiring import SHOWN_IN_PLACE
-from mr_assets.cli import main
-from mr_assets.code_versions import code_version
-from mr_assets.compare import KINDS, other_recipe, sampled_anew, with_other_run, with_other_settings
+from mr_assets.cli.main import main
+from mr_assets.cli.report import learnt_table, pairs_table, time_table
 from mr_assets.definitions import build_definitions
 from mr_assets.errors import UserError
 from mr_assets.files import fingerprint
-from mr_assets.launch import Step, chosen_config, failures, needed, plan, steps
+from mr_assets.lineage.compare import KINDS, other_recipe, sampled_anew, with_other_run, with_other_settings
 from mr_assets.lineage.verification import verify
-from mr_assets.report import learnt_table, pairs_table, time_table
-from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, PROJECT, Run
+from mr_assets.orchestration.steps import Step, chosen_config, failures, needed, plan, steps
+from mr_assets.runs import status
+from mr_assets.runs.code_versions import code_version
+from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, PROJECT, Run
+from mr_assets.runs.status import follows
 from mr_assets.sampling.engine import EngineSettings
-from mr_assets.status import follows
 from mr_assets.tables import (
     TABLES,
     dropped_path,
@@ -48,6 +46,8 @@ from mr_assets.tables import (
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingFailed, TrainingResult
 from mr_assets.training.margins import MEAN, POSITIVE, scan_margins
+from mr_assets.wiring import materialization, sampling, training
+from mr_assets.wiring.materialization import SHOWN_IN_PLACE
 from mr_assets.worlds import letters
 from mr_assets_tests.fakes import WorldSampler, copy_model, trained_on
 from mr_assets_tests.golden import GOLDEN, artifacts
@@ -137,10 +137,10 @@ def patch() -> Iterator[pytest.MonkeyPatch]:
 
 def new_world(patch: pytest.MonkeyPatch, folder: Path, *sets: str) -> World:
     world = World(tiny_run(folder, *sets), dg.DagsterInstance.ephemeral())
-    patch.setattr(sampled, "open_engine", world.open_engine)
-    patch.setattr(trained, "close_engine", world.close_engine)
-    patch.setattr(trained, "train", world.train)
-    patch.setattr(trained, "start_ahead", world.expected.append)
+    patch.setattr(sampling, "open_engine", world.open_engine)
+    patch.setattr(training, "close_engine", world.close_engine)
+    patch.setattr(training, "train", world.train)
+    patch.setattr(training, "start_ahead", world.expected.append)
     return world
 
 
@@ -419,7 +419,7 @@ def test_what_follows_in_the_same_run(done: World, patch: pytest.MonkeyPatch, tm
     shutil.copytree(done.run.data, tmp_path / "data")
     bounds = f"guardrails.judgment_parse_rate_at_least={{warn: 1.0, stop: {stop}}}"
     world = new_world(patch, tmp_path / "data", FEW, bounds)
-    patch.setattr(sampled, "open_engine", lambda *settings: silent(world.open_engine(*settings), 3))
+    patch.setattr(sampling, "open_engine", lambda *settings: silent(world.open_engine(*settings), 3))
     before = {asset: world.run.record(asset, "2") for asset in FROM_JUDGMENTS}
     result = world.materialize(Step("again", FROM_JUDGMENTS, "2"))
     after = {asset: world.run.record(asset, "2") for asset in FROM_JUDGMENTS}
@@ -723,7 +723,7 @@ def test_the_partitions_page_follows_content_not_time(done: World) -> None:
 def test_the_partitions_page_shows_that_the_code_has_changed(done: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of that asset alone, in every partition; nothing is computed for it by `mr run`, and `mr status` says it."""
     assert stale(done, "actor_pairs", "1") == []
-    for module in (wiring, status):
+    for module in (materialization, status):
         monkeypatch.setattr(module, "code_version", lambda a: "another" if a == "actor_pairs" else code_version(a))
     assert stale(done, "actor_pairs", "1") == [("CODE", "actor_pairs")]
     assert stale(done, "dpo_dataset", "1") == []
@@ -917,7 +917,7 @@ def test_a_table_whose_bits_flipped_on_the_disk_is_not_used(
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert world.run.state(spoilt, "2") == "done"
     with pytest.MonkeyPatch.context() as blind:
-        blind.setattr("mr_assets.assets.guarded.tables_of", lambda run, t: {spoilt: table})  # its checks see nothing
+        blind.setattr("mr_assets.wiring.checks.tables_of", lambda run, t: {spoilt: table})  # its checks see nothing
         [said, *_] = messages(world.materialize(Step("use", (consumer,), "2")))
     assert f"{spoilt} of iteration 2 is damaged" in said
     assert world.jobs == []
@@ -946,7 +946,7 @@ def test_a_failed_check_is_in_the_record(done: World, patch: pytest.MonkeyPatch,
     shutil.copytree(done.run.data, tmp_path / "data")
     world = new_world(patch, tmp_path / "data", FEW, HARM)
     with pytest.MonkeyPatch.context() as bad:
-        bad.setattr(sampled, "open_engine", lambda *settings: silent(world.open_engine(*settings), 3))
+        bad.setattr(sampling, "open_engine", lambda *settings: silent(world.open_engine(*settings), 3))
         assert not world.materialize(Step("again", FROM_JUDGMENTS, "2")).success
     assert world.run.state("judgments", "2") == "failed"
     [finding] = status.failed_checks(world.run)["judgments", "2"]
@@ -954,7 +954,7 @@ def test_a_failed_check_is_in_the_record(done: World, patch: pytest.MonkeyPatch,
     assert finding.said in status.refused(world.run, "judgments", "2")
     with pytest.raises(UserError, match="judgments of iteration 2 failed"):
         list(steps(world.run))
-    patch.setattr(sampled, "open_engine", world.open_engine)
+    patch.setattr(sampling, "open_engine", world.open_engine)
     assert world.materialize(Step("mended", ("judgments",), "2")).success
     for step in steps(world.run):
         assert world.materialize(step).success

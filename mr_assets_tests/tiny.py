@@ -5,8 +5,8 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
-from mr_assets.recipe import Recipe, load_recipe
-from mr_assets.runs import Record, Run
+from mr_assets.recipes.recipe import Recipe, load_recipe
+from mr_assets.runs.run import Record, Run
 from mr_assets.tables import TABLES
 
 NAME = "small_world_meta_rewarding"

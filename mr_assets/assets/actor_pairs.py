@@ -3,11 +3,11 @@
 import dagster as dg
 import polars as pl
 
-from mr_assets.assets.truly import true_counts
-from mr_assets.assets.wiring import Work, declare, iteration, users_errors
 from mr_assets.method import actor_pairs as method
-from mr_assets.pictures import lengths
-from mr_assets.runs import Run
+from mr_assets.runs.run import Run
+from mr_assets.wiring.materialization import Work, declare, iteration, users_errors
+from mr_assets.wiring.pictures import lengths
+from mr_assets.wiring.truth import true_counts
 
 
 def actor_pairs(run: Run) -> dg.AssetsDefinition:

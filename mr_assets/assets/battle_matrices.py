@@ -3,10 +3,10 @@
 import dagster as dg
 import polars as pl
 
-from mr_assets.assets.wiring import Work, declare, judges, users_errors
 from mr_assets.method import battle_matrices as method
-from mr_assets.runs import Run
+from mr_assets.runs.run import Run
 from mr_assets.tables import BATTLE_MATRICES
+from mr_assets.wiring.materialization import Work, declare, judges, users_errors
 
 
 def battle_matrices(run: Run) -> dg.AssetsDefinition:

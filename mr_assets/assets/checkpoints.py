@@ -3,11 +3,11 @@
 import dagster as dg
 import polars as pl
 
-from mr_assets.assets.guarded import fit_to_train, rows_follow
-from mr_assets.assets.trained import train_model, training_job
-from mr_assets.assets.wiring import Work, declare, iteration, partition_link, users_errors
-from mr_assets.runs import Run
-from mr_assets.storage import Model
+from mr_assets.runs.run import Run
+from mr_assets.wiring.checks import fit_to_train, rows_follow
+from mr_assets.wiring.io_managers import Model
+from mr_assets.wiring.materialization import Work, declare, iteration, partition_link, users_errors
+from mr_assets.wiring.training import train_model, training_job
 
 
 def checkpoints(run: Run) -> dg.AssetsDefinition:

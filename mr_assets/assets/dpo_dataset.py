@@ -3,14 +3,14 @@
 import dagster as dg
 import polars as pl
 
-from mr_assets.assets.sampled import encoder
-from mr_assets.assets.wiring import Work, declare, users_errors
 from mr_assets.errors import UserError
 from mr_assets.method import dpo_dataset as method
-from mr_assets.runs import Run
-from mr_assets.settings import prompts_differ
-from mr_assets.storage import Model
+from mr_assets.runs.run import Run
+from mr_assets.runs.settings import prompts_differ
 from mr_assets.templates import judge_template
+from mr_assets.wiring.io_managers import Model
+from mr_assets.wiring.materialization import Work, declare, users_errors
+from mr_assets.wiring.sampling import encoder
 
 SIDES = ("prompt", "chosen", "rejected")
 

@@ -2,11 +2,11 @@
 
 import dagster as dg
 
-from mr_assets.assets.wiring import Work, declare, users_errors
-from mr_assets.runs import Run
+from mr_assets.inputs.user_files import HELD_OUT, eft_notes, user_eft
+from mr_assets.runs.run import Run
 from mr_assets.tables import EFT_DATASET
 from mr_assets.templates import judge_template
-from mr_assets.userfiles import HELD_OUT, eft_notes, user_eft
+from mr_assets.wiring.materialization import Work, declare, users_errors
 from mr_assets.worlds.eft import make_eft
 from mr_assets.worlds.letters import Imperfection
 

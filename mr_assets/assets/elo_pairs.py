@@ -3,12 +3,12 @@
 import dagster as dg
 import polars as pl
 
-from mr_assets.assets.truly import true_counts
-from mr_assets.assets.wiring import Work, declare, iteration, judges, users_errors
 from mr_assets.method import elo_pairs as method
-from mr_assets.pictures import histogram
-from mr_assets.runs import Run
+from mr_assets.runs.run import Run
 from mr_assets.tables import ELO_PAIRS
+from mr_assets.wiring.materialization import Work, declare, iteration, judges, users_errors
+from mr_assets.wiring.pictures import histogram
+from mr_assets.wiring.truth import true_counts
 
 
 def elo_pairs(run: Run) -> dg.AssetsDefinition:

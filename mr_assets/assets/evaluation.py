@@ -5,16 +5,16 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from mr_assets.assets.sampled import encoder, sample
-from mr_assets.assets.wiring import Work, declare, users_errors
-from mr_assets.evaluation.letters import HeldOut, actor_numbers, judge_numbers, meta_judge_numbers
-from mr_assets.partitions import handed_over, models
-from mr_assets.runs import CONTENT, Run
+from mr_assets.inputs.seed_model import seed_as_recorded, seed_model
+from mr_assets.runs.run import CONTENT, Run
 from mr_assets.sampling.engine import Request, SamplingSettings
-from mr_assets.seed import seed_as_recorded, seed_model
-from mr_assets.storage import Model
 from mr_assets.tables import EVALUATION
 from mr_assets.templates import judge_template, meta_judge_template
+from mr_assets.wiring.io_managers import Model
+from mr_assets.wiring.materialization import Work, declare, users_errors
+from mr_assets.wiring.partitions import handed_over, models
+from mr_assets.wiring.sampling import encoder, sample
+from mr_assets.worlds.held_out import HeldOut, actor_numbers, judge_numbers, meta_judge_numbers
 
 
 def evaluation(run: Run) -> dg.AssetsDefinition:

@@ -3,15 +3,15 @@
 import dagster as dg
 import polars as pl
 
-from mr_assets.assets.sampled import encoder, sample
-from mr_assets.assets.wiring import Work, declare, users_errors
 from mr_assets.method.judgments import judgment_numbers, score_counts, with_scores
-from mr_assets.pictures import score_histogram
-from mr_assets.runs import Run
+from mr_assets.runs.run import Run
 from mr_assets.sampling.engine import Request, SamplingSettings
-from mr_assets.storage import Model
 from mr_assets.tables import JUDGMENTS
 from mr_assets.templates import judge_template
+from mr_assets.wiring.io_managers import Model
+from mr_assets.wiring.materialization import Work, declare, users_errors
+from mr_assets.wiring.pictures import score_histogram
+from mr_assets.wiring.sampling import encoder, sample
 
 
 def judgments(run: Run) -> dg.AssetsDefinition:

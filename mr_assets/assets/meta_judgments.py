@@ -3,14 +3,14 @@
 import dagster as dg
 import polars as pl
 
-from mr_assets.assets.sampled import encoder, sample
-from mr_assets.assets.wiring import Work, declare, judges, users_errors
 from mr_assets.method.meta_judgments import battles, meta_judgment_numbers, with_winners
-from mr_assets.runs import Run
+from mr_assets.runs.run import Run
 from mr_assets.sampling.engine import Request, SamplingSettings
-from mr_assets.storage import Model
 from mr_assets.tables import META_JUDGMENTS, Selected
 from mr_assets.templates import meta_judge_template
+from mr_assets.wiring.io_managers import Model
+from mr_assets.wiring.materialization import Work, declare, judges, users_errors
+from mr_assets.wiring.sampling import encoder, sample
 
 
 def meta_judgments(run: Run) -> dg.AssetsDefinition:

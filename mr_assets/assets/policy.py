@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from mr_assets.assets.wiring import Work, declare, iteration, partition_link, users_errors
-from mr_assets.partitions import handed_over
-from mr_assets.runs import Run
+from mr_assets.runs.run import Run
+from mr_assets.wiring.materialization import Work, declare, iteration, partition_link, users_errors
+from mr_assets.wiring.partitions import handed_over
 
 
 def policy(run: Run) -> dg.AssetsDefinition:

@@ -3,9 +3,9 @@
 import dagster as dg
 import polars as pl
 
-from mr_assets.assets.wiring import Work, declare, iteration, users_errors
 from mr_assets.method.prompts import draw_prompts
-from mr_assets.runs import Run
+from mr_assets.runs.run import Run
+from mr_assets.wiring.materialization import Work, declare, iteration, users_errors
 
 
 def prompts(run: Run) -> dg.AssetsDefinition:

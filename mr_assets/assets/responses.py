@@ -3,15 +3,15 @@
 import dagster as dg
 import polars as pl
 
-from mr_assets import pictures
-from mr_assets.assets.sampled import encoder, sample
-from mr_assets.assets.wiring import Work, declare, iteration, users_errors
-from mr_assets.evaluation.letters import world_numbers
 from mr_assets.method.responses import is_blank, mark_duplicates
-from mr_assets.runs import Run
+from mr_assets.runs.run import Run
 from mr_assets.sampling.engine import Request, SamplingSettings
-from mr_assets.storage import Model
 from mr_assets.tables import RESPONSES, Selected
+from mr_assets.wiring import pictures
+from mr_assets.wiring.io_managers import Model
+from mr_assets.wiring.materialization import Work, declare, iteration, users_errors
+from mr_assets.wiring.sampling import encoder, sample
+from mr_assets.worlds.truth import world_numbers
 
 
 def responses(run: Run) -> dg.AssetsDefinition:

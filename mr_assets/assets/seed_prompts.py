@@ -3,10 +3,10 @@
 import dagster as dg
 import polars as pl
 
-from mr_assets.assets.wiring import Work, declare, users_errors
+from mr_assets.inputs.user_files import HELD_OUT, to_train_on, user_prompts
 from mr_assets.method.prompts import check_prompts
-from mr_assets.runs import Run
-from mr_assets.userfiles import HELD_OUT, to_train_on, user_prompts
+from mr_assets.runs.run import Run
+from mr_assets.wiring.materialization import Work, declare, users_errors
 from mr_assets.worlds.letters import make_prompts
 
 

@@ -3,10 +3,10 @@
 import dagster as dg
 import polars as pl
 
-from mr_assets.assets.wiring import Work, declare, judges, users_errors
 from mr_assets.method.selected_responses import select_responses
-from mr_assets.runs import Run
+from mr_assets.runs.run import Run
 from mr_assets.tables import SELECTED_RESPONSES
+from mr_assets.wiring.materialization import Work, declare, judges, users_errors
 
 
 def selected_responses(run: Run) -> dg.AssetsDefinition:

@@ -3,16 +3,16 @@
 import dagster as dg
 import polars as pl
 
-from mr_assets.assets.guarded import exempt
-from mr_assets.assets.trained import train_model, training_job
-from mr_assets.assets.wiring import Work, declare, users_errors
 from mr_assets.chat import ChatEncoder
 from mr_assets.files import atomically
+from mr_assets.inputs.seed_model import seed_as_recorded, seed_model
 from mr_assets.method.sft_dataset import sft_dataset
-from mr_assets.runs import Run
-from mr_assets.seed import seed_as_recorded, seed_model
+from mr_assets.runs.run import Run
 from mr_assets.tables import dropped_path
 from mr_assets.templates import judge_template
+from mr_assets.wiring.checks import exempt
+from mr_assets.wiring.materialization import Work, declare, users_errors
+from mr_assets.wiring.training import train_model, training_job
 
 
 def sft_checkpoint(run: Run) -> dg.AssetsDefinition:

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mr_assets.lineage.facts import Matrix, Pair, PairKind, Response, Round
-from mr_assets.lineage.printable import excerpt, printable
 from mr_assets.method.dropped import short
+from mr_assets.printable import excerpt, printable
 
 ROW, GAP, BOX = 22, 56, 46  # height of a response's line; room for an arrow; height of a box
 MODELS_AT, FLOW_AT = 8, 92

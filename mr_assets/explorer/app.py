@@ -19,23 +19,23 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mr_assets.addresses import listed, page_of
 from mr_assets.errors import UserError
 from mr_assets.explorer import pages
-from mr_assets.explorer.addresses import listed, page_of
 from mr_assets.explorer.kept import Kept, Seen, Shared
 from mr_assets.explorer.left_out import LeftOutList
 from mr_assets.explorer.text import found_in, marked, shown
 from mr_assets.explorer.texts import TEXTS, TextList
 from mr_assets.gate import LOOPBACK, Gate
 from mr_assets.lineage import trace
-from mr_assets.lineage.fate import judgment_fate, judgment_truth, pair_truth, response_fate
-from mr_assets.lineage.ids import has, having, named, parsed
+from mr_assets.lineage.exclusion import judgment_fate, judgment_truth, pair_truth, response_fate
+from mr_assets.lineage.lookup import has, having, named, parsed
 from mr_assets.lineage.pairs import pairs
-from mr_assets.lineage.printable import as_json, excerpt, printable
-from mr_assets.lineage.standing import stale_now
+from mr_assets.lineage.staleness import stale_now
 from mr_assets.method.dropped import short
-from mr_assets.runs import Run, resolve, stored_and_unreadable_runs
-from mr_assets.status import Place, titled
+from mr_assets.printable import as_json, excerpt, printable
+from mr_assets.runs.run import Run, resolve, stored_and_unreadable_runs
+from mr_assets.runs.status import Place, titled
 from mr_assets.words import worded, worded_settings
 
 HERE = Path(__file__).parent

@@ -11,12 +11,12 @@ from urllib.parse import urlencode
 
 import polars as pl
 
-from mr_assets.explorer.addresses import page_of
+from mr_assets.addresses import page_of
 from mr_assets.explorer.pages import PAGE, one_of, page_count, page_number
 from mr_assets.lineage.facts import LeftOut, Made
 from mr_assets.lineage.rows import dropped
 from mr_assets.method.dropped import REASONS, in_words
-from mr_assets.runs import LOOP_ASSETS, Run
+from mr_assets.runs.run import LOOP_ASSETS, Run
 
 ASKED = ("iteration", "asset", "reason")
 

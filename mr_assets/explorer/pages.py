@@ -8,17 +8,17 @@ from math import ceil
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from mr_assets.addresses import asset_in_ui, page_of
 from mr_assets.errors import UserError
-from mr_assets.explorer.addresses import asset_in_ui, page_of
 from mr_assets.explorer.ancestry import Picture, ancestry, shades
 from mr_assets.explorer.text import Part, difference
 from mr_assets.lineage.facts import Battle, Descent, Judgment, Lineage, Made, Model, Pair, PairKind, Response, Round
-from mr_assets.lineage.ids import PAIR_ASSETS, parsed
+from mr_assets.lineage.lookup import PAIR_ASSETS, parsed
 from mr_assets.lineage.pairs import GAPS, KINDS, SORTS, Between, Listed, Query, pairs, texts_of
-from mr_assets.lineage.printable import excerpt
-from mr_assets.lineage.standing import Snapshot, Standing, stale_now
-from mr_assets.runs import Run
-from mr_assets.status import Place, titled
+from mr_assets.lineage.staleness import Snapshot, Standing, stale_now
+from mr_assets.printable import excerpt
+from mr_assets.runs.run import Run
+from mr_assets.runs.status import Place, titled
 from mr_assets.words import worded
 from mr_assets.worlds.truth import AGREEMENTS, checker
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mr_assets.addresses import PAGES, UI, address, ui_url
 from mr_assets.errors import UserError
-from mr_assets.explorer.addresses import PAGES, UI, address, ui_url
 
 
 def serve(data: Path, host: str, port: int, *, allowed: Sequence[str] = (), with_starter: bool = False) -> None:

@@ -12,15 +12,15 @@ from urllib.parse import urlencode
 
 import polars as pl
 
+from mr_assets.addresses import page_of
 from mr_assets.errors import UserError
-from mr_assets.explorer.addresses import page_of
 from mr_assets.explorer.pages import PAGE, one_of, page_count, page_number
 from mr_assets.lineage.pairs import Between
-from mr_assets.lineage.printable import excerpt
 from mr_assets.lineage.rows import read
-from mr_assets.lineage.standing import Standing
-from mr_assets.runs import Run
-from mr_assets.status import Place, titled
+from mr_assets.lineage.staleness import Standing
+from mr_assets.printable import excerpt
+from mr_assets.runs.run import Run
+from mr_assets.runs.status import Place, titled
 from mr_assets.worlds.truth import checker, true_scores
 
 TEXTS = {"prompts": "prompt", "responses": "response", "judgments": "judgment"}
@@ -55,7 +55,7 @@ class TextList:
     def of(cls, run: Run, kind: str, given: Mapping[str, str], now: Mapping[Place, str]) -> "TextList":
         """What a query string asks for. Raises `UserError` if it names a filter that there is not.
 
-        now: what of the run is stale, as `mr_assets.lineage.standing.stale_now` says.
+        now: what of the run is stale, as `mr_assets.lineage.staleness.stale_now` says.
         """
         asked = {name: given[name].strip() for name in FILTERS[kind] if given.get(name, "").strip()}
         if unknown := [name for name in given if name not in (*FILTERS[kind], "page")]:

@@ -19,9 +19,9 @@ not to be trusted.
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from mr_assets.lineage.ids import Kind
-from mr_assets.lineage.standing import Broken
-from mr_assets.runs import Record
+from mr_assets.lineage.lookup import Kind
+from mr_assets.lineage.staleness import Broken
+from mr_assets.runs.run import Record
 
 PairKind = Literal["actor", "judge"]
 

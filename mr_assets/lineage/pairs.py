@@ -7,11 +7,11 @@ import polars as pl
 
 from mr_assets.errors import UserError
 from mr_assets.lineage.facts import PairKind
-from mr_assets.lineage.ids import PAIR_ASSETS
-from mr_assets.lineage.printable import excerpt
+from mr_assets.lineage.lookup import PAIR_ASSETS
 from mr_assets.lineage.rows import margins, read
-from mr_assets.lineage.standing import Standing
-from mr_assets.runs import Run
+from mr_assets.lineage.staleness import Standing
+from mr_assets.printable import excerpt
+from mr_assets.runs.run import Run
 from mr_assets.worlds.truth import AGREEMENTS, Agreement, checker, true_gaps, true_scores
 
 SCHEMA = pl.Schema(

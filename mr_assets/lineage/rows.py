@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import polars as pl
 
 from mr_assets.errors import UserError
-from mr_assets.runs import Run
-from mr_assets.status import titled
+from mr_assets.runs.run import Run
+from mr_assets.runs.status import titled
 from mr_assets.tables import (
     REWARD_MARGINS,
     TABLES,

@@ -30,14 +30,14 @@ from mr_assets.lineage.facts import (
     RewardMargin,
     Round,
 )
-from mr_assets.lineage.ids import PAIR_ASSETS, Id, iterations_of, located
+from mr_assets.lineage.lookup import PAIR_ASSETS, Id, iterations_of, located
 from mr_assets.lineage.rows import dropped_of, ids_of, margins_of, read, rows_of
-from mr_assets.lineage.standing import Broken, Standing
+from mr_assets.lineage.staleness import Broken, Standing
 from mr_assets.method.actor_pairs import tiers
 from mr_assets.method.dropped import REASONS, in_words
 from mr_assets.method.judgments import response_scores
-from mr_assets.runs import LOOP_ASSETS, Record, Run
-from mr_assets.status import Place
+from mr_assets.runs.run import LOOP_ASSETS, Record, Run
+from mr_assets.runs.status import Place
 from mr_assets.tables import draws
 from mr_assets.worlds.truth import checker
 
@@ -49,7 +49,7 @@ _TABLES = [a for a in LOOP_ASSETS if a not in ("policy", "dpo_dataset", "checkpo
 def trace(run: Run, identity: str) -> Lineage:
     """The whole lineage of an id of a run, back and forward.
 
-    identity: of a pair, a prompt, a response, a judgment, a battle or a model, as `mr_assets.lineage.ids` shows them;
+    identity: of a pair, prompt, response, judgment, battle or model, as `mr_assets.lineage.lookup` shows them;
     for an id of any run see `trace_any`. Of a pair that was not made, the lineage says why not.
     Raises `UserError` if it is no id, or if the run does not have it.
     """

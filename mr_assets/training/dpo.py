@@ -18,9 +18,9 @@ def make_trainer(job: TrainingJob) -> "DPOTrainer":
     from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DPOTrainer
 
-    from mr_assets.training import loop
+    from mr_assets.training import trainer
 
-    class TokenDPOTrainer(loop.WholeSteps, DPOTrainer):
+    class TokenDPOTrainer(trainer.WholeSteps, DPOTrainer):
         """Takes ``prompt_ids``, ``chosen_ids`` and ``rejected_ids`` as they are: nothing is rendered or tokenized.
 
         A step's loss, rewards and log-probabilities are means over its pairs. TRL's own are means over micro-batches.
@@ -57,8 +57,8 @@ def make_trainer(job: TrainingJob) -> "DPOTrainer":
                     values[-1] *= share * self.current_gradient_accumulation_steps
             return (loss - math.log(2) * left_out / rows) * share
 
-    model, tokenizer = loop.load_model(job)
-    config = loop.config(
+    model, tokenizer = trainer.load_model(job)
+    config = trainer.config(
         DPOConfig,
         job,
         beta=job.beta,
@@ -67,7 +67,7 @@ def make_trainer(job: TrainingJob) -> "DPOTrainer":
         precompute_ref_batch_size=job.micro_batch_size,
         per_device_eval_batch_size=job.micro_batch_size,
     )
-    return TokenDPOTrainer(model, args=config, train_dataset=loop.load_data(job), processing_class=tokenizer)
+    return TokenDPOTrainer(model, args=config, train_dataset=trainer.load_data(job), processing_class=tokenizer)
 
 
 def reward_margins(trainer: "DPOTrainer", job: TrainingJob) -> "pl.DataFrame":
@@ -77,8 +77,8 @@ def reward_margins(trainer: "DPOTrainer", job: TrainingJob) -> "pl.DataFrame":
     """
     import torch
 
-    from mr_assets.training.loop import report
     from mr_assets.training.margins import margins_table
+    from mr_assets.training.trainer import report
 
     pairs, rewards, done = trainer.train_dataset["pair_id"][:], [], 0
     report(job, {"pairs": done, "total_pairs": len(pairs)})
@@ -99,8 +99,8 @@ def write_reward_margins(trainer: "DPOTrainer", job: TrainingJob, folder: Path) 
 
     Raises `NotFiniteError` if one is not a number. The last step's loss, computed before that step, cannot tell that.
     """
-    from mr_assets.training.loop import NotFiniteError
     from mr_assets.training.margins import MARGINS
+    from mr_assets.training.trainer import NotFiniteError
 
     margins = reward_margins(trainer, job)
     bad = margins.filter(~margins["reward_margin"].is_finite())
@@ -118,6 +118,6 @@ if __name__ == "__main__":
     workspace = leash.hold()
     from trl.trainer import dpo_config, dpo_trainer  # noqa: F401 - what takes long comes before the wait for a job
 
-    from mr_assets.training.loop import main
+    from mr_assets.training.trainer import main
 
     main(workspace, make_trainer, write_reward_margins)

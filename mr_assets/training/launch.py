@@ -28,10 +28,10 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from mr_assets.code_versions import code_version
 from mr_assets.errors import UserError
 from mr_assets.files import write_json
 from mr_assets.model_folder import check_model_folder
+from mr_assets.runs.code_versions import code_version
 from mr_assets.training.job import EPOCH_NOTE, EPOCHS, Kind, TrainingJob, link_kept_epoch
 from mr_assets.training.leash import LOG
 from mr_assets.training.log import LOG as STEPS

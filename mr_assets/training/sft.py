@@ -14,15 +14,15 @@ def make_trainer(job: TrainingJob) -> "SFTTrainer":
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
-    from mr_assets.training import loop
+    from mr_assets.training import trainer
 
-    class TokenSFTTrainer(loop.WholeSteps, SFTTrainer):
+    class TokenSFTTrainer(trainer.WholeSteps, SFTTrainer):
         def leave_out(self, batch: dict[str, Any], kept: int) -> None:
             batch["labels"][kept:] = -100
 
-    model, tokenizer = loop.load_model(job)
-    config = loop.config(SFTConfig, job, packing=False, dataset_kwargs={"skip_prepare_dataset": True})
-    dataset = loop.load_data(job).map(_with_labels, remove_columns=["prompt_ids", "completion_ids"])
+    model, tokenizer = trainer.load_model(job)
+    config = trainer.config(SFTConfig, job, packing=False, dataset_kwargs={"skip_prepare_dataset": True})
+    dataset = trainer.load_data(job).map(_with_labels, remove_columns=["prompt_ids", "completion_ids"])
     return TokenSFTTrainer(model, args=config, train_dataset=dataset, processing_class=tokenizer)
 
 
@@ -34,6 +34,6 @@ def _with_labels(example: dict[str, list[int]]) -> dict[str, list[int]]:
 
 if __name__ == "__main__":
     workspace = leash.hold()
-    from mr_assets.training.loop import main
+    from mr_assets.training.trainer import main
 
     main(workspace, make_trainer)

@@ -15,6 +15,7 @@ Above 0 the chosen side is truly better, at 0 both are equal, below 0 the pair c
 from collections.abc import Callable
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
 
 from mr_assets.worlds import letters
@@ -79,3 +80,12 @@ def counted(gaps: pl.Series) -> dict[str, int]:
     none of these."""
     frame, gap = gaps.to_frame("true_gap"), pl.col("true_gap")
     return {name: frame.filter(AGREEMENTS[each](gap)).height for each, name in COUNTED.items()}
+
+
+def world_numbers(answers: pl.DataFrame) -> dict[str, float]:
+    """True score and accuracy of an iteration's responses (columns prompt, response)."""
+    rows = list(answers.select("prompt", "response").iter_rows())
+    return {
+        "true score": float(np.mean([letters.true_score(p, r) for p, r in rows])),
+        "accuracy": float(np.mean([letters.correct(p, r) for p, r in rows])),
+    }

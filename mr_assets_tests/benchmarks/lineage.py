@@ -29,9 +29,8 @@ import pyarrow.parquet as pq
 
 from mr_assets.files import write_json
 from mr_assets.method.dpo_dataset import dpo_dataset
-from mr_assets.recipe import load_recipe
-from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, MODEL_ASSETS, Record, Run
-from mr_assets.storage import version_of
+from mr_assets.recipes.recipe import load_recipe
+from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, MODEL_ASSETS, Record, Run
 from mr_assets.tables import (
     TABLES,
     dropped_frame,
@@ -39,6 +38,7 @@ from mr_assets.tables import (
 )
 from mr_assets.templates import judge_template
 from mr_assets.training.margins import MARGINS, margins_table
+from mr_assets.wiring.io_managers import version_of
 from mr_assets_tests.benchmarks.data_side import FewTokens, make, scan
 from mr_assets_tests.benchmarks.machine import spread, write_result
 from mr_assets_tests.real_run import free_port

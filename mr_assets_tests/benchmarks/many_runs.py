@@ -25,9 +25,9 @@ from typing import Any
 import psutil
 import pytest
 
-from mr_assets.launch import steps
-from mr_assets.recipe import load_recipe
-from mr_assets.runs import Run
+from mr_assets.orchestration.steps import steps
+from mr_assets.recipes.recipe import load_recipe
+from mr_assets.runs.run import Run
 from mr_assets_tests.benchmarks.machine import spread, write_result
 from mr_assets_tests.real_run import free_port
 from mr_assets_tests.test_loop import messages, new_world

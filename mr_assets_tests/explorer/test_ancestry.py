@@ -5,7 +5,7 @@ from dataclasses import replace
 from mr_assets.explorer.ancestry import Picture, ancestry
 from mr_assets.lineage import trace
 from mr_assets.lineage.facts import Round
-from mr_assets.runs import Run
+from mr_assets.runs.run import Run
 from mr_assets_tests.lineage.conftest import table
 
 

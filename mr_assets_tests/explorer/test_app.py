@@ -19,7 +19,7 @@ from mr_assets.explorer.app import AT_ONCE, explorer
 from mr_assets.explorer.pages import round_view
 from mr_assets.lineage import trace
 from mr_assets.lineage.pairs import GAPS, pairs
-from mr_assets.runs import LOOP_ASSETS, Run
+from mr_assets.runs.run import LOOP_ASSETS, Run
 from mr_assets.tables import (
     dropped_frame,
     dropped_path,

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 from playwright.sync_api import Dialog, Page, Request, expect, sync_playwright
 
-from mr_assets.runs import Run
+from mr_assets.runs.run import Run
 from mr_assets_tests.lineage.conftest import change, table
 from mr_assets_tests.lineage.test_tree import ids
 from mr_assets_tests.real_run import free_port

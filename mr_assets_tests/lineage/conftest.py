@@ -9,10 +9,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from mr_assets.launch import steps
-from mr_assets.runs import Run
-from mr_assets.storage import version_of
+from mr_assets.orchestration.steps import steps
+from mr_assets.runs.run import Run
 from mr_assets.tables import dropped_path
+from mr_assets.wiring.io_managers import version_of
 from mr_assets_tests.test_loop import World, messages, new_world
 from mr_assets_tests.tiny import tiny_run
 

@@ -3,9 +3,9 @@
 import dagster as dg
 import pytest
 
-from mr_assets.assets.guarded import background, iteration_findings, tables_of
 from mr_assets.definitions import build_definitions
-from mr_assets.runs import Run
+from mr_assets.runs.run import Run
+from mr_assets.wiring.checks import background, iteration_findings, tables_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 

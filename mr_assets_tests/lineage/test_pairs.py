@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
-from mr_assets.cli import main
+from mr_assets.cli.main import main
 from mr_assets.errors import UserError
 from mr_assets.lineage import trace
-from mr_assets.lineage.ids import PAIR_ASSETS
+from mr_assets.lineage.lookup import PAIR_ASSETS
 from mr_assets.lineage.pairs import GAPS, SCHEMA, Between, Query, pairs
 from mr_assets.lineage.tree import lines
-from mr_assets.runs import Run
+from mr_assets.runs.run import Run
 from mr_assets.worlds import letters
 from mr_assets.worlds.truth import AGREEMENTS, COUNTED
 from mr_assets_tests.lineage.conftest import made_anew, table, with_hostile_texts
@@ -229,7 +229,7 @@ def test_mr_trace_imports_nothing_slow(run: Run) -> None:
     slow = ("dagster", "torch", "vllm", "transformers", "numpy", "scipy", "pyarrow", "matplotlib", "rich")
     code = f"""
 import sys
-from mr_assets.cli import main
+from mr_assets.cli.main import main
 main(["trace", {pair!r}], standalone_mode=False)
 print([name for name in {slow} if name in sys.modules])
 """

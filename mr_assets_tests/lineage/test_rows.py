@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from mr_assets.lineage.rows import dropped_of, of_prompt, rows_of
-from mr_assets.runs import Run
+from mr_assets.runs.run import Run
 from mr_assets_tests.lineage.conftest import dropped, table
 
 

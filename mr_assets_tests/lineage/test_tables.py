@@ -6,10 +6,10 @@ import datasets
 import polars as pl
 import pytest
 
+from mr_assets.cli.report import _dropped
 from mr_assets.lineage.rows import dropped as left_out
 from mr_assets.lineage.verification import verify
-from mr_assets.report import _dropped
-from mr_assets.runs import FAMILY_ASSETS, Run
+from mr_assets.runs.run import FAMILY_ASSETS, Run
 from mr_assets.tables import DROPPED, TABLES, dropped_beside, dropped_path
 from mr_assets_tests.lineage.conftest import dropped, table
 

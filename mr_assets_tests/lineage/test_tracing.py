@@ -16,7 +16,7 @@ from mr_assets.lineage.tracing import _draw, _draws
 from mr_assets.method.actor_pairs import actor_pairs
 from mr_assets.method.elo_pairs import elo_pairs
 from mr_assets.method.selected_responses import select_responses
-from mr_assets.runs import LOOP_ASSETS, Run
+from mr_assets.runs.run import LOOP_ASSETS, Run
 from mr_assets.tables import (
     BATTLE_MATRICES,
     TABLES,

@@ -9,11 +9,11 @@ from mr_assets.lineage import trace
 from mr_assets.lineage.facts import MARGIN_NOTE
 from mr_assets.lineage.tree import BRIEF, brief, lines
 from mr_assets.method.dropped import short
-from mr_assets.runs import Run
+from mr_assets.runs.run import Run
 from mr_assets.training.margins import MARGINS
 from mr_assets.worlds import letters
 from mr_assets_tests.lineage.conftest import made_anew, table, with_hostile_texts
-from mr_assets_tests.lineage.test_printable import HOSTILE
+from mr_assets_tests.test_printable import HOSTILE
 
 ESCAPES = "".join(HOSTILE) + "\n[red]markup[/] <script>alert(1)</script>"
 

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from mr_assets.cli import main
+from mr_assets.cli.main import main
 from mr_assets.errors import shown
-from mr_assets.launch import Step
 from mr_assets.lineage.verification import Fault, verify
-from mr_assets.runs import LOOP_ASSETS, Run
+from mr_assets.orchestration.steps import Step
+from mr_assets.runs.run import LOOP_ASSETS, Run
 from mr_assets.tables import (
     TABLES,
     dropped_path,

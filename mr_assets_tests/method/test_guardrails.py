@@ -18,8 +18,8 @@ from mr_assets.method.guardrails import (
     findings,
     harmful,
 )
-from mr_assets.recipe import Bounds, Guardrails, load_recipe
-from mr_assets.settings import SHAPED_BY, shaping_settings
+from mr_assets.recipes.recipe import Bounds, Guardrails, load_recipe
+from mr_assets.runs.settings import SHAPED_BY, shaping_settings
 from mr_assets.tables import DPO_DATASET, TOKEN_IDS, dropped_frame
 
 LIMITS = Guardrails(min_count=4)

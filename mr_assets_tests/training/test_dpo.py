@@ -308,11 +308,11 @@ def test_micro_batches_change_no_step(dpo_job):
 
 def trained_here(job: TrainingJob, make: Callable = make_trainer) -> tuple[list[dict], Any]:
     """The log and the change of the weights after a training in the test's process."""
-    from mr_assets.training import loop
+    from mr_assets.training.trainer import run
 
     trainer = make(job)
     before = flat(trainer.model).clone()
-    loop.run(trainer, job)
+    run(trainer, job)
     return log(job.workspace / "model"), flat(load(job.workspace / "model")) - before
 
 

@@ -19,14 +19,15 @@ from typing import IO, Any
 
 import dagster as dg
 
-from mr_assets import files, sensors
-from mr_assets.assets import sampled, trained
+from mr_assets import files
 from mr_assets.chat import ChatEncoder
 from mr_assets.definitions import build_definitions
-from mr_assets.runs import data_root, stored_runs
+from mr_assets.orchestration import sensors
+from mr_assets.runs.run import data_root, stored_runs
 from mr_assets.sampling.engine import Completion, EngineSettings
 from mr_assets.training import launch
 from mr_assets.training.job import TrainingJob
+from mr_assets.wiring import sampling, training
 from mr_assets_tests.fakes import WorldSampler
 
 
@@ -78,10 +79,10 @@ def train(job: TrainingJob, on_metrics: Callable[[launch.Metrics], None]) -> lau
 
 
 ChatEncoder.load = load_encoder  # type: ignore[method-assign]
-sampled.open_engine = open_engine  # type: ignore[assignment]
+sampling.open_engine = open_engine  # type: ignore[assignment]
 sensors.SECONDS = 5  # as often as the daemon looks
-trained.close_engine = lambda: None
-trained.train = train  # type: ignore[assignment]
+training.close_engine = lambda: None
+training.train = train  # type: ignore[assignment]
 launch._program = lambda kind: [sys.executable, "-m", "mr_assets_tests.ui.fake_trainer"]
 files.os.fsync = fsync  # type: ignore[assignment]
 

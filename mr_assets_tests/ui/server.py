@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
+from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, Run
 from mr_assets_tests.real_run import alive, descendants, free_port, started, wait_for
 
 V = TypeVar("V")

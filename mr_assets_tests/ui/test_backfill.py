@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mr_assets.runs import FAMILY_ASSETS, LOOP_ASSETS, Run
+from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, Run
 from mr_assets_tests.tiny import tiny_recipe
 from mr_assets_tests.ui.server import DagsterRun, Server, serving
 

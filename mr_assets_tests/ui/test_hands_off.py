@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mr_assets.runs import LOOP_ASSETS, Run
+from mr_assets.runs.run import LOOP_ASSETS, Run
 from mr_assets_tests.ui.server import Server, serving
 from mr_assets_tests.ui.test_backfill import in_order, saved
 

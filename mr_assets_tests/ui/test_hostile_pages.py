@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from mr_assets.runs import Run
+from mr_assets.runs.run import Run
 from mr_assets_tests.explorer.test_browser import CHROMIUM, QUIET
 from mr_assets_tests.real_run import descendants, printed
 from mr_assets_tests.ui.server import Server, serving

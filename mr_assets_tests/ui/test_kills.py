@@ -15,10 +15,10 @@ import psutil
 import pytest
 from polars.testing import assert_frame_equal
 
-from mr_assets.runs import LOOP_ASSETS, Run
+from mr_assets.processes import TAG, Worker, processes_of
+from mr_assets.runs.run import LOOP_ASSETS, Run
 from mr_assets.tables import dropped_path
 from mr_assets.training.margins import MARGINS
-from mr_assets.worker import TAG, Worker, processes_of
 from mr_assets_tests.real_run import alive, descendants, printed, started, wait_for
 from mr_assets_tests.tiny import tiny_recipe
 from mr_assets_tests.ui.fake_trainer import SAVED_EVERY, STEPS

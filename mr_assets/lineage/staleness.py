@@ -1,0 +1,163 @@
+"""Whether what lies in a run's folder is what it was made of, link by link.
+
+A record names the version of everything an artifact was made of. Once an upstream is made again with other content,
+its rows are not the parents of what was made before, though they may carry the same ids: they are left out of a
+lineage, and what broke is said.
+"""
+
+from dataclasses import dataclass, field, fields
+
+from mr_assets.runs.run import LOOP_ASSETS, UPSTREAM, Record, Run
+from mr_assets.runs.status import Place, stale, titled
+
+
+@dataclass(frozen=True)
+class Snapshot(Run):
+    """A run whose records are read once, so that all that is asked of it is of one moment."""
+
+    records: dict[Place, Record | None] = field(default_factory=dict, compare=False, repr=False)
+    damages: dict[Place, str] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, run: Run) -> "Snapshot":
+        """The run as it is now."""
+        return cls(**{each.name: getattr(run, each.name) for each in fields(Run)})
+
+    def record(self, asset: str, partition: str | None = None) -> Record | None:
+        """The record of an artifact; None if it is not complete."""
+        place = (asset, partition)
+        if place not in self.records:
+            self.records[place] = super().record(*place)
+        return self.records[place]
+
+    def damage(self, asset: str, partition: str | None = None, *, content: bool = False) -> str:
+        """What is wrong with the files of an artifact, in words; "" if nothing is."""
+        if content:
+            return super().damage(asset, partition, content=True)
+        place = (asset, partition)
+        if place not in self.damages:
+            self.damages[place] = super().damage(*place)
+        return self.damages[place]
+
+
+def stale_now(run: Run) -> dict[Place, str]:
+    """`mr_assets.runs.status.stale`, every record read once."""
+    return stale(run if isinstance(run, Snapshot) else Snapshot.of(run))
+
+
+@dataclass(frozen=True)
+class Broken:
+    """An artifact (asset, partition) and what it was made of (parent, parent_partition), which is not there any more.
+
+    dagster_run: the one that made the artifact; why: what it was made of and what lies there now, as a sentence.
+    """
+
+    asset: str
+    partition: str | None
+    parent: str
+    parent_partition: str | None
+    dagster_run: str
+    why: str
+
+    @property
+    def said(self) -> str:
+        """All of it as a sentence."""
+        return f"{titled(self.asset, self.partition)} (Dagster run {self.dagster_run}) {self.why}"
+
+
+@dataclass
+class Standing:
+    """The records of a run, read once, and which artifacts were made of which that are there now."""
+
+    run: Run
+    _records: dict[Place, Record | None] = field(default_factory=dict)
+    _ancestors: dict[Place, frozenset[Place]] = field(default_factory=dict)
+    _ways: dict[tuple[Place, Place], tuple[Broken, ...]] = field(default_factory=dict)
+
+    def record(self, place: Place) -> Record | None:
+        """The record of an artifact; None if it is not complete."""
+        if place not in self._records:
+            self._records[place] = self.run.record(*place)
+        return self._records[place]
+
+    def ancestors(self, place: Place) -> frozenset[Place]:
+        """Everything that an artifact comes of, through all earlier iterations."""
+        if place not in self._ancestors:
+            parents = self.run.ancestors(*place)
+            self._ancestors[place] = frozenset(parents).union(*(self.ancestors(p) for p in parents))
+        return self._ancestors[place]
+
+    def broken(self, place: Place, ancestor: Place) -> tuple[Broken, ...]:
+        """The links that are broken on any way from an artifact back to one of its ancestors."""
+        if (place, ancestor) not in self._ways:
+            found: dict[Broken, None] = {}
+            for parent in self.run.ancestors(*place) if place != ancestor else ():
+                if parent == ancestor or ancestor in self.ancestors(parent):
+                    found |= dict.fromkeys(self.link(place, parent))
+                    found |= dict.fromkeys(self.broken(parent, ancestor))
+            self._ways[place, ancestor] = tuple(found)
+        return self._ways[place, ancestor]
+
+    def broken_behind(self, place: Place) -> tuple[Broken, ...]:
+        """The links that are broken anywhere behind an artifact."""
+        return tuple({b: None for a in sorted(self.ancestors(place), key=str) for b in self.broken(place, a)})
+
+    def follows(self, place: Place, ancestor: Place) -> bool:
+        """Whether an artifact is complete and comes, on every way, of the ancestor that is there now."""
+        return None not in (self.record(place), self.record(ancestor)) and not self.broken(place, ancestor)
+
+    def made_of(self, place: Place, parent: Place) -> bool:
+        """Whether an artifact is complete and was made, directly, of what its parent is now."""
+        return self.record(place) is not None and not self.link(place, parent)
+
+    def link(self, place: Place, parent: Place) -> tuple[Broken, ...]:
+        """The link from an artifact to one that it is made of, if it is broken."""
+        record, now = self.record(place), self.record(parent)
+        if record is None:
+            return ()
+        then = record.inputs.get(parent[0], "")
+        if now is not None and now.version == then:
+            return ()
+        is_now = f"what lies there now is {now.version}, of Dagster run {now.run_id}" if now else "it is not there now"
+        why = f"was made of {titled(*parent)} in version {then or 'unknown'}; {is_now}."
+        return (Broken(*place, *parent, record.run_id, why),)
+
+    def shown(self, focus: Place, t: str) -> set[str]:
+        """The assets of iteration `t` whose rows belong to the lineage of one, the focus.
+
+        Back: what those that belong were made of, if it still lies there. Forward, and beside: what was made of the
+        very versions that this lineage has, of lost ones too. A policy belongs if everything that belongs says so.
+        """
+        start = self.record(focus)
+        if start is None:
+            return set()
+        versions: dict[str, str | None] = {focus[0]: start.version}
+        shown = {focus[0]}
+        tables = [asset for asset in LOOP_ASSETS if asset != "policy"]
+        back = [asset for asset in tables if (asset, t) in self.ancestors(focus)]
+        for asset in reversed(back):
+            self._keep(asset, t, shown, versions)
+        for asset in tables:
+            record, parents = self.record((asset, t)), [u for u in UPSTREAM[asset] if u in tables]
+            if asset not in back and record and all(versions.get(u) == record.inputs.get(u, "") for u in parents):
+                versions[asset] = record.version
+                shown.add(asset)
+        self._keep("policy", t, shown, versions)
+        return shown
+
+    def _keep(self, asset: str, t: str, shown: set[str], versions: dict[str, str | None]) -> None:
+        """Note the version of an asset that those which are shown were made of; show it if that still lies there."""
+        records = [self.record((x, t)) for x in shown if asset in UPSTREAM[x]]
+        made_of = {record.inputs.get(asset) for record in records if record}
+        versions[asset] = made_of.pop() if len(made_of) == 1 else None
+        now = self.record((asset, t))
+        if now is not None and now.version == versions[asset]:
+            shown.add(asset)
+
+    def all_broken(self, focus: Place, t: str) -> tuple[Broken, ...]:
+        """Every broken link back from the focus, and from what was or would be made of it in its iteration."""
+        found = dict.fromkeys(self.broken_behind(focus))
+        for asset in LOOP_ASSETS:
+            if focus in self.ancestors((asset, t)):
+                found |= dict.fromkeys(self.broken((asset, t), focus))
+        return tuple(found)

@@ -1,0 +1,158 @@
+"""What Dagster's history says of a run: what is under way, what failed, and how the last attempt at a step ended."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+import dagster as dg
+from dagster import DagsterRunStatus as Status
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunsFilter
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_START_TAG, PARTITION_NAME_TAG
+
+from mr_assets.orchestration.steps import failures
+from mr_assets.runs.run import Run
+from mr_assets.runs.status import Place, places
+from mr_assets.wiring.partitions import asset_key
+
+LOOK_BACK = 200  # Dagster runs
+
+
+def partition_of(made: dg.DagsterRun) -> str | None:
+    """The partition of a Dagster run. A backfill's runs have a range in its place, of one key."""
+    return made.tags.get(PARTITION_NAME_TAG) or made.tags.get(ASSET_PARTITION_RANGE_START_TAG)
+
+
+def under_way(namespace: str, instance: dg.DagsterInstance) -> str | None:
+    """A sentence that names what is queued or in progress under a key prefix, however it was started; None if idle."""
+    for made in instance.get_runs(RunsFilter(statuses=NOT_FINISHED_STATUSES)):
+        if _concerns(made.asset_selection, namespace):
+            state = made.status.value.lower()
+            return f"{namespace}: {_what(made)} is being made by Dagster run {made.run_id} ({state})."
+    running = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
+    for backfill in instance.get_backfills(filters=BulkActionsFilter(statuses=running)):
+        if _concerns(backfill.asset_selection, namespace):
+            return f"{namespace}: backfill {backfill.backfill_id} is in progress."
+    return None
+
+
+def _what(made: dg.DagsterRun) -> str:
+    partition = partition_of(made)
+    if partition is None:
+        return "what is made once"
+    evaluation = made.asset_selection and all(key.path[-1] == "evaluation" for key in made.asset_selection)
+    return f"the evaluation of model {partition}" if evaluation else f"iteration {partition}"
+
+
+def _concerns(keys: Collection[dg.AssetKey] | None, namespace: str) -> bool:
+    """Whether one of the keys is of the namespace; no keys are all keys."""
+    return not keys or any(key.path[0] == namespace for key in keys)
+
+
+def last_attempt(keys: list[dg.AssetKey], partition: str | None, instance: dg.DagsterInstance) -> dg.DagsterRun | None:
+    """The newest Dagster run that was to make one of these assets in this partition.
+
+    An unpartitioned asset may be made beside any partition, so that for `partition` None every run counts.
+    """
+    for made in instance.get_runs(limit=LOOK_BACK):
+        of_these = not made.asset_selection or made.asset_selection & set(keys)
+        if of_these and (partition is None or partition_of(made) == partition):
+            return made
+    return None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The newest Dagster run that was to make an artifact, where it is under way or did not make it.
+
+    state: running; waiting for what comes before it in that run, or for the run to start; failed; interrupted, which is
+    stopped, cancelled or killed. when: the end of what ended, the beginning of what is under way, as ISO time.
+    message: of what ended the first line of why, else "".
+    """
+
+    dagster_run: str
+    state: Literal["running", "waiting", "failed", "interrupted"]
+    when: str
+    message: str = ""
+
+
+def attempts(runs: Sequence[Run], instance: dg.DagsterInstance) -> dict[str, dict[Place, Attempt]]:
+    """By run and place, what is under way, or failed or was interrupted and has not been made since.
+
+    A place that a Dagster run did not come to, because it ended before, has no attempt in it.
+    """
+    statuses = [*NOT_FINISHED_STATUSES, Status.FAILURE, Status.CANCELED]
+    newest = instance.get_run_records(RunsFilter(statuses=statuses), limit=LOOK_BACK)
+    return {run.name: _attempts(run, newest, instance) for run in runs}
+
+
+def _attempts(run: Run, newest: Sequence[dg.RunRecord], instance: dg.DagsterInstance) -> dict[Place, Attempt]:
+    found: dict[Place, Attempt] = {}
+    all_places = list(places(run))
+    for row in newest:
+        made = row.dagster_run
+        keys, partition = made.asset_selection or frozenset(), partition_of(made)
+        if not any(key.path[0] in (run.name, run.family) for key in keys):
+            continue
+        wanted = [
+            place
+            for place in all_places
+            if place not in found
+            and asset_key(run, place[0]) in keys
+            and place[1] in (None, partition)
+            and not _made_since(run, place, row)
+        ]
+        if not wanted:
+            continue
+        steps = {each.step_key: each for each in instance.get_run_step_stats(made.run_id)}
+        under_way, said = made.status in NOT_FINISHED_STATUSES, _why_ended(made, instance)
+        began = row.start_time or row.create_timestamp.timestamp()
+        for place in wanted:
+            step = steps.get(asset_key(run, place[0]).to_python_identifier())
+            # without a step that began, the run was about to begin the first
+            status = step.status.value if step and step.status else "IN_PROGRESS" if place == wanted[0] else None
+            if steps and not step:
+                status = None
+            if under_way and status in (None, "IN_PROGRESS"):
+                at_work = status is not None and made.status != Status.QUEUED
+                since = (step.start_time if step else None) or began
+                found[place] = Attempt(made.run_id, "running" if at_work else "waiting", _iso(since))
+            elif not under_way and status in ("FAILURE", "IN_PROGRESS"):
+                stopped = said == INTERRUPTED or made.status == Status.CANCELED
+                found[place] = Attempt(
+                    made.run_id, "interrupted" if stopped else "failed", _iso(row.end_time or began), said
+                )
+    return found
+
+
+INTERRUPTED = "stopped by Ctrl-C or a signal"
+
+
+def _made_since(run: Run, place: Place, row: dg.RunRecord) -> bool:
+    """Whether an artifact was made in a Dagster run, or after it ended; what its checks say is in its record."""
+    record = run.record(*place)
+    if record is None or record.run_id == row.dagster_run.run_id:
+        return record is not None
+    return row.end_time is not None and datetime.fromisoformat(record.created).timestamp() >= row.end_time
+
+
+def _why_ended(made: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
+    """The first line of why a Dagster run failed or was cancelled; "" if it did neither."""
+    if made.status in NOT_FINISHED_STATUSES:
+        return ""
+    kinds = {
+        dg.DagsterEventType.STEP_FAILURE,
+        dg.DagsterEventType.ASSET_CHECK_EVALUATION,
+        dg.DagsterEventType.RUN_FAILURE,
+        dg.DagsterEventType.RUN_CANCELED,
+    }
+    logs = instance.all_logs(made.run_id, of_type=kinds)
+    events = [entry.dagster_event for entry in logs if entry.dagster_event]
+    said = failures(events) or [e.message or "" for e in events if not e.is_step_event]
+    first = next((line for text in said for line in text.splitlines() if line.strip()), "it did not say why")
+    return INTERRUPTED if first.endswith(": interrupted") else first
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,186 @@
+"""What `mr ui` starts: the Dagster UI behind the gate, its daemon, the code server, and the pages of `mr explore`.
+
+`dagster dev` starts the same, with a webserver that asks nobody who he is: any web page that a person visits can
+launch, delete and wipe through it. Here that webserver is an application of this process, with `mr_assets.gate` in
+front of it and no other port. The code server and the daemon, processes of their own, are reached by a Unix socket and
+by nothing.
+"""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import dagster as dg
+import uvicorn
+import yaml
+from dagster import __version__ as dagster_version
+from dagster._cli.proxy_server_manager import ProxyServerManager
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import ModuleTarget, WorkspaceFileTarget
+from dagster._serdes import serialize_value
+from dagster._utils.log import configure_loggers
+from dagster_webserver.webserver import DagsterWebserver
+from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from mr_assets.addresses import address
+from mr_assets.errors import UserError
+from mr_assets.explorer.serve import listening, serve_beside_ui
+from mr_assets.files import atomically
+from mr_assets.gate import Gate, names
+from mr_assets.orchestration.instance import dagster_home, instance
+from mr_assets.processes import UI_MARK, Worker, end_processes
+from mr_assets.runs.run import data_root
+
+LOG_LEVEL = "warning"  # what goes wrong; Dagster's info is a line per tick of every sensor and per run in the queue
+ENDINGS = (signal.SIGINT, signal.SIGTERM)
+GRACE_SECONDS = 20  # for the daemon to end what it is at
+STATEMENT_MS, RECYCLE_SECONDS, OVERFLOW = 15_000, 3600, 20  # of the webserver's database connections, as Dagster has it
+
+
+class Webserver(DagsterWebserver[WorkspaceProcessContext, Any]):
+    """Dagster's webserver behind the gate; what changes anything is taken by POST alone."""
+
+    def __init__(self, process_context: WorkspaceProcessContext, hosts: Sequence[str]) -> None:
+        self.hosts = hosts
+        super().__init__(process_context, live_data_poll_rate=2000)
+
+    def build_middleware(self) -> list[Middleware]:
+        """The gate comes first."""
+        return [Middleware(Gate, hosts=self.hosts), *super().build_middleware()]
+
+    async def graphql_http_endpoint(self, request: Request) -> Response:
+        """As Dagster's, without mutations by GET: an address alone, in a picture or a link, must not do anything."""
+        if request.method == "GET" and not all(map(_only_asks, request.query_params.getlist("query"))):
+            said = "Only queries are answered by GET. Send this by POST, as JSON.\n"
+            return PlainTextResponse(said, 405, {"Allow": "POST"})
+        answer: Response = await super().graphql_http_endpoint(request)
+        return answer
+
+
+def _only_asks(document: str) -> bool:
+    """Whether all operations of a GraphQL document are queries; what is no document can do nothing either."""
+    try:
+        found = parse(document).definitions
+    except (GraphQLError, RecursionError):
+        return True
+    return all(d.operation == OperationType.QUERY for d in found if isinstance(d, OperationDefinitionNode))
+
+
+class _Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """What a browser still waits for is cut off then, which is no error."""
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets)
+
+
+def serve_ui(module: str, host: str, port: int, pages_port: int, allowed: Sequence[str] = ()) -> None:
+    """Serve the UI of the code location `module` until the process is asked to end; nothing it started stays.
+
+    allowed: further names under which the servers are known, behind a reverse proxy for example.
+    Raises `UserError` if the port cannot be had, the instance has a UI already, or Dagster's daemon has ended.
+    """
+    known, home = names(host, allowed), dagster_home()
+    with ExitStack() as stack:
+        door = stack.enter_context(listening(host, port, "the Dagster UI", "Name another port: --port."))
+        only_ui(home)
+        stack.callback(end_processes, str(home), UI_MARK)  # whatever is left by then
+        os.environ["MR_DATA"] = str(data_root())
+        instance().dispose()  # a fresh one gets its databases before webserver and daemon both try
+        print(f"Dagster UI on {address(host, port)} (instance {home}). Ctrl-C ends it.", file=sys.stderr, flush=True)
+        serve_beside_ui(host, port, pages_port, allowed)
+        with _until_asked_to_end():
+            _serve(stack, module, door, known)
+
+
+@contextmanager
+def _until_asked_to_end() -> Iterator[None]:
+    """Ctrl-C and `kill` alike end the block, though whoever began this process may have them ignored.
+
+    What follows takes seconds; asked once more, it goes on.
+    """
+
+    def end(*_: object) -> None:
+        for each in ENDINGS:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for each in ENDINGS:
+        signal.signal(each, end)
+    with suppress(KeyboardInterrupt):
+        yield
+
+
+def _serve(stack: ExitStack, module: str, door: socket.socket, known: Sequence[str]) -> None:
+    """Start the code server, the daemon and the webserver, and serve; the stack ends them."""
+    configure_loggers(log_level=LOG_LEVEL.upper())
+    dagster = stack.enter_context(dg.DagsterInstance.get())
+    target = ModuleTarget(module, attribute=None, working_directory=str(Path.cwd()), location_name=None)
+    code = ProxyServerManager(dagster, target, LOG_LEVEL)
+    workspace = Path(stack.enter_context(TemporaryDirectory())) / "workspace.yaml"
+    workspace.write_text(yaml.safe_dump({"load_from": [dict(spec) for spec in code.get_code_server_specs()]}))
+    daemon = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "dagster._daemon", "run", "--log-level", LOG_LEVEL),
+            *("--instance-ref", serialize_value(dagster.get_ref()), "--workspace", str(workspace)),
+        ],
+        start_new_session=True,  # Ctrl-C is for this process, which then ends it in order
+    )
+    stack.callback(_ended, daemon)  # once it is asked to, and the code server is gone, which it shares
+    stack.push(code)
+    stack.callback(daemon.terminate)
+    dagster.optimize_for_webserver(STATEMENT_MS, RECYCLE_SECONDS, OVERFLOW)
+    seen = WorkspaceFileTarget([str(workspace)])
+    context = WorkspaceProcessContext(dagster, seen, dagster_version, read_only=False)
+    config = uvicorn.Config(
+        Webserver(stack.enter_context(context), known).create_asgi_app(),
+        http="h11",  # it hands an address with a foreign host in it on as it came
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+    )
+    server = _Server(config)
+    threading.Thread(target=_end_with, args=(daemon, server), daemon=True).start()
+    server.run(sockets=[door])
+    if daemon.poll() is not None:
+        raise UserError(f"Dagster's daemon has ended, with status {daemon.returncode}; see above. Start mr ui again.")
+
+
+def _end_with(daemon: subprocess.Popen, server: uvicorn.Server) -> None:
+    daemon.wait()
+    server.should_exit = True
+
+
+def _ended(daemon: subprocess.Popen) -> None:
+    try:
+        daemon.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
+
+
+def only_ui(home: Path) -> None:
+    """Note this process as the instance's UI, and end what is left of one that was killed; its runs go on.
+
+    Raises `UserError` if the instance has a UI: two daemons would start every run twice.
+    """
+    note = home / "ui"
+    other = Worker.from_tag(note.read_text() if note.exists() else None, str(home))
+    if other is not None and other.here and other.alive:
+        raise UserError(f"the UI of {home} is up already, in process {other.pid}. Use that one, or end it first.")
+    end_processes(str(home), UI_MARK)
+    atomically(note, lambda path: path.write_text(Worker.of(os.getpid()).tag(str(home))))
+    os.environ[UI_MARK] = str(home)

@@ -1,0 +1,244 @@
+"""What must hold between the fields of a recipe that are each fine by themselves, and what is only worth a warning.
+
+A check takes a recipe and yields sentences of the form ``path = value: reason``. It may be given a recipe of which
+only some fields are there (see `partial`): it then stops at the first that is not, as that one is reported already.
+Of a whole recipe every field is there: a check that asks for another one is a mistake, and raises.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from mr_assets.worlds.letters import MOST_HELD_OUT, MOST_PROMPTS
+
+if TYPE_CHECKING:
+    from mr_assets.recipes.recipe import Recipe
+
+
+class NotGiven(AttributeError):
+    """A field that a partial recipe does not have."""
+
+
+class Partial(SimpleNamespace):
+    """Those fields of a section that are given and right."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotGiven(name)
+
+
+def contradictions(recipe: Any) -> list[str]:
+    """Every problem between fields of a recipe, or of what `partial` left of one."""
+    found: list[str] = []
+    for check in CHECKS:
+        with suppress(NotGiven):
+            found.extend(check(recipe))
+    return found
+
+
+def partial(raw: Mapping[str, Any], bad: Sequence[tuple[int | str, ...]]) -> Any:
+    """A raw recipe with attribute access and without the fields at the locations `bad`."""
+    return _without(raw, bad)
+
+
+def _without(value: Any, bad: Sequence[tuple[int | str, ...]]) -> Any:
+    def inner(key: Any, item: Any) -> Any:
+        return _without(item, [loc[1:] for loc in bad if loc[:1] == (key,)])
+
+    if isinstance(value, Mapping):
+        return Partial(**{str(k): inner(k, v) for k, v in value.items() if (k,) not in bad})
+    if isinstance(value, list | tuple):
+        return [inner(i, v) if (i,) not in bad else Partial() for i, v in enumerate(value)]
+    return value
+
+
+def _given(section: Any, name: str, default: Any) -> Any:
+    """A field of a section; `default` where a partial one does not have it."""
+    return getattr(section, name, default) if isinstance(section, Partial) else getattr(section, name)
+
+
+def _some_iterations(recipe: Any) -> Iterator[str]:
+    if not recipe.iterations:
+        yield "iterations = []: should have at least one row"
+
+
+def _epochs(recipe: Any) -> Iterator[str]:
+    if recipe.sft and recipe.sft.keep_epoch > recipe.sft.schedule_epochs:
+        yield (
+            f"sft.keep_epoch = {recipe.sft.keep_epoch}: the schedule has sft.schedule_epochs = "
+            f"{recipe.sft.schedule_epochs} epochs; keep one of them"
+        )
+
+
+def _row_epochs(recipe: Any) -> Iterator[str]:
+    for t, row in enumerate(recipe.iterations, start=1):
+        with suppress(NotGiven):
+            if row.keep_epoch > recipe.dpo.schedule_epochs:
+                yield (
+                    f"iterations.{t}.keep_epoch = {row.keep_epoch}: the schedule has dpo.schedule_epochs = "
+                    f"{recipe.dpo.schedule_epochs} epochs; keep one of them"
+                )
+
+
+def _batches(name: str) -> Callable[[Any], Iterator[str]]:
+    def check(recipe: Any) -> Iterator[str]:
+        section = getattr(recipe, name)
+        processes = _given(section, "num_processes", 1) if section else 1
+        if section and section.batch_size % (section.micro_batch_size * processes):
+            yield (
+                f"{name}.batch_size = {section.batch_size}: should be a multiple of micro_batch_size x num_processes = "
+                f"{section.micro_batch_size} x {processes}"
+            )
+
+    return check
+
+
+def _judges(recipe: Any) -> bool:
+    return any(_given(row, "judge_training", False) for row in recipe.iterations)
+
+
+def _enough_judgments(recipe: Any) -> Iterator[str]:
+    if _judges(recipe) and recipe.judgments.n < 2:
+        yield f"judgments.n = {recipe.judgments.n}: judge training compares judgments of one response; take 2 or more"
+
+
+GREEDY_BELOW = 1e-5  # vLLM takes the likeliest token from here on, as at 0
+LIKELIEST_ALONE = 1e-6  # a top_p that no vocabulary of up to a million tokens has a second token for
+
+
+def _greedy(sampling: Any) -> bool:
+    return bool(sampling.temperature < GREEDY_BELOW or sampling.top_p < LIKELIEST_ALONE)
+
+
+def _different_samples(recipe: Any) -> Iterator[str]:
+    if not recipe.evaluation or recipe.evaluation.samples < 2:
+        return
+    for name in ("responses", "judgments"):
+        if _greedy(getattr(recipe, name)):
+            yield (
+                f"evaluation.samples = {recipe.evaluation.samples}: {name}.temperature is 0, so all samples of a "
+                "question would be the same; set evaluation.samples to 1, or raise the temperature"
+            )
+
+
+def _different_judgments(recipe: Any) -> Iterator[str]:
+    if not _greedy(recipe.judgments):
+        return
+    same = (
+        f"judgments.temperature = {recipe.judgments.temperature:g}: the judgments of a response would all be the same"
+    )
+    if _judges(recipe):
+        yield f"{same}: no judge pairs; raise it"
+    elif recipe.judgments.n > 1:
+        yield f"{same}, at {recipe.judgments.n} times the cost of one; raise it, or set judgments.n to 1"
+
+
+def _different_responses(recipe: Any) -> Iterator[str]:
+    if _greedy(recipe.responses):
+        same = f"responses.temperature = {recipe.responses.temperature:g}"
+        yield f"{same}: the responses to a prompt would all be the same: no pairs; raise it"
+
+
+def _enough_prompts(recipe: Any) -> Iterator[str]:
+    counts = [row.prompts for row in recipe.iterations] or [0]
+    disjoint, count = recipe.prompts.disjoint, recipe.prompts.count
+    needed = sum(counts) if disjoint else max(counts)
+    if count is not None and needed > count:
+        how = " + ".join(map(str, counts)) + " = " if disjoint and len(counts) > 1 else ""
+        yield (
+            f"prompts.count = {count}: the iterations need {how}{needed}; raise it, lower iterations.all.prompts"
+            + (", or set prompts.disjoint to false" if disjoint else "")
+        )
+
+
+def _world_counts(recipe: Any) -> Iterator[str]:
+    if recipe.prompts.source == "world" and recipe.prompts.count is None:
+        yield "prompts.count = null: the world makes as many prompts as it is asked for; give a number"
+
+
+def _world_examples(recipe: Any) -> Iterator[str]:
+    if recipe.eft.source == "world" and recipe.eft.examples is None:
+        yield "eft.examples = null: the world makes as many examples as it is asked for; give a number"
+
+
+def _world_size(recipe: Any) -> Iterator[str]:
+    counts = {"prompts.count": recipe.prompts.count if recipe.prompts.source == "world" else None}
+    if evaluation := _given(recipe, "evaluation", None):
+        counts["evaluation.prompts"] = _given(evaluation, "prompts", None)
+    for (field, count), most in zip(counts.items(), (MOST_PROMPTS, MOST_HELD_OUT), strict=False):
+        if count is not None and count > most:
+            yield f"{field} = {count}: the world makes at most {most:,} different ones; lower it"
+
+
+def _world_sources(name: str) -> Callable[[Any], Iterator[str]]:
+    def check(recipe: Any) -> Iterator[str]:
+        if recipe.world is None and getattr(recipe, name).source == "world":
+            yield f'{name}.source = "world": world is null; name a file, or describe the world'
+
+    return check
+
+
+def _evaluation_world(recipe: Any) -> Iterator[str]:
+    if recipe.evaluation and recipe.world is None:
+        yield "evaluation: it measures against a world's truth, and world is null; set evaluation to null"
+
+
+def _context(name: str) -> Callable[[Any], Iterator[str]]:
+    def check(recipe: Any) -> Iterator[str]:
+        tokens, context = getattr(recipe, name).max_tokens, recipe.engine.max_model_len
+        if tokens >= context:
+            yield f"{name}.max_tokens = {tokens}: leaves no room for a prompt in engine.max_model_len = {context}"
+
+    return check
+
+
+def _guardrails(recipe: Any) -> Iterator[str]:
+    for name, bounds in vars(recipe.guardrails).items():
+        if name == "min_count":
+            continue
+        warn, stop = _given(bounds, "warn", None), _given(bounds, "stop", None)
+        if warn is None or stop is None:
+            continue
+        low = name.endswith("_at_least")
+        if stop > warn if low else stop < warn:
+            side = "above" if low else "below"
+            yield f"guardrails.{name}.stop = {stop}: is {side} warn = {warn}; what stops a run should be worse"
+
+
+CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
+    _some_iterations,
+    _epochs,
+    _row_epochs,
+    _batches("sft"),
+    _batches("dpo"),
+    _enough_judgments,
+    _different_judgments,
+    _different_responses,
+    _different_samples,
+    _enough_prompts,
+    _world_counts,
+    _world_size,
+    _world_examples,
+    _world_sources("prompts"),
+    _world_sources("eft"),
+    _evaluation_world,
+    _context("responses"),
+    _context("judgments"),
+    _context("meta_judgments"),
+    _guardrails,
+)
+
+
+def warnings(recipe: "Recipe") -> Iterator[str]:
+    """What is allowed and yet worth knowing before a launch, one sentence each."""
+    for t, row in enumerate(recipe.iterations, start=1):
+        if row.rho >= 0.5:
+            yield f"iterations.{t}.rho = {row.rho}: from 0.5 on the tiers overlap; pairs that turn round are dropped"
+        if row.max_chosen_judgment_chars is not None and not row.judge_training:
+            yield f"iterations.{t}.max_chosen_judgment_chars has no effect: the iteration has judge_training: false"
+    context, longest = recipe.engine.max_model_len, recipe.responses.max_tokens + recipe.judgments.max_tokens
+    if longest >= context:
+        yield (
+            f"engine.max_model_len = {context}: the longest response and its judgment alone take {longest} tokens; "
+            "responses that do not fit will not be judged, and counted"
+        )

@@ -1,0 +1,107 @@
+"""Code versions: one per asset, which changes when the code of the method behind it does.
+
+A version is a hash over the syntax trees of the modules that decide what the asset's content is, and over the shipped
+template it fills in. Comments, docstrings, layout, import lines and the names of the modules are not in it, so a module
+can be moved. What only wires, reports or speeds up is not, either: the engine's settings that change samples are in the
+recipe.
+"""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1]
+
+# The modules (without the package's name) and templates that an asset's content comes of; what those import of
+# FOLLOWED counts, too.
+CODE: dict[str, tuple[str, ...]] = {
+    "seed_prompts": ("method.prompts", "worlds.letters", "inputs.user_files"),
+    "eft_dataset": ("worlds.eft", "inputs.user_files", "templates/judge.txt"),
+    "sft_checkpoint": (
+        "method.sft_dataset",
+        "chat",
+        "chat_template",
+        "training.sft",
+        "training.trainer",
+        "templates/judge.txt",
+    ),
+    "policy": ("wiring.partitions",),
+    "prompts": ("method.prompts",),
+    "responses": ("method.responses", "chat", "chat_template"),
+    "judgments": ("method.judgments", "chat", "chat_template", "templates/judge.txt"),
+    "actor_pairs": ("method.actor_pairs",),
+    "selected_responses": ("method.selected_responses",),
+    "meta_judgments": ("method.meta_judgments", "chat", "chat_template", "templates/meta_judge.txt"),
+    "battle_matrices": ("method.battle_matrices",),
+    "elo_pairs": ("method.elo_pairs",),
+    "dpo_dataset": ("method.dpo_dataset", "chat", "chat_template", "templates/judge.txt"),
+    "checkpoints": ("training.dpo", "training.trainer"),
+    "evaluation": ("worlds.held_out", "chat", "chat_template", "templates/judge.txt", "templates/meta_judge.txt"),
+}
+FOLLOWED = ("method", "worlds", "templates")
+WORDS = "method.dropped"  # reasons in plain words, for people
+
+
+@cache
+def code_version(asset: str) -> str:
+    """Sixteen hex digits over the code behind an asset."""
+    modules = {m for m in CODE[asset] if not m.endswith(".txt")}
+    waiting = list(modules)
+    while waiting:
+        found = set(_imported(waiting.pop())) - modules
+        modules |= found
+        waiting += found
+    texts = [_bare(module) for module in modules]
+    texts += [(PACKAGE / name).read_text(encoding="utf-8") for name in CODE[asset] if name.endswith(".txt")]
+    digest = blake2b(digest_size=8)
+    for text in sorted(texts):
+        digest.update(f"{text}\0".encode())
+    return digest.hexdigest()
+
+
+def bare(source: str) -> str:
+    """Python source as its syntax tree says it: no comments, docstrings, other loose texts or imports, one layout."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [line for line in body if not _is_loose(line)] or [ast.Pass()]  # type: ignore[attr-defined]
+    return ast.unparse(tree)
+
+
+def _is_loose(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return True
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+@cache
+def _bare(module: str) -> str:
+    return bare(_source(module))
+
+
+@cache
+def _source(module: str) -> str:
+    return _file(module).read_text(encoding="utf-8")
+
+
+def _file(module: str) -> Path:
+    path = PACKAGE.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+@cache
+def _imported(module: str) -> tuple[str, ...]:
+    """The modules of FOLLOWED that a module imports, itself or by a name in them."""
+    return tuple(name for name in _names(ast.parse(_source(module))) if name != WORDS and _file(name).is_file())
+
+
+def _names(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("mr_assets."):
+            module = node.module.removeprefix("mr_assets.")
+            if module.split(".")[0] in FOLLOWED:
+                yield module
+                yield from (f"{module}.{alias.name}" for alias in node.names)

@@ -1,0 +1,81 @@
+"""How far the asset at work is: a small file beside it, as long as a process works on it.
+
+    data/beta_02/judgments/.2.progress.json
+    {"asset": "judgments", "partition": "2", "what": "judgments", "unit": "requests", "done": 3200, "total": 7350,
+     "rate": 410.2, "seconds_left": 10.1, "at": "2026-07-28T12:04:31+00:00", "dagster_run": "3f1c...", "process": "..."}
+
+It names the process that writes it, so that what a killed one left behind is not taken for progress.
+"""
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mr_assets.files import atomically
+from mr_assets.processes import Worker
+from mr_assets.runs.run import Run
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a process has done of an asset.
+
+    what: the part of the asset at work; rate: units per second of this process, None while it is not known;
+    seconds_left: None like the rate; at: when this was so, as ISO time; process: as `Worker.tag` writes it.
+    """
+
+    asset: str
+    partition: str | None
+    what: str
+    unit: str
+    done: int
+    total: int
+    rate: float | None
+    seconds_left: float | None
+    dagster_run: str
+    at: str = ""
+    process: str = ""
+
+    @property
+    def said(self) -> str:
+        """As a line: "judgments: 3,200 of 7,350 requests, 410/s, 10 s left"."""
+        line = f"{self.what}: {self.done:,} of {self.total:,} {self.unit}"
+        if self.rate is None or self.seconds_left is None:
+            return line
+        shown = f"{self.rate:,.0f}" if self.rate >= 10 else f"{self.rate:.2g}"
+        return f"{line}, {shown}/s, {self.seconds_left:.0f} s left"
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1."""
+        return self.done / self.total if self.total else 1.0
+
+
+def note(run: Run, progress: Progress) -> None:
+    """Write how far this process is with an artifact."""
+    process = Worker.of(os.getpid()).tag(progress.dagster_run)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    text = json.dumps(asdict(replace(progress, at=now, process=process)))
+    atomically(_path(run, progress.asset, progress.partition), lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def forget(run: Run, asset: str, partition: str | None) -> None:
+    """The artifact is made, or given up."""
+    _path(run, asset, partition).unlink(missing_ok=True)
+
+
+def noted(run: Run, asset: str, partition: str | None) -> Progress | None:
+    """How far an artifact is; None if no process of this machine works on it now, or has nothing to say yet."""
+    with suppress(OSError, ValueError, TypeError):
+        found = Progress(**json.loads(_path(run, asset, partition).read_text(encoding="utf-8")))
+        worker = Worker.from_tag(found.process, found.dagster_run)
+        if worker is not None and worker.here and worker.alive:
+            return found
+    return None
+
+
+def _path(run: Run, asset: str, partition: str | None) -> Path:
+    return run.path(asset, partition).parent / f".{partition or asset}.progress.json"

@@ -1,0 +1,321 @@
+"""Settings: the recipe's fields that shape an artifact, and those that a person may choose anew for one artifact.
+
+    SHAPED_BY["actor_pairs"]           seed, row.rho, row.max_chosen_chars, switches.cut_off
+    its record, iteration 2            {"seed": 0, "iteration.rho": 0.32, "iteration.max_chosen_chars": null, ...}
+    the launchpad                      {rho: 0.3}, or {without: [max_chosen_chars]} for no limit: for this time alone
+
+A choice has the name of its field, with the section in front where two of an asset's fields share one (``seed`` and
+``model_seed``). Whatever is not chosen is as the recipe says.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import NoneType
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from mr_assets.errors import UserError, did_you_mean, shown
+from mr_assets.recipes.recipe import SPEED_FIELDS, Iteration, Recipe, section_of, validated
+
+# How a chat template renders, the same wherever a prompt is sampled, trained on or verified.
+RENDERING = ("model.date", "model.chat_template_kwargs")
+
+# Which fields of the recipe shape an artifact; `row.` stands for the iteration's own row.
+SHAPED_BY: dict[str, tuple[str, ...]] = {
+    "seed_prompts": ("seed", "world.name", "prompts.source", "prompts.column", "prompts.count"),
+    "eft_dataset": ("seed", "world", "eft", "judgments.template"),
+    "sft_checkpoint": ("seed", "model.seed", "model.revision", *RENDERING, "sft", "judgments.template"),
+    "policy": (),
+    "prompts": ("seed", "prompts.disjoint", "prompts_until"),
+    "responses": ("seed", *RENDERING, "responses", "engine"),
+    "judgments": ("seed", *RENDERING, "judgments", "engine"),
+    "actor_pairs": ("seed", "row.rho", "row.max_chosen_chars", "switches.cut_off"),
+    "selected_responses": ("seed",),
+    "meta_judgments": ("seed", *RENDERING, "meta_judgments", "engine"),
+    "battle_matrices": ("switches.omega_scope",),
+    "elo_pairs": (
+        *("seed", "row.max_chosen_judgment_chars"),
+        *("switches.elo_ridge", "switches.elo_tie_tolerance", "switches.cut_off"),
+    ),
+    "dpo_dataset": ("seed", *RENDERING, "switches.judge_share_cap", "dpo.max_length", "judgments.template"),
+    "checkpoints": ("seed", "dpo", "row.keep_epoch", "row.learning_rate"),
+    "evaluation": (
+        *("seed", "model.seed", "model.revision", *RENDERING),
+        *("evaluation", "responses", "judgments", "meta_judgments", "engine"),
+    ),
+}
+TEXT = "text of the {} template"
+# What had one value when earlier versions made the asset, so that their records do not name it.
+AS_BEFORE: dict[str, dict[str, Any]] = {"elo_pairs": {"switches.cut_off": "never_chosen"}}
+JUDGE_SIDE = ("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs")
+JUDGE_SIDE_OFF = {"iteration.judge_training": False}
+# Of the engine, only these change what is sampled.
+ENGINE_FIELDS = ("dtype", "quantization", "kv_cache_dtype", "max_model_len", "extra")
+
+# What cannot be chosen for one artifact: how many prompts an iteration draws decides which ones the next draws, a
+# template and how the chat template renders must be the same wherever a text is sampled or trained on, a row's learning
+# rate stands for dpo's, and all models are evaluated alike.
+NOT_CHOSEN = {
+    *("prompts_until", "engine", "judgments.template", "meta_judgments.template", "dpo.learning_rate"),
+    *RENDERING,
+}
+WITHOUT = "without"
+
+
+def shaping_settings(recipe: Recipe, asset: str, partition: str | None) -> dict[str, Any]:
+    """The recipe's fields that shape an artifact, by their paths.
+
+    What only changes speed or memory is not among them, and an asset of the judge's side is shaped by nothing but the
+    recipe's word that the iteration trains no judge.
+    """
+    t = _iteration(asset, partition)
+    if asset in JUDGE_SIDE and not recipe.row(t).judge_training:
+        return dict(JUDGE_SIDE_OFF)
+    data = recipe.model_dump(mode="json")
+    data["row"] = {**data["iterations"][t - 1], "learning_rate": recipe.learning_rate(t)}
+    data["engine"] = {field: data["engine"][field] for field in ENGINE_FIELDS}
+    data["prompts_until"] = [row["prompts"] for row in data["iterations"][:t]]
+    for training in ("sft", "dpo"):
+        if data[training]:
+            data[training] = {k: v for k, v in data[training].items() if k not in SPEED_FIELDS}
+    return {path.replace("row.", "iteration."): _at(data, path) for path in SHAPED_BY[asset]}
+
+
+def prompts_differ(sampled: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The settings by which the prompts of `sampled`, made with `then`, are others than those made with `now`.
+
+    What an earlier version did not record is no difference.
+    """
+    then = {**{path: now.get(path) for path in RENDERING}, **then}
+    shaping = RENDERING if sampled == "responses" else (*RENDERING, TEXT.format("judge"))
+    return [path for path in shaping if then.get(path) != now.get(path)]
+
+
+def _iteration(asset: str, partition: str | None) -> int:
+    """The row that an artifact goes by; 1 for one that is made once, or for a model."""
+    return int(partition) if partition and asset != "evaluation" else 1
+
+
+def _at(data: Mapping[str, Any], path: str) -> Any:
+    value: Any = data
+    for part in path.split("."):
+        value = value[part] if value is not None else None
+    return value
+
+
+# ------------------------------------------------------------------------------------------------------- choices
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A field of the recipe that may be chosen anew for one artifact.
+
+    name: in the launchpad; path: in the recipe, with `row.` for the iteration's own row.
+    """
+
+    name: str
+    path: str
+    field: FieldInfo
+
+    @property
+    def _type(self) -> tuple[Any, list[Any]]:
+        """The plain type and its constraints, whether the field may be null or not."""
+        annotation, constraints = self.field.annotation, list(self.field.metadata)
+        while get_origin(annotation) is not Literal and get_args(annotation):
+            if get_origin(annotation) is Annotated:
+                annotation, *more = get_args(annotation)
+                constraints += [m for info in more for m in getattr(info, "metadata", [info])]
+            else:
+                [annotation] = [a for a in get_args(annotation) if a is not NoneType]
+        return annotation, constraints
+
+    @property
+    def kind(self) -> type:
+        """Bool, int, float or str."""
+        plain = self._type[0]
+        return str if self.options else plain
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The values of a closed choice; empty for an open one."""
+        plain = self._type[0]
+        return get_args(plain) if get_origin(plain) is Literal else ()
+
+    @property
+    def nullable(self) -> bool:
+        """Whether null is a value of the field, such as no limit; a row's learning rate is dpo's then, which is one."""
+        return NoneType in get_args(self.field.annotation) and self.path != "row.learning_rate"
+
+    @property
+    def allowed(self) -> str:
+        """What it may be, in words: "a number >= 0 and <= 1"."""
+        if self.options:
+            return " or ".join(self.options)
+        words = {bool: "true or false", int: "a whole number", float: "a number", str: "text that is not empty"}
+        signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+        bounds = [f"{sign} {getattr(m, key)}" for m in self._type[1] for key, sign in signs.items() if hasattr(m, key)]
+        return f"{words[self.kind]} {' and '.join(bounds)}".strip()
+
+    def check(self, value: Any) -> Any:
+        """`value` as the recipe would hold it. Raises `UserError` that names field, value and range."""
+        try:
+            return _adapter(self.path).validate_python(value)
+        except ValidationError as error:
+            raise UserError(
+                f"{self.name} = {shown(value)}: expected {self.allowed} ({self.field.description}). "
+                "Choose such a value, or leave the field out: then it is as the recipe says."
+            ) from error
+
+    def check_list(self, values: list[Any], count: int) -> list[Any]:
+        """`values`, of which there must be `count`: one for each iteration, or the only one. Else `UserError`."""
+        if len(values) != count:
+            what = "one for each iteration" if self.path.startswith("row.") else "it is the same in all iterations"
+            raise UserError(
+                f"{self.name} = {shown(values)}: expected {self.allowed}, or a list of {count} such, {what}; null is "
+                "as the recipe says."
+            )
+        return values
+
+    def in_recipe(self, recipe: Recipe, t: int) -> Any:
+        """What the recipe says, in iteration `t`."""
+        if self.path == "row.learning_rate":
+            return recipe.learning_rate(t)
+        section, _, leaf = self.path.rpartition(".")
+        return getattr(recipe.row(t) if section == "row" else getattr(recipe, section) if section else recipe, leaf)
+
+
+@cache
+def _adapter(path: str) -> TypeAdapter[Any]:
+    field = _field(path)
+    constrained: Any = Annotated[field.annotation, field]
+    return TypeAdapter(constrained, config=ConfigDict(strict=True, allow_inf_nan=False))
+
+
+def _field(path: str) -> FieldInfo:
+    """The field of a recipe, or of a row, at a path."""
+    section: Any = Recipe
+    first, *rest = path.split(".")
+    if first == "row":
+        return Iteration.model_fields[rest[0]]
+    field = section.model_fields[first]
+    for part in rest:
+        field = section_of(field.annotation).model_fields[part]  # type: ignore[union-attr]
+    return field
+
+
+@cache
+def choices(asset: str) -> dict[str, Choice]:
+    """What may be chosen for an artifact of an asset, by name.
+
+    A field with a single value is no choice, and what only changes speed or memory shapes nothing.
+    """
+    if asset == "evaluation":
+        return {}
+    paths = [path for shaping in SHAPED_BY[asset] for path in _leaves(shaping) if len(_options(path)) != 1]
+    leaves = [path.rpartition(".")[2] for path in paths]
+    names = [
+        leaf if leaves.count(leaf) == 1 or path == leaf else path.replace(".", "_")
+        for path, leaf in zip(paths, leaves, strict=True)
+    ]
+    return {name: Choice(name, path, _field(path)) for name, path in zip(names, paths, strict=True)}
+
+
+def _leaves(path: str) -> Iterator[str]:
+    """The fields at a path: itself, or those of the section that it is."""
+    if path in NOT_CHOSEN:
+        return
+    section = None if path.startswith("row.") else section_of(_field(path).annotation)
+    if section is None:
+        yield path
+        return
+    for leaf in section.model_fields:
+        if leaf not in SPEED_FIELDS and f"{path}.{leaf}" not in NOT_CHOSEN:
+            yield f"{path}.{leaf}"
+
+
+def _options(path: str) -> tuple[str, ...]:
+    return Choice(path, path, _field(path)).options
+
+
+def chosen(recipe: Recipe, asset: str, partition: str | None, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a launchpad's config departs from the recipe in, by name; None where it names a field under `without`.
+
+    What is null or not there is as the recipe says. A row's field may be a list with a value for
+    each iteration. Raises `UserError` for a value that the field may not have.
+    """
+    known, t = choices(asset), _iteration(asset, partition)
+    if asset in JUDGE_SIDE and not recipe.row(t).judge_training:
+        return {}
+    own = {name: _own(recipe, known.get(name), value, t) for name, value in config.items() if name != WITHOUT}
+    given = {name: value for name, value in own.items() if value is not None}
+    for name in config.get(WITHOUT) or ():
+        given[name] = None
+    found = {}
+    for name, value in given.items():
+        if name not in known or (value is None and not known[name].nullable):
+            fields = [n for n, c in known.items() if value is not None or c.nullable]
+            raise UserError(
+                f"config of {asset}: {name} is none of {', '.join(fields) or 'its fields: there are none'}."
+                f"{did_you_mean(name, fields)}"
+            )
+        section = known[name].path.rpartition(".")[0]
+        if section not in ("", "row") and getattr(recipe, section) is None:
+            raise UserError(
+                f"{name} = {shown(value)}: the recipe has {section}: null, so it has no effect. Leave it out."
+            )
+        checked = None if value is None else known[name].check(value)
+        if checked != known[name].in_recipe(recipe, t):
+            found[name] = checked
+    return found
+
+
+def _own(recipe: Recipe, choice: Choice | None, value: Any, t: int) -> Any:
+    """Of a list with a value for each iteration, that of iteration `t`; anything else as it is."""
+    if choice is None or not isinstance(value, list):
+        return value
+    by_row = choice.path.startswith("row.")
+    return choice.check_list(value, len(recipe.iterations) if by_row else 1)[t - 1 if by_row else 0]
+
+
+class Departure(NamedTuple):
+    """A setting that was chosen for one artifact, what it is, and what the recipe says."""
+
+    setting: str
+    used: Any
+    recipe: Any
+
+
+def departures(recipe: Recipe, asset: str, partition: str | None, choices_made: Mapping[str, Any]) -> list[Departure]:
+    """What was chosen for an artifact, as far as it differs from the recipe."""
+    t = _iteration(asset, partition)
+    made = [(name, value, choices(asset)[name].in_recipe(recipe, t)) for name, value in choices_made.items()]
+    return [Departure(*each) for each in made if each[1] != each[2]]
+
+
+def as_config(choices_made: Mapping[str, Any]) -> dict[str, Any]:
+    """The launchpad's config that says what `chosen` returned."""
+    config = {name: value for name, value in choices_made.items() if value is not None}
+    without = [name for name, value in choices_made.items() if value is None]
+    return {**config, WITHOUT: without} if without else config
+
+
+def with_chosen(recipe: Recipe, asset: str, partition: str | None, choices_made: Mapping[str, Any]) -> Recipe:
+    """The recipe as it is in force for one artifact. Raises `UserError` if the fields contradict each other then."""
+    if not choices_made:
+        return recipe
+    data = recipe.model_dump()
+    data["iterations"] = list(data["iterations"])
+    for name, value in choices_made.items():
+        section, _, leaf = choices(asset)[name].path.rpartition(".")
+        place = (
+            data["iterations"][_iteration(asset, partition) - 1]
+            if section == "row"
+            else data[section]
+            if section
+            else data
+        )
+        place[leaf] = value
+    return validated(data, f"{asset} with the chosen {', '.join(choices_made)}", "Choose other values.")

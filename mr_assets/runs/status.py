@@ -1,0 +1,225 @@
+"""What there is to know about a run's artifacts besides whether they are there, one line each.
+
+out of date
+  dpo_dataset of iteration 1: actor_pairs changed
+  after that, iteration 1: checkpoints; iteration 2: everything but prompts; if what they are made of changes
+failed (nothing is made of it until its cause is mended, or its bound changed)
+  judgments of iteration 1: check parse_rate: Expected at least 90% of judgments to give a score, came 1.04%: ...
+damaged (the record is there; mr run makes it again)
+  responses of iteration 2: .../responses/2.parquet is not there
+made with other settings than the recipe's (mr run keeps them; mr run --as-recipe makes them anew)
+  actor_pairs of iteration 1: rho = 0.3, the recipe says 0.0
+made by earlier code of the method (mr run keeps them; materialize them again if it matters)
+  iteration 1: actor_pairs, elo_pairs
+the recipe small_world_meta_rewarding has changed since the launch (mr run goes on with what was launched)
+  dpo.beta: launched with 0.1, now 0.2
+"""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from mr_assets.errors import UserError, shown
+from mr_assets.recipes.recipe import Difference, differences, load_recipe
+from mr_assets.runs.code_versions import code_version
+from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, Run
+from mr_assets.runs.settings import departures
+
+if TYPE_CHECKING:
+    from mr_assets.method.guardrails import Finding
+
+Place = tuple[str, str | None]  # an asset and its partition
+
+
+def places(run: Run) -> Iterator[Place]:
+    """Every artifact of a run, those that are made once first."""
+    yield from ((asset, None) for asset in FAMILY_ASSETS)
+    if run.recipe.evaluation:
+        yield from (("evaluation", model) for model in ("seed", "0"))
+    for t in run.iterations:
+        yield from ((asset, t) for asset in LOOP_ASSETS)
+        if run.recipe.evaluation:
+            yield "evaluation", t
+
+
+def titled(asset: str, partition: str | None) -> str:
+    """An artifact as a person would call it: "actor_pairs of iteration 2", "evaluation of M2", "sft_checkpoint"."""
+    if asset == "evaluation":
+        return f"evaluation of {partition if partition == 'seed' else f'M{partition}'}"
+    return f"{asset} of iteration {partition}" if partition else asset
+
+
+def why_out_of_date(run: Run, asset: str, partition: str | None) -> list[str]:
+    """Which settings and which inputs differ from those that an artifact was made with; none if it is missing."""
+    record = run.record(asset, partition)
+    if record is None:
+        return []
+    changed = run.changed_settings(asset, partition).items()
+    said = [f"{path} was {shown(then)}, is now {shown(now)}" for path, (then, now) in changed]
+    now = run.inputs(asset, partition)
+    for name in {**record.inputs, **now}:
+        if record.inputs.get(name) != now.get(name):
+            place = next((place for place in run.ancestors(asset, partition) if place[0] == name), (name, None))
+            said.append(f"{titled(*place)} {'changed' if now.get(name) else 'is missing'}")
+    return said
+
+
+def stale(run: Run) -> dict[Place, str]:
+    """Every artifact that is there and that the run would make anew, and why: nothing of it is to be shown as current.
+
+    It is out of date itself ("judgments of iteration 1 changed"), or it comes, through however many steps and
+    iterations, of what is ("comes of dpo_dataset of iteration 1, which is out of date").
+    """
+    roots: dict[Place, Place] = {}
+    found: dict[Place, str] = {}
+    for place in places(run):  # what an artifact is made of comes before it
+        state = run.state(*place)
+        behind = [ancestor for ancestor in run.ancestors(*place) if ancestor in roots]
+        if state == "out of date":
+            roots[place], found[place] = place, ", ".join(why_out_of_date(run, *place))
+        elif state != "missing" and behind:
+            roots[place] = roots[behind[0]]
+            found[place] = f"comes of {titled(*roots[place])}, which is out of date"
+    return found
+
+
+def failed_checks(run: Run) -> "dict[Place, list[Finding]]":
+    """The artifacts that stop what follows, and why: harmful findings by the bounds that the recipe has now."""
+    failed = {place: run.failed_checks(*place) for place in places(run) if run.state(*place) == "failed"}
+    return {place: found for place, found in failed.items() if found}
+
+
+def refused(run: Run, asset: str, partition: str | None) -> str:
+    """Why nothing is made of an artifact whose checks failed, and how to go on; what, figure and cause by check."""
+    found = run.failed_checks(asset, partition)
+    said = "\n".join(f"  check {f.name}: {f.said}" for f in found)
+    mend = f"Mend the cause and materialize {titled(asset, partition)} again (mr ui)"
+    if bounds := [f"guardrails.{f.limit}.stop=..." for f in found if f.limit]:
+        mend += f"; or, if the data is as it should be, change the bound: {relaunch(run, *bounds)}"
+    return f"{run.name} stops: {titled(asset, partition)} failed, and nothing is made of it.\n{said}\n{mend}."
+
+
+def relaunch(run: Run, *sets: str) -> str:
+    """What has a run take over further settings."""
+    if not run.origin:
+        return f"set {', '.join(sets)} in {run.folder / 'recipe.yaml'}"
+    return command(run, "--iterations", str(len(run.recipe.iterations)), *_sets(sets), "--update")
+
+
+def command(run: Run, *more: str) -> str:
+    """The command that goes on with a run."""
+    recipe, *sets = run.origin or ("RECIPE",)
+    name = [] if run.name == recipe else ["--name", run.name]
+    return shlex.join(["mr", "run", recipe, *name, *_sets(sets), *more])
+
+
+def _sets(sets: Sequence[str]) -> list[str]:
+    return [part for each in sets for part in ("--set", each)]
+
+
+def damaged(run: Run) -> dict[Place, str]:
+    """The artifacts whose record is there and whose files are not what it says, and what is wrong."""
+    found = {place: run.damage(*place) for place in places(run)}
+    return {place: why for place, why in found.items() if why}
+
+
+def departed(run: Run) -> dict[Place, list[str]]:
+    """The artifacts for which a person chose other settings than the recipe's, and which."""
+    found = {}
+    for asset, partition in places(run):
+        if made := departures(run.recipe, asset, partition, run.chosen(asset, partition)):
+            found[asset, partition] = [
+                f"{d.setting} = {shown(d.used)}, the recipe says {shown(d.recipe)}" for d in made
+            ]
+    return found
+
+
+def follows(run: Run, first: Sequence[Place]) -> list[Place]:
+    """What is there and comes, through however many steps and iterations, of what is to be made anew."""
+
+    @cache
+    def comes(place: Place) -> bool:
+        return place in first or any(comes(ancestor) for ancestor in run.ancestors(*place))
+
+    return [place for place in places(run) if place not in first and run.record(*place) is not None and comes(place)]
+
+
+def outdated_by(run: Run, asset: str, partition: str | None, version: str) -> str:
+    """What is made of another version of an artifact than `version`, and what follows from that; "" if nothing is."""
+    place = (asset, partition)
+    children = [(each, run.record(*each)) for each in places(run) if place in run.ancestors(*each)]
+    stale = [child for child, record in children if record and record.inputs.get(asset) != version]
+    return "; ".join([*(titled(*child) for child in stale), *_after(run, stale)])
+
+
+def _after(run: Run, stale: Sequence[Place]) -> Iterator[str]:
+    """What comes of what is out of date, in a line, if anything does."""
+    if stale and (found := follows(run, stale)):
+        yield f"after that, {'; '.join(_grouped(found))}; if what they are made of changes"
+
+
+def of_earlier_code(run: Run) -> list[Place]:
+    """The artifacts that another version of the method's code made; of those without a note it is not known."""
+    made = [(place, run.record(*place)) for place in places(run)]
+    return [place for place, record in made if record and record.code and record.code != code_version(place[0])]
+
+
+def drift(run: Run) -> list[Difference]:
+    """Where the recipe that a run was launched from, with what --set changed in it, says something else by now.
+
+    Raises `UserError` if it cannot be read any more, or not with those changes.
+    """
+    if not run.origin:
+        return []
+    name, *sets = run.origin
+    return differences(run.recipe, load_recipe(name, sets, len(run.recipe.iterations)))
+
+
+def lines(run: Run) -> Iterator[str]:
+    """All of the above as `mr status` prints it; nothing where there is nothing to say."""
+    stale = {place: why_out_of_date(run, *place) for place in places(run) if run.state(*place) == "out of date"}
+    if stale:
+        yield "out of date"
+        yield from (f"  {titled(*place)}: {', '.join(why)}" for place, why in stale.items())
+        yield from (f"  {after}" for after in _after(run, list(stale)))
+    if failed := failed_checks(run):
+        yield "failed (nothing is made of it until its cause is mended, or its bound changed)"
+        yield from (f"  {titled(*place)}: check {f.name}: {f.said}" for place, found in failed.items() for f in found)
+    if broken := damaged(run):
+        yield "damaged (the record is there; mr run makes it again)"
+        yield from (f"  {titled(*place)}: {why}" for place, why in broken.items())
+    if chosen := departed(run):
+        yield "made with other settings than the recipe's (mr run keeps them; mr run --as-recipe makes them anew)"
+        yield from (f"  {titled(*place)}: {'; '.join(what)}" for place, what in chosen.items())
+    if earlier := of_earlier_code(run):
+        yield "made by earlier code of the method (mr run keeps them; materialize them again if it matters)"
+        yield from (f"  {group}" for group in _grouped(earlier))
+    try:
+        drifted = drift(run)
+    except UserError as error:
+        yield f"the recipe that the run was launched from cannot be read any more: {error}"
+        return
+    if drifted:
+        yield f"the recipe {run.origin[0]} has changed since the launch (mr run goes on with what was launched)"
+        yield from (f"  {d.path}: launched with {shown(d.old)}, now {shown(d.new)}" for d in drifted)
+
+
+def _grouped(found: Sequence[Place]) -> list[str]:
+    """Artifacts by iteration; the ones of an iteration by what is not among them, where that is shorter."""
+    groups: dict[str, list[str]] = {}
+    for asset, partition in found:
+        loop = asset in LOOP_ASSETS
+        groups.setdefault(f"iteration {partition}: " if loop else "", []).append(
+            asset if loop else titled(asset, partition)
+        )
+    said = []
+    for title, assets in groups.items():
+        left_out = [asset for asset in LOOP_ASSETS if asset not in assets]
+        if title and not left_out:
+            said.append(f"{title}everything")
+        elif title and len(left_out) < 3:
+            said.append(f"{title}everything but {' and '.join(left_out)}")
+        else:
+            said.append(f"{title}{', '.join(assets)}")
+    return said

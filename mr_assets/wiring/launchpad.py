@@ -1,0 +1,120 @@
+"""The launchpad: what a person may choose anew for one materialization, as Dagster shows and checks it.
+
+    ops:
+      small_world_meta_rewarding__actor_pairs:
+        config: {rho: 0.3}                        for every iteration that is materialized
+        config: {rho: [0.32, 0.3]}                one for each iteration of the run, from the first
+
+Ranges are part of the config's types, so that a value out of range is refused when the run is launched, before
+anything is sampled. (A `dagster.Config` class would be checked when its own step starts.)
+"""
+
+import json
+from functools import cache
+from typing import Any
+
+import dagster as dg
+from dagster._config.config_type import ConfigScalar, ConfigScalarKind
+
+from mr_assets.errors import shown
+from mr_assets.recipes.recipe import Recipe
+from mr_assets.runs.settings import WITHOUT, Choice, choices
+
+KINDS = {
+    bool: ConfigScalarKind.BOOL,
+    int: ConfigScalarKind.INT,
+    float: ConfigScalarKind.FLOAT,
+    str: ConfigScalarKind.STRING,
+}
+
+
+class _Checked(ConfigScalar):
+    """A value of one of the recipe's fields; the type's name says what it may be."""
+
+    def __init__(self, choice: Choice) -> None:
+        self.choice = choice
+        super().__init__(f"{choice.path}: {choice.allowed}", choice.allowed, KINDS[choice.kind])
+
+    def post_process(self, value: Any) -> Any:
+        """The value. Raises `UserError` if it is out of range: Dagster then refuses the launch with that message."""
+        return self.choice.check(value)
+
+
+def launchpad(recipe: Recipe, asset: str) -> dict[str, dg.Field]:
+    """The fields that Dagster shows for an asset, all optional; each says what it means and what the recipe says.
+
+    What the recipe says is the default, so that it stands in the launchpad to be edited; where iterations differ, a
+    value for each. A null is as the recipe says; a default that is null is in a list, as Dagster shows no other.
+    """
+    return dict(_fields(asset, _all_said(recipe, asset)))
+
+
+def config_schema(recipe: Recipe, asset: str) -> dg.Field:
+    """The same as one field. Runs whose recipes say the same of an asset share it: to make one takes a while."""
+    return _schema(asset, _all_said(recipe, asset))
+
+
+def _all_said(recipe: Recipe, asset: str) -> str:
+    """What the recipe says of each field that an asset has in the launchpad, as JSON."""
+    known = {name: choice for name, choice in choices(asset).items() if _present(recipe, choice)}
+    return json.dumps({name: _said(recipe, choice) for name, choice in known.items()})
+
+
+@cache
+def _schema(asset: str, all_said: str) -> dg.Field:
+    return dg.Field(dg.Shape(_fields(asset, all_said)))
+
+
+@cache
+def _fields(asset: str, all_said: str) -> dict[str, dg.Field]:
+    known, fields = choices(asset), {}
+    for name, said in json.loads(all_said).items():
+        choice = known[name]
+        listed = any(value is None or value != said[0] for value in said) and not choice.options
+        fields[name] = dg.Field(
+            dg.Noneable(dg.ScalarUnion(_type(choice), _Each(choice, len(said))) if listed else _type(choice)),
+            default_value=said if listed else said[0],
+            description=f"{choice.field.description}. {_in_words(said, choice)}",
+        )
+    nullable = [name for name in fields if known[name].nullable]
+    if nullable:
+        names = dg.Enum(" or ".join(nullable), [dg.EnumValue(name) for name in nullable])
+        words = f"of {', '.join(nullable)}: those that are null this time, in place of what the recipe says"
+        fields[WITHOUT] = dg.Field(dg.Array(names), default_value=[], description=words)
+    return fields
+
+
+class _Each(dg.Array):
+    """A list with a value for each iteration, or with the only one."""
+
+    def __init__(self, choice: Choice, count: int) -> None:
+        self.choice, self.count = choice, count
+        super().__init__(dg.Noneable(_type(choice)))
+
+    def post_process(self, value: Any) -> Any:
+        """The list. Raises `UserError` if it is of another length, before the launch."""
+        return self.choice.check_list(value, self.count)
+
+
+def _type(choice: Choice) -> dg.Enum | _Checked:
+    if choice.options:
+        return dg.Enum(choice.allowed, [dg.EnumValue(option) for option in choice.options])
+    return _Checked(choice)
+
+
+def _present(recipe: Recipe, choice: Choice) -> bool:
+    """Whether the recipe has the section of a choice: one without SFT has nothing to choose there."""
+    section = choice.path.rpartition(".")[0]
+    return section in ("", "row") or getattr(recipe, section) is not None
+
+
+def _said(recipe: Recipe, choice: Choice) -> list[Any]:
+    """What the recipe says; of a row's field, per iteration."""
+    rows = len(recipe.iterations) if choice.path.startswith("row.") else 1
+    return [choice.in_recipe(recipe, t) for t in range(1, rows + 1)]
+
+
+def _in_words(said: list[Any], choice: Choice) -> str:
+    if choice.path.startswith("row.") and any(value != said[0] for value in said):
+        return f"The recipe says {', '.join(map(shown, said))} in iterations 1 to {len(said)}."
+    return f"The recipe says {shown(said[0])}" + (" in every iteration." if choice.path.startswith("row.") else ".")

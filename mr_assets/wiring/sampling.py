@@ -1,0 +1,87 @@
+"""What the three sampling assets share: requests to the policy's engine, in shards that a killed run finds again."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import polars as pl
+
+from mr_assets.chat import ChatEncoder
+from mr_assets.sampling.engine import EngineSettings, Request, SamplingSettings, is_open, open_engine
+from mr_assets.sampling.shards import sample_shards, scan_shards, size_of_shard
+from mr_assets.tables import draws, dropped_frame
+from mr_assets.wiring.io_managers import shard_folder
+from mr_assets.wiring.materialization import Work
+from mr_assets.wiring.training import expect_training
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Completions as a lazy table of request_id, sample, text, finish_reason, token_ids; what did not fit; figures."""
+
+    completions: pl.LazyFrame
+    dropped: pl.DataFrame
+    numbers: dict[str, float | int]
+
+
+def sample(
+    work: Work,
+    encode: ChatEncoder,
+    requests: Iterable[Request],
+    total: int,
+    settings: SamplingSettings,
+    signature: dict[str, str],
+    *,
+    n: int,
+) -> Samples:
+    """Sample `requests`, which `encode` made, from the policy of the asset under way.
+
+    total: how many requests there are.
+    n: how many completions each wants.
+    signature: what else shapes the completions (the template's text, say); with it, the policy, the settings and the
+    requests themselves decide whether a shard of an earlier, killed run is taken over.
+    """
+    assert work.policy is not None
+    recipe = work.run.recipe
+    work.context.log.info(f"{work.asset}: {total:,} requests for {work.policy.name}, as soon as the engine is ready")
+    engine = open_engine(
+        work.policy.folder(work.run.data),
+        work.policy.fingerprint,
+        EngineSettings(
+            **recipe.engine.engine_settings(), stop_token_ids=encode.stop_token_ids, log=work.run.folder / "engine.log"
+        ),
+    )
+    expect_training(work)
+    report = work.progress(work.asset, "requests")
+    sampled = sample_shards(
+        engine,
+        requests,
+        settings,
+        folder=shard_folder(work.run.path(work.asset, work.partition)),
+        signature={"asset": work.asset, "policy": work.policy.fingerprint, **signature},
+        shard_size=size_of_shard(total, n, recipe.engine.shard_size),
+        seed=draws([f"{work.asset} {work.partition}"], recipe.seed)[0] % 2**31,
+        total=total,
+        on_progress=lambda p: report(p.done, p.total or total, p.reused),
+    )
+    dropped = dropped_frame(
+        [(x.id, "prompt_too_long", json.dumps({"prompt tokens": x.prompt_tokens})) for x in sampled.too_long]
+    )
+    numbers: dict[str, float | int] = {
+        "requests": sampled.requests,
+        "requests sampled by this run": sampled.sampled,
+        "requests too long": len(sampled.too_long),
+    }
+    return Samples(scan_shards(sampled.paths), dropped, numbers)
+
+
+def encoder(work: Work) -> ChatEncoder:
+    """The encoder of the policy's tokenizer and chat template, as the recipe renders it.
+
+    Before anything of the policy is used its folder is read whole. Raises `UserError` if it is damaged.
+    """
+    assert work.policy is not None
+    folder = work.policy.folder(work.run.data)
+    if not is_open(folder, work.policy.fingerprint):  # an engine that has it loaded reads nothing again
+        work.policy.check(work.run.data)
+    return ChatEncoder.load(folder, **work.run.recipe.model.rendering())

@@ -1,0 +1,99 @@
+"""How good a model of the small world truly is, as actor, judge and meta-judge, on a fixed held-out set.
+
+The set is the same for every model: prompts for the actor; responses of known worth for the judge, so that a drift of
+the judge is not confounded with better answers; pairs of judgments of which one is nearer to the truth for the
+meta-judge, each in both orders. All are about held-out prompts, which neither the seed prompts nor the EFT data of any
+run has (`letters.is_held_out`). The seed model that ships, like any pretrained model, has seen prompts of every kind.
+"""
+
+import random
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mr_assets.method.judgments import parse_score
+from mr_assets.method.meta_judgments import parse_winner
+from mr_assets.worlds import letters
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The held-out set: `prompts` for the actor, `responses` to judge, `pairs` of judgments to compare."""
+
+    prompts: int
+    responses: int
+    pairs: int
+
+    @cached_property
+    def questions(self) -> list[str]:
+        """Prompts for the actor."""
+        return letters.make_prompts(self.prompts, seed="held out", held_out=True)
+
+    @cached_property
+    def graded(self) -> list[tuple[str, str, int]]:
+        """(prompt, response, true score), the scores evenly spread over 0 to 5."""
+        rng = random.Random("held-out responses")
+        questions = [letters.held_out_prompt(rng) for _ in range(self.responses)]
+        return [(q, letters.graded_response(q, i % 6, rng), i % 6) for i, q in enumerate(questions)]
+
+    @cached_property
+    def battles(self) -> list[tuple[str, str, str, str, str]]:
+        """(prompt, response, judgment shown first, judgment shown second, which is nearer to the truth).
+
+        Each pair of judgments stands in it twice, in both orders.
+        """
+        rng = random.Random("held-out battles")
+        found: list[tuple[str, str, str, str, str]] = []
+        while len(found) < 2 * self.pairs:
+            question, true = letters.held_out_prompt(rng), rng.randint(0, 5)
+            response = letters.graded_response(question, true, rng)
+            scores = rng.randint(0, 5), rng.randint(0, 5)
+            texts = [letters.judgment_text(question, response, s, rng) for s in scores]
+            winner = letters.better_judgment(true, *scores)
+            if winner is not None:
+                found.append((question, response, texts[0], texts[1], "first" if winner == "A" else "second"))
+                found.append((question, response, texts[1], texts[0], "second" if winner == "A" else "first"))
+        return found
+
+
+def actor_numbers(held_out: HeldOut, answers: list[list[str]]) -> dict[str, float]:
+    """answers: per question the sampled texts. True score (0 to 5), accuracy, length in characters."""
+    pairs = [(q, text) for q, texts in zip(held_out.questions, answers, strict=True) for text in texts]
+    return {
+        "true_score": float(np.mean([letters.true_score(q, text) for q, text in pairs])),
+        "accuracy": float(np.mean([letters.correct(q, text) for q, text in pairs])),
+        "characters": float(np.mean([len(text) for _, text in pairs])),
+    }
+
+
+def judge_numbers(held_out: HeldOut, judgments: list[list[str]]) -> dict[str, float]:
+    """judgments: per graded response the sampled texts.
+
+    judge_exact: share of single judgments whose score is the true one (an invalid one is not); judge_spearman: rank
+    correlation of the mean valid score with the truth.
+    """
+    from scipy.stats import spearmanr
+
+    truth = [true for _, _, true in held_out.graded]
+    scores = [[parse_score(text)[0] for text in texts] for texts in judgments]
+    exact = [s == true for per, true in zip(scores, truth, strict=True) for s in per]
+    valid = [(true, [s for s in per if s is not None]) for per, true in zip(scores, truth, strict=True)]
+    means = [(true, float(np.mean(per))) for true, per in valid if per]
+    rank = spearmanr([m for _, m in means], [t for t, _ in means]).statistic if len(means) > 1 else float("nan")
+    return {"judge_exact": float(np.mean(exact)), "judge_spearman": float(rank)}
+
+
+def meta_judge_numbers(held_out: HeldOut, meta_judgments: list[str]) -> dict[str, float]:
+    """meta_judgments: one text per battle.
+
+    meta_accuracy: share of battles won by the judgment nearer to the truth (an invalid verdict is no win);
+    meta_first: share of decisive verdicts for the first position, 0.5 without bias since each pair is shown both ways.
+    """
+    winners = [parse_winner(text)[0] for text in meta_judgments]
+    right = [w == b[4] for w, b in zip(winners, held_out.battles, strict=True)]
+    decisive = [w == "first" for w in winners if w is not None]
+    return {
+        "meta_accuracy": float(np.mean(right)),
+        "meta_first": float(np.mean(decisive)) if decisive else float("nan"),
+    }

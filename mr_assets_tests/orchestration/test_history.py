@@ -1,0 +1,103 @@
+"""What the commands make of Dagster's history: runs that died, and runs that are under way in the UI."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner
+from dagster._core.test_utils import create_run_for_test
+from dagster._core.utils import make_new_run_id
+
+from mr_assets.cli.main import main
+from mr_assets.orchestration.history import partition_of
+from mr_assets.orchestration.instance import instance
+from mr_assets.processes import TAG, Worker
+from mr_assets.runs.run import Run, write_record
+from mr_assets_tests.tiny import NAME, complete, tiny_run
+
+STARTED = dg.DagsterRunStatus.STARTED
+RANGE = {"dagster/asset_partition_range_start": "2", "dagster/asset_partition_range_end": "2"}
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("MR_DATA", str(tmp_path))
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    run = tiny_run(tmp_path)
+    run.save()
+    return run
+
+
+def started(run: Run, asset: str, worker: Worker, *others: str, **tags: str) -> str:
+    """A Dagster run of an asset, and of others, that is under way as far as Dagster knows; its id."""
+    run_id = make_new_run_id()
+    with instance() as history:
+        create_run_for_test(
+            history,
+            run_id=run_id,
+            status=STARTED,
+            asset_selection=frozenset(dg.AssetKey([run.namespace(each), each]) for each in (asset, *others)),
+            tags={TAG: worker.tag(run_id), **tags},
+        )
+    return run_id
+
+
+def row(run: Run, asset: str) -> list[str]:
+    """What `mr status` shows of an asset."""
+    done = CliRunner().invoke(main, ["status", run.name])
+    assert done.exit_code == 0, done.output
+    [line] = [line for line in done.output.splitlines() if f" {asset} " in line]
+    return [cell.strip() for cell in line.strip("│").split("│")][2:]
+
+
+def test_a_backfills_run_has_its_partition(run: Run):
+    """In a range of one, where others have it by name."""
+    with dg.DagsterInstance.ephemeral() as history:
+        assert partition_of(create_run_for_test(history, tags=RANGE)) == "2"
+        assert partition_of(create_run_for_test(history, tags={"dagster/partition": "1"})) == "1"
+        assert partition_of(create_run_for_test(history)) is None
+
+
+def test_status_shows_what_a_backfill_makes(run: Run):
+    started(run, "responses", Worker.of(os.getpid()), **RANGE)
+    assert row(run, "responses") == ["-", "running"]
+
+
+def test_status_shows_as_done_what_a_run_under_way_has_completed(run: Run):
+    """And as running what it has not, be there one from before."""
+    made = complete(run, "responses", "2")
+    run_id = started(run, "responses", Worker.of(os.getpid()), **RANGE)
+    assert row(run, "responses") == ["-", "running"]
+    write_record(run.record_path("responses", "2"), replace(made, run_id=run_id))
+    assert row(run, "responses") == ["-", "done"]
+
+
+def test_status_sees_a_run_that_was_killed(run: Run):
+    """Without a daemon, too: it is failed in the history from now on."""
+    dead = replace(Worker.of(os.getpid()), ticks=1)
+    run_id = started(run, "responses", dead, **RANGE)
+    assert row(run, "responses") == ["-", "failed"]
+    with instance() as history:
+        found = history.get_run_by_id(run_id)
+        assert found is not None and found.status == dg.DagsterRunStatus.FAILURE
+
+
+def test_what_a_failed_run_did_not_come_to_did_not_fail(run: Run):
+    """responses was under way; judgments, which is made of them, is as missing as before."""
+    started(run, "responses", replace(Worker.of(os.getpid()), ticks=1), "judgments", **RANGE)
+    assert row(run, "responses") == ["-", "failed"]
+    assert row(run, "judgments") == ["-", "-"]
+
+
+def test_a_run_does_not_begin_beside_the_uis(run: Run):
+    """It names what is under way, and begins nothing."""
+    run_id = started(run, "responses", Worker.of(os.getpid()), **RANGE)
+    done = CliRunner().invoke(main, ["run", NAME, "--name", run.name])
+    assert done.exit_code == 1
+    said = " ".join(done.output.split())
+    assert f"tiny: iteration 2 is being made by Dagster run {run_id} (started)" in said
+    assert "cancel it in the UI" in said
+    with instance() as history:
+        assert history.get_runs_count() == 1

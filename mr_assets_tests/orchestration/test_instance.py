@@ -1,0 +1,93 @@
+"""The Dagster instance: settings that are there from the first command, and up to date until somebody edits them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
+
+from mr_assets.errors import UserError
+from mr_assets.orchestration import instance as module
+from mr_assets.orchestration.instance import POOL, SETTINGS, dagster_home, instance
+from mr_assets.orchestration.run_launcher import ProcessRunLauncher
+
+OLDER = "# The Dagster instance of this project.\nrun_monitoring:\n  enabled: true\n"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Have the project ship other settings."""
+
+    def shipped(settings: str) -> None:
+        (tmp_path / "shipped.yaml").write_text(settings)
+        monkeypatch.setattr(module, "SETTINGS", tmp_path / "shipped.yaml")
+
+    return shipped
+
+
+def test_a_fresh_instance_watches_its_runs_and_limits_the_gpu(home: Path):
+    """One run at a time on the GPU from the very first backfill on, and nobody is told of it."""
+    with instance() as made:
+        assert isinstance(made.run_launcher, ProcessRunLauncher)
+        assert made.run_monitoring_enabled
+        assert made.run_monitoring_start_timeout_seconds < 60
+        assert isinstance(made.run_coordinator, QueuedRunCoordinator)
+        assert made.run_coordinator.dequeue_interval_seconds == 1
+        [limit] = [p for p in made.event_log_storage.get_pool_limits() if p.name == POOL]
+        assert limit.limit == 1
+        assert not made.telemetry_enabled
+    assert Path(made.root_directory) == home
+
+
+def test_settings_that_nobody_edited_follow_the_project(home: Path, ship: Callable[[str], None], capsys):
+    """A newer version of the project brings its own; nothing is said."""
+    ship(OLDER)
+    dagster_home()
+    capsys.readouterr()
+    ship(SETTINGS.read_text())
+    dagster_home()
+    assert (home / "dagster.yaml").read_text().endswith(SETTINGS.read_text())
+    dagster_home()
+    assert capsys.readouterr().err == ""
+
+
+def test_settings_that_were_edited_stay(home: Path, ship: Callable[[str], None], capsys):
+    """As long as their runs are watched, by whatever launcher, nothing is said either."""
+    dagster_home()
+    edited = (home / "dagster.yaml").read_text().replace("poll_interval_seconds: 5", "poll_interval_seconds: 9")
+    (home / "dagster.yaml").write_text(edited)
+    ship(OLDER)
+    dagster_home()
+    assert (home / "dagster.yaml").read_text() == edited
+    assert capsys.readouterr().err == ""
+
+
+def test_settings_that_leave_runs_unwatched_are_named(home: Path, capsys):
+    """An older copy, or a person's own: it stays, and what to do is said."""
+    home.mkdir()
+    (home / "dagster.yaml").write_text(OLDER)
+    dagster_home()
+    assert (home / "dagster.yaml").read_text() == OLDER
+    said = capsys.readouterr().err
+    assert f"{home / 'dagster.yaml'} has no run_launcher" in said
+    assert "Move that file away" in said
+
+
+@pytest.mark.parametrize("name", ["x[1]", "what?", "a*b"])
+def test_a_home_that_dagster_would_take_for_a_pattern_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It would find no dagster.yaml, and go without the launcher, the limits and the switched-off telemetry."""
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.setenv("MR_DATA", str(tmp_path / name))
+    with pytest.raises(UserError, match=r"takes for a pattern.* Set DAGSTER_HOME"):
+        dagster_home()
+    assert not (tmp_path / name).exists()
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    assert dagster_home() == tmp_path / "home"

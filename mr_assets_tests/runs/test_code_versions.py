@@ -1,0 +1,102 @@
+"""Code versions: they change with the method's code, and with nothing else."""
+
+import ast
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mr_assets.runs import code_versions
+from mr_assets.runs.code_versions import CODE, PACKAGE, bare, code_version
+from mr_assets.runs.run import UPSTREAM
+
+Edit = Callable[[str, str, str], None]
+
+
+@pytest.fixture
+def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edit]:
+    """Replace text in a file of a copy of the package, whose versions are asked for from then on."""
+    copy = tmp_path / "mr_assets"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(code_versions, "PACKAGE", copy)
+
+    def forget() -> None:
+        for cached in (code_version, code_versions._bare, code_versions._source, code_versions._imported):
+            cached.cache_clear()
+
+    def replace(file: str, old: str, new: str) -> None:
+        text = (copy / file).read_text(encoding="utf-8")
+        assert old in text
+        (copy / file).write_text(text.replace(old, new), encoding="utf-8")
+        forget()
+
+    forget()
+    yield replace
+    forget()
+
+
+def changed(edit: Edit, file: str, old: str, new: str) -> set[str]:
+    """The assets whose version an edit changes."""
+    before = {asset: code_version(asset) for asset in UPSTREAM}
+    edit(file, old, new)
+    return {asset for asset in UPSTREAM if code_version(asset) != before[asset]}
+
+
+def test_every_asset_has_a_version() -> None:
+    assert set(CODE) == set(UPSTREAM)
+    assert all(len(code_version(asset)) == 16 for asset in UPSTREAM)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("method/actor_pairs.py", '"""Actor pairs: per prompt', '"""Pairs of the actor: per prompt'),
+        ("method/actor_pairs.py", "# A bound is a mix", "# It is a mix"),
+        ("method/actor_pairs.py", "_BOUND_NOISE = 2e-9", "_BOUND_NOISE = (\n    2e-9\n)"),
+        ("method/__init__.py", '"""Means and variances', '"""Both'),
+        ("method/dropped.py", "all responses to the prompt have the same score", "they are all alike"),
+        ("assets/actor_pairs.py", '"pairs": rows.height', '"number of pairs": rows.height'),
+        ("method/elo.py", "from mr_assets.errors import", "import mr_assets.errors\nfrom mr_assets.errors import"),
+    ],
+)
+def test_words_and_layout_are_no_code(edit: Edit, file: str, old: str, new: str) -> None:
+    """Docstrings, comments, line breaks, imports, reasons in plain words, and the figures that an asset reports."""
+    assert changed(edit, file, old, new) == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "assets"),
+    [
+        ("method/actor_pairs.py", "_BOUND_NOISE = 2e-9", "_BOUND_NOISE = 3e-9", {"actor_pairs"}),
+        ("method/elo.py", "def elo_scores(", "def _more() -> None: ...\n\n\ndef elo_scores(", {"elo_pairs"}),
+        ("method/prompts.py", "EXAMPLES = ", "EXAMPLES = 1 + ", {"seed_prompts", "prompts", "eft_dataset"}),
+        ("training/dpo.py", "leash", "rein", {"checkpoints"}),
+        (
+            *("templates/judge.txt", "Score", "Mark"),
+            {"eft_dataset", "sft_checkpoint", "judgments", "dpo_dataset", "evaluation"},
+        ),
+        ("templates/meta_judge.txt", "Winner", "Victor", {"meta_judgments", "evaluation"}),
+    ],
+)
+def test_code_and_templates_change_what_they_shape(edit: Edit, file: str, old: str, new: str, assets: set[str]) -> None:
+    """Whether it is the asset's own module, one that this imports, the trainer's script or a shipped template."""
+    assert changed(edit, file, old, new) == assets
+
+
+@pytest.mark.parametrize("asset", sorted(UPSTREAM))
+def test_what_an_asset_takes_of_the_method_is_in_its_version(asset: str) -> None:
+    """Every module of method and worlds that an asset's file imports is among its code; the truth is for figures."""
+    tree = ast.parse((PACKAGE / "assets" / f"{asset}.py").read_text(encoding="utf-8"))
+    modules = set(CODE[asset])
+    for module in CODE[asset]:
+        modules |= set(code_versions._imported(module)) if not module.endswith(".txt") else set()
+    taken = {name for name in code_versions._names(tree) if name.startswith(("method.", "worlds."))}
+    taken.discard("worlds.truth")
+    assert {name for name in taken if (PACKAGE / f"{name.replace('.', '/')}.py").is_file()} <= modules
+
+
+def test_loose_texts_are_taken_out() -> None:
+    """A function that is nothing but its docstring does nothing; texts that are values stay."""
+    source = '"""A."""\nimport os\ndef f():\n    """B."""\n\n\nx = "C"  # D\n"""E."""'
+    assert bare(source) == "def f():\n    pass\nx = 'C'"

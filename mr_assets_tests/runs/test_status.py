@@ -1,0 +1,200 @@
+"""What `mr status` says besides the table: what is out of date and why, what departs, and what has drifted."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mr_assets.recipes.recipe import Difference
+from mr_assets.runs.run import Run, load_run, stored_runs, write_record
+from mr_assets.runs.status import (
+    departed,
+    drift,
+    follows,
+    lines,
+    of_earlier_code,
+    outdated_by,
+    places,
+    stale,
+    titled,
+    why_out_of_date,
+)
+from mr_assets_tests.tiny import NAME, SMALL, complete, tiny_run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return tiny_run(tmp_path)
+
+
+@pytest.fixture
+def done(run: Run) -> Run:
+    """A run of which everything is complete."""
+    for asset, partition in places(run):
+        complete(run, asset, partition)
+    return run
+
+
+def choose(run: Run, asset: str, partition: str | None, **chosen: Any) -> None:
+    """Complete an artifact with settings that a person chose in the launchpad."""
+    record = complete(run.choosing(asset, partition, chosen), asset, partition)
+    write_record(run.record_path(asset, partition), replace(record, chosen=chosen))
+
+
+def test_nothing_to_say(run: Run, done: Run) -> None:
+    assert list(lines(done)) == []
+
+
+def test_what_is_missing_is_in_the_table_alone(run: Run) -> None:
+    assert list(lines(run)) == []
+    assert why_out_of_date(run, "actor_pairs", "1") == []
+
+
+@pytest.mark.parametrize(
+    ("sets", "asset", "partition", "why"),
+    [
+        ("iterations.2.rho=0.3", "actor_pairs", "2", "iteration.rho was 0.0, is now 0.3"),
+        ("responses.k=5", "responses", "1", "responses.k was 4, is now 5"),
+        ("switches.elo_ridge=0.1", "elo_pairs", "1", "switches.elo_ridge was 0.01, is now 0.1"),
+        (
+            "iterations.1.judge_training=false",
+            "elo_pairs",
+            "1",
+            "iteration.judge_training was null, is now false",
+        ),
+    ],
+)
+def test_a_changed_setting_is_named(done: Run, sets: str, asset: str, partition: str, why: str) -> None:
+    said = why_out_of_date(tiny_run(done.data, sets), asset, partition)
+    assert any(each.startswith(why) for each in said)
+
+
+def test_a_changed_input_is_named(done: Run) -> None:
+    """As it is called, also across the handoff; what is not there any more is missing."""
+    complete(done, "judgments", "1", version="v2")
+    complete(done, "checkpoints", "1", version="v2")
+    done.record_path("sft_checkpoint").unlink()
+    assert why_out_of_date(done, "actor_pairs", "1") == ["judgments of iteration 1 changed"]
+    assert why_out_of_date(done, "policy", "2") == ["checkpoints of iteration 1 changed"]
+    assert why_out_of_date(done, "policy", "1") == ["sft_checkpoint is missing"]
+    assert why_out_of_date(done, "evaluation", "1") == ["checkpoints of iteration 1 changed"]
+
+
+def test_what_is_stale_is_so_through_every_iteration(done: Run) -> None:
+    """Judgments of iteration 1 are made again: the scores of M1 and M2 are those of models that would be others now."""
+    assert stale(done) == {}
+    complete(done, "judgments", "1", version="v2")
+    found = stale(done)
+    assert found["actor_pairs", "1"] == "judgments of iteration 1 changed"
+    comes = "comes of dpo_dataset of iteration 1, which is out of date"
+    after = [("checkpoints", "1"), ("evaluation", "1"), ("policy", "2"), ("checkpoints", "2"), ("evaluation", "2")]
+    for place in after:
+        assert found[place] == comes
+    for place in (("judgments", "1"), ("responses", "1"), ("prompts", "2"), ("evaluation", "0")):
+        assert place not in found
+    done.record_path("checkpoints", "2").unlink()
+    assert stale(done)["evaluation", "2"] == "checkpoints of iteration 2 is missing"
+    assert ("checkpoints", "2") not in stale(done)
+
+
+def test_what_follows_crosses_the_iterations(done: Run) -> None:
+    """Of other actor pairs in iteration 1 comes another M1, and of that everything in iteration 2 but its prompts."""
+    found = follows(done, [("actor_pairs", "1")])
+    assert [a for a, t in found if t == "1"] == ["dpo_dataset", "checkpoints", "evaluation"]
+    of_2 = [a for a, t in found if t == "2"]
+    assert "prompts" not in of_2
+    assert {"policy", "responses", "checkpoints", "evaluation"} <= set(of_2)
+    assert follows(done, [("checkpoints", "2")]) == [("evaluation", "2")]
+    done.record_path("checkpoints", "2").unlink()
+    assert ("checkpoints", "2") not in follows(done, [("actor_pairs", "1")])  # it is missing, and said to be
+
+
+def test_what_an_artifact_puts_out_of_date(done: Run) -> None:
+    """What is made of another version of it, and what comes of that; nothing of what is made of this very one."""
+    after = (
+        "after that, iteration 1: checkpoints; evaluation of M1, evaluation of M2; "
+        "iteration 2: everything but prompts; if what they are made of changes"
+    )
+    assert outdated_by(done, "actor_pairs", "1", "v2") == f"dpo_dataset of iteration 1; {after}"
+    assert outdated_by(done, "actor_pairs", "1", "v1") == ""
+    assert outdated_by(done, "checkpoints", "2", "v2") == "evaluation of M2"
+    assert outdated_by(done, "evaluation", "2", "v2") == outdated_by(done, "evaluation", "seed", "v2") == ""
+    done.record_path("dpo_dataset", "1").unlink()
+    assert outdated_by(done, "actor_pairs", "1", "v2") == ""  # it is missing, and what came of it says so
+
+
+def test_what_departs_is_named_with_both_values(done: Run) -> None:
+    choose(done, "actor_pairs", "2", rho=0.3, max_chosen_chars=90)
+    assert departed(done) == {
+        ("actor_pairs", "2"): ["rho = 0.3, the recipe says 0.0", "max_chosen_chars = 90, the recipe says null"]
+    }
+    assert departed(replace(done, as_recipe=True)) == {}
+    assert list(lines(done)) == [
+        "made with other settings than the recipe's (mr run keeps them; mr run --as-recipe makes them anew)",
+        "  actor_pairs of iteration 2: rho = 0.3, the recipe says 0.0; max_chosen_chars = 90, the recipe says null",
+    ]
+
+
+def test_what_is_out_of_date_and_what_comes_of_it(done: Run) -> None:
+    complete(done, "actor_pairs", "1", version="v2")
+    assert list(lines(done)) == [
+        "out of date",
+        "  dpo_dataset of iteration 1: actor_pairs of iteration 1 changed",
+        "  after that, iteration 1: checkpoints; evaluation of M1, evaluation of M2; "
+        "iteration 2: everything but prompts; if what they are made of changes",
+    ]
+
+
+def test_earlier_code_is_told(done: Run) -> None:
+    """Of a record that does not say by which code, it is not known; nothing is out of date for it."""
+    for asset, code in (("actor_pairs", "another"), ("elo_pairs", "")):
+        record = done.record(asset, "1")
+        assert record is not None
+        write_record(done.record_path(asset, "1"), replace(record, code=code))
+    assert of_earlier_code(done) == [("actor_pairs", "1")]
+    assert done.state("actor_pairs", "1") == "done"
+    assert list(lines(done))[1:] == ["  iteration 1: actor_pairs"]
+
+
+def test_drift_of_a_persons_own_recipe(tmp_path: Path) -> None:
+    """The file says another beta than at the launch, and what --set had changed is no drift."""
+    file, data = tmp_path / "mine.yaml", tmp_path / "data"
+    file.write_text(f"extends: {NAME}\ndpo: {{beta: 0.1}}\n")
+    load_run(str(file), sets=("responses.k=4",), iterations=6, data=data).save()
+    stored = stored_runs(data)["mine"]
+    assert stored.origin == (str(file), "responses.k=4")
+    assert drift(stored) == []
+    file.write_text(f"extends: {NAME}\ndpo: {{beta: 0.2}}\n")
+    assert drift(stored) == [Difference("dpo.beta", 0.1, 0.2)]
+    assert list(lines(stored)) == [
+        f"the recipe {file} has changed since the launch (mr run goes on with what was launched)",
+        "  dpo.beta: launched with 0.1, now 0.2",
+    ]
+    file.unlink()
+    [said] = lines(stored)
+    assert "cannot be read any more" in said
+    assert "mine.yaml" in said
+
+
+def test_a_shipped_recipe_of_the_ui_knows_where_it_is_from(tmp_path: Path) -> None:
+    load_run(NAME, sets=SMALL, name="tiny", data=tmp_path).save()
+    stored = stored_runs(tmp_path)["tiny"]
+    assert stored.origin == (NAME, *SMALL)
+    assert drift(stored) == []
+
+
+def test_a_run_of_before_origins_were_noted_has_no_drift(run: Run) -> None:
+    run.save()
+    assert stored_runs(run.data)["tiny"].origin == ()
+    assert drift(run) == []
+
+
+def test_titles() -> None:
+    assert titled("actor_pairs", "2") == "actor_pairs of iteration 2"
+    assert titled("sft_checkpoint", None) == "sft_checkpoint"
+    assert [titled("evaluation", m) for m in ("seed", "0", "3")] == [
+        "evaluation of seed",
+        "evaluation of M0",
+        "evaluation of M3",
+    ]

@@ -1,0 +1,91 @@
+"""Processes of a run: told apart from all others, and ended together."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from mr_assets.processes import MARK, Worker, end_processes, processes_of
+
+# starts a child in a session of its own, as training is, and says its id
+PARENT = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@contextmanager
+def family(run_id: str) -> Iterator[tuple[subprocess.Popen, psutil.Process]]:
+    """A process of a run, and its child."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PARENT], env={**os.environ, MARK: run_id}, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    child = psutil.Process(int(process.stdout.readline()))
+    try:
+        yield process, child
+    finally:
+        end_processes(run_id)
+        process.communicate()
+
+
+def test_a_worker_is_alive_until_it_ends():
+    """Also while nobody has waited for it, when its process id is still taken."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    worker = Worker.of(process.pid)
+    assert worker.here and worker.alive
+    process.kill()
+    until = time.monotonic() + 10
+    while worker.alive and time.monotonic() < until:
+        time.sleep(0.01)
+    assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
+    assert not worker.alive
+    process.wait()
+    assert not worker.alive
+
+
+@pytest.mark.parametrize("other", [{"ticks": 1}, {"boot": "an earlier one"}])
+def test_a_process_id_that_is_used_again_is_another_worker(other: dict):
+    """Started at another time, or before the machine was."""
+    me = Worker.of(os.getpid())
+    assert me.alive
+    assert not replace(me, **other).alive
+
+
+def test_a_tag_says_it_all():
+    me = Worker.of(os.getpid())
+    assert Worker.from_tag(me.tag("run-1"), "run-1") == me
+    assert not replace(me, host="gpu-07").here
+
+
+@pytest.mark.parametrize(
+    "tag", [None, "", "run-1", "run-1/gpu-07/x/y/z", "run-1/gpu-07/1/boot", "run-0/gpu-07/1/boot/9"]
+)
+def test_a_tag_that_names_no_process_of_a_run(tag: str | None):
+    """Nor does one that a re-executed run has inherited."""
+    assert Worker.from_tag(tag, "run-1") is None
+
+
+def test_all_processes_of_a_run_are_ended_and_no_other():
+    """The child is in a session of its own, and its parent is gone: it is found all the same."""
+    with family("run-1") as (first, child), family("run-2") as (second, other):
+        assert set(processes_of("run-1")) == {first.pid, child.pid}
+        first.kill()
+        first.wait()
+        end_processes("run-1")
+        assert processes_of("run-1") == []
+        assert second.poll() is None and other.is_running()
+
+
+def test_this_process_is_not_ended(monkeypatch: pytest.MonkeyPatch):
+    """`mr run` works on runs itself, and ends what an earlier one left."""
+    monkeypatch.setenv(MARK, "run-3")
+    assert os.getpid() not in processes_of("run-3")
