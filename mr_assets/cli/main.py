@@ -253,14 +253,14 @@ def _idle(namespace: str, instance: Any) -> None:
 
 
 @contextmanager
-def _alone(wanted: Any, stored: Any) -> Iterator[Any]:
+def _run_lock(wanted: Any, stored: Any) -> Iterator[Any]:
     """Nobody else works on a run, and it is still the one that was `stored`; the Dagster instance. Else `UserError`."""
     os.environ["MR_DATA"] = str(wanted.data)
     from mr_assets.orchestration.instance import instance
     from mr_assets.orchestration.run_launcher import fail_dead_runs
-    from mr_assets.orchestration.steps import alone
+    from mr_assets.orchestration.steps import run_lock
 
-    with alone(wanted.folder, f"run {wanted.name}", wait=False), instance() as dagster:
+    with run_lock(wanted.folder, f"run {wanted.name}", wait=False), instance() as dagster:
         fail_dead_runs(dagster)
         _idle(wanted.name, dagster)
         if _stored(wanted) != stored:
@@ -270,17 +270,17 @@ def _alone(wanted: Any, stored: Any) -> Iterator[Any]:
 
 def _run_steps(wanted: Any, stored: Any) -> bool:
     """Launch what is to do; whether there was anything. Before that nothing is written."""
-    from mr_assets.orchestration.steps import alone, launch, steps
+    from mr_assets.orchestration.steps import launch, run_lock, steps
 
     began, did = time.monotonic(), False
-    with _alone(wanted, stored) as dagster:
+    with _run_lock(wanted, stored) as dagster:
         wanted.save()
         for step in steps(wanted):
             did = True
             say(f"{wanted.name}, {step.title}: {', '.join(step.assets)}", bold=True, err=True)
             if step.partition is None:
                 shared = f"the one-off assets of family {wanted.family}"
-                with alone(wanted.data / wanted.family, shared, wait=True):
+                with run_lock(wanted.data / wanted.family, shared, wait=True):
                     _idle(wanted.family, dagster)
                     still = next(steps(wanted), None)  # another run may have made them meanwhile
                     if still is not None and still.partition is None:
@@ -319,7 +319,7 @@ def extend(name: str, iterations: int) -> None:
     stored, longer = _stored(run), run.with_iterations(iterations)
     for note in check_run(longer):
         say(f"note: {note}", err=True)
-    with _alone(longer, stored):
+    with _run_lock(longer, stored):
         longer.save()
     say(
         f"{name} has {iterations} iterations now; {now + 1} to {iterations} are to be made.\n"
@@ -635,12 +635,12 @@ def _unused(run: Any) -> Iterator[None]:
     os.environ["MR_DATA"] = str(run.data)
     from mr_assets.orchestration.instance import home, instance
     from mr_assets.orchestration.run_launcher import fail_dead_runs
-    from mr_assets.orchestration.steps import alone, holder_of
+    from mr_assets.orchestration.steps import holder_of, run_lock
 
     what = f"run {run.name}"
     if run.folder.is_symlink() and (holder := holder_of(run.folder)):
         raise UserError(f"{what} is being run by process {holder}. Wait for it, or end it, then start again.")
-    with nullcontext() if run.folder.is_symlink() else alone(run.folder, what, wait=False):
+    with nullcontext() if run.folder.is_symlink() else run_lock(run.folder, what, wait=False):
         if home().is_dir():
             with instance() as dagster:
                 fail_dead_runs(dagster)

@@ -15,7 +15,7 @@ from mr_assets.explorer.text import Part, difference
 from mr_assets.lineage.facts import Battle, Descent, Judgment, Lineage, Made, Model, Pair, PairKind, Response, Round
 from mr_assets.lineage.lookup import PAIR_ASSETS, parsed
 from mr_assets.lineage.pairs import GAPS, KINDS, SORTS, Between, Listed, Query, pairs, texts_of
-from mr_assets.lineage.staleness import Snapshot, Standing, stale_now
+from mr_assets.lineage.staleness import Snapshot, Staleness, stale_now
 from mr_assets.printable import excerpt
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import Place, titled
@@ -88,10 +88,10 @@ class Listing:
         order = query.ordered([run], sort, ascending=ascending, listed=listed_pairs)
         rows = texts_of([run], order.slice((page - 1) * PAGE, PAGE))
         iterations = [query.iteration] if query.iteration else run.iterations
-        places, standing = [(PAIR_ASSETS[kind], t) for t in iterations for kind in query.kinds], Standing(run)
-        there = {place: record for place in places if (record := standing.record(place))}
+        places, staleness = [(PAIR_ASSETS[kind], t) for t in iterations for kind in query.kinds], Staleness(run)
+        there = {place: record for place in places if (record := staleness.record(place))}
         made = [Made.of(record) for record in there.values()]
-        said = _stale(now, standing, there)
+        said = _stale(now, staleness, there)
         return cls(run, asked, {}, sort, ascending, page, order.height, rows.to_dicts(), made, said, known)
 
     @property
@@ -170,11 +170,11 @@ def _carried(asked: Mapping[str, Any]) -> str:
     return "?" + urlencode(plain) if plain else ""
 
 
-def _stale(now: Mapping[Place, str], standing: Standing, there: Iterable[Place]) -> tuple[str, ...]:
+def _stale(now: Mapping[Place, str], staleness: Staleness, there: Iterable[Place]) -> tuple[str, ...]:
     """Where artifacts are not made of what lies there now, or not as the run would make them now; each once."""
     said: dict[str, None] = {}
     for place in there:
-        broken = standing.broken_behind(place)
+        broken = staleness.broken_behind(place)
         said |= dict.fromkeys(each.said for each in broken)
         if not broken and place in now:
             said[f"{titled(*place)}: {now[place]}"] = None

@@ -25,7 +25,7 @@ def serve(data: Path, host: str, port: int, *, allowed: Sequence[str] = (), with
     from mr_assets.training import leash
 
     if with_starter:
-        leash.hold()
+        leash.die_with_parent()
     app = explorer(data, ui_url(), names(host, allowed))
     door = listening(
         host,

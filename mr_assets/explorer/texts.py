@@ -17,7 +17,7 @@ from mr_assets.errors import UserError
 from mr_assets.explorer.pages import PAGE, one_of, page_count, page_number
 from mr_assets.lineage.pairs import Between
 from mr_assets.lineage.rows import read
-from mr_assets.lineage.staleness import Standing
+from mr_assets.lineage.staleness import Staleness
 from mr_assets.printable import excerpt
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import Place, titled
@@ -132,7 +132,7 @@ def _heads(run: Run, kind: str, t: str, asked: Mapping[str, str]) -> pl.DataFram
         "judgments": [key, "finish_reason", "score", "invalid"],
     }
     rows = read(run, kind, t, columns[kind], wanted)
-    if kind == "responses" and Standing(run).made_of(("judgments", t), ("responses", t)):
+    if kind == "responses" and Staleness(run).made_of(("judgments", t), ("responses", t)):
         scores = read(run, "judgments", t, ["response_id", "score"]).group_by("response_id").agg(pl.col("score").mean())
         rows = rows.join(scores, on="response_id", how="left", maintain_order="left")
     lacking = [pl.lit(None, dtype).alias(n) for n, dtype in HEADS.items() if n not in rows.columns]
@@ -171,7 +171,7 @@ def _truth(run: Run, kind: str, t: str, ids: pl.Series) -> pl.DataFrame:
     """The true scores of responses, by response_id, where a world knows them and they lie there as they were judged."""
     check, judged = checker(run.recipe), kind == "judgments"
     there = all(run.record(asset, t) and run.path(asset, t).exists() for asset in ("prompts", "responses"))
-    apart = judged and not Standing(run).made_of(("judgments", t), ("responses", t))
+    apart = judged and not Staleness(run).made_of(("judgments", t), ("responses", t))
     if check is None or kind == "prompts" or not there or apart:
         return pl.DataFrame(schema={"response_id": pl.String, "true_score": pl.Float64})
     among = pl.col("response_id").is_in(ids.implode())

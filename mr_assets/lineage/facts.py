@@ -9,7 +9,7 @@
         .policy -> Model      who wrote it all, back to the SFT model
       .descent -> Descent     forward: which pairs came of the id
       .model -> Model         of a model's id
-      .broken -> Broken       where what lies there now is not what it was made of
+      .broken -> StaleLink       where what lies there now is not what it was made of
 
 Every fact carries who made it (`Made`): the asset and the Dagster run. What does not belong, because it was made anew
 since, is not there: a field is None, or a tuple empty, and `broken` says why. Texts are as they were sampled and are
@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from mr_assets.lineage.lookup import Kind
-from mr_assets.lineage.staleness import Broken
+from mr_assets.lineage.staleness import StaleLink
 from mr_assets.runs.run import Record
 
 PairKind = Literal["actor", "judge"]
@@ -383,7 +383,7 @@ class Lineage:
     model: Model | None
     descent: tuple[Descent, ...]
     models: tuple[Model, ...]
-    broken: tuple[Broken, ...]
+    broken: tuple[StaleLink, ...]
 
     def as_json(self) -> dict[str, Any]:
         """For programs: everything, with names."""

@@ -9,7 +9,7 @@ from mr_assets.errors import UserError
 from mr_assets.lineage.facts import PairKind
 from mr_assets.lineage.lookup import PAIR_ASSETS
 from mr_assets.lineage.rows import margins, read
-from mr_assets.lineage.staleness import Standing
+from mr_assets.lineage.staleness import Staleness
 from mr_assets.printable import excerpt
 from mr_assets.runs.run import Run
 from mr_assets.worlds.truth import AGREEMENTS, Agreement, checker, true_gaps, true_scores
@@ -80,14 +80,14 @@ def pairs(run: Run, iterations: Sequence[str] | None = None, kinds: Sequence[Pai
     whether the DPO dataset has it, null if that was not made of these pairs; reward_margin: after the training on it,
     null without one; true_gap: as `mr_assets.worlds.truth` says, null where no world knows the truth of its texts.
     """
-    standing, found = Standing(run), [pl.DataFrame(schema=SCHEMA)]
+    staleness, found = Staleness(run), [pl.DataFrame(schema=SCHEMA)]
     for t in iterations or run.iterations:
         for kind in kinds:
-            if standing.record((PAIR_ASSETS[kind], t)) and run.path(PAIR_ASSETS[kind], t).exists():
-                rows = _scores_of_actor(run, t) if kind == "actor" else _scores_of_judge(standing, t)
-                rows = _with_margins(standing, kind, t, _with_true_gaps(standing, kind, t, rows))
+            if staleness.record((PAIR_ASSETS[kind], t)) and run.path(PAIR_ASSETS[kind], t).exists():
+                rows = _scores_of_actor(run, t) if kind == "actor" else _scores_of_judge(staleness, t)
+                rows = _with_margins(staleness, kind, t, _with_true_gaps(staleness, kind, t, rows))
                 rows = rows.with_columns(
-                    _in_dataset(standing, kind, t),
+                    _in_dataset(staleness, kind, t),
                     run=pl.lit(run.name),
                     iteration=pl.lit(t),
                     kind=pl.lit(kind),
@@ -108,44 +108,44 @@ def _scores_of_actor(run: Run, t: str) -> pl.DataFrame:
     )
 
 
-def _scores_of_judge(standing: Standing, t: str) -> pl.DataFrame:
+def _scores_of_judge(staleness: Staleness, t: str) -> pl.DataFrame:
     columns = ("pair_id", *(f"{side}_{what}" for side in _SIDES for what in ("id", "elo", "chars")))
-    rows = read(standing.run, "elo_pairs", t, columns)
+    rows = read(staleness.run, "elo_pairs", t, columns)
     rows = rows.with_columns(elo_gap=pl.col("chosen_elo") - pl.col("rejected_elo"))
-    if not standing.made_of(("elo_pairs", t), ("judgments", t)):
+    if not staleness.made_of(("elo_pairs", t), ("judgments", t)):
         unknown = pl.lit(None, pl.Float64)
         return rows.with_columns(score_gap=unknown, chosen_score=unknown, rejected_score=unknown)
     wanted = pl.concat([rows["chosen_id"], rows["rejected_id"]]).unique()
     among = pl.col("judgment_id").is_in(wanted.implode())
-    scores = read(standing.run, "judgments", t, ["judgment_id", "score"], among)
+    scores = read(staleness.run, "judgments", t, ["judgment_id", "score"], among)
     for side in _SIDES:
         named = scores.rename({"judgment_id": f"{side}_id", "score": f"{side}_score"})
         rows = rows.join(named, on=f"{side}_id", how="left", maintain_order="left")
     return rows.with_columns(score_gap=pl.col("chosen_score") - pl.col("rejected_score"))
 
 
-def _in_dataset(standing: Standing, kind: PairKind, t: str) -> pl.Expr:
-    path = standing.run.path("dpo_dataset", t)
-    if not (standing.made_of(("dpo_dataset", t), (PAIR_ASSETS[kind], t)) and path.exists()):
+def _in_dataset(staleness: Staleness, kind: PairKind, t: str) -> pl.Expr:
+    path = staleness.run.path("dpo_dataset", t)
+    if not (staleness.made_of(("dpo_dataset", t), (PAIR_ASSETS[kind], t)) and path.exists()):
         return pl.lit(None, pl.Boolean).alias("trained_on")
-    taken = read(standing.run, "dpo_dataset", t, ["pair_id"])["pair_id"]
+    taken = read(staleness.run, "dpo_dataset", t, ["pair_id"])["pair_id"]
     return pl.col("pair_id").is_in(taken.implode()).alias("trained_on")
 
 
-def _with_margins(standing: Standing, kind: PairKind, t: str, rows: pl.DataFrame) -> pl.DataFrame:
+def _with_margins(staleness: Staleness, kind: PairKind, t: str, rows: pl.DataFrame) -> pl.DataFrame:
     """The reward margins of the model that was trained on these pairs; null if none was, or none are recorded."""
     dataset, model = ("dpo_dataset", t), ("checkpoints", t)
-    if not (standing.made_of(model, dataset) and standing.made_of(dataset, (PAIR_ASSETS[kind], t))):
+    if not (staleness.made_of(model, dataset) and staleness.made_of(dataset, (PAIR_ASSETS[kind], t))):
         return rows.with_columns(reward_margin=pl.lit(None, pl.Float64))
-    found = margins(standing.run, t).select("pair_id", "reward_margin")
+    found = margins(staleness.run, t).select("pair_id", "reward_margin")
     return rows.join(found, on="pair_id", how="left", maintain_order="left")
 
 
-def _with_true_gaps(standing: Standing, kind: PairKind, t: str, rows: pl.DataFrame) -> pl.DataFrame:
+def _with_true_gaps(staleness: Staleness, kind: PairKind, t: str, rows: pl.DataFrame) -> pl.DataFrame:
     """The true gaps of pairs whose texts lie there as they were, if the recipe's world knows them."""
-    run, check, pairs_of = standing.run, checker(standing.run.recipe), (PAIR_ASSETS[kind], t)
+    run, check, pairs_of = staleness.run, checker(staleness.run.recipe), (PAIR_ASSETS[kind], t)
     there = all(run.path(asset, t).exists() for asset in ("prompts", "responses"))
-    if check is None or not there or standing.broken(pairs_of, ("responses", t)):
+    if check is None or not there or staleness.broken(pairs_of, ("responses", t)):
         return rows.with_columns(true_gap=pl.lit(None, pl.Float64))
     sides = pl.concat([rows["chosen_id"], rows["rejected_id"]])
     wanted = sides.str.replace(r"\.j\d+$", "").unique()  # the responses, of judgments those that they judge
@@ -156,15 +156,15 @@ def _with_true_gaps(standing: Standing, kind: PairKind, t: str, rows: pl.DataFra
 
 def with_texts(run: Run, found: pl.DataFrame) -> pl.DataFrame:
     """Add prompt, chosen and rejected: the texts, null where they were made anew since the pair."""
-    standing, parts = Standing(run), []
+    staleness, parts = Staleness(run), []
     sources = {"actor": ("responses", "response_id", "response"), "judge": ("judgments", "judgment_id", "judgment")}
     for (t, kind), rows in found.group_by("iteration", "kind", maintain_order=True):
         asset, key, text = sources[str(kind)]
         made_by = (PAIR_ASSETS[str(kind)], str(t))
-        prompts = _texts(standing, made_by, "prompts", "prompt_id", "prompt", rows["prompt_id"])
+        prompts = _texts(staleness, made_by, "prompts", "prompt_id", "prompt", rows["prompt_id"])
         rows = rows.join(prompts, on="prompt_id", how="left", maintain_order="left")
         wanted = pl.concat([rows["chosen_id"], rows["rejected_id"]]).unique()
-        said = _texts(standing, made_by, asset, key, text, wanted)
+        said = _texts(staleness, made_by, asset, key, text, wanted)
         for side in _SIDES:
             named = said.rename({key: f"{side}_id", text: side})
             rows = rows.join(named, on=f"{side}_id", how="left", maintain_order="left")
@@ -180,16 +180,16 @@ def texts_of(runs: Sequence[Run], shown: pl.DataFrame) -> pl.DataFrame:
 
 
 def _texts(
-    standing: Standing, made_by: tuple[str, str], asset: str, key: str, text: str, wanted: pl.Series
+    staleness: Staleness, made_by: tuple[str, str], asset: str, key: str, text: str, wanted: pl.Series
 ) -> pl.DataFrame:
     """The texts of some rows of a table, if the pairs were made of what lies there; else none.
 
     A prompt's id is a hash of its text, so that it cannot be another.
     """
-    path, place = standing.run.path(asset, made_by[1]), (asset, made_by[1])
-    if not path.exists() or not (asset == "prompts" or standing.made_of(made_by, place)):
+    path, place = staleness.run.path(asset, made_by[1]), (asset, made_by[1])
+    if not path.exists() or not (asset == "prompts" or staleness.made_of(made_by, place)):
         return pl.DataFrame(schema={key: pl.String, text: pl.String})
-    return read(standing.run, *place, [key, text], pl.col(key).is_in(wanted.implode()))
+    return read(staleness.run, *place, [key, text], pl.col(key).is_in(wanted.implode()))
 
 
 def containing(found: pl.DataFrame, text: str) -> pl.DataFrame:

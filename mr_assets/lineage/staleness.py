@@ -46,7 +46,7 @@ def stale_now(run: Run) -> dict[Place, str]:
 
 
 @dataclass(frozen=True)
-class Broken:
+class StaleLink:
     """An artifact (asset, partition) and what it was made of (parent, parent_partition), which is not there any more.
 
     dagster_run: the one that made the artifact; why: what it was made of and what lies there now, as a sentence.
@@ -66,13 +66,13 @@ class Broken:
 
 
 @dataclass
-class Standing:
+class Staleness:
     """The records of a run, read once, and which artifacts were made of which that are there now."""
 
     run: Run
     _records: dict[Place, Record | None] = field(default_factory=dict)
     _ancestors: dict[Place, frozenset[Place]] = field(default_factory=dict)
-    _ways: dict[tuple[Place, Place], tuple[Broken, ...]] = field(default_factory=dict)
+    _ways: dict[tuple[Place, Place], tuple[StaleLink, ...]] = field(default_factory=dict)
 
     def record(self, place: Place) -> Record | None:
         """The record of an artifact; None if it is not complete."""
@@ -87,10 +87,10 @@ class Standing:
             self._ancestors[place] = frozenset(parents).union(*(self.ancestors(p) for p in parents))
         return self._ancestors[place]
 
-    def broken(self, place: Place, ancestor: Place) -> tuple[Broken, ...]:
+    def broken(self, place: Place, ancestor: Place) -> tuple[StaleLink, ...]:
         """The links that are broken on any way from an artifact back to one of its ancestors."""
         if (place, ancestor) not in self._ways:
-            found: dict[Broken, None] = {}
+            found: dict[StaleLink, None] = {}
             for parent in self.run.ancestors(*place) if place != ancestor else ():
                 if parent == ancestor or ancestor in self.ancestors(parent):
                     found |= dict.fromkeys(self.link(place, parent))
@@ -98,7 +98,7 @@ class Standing:
             self._ways[place, ancestor] = tuple(found)
         return self._ways[place, ancestor]
 
-    def broken_behind(self, place: Place) -> tuple[Broken, ...]:
+    def broken_behind(self, place: Place) -> tuple[StaleLink, ...]:
         """The links that are broken anywhere behind an artifact."""
         return tuple({b: None for a in sorted(self.ancestors(place), key=str) for b in self.broken(place, a)})
 
@@ -110,7 +110,7 @@ class Standing:
         """Whether an artifact is complete and was made, directly, of what its parent is now."""
         return self.record(place) is not None and not self.link(place, parent)
 
-    def link(self, place: Place, parent: Place) -> tuple[Broken, ...]:
+    def link(self, place: Place, parent: Place) -> tuple[StaleLink, ...]:
         """The link from an artifact to one that it is made of, if it is broken."""
         record, now = self.record(place), self.record(parent)
         if record is None:
@@ -120,7 +120,7 @@ class Standing:
             return ()
         is_now = f"what lies there now is {now.version}, of Dagster run {now.run_id}" if now else "it is not there now"
         why = f"was made of {titled(*parent)} in version {then or 'unknown'}; {is_now}."
-        return (Broken(*place, *parent, record.run_id, why),)
+        return (StaleLink(*place, *parent, record.run_id, why),)
 
     def shown(self, focus: Place, t: str) -> set[str]:
         """The assets of iteration `t` whose rows belong to the lineage of one, the focus.
@@ -154,7 +154,7 @@ class Standing:
         if now is not None and now.version == versions[asset]:
             shown.add(asset)
 
-    def all_broken(self, focus: Place, t: str) -> tuple[Broken, ...]:
+    def all_broken(self, focus: Place, t: str) -> tuple[StaleLink, ...]:
         """Every broken link back from the focus, and from what was or would be made of it in its iteration."""
         found = dict.fromkeys(self.broken_behind(focus))
         for asset in LOOP_ASSETS:

@@ -32,7 +32,7 @@ from mr_assets.lineage.facts import (
 )
 from mr_assets.lineage.lookup import PAIR_ASSETS, Id, iterations_of, located
 from mr_assets.lineage.rows import dropped_of, ids_of, margins_of, read, rows_of
-from mr_assets.lineage.staleness import Broken, Standing
+from mr_assets.lineage.staleness import StaleLink, Staleness
 from mr_assets.method.actor_pairs import tiers
 from mr_assets.method.dropped import REASONS, in_words
 from mr_assets.method.judgments import response_scores
@@ -62,21 +62,21 @@ def trace_any(identity: str, runs: Mapping[str, Run]) -> Lineage:
 
 
 def _traced(run: Run, found: Id) -> Lineage:
-    standing = Standing(run)
+    staleness = Staleness(run)
     if found.kind == "model":
-        return _of_model(standing, found)
+        return _of_model(staleness, found)
     rounds: list[Round] = []
     descent: list[Descent] = []
-    broken: dict[Broken, None] = {}
+    broken: dict[StaleLink, None] = {}
     for t in iterations_of(run, found):
-        reading = _Reading(standing, t, found)
+        reading = _Reading(staleness, t, found)
         made = reading.round()
         rounds.append(made)
         descent += list(_descent(made, found))
-        broken |= dict.fromkeys(standing.all_broken((found.asset, t), t))
+        broken |= dict.fromkeys(staleness.all_broken((found.asset, t), t))
     trained = {pair.id for made in rounds for pair in made.pairs if pair.trained}
     used = {each.made.partition: None for each in descent if each.direct and each.pair_id in trained}
-    later = _models_after(standing, filter(None, used))
+    later = _models_after(staleness, filter(None, used))
     return Lineage(run.name, found.text, found.kind, tuple(rounds), None, tuple(descent), later, tuple(broken))
 
 
@@ -87,14 +87,14 @@ def _traced(run: Run, found: Id) -> Lineage:
 class _Reading:
     """What the tables of iteration `t` say of a prompt, as far as it belongs to the lineage of `focus`."""
 
-    standing: Standing
+    staleness: Staleness
     t: str
     focus: Id
     _made: dict[str, Made] = field(default_factory=dict)
 
     @property
     def run(self) -> Run:
-        return self.standing.run
+        return self.staleness.run
 
     @property
     def prompt_id(self) -> str:
@@ -104,7 +104,7 @@ class _Reading:
     @cached_property
     def shown(self) -> set[str]:
         """The assets that belong."""
-        there = self.standing.shown((self.focus.asset, self.t), self.t)
+        there = self.staleness.shown((self.focus.asset, self.t), self.t)
         return {a for a in there if a not in _TABLES or self.run.path(a, self.t).exists()}
 
     @cached_property
@@ -116,7 +116,7 @@ class _Reading:
         return self.tables[asset].to_dicts() if asset in self.tables else []
 
     def record(self, asset: str) -> Record:
-        record = self.standing.record((asset, self.t))
+        record = self.staleness.record((asset, self.t))
         assert record is not None, asset
         return record
 
@@ -144,7 +144,7 @@ class _Reading:
             prompt=next(
                 (Prompt(r["prompt_id"], r["prompt"], self.made("prompts")) for r in self.rows("prompts")), None
             ),
-            policy=_policy(self.standing, policy) if "policy" in self.shown else None,
+            policy=_policy(self.staleness, policy) if "policy" in self.shown else None,
             responses=tuple(self.responses()),
             rule=self.rule,
             contest=contest,
@@ -337,11 +337,11 @@ class _Reading:
         for kind, name in worth.items():
             rows = self.rows(PAIR_ASSETS[kind])
             place, at = (PAIR_ASSETS[kind], self.t), ("dpo_dataset", self.t)
-            dataset = bool(rows) and self.standing.made_of(at, place) and self.run.path(*at).exists()
+            dataset = bool(rows) and self.staleness.made_of(at, place) and self.run.path(*at).exists()
             taken = set(ids_of(self.run, *at, self.prompt_id)) if dataset else set()
             outs = {x.id: x for x in self._dropped("dpo_dataset")} if dataset else {}
             for row in rows:
-                trained = row["pair_id"] in taken and self.standing.made_of(("checkpoints", self.t), at)
+                trained = row["pair_id"] in taken and self.staleness.made_of(("checkpoints", self.t), at)
                 yield Pair(
                     id=row["pair_id"],
                     kind=kind,
@@ -438,22 +438,22 @@ def _part(made: Round, pair: Pair, found: Id) -> tuple[str, bool] | None:
 # --------------------------------------------------------------------------------------------------------------- models
 
 
-def _policy(standing: Standing, policy: Place) -> Model | None:
+def _policy(staleness: Staleness, policy: Place) -> Model | None:
     """The model that an iteration starts from, if it lies there as it was."""
-    [parent] = standing.run.ancestors(*policy)
-    return _model(standing, parent) if standing.made_of(policy, parent) else None
+    [parent] = staleness.run.ancestors(*policy)
+    return _model(staleness, parent) if staleness.made_of(policy, parent) else None
 
 
-def _model(standing: Standing, place: Place) -> Model | None:
+def _model(staleness: Staleness, place: Place) -> Model | None:
     """A model with its ancestors back to the SFT model; they end where one was made anew since."""
-    record = standing.record(place)
+    record = staleness.record(place)
     if record is None or record.model is None:
         return None
     asset, t = place
     data: Place = ("eft_dataset", None) if asset == "sft_checkpoint" else ("dpo_dataset", t)
-    trained_on = standing.record(data) if standing.made_of(place, data) else None
+    trained_on = staleness.record(data) if staleness.made_of(place, data) else None
     policy = ("policy", t)
-    from_policy = asset == "checkpoints" and standing.made_of(place, policy)
+    from_policy = asset == "checkpoints" and staleness.made_of(place, policy)
     counts = {name: trained_on.numbers[name] for name in _COUNTS if name in trained_on.numbers} if trained_on else {}
     return Model(
         name=record.model["name"],
@@ -463,55 +463,57 @@ def _model(standing: Standing, place: Place) -> Model | None:
         numbers=record.numbers,
         trained_on=Made.of(trained_on) if trained_on else None,
         pairs=counts,
-        parent=_policy(standing, policy) if from_policy else None,
+        parent=_policy(staleness, policy) if from_policy else None,
         seed=record.settings.get("model.seed") if asset == "sft_checkpoint" else None,
         made=Made.of(record),
     )
 
 
-def _with_heirs(standing: Standing, t: str) -> Iterator[Place]:
+def _with_heirs(staleness: Staleness, t: str) -> Iterator[Place]:
     """Model `t`, then the one that was trained from it, and so on, as far as they lie there as they were."""
-    place = standing.run.model_at(t)
+    place = staleness.run.model_at(t)
     yield place
     after = str(int(t) + 1)
     policy, heir = ("policy", after), ("checkpoints", after)
-    if after in standing.run.iterations and standing.made_of(policy, place) and standing.made_of(heir, policy):
-        yield from _with_heirs(standing, after)
+    if after in staleness.run.iterations and staleness.made_of(policy, place) and staleness.made_of(heir, policy):
+        yield from _with_heirs(staleness, after)
 
 
-def _models_after(standing: Standing, trained_in: Iterable[str]) -> tuple[Model, ...]:
+def _models_after(staleness: Staleness, trained_in: Iterable[str]) -> tuple[Model, ...]:
     """The models trained in these iterations, and those that were trained from them."""
-    places = dict.fromkeys(place for t in trained_in for place in _with_heirs(standing, t))
-    return tuple(model for place in places if (model := _model(standing, place)))
+    places = dict.fromkeys(place for t in trained_in for place in _with_heirs(staleness, t))
+    return tuple(model for place in places if (model := _model(staleness, place)))
 
 
-def _of_model(standing: Standing, found: Id) -> Lineage:
+def _of_model(staleness: Staleness, found: Id) -> Lineage:
     """The lineage of a model: back to the SFT model, and the pairs that it was trained on and that it wrote."""
-    run, t = standing.run, found.iteration or "0"
+    run, t = staleness.run, found.iteration or "0"
     place = run.model_at(t)
     descent: list[Descent] = []
-    if place[0] == "checkpoints" and standing.made_of(place, ("dpo_dataset", t)):
-        descent += _pairs_of(standing, t, ("dpo_dataset",), "trained on")
-    broken = dict.fromkeys(standing.broken_behind(place))
+    if place[0] == "checkpoints" and staleness.made_of(place, ("dpo_dataset", t)):
+        descent += _pairs_of(staleness, t, ("dpo_dataset",), "trained on")
+    broken = dict.fromkeys(staleness.broken_behind(place))
     after = str(int(t) + 1)
-    if after in run.iterations and standing.made_of(("policy", after), place):
-        written = [a for a in PAIR_ASSETS.values() if standing.follows((a, after), ("policy", after))]
-        descent += _pairs_of(standing, after, written, "written by it")
-        broken |= dict.fromkeys(b for a in PAIR_ASSETS.values() for b in standing.broken((a, after), ("policy", after)))
-    _, *heirs = _with_heirs(standing, t)
-    later = tuple(model for heir in heirs if (model := _model(standing, heir)))
-    model = _model(standing, place)
+    if after in run.iterations and staleness.made_of(("policy", after), place):
+        written = [a for a in PAIR_ASSETS.values() if staleness.follows((a, after), ("policy", after))]
+        descent += _pairs_of(staleness, after, written, "written by it")
+        broken |= dict.fromkeys(
+            b for a in PAIR_ASSETS.values() for b in staleness.broken((a, after), ("policy", after))
+        )
+    _, *heirs = _with_heirs(staleness, t)
+    later = tuple(model for heir in heirs if (model := _model(staleness, heir)))
+    model = _model(staleness, place)
     return Lineage(run.name, found.text, found.kind, (), model, tuple(descent), later, tuple(broken))
 
 
 def _pairs_of(
-    standing: Standing, t: str, assets: Sequence[str], role: Literal["trained on", "written by it"]
+    staleness: Staleness, t: str, assets: Sequence[str], role: Literal["trained on", "written by it"]
 ) -> Iterator[Descent]:
     for asset in assets:
-        record = standing.record((asset, t))
-        if record is None or not standing.run.path(asset, t).exists():
+        record = staleness.record((asset, t))
+        if record is None or not staleness.run.path(asset, t).exists():
             raise UserError(f"{asset} of iteration {t} is not there. Materialize it again.")
-        ids = read(standing.run, asset, t, ["pair_id"])["pair_id"].sort()
+        ids = read(staleness.run, asset, t, ["pair_id"])["pair_id"].sort()
         for pair in ids:
             kind: PairKind = "actor" if pair.endswith(".actor") else "judge"
             yield Descent(pair, kind, role, True, Made.of(record))

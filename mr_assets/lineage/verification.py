@@ -19,7 +19,7 @@ import polars as pl
 
 from mr_assets.errors import UserError, shown
 from mr_assets.files import fingerprint
-from mr_assets.lineage.staleness import Standing
+from mr_assets.lineage.staleness import Staleness
 from mr_assets.method.actor_pairs import actor_pairs
 from mr_assets.method.battle_matrices import battle_matrices
 from mr_assets.method.dpo_dataset import dpo_dataset
@@ -80,15 +80,15 @@ def verify(
     iterations: the ones to verify, by default all; assets: the same, with those that are made once.
     Only what has a record is looked at. A file that cannot be read is a fault.
     """
-    standing = Standing(run)
+    staleness = Staleness(run)
     places: list[Place] = [(asset, None) for asset in FAMILY_ASSETS]
     places += [("evaluation", model) for model in run.models if model not in run.iterations and iterations is None]
     places += [(asset, t) for t in iterations or run.iterations for asset in (*LOOP_ASSETS, "evaluation")]
     for place in (place for place in places if place[0] in assets):
         try:
-            record = standing.record(place)
+            record = staleness.record(place)
             if record is not None:
-                yield from _Artifact(standing, place, record).faults()
+                yield from _Artifact(staleness, place, record).faults()
             elif os.path.lexists(run.record_path(*place)):
                 yield Fault(*place, None, f"{run.record_path(*place)} is no record that can be read.")
         except _UNREADABLE as error:
@@ -101,7 +101,7 @@ def verify(
 class _Artifact:
     """A complete artifact under verification."""
 
-    standing: Standing
+    staleness: Staleness
     place: Place
     record: Record
 
@@ -114,7 +114,7 @@ class _Artifact:
 
     @property
     def run(self) -> Run:
-        return self.standing.run
+        return self.staleness.run
 
     @property
     def t(self) -> str:
@@ -127,7 +127,7 @@ class _Artifact:
 
     def faults(self) -> Iterator[Fault]:
         yield from self.model_faults() if self.asset in MODEL_ASSETS else self.content_faults()
-        stale = [b for parent in self.run.ancestors(*self.place) for b in self.standing.link(self.place, parent)]
+        stale = [b for parent in self.run.ancestors(*self.place) for b in self.staleness.link(self.place, parent)]
         yield from (self.fault(f"it {broken.why} Its rows are not compared.") for broken in stale)
         yield from self.policy_faults()
         rows: list[Fault] = []
@@ -169,7 +169,7 @@ class _Artifact:
             if found != now:
                 yield self.fault(f"{what} is {found}, the folder {model.get('path')} has the fingerprint {now}.")
         if self.asset == "policy":
-            parent = self.standing.record(self.run.ancestors(*self.place)[0])
+            parent = self.staleness.record(self.run.ancestors(*self.place)[0])
             if parent and parent.model != model:
                 yield self.fault(f"it points at {shown(model)}, its parent is {shown(parent.model)}.")
 
@@ -177,16 +177,16 @@ class _Artifact:
         """A table or a model that another policy made than the iteration's."""
         if self.asset == "evaluation":  # its partition is the model itself
             parents = self.run.ancestors(*self.place)
-            policy = self.standing.record(parents[0]) if parents else None
+            policy = self.staleness.record(parents[0]) if parents else None
         else:
-            policy = self.standing.record(("policy", self.place[1])) if self.record.policy else None
+            policy = self.staleness.record(("policy", self.place[1])) if self.record.policy else None
         if policy and policy.version != self.record.policy:
             yield self.fault(f"policy {self.record.policy} made it, the iteration's policy is {policy.version}.")
 
     def prompt_faults(self) -> Iterator[Fault]:
         """Prompts to train on that are others than those that were sampled from."""
         for parent in ("responses", "judgments"):
-            record = self.standing.record((parent, self.t))
+            record = self.staleness.record((parent, self.t))
             for path in prompts_differ(parent, record.settings, self.settings) if record else ():
                 yield self.fault(f"its prompts were made with another {path} than those of {parent}.")
 
@@ -299,8 +299,8 @@ class _Artifact:
             yield from self.differ(TABLES[self.asset].empty(), self.table.collect())
             return
         if self.asset in _SAMPLED:
-            yield from self.odd_ends()
-        again = _AGAIN.get(self.asset)
+            yield from self.bad_finish_reasons()
+        again = RECOMPUTE.get(self.asset)
         if again is None:
             return
         made = again(self)
@@ -342,7 +342,7 @@ class _Artifact:
             if wanted != came and not _close(json.loads(wanted), _read(came), TOLERANCE.get(self.asset, _SUMS)):
                 yield self.fault(f"it is left out as {reason} with {shown(came)}, expected {shown(wanted)}.", identity)
 
-    def odd_ends(self) -> Iterator[Fault]:
+    def bad_finish_reasons(self) -> Iterator[Fault]:
         """Sampled texts that ended in no way that there is, and requests left out for no reason that there is."""
         key, how = TABLES[self.asset].key, pl.col("finish_reason")
         odd = self.table.filter(how.is_not_null() & ~how.is_in(_FINISHED)).select(key, how).collect()
@@ -452,7 +452,7 @@ class _Artifact:
     def dpo_dataset(self) -> Selected:
         from mr_assets.chat import ChatEncoder
 
-        given, policy = self.settings, self.standing.record(("policy", self.t))
+        given, policy = self.settings, self.staleness.record(("policy", self.t))
         assert policy is not None and policy.model is not None, "its inputs name it"
         tables = ("actor_pairs", "elo_pairs", "responses", "judgments", "prompts")
         return dpo_dataset(
@@ -465,7 +465,7 @@ class _Artifact:
         )
 
 
-_AGAIN: dict[str, Callable[[_Artifact], Selected | pl.DataFrame]] = {
+RECOMPUTE: dict[str, Callable[[_Artifact], Selected | pl.DataFrame]] = {
     "seed_prompts": _Artifact.seed_prompts,
     "prompts": _Artifact.prompts,
     "responses": _Artifact.responses,

@@ -109,7 +109,7 @@ def chosen_config(run: Run, step: Step) -> dict[str, Any]:
 
 
 @contextmanager
-def alone(folder: Path, what: str, *, wait: bool) -> Iterator[None]:
+def run_lock(folder: Path, what: str, *, wait: bool) -> Iterator[None]:
     """Hold a folder's lock. Taken already: wait for it, or raise `UserError`. It ends with the process, however.
 
     A folder that is made for the lock, and in which nothing comes to lie, goes again.

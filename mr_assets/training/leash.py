@@ -18,7 +18,7 @@ from queue import SimpleQueue
 LOG = "trainer.log"
 
 
-def hold() -> Callable[[], Path]:
+def die_with_parent() -> Callable[[], Path]:
     """From now on this process and its group die when standard input closes. Call it before anything slow.
 
     What it returns gives the workspace of the training: what the command line names, else what standard input says

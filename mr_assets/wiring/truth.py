@@ -6,7 +6,7 @@ They go into the asset's metadata and its record, for people; no table has them,
 import polars as pl
 
 from mr_assets.lineage.facts import PairKind
-from mr_assets.lineage.staleness import Standing
+from mr_assets.lineage.staleness import Staleness
 from mr_assets.wiring.checks import complete_table
 from mr_assets.wiring.materialization import Work
 from mr_assets.worlds.truth import checker, counted, true_gaps, true_scores
@@ -22,7 +22,7 @@ def true_counts(work: Work, kind: PairKind, pairs: pl.DataFrame) -> dict[str, in
     prompts, responses = (complete_table(work.run, asset, t) for asset in ("prompts", "responses"))
     if check is None or prompts is None or responses is None:
         return {}
-    if kind == "judge" and not Standing(work.run).made_of(("judgments", t), ("responses", t)):
+    if kind == "judge" and not Staleness(work.run).made_of(("judgments", t), ("responses", t)):
         return {}
     asked = responses.select("response_id", "prompt_id", "response").collect()
     return counted(true_gaps(kind, pairs, true_scores(check, prompts.collect(), asked))["true_gap"])

@@ -17,7 +17,7 @@ from dagster._core.test_utils import create_run_for_test
 from mr_assets.cli.main import adopt, main
 from mr_assets.inputs import preflight
 from mr_assets.orchestration.instance import instance
-from mr_assets.orchestration.steps import alone
+from mr_assets.orchestration.steps import run_lock
 from mr_assets.recipes.recipe import list_recipes, load_recipe
 from mr_assets.runs.run import (
     FAMILY_ASSETS,
@@ -333,7 +333,7 @@ def test_a_command_that_is_refused_as_a_run_is_busy_changes_nothing(
 ) -> None:
     """Another process has it, or a Dagster run of the UI: what it goes by stays, byte for byte."""
     before = (launched.folder / "recipe.yaml").read_bytes()
-    with alone(launched.folder, "run tiny", wait=False):
+    with run_lock(launched.folder, "run tiny", wait=False):
         kept = files(launched.folder)
         said = mr(*arguments)
         assert (said.exit_code, files(launched.folder)) == (1, kept)

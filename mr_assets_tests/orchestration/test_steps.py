@@ -16,7 +16,7 @@ import pytest
 
 from mr_assets.errors import UserError
 from mr_assets.orchestration.instance import POOL
-from mr_assets.orchestration.steps import Step, alone, launch, needed, plan, steps
+from mr_assets.orchestration.steps import Step, launch, needed, plan, run_lock, steps
 from mr_assets.processes import MARK, TAG, Worker
 from mr_assets.runs.run import FAMILY_ASSETS, HELD, LOOP_ASSETS, Run, stored_runs, write_record
 from mr_assets.tables import JUDGMENTS, RESPONSES, SEED_PROMPTS
@@ -270,8 +270,8 @@ def test_what_runs_say_while_they_work(run: Run, capfd: pytest.CaptureFixture[st
 def holder(folder: Path) -> subprocess.Popen[str]:
     """A process that holds a folder's lock until its input ends."""
     program = (
-        "import sys; from pathlib import Path; from mr_assets.orchestration.steps import alone\n"
-        f"with alone(Path({str(folder)!r}), 'run x', wait=False): print('held', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from mr_assets.orchestration.steps import run_lock\n"
+        f"with run_lock(Path({str(folder)!r}), 'run x', wait=False): print('held', flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
@@ -286,12 +286,12 @@ def test_one_process_makes_a_run(tmp_path: Path) -> None:
     process = holder(tmp_path)
     try:
         said = f"run x is being run by process {process.pid}. Wait for it, or end it"
-        with pytest.raises(UserError, match=said), alone(tmp_path, "run x", wait=False):
+        with pytest.raises(UserError, match=said), run_lock(tmp_path, "run x", wait=False):
             raise AssertionError("two processes hold the lock")
     finally:
         process.kill()
         process.communicate()
-    with alone(tmp_path, "run x", wait=False):
+    with run_lock(tmp_path, "run x", wait=False):
         assert (tmp_path / ".lock").read_text() == str(os.getpid())
 
 

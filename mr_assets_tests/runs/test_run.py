@@ -121,7 +121,7 @@ def test_the_engines_own_type_shapes_every_sample(run: Run) -> None:
     assert reshaped(run, "engine.dtype=float32") == sampled | {f"evaluation {m}" for m in ("seed", 0, 1, 2)}
 
 
-def test_the_judges_side_without_judge_training_is_shaped_by_that_word_alone(run: Run) -> None:
+def test_the_judges_side_without_judge_training_is_shaped_by_that_word_run_lock(run: Run) -> None:
     """Iteration 2 of the tiny run trains no judge: its four empty tables survive any other change."""
     for asset in JUDGE_SIDE:
         assert run.settings(asset, "2") == {"iteration.judge_training": False}

@@ -46,7 +46,7 @@ def test_nothing_to_say(run: Run, done: Run) -> None:
     assert list(lines(done)) == []
 
 
-def test_what_is_missing_is_in_the_table_alone(run: Run) -> None:
+def test_what_is_missing_is_in_the_table_run_lock(run: Run) -> None:
     assert list(lines(run)) == []
     assert why_out_of_date(run, "actor_pairs", "1") == []
 

@@ -24,11 +24,11 @@ IDS = pl.List(pl.Int32)
 CHILD = """
 import json, os, subprocess, sys, time
 from mr_assets.training import leash
-leash.hold()
+leash.die_with_parent()
 metrics, count, status = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 # as a worker of accelerate: a session of its own, the same standard input
 worker = subprocess.Popen(
-    [sys.executable, "-c", "from mr_assets.training import leash; leash.hold(); import time; time.sleep(60)"],
+    [sys.executable, "-c", "import mr_assets.training.leash as leash, time; leash.die_with_parent(); time.sleep(60)"],
     start_new_session=True,
 )
 print("started", os.getpid(), flush=True)
@@ -46,7 +46,7 @@ sys.exit(status)
 PROGRAM = """
 import os
 from mr_assets.training import leash
-workspace = leash.hold()()
+workspace = leash.die_with_parent()()
 print("trains in", workspace)
 (workspace / "metrics.jsonl").write_text('{"step": 1, "pid": %d}\\n' % os.getpid())
 """
@@ -55,7 +55,7 @@ KEEPS_ALL = """
 import json
 from mr_assets.training import leash
 from mr_assets.training.job import TrainingJob, link_kept_epoch
-workspace = leash.hold()()
+workspace = leash.die_with_parent()()
 job = TrainingJob.read(workspace / "job.json")
 lines = [json.dumps({"step": n}) + "\\n" for n in range(1, job.schedule_epochs + 1)]
 for epoch in range(1, job.schedule_epochs + 1):
@@ -314,11 +314,11 @@ def test_a_trainer_that_ended_before_its_job_came_is_replaced(job):
 @pytest.mark.usefixtures("programs")
 def test_the_error_of_a_trainer_that_fails_after_it_was_told_is_told(job, monkeypatch):
     """It was loading still when its job came, and what it says of that is in the job's log."""
-    program = "from mr_assets.training import leash; leash.hold(); import time; time.sleep(1); import no_such_library"
+    program = "from mr_assets.training.leash import die_with_parent as d; d(); import time; time.sleep(1); import gone"
     monkeypatch.setattr(launch, "_program", lambda kind: [sys.executable, "-c", program])
     launch.start_ahead(None)
     time.sleep(0.5)
-    with pytest.raises(launch.TrainingFailed, match="No module named 'no_such_library'"):
+    with pytest.raises(launch.TrainingFailed, match="No module named 'gone'"):
         pid_of_training(job)
 
 
