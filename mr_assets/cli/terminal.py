@@ -17,11 +17,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mr_assets.printable import printable_lines
+from mr_assets.printable import as_json, printable_lines
 
 if TYPE_CHECKING:  # rich takes a tenth of a second to load, and `mr trace` needs none of it
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -59,6 +59,11 @@ def say(text: str, *, err: bool = False, bold: bool = False, wrap: bool = False)
     """
     lines = "\n".join(wrapped(text, width())) if wrap else printable_lines(text)
     click.secho(lines, err=err, bold=bold or None)
+
+
+def say_json(value: Any) -> None:
+    """JSON alone on standard output."""
+    click.echo(as_json(value))
 
 
 def show(*parts: "RenderableType") -> None:

@@ -11,6 +11,7 @@ from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunsFilter
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_START_TAG, PARTITION_NAME_TAG
 
+from mr_assets.errors import UserError
 from mr_assets.orchestration.steps import failures
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import Place, places
@@ -35,6 +36,12 @@ def under_way(namespace: str, instance: dg.DagsterInstance) -> str | None:
         if _concerns(backfill.asset_selection, namespace):
             return f"{namespace}: backfill {backfill.backfill_id} is in progress."
     return None
+
+
+def refuse_if_busy(namespace: str, instance: dg.DagsterInstance) -> None:
+    """Raise `UserError` if the UI, the sensor or a backfill works on the same artifacts."""
+    if busy := under_way(namespace, instance):
+        raise UserError(f"{busy} Wait for it, or cancel it in the UI (mr ui), then start again.")
 
 
 def _what(made: dg.DagsterRun) -> str:

@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 from dagster._core.test_utils import create_run_for_test
 
-from mr_assets.cli.main import adopt, main
+from mr_assets.cli.main import main
+from mr_assets.cli.run import adopt
 from mr_assets.inputs import preflight
 from mr_assets.orchestration.instance import instance
 from mr_assets.orchestration.steps import run_lock

@@ -1,0 +1,239 @@
+"""`mr run` and `mr extend`: what is launched, and what a run that exists keeps."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, NoReturn
+
+import click
+
+from mr_assets.cli.terminal import say
+from mr_assets.errors import UserError
+
+
+@click.command()
+@click.argument("recipe", required=False)
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change a field of the recipe. Repeatable.")
+@click.option("--name", help="Name of the run: its key prefix and data folder. Default: the recipe's name.")
+@click.option("--iterations", type=int, help="Number of iterations; more than the recipe has repeat its last row.")
+@click.option("--update", is_flag=True, help="Let a run that exists take over changed settings.")
+@click.option("--as-recipe", is_flag=True, help="Make anew what was made with other settings in the UI's launchpad.")
+@click.option("--dry-run", is_flag=True, help="Check the recipe and list every step that would be done.")
+def run(
+    recipe: str | None,
+    sets: tuple[str, ...],
+    name: str | None,
+    iterations: int | None,
+    update: bool,
+    as_recipe: bool,
+    dry_run: bool,
+) -> None:
+    """Run RECIPE: a shipped name (see `mr recipes`) or a YAML file. Without one, list runs and recipes, and do nothing.
+
+    Goes iteration by iteration through Dagster, skips what is complete, and ends in a table of what was learnt. Stopped
+    midway, the same command goes on where it was. What was made with other settings in the UI's launchpad stays so, and
+    what follows from it is made of it.
+
+    \b
+    mr run small_world_self_rewarding
+    mr run small_world_meta_rewarding --set beta=0.2 --name beta_02
+    mr run small_world_meta_rewarding --set iterations.4.rho=0.4 --set seed=7 --name rho_04
+    mr run small_world_meta_rewarding --set rho=0.3 --name rho_03      (in every iteration)
+    mr run small_world_meta_rewarding --iterations 6        (two more iterations of a finished run)
+    """
+    from mr_assets.inputs.preflight import check_run
+    from mr_assets.runs.run import load_run
+    from mr_assets.runs.status import departed, titled
+
+    if recipe is None:
+        _ask_for_recipe()
+    _refuse_run_as_recipe(recipe)
+    loaded = load_run(recipe, name=name, sets=sets, iterations=iterations)
+    stored = _stored(loaded)
+    wanted = adopt(loaded, changed=bool(sets), update=update, extended=iterations is not None)
+    wanted = replace(wanted, as_recipe=as_recipe)
+    for warning in wanted.recipe.warnings:
+        say(f"note: {warning}", err=True)
+    for note in check_run(wanted, dry=dry_run):
+        say(f"note: {note}", err=True)
+    for place, chosen in departed(wanted).items():
+        say(f"note: {titled(*place)} stays as chosen: {'; '.join(chosen)} (--as-recipe goes back).", err=True)
+
+    from mr_assets.cli.report import print_report
+
+    if dry_run:
+        say("\n".join(_planned(wanted)))
+        return
+    did = _run_steps(wanted, stored)
+    if not did:
+        say(f"{wanted.name}: everything is complete; nothing was computed.")
+    print_report(wanted)
+
+
+def _ask_for_recipe() -> NoReturn:
+    """Show what there is to run, run nothing, and end with the status of wrong usage."""
+    from mr_assets.orchestration.steps import steps
+    from mr_assets.recipes.recipe import list_recipes, load_recipe
+    from mr_assets.runs.run import data_root, stored_runs
+    from mr_assets.runs.status import command
+
+    say("Name a recipe: mr run RECIPE. Nothing was run.\n\nRuns (each with the command that goes on with it):")
+    runs = stored_runs(data_root())
+    for each in runs.values():
+        try:
+            first = next(steps(each), None)
+            state = "complete" if first is None else f"next: {first.title}"
+        except UserError as error:
+            state = str(error).partition("\n")[0]
+        done = sum(each.state("checkpoints", t) == "done" for t in each.iterations)
+        say(f"  {each.name}: {done} of {len(each.iterations)} iterations, {state}\n      {command(each)}")
+    say("\n".join([*([] if runs else ["  none yet"]), "\nRecipes:"]))
+    for name in list_recipes():
+        say(f"  {name:38} {load_recipe(name).title}")
+    raise SystemExit(2)
+
+
+def _refuse_run_as_recipe(recipe: str) -> None:
+    """Raise `UserError` with the right command if a run is named in the place of a recipe."""
+    from mr_assets.recipes.yaml_files import shipped
+    from mr_assets.runs.run import data_root, stored_runs
+    from mr_assets.runs.status import command
+
+    if recipe not in shipped() and (stored := stored_runs(data_root()).get(recipe)):
+        raise UserError(f"{recipe} is a run, and no recipe. To go on with it: {command(stored)}")
+
+
+def _planned(wanted: Any) -> Iterator[str]:
+    """Every step that a run would do, and which of its artifacts."""
+    from mr_assets.orchestration.steps import plan
+
+    planned = plan(wanted)
+    first = planned[0][0].title if planned else ""
+    yield f"{wanted.name}: {f'would begin with {first}' if planned else 'nothing to do'}"
+    for number, (step, certain) in enumerate(planned, start=1):
+        where = f" [{step.partition}]" if step.partition else ""
+        doubt = "" if certain else " (if what these are made of comes out otherwise than before)"
+        yield f"{number:3}. {step.title}{doubt}: {', '.join(asset + where for asset in step.assets)}"
+
+
+def _stored(wanted: Any) -> Any:
+    """The run of that name as it is stored now; None if there is none."""
+    from mr_assets.runs.run import stored_runs
+
+    return stored_runs(wanted.data).get(wanted.name)
+
+
+def adopt(wanted: Any, *, changed: bool, update: bool, extended: bool) -> Any:
+    """The run to launch: what was launched before under that name, unless `update` takes the new settings.
+
+    Raises `UserError` if settings given now contradict those of a run that exists.
+    """
+    from mr_assets.recipes.recipe import differences
+
+    stored = _stored(wanted)
+    if stored is None and (wanted.folder / "recipe.yaml").exists() and not update:
+        raise UserError(
+            f"run {wanted.name} exists, but its {wanted.folder / 'recipe.yaml'} cannot be read any more. "
+            "Give this one another --name, or take over the run with --update."
+        )
+    if stored is None or update:
+        return wanted
+    rows, target = len(stored.recipe.iterations), len(wanted.recipe.iterations)
+    if extended and target < rows:
+        say(f"note: run {wanted.name} has {rows} iterations, and keeps them.", err=True)
+    kept = stored.with_iterations(max(rows, target) if extended else rows)
+    both = [(*each.recipe.iterations, *each.rows_to_come) for each in (kept, wanted)]
+    common = min(map(len, both))
+    whole = [
+        each.recipe.model_copy(update={"iterations": all_rows[:common]})
+        for each, all_rows in zip((kept, wanted), both, strict=True)
+    ]
+    drift = differences(*whole)
+    if drift and changed:
+        lines = "\n".join(f"  {d.path}: launched with {d.old}, now {d.new}" for d in drift)
+        raise UserError(
+            f"run {wanted.name} exists with other settings:\n{lines}\n"
+            "Give the changed one a name of its own (--name), or let this run take them over (--update)."
+        )
+    for d in drift:
+        say(f"note: the recipe file now has {d.path} = {d.new}; this run goes on with {d.old}.", err=True)
+    return kept
+
+
+@contextmanager
+def _run_lock(wanted: Any, stored: Any) -> Iterator[Any]:
+    """Nobody else works on a run, and it is still the one that was `stored`; the Dagster instance. Else `UserError`."""
+    os.environ["MR_DATA"] = str(wanted.data)
+    from mr_assets.orchestration.history import refuse_if_busy
+    from mr_assets.orchestration.instance import instance
+    from mr_assets.orchestration.run_launcher import fail_dead_runs
+    from mr_assets.orchestration.steps import run_lock
+
+    with run_lock(wanted.folder, f"run {wanted.name}", wait=False), instance() as dagster:
+        fail_dead_runs(dagster)
+        refuse_if_busy(wanted.name, dagster)
+        if _stored(wanted) != stored:
+            raise UserError(f"run {wanted.name} was changed by another command meanwhile. Look at it, and start again.")
+        yield dagster
+
+
+def _run_steps(wanted: Any, stored: Any) -> bool:
+    """Launch what is to do; whether there was anything. Before that nothing is written."""
+    from mr_assets.orchestration.history import refuse_if_busy
+    from mr_assets.orchestration.steps import launch, run_lock, steps
+
+    began, did = time.monotonic(), False
+    with _run_lock(wanted, stored) as dagster:
+        wanted.save()
+        for step in steps(wanted):
+            did = True
+            say(f"{wanted.name}, {step.title}: {', '.join(step.assets)}", bold=True, err=True)
+            if step.partition is None:
+                shared = f"the one-off assets of family {wanted.family}"
+                with run_lock(wanted.data / wanted.family, shared, wait=True):
+                    refuse_if_busy(wanted.family, dagster)
+                    still = next(steps(wanted), None)  # another run may have made them meanwhile
+                    if still is not None and still.partition is None:
+                        launch(wanted, still, dagster)
+            else:
+                launch(wanted, step, dagster)
+    if did:
+        minutes, seconds = divmod(time.monotonic() - began, 60)
+        say(f"{wanted.name}: done in {minutes:.0f} min {seconds:.0f} s", bold=True, err=True)
+    return did
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@click.argument("iterations", type=int)
+def extend(name: str, iterations: int) -> None:
+    """Give RUN more iterations, ITERATIONS in all, to be made in the UI, by its sensor or by `mr run`.
+
+    The new ones go by the rows that its recipe had at the launch; beyond them, the last row is repeated. Nothing is
+    computed. The UI shows them after *Reload definitions* (Deployment, Code locations).
+
+    \b
+    mr extend small_world_meta_rewarding 6
+    """
+    from mr_assets.inputs.preflight import check_run
+    from mr_assets.runs.run import all_runs, data_root
+    from mr_assets.runs.status import command
+
+    known = {run.name: run for run in all_runs(data_root())}
+    if name not in known:
+        raise UserError(f"there is no run {name!r}. Runs: {', '.join(known)}.")
+    run = known[name]
+    if iterations <= (now := len(run.iterations)):
+        raise UserError(f"run {name} has {now} iterations; name a larger number, {now + 2} for example.")
+    stored, longer = _stored(run), run.with_iterations(iterations)
+    for note in check_run(longer):
+        say(f"note: {note}", err=True)
+    with _run_lock(longer, stored):
+        longer.save()
+    say(
+        f"{name} has {iterations} iterations now; {now + 1} to {iterations} are to be made.\n"
+        "In the UI: Deployment > Code locations > Reload definitions; then materialize, backfill, or let the sensor "
+        f"{name}_hands_off go on.\nIn the terminal: {command(longer)}"
+    )

@@ -1,0 +1,149 @@
+"""What there is: `mr status`, `mr report`, `mr recipes`, `mr runs`, and `mr runs remove`."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import click
+
+from mr_assets.cli.terminal import say, say_json
+from mr_assets.errors import UserError
+from mr_assets.printable import printable
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--watch", "watched", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for programs.")
+def status(name: str | None, watched: bool, as_json: bool) -> None:
+    """What is done, running, failed, out of date or missing, per run and iteration, and the disk that it takes.
+
+    Of what is running it says how far it is, at which rate, and the time left; of what failed or was interrupted, in
+    which Dagster run, when and why.
+    """
+    from mr_assets.cli.report import statuses
+    from mr_assets.cli.terminal import show, watch, width
+    from mr_assets.runs.run import data_root, named_runs, stored_runs
+
+    runs = named_runs(data_root(), name) if name is not None else stored_runs(data_root())
+    wanted = [runs[name]] if name else list(runs.values())
+    if as_json and watched:
+        raise UserError("--json and --watch exclude each other: leave one out.")
+    if as_json:
+        found = [each.as_json() for each in statuses(wanted)] if wanted else []
+        say_json(found[0] if name else found)
+        return
+    if not runs:
+        say("No run yet. Start one: mr run small_world_meta_rewarding")
+        return
+    if watched and width() is None:
+        raise UserError("--watch shows one place of a terminal again and again, and the output is none. Leave it out.")
+    if watched:
+        watch(lambda: [part for each in statuses(wanted) for part in each.parts()])
+    else:
+        show(*(part for each in statuses(wanted) for part in each.parts()))
+
+
+@click.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for programs.")
+def report(name: str, as_json: bool) -> None:
+    """The table of what a run has learnt, pairs made and left out, and time per stage.
+
+    What is out of date, the scores of a model that was trained again since for one, says so.
+    """
+    from mr_assets.cli.report import print_report, report_as_json
+    from mr_assets.runs.run import data_root, named_runs
+
+    runs = named_runs(data_root(), name)
+    if as_json:
+        say_json(report_as_json(runs[name]))
+    else:
+        print_report(runs[name])
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+def recipes(name: str | None, as_json: bool) -> None:
+    """The shipped recipes; of one of them, or of a YAML file, every key with its value, range and meaning.
+
+    A key is what --set takes. The star in a key of the iterations stands for a row's number, or for all.
+
+    \b
+    mr recipes small_world_meta_rewarding
+    """
+    from mr_assets.cli.report import print_recipe, recipe_as_json
+    from mr_assets.recipes.recipe import list_recipes, load_recipe
+
+    if name is not None:
+        recipe = load_recipe(name)
+        if as_json:
+            say_json(recipe_as_json(name, recipe))
+        else:
+            print_recipe(name, recipe)
+        return
+    known = {each: load_recipe(each).title for each in list_recipes()}
+    if as_json:
+        say_json([{"recipe": each, "title": title} for each, title in known.items()])
+        return
+    for each, title in known.items():
+        say(f"{each:38} {title}", wrap=True)
+
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@click.pass_context
+def runs(context: click.Context, as_json: bool) -> None:
+    """List runs, or remove one: mr runs remove NAME.
+
+    An iteration is complete when its model is there and made of what is there now.
+    """
+    if context.invoked_subcommand is None:
+        from mr_assets.cli.report import print_runs, runs_as_json
+        from mr_assets.runs.run import data_root, stored_runs
+
+        known = list(stored_runs(data_root()).values())
+        if as_json:
+            say_json(runs_as_json(known))
+        else:
+            print_runs(known)
+
+
+@runs.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(name: str, yes: bool) -> None:
+    """Remove the run NAME: its tables and checkpoints. What it shares with its family stays."""
+    from mr_assets.runs.run import data_root, named_runs, remove_run
+
+    known = named_runs(data_root(), name)
+    if not yes:
+        click.confirm(printable(f"Remove {known[name].folder} and everything in it?"), abort=True)
+    with _unused(known[name]):
+        remove_run(known[name])
+    say(f"Removed {name}.")
+
+
+@contextmanager
+def _unused(run: Any) -> Iterator[None]:
+    """Nobody works on a run, in the terminal or in the UI; else `UserError`. Through a link, nothing is written.
+
+    Where Dagster has no home yet, none is made: it has nothing under way.
+    """
+    os.environ["MR_DATA"] = str(run.data)
+    from mr_assets.orchestration.history import refuse_if_busy
+    from mr_assets.orchestration.instance import home, instance
+    from mr_assets.orchestration.run_launcher import fail_dead_runs
+    from mr_assets.orchestration.steps import holder_of, run_lock
+
+    what = f"run {run.name}"
+    if run.folder.is_symlink() and (holder := holder_of(run.folder)):
+        raise UserError(f"{what} is being run by process {holder}. Wait for it, or end it, then start again.")
+    with nullcontext() if run.folder.is_symlink() else run_lock(run.folder, what, wait=False):
+        if home().is_dir():
+            with instance() as dagster:
+                fail_dead_runs(dagster)
+                refuse_if_busy(run.name, dagster)
+        yield

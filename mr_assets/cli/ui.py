@@ -1,0 +1,46 @@
+"""What is served: `mr explore` and `mr ui`."""
+
+import click
+
+HOST = click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; beyond loopback at your own risk."
+)
+ALLOW_HOST = click.option(
+    "--allow-host",
+    "allowed",
+    multiple=True,
+    metavar="NAME",
+    help="Answer under this name too, a reverse proxy's for example. Repeatable; also MR_ALLOWED_HOSTS=NAME,NAME.",
+)
+
+
+@click.command()
+@click.option("--port", default=3001, show_default=True, help="Port on this machine.")
+@HOST
+@ALLOW_HOST
+@click.option("--with-starter", is_flag=True, hidden=True)
+def explore(port: int, host: str, allowed: tuple[str, ...], with_starter: bool) -> None:
+    """Pages over the preference pairs of every run: where each comes from, down to every judgment and battle.
+
+    They only read, and are known under the names of this machine and of --host alone. `mr ui` serves them, too.
+    """
+    from mr_assets.explorer.serve import serve
+    from mr_assets.runs.run import data_root
+
+    serve(data_root(), host, port, allowed=allowed, with_starter=with_starter)
+
+
+@click.command()
+@click.option("--port", default=3000, show_default=True, help="Port on this machine.")
+@HOST
+@ALLOW_HOST
+@click.option("--pages-port", type=int, help="Port of the pages of `mr explore`. Default: the one after --port.")
+def ui(port: int, host: str, allowed: tuple[str, ...], pages_port: int | None) -> None:
+    """The Dagster UI with its daemon: materialize any asset of any iteration, backfill, look.
+
+    Beside it the pages over preference pairs, as `mr explore` serves them. No page of another site can use either.
+    """
+    from mr_assets.orchestration.steps import MODULE
+    from mr_assets.orchestration.webserver import serve_ui
+
+    serve_ui(MODULE, host, port, pages_port or port + 1, allowed)
