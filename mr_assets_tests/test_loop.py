@@ -46,8 +46,8 @@ from mr_assets.tables import (
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingFailed, TrainingResult
 from mr_assets.training.margins import MEAN, POSITIVE, scan_margins
-from mr_assets.wiring import materialization, sampling, training
-from mr_assets.wiring.materialization import SHOWN_IN_PLACE
+from mr_assets.wiring import declare, sampling, training
+from mr_assets.wiring.previews import SHOWN_IN_PLACE
 from mr_assets.worlds import letters
 from mr_assets_tests.fakes import WorldSampler, copy_model, trained_on
 from mr_assets_tests.golden import GOLDEN, artifacts
@@ -723,7 +723,7 @@ def test_the_partitions_page_follows_content_not_time(done: World) -> None:
 def test_the_partitions_page_shows_that_the_code_has_changed(done: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of that asset alone, in every partition; nothing is computed for it by `mr run`, and `mr status` says it."""
     assert stale(done, "actor_pairs", "1") == []
-    for module in (materialization, status):
+    for module in (declare, status):
         monkeypatch.setattr(module, "code_version", lambda a: "another" if a == "actor_pairs" else code_version(a))
     assert stale(done, "actor_pairs", "1") == [("CODE", "actor_pairs")]
     assert stale(done, "dpo_dataset", "1") == []

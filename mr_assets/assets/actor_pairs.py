@@ -5,7 +5,9 @@ import polars as pl
 
 from mr_assets.method import actor_pairs as method
 from mr_assets.runs.run import Run
-from mr_assets.wiring.materialization import Work, declare, iteration, users_errors
+from mr_assets.wiring.declare import declare
+from mr_assets.wiring.io_managers import users_errors
+from mr_assets.wiring.materialization import Materialization, iteration
 from mr_assets.wiring.pictures import lengths
 from mr_assets.wiring.truth import true_counts
 
@@ -19,7 +21,7 @@ def actor_pairs(run: Run) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """Chosen: the shortest response of the top score tier. Rejected: the longest of the bottom tier."""
         with users_errors():
-            work = Work(context, run)
+            work = Materialization(context, run)
             recipe = work.run.recipe
             row = recipe.row(iteration(context))
             answers, scored = responses.drop("token_ids").collect(), judgments.drop("token_ids", "judgment").collect()

@@ -6,7 +6,9 @@ import polars as pl
 from mr_assets.method import battle_matrices as method
 from mr_assets.runs.run import Run
 from mr_assets.tables import BATTLE_MATRICES
-from mr_assets.wiring.materialization import Work, declare, judges, users_errors
+from mr_assets.wiring.declare import declare
+from mr_assets.wiring.io_managers import users_errors
+from mr_assets.wiring.materialization import Materialization, judges
 
 
 def battle_matrices(run: Run) -> dg.AssetsDefinition:
@@ -20,7 +22,7 @@ def battle_matrices(run: Run) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """B_mn, with wins weighted by position so that the favoured position counts less."""
         with users_errors():
-            work = Work(context, run)
+            work = Materialization(context, run)
             if not judges(work):
                 return work.nothing(BATTLE_MATRICES)
             made = method.battle_matrices(

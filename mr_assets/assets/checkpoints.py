@@ -5,8 +5,9 @@ import polars as pl
 
 from mr_assets.runs.run import Run
 from mr_assets.wiring.checks import fit_to_train, rows_follow
-from mr_assets.wiring.io_managers import Model
-from mr_assets.wiring.materialization import Work, declare, iteration, partition_link, users_errors
+from mr_assets.wiring.declare import declare
+from mr_assets.wiring.io_managers import Model, users_errors
+from mr_assets.wiring.materialization import Materialization, iteration, partition_link
 from mr_assets.wiring.training import train_model, training_job
 
 
@@ -23,7 +24,7 @@ def checkpoints(run: Run) -> dg.AssetsDefinition:
         (Deployment > Code locations).
         """
         with users_errors():
-            work, t = Work(context, run, policy), iteration(context)
+            work, t = Materialization(context, run, policy), iteration(context)
             follow = rows_follow(run, t)
             fit = fit_to_train(context, run, t, follow)
             recipe = work.run.recipe

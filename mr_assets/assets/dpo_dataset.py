@@ -8,14 +8,15 @@ from mr_assets.method import dpo_dataset as method
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import prompts_differ
 from mr_assets.templates import judge_template
-from mr_assets.wiring.io_managers import Model
-from mr_assets.wiring.materialization import Work, declare, users_errors
+from mr_assets.wiring.declare import declare
+from mr_assets.wiring.io_managers import Model, users_errors
+from mr_assets.wiring.materialization import Materialization
 from mr_assets.wiring.sampling import encoder
 
 SIDES = ("prompt", "chosen", "rejected")
 
 
-def _expect_same_prompts(work: Work) -> None:
+def _expect_same_prompts(work: Materialization) -> None:
     """Raise `UserError` if responses or judgments were sampled from other prompts than would be trained on now."""
     for asset in ("responses", "judgments"):
         record = work.run.record(asset, work.partition)
@@ -42,7 +43,7 @@ def dpo_dataset(run: Run) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """Preference pairs as conversations, with the very token ids that the engine saw and sampled."""
         with users_errors():
-            work = Work(context, run, policy)
+            work = Materialization(context, run, policy)
             _expect_same_prompts(work)
             recipe = work.run.recipe
             actor, judge = actor_pairs.collect(), elo_pairs.collect()

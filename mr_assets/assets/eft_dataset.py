@@ -6,7 +6,9 @@ from mr_assets.inputs.user_files import HELD_OUT, eft_notes, user_eft
 from mr_assets.runs.run import Run
 from mr_assets.tables import EFT_DATASET
 from mr_assets.templates import judge_template
-from mr_assets.wiring.materialization import Work, declare, users_errors
+from mr_assets.wiring.declare import declare
+from mr_assets.wiring.io_managers import users_errors
+from mr_assets.wiring.materialization import Materialization
 from mr_assets.worlds.eft import make_eft
 from mr_assets.worlds.letters import Imperfection
 
@@ -18,7 +20,7 @@ def eft_dataset(run: Run) -> dg.AssetsDefinition:
     def eft_dataset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Judgments to finetune the seed model on: made by the small world, or read from the user's file."""
         with users_errors():
-            work = Work(context, run)
+            work = Materialization(context, run)
             recipe = work.run.recipe
             if recipe.sft is None:
                 return work.table(EFT_DATASET.empty(), {"examples": 0}, empty_because="Empty: the recipe has no SFT.")

@@ -6,7 +6,9 @@ import polars as pl
 from mr_assets.method import elo_pairs as method
 from mr_assets.runs.run import Run
 from mr_assets.tables import ELO_PAIRS
-from mr_assets.wiring.materialization import Work, declare, iteration, judges, users_errors
+from mr_assets.wiring.declare import declare
+from mr_assets.wiring.io_managers import users_errors
+from mr_assets.wiring.materialization import Materialization, iteration, judges
 from mr_assets.wiring.pictures import histogram
 from mr_assets.wiring.truth import true_counts
 
@@ -20,7 +22,7 @@ def elo_pairs(run: Run) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """Chosen: the judgment with the highest Elo. Rejected: the lowest. Too long a chosen one is left out."""
         with users_errors():
-            work = Work(context, run)
+            work = Materialization(context, run)
             recipe = work.run.recipe
             if not judges(work):
                 return work.nothing(ELO_PAIRS)

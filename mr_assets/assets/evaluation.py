@@ -10,8 +10,9 @@ from mr_assets.runs.run import CONTENT, Run
 from mr_assets.sampling.engine import Request, SamplingSettings
 from mr_assets.tables import EVALUATION
 from mr_assets.templates import judge_template, meta_judge_template
-from mr_assets.wiring.io_managers import Model
-from mr_assets.wiring.materialization import Work, declare, users_errors
+from mr_assets.wiring.declare import declare
+from mr_assets.wiring.io_managers import Model, users_errors
+from mr_assets.wiring.materialization import Materialization
 from mr_assets.wiring.partitions import handed_over, models
 from mr_assets.wiring.sampling import encoder, sample
 from mr_assets.worlds.held_out import HeldOut, actor_numbers, judge_numbers, meta_judge_numbers
@@ -35,7 +36,7 @@ def evaluation(run: Run) -> dg.AssetsDefinition:
         """True score of the actor, exactness of the judge, accuracy of the meta-judge, on a fixed held-out set."""
         with users_errors():
             model = _model(run, context.partition_key)
-            work = Work(context, run, model)
+            work = Materialization(context, run, model)
             recipe = work.run.recipe
             sizes = recipe.evaluation
             assert sizes is not None
@@ -63,7 +64,7 @@ def _model(run: Run, key: str) -> Model:
     return seed_as_recorded(folder, settings)
 
 
-def _ask(work: Work, held_out: HeldOut) -> dict[str, list[list[str]]]:
+def _ask(work: Materialization, held_out: HeldOut) -> dict[str, list[list[str]]]:
     """Per role and question, in order, the texts that the model gave."""
     recipe, sizes = work.run.recipe, work.run.recipe.evaluation
     assert work.policy is not None and sizes is not None

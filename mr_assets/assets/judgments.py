@@ -8,8 +8,9 @@ from mr_assets.runs.run import Run
 from mr_assets.sampling.engine import Request, SamplingSettings
 from mr_assets.tables import JUDGMENTS
 from mr_assets.templates import judge_template
-from mr_assets.wiring.io_managers import Model
-from mr_assets.wiring.materialization import Work, declare, users_errors
+from mr_assets.wiring.declare import declare
+from mr_assets.wiring.io_managers import Model, users_errors
+from mr_assets.wiring.materialization import Materialization
 from mr_assets.wiring.pictures import score_histogram
 from mr_assets.wiring.sampling import encoder, sample
 
@@ -23,7 +24,7 @@ def judgments(run: Run) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """The policy judges every response N times by the rubric; the score is parsed from its own completion alone."""
         with users_errors():
-            work = Work(context, run, policy)
+            work = Materialization(context, run, policy)
             recipe = work.run.recipe
             template, encode = judge_template(run.template(recipe.judgments.template)), encoder(work)
             judged = (

@@ -8,8 +8,9 @@ from mr_assets.runs.run import Run
 from mr_assets.sampling.engine import Request, SamplingSettings
 from mr_assets.tables import META_JUDGMENTS, Selected
 from mr_assets.templates import meta_judge_template
-from mr_assets.wiring.io_managers import Model
-from mr_assets.wiring.materialization import Work, declare, judges, users_errors
+from mr_assets.wiring.declare import declare
+from mr_assets.wiring.io_managers import Model, users_errors
+from mr_assets.wiring.materialization import Materialization, judges
 from mr_assets.wiring.sampling import encoder, sample
 
 
@@ -27,7 +28,7 @@ def meta_judgments(run: Run) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """The policy says which of two judgments of a selected response is more accurate, for every ordered pair."""
         with users_errors():
-            work = Work(context, run, policy)
+            work = Materialization(context, run, policy)
             recipe = work.run.recipe
             if not judges(work):
                 return work.nothing(META_JUDGMENTS)

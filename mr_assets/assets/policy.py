@@ -3,7 +3,9 @@
 import dagster as dg
 
 from mr_assets.runs.run import Run
-from mr_assets.wiring.materialization import Work, declare, iteration, partition_link, users_errors
+from mr_assets.wiring.declare import declare
+from mr_assets.wiring.io_managers import users_errors
+from mr_assets.wiring.materialization import Materialization, iteration, partition_link
 from mr_assets.wiring.partitions import handed_over
 
 
@@ -19,7 +21,7 @@ def policy(run: Run) -> dg.AssetsDefinition:
         """
         with users_errors():
             t = iteration(context)
-            work = Work(context, run)
+            work = Materialization(context, run)
             parent = handed_over(run, t)
             parent.check(run.data)
             links = {

@@ -5,7 +5,9 @@ import polars as pl
 
 from mr_assets.method.prompts import draw_prompts
 from mr_assets.runs.run import Run
-from mr_assets.wiring.materialization import Work, declare, iteration, users_errors
+from mr_assets.wiring.declare import declare
+from mr_assets.wiring.io_managers import users_errors
+from mr_assets.wiring.materialization import Materialization, iteration
 
 
 def prompts(run: Run) -> dg.AssetsDefinition:
@@ -15,7 +17,7 @@ def prompts(run: Run) -> dg.AssetsDefinition:
     def prompts(context: dg.AssetExecutionContext, seed_prompts: pl.LazyFrame) -> dg.MaterializeResult:
         """The iteration's prompts: a seeded draw, disjoint from the other iterations' unless the recipe says not."""
         with users_errors():
-            work = Work(context, run)
+            work = Materialization(context, run)
             recipe = work.run.recipe
             if "seed" in work.chosen and recipe.prompts.disjoint:
                 context.log.warning(

@@ -8,8 +8,9 @@ from mr_assets.runs.run import Run
 from mr_assets.sampling.engine import Request, SamplingSettings
 from mr_assets.tables import RESPONSES, Selected
 from mr_assets.wiring import pictures
-from mr_assets.wiring.io_managers import Model
-from mr_assets.wiring.materialization import Work, declare, iteration, users_errors
+from mr_assets.wiring.declare import declare
+from mr_assets.wiring.io_managers import Model, users_errors
+from mr_assets.wiring.materialization import Materialization, iteration
 from mr_assets.wiring.sampling import encoder, sample
 from mr_assets.worlds.truth import world_numbers
 
@@ -21,7 +22,7 @@ def responses(run: Run) -> dg.AssetsDefinition:
     def responses(context: dg.AssetExecutionContext, prompts: pl.LazyFrame, policy: Model) -> dg.MaterializeResult:
         """The policy answers every prompt K times; identical answers stay in the table, marked, and go no further."""
         with users_errors():
-            work, t = Work(context, run, policy), iteration(context)
+            work, t = Materialization(context, run, policy), iteration(context)
             recipe = work.run.recipe
             asked, encode = prompts.collect(), encoder(work)
             made = sample(

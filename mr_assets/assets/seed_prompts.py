@@ -6,7 +6,9 @@ import polars as pl
 from mr_assets.inputs.user_files import HELD_OUT, to_train_on, user_prompts
 from mr_assets.method.prompts import check_prompts
 from mr_assets.runs.run import Run
-from mr_assets.wiring.materialization import Work, declare, users_errors
+from mr_assets.wiring.declare import declare
+from mr_assets.wiring.io_managers import users_errors
+from mr_assets.wiring.materialization import Materialization
 from mr_assets.worlds.letters import make_prompts
 
 
@@ -17,7 +19,7 @@ def seed_prompts(run: Run) -> dg.AssetsDefinition:
     def seed_prompts(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The prompts that iterations draw from: made by the small world, or read from the user's file."""
         with users_errors():
-            work = Work(context, run)
+            work = Materialization(context, run)
             recipe = work.run.recipe
             held_out: dict[str, int] = {}
             if recipe.prompts.source == "world":

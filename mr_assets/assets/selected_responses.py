@@ -6,7 +6,9 @@ import polars as pl
 from mr_assets.method.selected_responses import select_responses
 from mr_assets.runs.run import Run
 from mr_assets.tables import SELECTED_RESPONSES
-from mr_assets.wiring.materialization import Work, declare, judges, users_errors
+from mr_assets.wiring.declare import declare
+from mr_assets.wiring.io_managers import users_errors
+from mr_assets.wiring.materialization import Materialization, judges
 
 
 def selected_responses(run: Run) -> dg.AssetsDefinition:
@@ -18,7 +20,7 @@ def selected_responses(run: Run) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """The response whose N scores vary most; ties are broken by a seeded draw."""
         with users_errors():
-            work = Work(context, run)
+            work = Materialization(context, run)
             if not judges(work):
                 return work.nothing(SELECTED_RESPONSES)
             answers, scored = responses.drop("token_ids").collect(), judgments.drop("token_ids", "judgment").collect()

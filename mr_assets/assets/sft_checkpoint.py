@@ -11,7 +11,9 @@ from mr_assets.runs.run import Run
 from mr_assets.tables import dropped_path
 from mr_assets.templates import judge_template
 from mr_assets.wiring.checks import exempt
-from mr_assets.wiring.materialization import Work, declare, users_errors
+from mr_assets.wiring.declare import declare
+from mr_assets.wiring.io_managers import users_errors
+from mr_assets.wiring.materialization import Materialization
 from mr_assets.wiring.training import train_model, training_job
 
 
@@ -22,7 +24,7 @@ def sft_checkpoint(run: Run) -> dg.AssetsDefinition:
     def sft_checkpoint(context: dg.AssetExecutionContext, eft_dataset: pl.LazyFrame) -> dg.MaterializeResult:
         """M_0: the seed model after SFT on EFT; the seed model itself if the recipe leaves SFT out."""
         with users_errors():
-            work = Work(context, run)
+            work = Materialization(context, run)
             recipe = work.run.recipe
             seed = seed_model(recipe, run.data)
             encode = ChatEncoder.load(seed, **recipe.model.rendering())  # also refuses a seed that is not trained

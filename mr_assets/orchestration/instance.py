@@ -12,10 +12,10 @@ import yaml
 from mr_assets.errors import UserError
 from mr_assets.files import atomically
 from mr_assets.runs.run import data_root
+from mr_assets.wiring.partitions import POOL
 
 SETTINGS = Path(__file__).parents[1] / "dagster.yaml"
 COPIED = "# Copied by mr and kept up to date while nobody edits it: "
-POOL = "gpu"
 
 
 def dagster_home() -> Path:

@@ -1,4 +1,4 @@
-"""What the assets share: how they are declared, how they report progress, and how what they made is recorded."""
+"""One asset under way: how it reports progress, and how what it made is recorded and shown."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,89 +12,22 @@ import polars as pl
 from mr_assets.addresses import asset_in_ui, page_of_artifact
 from mr_assets.method import Frame
 from mr_assets.method.guardrails import PREVIOUS, Finding, findings
-from mr_assets.orchestration.instance import POOL
 from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.progress import Progress, forget, note
 from mr_assets.runs.run import FAMILY_ASSETS, UPSTREAM, Record, Run, read_record
 from mr_assets.runs.settings import chosen, departures
 from mr_assets.runs.status import outdated_by
-from mr_assets.tables import DROPPED, REWARD_MARGINS, TABLES, Selected, Table, dropped_frame
+from mr_assets.tables import Selected, Table, dropped_frame
 from mr_assets.wiring.checks import (
     CheckResult,
     background_of_making,
     check_inputs,
-    check_specs,
     complete_table,
     exempt,
     log_findings,
-    rounded,
 )
 from mr_assets.wiring.io_managers import Artifact, Model, version_of
-from mr_assets.wiring.io_managers import users_errors as users_errors
-from mr_assets.wiring.launchpad import config_schema
-from mr_assets.wiring.partitions import asset_key, iterations
-from mr_assets.words import worded
-
-OWNER = "team:mr_assets"
-# An iteration begins when all that is made once is there. Without the second edge of each, a backfill with the one-off
-# assets would start prompts of every iteration while M0 is trained, and the rest of each iteration in a run of its own.
-BEGINS_AFTER = {"policy": ("sft_checkpoint", "seed_prompts"), "prompts": ("sft_checkpoint",)}
-
-
-def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False, group: str | None = None) -> dict[str, Any]:
-    """The arguments of `dg.asset` for one of the loop's assets: key, inputs, partitions, kinds, columns, IO manager."""
-    table = TABLES.get(asset)
-    metadata: dict[str, Any] = {}
-    if table is not None:
-        metadata["dagster/column_schema"] = _column_schema(table)
-    if asset in SELECTING:
-        metadata["columns of what was left out"] = _column_schema(DROPPED)
-    if asset == "checkpoints":
-        metadata["columns of the reward margins"] = _column_schema(REWARD_MARGINS)
-    upstream = [u for u in UPSTREAM[asset] if asset != "policy"]
-    shared = asset in FAMILY_ASSETS
-    return {
-        "name": asset,
-        "key_prefix": run.namespace(asset),
-        "group_name": group or run.namespace(asset),
-        "check_specs": check_specs(run, asset),
-        "dagster_type": Any,  # beside check outputs, Dagster takes the annotation MaterializeResult for Nothing
-        "ins": {u: dg.AssetIn(key=asset_key(run, u)) for u in upstream},
-        "deps": [asset_key(run, u) for u in BEGINS_AFTER.get(asset, ())],
-        "partitions_def": None if shared else iterations(run),
-        "backfill_policy": None if shared else dg.BackfillPolicy.multi_run(1),
-        "kinds": kinds,
-        "owners": [OWNER],
-        "metadata": metadata,
-        "code_version": code_version(asset),
-        "config_schema": config_schema(run.recipe, asset),
-        "io_manager_key": "tables" if table is not None else "models",
-        "op_tags": {"ray/num_gpus": 1, "dagster-k8s/config": GPU_POD} if gpu else {},
-        "pool": POOL if gpu else None,
-    }
-
-
-def _column_schema(table: Table) -> dg.TableSchema:
-    columns = [dg.TableColumn(n, str(c.dtype), description=c.meaning) for n, c in table.columns.items()]
-    return dg.TableSchema(columns=columns)
-
-
-# What also writes what it left out and why.
-SELECTING = (
-    *("responses", "judgments", "actor_pairs", "selected_responses"),
-    *("meta_judgments", "battle_matrices", "elo_pairs", "dpo_dataset"),
-)
-
-
-GPU_POD = {"container_config": {"resources": {"limits": {"nvidia.com/gpu": 1}}}}
-
-
-def partition(context: dg.AssetExecutionContext) -> str | None:
-    """The partition key under way; None for an asset that is not partitioned.
-
-    `context.has_partition_key` would be False in a backfill's runs, which have a range of one key instead.
-    """
-    return None if context.asset_key.path[-1] in FAMILY_ASSETS else context.partition_key
+from mr_assets.wiring.previews import departures_table, figures, preview
 
 
 def iteration(context: dg.AssetExecutionContext) -> int:
@@ -102,12 +35,12 @@ def iteration(context: dg.AssetExecutionContext) -> int:
     return int(context.partition_key)
 
 
-def judges(work: "Work") -> bool:
+def judges(work: "Materialization") -> bool:
     """Whether the recipe trains the judge in the iteration under way."""
     return work.run.recipe.row(int(work.partition or 1)).judge_training
 
 
-class Work:
+class Materialization:
     """One asset under way. What it is made of is noted before it begins, so that its record is true.
 
     `run` has the recipe that is in force: what was chosen in the launchpad is in it. Raises `UserError` if that
@@ -117,7 +50,8 @@ class Work:
     def __init__(self, context: dg.AssetExecutionContext, run: Run, policy: Model | None = None) -> None:
         self.context, self.policy = context, policy
         self.asset = context.asset_key.path[-1]
-        self.partition = partition(context)
+        # `context.has_partition_key` would be False in a backfill's runs, which have a range of one key instead.
+        self.partition = None if self.asset in FAMILY_ASSETS else context.partition_key
         self.started = time.monotonic()
         self.as_launched = run
         config = context.op_execution_context.op_config or {}
@@ -222,9 +156,9 @@ class Work:
         count = rows.lazy().select(pl.len()).collect().item()
         version = version_of(rows)
         drawn = {f"picture: {title}": dg.MetadataValue.md(picture) for title, picture in (pictures or {}).items()}
-        metadata: dict[str, Any] = {"dagster/row_count": count, **drawn, **_shown(numbers)}
+        metadata: dict[str, Any] = {"dagster/row_count": count, **drawn, **figures(numbers)}
         if count:
-            metadata["preview"] = dg.MetadataValue.md(_preview(rows.lazy().head(3).collect()))
+            metadata["preview"] = dg.MetadataValue.md(preview(rows.lazy().head(3).collect()))
         if dropped is not None and dropped.height:
             reasons = dropped.group_by("reason").len().sort("len", "reason", descending=[True, False])
             metadata["left out"] = dg.MetadataValue.md("\n".join(f"- {n} {r}" for r, n in reasons.iter_rows()))
@@ -260,7 +194,7 @@ class Work:
             "path": model.path,
             "fingerprint": model.fingerprint,
             "model": model.name,
-            **_shown(numbers),
+            **figures(numbers),
             **(shown or {}),
         }
         artifact = Artifact(self._record(model.fingerprint, numbers, found), model=model)
@@ -273,7 +207,8 @@ class Work:
             metadata["policy"] = artifact.record.policy
         first: dict[str, Any] = {}  # where it is not overlooked
         if self.chosen:
-            first["departs from the recipe"] = dg.MetadataValue.md(_departures(self))
+            departed = departures(self.as_launched.recipe, self.asset, self.partition, self.chosen)
+            first["departs from the recipe"] = dg.MetadataValue.md(departures_table(departed))
         if self.partition and (outdated := outdated_by(self.run, self.asset, self.partition, artifact.record.version)):
             first["puts out of date"] = outdated
         if page := page_of_artifact(self.run.name, self.asset, self.partition):
@@ -290,64 +225,3 @@ class Work:
 def partition_link(run: Run, asset: str, partition: str | None) -> dg.UrlMetadataValue:
     """A link to an artifact's page in the UI."""
     return dg.MetadataValue.url(asset_in_ui(run.namespace(asset), asset, partition))
-
-
-def _departures(work: Work) -> str:
-    """What was chosen beside what the recipe says, as a Markdown table."""
-    lines = ["| setting | used | recipe |", "| --- | --- | --- |"]
-    for d in departures(work.as_launched.recipe, work.asset, work.partition, work.chosen):
-        lines.append("| " + " | ".join(_escaped(str(cell)) for cell in d) + " |")
-    return "\n".join(lines)
-
-
-def _shown(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures that Dagster can plot, to six digits, named in words; missing ones are not shown, nested ones as JSON."""
-    plain = {k: v for k, v in numbers.items() if v is not None and not (isinstance(v, float) and not isfinite(v))}
-    shown = {k: dg.MetadataValue.json(v) if isinstance(v, dict | list) else rounded(v) for k, v in plain.items()}
-    return {worded(k): v for k, v in shown.items()}
-
-
-SHOWN_IN_PLACE = 1000
-"""Characters of Markdown from which on the UI shows a link to it in its place."""
-
-
-def _preview(frame: pl.DataFrame) -> str:
-    """The first rows as a Markdown table, as many and as much of their texts as the UI shows without a click.
-
-    Each line is a column of the table, so that wide ones fit the page. Nothing in a text acts as markup.
-    """
-    for rows, characters in ((3, 160), (3, 80), (2, 80), (2, 40), (1, 40)):
-        table = _as_lines(frame.head(rows), characters)
-        if len(table) < SHOWN_IN_PLACE:
-            break
-    return table
-
-
-def _as_lines(frame: pl.DataFrame, characters: int) -> str:
-    shown = [n for n in frame.columns if n != "token_ids" and not n.endswith("_token_ids")]
-    head = ["column", *(f"row {i + 1}" for i in range(frame.height))]
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for name in shown:
-        cells = [" ".join(_readable(cell).split())[:characters] for cell in frame[name].to_list()]
-        lines.append("| " + " | ".join([name, *(_escaped(cell) for cell in cells)]) + " |")
-    return "\n".join(lines)
-
-
-def _readable(value: Any) -> str:
-    """A cell as a person reads it: messages by their texts, numbers to four digits."""
-    match value:
-        case None:
-            return ""
-        case float():
-            return f"{value:.4g}"
-        case {"content": str(text)}:
-            return text
-        case list():
-            parts = [_readable(part) for part in value]
-            return parts[0] if len(parts) == 1 else f"[{', '.join(parts)}]"
-        case _:
-            return str(value)
-
-
-def _escaped(text: str) -> str:
-    return "".join(f"&#{ord(c)};" if c in "\\`*_{}[]<>()#+-!|~$&" else c for c in text)

@@ -7,6 +7,9 @@ import dagster as dg
 from mr_assets.runs.run import Run
 from mr_assets.wiring.io_managers import Model, load_model
 
+POOL = "gpu"
+"""The pool of what needs a GPU: Dagster runs one at a time of it."""
+
 
 def asset_key(run: Run, asset: str) -> dg.AssetKey:
     """The key of an asset: its namespace, then its name."""

@@ -11,7 +11,7 @@ from mr_assets.sampling.engine import EngineSettings, Request, SamplingSettings,
 from mr_assets.sampling.shards import sample_shards, scan_shards, size_of_shard
 from mr_assets.tables import draws, dropped_frame
 from mr_assets.wiring.io_managers import shard_folder
-from mr_assets.wiring.materialization import Work
+from mr_assets.wiring.materialization import Materialization
 from mr_assets.wiring.training import expect_training
 
 
@@ -25,7 +25,7 @@ class Samples:
 
 
 def sample(
-    work: Work,
+    work: Materialization,
     encode: ChatEncoder,
     requests: Iterable[Request],
     total: int,
@@ -75,7 +75,7 @@ def sample(
     return Samples(scan_shards(sampled.paths), dropped, numbers)
 
 
-def encoder(work: Work) -> ChatEncoder:
+def encoder(work: Materialization) -> ChatEncoder:
     """The encoder of the policy's tokenizer and chat template, as the recipe renders it.
 
     Before anything of the policy is used its folder is read whole. Raises `UserError` if it is damaged.

@@ -19,7 +19,7 @@ from mr_assets.training.log import COLUMNS, last_epoch, read_log
 from mr_assets.training.margins import margin_figures, scan_margins
 from mr_assets.wiring.checks import record_now
 from mr_assets.wiring.io_managers import Model
-from mr_assets.wiring.materialization import Work
+from mr_assets.wiring.materialization import Materialization
 from mr_assets.wiring.partitions import asset_key
 from mr_assets.wiring.pictures import curves
 
@@ -34,7 +34,7 @@ class Trained:
     curves: dg.MarkdownMetadataValue
 
 
-def train_model(work: Work, job: TrainingJob, name: str, *before: Finding) -> Trained:
+def train_model(work: Materialization, job: TrainingJob, name: str, *before: Finding) -> Trained:
     """Train in a process of its own. The engine gives its memory back first.
 
     Raises `UserError` if the policy's folder is damaged, and `dg.Failure` with the end of the trainer's log if training
@@ -77,7 +77,7 @@ def train_model(work: Work, job: TrainingJob, name: str, *before: Finding) -> Tr
 ONE_PROCESS = (dg.in_process_executor.name, "execute_in_process_executor")  # the executors that make no others
 
 
-def expect_training(work: Work) -> None:
+def expect_training(work: Materialization) -> None:
     """Have a trainer load its libraries meanwhile, if this process is to train the policy that it samples from."""
     run, dpo, key = work.context.run, work.run.recipe.dpo, asset_key(work.run, "checkpoints")
     selected, steps = key in (run.asset_selection or ()), run.step_keys_to_execute  # of a re-execution; else None
@@ -94,7 +94,7 @@ PANELS: dict[str, list[tuple[str, ...]]] = {
 }
 
 
-def _reporter(work: Work, what: str) -> Callable[[dict[str, Any]], None]:
+def _reporter(work: Materialization, what: str) -> Callable[[dict[str, Any]], None]:
     """Steps as progress, timed from the first one seen: before it, models are loaded. Pairs as one of their own."""
     of_steps: Callable[..., None] | None = None
     of_pairs: Callable[..., None] | None = None

@@ -8,11 +8,11 @@ import polars as pl
 from mr_assets.lineage.facts import PairKind
 from mr_assets.lineage.staleness import Staleness
 from mr_assets.wiring.checks import complete_table
-from mr_assets.wiring.materialization import Work
+from mr_assets.wiring.materialization import Materialization
 from mr_assets.worlds.truth import checker, counted, true_gaps, true_scores
 
 
-def true_counts(work: Work, kind: PairKind, pairs: pl.DataFrame) -> dict[str, int]:
+def true_counts(work: Materialization, kind: PairKind, pairs: pl.DataFrame) -> dict[str, int]:
     """How many of the pairs the truth is on the side of, equal in, and against; nothing where it is not known.
 
     pairs: what `mr_assets.worlds.truth.true_gaps` takes. If responses were made anew since the judgments that a pair is

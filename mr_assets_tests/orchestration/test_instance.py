@@ -8,8 +8,9 @@ from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordi
 
 from mr_assets.errors import UserError
 from mr_assets.orchestration import instance as module
-from mr_assets.orchestration.instance import POOL, SETTINGS, dagster_home, instance
+from mr_assets.orchestration.instance import SETTINGS, dagster_home, instance
 from mr_assets.orchestration.run_launcher import ProcessRunLauncher
+from mr_assets.wiring.partitions import POOL
 
 OLDER = "# The Dagster instance of this project.\nrun_monitoring:\n  enabled: true\n"
 

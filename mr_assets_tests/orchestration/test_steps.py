@@ -15,11 +15,11 @@ import polars as pl
 import pytest
 
 from mr_assets.errors import UserError
-from mr_assets.orchestration.instance import POOL
 from mr_assets.orchestration.steps import Step, launch, needed, plan, run_lock, steps
 from mr_assets.processes import MARK, TAG, Worker
 from mr_assets.runs.run import FAMILY_ASSETS, HELD, LOOP_ASSETS, Run, stored_runs, write_record
 from mr_assets.tables import JUDGMENTS, RESPONSES, SEED_PROMPTS
+from mr_assets.wiring.partitions import POOL
 from mr_assets_tests.tiny import NAME, complete, tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")

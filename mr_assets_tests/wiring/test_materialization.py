@@ -13,15 +13,15 @@ from mr_assets.errors import UserError
 from mr_assets.recipes.recipe import load_recipe
 from mr_assets.runs.run import Run
 from mr_assets.tables import ACTOR_PAIRS, ELO_PAIRS, PROMPTS, RESPONSES, Selected, dropped_frame
-from mr_assets.wiring import materialization, training
+from mr_assets.wiring import materialization, previews, training
 from mr_assets.wiring.io_managers import Model, version_of
-from mr_assets.wiring.materialization import Work
+from mr_assets.wiring.materialization import Materialization
 from mr_assets_tests.tiny import NAME, complete, files, tiny_run
 
 
 @dataclass
 class Context:
-    """What an asset's context is to `Work`."""
+    """What an asset's context is to `Materialization`."""
 
     asset: str
     partition: str | None = "1"
@@ -50,9 +50,11 @@ class Context:
         return self.partition
 
 
-def work(run: Run, asset: str, partition: str | None = "1", policy: Model | None = None, **config: Any) -> Work:
+def work(
+    run: Run, asset: str, partition: str | None = "1", policy: Model | None = None, **config: Any
+) -> Materialization:
     context = Context(asset, partition, op_config=config)
-    return Work(cast(dg.AssetExecutionContext, context), run, policy)
+    return Materialization(cast(dg.AssetExecutionContext, context), run, policy)
 
 
 def table(*prompts: str) -> pl.DataFrame:
@@ -239,7 +241,7 @@ def test_previews_are_readable(run: Run) -> None:
 def test_previews_are_short_enough_to_be_shown_in_place(run: Run) -> None:
     """Three long hostile texts would be a link to click on; fewer and shorter ones are shown."""
     made = metadata(work(run, "prompts").table(table(*["<" * 500] * 3), {}))["preview"]
-    assert len(made) < materialization.SHOWN_IN_PLACE
+    assert len(made) < previews.SHOWN_IN_PLACE
     assert made.startswith("| column | row 1 | row 2 |\n")
     assert made.endswith(f"| prompt | {'&#60;' * 80} | {'&#60;' * 80} |")
 
