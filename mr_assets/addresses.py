@@ -3,6 +3,8 @@
 import os
 from urllib.parse import quote, urlencode
 
+from mr_assets.ids import model_id
+
 UI, PAGES = "MR_UI_URL", "MR_EXPLORE_URL"
 """Environment variables that name the Dagster UI and the pages, where they are not on their usual ports."""
 # What the page of an artifact shows of its iteration: the pairs of one kind, or all.
@@ -46,7 +48,7 @@ def page_of_artifact(run: str, asset: str, partition: str | None) -> str | None:
     elif partition is None or partition == "seed":
         return None
     elif asset in ("policy", "checkpoints", "evaluation"):
-        path = page_of(run, f"M{int(partition) - (asset == 'policy')}")
+        path = page_of(run, model_id(int(partition) - (asset == "policy")))
     else:
         path = listed(run, partition, asset)
     return pages_url() + path

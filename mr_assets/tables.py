@@ -1,14 +1,6 @@
-"""The tables of a run: every column, its type and its meaning, and the ids that name their ancestors.
+"""The tables of a run: every column, its type and its meaning. What ids say: `mr_assets.ids`.
 
-An id can be read without a look-up:
-
-    prompt_id         3f1c09aa72be                 short hash of the prompt's text
-    response_id       2.3f1c09aa72be.r4            iteration 2, sample 4 of that prompt
-    judgment_id       2.3f1c09aa72be.r4.j10        judgment 10 of that response
-    meta_judgment_id  2.3f1c09aa72be.r4.j10-j3     judgment 10 shown first, judgment 3 second
-    pair_id           2.3f1c09aa72be.actor         the prompt's actor pair (or .judge)
-
-Sample indices are never renumbered. What a table that selects left out, and why (`DROPPED`), lies in a folder of its
+What a table that selects left out, and why (`DROPPED`), lies in a folder of its
 own, ``dropped/<asset>/<t>.parquet`` (`dropped_path`); in the folder of each model of checkpoints lies
 ``reward_margins.parquet`` (`REWARD_MARGINS`).
 """
@@ -235,11 +227,6 @@ EVALUATION = _table(
 )
 DROPPED_FOLDER = "dropped"
 TABLES = {table.name: table for table in list(globals().values()) if isinstance(table, Table)}
-
-
-def prompt_id(text: str) -> str:
-    """Twelve hex digits that stand for a prompt's text."""
-    return blake2b(text.encode(), digest_size=6).hexdigest()
 
 
 def draws(ids: Iterable[str], seed: int | str) -> list[int]:

@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from mr_assets.ids import model_id
 from mr_assets.runs.run import Run
 from mr_assets.wiring.checks import fit_to_train, rows_follow
 from mr_assets.wiring.declare import declare
@@ -39,7 +40,7 @@ def checkpoints(run: Run) -> dg.AssetsDefinition:
                 learning_rate=recipe.learning_rate(t),
                 seed=recipe.seed,
             )
-            trained = train_model(work, job, f"M{t}", fit, follow)
+            trained = train_model(work, job, model_id(t), fit, follow)
             links = {"trained from": partition_link(run, "policy", str(t))}
             if t < len(run.iterations):
                 links["handed over to"] = partition_link(run, "policy", str(t + 1))

@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from mr_assets.ids import judgment_ids
 from mr_assets.method.judgments import judgment_numbers, score_counts, with_scores
 from mr_assets.runs.run import Run
 from mr_assets.sampling.engine import Request, SamplingSettings
@@ -46,7 +47,7 @@ def judgments(run: Run) -> dg.AssetsDefinition:
                 n=recipe.judgments.n,
             )
             rows = made.completions.select(
-                judgment_id=pl.format("{}.j{}", "request_id", "sample"),
+                judgment_id=judgment_ids("request_id", "sample"),
                 response_id="request_id",
                 n=pl.col("sample").cast(pl.Int32),
                 judgment="text",

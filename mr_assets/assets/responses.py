@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from mr_assets.ids import response_ids
 from mr_assets.method.responses import is_blank, mark_duplicates
 from mr_assets.runs.run import Run
 from mr_assets.sampling.engine import Request, SamplingSettings
@@ -35,7 +36,7 @@ def responses(run: Run) -> dg.AssetsDefinition:
                 n=recipe.responses.k,
             )
             rows = made.completions.select(
-                response_id=pl.format(f"{t}.{{}}.r{{}}", "request_id", "sample"),
+                response_id=response_ids(t, "request_id", "sample"),
                 prompt_id="request_id",
                 k=pl.col("sample").cast(pl.Int32),
                 response="text",

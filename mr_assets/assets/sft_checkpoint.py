@@ -5,6 +5,7 @@ import polars as pl
 
 from mr_assets.chat import ChatEncoder
 from mr_assets.files import atomically
+from mr_assets.ids import model_id
 from mr_assets.inputs.seed_model import seed_as_recorded, seed_model
 from mr_assets.method.sft_dataset import sft_dataset
 from mr_assets.runs.run import Run
@@ -45,7 +46,7 @@ def sft_checkpoint(run: Run) -> dg.AssetsDefinition:
                     f"tokens and left out; {dropped_path(data)} lists them"
                 )
             job = training_job("sft", recipe.sft, root=run.data, model=seed, data=data, out=out, seed=recipe.seed)
-            trained = train_model(work, job, "M0")
+            trained = train_model(work, job, model_id(0))
             numbers = {**trained.numbers, "examples": made.rows.height, "examples too long": made.dropped.height}
             shown = {"picture: training": trained.curves, "examples left out": str(dropped_path(data))}
             return work.model(trained.model, numbers, trained.found, shown)

@@ -16,11 +16,10 @@ from rich.console import RenderableType
 
 from mr_assets.cli.terminal import PIPED, Column, Table, Wrapped, show, width
 from mr_assets.errors import shown
+from mr_assets.ids import PAIR_ASSETS, model_id, short
 from mr_assets.lineage.compare import Compared
-from mr_assets.lineage.lookup import PAIR_ASSETS
 from mr_assets.lineage.pair_changes import Pair
 from mr_assets.lineage.pairs import GAPS, KINDS, TEXTS, pairs
-from mr_assets.method.dropped import short
 from mr_assets.orchestration.history import Attempt, attempts
 from mr_assets.printable import excerpt
 from mr_assets.recipes.fields import described
@@ -58,10 +57,6 @@ SIGNS = {
 }
 
 
-def _model(key: str) -> str:
-    return key if key == "seed" else f"M{key}"
-
-
 def _marked(name: str, is_stale: bool) -> str:
     return f"{name}, {OUT_OF_DATE}" if is_stale else name
 
@@ -86,7 +81,7 @@ def report_as_json(run: Run) -> dict[str, Any]:
     old = stale(run)
     evaluated = {key: run.record("evaluation", key) for key in run.models} if run.recipe.evaluation else {}
     models = [
-        {"model": _model(key), **record.numbers, "stale": old.get(("evaluation", key))}
+        {"model": model_id(key), **record.numbers, "stale": old.get(("evaluation", key))}
         for key, record in evaluated.items()
         if record
     ]
@@ -122,7 +117,7 @@ def learnt_table(run: Run, old: Mapping[Place, str] | None = None) -> Table:
         if record is not None:
             found = {field: record.numbers.get(field) for field in LEARNT}
             cells = ["-" if found[f] is None else form.format(found[f]) for f, (_, form) in LEARNT.items()]
-            table.add(_marked(_model(key), ("evaluation", key) in old), *cells)
+            table.add(_marked(model_id(key), ("evaluation", key) in old), *cells)
     return table
 
 
@@ -330,7 +325,7 @@ def statuses(runs: Sequence[Run]) -> list[Status]:
 def _listed(place: Place) -> str:
     """An artifact at the head of a line: "responses, iteration 2"."""
     asset, partition = place
-    where = _model(partition) if partition and asset == "evaluation" else f"iteration {partition}"
+    where = model_id(partition) if partition and asset == "evaluation" else f"iteration {partition}"
     return f"{asset}, {where}" if partition else asset
 
 

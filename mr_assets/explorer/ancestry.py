@@ -11,8 +11,8 @@ Geometry alone, in pixels; the template draws it.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mr_assets.lineage.facts import Matrix, Pair, PairKind, Response, Round
-from mr_assets.method.dropped import short
+from mr_assets.ids import PairKind, model_id, short
+from mr_assets.lineage.facts import Matrix, Pair, Response, Round
 from mr_assets.printable import excerpt, printable
 
 ROW, GAP, BOX = 22, 56, 46  # height of a response's line; room for an arrow; height of a box
@@ -247,7 +247,7 @@ def _trained(picture: Picture, made: Round, kinds: Sequence[PairKind], ends: lis
     pairs: list[Pair] = [pair for kind in kinds if (pair := made.pair(kind)) and pair.trained]
     if not pairs or not ends:
         return
-    name = f"M{made.iteration}"
+    name = model_id(made.iteration)
     edge = max(end.x + end.width for end in ends)
     x = max(edge + 16 if len(ends) > 1 else edge - 62, policy.x + 130 if policy else 0)
     box = picture.box(Box("model trained", x, MODELS_AT, 62, 34, (name, "DPO"), name))

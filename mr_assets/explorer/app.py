@@ -27,12 +27,12 @@ from mr_assets.explorer.left_out import LeftOutList
 from mr_assets.explorer.text import found_in, marked, shown
 from mr_assets.explorer.texts import TEXTS, TextList
 from mr_assets.gate import LOOPBACK, Gate
+from mr_assets.ids import kind_of_pair, model_id, parsed, response_of, short
 from mr_assets.lineage import trace
 from mr_assets.lineage.exclusion import judgment_fate, judgment_truth, pair_truth, response_fate
-from mr_assets.lineage.lookup import has, having, named, parsed
+from mr_assets.lineage.lookup import has, having, named
 from mr_assets.lineage.pairs import pairs
 from mr_assets.lineage.staleness import stale_now
-from mr_assets.method.dropped import short
 from mr_assets.printable import as_json, excerpt, printable
 from mr_assets.runs.run import Run, resolve, stored_and_unreadable_runs
 from mr_assets.runs.status import Place, titled
@@ -306,6 +306,9 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK) -> Starlett
         "worded": worded,
         "worded_settings": worded_settings,
         "short": short,
+        "response_of": response_of,
+        "kind_of_pair": kind_of_pair,
+        "model_id": model_id,
         "excerpt": excerpt,
         "num": number,
         "gap": gap,

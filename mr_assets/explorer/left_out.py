@@ -13,6 +13,7 @@ import polars as pl
 
 from mr_assets.addresses import page_of
 from mr_assets.explorer.pages import PAGE, one_of, page_count, page_number
+from mr_assets.ids import drawn_prompt, pair_id, prompt_of
 from mr_assets.lineage.facts import LeftOut, Made
 from mr_assets.lineage.rows import dropped
 from mr_assets.method.dropped import REASONS, in_words
@@ -86,9 +87,10 @@ class LeftOutList:
 
     def whole_id(self, each: LeftOut) -> str:
         """The id whose page says more: of a prompt without an actor pair that of the pair."""
-        if "." in each.id:
+        if each.id != prompt_of(each.id):
             return each.id
-        return f"{each.made.partition}.{each.id}" + (".actor" if each.made.asset == "actor_pairs" else "")
+        t = str(each.made.partition)
+        return pair_id(t, each.id, "actor") if each.made.asset == "actor_pairs" else drawn_prompt(t, each.id)
 
 
 def _fact(made: Made, identity: str, reason: str, numbers: str) -> LeftOut:

@@ -12,8 +12,8 @@ from mr_assets.addresses import asset_in_ui, page_of
 from mr_assets.errors import UserError
 from mr_assets.explorer.ancestry import Picture, ancestry, shades
 from mr_assets.explorer.text import Part, difference
-from mr_assets.lineage.facts import Battle, Descent, Judgment, Lineage, Made, Model, Pair, PairKind, Response, Round
-from mr_assets.lineage.lookup import PAIR_ASSETS, parsed
+from mr_assets.ids import PAIR_ASSETS, PairKind, kind_of_pair, model_key, parsed
+from mr_assets.lineage.facts import Battle, Descent, Judgment, Lineage, Made, Model, Pair, Response, Round
 from mr_assets.lineage.pairs import GAPS, KINDS, SORTS, Between, Listed, Query, pairs, texts_of
 from mr_assets.lineage.staleness import Snapshot, Staleness, stale_now
 from mr_assets.printable import excerpt
@@ -238,7 +238,7 @@ class Evaluated:
 
 def evaluation(run: Run, lineage: Lineage, now: Mapping[Place, str]) -> Evaluated | None:
     """The evaluation of a model; None if it has none, or for another id."""
-    key = lineage.id.removeprefix("M")
+    key = model_key(lineage.id)
     record = run.record("evaluation", key) if lineage.kind == "model" else None
     if record is None:
         return None
@@ -361,7 +361,7 @@ def round_view(lineage: Lineage, made: Round) -> RoundView:
     """A round for the page of a lineage's id."""
     kinds: tuple[PairKind, ...] = ("actor", "judge")
     if lineage.kind == "pair":
-        kinds = ("actor",) if lineage.id.endswith(".actor") else ("judge",)
+        kinds = (kind_of_pair(lineage.id),)
     elif lineage.kind == "battle":
         kinds = ("judge",)
     elif not made.judge_training:

@@ -15,6 +15,7 @@ import polars as pl
 from mr_assets.addresses import page_of
 from mr_assets.errors import UserError
 from mr_assets.explorer.pages import PAGE, one_of, page_count, page_number
+from mr_assets.ids import responses_of
 from mr_assets.lineage.pairs import Between
 from mr_assets.lineage.rows import read
 from mr_assets.lineage.staleness import Staleness
@@ -160,7 +161,7 @@ def _with_texts(run: Run, kind: str, shown: pl.DataFrame) -> pl.DataFrame:
     for (t,), rows in shown.group_by("iteration", maintain_order=True):
         said = read(run, kind, str(t), [key, text], pl.col(key).is_in(rows["id"].implode()))
         rows = rows.join(said.rename({key: "id", text: "text"}), on="id", how="left", maintain_order="left")
-        rows = rows.with_columns(response_id=pl.col("id").str.replace(r"\.j\d+$", ""))
+        rows = rows.with_columns(response_id=responses_of("id"))
         truth = _truth(run, kind, str(t), rows["response_id"])
         rows = rows.join(truth, on="response_id", how="left", maintain_order="left").drop("response_id")
         parts.append(rows)

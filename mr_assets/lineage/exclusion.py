@@ -7,8 +7,8 @@
 Where there is no pair, `Round.no_pair` says why; what an asset left out of all that follows is in `Response.left_out`.
 """
 
-from mr_assets.lineage.facts import Judgment, Pair, PairKind, Response, Round
-from mr_assets.method.dropped import short
+from mr_assets.ids import PairKind, response_of, short
+from mr_assets.lineage.facts import Judgment, Pair, Response, Round
 
 
 def response_fate(made: Round, response: Response) -> str | None:
@@ -34,7 +34,7 @@ def judgment_fate(made: Round, judgment: Judgment) -> str | None:
     contest, pair = made.contest, made.pair("judge")
     if contest is None or contest.elo is None or pair is None or judgment.id in _sides(pair):
         return None
-    if judgment.id.rpartition(".")[0] != contest.response_id:
+    if response_of(judgment.id) != contest.response_id:
         return f"it judges another response than {short(contest.response_id)}, whose scores vary most"
     elo = contest.elo.scores.get(judgment.id)
     if elo is None:

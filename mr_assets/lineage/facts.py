@@ -17,13 +17,11 @@ not to be trusted.
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
-from mr_assets.lineage.lookup import Kind
+from mr_assets.ids import Kind, PairKind, sample_of
 from mr_assets.lineage.staleness import StaleLink
 from mr_assets.runs.run import Record
-
-PairKind = Literal["actor", "judge"]
 
 
 @dataclass(frozen=True)
@@ -173,8 +171,7 @@ class Battle:
     @property
     def order(self) -> tuple[int, int]:
         """The sample indices of the two judgments, as they were shown."""
-        first, second = (int(i.rpartition(".j")[2]) for i in (self.first_id, self.second_id))
-        return first, second
+        return sample_of(self.first_id), sample_of(self.second_id)
 
     @property
     def winner_id(self) -> str | None:

@@ -17,7 +17,8 @@ from typing import Any, Literal, NamedTuple
 
 import polars as pl
 
-from mr_assets.method.dropped import in_words, short
+from mr_assets.ids import prompt_of, short
+from mr_assets.method.dropped import in_words
 from mr_assets.tables import Selected
 
 Outcome = Literal["same", "chosen changed", "rejected changed", "both changed", "gained", "lost", "no pair"]
@@ -111,7 +112,7 @@ def judge_side(
     said = {i: (text, how == "length") for i, text, how in judgments.select(*_JUDGED).iter_rows()}
     reasons, candidates, missing = _reasons(made.dropped), {}, {}
     for response_id, ids, elo in ratings.select("response_id", "judgment_ids", "elo").iter_rows():
-        prompt, high, low = _prompt(response_id), max(elo) - tolerance, min(elo) + tolerance
+        prompt, high, low = prompt_of(response_id), max(elo) - tolerance, min(elo) + tolerance
         rated = {i: (*said[i], e) for i, e in zip(ids, elo, strict=True)}
         candidates[prompt] = {
             i: Candidate(i, text, len(text), e, cut_off, e >= high, e <= low) for i, (text, cut_off, e) in rated.items()
@@ -215,12 +216,7 @@ def _number(value: float | None) -> str:
 
 
 def _pairs(rows: pl.DataFrame) -> dict[str, Pair]:
-    return {_prompt(i): Pair(c, r) for i, c, r in rows.select("pair_id", "chosen_id", "rejected_id").iter_rows()}
-
-
-def _prompt(identity: str) -> str:
-    """The prompt_id in an id that names its ancestors."""
-    return identity.split(".")[1]
+    return {prompt_of(i): Pair(c, r) for i, c, r in rows.select("pair_id", "chosen_id", "rejected_id").iter_rows()}
 
 
 def _reasons(dropped: pl.DataFrame) -> dict[str, str]:

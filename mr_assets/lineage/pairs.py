@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from mr_assets.errors import UserError
-from mr_assets.lineage.facts import PairKind
-from mr_assets.lineage.lookup import PAIR_ASSETS
+from mr_assets.ids import PAIR_ASSETS, PairKind, prompts_of, responses_of
 from mr_assets.lineage.rows import margins, read
 from mr_assets.lineage.staleness import Staleness
 from mr_assets.printable import excerpt
@@ -91,7 +90,7 @@ def pairs(run: Run, iterations: Sequence[str] | None = None, kinds: Sequence[Pai
                     run=pl.lit(run.name),
                     iteration=pl.lit(t),
                     kind=pl.lit(kind),
-                    prompt_id=pl.col("pair_id").str.extract(r"^\d+\.([0-9a-f]+)\."),
+                    prompt_id=prompts_of("pair_id"),
                     length_gap=pl.col("chosen_chars") - pl.col("rejected_chars"),
                 )
                 found.append(rows.select(list(SCHEMA)).cast(SCHEMA).sort("pair_id"))
@@ -147,9 +146,8 @@ def _with_true_gaps(staleness: Staleness, kind: PairKind, t: str, rows: pl.DataF
     there = all(run.path(asset, t).exists() for asset in ("prompts", "responses"))
     if check is None or not there or staleness.broken(pairs_of, ("responses", t)):
         return rows.with_columns(true_gap=pl.lit(None, pl.Float64))
-    sides = pl.concat([rows["chosen_id"], rows["rejected_id"]])
-    wanted = sides.str.replace(r"\.j\d+$", "").unique()  # the responses, of judgments those that they judge
-    among = pl.col("response_id").is_in(wanted.implode())
+    wanted = pl.concat([rows.select(responses_of(f"{side}_id").alias("response_id")) for side in _SIDES]).unique()
+    among = pl.col("response_id").is_in(wanted["response_id"].implode())
     texts = read(run, "responses", t, ["response_id", "prompt_id", "response"], among)
     return true_gaps(kind, rows, true_scores(check, read(run, "prompts", t), texts))
 

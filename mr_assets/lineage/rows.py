@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import polars as pl
 
 from mr_assets.errors import UserError
+from mr_assets.ids import of_prompt
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import titled
 from mr_assets.tables import (
@@ -88,8 +89,3 @@ def margins(run: Run, t: str, where: pl.Expr | None = None) -> pl.DataFrame:
 def margins_of(run: Run, t: str, prompt_id: str) -> pl.DataFrame:
     """The reward margins of a prompt's pairs under M_t, as `margins` gives them."""
     return margins(run, t, of_prompt("pair_id", t, prompt_id))
-
-
-def of_prompt(key: str, t: str, prompt_id: str) -> pl.Expr:
-    """Whether an id comes of a prompt in iteration `t`; as bounds, which row groups can be held against."""
-    return (pl.col(key) >= f"{t}.{prompt_id}.") & (pl.col(key) < f"{t}.{prompt_id}/")  # "/" follows "." in ASCII

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import polars as pl
 
 from mr_assets.errors import UserError
+from mr_assets.ids import PAIR_ASSETS, Id, PairKind, kind_of_pair, response_of, sample_of
 from mr_assets.lineage.facts import (
     MARGIN_NOTE,
     ActorRule,
@@ -24,13 +25,12 @@ from mr_assets.lineage.facts import (
     Matrix,
     Model,
     Pair,
-    PairKind,
     Prompt,
     Response,
     RewardMargin,
     Round,
 )
-from mr_assets.lineage.lookup import PAIR_ASSETS, Id, iterations_of, located
+from mr_assets.lineage.lookup import iterations_of, located
 from mr_assets.lineage.rows import dropped_of, ids_of, margins_of, read, rows_of
 from mr_assets.lineage.staleness import StaleLink, Staleness
 from mr_assets.method.actor_pairs import tiers
@@ -214,7 +214,7 @@ class _Reading:
                 true_score=self.truth.get(identity),
             )
         for identity, theirs in judgments.items():  # their responses were made anew since: nothing is known of them
-            k = int(identity.rpartition(".r")[2])
+            k = sample_of(identity)
             unknown = dict.fromkeys(("judged", "valid", "mean", "variance", "in_top", "in_bottom", "selected"))
             made = self.made("judgments")
             yield Response(
@@ -411,7 +411,7 @@ def _descent(made: Round, found: Id) -> Iterator[Descent]:
 
 def _part(made: Round, pair: Pair, found: Id) -> tuple[str, bool] | None:
     """What an id had to do with a pair, and whether directly; None if nothing."""
-    response = found.text.rpartition(".j")[0] if found.kind in ("judgment", "battle") else found.text
+    response = response_of(found.text)
     judged = made.contest.response_id if made.contest and pair.kind == "judge" else None
     match found.kind:
         case "pair":
@@ -515,5 +515,4 @@ def _pairs_of(
             raise UserError(f"{asset} of iteration {t} is not there. Materialize it again.")
         ids = read(staleness.run, asset, t, ["pair_id"])["pair_id"].sort()
         for pair in ids:
-            kind: PairKind = "actor" if pair.endswith(".actor") else "judge"
-            yield Descent(pair, kind, role, True, Made.of(record))
+            yield Descent(pair, kind_of_pair(pair), role, True, Made.of(record))

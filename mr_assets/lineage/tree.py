@@ -13,6 +13,7 @@ those pass it, too.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from mr_assets.ids import PairKind, judgments_of, kind_of_pair, model_id, short
 from mr_assets.lineage.exclusion import judgment_truth, pair_truth, response_fate
 from mr_assets.lineage.facts import (
     Battle,
@@ -24,12 +25,10 @@ from mr_assets.lineage.facts import (
     Made,
     Model,
     Pair,
-    PairKind,
     Response,
     RewardMargin,
     Round,
 )
-from mr_assets.method.dropped import short
 from mr_assets.printable import excerpt, printable
 from mr_assets.runs.settings import JUDGE_SIDE
 from mr_assets.runs.status import titled
@@ -101,7 +100,7 @@ class _Tree:
             yield self.outcome(made, kind)
         yield from self.rule(made)
         yield self.responses(made)
-        if made.contest and (self.lineage.kind != "pair" or self.lineage.id.endswith(".judge")):
+        if made.contest and (self.lineage.kind != "pair" or kind_of_pair(self.lineage.id) == "judge"):
             yield self.contest(made, made.contest)
         if made.policy:
             yield Node("written by", [self.model(made.policy)])
@@ -111,7 +110,7 @@ class _Tree:
     def kinds(self) -> Sequence[PairKind]:
         """The pairs to tell of."""
         if self.lineage.kind == "pair":
-            return ("actor",) if self.lineage.id.endswith(".actor") else ("judge",)
+            return (kind_of_pair(self.lineage.id),)
         return ("judge",) if self.lineage.kind == "battle" else ("actor", "judge")
 
     def outcome(self, made: Round, kind: PairKind) -> Node:
@@ -142,7 +141,7 @@ class _Tree:
         elif pair.trained is None:
             yield Node(f"in the DPO dataset; no model was trained on it yet{self.by(pair.dataset)}")
         else:
-            node = Node(f"M{pair.trained.partition} was trained on it{self.by(pair.trained)}")
+            node = Node(f"{model_id(str(pair.trained.partition))} was trained on it{self.by(pair.trained)}")
             node.children.append(Node(f"in the DPO dataset{self.by(pair.dataset)}"))
             if pair.margin:
                 node.children.append(self.margin(pair.margin))
@@ -224,14 +223,13 @@ class _Tree:
         identity = self.lineage.id
         match self.lineage.kind:
             case "pair":
-                return identity.endswith(".actor") or bool(response.selected)
+                return kind_of_pair(identity) == "actor" or bool(response.selected)
             case "response":
                 return response.id == identity
             case "judgment":
                 return judgment.id == identity
             case "battle":
-                first, second = identity.rpartition(".")[2].split("-")
-                return judgment.id in {f"{response.id}.{n}" for n in (first, second)}
+                return judgment.id in judgments_of(identity)
         return True
 
     def judgment(self, each: Judgment, made: Round) -> Node:

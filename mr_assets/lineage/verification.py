@@ -19,6 +19,7 @@ import polars as pl
 
 from mr_assets.errors import UserError, shown
 from mr_assets.files import fingerprint
+from mr_assets.ids import judgment_ids, response_ids
 from mr_assets.lineage.staleness import Staleness
 from mr_assets.method.actor_pairs import actor_pairs
 from mr_assets.method.battle_matrices import battle_matrices
@@ -370,7 +371,7 @@ class _Artifact:
         wanted = self.asked(
             self.upstream("prompts").select("prompt_id").collect(), "k", self.settings["responses"]["k"]
         )
-        wanted = wanted.with_columns(response_id=pl.format(f"{self.t}.{{}}.r{{}}", "prompt_id", "k"))
+        wanted = wanted.with_columns(response_id=response_ids(self.t, "prompt_id", "k"))
         there = self.table.select("response_id", "prompt_id", "k", "response").collect()
         marked = mark_duplicates(there).select("response_id", "duplicate_of").unique("response_id")
         return wanted.join(marked, on="response_id", how="left")
@@ -378,7 +379,7 @@ class _Artifact:
     def judgments(self) -> pl.DataFrame:
         judged = self.upstream("responses").filter(pl.col("duplicate_of").is_null()).select("response_id").collect()
         wanted = self.asked(judged, "n", self.settings["judgments"]["n"])
-        wanted = wanted.with_columns(judgment_id=pl.format("{}.j{}", "response_id", "n"))
+        wanted = wanted.with_columns(judgment_id=judgment_ids("response_id", "n"))
         scored = with_scores(self.table.select("judgment_id", "judgment")).drop("judgment").collect(engine="streaming")
         return wanted.join(scored.unique("judgment_id"), on="judgment_id", how="left")
 

@@ -11,6 +11,7 @@ With Smax and Smin the highest and lowest mean score of the prompt's responses a
 import polars as pl
 
 from mr_assets.errors import UserError
+from mr_assets.ids import pair_ids
 from mr_assets.method import CutOff, Frame
 from mr_assets.method.dropped import dropped, gathered
 from mr_assets.method.judgments import response_scores
@@ -84,7 +85,7 @@ def actor_pairs(
     considered = (
         prompts.join(chosen, on="prompt_id", how="left")
         .join(rejected, on="prompt_id", how="left")
-        .with_columns(reason=_reason(), pair_id=pl.col("chosen_id").str.replace(r"\.r\d+$", ".actor"))
+        .with_columns(reason=_reason(), pair_id=pair_ids("chosen_id", "actor"))
     )
     rows = considered.filter(pl.col("reason").is_null()).select(list(ACTOR_PAIRS.schema)).sort("pair_id")
     unscored = found.filter(pl.col("mean").is_null())

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mr_assets.ids import samples_of
 from mr_assets.method import Frame
 from mr_assets.method.dropped import dropped, gathered
 from mr_assets.tables import BATTLE_MATRICES, Selected
@@ -49,7 +50,7 @@ def battle_matrices(meta_judgments: Frame, selected: Frame | None = None, *, sco
     judges = (
         pl.concat([fought.select("response_id", judgment_id=c).unique() for c in ("first_id", "second_id")])
         .unique()
-        .with_columns(n=pl.col("judgment_id").str.extract(r"(\d+)$").cast(pl.Int64, strict=False))
+        .with_columns(n=samples_of("judgment_id"))
         .sort("response_id", "n", "judgment_id")
         .with_columns(place=pl.int_range(pl.len()).over("response_id"))
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from mr_assets.ids import short
 from mr_assets.tables import DROPPED
 
 REASONS: dict[str, str] = {
@@ -88,11 +89,6 @@ def in_words(reason: str, numbers: Mapping[str, Any]) -> str:
     except (KeyError, ValueError, TypeError):
         details = ""
     return REASONS.get(reason, reason) + details
-
-
-def short(identity: str) -> str:
-    """The last part of an id that names its ancestors: "r3" of a response, "j10" of a judgment."""
-    return identity.rpartition(".")[2]
 
 
 def dropped(frame: pl.DataFrame, id_column: str, reason: str | pl.Expr, numbers: list[str]) -> pl.DataFrame:

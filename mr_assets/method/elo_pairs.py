@@ -6,6 +6,7 @@ Then pairs whose chosen judgment has more characters than a threshold are droppe
 
 import polars as pl
 
+from mr_assets.ids import pair_ids
 from mr_assets.method import CutOff, Frame
 from mr_assets.method.battle_matrices import as_arrays
 from mr_assets.method.dropped import dropped, gathered
@@ -48,7 +49,7 @@ def elo_pairs(
         .with_columns(
             pl.lit(max_chosen_chars, pl.Int64).alias("max_chosen_chars"),
             reason=_reason(tolerance, max_chosen_chars),
-            pair_id=pl.col("response_id").str.replace(r"\.r\d+$", ".judge"),
+            pair_id=pair_ids("response_id", "judge"),
         )
     )
     left_out = considered.filter(pl.col("reason").is_not_null())

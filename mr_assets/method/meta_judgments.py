@@ -37,6 +37,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mr_assets.ids import battle_ids
 from mr_assets.method import Frame
 from mr_assets.method.claims import LINE_END, MARKS, SPACE, SPOKEN, TAG, agreed, claims, grammar, label, with_parsed
 
@@ -156,7 +157,7 @@ def battles(selected: Frame, judgments: Frame, *, sample_distinct_once: bool = F
             "identical": shown_first["text"] == shown_second["text"],
         }
     ).select(
-        pl.format("{}.j{}-j{}", "response_id", "first_n", "second_n").alias("meta_judgment_id"),
+        battle_ids("response_id", "first_n", "second_n").alias("meta_judgment_id"),
         "response_id",
         "first_id",
         "second_id",

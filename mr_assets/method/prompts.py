@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import polars as pl
 
 from mr_assets.errors import UserError
-from mr_assets.tables import PROMPTS, SEED_PROMPTS, draws, prompt_id
+from mr_assets.ids import prompt_id
+from mr_assets.tables import PROMPTS, SEED_PROMPTS, draws
 
 EXAMPLES = 3
 

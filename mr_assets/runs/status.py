@@ -21,6 +21,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from mr_assets.errors import UserError, shown
+from mr_assets.ids import model_id
 from mr_assets.recipes.recipe import Difference, differences, load_recipe
 from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, Run
@@ -46,7 +47,7 @@ def places(run: Run) -> Iterator[Place]:
 def titled(asset: str, partition: str | None) -> str:
     """An artifact as a person would call it: "actor_pairs of iteration 2", "evaluation of M2", "sft_checkpoint"."""
     if asset == "evaluation":
-        return f"evaluation of {partition if partition == 'seed' else f'M{partition}'}"
+        return f"evaluation of {model_id(str(partition))}"
     return f"{asset} of iteration {partition}" if partition else asset
 
 

@@ -18,6 +18,7 @@ from upath import UPath
 
 from mr_assets.errors import UserError
 from mr_assets.files import atomically, damage, fingerprint, note_of, storage_trouble, sweep_temporary
+from mr_assets.ids import model_id, model_key
 from mr_assets.runs.run import Record, read_record, write_record
 from mr_assets.tables import DROPPED, TABLES, dropped_beside, dropped_path
 
@@ -58,7 +59,7 @@ class Model:
         """What to do about a damaged folder."""
         if self.name == "seed":
             return "Restore its files. If the seed model was changed on purpose, materialize sft_checkpoint again."
-        made = "sft_checkpoint" if self.name == "M0" else f"checkpoints of iteration {self.name.removeprefix('M')}"
+        made = "sft_checkpoint" if self.name == model_id(0) else f"checkpoints of iteration {model_key(self.name)}"
         return f"Restore its files, or remove the folder and materialize {made} again (`mr run` does)."
 
 

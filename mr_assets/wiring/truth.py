@@ -5,7 +5,7 @@ They go into the asset's metadata and its record, for people; no table has them,
 
 import polars as pl
 
-from mr_assets.lineage.facts import PairKind
+from mr_assets.ids import PairKind
 from mr_assets.lineage.staleness import Staleness
 from mr_assets.wiring.checks import complete_table
 from mr_assets.wiring.materialization import Materialization

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from mr_assets.ids import PairKind, responses_of
 from mr_assets.worlds import letters
 
 Checker = Callable[[str, str], float | None]
@@ -60,14 +61,14 @@ def true_scores(check: Checker, prompts: pl.DataFrame, responses: pl.DataFrame) 
     return found.drop_nulls("true_score")
 
 
-def true_gaps(kind: Literal["actor", "judge"], pairs: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
+def true_gaps(kind: PairKind, pairs: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
     """`pairs` with their true_gap, null where the truth is not known.
 
     pairs: columns chosen_id and rejected_id, and of judge pairs chosen_score and rejected_score, the scores that the
     two judgments give. truth: as `true_scores` gives it.
     """
     for side in ("chosen", "rejected"):
-        response = pl.col(f"{side}_id").str.replace(r"\.j\d+$", "").alias("response_id")
+        response = responses_of(f"{side}_id").alias("response_id")
         true = pairs.select(response).join(truth, on="response_id", how="left", maintain_order="left")["true_score"]
         worth = true if kind == "actor" else -(pairs[f"{side}_score"].cast(pl.Float64) - true).abs()
         pairs = pairs.with_columns(worth.alias(f"{side}_truth"))

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from mr_assets.ids import prompt_id
 from mr_assets.method.actor_pairs import actor_pairs
 from mr_assets.method.battle_matrices import battle_matrices
 from mr_assets.method.dpo_dataset import dpo_dataset
@@ -32,7 +33,7 @@ from mr_assets.method.judgments import with_scores
 from mr_assets.method.meta_judgments import battles, with_winners
 from mr_assets.method.responses import mark_duplicates
 from mr_assets.method.selected_responses import select_responses
-from mr_assets.tables import TOKEN_IDS, prompt_id
+from mr_assets.tables import TOKEN_IDS
 from mr_assets.templates import Template, judge_template
 from mr_assets_tests.benchmarks.machine import peak_rss_bytes, spread, write_result
 

@@ -1,47 +1,11 @@
-"""Ids: what they stand for, and which run has them."""
+"""Which run has an id."""
 
 import pytest
 
 from mr_assets.errors import UserError
-from mr_assets.lineage.lookup import Id, located, parsed
+from mr_assets.lineage.lookup import located
 from mr_assets.runs.run import Run
 from mr_assets_tests.lineage.conftest import table
-
-P = "3f1c09aa72be"
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (P, Id(P, "prompt", None, P)),
-        (f"2.{P}", Id(P, "prompt", "2", P)),
-        (f"2.{P}.r4", Id(f"2.{P}.r4", "response", "2", P)),
-        (f"2.{P}.r4.j10", Id(f"2.{P}.r4.j10", "judgment", "2", P)),
-        (f"2.{P}.r4.j10-j3", Id(f"2.{P}.r4.j10-j3", "battle", "2", P)),
-        (f"2.{P}.actor", Id(f"2.{P}.actor", "pair", "2", P)),
-        (f"2.{P}.judge", Id(f"2.{P}.judge", "pair", "2", P)),
-        ("M2", Id("M2", "model", "2")),
-        ("2", Id("M2", "model", "2")),
-        ("0", Id("M0", "model", "0")),
-    ],
-)
-def test_an_id_says_what_it_is(text: str, expected: Id) -> None:
-    assert parsed(text) == expected
-
-
-@pytest.mark.parametrize(
-    "text", ["", "x", f"{P}.r1", f"2.{P}.r", f"2.{P}.r1.j", f"2.{P}.r1\n", "../../etc", "M", f"2.{P}."]
-)
-def test_what_is_none_is_refused_with_the_forms(text: str) -> None:
-    with pytest.raises(UserError, match=r"is no id\. Expected a pair"):
-        parsed(text)
-
-
-def test_what_was_typed_is_not_obeyed_by_the_terminal() -> None:
-    """The message shows the id that was given, spelled out."""
-    with pytest.raises(UserError, match="is no id") as error:
-        parsed("\x1b[2J")
-    assert "\x1b" not in str(error.value)
 
 
 def test_an_id_that_two_runs_have_is_refused_with_the_choices(finished: Run) -> None:

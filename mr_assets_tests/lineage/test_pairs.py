@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 
 from mr_assets.cli.main import main
 from mr_assets.errors import UserError
+from mr_assets.ids import PAIR_ASSETS
 from mr_assets.lineage import trace
-from mr_assets.lineage.lookup import PAIR_ASSETS
 from mr_assets.lineage.pairs import GAPS, SCHEMA, Between, Query, pairs
 from mr_assets.lineage.tree import lines
 from mr_assets.runs.run import Run

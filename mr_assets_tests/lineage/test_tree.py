@@ -5,10 +5,10 @@ import re
 import polars as pl
 import pytest
 
+from mr_assets.ids import short
 from mr_assets.lineage import trace
 from mr_assets.lineage.facts import MARGIN_NOTE
 from mr_assets.lineage.tree import BRIEF, brief, lines
-from mr_assets.method.dropped import short
 from mr_assets.runs.run import Run
 from mr_assets.training.margins import MARGINS
 from mr_assets.worlds import letters

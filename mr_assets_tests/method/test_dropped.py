@@ -4,7 +4,7 @@ from pathlib import Path
 import polars as pl
 
 from mr_assets import method
-from mr_assets.method.dropped import _DETAILS, REASONS, dropped, gathered, in_words, short
+from mr_assets.method.dropped import _DETAILS, REASONS, dropped, gathered, in_words
 from mr_assets.tables import DROPPED
 
 
@@ -41,7 +41,6 @@ def test_a_reason_in_words() -> None:
     said = "the chosen text has more characters than the threshold (r2 has 57, allowed are 50)"
     assert in_words("chosen_too_long", numbers) == said
     assert in_words("no_battles", {"battles": 0}) == REASONS["no_battles"]
-    assert (short("1.p.r2"), short("1.p.r2.j10"), short("p")) == ("r2", "j10", "p")
 
 
 def test_details_are_of_known_reasons() -> None:

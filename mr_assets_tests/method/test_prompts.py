@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mr_assets.errors import UserError
+from mr_assets.ids import prompt_id
 from mr_assets.method.prompts import check_prompts, draw_prompts
-from mr_assets.tables import PROMPTS, SEED_PROMPTS, prompt_id
+from mr_assets.tables import PROMPTS, SEED_PROMPTS
 from mr_assets_tests.method.tables import shuffled
 
 
