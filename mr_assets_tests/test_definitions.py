@@ -13,9 +13,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from mr_assets.dagster_internals import IMPLICIT_ASSET_JOB_NAME
 from mr_assets.definitions import build_definitions, executor
 from mr_assets.errors import UserError
-from mr_assets.orchestration.steps import IMPLICIT_JOB
 from mr_assets.runs.run import load_run
 from mr_assets.tables import TABLES
 from mr_assets.wiring.io_managers import ModelIOManager, TableIOManager
@@ -233,7 +233,7 @@ def test_every_run_has_a_sensor_that_is_switched_off(definitions: dg.Definitions
     assert (sensor.name, sensor.default_status) == (f"{NAME}_hands_off", dg.DefaultSensorStatus.STOPPED)
     assert sensor.asset_selection is not None
     assert {k.path[-1] for k in sensor.asset_selection.resolve(repository.asset_graph)} == set(EDGES)
-    assert [job.name for job in repository.get_all_jobs()] == [IMPLICIT_JOB]
+    assert [job.name for job in repository.get_all_jobs()] == [IMPLICIT_ASSET_JOB_NAME]
 
 
 def test_resources(definitions: dg.Definitions) -> None:

@@ -7,10 +7,14 @@ from typing import Literal
 
 import dagster as dg
 from dagster import DagsterRunStatus as Status
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunsFilter
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_START_TAG, PARTITION_NAME_TAG
 
+from mr_assets.dagster_internals import (
+    ASSET_PARTITION_RANGE_START_TAG,
+    NOT_FINISHED_STATUSES,
+    PARTITION_NAME_TAG,
+    BulkActionsFilter,
+    BulkActionStatus,
+)
 from mr_assets.errors import UserError
 from mr_assets.orchestration.steps import failures
 from mr_assets.runs.run import Run
@@ -27,7 +31,7 @@ def partition_of(made: dg.DagsterRun) -> str | None:
 
 def under_way(namespace: str, instance: dg.DagsterInstance) -> str | None:
     """A sentence that names what is queued or in progress under a key prefix, however it was started; None if idle."""
-    for made in instance.get_runs(RunsFilter(statuses=NOT_FINISHED_STATUSES)):
+    for made in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
         if _concerns(made.asset_selection, namespace):
             state = made.status.value.lower()
             return f"{namespace}: {_what(made)} is being made by Dagster run {made.run_id} ({state})."
@@ -90,7 +94,7 @@ def attempts(runs: Sequence[Run], instance: dg.DagsterInstance) -> dict[str, dic
     A place that a Dagster run did not come to, because it ended before, has no attempt in it.
     """
     statuses = [*NOT_FINISHED_STATUSES, Status.FAILURE, Status.CANCELED]
-    newest = instance.get_run_records(RunsFilter(statuses=statuses), limit=LOOK_BACK)
+    newest = instance.get_run_records(dg.RunsFilter(statuses=statuses), limit=LOOK_BACK)
     return {run.name: _attempts(run, newest, instance) for run in runs}
 
 

@@ -16,13 +16,19 @@ from pathlib import Path
 from typing import Any, Self
 
 import dagster as dg
-from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunsFilter
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
-from dagster._grpc.types import ExecuteRunArgs
-from dagster._serdes import ConfigurableClass
-from dagster._serdes.config_class import ConfigurableClassData
 
+from mr_assets.dagster_internals import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    NOT_FINISHED_STATUSES,
+    CheckRunHealthResult,
+    ConfigurableClass,
+    ConfigurableClassData,
+    ExecuteRunArgs,
+    LaunchRunContext,
+    RunLauncher,
+    WorkerStatus,
+)
 from mr_assets.processes import MARK, TAG, UI_MARK, Worker, end_processes
 from mr_assets.runs.run import data_root, hold_recipes, recipes_of
 
@@ -155,7 +161,7 @@ def _worker(run: dg.DagsterRun) -> Worker | None:
 
 def fail_dead_runs(instance: dg.DagsterInstance) -> None:
     """Mark as failed every run whose process is gone, as the daemon does where it is up."""
-    for run in instance.get_runs(RunsFilter(statuses=NOT_FINISHED_STATUSES)):
+    for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
         worker = _worker(run)
         if worker is not None and worker.here and not worker.alive:
             end_processes(run.run_id)

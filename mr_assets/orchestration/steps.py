@@ -14,16 +14,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+from uuid import uuid4
 
 import dagster as dg
-from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
-from dagster._core.events import RunFailureReason
-from dagster._core.execution.api import execute_run
-from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
-from dagster._core.storage.tags import PARTITION_NAME_TAG
-from dagster._core.utils import make_new_run_id
-from dagster._core.workspace.load import location_origin_from_module_name
 
+from mr_assets.dagster_internals import (
+    IMPLICIT_ASSET_JOB_NAME,
+    PARTITION_NAME_TAG,
+    SINGLETON_REPOSITORY_NAME,
+    ReconstructableJob,
+    ReconstructableRepository,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+    RunFailureReason,
+    execute_run,
+    location_origin_from_module_name,
+)
 from mr_assets.errors import UserError
 from mr_assets.orchestration.run_launcher import held_recipes
 from mr_assets.processes import MARK, TAG, Worker
@@ -33,8 +39,6 @@ from mr_assets.runs.status import Place, refused, titled
 from mr_assets.wiring.partitions import asset_key
 
 MODULE = "mr_assets.definitions"
-REPOSITORY = "__repository__"
-IMPLICIT_JOB = "__ASSET_JOB"
 
 
 @dataclass(frozen=True)
@@ -158,8 +162,8 @@ def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
 
     Raises `KeyboardInterrupt` if Ctrl-C, a signal or the UI stopped it, which Dagster makes an event of.
     """
-    job = ReconstructableJob(ReconstructableRepository.for_module(MODULE, "defs"), IMPLICIT_JOB)
-    run_id = make_new_run_id()
+    job = ReconstructableJob(ReconstructableRepository.for_module(MODULE, "defs"), IMPLICIT_ASSET_JOB_NAME)
+    run_id = str(uuid4())
     with (
         _marked(run, run_id, instance),
         execute_run(job, _created(run, step, run_id, instance, job), instance) as result,
@@ -204,7 +208,7 @@ def _created(run: Run, step: Step, run_id: str, instance: dg.DagsterInstance, jo
 def origin() -> RemoteJobOrigin:
     """Where the UI finds the job again, to re-execute a run of it."""
     location = location_origin_from_module_name(MODULE, None, None)
-    return RemoteJobOrigin(RemoteRepositoryOrigin(location, REPOSITORY), IMPLICIT_JOB)
+    return RemoteJobOrigin(RemoteRepositoryOrigin(location, SINGLETON_REPOSITORY_NAME), IMPLICIT_ASSET_JOB_NAME)
 
 
 @contextmanager

@@ -23,11 +23,6 @@ import dagster as dg
 import uvicorn
 import yaml
 from dagster import __version__ as dagster_version
-from dagster._cli.proxy_server_manager import ProxyServerManager
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import ModuleTarget, WorkspaceFileTarget
-from dagster._serdes import serialize_value
-from dagster._utils.log import configure_loggers
 from dagster_webserver.webserver import DagsterWebserver
 from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
 from starlette.middleware import Middleware
@@ -35,6 +30,14 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from mr_assets.addresses import address
+from mr_assets.dagster_internals import (
+    DAEMON_MODULE,
+    ModuleTarget,
+    ProxyServerManager,
+    WorkspaceFileTarget,
+    WorkspaceProcessContext,
+    configure_loggers,
+)
 from mr_assets.errors import UserError
 from mr_assets.explorer.serve import listening, serve_beside_ui
 from mr_assets.files import atomically
@@ -132,8 +135,8 @@ def _serve(stack: ExitStack, module: str, door: socket.socket, known: Sequence[s
     workspace.write_text(yaml.safe_dump({"load_from": [dict(spec) for spec in code.get_code_server_specs()]}))
     daemon = subprocess.Popen(
         [
-            *(sys.executable, "-m", "dagster._daemon", "run", "--log-level", LOG_LEVEL),
-            *("--instance-ref", serialize_value(dagster.get_ref()), "--workspace", str(workspace)),
+            *(sys.executable, "-m", DAEMON_MODULE, "run", "--log-level", LOG_LEVEL),
+            *("--instance-ref", dg.serialize_value(dagster.get_ref()), "--workspace", str(workspace)),
         ],
         start_new_session=True,  # Ctrl-C is for this process, which then ends it in order
     )

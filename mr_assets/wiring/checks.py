@@ -10,8 +10,8 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
+from mr_assets.dagster_internals import AssetCheckEvaluationTargetMaterializationData
 from mr_assets.errors import UserError
 from mr_assets.lineage.verification import verify
 from mr_assets.method import Frame

@@ -14,8 +14,8 @@ from functools import cache
 from typing import Any
 
 import dagster as dg
-from dagster._config.config_type import ConfigScalar, ConfigScalarKind
 
+from mr_assets.dagster_internals import ConfigScalar, ConfigScalarKind
 from mr_assets.errors import shown
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.runs.settings import WITHOUT, Choice, choices

@@ -12,9 +12,10 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.test_utils import create_run_for_test
 
+from mr_assets.dagster_internals import IMPLICIT_ASSET_JOB_NAME
 from mr_assets.definitions import build_definitions
 from mr_assets.orchestration.sensors import hands_off, next_request
-from mr_assets.orchestration.steps import IMPLICIT_JOB, MODULE, Step, asset_keys, origin, step_tags, steps
+from mr_assets.orchestration.steps import MODULE, Step, asset_keys, origin, step_tags, steps
 from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, Run, write_record
 from mr_assets_tests.tiny import complete, tiny_run
 
@@ -23,7 +24,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 ONCE = Step("one-off assets", FAMILY_ASSETS, None)
 FIRST, SECOND = (Step(f"iteration {t} of 2", LOOP_ASSETS, t) for t in "12")
 Status = dg.DagsterRunStatus
-CODE = JobPythonOrigin(IMPLICIT_JOB, RepositoryPythonOrigin(sys.executable, ModuleCodePointer(MODULE, "defs")))
+CODE = JobPythonOrigin(
+    IMPLICIT_ASSET_JOB_NAME, RepositoryPythonOrigin(sys.executable, ModuleCodePointer(MODULE, "defs"))
+)
 
 
 @pytest.fixture
@@ -51,9 +54,7 @@ def made(run: Run, step: Step, instance: dg.DagsterInstance, status: Status, **t
         asset_selection=keys,
         tags=tags or step_tags(run, step),
         remote_job_origin=origin(),
-        job_code_origin=JobPythonOrigin(
-            IMPLICIT_JOB, RepositoryPythonOrigin(sys.executable, ModuleCodePointer(MODULE, "defs"))
-        ),
+        job_code_origin=CODE,
     )
 
 
@@ -188,4 +189,4 @@ def test_it_ships_switched_off(run: Run, instance: dg.DagsterInstance):
     with dg.build_sensor_context(instance=instance, repository_def=definitions.get_repository_def()) as context:
         ticked = sensor.evaluate_tick(context)
     assert ticked.run_requests
-    assert [r.job_name for r in ticked.run_requests] == [IMPLICIT_JOB]
+    assert [r.job_name for r in ticked.run_requests] == [IMPLICIT_ASSET_JOB_NAME]

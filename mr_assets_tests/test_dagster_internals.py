@@ -1,0 +1,97 @@
+"""What is private in Dagster and used nevertheless: in one place, still there, and taking what we hand to it."""
+
+import inspect
+import re
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster_webserver.webserver import DagsterWebserver
+
+from mr_assets import dagster_internals as internals
+from mr_assets.orchestration.run_launcher import ProcessRunLauncher
+
+HERE = Path(internals.__file__)
+TAKES: list[tuple[Callable[..., Any], str]] = [
+    # what is called, and what we call it with: names for what is given by name, a dash for what is given by position
+    (internals.ProxyServerManager, "- - -"),
+    (internals.ConfigScalar, "- - -"),
+    (internals.AssetCheckEvaluationTargetMaterializationData, "storage_id run_id timestamp"),
+    (internals.ReconstructableJob, "- -"),
+    (internals.ReconstructableRepository.for_module, "- -"),
+    (internals.execute_run, "- - -"),
+    (internals.BulkActionsFilter, "statuses"),
+    (internals.CheckRunHealthResult, "- -"),
+    (internals.RemoteRepositoryOrigin, "- -"),
+    (internals.RemoteJobOrigin, "- -"),
+    (internals.WorkspaceProcessContext, "- - - read_only"),
+    (internals.location_origin_from_module_name, "- - -"),
+    (internals.ModuleTarget, "- attribute working_directory location_name"),
+    (internals.WorkspaceFileTarget, "-"),
+    (internals.ExecuteRunArgs, "- - -"),
+    (internals.configure_loggers, "log_level"),
+    # methods without documentation of public classes
+    (DagsterWebserver.__init__, "- - live_data_poll_rate"),
+    (DagsterWebserver.build_middleware, "-"),
+    (DagsterWebserver.graphql_http_endpoint, "- -"),
+    (
+        dg.DagsterInstance.create_run_for_job,
+        "- job_def run_id run_config tags asset_selection job_code_origin remote_job_origin",
+    ),
+    (dg.DagsterInstance.get_backfills, "- filters"),
+    (dg.DagsterInstance.get_run_step_stats, "- -"),
+    (dg.DagsterInstance.all_logs, "- - of_type"),
+    (dg.DagsterInstance.add_run_tags, "- - -"),
+    (dg.DagsterInstance.report_engine_event, "- - -"),
+    (dg.DagsterInstance.report_run_canceling, "- -"),
+    (dg.DagsterInstance.report_run_canceled, "- -"),
+    (dg.DagsterInstance.report_run_failed, "- - -"),
+    (dg.DagsterInstance.optimize_for_webserver, "- - - -"),
+]
+HAS: list[tuple[Any, str]] = [
+    (internals.ConfigScalarKind, "BOOL INT FLOAT STRING"),
+    (internals.RunFailureReason, "UNEXPECTED_TERMINATION"),
+    (internals.BulkActionStatus, "REQUESTED CANCELING FAILING"),
+    (internals.WorkerStatus, "RUNNING FAILED"),
+    (internals.LaunchRunContext, "dagster_run job_code_origin"),
+    (internals.ReconstructableJob, "get_definition get_python_origin"),
+    (internals.ProxyServerManager, "get_code_server_specs __enter__ __exit__"),
+    (internals.ExecuteRunArgs, "get_command_args"),
+    (internals.ConfigScalar, "post_process"),
+]
+
+
+def test_no_other_module_names_a_private_module_of_dagster() -> None:
+    """Neither to import it nor to start it."""
+    private = re.compile(r"\bdagster\._[a-z]")
+    assert [path for path in HERE.parent.rglob("*.py") if private.search(path.read_text(encoding="utf-8"))] == [HERE]
+
+
+def test_what_is_public_is_taken_from_dagster() -> None:
+    assert [name for name in vars(internals) if name[0] != "_" and hasattr(dg, name)] == []
+
+
+@pytest.mark.parametrize(("called", "given"), TAKES, ids=lambda value: getattr(value, "__qualname__", None))
+def test_it_takes_what_we_hand_to_it(called: Callable[..., Any], given: str) -> None:
+    names = given.split()
+    inspect.signature(called).bind(*("-" * names.count("-")), **{name: None for name in names if name != "-"})
+
+
+@pytest.mark.parametrize(("owner", "names"), HAS, ids=lambda value: getattr(value, "__qualname__", None))
+def test_it_has_what_we_use_of_it(owner: Any, names: str) -> None:
+    assert [name for name in names.split() if not hasattr(owner, name)] == []
+
+
+def test_the_launcher_answers_all_that_is_asked_of_one() -> None:
+    """Nothing that Dagster calls is left abstract, and what the launcher overrides is there to be."""
+    assert not inspect.isabstract(ProcessRunLauncher)
+    asked = "launch_run terminate supports_check_run_worker_health check_run_worker_health get_run_worker_debug_info"
+    assert set(asked.split()) <= set(vars(internals.RunLauncher))
+    assert {"inst_data", "config_type", "from_config_value"} <= set(vars(internals.ConfigurableClass))
+
+
+def test_the_daemon_is_a_module_to_be_started() -> None:
+    assert find_spec(f"{internals.DAEMON_MODULE}.__main__")
