@@ -4,14 +4,10 @@ import os
 from urllib.parse import quote, urlencode
 
 from mr_assets.ids import model_id
+from mr_assets.loop import LOOP
 
 UI, PAGES = "MR_UI_URL", "MR_EXPLORE_URL"
 """Environment variables that name the Dagster UI and the pages, where they are not on their usual ports."""
-# What the page of an artifact shows of its iteration: the pairs of one kind, or all.
-_KINDS = {
-    "actor_pairs": "actor",
-    **dict.fromkeys(("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs"), "judge"),
-}
 
 
 def ui_url() -> str:
@@ -36,19 +32,21 @@ def page_of(run: str, identity: str = "") -> str:
 
 
 def listed(run: str, iteration: str, asset: str = "") -> str:
-    """The path of the list of an iteration's pairs, of the kind that an asset has a part in."""
-    asked = {"iteration": iteration} | ({"kind": _KINDS[asset]} if asset in _KINDS else {})
+    """The path of the list of an iteration's pairs, of the kind that an asset is for."""
+    side = LOOP[asset].side if asset else None
+    asked = {"iteration": iteration} | ({"kind": side} if side else {})
     return f"{page_of(run)}?{urlencode(asked)}"
 
 
 def page_of_artifact(run: str, asset: str, partition: str | None) -> str | None:
     """The whole address of the page about an artifact; None if there is none."""
-    if asset == "sft_checkpoint":
+    row = LOOP[asset]
+    if row.per == "family" and row.holds == "model":
         path = "/id?id=M0"
     elif partition is None or partition == "seed":
         return None
-    elif asset in ("policy", "checkpoints", "evaluation"):
-        path = page_of(run, model_id(int(partition) - (asset == "policy")))
+    elif row.holds != "table" or row.per == "model":
+        path = page_of(run, model_id(int(partition) - (row.holds == "pointer")))
     else:
         path = listed(run, partition, asset)
     return pages_url() + path

@@ -9,26 +9,14 @@ default: assets of one run share one engine) or multiprocess.
 
 import os
 import warnings
+from collections.abc import Callable
+from importlib import import_module
 
 import dagster as dg
 from upath import UPath
 
-from mr_assets.assets.actor_pairs import actor_pairs
-from mr_assets.assets.battle_matrices import battle_matrices
-from mr_assets.assets.checkpoints import checkpoints
-from mr_assets.assets.dpo_dataset import dpo_dataset
-from mr_assets.assets.eft_dataset import eft_dataset
-from mr_assets.assets.elo_pairs import elo_pairs
-from mr_assets.assets.evaluation import evaluation
-from mr_assets.assets.judgments import judgments
-from mr_assets.assets.meta_judgments import meta_judgments
-from mr_assets.assets.policy import policy
-from mr_assets.assets.prompts import prompts
-from mr_assets.assets.responses import responses
-from mr_assets.assets.seed_prompts import seed_prompts
-from mr_assets.assets.selected_responses import selected_responses
-from mr_assets.assets.sft_checkpoint import sft_checkpoint
 from mr_assets.errors import UserError
+from mr_assets.loop import LOOP
 from mr_assets.orchestration.console import console
 from mr_assets.orchestration.sensors import hands_off
 from mr_assets.runs.run import Run, all_runs, data_root
@@ -38,32 +26,23 @@ from mr_assets.wiring.io_managers import ModelIOManager, TableIOManager
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
-FAMILY = (seed_prompts, eft_dataset, sft_checkpoint)
-LOOP = (
-    policy,
-    prompts,
-    responses,
-    judgments,
-    actor_pairs,
-    selected_responses,
-    meta_judgments,
-    battle_matrices,
-    elo_pairs,
-    dpo_dataset,
-    checkpoints,
-)
+
+def built(run: Run, asset: str) -> dg.AssetsDefinition:
+    """An asset of a run: of the function of its name, in the file of its name."""
+    build: Callable[[Run], dg.AssetsDefinition] = getattr(import_module(f"mr_assets.assets.{asset}"), asset)
+    return build(run)
 
 
 def run_assets(run: Run) -> list[dg.AssetsDefinition]:
     """The loop of one run, and its evaluation where the truth can be computed."""
-    evaluated = [evaluation(run)] if run.recipe.evaluation else []
-    return [build(run) for build in LOOP] + evaluated
+    by_model = LOOP.per("model") if run.recipe.evaluation else ()
+    return [built(run, asset) for asset in (*LOOP.per("iteration"), *by_model)]
 
 
 def build_definitions(runs: list[Run]) -> dg.Definitions:
     """The definitions of these runs, which share one data root."""
     families = {run.family: run for run in reversed(runs)}
-    shared = [build(run) for run in families.values() for build in FAMILY]
+    shared = [built(run, asset) for run in families.values() for asset in LOOP.per("family")]
     data = runs[0].data if runs else data_root()
     return dg.Definitions(
         assets=[*shared, *(asset for run in runs for asset in run_assets(run))],

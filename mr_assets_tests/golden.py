@@ -14,7 +14,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, Run
+from mr_assets.loop import LOOP
+from mr_assets.runs.run import Run
 from mr_assets.tables import TABLES
 
 GOLDEN = Path(__file__).parent / "golden.json"
@@ -22,8 +23,8 @@ GOLDEN = Path(__file__).parent / "golden.json"
 
 def artifacts(run: Run) -> dict[str, dict[str, Any]]:
     """Of every artifact that is there: its version, and of a table the number of rows and the ends of its key."""
-    places: list[tuple[str, str | None]] = [(asset, None) for asset in FAMILY_ASSETS]
-    places += [(asset, str(t)) for t in run.iterations for asset in LOOP_ASSETS]
+    places: list[tuple[str, str | None]] = [(asset, None) for asset in LOOP.per("family")]
+    places += [(asset, str(t)) for t in run.iterations for asset in LOOP.per("iteration")]
     places += [("evaluation", model) for model in run.models]
     found = {}
     for asset, partition in places:

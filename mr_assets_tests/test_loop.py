@@ -33,10 +33,11 @@ from mr_assets.errors import UserError
 from mr_assets.files import fingerprint
 from mr_assets.lineage.compare import KINDS, other_recipe, sampled_anew, with_other_run, with_other_settings
 from mr_assets.lineage.verification import verify
+from mr_assets.loop import LOOP
 from mr_assets.orchestration.steps import Step, chosen_config, failures, needed, plan, steps
 from mr_assets.runs import status
 from mr_assets.runs.code_versions import code_version
-from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, PROJECT, Run
+from mr_assets.runs.run import PROJECT, Run
 from mr_assets.runs.status import follows
 from mr_assets.sampling.engine import EngineSettings
 from mr_assets.tables import (
@@ -167,8 +168,8 @@ def test_a_trainer_is_expected_where_its_policy_samples(done: World) -> None:
 @pytest.mark.parametrize(
     ("sets", "assets"),
     [
-        ((), tuple(a for a in LOOP_ASSETS if a != "checkpoints")),
-        (("dpo.num_processes=2", "dpo.micro_batch_size=1"), LOOP_ASSETS),
+        ((), tuple(a for a in LOOP.per("iteration") if a != "checkpoints")),
+        (("dpo.num_processes=2", "dpo.micro_batch_size=1"), LOOP.per("iteration")),
     ],
     ids=["not selected", "two processes"],
 )
@@ -177,7 +178,7 @@ def test_no_trainer_is_expected_where_none_is_to_start_so(
 ) -> None:
     """Without checkpoints among the assets, and where accelerate starts several processes."""
     world = new_world(patch, tmp_path / "data", FEW, *sets)
-    assert world.materialize(Step("once", FAMILY_ASSETS, None)).success
+    assert world.materialize(Step("once", LOOP.per("family"), None)).success
     result = world.materialize(Step("iteration 1", assets, "1"))
     assert result.success, messages(result)
     assert world.expected == []
@@ -202,7 +203,7 @@ def test_everything_is_done(done: World) -> None:
     assert list(steps(done.run)) == []
     runs = {record.dagster_run.run_id for record in done.instance.get_run_records()}
     for t in done.run.iterations:
-        for asset in LOOP_ASSETS:
+        for asset in LOOP.per("iteration"):
             record = done.run.record(asset, t)
             assert record is not None
             assert record.run_id in runs
@@ -210,7 +211,7 @@ def test_everything_is_done(done: World) -> None:
 
 @pytest.mark.parametrize("t", ["1", "2"])
 def test_every_table_has_its_columns_and_unique_keys(done: World, t: str) -> None:
-    for asset in LOOP_ASSETS:
+    for asset in LOOP.per("iteration"):
         if asset in TABLES:
             table = done.table(asset, t)
             TABLES[asset].check(table)
@@ -340,7 +341,7 @@ def test_why_others_were_left_out_is_a_number_for_each_reason(done: World) -> No
 
 def test_every_check_of_a_finished_run_passed_or_warned(done: World) -> None:
     """Each has a result per iteration, and its own partition; what is empty by declaration passes."""
-    for asset in LOOP_ASSETS:
+    for asset in LOOP.per("iteration"):
         specs = done.check_specs(asset)
         for name in specs:
             for t in done.run.iterations:
@@ -604,9 +605,9 @@ def test_the_same_step_again_gives_the_same_tables(done: World) -> None:
 def test_a_changed_setting_redoes_what_follows_from_it(done: World) -> None:
     """Another rho in iteration 2: its pairs, data and model. What was sampled is kept."""
     changed = tiny_run(done.run.data, "iterations.2.rho=0.3")
-    pending = {a for a in LOOP_ASSETS if needed(changed, a, "2", LOOP_ASSETS)}
+    pending = {a for a in LOOP.per("iteration") if needed(changed, a, "2", LOOP.per("iteration"))}
     assert pending == {"actor_pairs", "dpo_dataset", "checkpoints"}
-    assert not [a for a in LOOP_ASSETS if needed(changed, a, "1", LOOP_ASSETS)]
+    assert not [a for a in LOOP.per("iteration") if needed(changed, a, "1", LOOP.per("iteration"))]
     assert next(steps(changed)) == Step("iteration 2 of 2", ("actor_pairs", "dpo_dataset", "checkpoints"), "2")
 
 
@@ -628,7 +629,7 @@ def test_another_rho_for_one_iteration(patch: pytest.MonkeyPatch, tmp_path: Path
     follows = Step("iteration 2 of 2", ("dpo_dataset", "checkpoints"), "2")
     assert next(steps(world.run)) == follows
     assert world.materialize(follows).success
-    assert not any(world.run.state(asset, "2") == "out of date" for asset in LOOP_ASSETS)
+    assert not any(world.run.state(asset, "2") == "out of date" for asset in LOOP.per("iteration"))
 
     assert world.materialize(Step("judged again", ("judgments",), "2"), judgments={"seed": 1}).success
     again = next(steps(world.run))
@@ -667,7 +668,7 @@ def test_a_contradiction_stops_the_run_before_anything_is_sampled(patch: pytest.
     """The model could not be trained to epoch 4 of 3; its run fails at its first step, with the model's message."""
     world = new_world(patch, tmp_path, "sft=null")
     assert world.materialize(Step("once", ("seed_prompts", "eft_dataset", "sft_checkpoint"), None)).success
-    whole = Step("iteration 1", LOOP_ASSETS, "1")
+    whole = Step("iteration 1", LOOP.per("iteration"), "1")
     result = world.materialize(whole, checkpoints={"keep_epoch": 4})
     assert not result.success
     assert all("iterations.1.keep_epoch = 4" in each and "Choose other values" in each for each in messages(result))
@@ -976,12 +977,12 @@ def test_a_backfills_run_is_of_its_iteration(patch: pytest.MonkeyPatch, tmp_path
     """Such a run has a range of one key in its tags, and no partition key: it makes the same tables, and records."""
     shutil.copytree(done.run.data, tmp_path / "data")
     world = new_world(patch, tmp_path / "data")
-    for asset in LOOP_ASSETS:
+    for asset in LOOP.per("iteration"):
         world.run.record_path(asset, "2").unlink()
     tags = {ASSET_PARTITION_RANGE_START_TAG: "2", ASSET_PARTITION_RANGE_END_TAG: "2"}
-    result = world.materialize(Step("backfill", LOOP_ASSETS, None), tags)
+    result = world.materialize(Step("backfill", LOOP.per("iteration"), None), tags)
     assert result.success, messages(result)
-    for asset in LOOP_ASSETS:
+    for asset in LOOP.per("iteration"):
         made, expected = world.run.record(asset, "2"), done.run.record(asset, "2")
         assert made and expected
         assert (made.partition, made.version, made.inputs) == ("2", expected.version, expected.inputs)

@@ -20,13 +20,14 @@ from mr_assets.ids import PAIR_ASSETS, model_id, short
 from mr_assets.lineage.compare import Compared
 from mr_assets.lineage.pair_changes import Pair
 from mr_assets.lineage.pairs import GAPS, KINDS, TEXTS, pairs
+from mr_assets.loop import LOOP, Place, titled
 from mr_assets.orchestration.history import Attempt, attempts
 from mr_assets.printable import excerpt
 from mr_assets.recipes.fields import described
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.runs.progress import Progress, noted
-from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, Record, Run
-from mr_assets.runs.status import Place, lines, places, stale, titled
+from mr_assets.runs.run import Record, Run
+from mr_assets.runs.status import lines, places, stale
 from mr_assets.tables import found_dropped
 from mr_assets.worlds.truth import checker, counted
 
@@ -166,18 +167,18 @@ def time_table(run: Run, old: Mapping[Place, str] | None = None) -> Table:
     old = stale(run) if old is None else old
     columns = [Column(title, number=True) for title in (*STAGES, "other", "evaluation", "together")]
     table = Table("seconds per stage", [Column("iteration"), *columns])
-    once = [(asset, None) for asset in FAMILY_ASSETS]
-    evaluated = [("evaluation", model) for model in ("seed", "0")]
+    once = [(asset, None) for asset in LOOP.per("family")]
+    evaluated = [(asset, model) for asset in LOOP.per("model") for model in ("seed", "0")]
     is_stale = any(place in old for place in (*once, *evaluated))
     seconds = _seconds([run.record(*p) for p in once], [run.record(*p) for p in evaluated])
     table.add(_marked("once", is_stale), *["-"] * len(STAGES), *seconds)
     for t in run.iterations:
-        records = {a: run.record(a, t) for a in LOOP_ASSETS}
+        records = {a: run.record(a, t) for a in LOOP.per("iteration")}
         if any(records.values()):
             named = [f"{r.seconds:.1f}" if (r := records[s]) else "-" for s in STAGES]
             others = [r for a, r in records.items() if a not in STAGES]
-            seconds = _seconds(others, [run.record("evaluation", t)], [records[s] for s in STAGES])
-            is_stale = _first(old, (*LOOP_ASSETS, "evaluation"), t) is not None
+            seconds = _seconds(others, [run.record(a, t) for a in LOOP.per("model")], [records[s] for s in STAGES])
+            is_stale = _first(old, (*LOOP.per("iteration"), *LOOP.per("model")), t) is not None
             table.add(_marked(t, is_stale), *named, *seconds)
     return table
 
@@ -236,13 +237,13 @@ class Status:
         run = self.run
         columns = [Column("asset"), Column("once", text=True), *(Column(t, text=True) for t in run.iterations)]
         table = Table(f"{run.name}: {run.recipe.title}", columns, styles=SIGNS)
-        for asset in FAMILY_ASSETS:
+        for asset in LOOP.per("family"):
             table.add(f"{run.family}/{asset}", self.sign((asset, None)), *[""] * len(run.iterations))
-        for asset in LOOP_ASSETS:
+        for asset in LOOP.per("iteration"):
             table.add(asset, "", *[self.sign((asset, t)) for t in run.iterations])
-        if run.recipe.evaluation:
-            once = ", ".join(f"{m}: {self.sign(('evaluation', m))}" for m in ("seed", "0"))
-            table.add("evaluation", once, *[self.sign(("evaluation", t)) for t in run.iterations])
+        for asset in LOOP.per("model") if run.recipe.evaluation else ():
+            once = ", ".join(f"{m}: {self.sign((asset, m))}" for m in ("seed", "0"))
+            table.add(asset, once, *[self.sign((asset, t)) for t in run.iterations])
         if table.fits(width() or PIPED):
             return table
         narrow = Table(table.title, [Column("asset"), Column("iterations", text=True)])
@@ -325,7 +326,7 @@ def statuses(runs: Sequence[Run]) -> list[Status]:
 def _listed(place: Place) -> str:
     """An artifact at the head of a line: "responses, iteration 2"."""
     asset, partition = place
-    where = model_id(partition) if partition and asset == "evaluation" else f"iteration {partition}"
+    where = model_id(partition) if partition and LOOP[asset].per == "model" else f"iteration {partition}"
     return f"{asset}, {where}" if partition else asset
 
 

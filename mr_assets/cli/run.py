@@ -44,8 +44,9 @@ def run(
     mr run small_world_meta_rewarding --iterations 6        (two more iterations of a finished run)
     """
     from mr_assets.inputs.preflight import check_run
+    from mr_assets.loop import titled
     from mr_assets.runs.run import load_run
-    from mr_assets.runs.status import departed, titled
+    from mr_assets.runs.status import departed
 
     if recipe is None:
         _ask_for_recipe()

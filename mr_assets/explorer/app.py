@@ -33,9 +33,9 @@ from mr_assets.lineage.exclusion import judgment_fate, judgment_truth, pair_trut
 from mr_assets.lineage.lookup import has, having, named
 from mr_assets.lineage.pairs import pairs
 from mr_assets.lineage.staleness import stale_now
+from mr_assets.loop import Place, titled
 from mr_assets.printable import as_json, excerpt, printable
 from mr_assets.runs.run import Run, resolve, stored_and_unreadable_runs
-from mr_assets.runs.status import Place, titled
 from mr_assets.words import worded, worded_settings
 
 HERE = Path(__file__).parent

@@ -16,8 +16,9 @@ from mr_assets.explorer.pages import PAGE, one_of, page_count, page_number
 from mr_assets.ids import drawn_prompt, pair_id, prompt_of
 from mr_assets.lineage.facts import LeftOut, Made
 from mr_assets.lineage.rows import dropped
+from mr_assets.loop import LOOP
 from mr_assets.method.dropped import REASONS, in_words
-from mr_assets.runs.run import LOOP_ASSETS, Run
+from mr_assets.runs.run import Run
 
 ASKED = ("iteration", "asset", "reason")
 
@@ -51,10 +52,10 @@ class LeftOutList:
         """What a query string asks for. Raises `UserError` if it asks for what there is not."""
         asked = {name: given[name] for name in ASKED if given.get(name)}
         one_of("iteration", asked.get("iteration"), run.iterations)
-        one_of("asset", asked.get("asset"), LOOP_ASSETS)
+        one_of("asset", asked.get("asset"), LOOP.per("iteration"))
         page = page_number(given)
         iterations = [asked["iteration"]] if "iteration" in asked else run.iterations
-        assets = [asked["asset"]] if "asset" in asked else LOOP_ASSETS
+        assets = [asked["asset"]] if "asset" in asked else LOOP.per("iteration")
         groups, rows = [], []
         for t in iterations:
             for asset in assets:

@@ -19,9 +19,9 @@ from mr_assets.ids import responses_of
 from mr_assets.lineage.pairs import Between
 from mr_assets.lineage.rows import read
 from mr_assets.lineage.staleness import Staleness
+from mr_assets.loop import Place, titled
 from mr_assets.printable import excerpt
 from mr_assets.runs.run import Run
-from mr_assets.runs.status import Place, titled
 from mr_assets.worlds.truth import checker, true_scores
 
 TEXTS = {"prompts": "prompt", "responses": "response", "judgments": "judgment"}

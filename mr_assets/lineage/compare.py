@@ -12,11 +12,12 @@ import polars as pl
 
 from mr_assets.errors import UserError
 from mr_assets.lineage.pair_changes import Comparison, Side, actor_side, compare, judge_side
+from mr_assets.loop import LOOP
 from mr_assets.method.actor_pairs import actor_pairs, tiers
 from mr_assets.method.battle_matrices import battle_matrices
 from mr_assets.method.elo_pairs import elo_pairs, ratings
 from mr_assets.recipes.recipe import Recipe
-from mr_assets.runs.run import LOOP_ASSETS, Run
+from mr_assets.runs.run import Run
 from mr_assets.runs.settings import JUDGE_SIDE_OFF, shaping_settings
 from mr_assets.tables import (
     TABLES,
@@ -76,7 +77,8 @@ def with_other_run(run: Run, other: Run, t: str) -> list[Compared]:
 
 def sampled_anew(run: Run, changed: Recipe, t: str) -> list[str]:
     """The assets that other settings would make anew, too, and that `with_other_settings` takes as they are stored."""
-    assets = [asset for asset in LOOP_ASSETS[: LOOP_ASSETS.index("elo_pairs")] if asset not in RECOMPUTED]
+    loop = LOOP.per("iteration")
+    assets = [asset for asset in loop[: loop.index("elo_pairs")] if asset not in RECOMPUTED]
     return [a for a in assets if shaping_settings(run.recipe, a, t) != shaping_settings(changed, a, t)]
 
 

@@ -12,8 +12,8 @@ import polars as pl
 
 from mr_assets.errors import UserError
 from mr_assets.ids import of_prompt
+from mr_assets.loop import titled
 from mr_assets.runs.run import Run
-from mr_assets.runs.status import titled
 from mr_assets.tables import (
     REWARD_MARGINS,
     TABLES,

@@ -7,8 +7,9 @@ lineage, and what broke is said.
 
 from dataclasses import dataclass, field, fields
 
-from mr_assets.runs.run import LOOP_ASSETS, UPSTREAM, Record, Run
-from mr_assets.runs.status import Place, stale, titled
+from mr_assets.loop import LOOP, Place, titled
+from mr_assets.runs.run import Record, Run
+from mr_assets.runs.status import stale
 
 
 @dataclass(frozen=True)
@@ -133,12 +134,12 @@ class Staleness:
             return set()
         versions: dict[str, str | None] = {focus[0]: start.version}
         shown = {focus[0]}
-        tables = [asset for asset in LOOP_ASSETS if asset != "policy"]
+        tables = [asset for asset in LOOP.per("iteration") if asset != "policy"]
         back = [asset for asset in tables if (asset, t) in self.ancestors(focus)]
         for asset in reversed(back):
             self._keep(asset, t, shown, versions)
         for asset in tables:
-            record, parents = self.record((asset, t)), [u for u in UPSTREAM[asset] if u in tables]
+            record, parents = self.record((asset, t)), [u for u in LOOP[asset].upstream if u in tables]
             if asset not in back and record and all(versions.get(u) == record.inputs.get(u, "") for u in parents):
                 versions[asset] = record.version
                 shown.add(asset)
@@ -147,7 +148,7 @@ class Staleness:
 
     def _keep(self, asset: str, t: str, shown: set[str], versions: dict[str, str | None]) -> None:
         """Note the version of an asset that those which are shown were made of; show it if that still lies there."""
-        records = [self.record((x, t)) for x in shown if asset in UPSTREAM[x]]
+        records = [self.record((x, t)) for x in shown if asset in LOOP[x].upstream]
         made_of = {record.inputs.get(asset) for record in records if record}
         versions[asset] = made_of.pop() if len(made_of) == 1 else None
         now = self.record((asset, t))
@@ -157,7 +158,7 @@ class Staleness:
     def all_broken(self, focus: Place, t: str) -> tuple[StaleLink, ...]:
         """Every broken link back from the focus, and from what was or would be made of it in its iteration."""
         found = dict.fromkeys(self.broken_behind(focus))
-        for asset in LOOP_ASSETS:
+        for asset in LOOP.per("iteration"):
             if focus in self.ancestors((asset, t)):
                 found |= dict.fromkeys(self.broken((asset, t), focus))
         return tuple(found)

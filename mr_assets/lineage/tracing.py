@@ -33,17 +33,21 @@ from mr_assets.lineage.facts import (
 from mr_assets.lineage.lookup import iterations_of, located
 from mr_assets.lineage.rows import dropped_of, ids_of, margins_of, read, rows_of
 from mr_assets.lineage.staleness import StaleLink, Staleness
+from mr_assets.loop import LOOP, Place
 from mr_assets.method.actor_pairs import tiers
 from mr_assets.method.dropped import REASONS, in_words
 from mr_assets.method.judgments import response_scores
-from mr_assets.runs.run import LOOP_ASSETS, Record, Run
-from mr_assets.runs.status import Place
+from mr_assets.runs.run import Record, Run
 from mr_assets.tables import draws
 from mr_assets.worlds.truth import checker
 
 Row = dict[str, Any]
 _COUNTS = ("pairs", "actor pairs", "judge pairs", "examples")  # of a table that a model was trained on
-_TABLES = [a for a in LOOP_ASSETS if a not in ("policy", "dpo_dataset", "checkpoints")]  # those with facts of their own
+
+
+def _tables() -> list[str]:
+    """The tables of an iteration whose rows are read."""
+    return [a for a in LOOP.per("iteration") if LOOP[a].holds == "table" and a != "dpo_dataset"]  # its rows are pairs
 
 
 def trace(run: Run, identity: str) -> Lineage:
@@ -105,12 +109,12 @@ class _Reading:
     def shown(self) -> set[str]:
         """The assets that belong."""
         there = self.staleness.shown((self.focus.asset, self.t), self.t)
-        return {a for a in there if a not in _TABLES or self.run.path(a, self.t).exists()}
+        return {a for a in there if a not in _tables() or self.run.path(a, self.t).exists()}
 
     @cached_property
     def tables(self) -> dict[str, pl.DataFrame]:
         """The prompt's rows of every table that belongs."""
-        return {a: rows_of(self.run, a, self.t, self.prompt_id) for a in _TABLES if a in self.shown}
+        return {a: rows_of(self.run, a, self.t, self.prompt_id) for a in _tables() if a in self.shown}
 
     def rows(self, asset: str) -> list[Row]:
         return self.tables[asset].to_dicts() if asset in self.tables else []
@@ -128,7 +132,7 @@ class _Reading:
     @cached_property
     def left_out(self) -> tuple[LeftOut, ...]:
         """Everything of the prompt that an asset which belongs left out, in the order of the loop."""
-        there = [asset for asset in LOOP_ASSETS if asset in self.shown and asset in (*_TABLES, "dpo_dataset")]
+        there = [a for a in LOOP.per("iteration") if a in self.shown and LOOP[a].holds == "table"]
         return tuple(each for asset in there for each in self._dropped(asset))
 
     def _dropped(self, asset: str) -> Iterator[LeftOut]:

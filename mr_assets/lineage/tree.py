@@ -29,9 +29,8 @@ from mr_assets.lineage.facts import (
     RewardMargin,
     Round,
 )
+from mr_assets.loop import LOOP, titled
 from mr_assets.printable import excerpt, printable
-from mr_assets.runs.settings import JUDGE_SIDE
-from mr_assets.runs.status import titled
 
 EXCERPT = 100  # characters of a text, where not all of it is asked for
 BRIEF = 15  # lines that answer the question
@@ -206,7 +205,7 @@ class _Tree:
             facts += [side for side in ("chosen", "rejected") if getattr(pair, f"{side}_id") == each.id]
         head = f"{short(each.id)}{self.focus(each.id)}: {', '.join(facts)}"
         node = Node(f"{head}; its text was made anew since") if each.text is None else self.text(head, each.text)
-        told = [x for x in each.left_out if "judge" in self.kinds() or x.made.asset not in JUDGE_SIDE]
+        told = [x for x in each.left_out if "judge" in self.kinds() or LOOP[x.made.asset].side != "judge"]
         node.children += [self.left_out("left out", x) for x in told]
         if "actor" in self.kinds() and (why := response_fate(made, each)):
             node.children.append(Node(f"not in the actor pair: {why}"))

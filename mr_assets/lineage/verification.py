@@ -21,6 +21,7 @@ from mr_assets.errors import UserError, shown
 from mr_assets.files import fingerprint
 from mr_assets.ids import judgment_ids, response_ids
 from mr_assets.lineage.staleness import Staleness
+from mr_assets.loop import LOOP, RENDERING, Place, titled
 from mr_assets.method.actor_pairs import actor_pairs
 from mr_assets.method.battle_matrices import battle_matrices
 from mr_assets.method.dpo_dataset import dpo_dataset
@@ -30,9 +31,8 @@ from mr_assets.method.meta_judgments import battles, meta_judgment_numbers, with
 from mr_assets.method.prompts import check_prompts, draw_prompts
 from mr_assets.method.responses import mark_duplicates
 from mr_assets.method.selected_responses import select_responses
-from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, MODEL_ASSETS, Record, Run
-from mr_assets.runs.settings import JUDGE_SIDE, JUDGE_SIDE_OFF, RENDERING, prompts_differ
-from mr_assets.runs.status import Place, titled
+from mr_assets.runs.run import Record, Run
+from mr_assets.runs.settings import JUDGE_SIDE_OFF, prompts_differ
 from mr_assets.tables import (
     REWARD_MARGINS,
     TABLES,
@@ -74,18 +74,19 @@ class Fault:
 def verify(
     run: Run,
     iterations: Sequence[str] | None = None,
-    assets: Sequence[str] = (*FAMILY_ASSETS, *LOOP_ASSETS, "evaluation"),
+    assets: Sequence[str] | None = None,
 ) -> Iterator[Fault]:
     """Everything of a run that does not follow from its ancestors, in the order of the loop.
 
-    iterations: the ones to verify, by default all; assets: the same, with those that are made once.
+    iterations: the ones to verify, by default all; assets: the same.
     Only what has a record is looked at. A file that cannot be read is a fault.
     """
     staleness = Staleness(run)
-    places: list[Place] = [(asset, None) for asset in FAMILY_ASSETS]
-    places += [("evaluation", model) for model in run.models if model not in run.iterations and iterations is None]
-    places += [(asset, t) for t in iterations or run.iterations for asset in (*LOOP_ASSETS, "evaluation")]
-    for place in (place for place in places if place[0] in assets):
+    by_model = LOOP.per("model")
+    places: list[Place] = [(asset, None) for asset in LOOP.per("family")]
+    places += [(a, m) for a in by_model for m in run.models if m not in run.iterations and iterations is None]
+    places += [(asset, t) for t in iterations or run.iterations for asset in (*LOOP.per("iteration"), *by_model)]
+    for place in (place for place in places if assets is None or place[0] in assets):
         try:
             record = staleness.record(place)
             if record is not None:
@@ -127,12 +128,12 @@ class _Artifact:
         return self.record.settings
 
     def faults(self) -> Iterator[Fault]:
-        yield from self.model_faults() if self.asset in MODEL_ASSETS else self.content_faults()
+        yield from self.model_faults() if LOOP[self.asset].holds != "table" else self.content_faults()
         stale = [b for parent in self.run.ancestors(*self.place) for b in self.staleness.link(self.place, parent)]
         yield from (self.fault(f"it {broken.why} Its rows are not compared.") for broken in stale)
         yield from self.policy_faults()
         rows: list[Fault] = []
-        if not stale and self.asset not in MODEL_ASSETS and self.run.path(*self.place).exists():
+        if not stale and LOOP[self.asset].holds == "table" and self.run.path(*self.place).exists():
             for fault in self.row_faults():
                 rows.append(fault)
                 yield fault
@@ -292,11 +293,11 @@ class _Artifact:
         return scan_dropped(self.run.path(*self.place)).collect()
 
     def upstream(self, asset: str) -> pl.LazyFrame:
-        return TABLES[asset].scan(self.run.path(asset, None if asset in FAMILY_ASSETS else self.t))
+        return TABLES[asset].scan(self.run.path(asset, None if LOOP[asset].per == "family" else self.t))
 
     def row_faults(self) -> Iterator[Fault]:
         """Rows, kept and left out, that are not those that the ancestors give."""
-        if self.asset in JUDGE_SIDE and self.settings == JUDGE_SIDE_OFF:
+        if LOOP[self.asset].side == "judge" and self.settings == JUDGE_SIDE_OFF:
             yield from self.differ(TABLES[self.asset].empty(), self.table.collect())
             return
         if self.asset in _SAMPLED:

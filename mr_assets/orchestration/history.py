@@ -16,9 +16,10 @@ from mr_assets.dagster_internals import (
     BulkActionStatus,
 )
 from mr_assets.errors import UserError
+from mr_assets.loop import LOOP, Place
 from mr_assets.orchestration.steps import failures
 from mr_assets.runs.run import Run
-from mr_assets.runs.status import Place, places
+from mr_assets.runs.status import places
 from mr_assets.wiring.partitions import asset_key
 
 LOOK_BACK = 200  # Dagster runs
@@ -52,8 +53,13 @@ def _what(made: dg.DagsterRun) -> str:
     partition = partition_of(made)
     if partition is None:
         return "what is made once"
-    evaluation = made.asset_selection and all(key.path[-1] == "evaluation" for key in made.asset_selection)
+    evaluation = made.asset_selection and all(_by_model(key) for key in made.asset_selection)
     return f"the evaluation of model {partition}" if evaluation else f"iteration {partition}"
+
+
+def _by_model(key: dg.AssetKey) -> bool:
+    row = LOOP.get(key.path[-1])
+    return row is not None and row.per == "model"
 
 
 def _concerns(keys: Collection[dg.AssetKey] | None, namespace: str) -> bool:

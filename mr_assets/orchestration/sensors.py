@@ -11,9 +11,10 @@ from datetime import datetime
 import dagster as dg
 
 from mr_assets.errors import UserError
+from mr_assets.loop import LOOP
 from mr_assets.orchestration.history import last_attempt, under_way
 from mr_assets.orchestration.steps import Step, asset_keys, step_tags, steps
-from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, Run
+from mr_assets.runs.run import Run
 from mr_assets.wiring.partitions import asset_key
 
 SECONDS = 10
@@ -21,8 +22,8 @@ SECONDS = 10
 
 def hands_off(run: Run) -> dg.SensorDefinition:
     """The sensor of a run."""
-    evaluated = ("evaluation",) if run.recipe.evaluation else ()
-    keys = [asset_key(run, asset) for asset in (*FAMILY_ASSETS, *LOOP_ASSETS, *evaluated)]
+    evaluated = LOOP.per("model") if run.recipe.evaluation else ()
+    keys = [asset_key(run, asset) for asset in (*LOOP.per("family"), *LOOP.per("iteration"), *evaluated)]
 
     @dg.sensor(
         name=f"{run.name}_hands_off",

@@ -31,11 +31,12 @@ from mr_assets.dagster_internals import (
     location_origin_from_module_name,
 )
 from mr_assets.errors import UserError
+from mr_assets.loop import LOOP, Place, titled
 from mr_assets.orchestration.run_launcher import held_recipes
 from mr_assets.processes import MARK, TAG, Worker
-from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, Run, hold_recipes
+from mr_assets.runs.run import Run, hold_recipes
 from mr_assets.runs.settings import as_config
-from mr_assets.runs.status import Place, refused, titled
+from mr_assets.runs.status import refused
 from mr_assets.wiring.partitions import asset_key
 
 MODULE = "mr_assets.definitions"
@@ -66,13 +67,12 @@ def steps(run: Run) -> Iterator[Step]:
 
 def _stages(run: Run) -> Iterator[tuple[str, tuple[str, ...], str | None]]:
     """The whole run in order: what is made at a time, under which title and partition key."""
-    yield "one-off assets", FAMILY_ASSETS, None
-    evaluated = ("seed", "0") if run.recipe.evaluation else ()
-    yield from ((titled("evaluation", model), ("evaluation",), model) for model in evaluated)
+    by_model = LOOP.per("model") if run.recipe.evaluation else ()
+    yield "one-off assets", LOOP.per("family"), None
+    yield from ((titled(asset, model), (asset,), model) for asset in by_model for model in ("seed", "0"))
     for t in run.iterations:
-        yield f"iteration {t} of {run.iterations[-1]}", LOOP_ASSETS, t
-        if run.recipe.evaluation:
-            yield titled("evaluation", t), ("evaluation",), t
+        yield f"iteration {t} of {run.iterations[-1]}", LOOP.per("iteration"), t
+        yield from ((titled(asset, t), (asset,), t) for asset in by_model)
 
 
 def plan(run: Run) -> list[tuple[Step, bool]]:

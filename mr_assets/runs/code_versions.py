@@ -12,34 +12,11 @@ from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
+from mr_assets.loop import LOOP
+
 PACKAGE = Path(__file__).parents[1]
 
-# The modules (without the package's name) and templates that an asset's content comes of; what those import of
-# FOLLOWED counts, too.
-CODE: dict[str, tuple[str, ...]] = {
-    "seed_prompts": ("method.prompts", "worlds.letters", "inputs.user_files"),
-    "eft_dataset": ("worlds.eft", "inputs.user_files", "templates/judge.txt"),
-    "sft_checkpoint": (
-        "method.sft_dataset",
-        "chat",
-        "chat_template",
-        "training.sft",
-        "training.trainer",
-        "templates/judge.txt",
-    ),
-    "policy": ("wiring.partitions",),
-    "prompts": ("method.prompts",),
-    "responses": ("method.responses", "chat", "chat_template"),
-    "judgments": ("method.judgments", "chat", "chat_template", "templates/judge.txt"),
-    "actor_pairs": ("method.actor_pairs",),
-    "selected_responses": ("method.selected_responses",),
-    "meta_judgments": ("method.meta_judgments", "chat", "chat_template", "templates/meta_judge.txt"),
-    "battle_matrices": ("method.battle_matrices",),
-    "elo_pairs": ("method.elo_pairs",),
-    "dpo_dataset": ("method.dpo_dataset", "chat", "chat_template", "templates/judge.txt"),
-    "checkpoints": ("training.dpo", "training.trainer"),
-    "evaluation": ("worlds.held_out", "chat", "chat_template", "templates/judge.txt", "templates/meta_judge.txt"),
-}
+# Of what an asset's own modules import, these count too.
 FOLLOWED = ("method", "worlds", "templates")
 WORDS = "method.dropped"  # reasons in plain words, for people
 
@@ -47,14 +24,14 @@ WORDS = "method.dropped"  # reasons in plain words, for people
 @cache
 def code_version(asset: str) -> str:
     """Sixteen hex digits over the code behind an asset."""
-    modules = {m for m in CODE[asset] if not m.endswith(".txt")}
+    modules = set(LOOP[asset].code)
     waiting = list(modules)
     while waiting:
         found = set(_imported(waiting.pop())) - modules
         modules |= found
         waiting += found
     texts = [_bare(module) for module in modules]
-    texts += [(PACKAGE / name).read_text(encoding="utf-8") for name in CODE[asset] if name.endswith(".txt")]
+    texts += [(PACKAGE / f"templates/{name}.txt").read_text(encoding="utf-8") for name in LOOP[asset].templates]
     digest = blake2b(digest_size=8)
     for text in sorted(texts):
         digest.update(f"{text}\0".encode())

@@ -20,6 +20,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache, cached_property
 from hashlib import blake2b
+from operator import attrgetter
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +28,7 @@ from pydantic import TypeAdapter
 
 from mr_assets.errors import UserError
 from mr_assets.files import Note, atomically, damage, remembered_fingerprint, write_json
+from mr_assets.loop import LOOP, RENDERING
 from mr_assets.recipes.recipe import (
     Iteration,
     Recipe,
@@ -40,9 +42,7 @@ from mr_assets.recipes.recipe import (
 )
 from mr_assets.recipes.yaml_files import find_recipe, shipped
 from mr_assets.runs.settings import (
-    AS_BEFORE,
     JUDGE_SIDE_OFF,
-    RENDERING,
     TEXT,
     as_config,
     chosen,
@@ -56,38 +56,11 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).parents[2]
 
-FAMILY_ASSETS = ("seed_prompts", "eft_dataset", "sft_checkpoint")
-MODEL_ASSETS = ("sft_checkpoint", "policy", "checkpoints")
-
-# Each asset and what it is made of, in the order of the loop. The handoff is not drawn: policy[t] also takes
-# checkpoints[t-1].
-UPSTREAM: dict[str, tuple[str, ...]] = {
-    "seed_prompts": (),
-    "eft_dataset": (),
-    "sft_checkpoint": ("eft_dataset",),
-    "policy": ("sft_checkpoint",),
-    "prompts": ("seed_prompts",),
-    "responses": ("prompts", "policy"),
-    "judgments": ("prompts", "responses", "policy"),
-    "actor_pairs": ("responses", "judgments"),
-    "selected_responses": ("responses", "judgments"),
-    "meta_judgments": ("prompts", "responses", "selected_responses", "judgments", "policy"),
-    "battle_matrices": ("selected_responses", "meta_judgments"),
-    "elo_pairs": ("battle_matrices", "judgments"),
-    "dpo_dataset": ("prompts", "responses", "judgments", "actor_pairs", "elo_pairs", "policy"),
-    "checkpoints": ("dpo_dataset", "policy"),
-    "evaluation": ("sft_checkpoint", "checkpoints"),
-}
-LOOP_ASSETS = tuple(asset for asset in UPSTREAM if asset not in FAMILY_ASSETS and asset != "evaluation")
 FAMILY_LINE = "# launched with the family "
 ORIGIN_LINE = "# launched from "
 FURTHER_LINE = "# the recipe goes on with "
 HELD = "MR_RECIPES"  # in the environment of a Dagster run's processes: the file of the recipes that it began with
 CONTENT = "content of "
-TEMPLATE_USERS = {
-    "judge": ("eft_dataset", "sft_checkpoint", "judgments", "dpo_dataset", "evaluation"),
-    "meta-judge": ("meta_judgments", "evaluation"),
-}
 
 
 @dataclass(frozen=True)
@@ -169,18 +142,18 @@ class Run:
 
     def namespace(self, asset: str) -> str:
         """The key prefix and folder of an asset: the family's for shared ones, else the run's."""
-        return self.family if asset in FAMILY_ASSETS else self.name
+        return self.family if LOOP[asset].per == "family" else self.name
 
     def path(self, asset: str, partition: str | None = None) -> Path:
         """Where an artifact lies: a parquet file, or a folder for models that were trained."""
         base = self.data / self.namespace(asset) / asset
         place = base / partition if partition else base
-        return place if asset in MODEL_ASSETS else place.with_name(place.name + ".parquet")
+        return place.with_name(place.name + ".parquet") if LOOP[asset].holds == "table" else place
 
     def record_path(self, asset: str, partition: str | None = None) -> Path:
         """Where an artifact's record lies: inside a trained model's folder, beside anything else."""
         path = self.path(asset, partition)
-        if asset in ("sft_checkpoint", "checkpoints"):
+        if LOOP[asset].holds == "model":
             return path / "complete.json"
         return path.parent / f"{path.name.removesuffix('.parquet')}.json"
 
@@ -198,7 +171,7 @@ class Run:
         record = read_record(place)
         if record is None:
             return ""
-        table = {} if asset in MODEL_ASSETS else {self.path(asset, partition).name: Note()}
+        table = {self.path(asset, partition).name: Note()} if LOOP[asset].holds == "table" else {}
         files = {place.parent / name: note for name, note in (table | record.files).items()}
         found = (damage(path, note, self.data / ".fingerprints.json", content=content) for path, note in files.items())
         return next(filter(None, found), "")
@@ -212,11 +185,11 @@ class Run:
 
     def ancestors(self, asset: str, partition: str | None) -> list[tuple[str, str | None]]:
         """The artifacts that an artifact is made of, as (asset, partition); the handoff is among them."""
-        if asset == "policy":
+        if LOOP[asset].holds == "pointer":
             return [self.model_at(str(int(partition or "1") - 1))]
-        if asset == "evaluation":
+        if LOOP[asset].per == "model":
             return [] if partition == "seed" else [self.model_at(partition or "0")]
-        return [(u, None if u in FAMILY_ASSETS else partition) for u in UPSTREAM[asset]]
+        return [(u, None if LOOP[u].per == "family" else partition) for u in LOOP[asset].upstream]
 
     @staticmethod
     def model_at(model: str) -> tuple[str, str | None]:
@@ -231,11 +204,11 @@ class Run:
     def settings(self, asset: str, partition: str | None) -> dict[str, Any]:
         """The recipe's fields that shape an artifact, as JSON; the user's own files also count by their content."""
         found = shaping_settings(self.recipe, asset, partition)
-        for kind, given in (("judge", self.recipe.judgments), ("meta-judge", self.recipe.meta_judgments)):
-            uses = TEMPLATE_USERS[kind]
-            path = self.template(given.template)
-            if asset in uses and path is not None and is_regular(path) and found != JUDGE_SIDE_OFF:
-                found[TEXT.format(kind)] = blake2b(path.read_bytes(), digest_size=8).hexdigest()
+        given = {"judge": self.recipe.judgments.template, "meta_judge": self.recipe.meta_judgments.template}
+        for template in LOOP[asset].templates:
+            path = self.template(given[template])
+            if path is not None and is_regular(path) and found != JUDGE_SIDE_OFF:
+                found[TEXT.format(template.replace("_", "-"))] = blake2b(path.read_bytes(), digest_size=8).hexdigest()
         for name, source in self._sources(asset, partition):
             if is_file_or_folder(path := resolve(source, self.data)):
                 found[CONTENT + name] = remembered_fingerprint(path, self.data / ".fingerprints.json")
@@ -243,14 +216,12 @@ class Run:
 
     def _sources(self, asset: str, partition: str | None) -> list[tuple[str, str]]:
         """The fields that name a file or a model folder which an artifact is made of, and what they name."""
-        recipe = self.recipe
-        if asset == "seed_prompts" and recipe.prompts.source != "world":
-            return [("prompts.source", recipe.prompts.source)]
-        if asset == "eft_dataset" and recipe.sft and recipe.eft.source != "world":
-            return [("eft.source", recipe.eft.source)]
-        if asset == "sft_checkpoint" or (asset == "evaluation" and partition == "seed"):
-            return [("model.seed", recipe.model.seed)]
-        return []
+        if asset == "eft_dataset" and not self.recipe.sft:  # it is empty
+            return []
+        if LOOP[asset].per == "model" and partition != "seed":  # made of a model of the loop
+            return []
+        named = [(path, str(attrgetter(path)(self.recipe))) for path in LOOP[asset].sources]
+        return [(path, source) for path, source in named if source != "world"]
 
     def chosen(self, asset: str, partition: str | None = None) -> dict[str, Any]:
         """What a person chose for an artifact, by launchpad names, where it still departs from the recipe.
@@ -301,7 +272,7 @@ class Run:
         """
         record, now = self.record(asset, partition), _fields(self.settings_in_force(asset, partition))
         then = _fields(record.settings) if record else now
-        then = {path: value for path, value in AS_BEFORE.get(asset, {}).items() if path in now} | then
+        then = {path: value for path, value in LOOP[asset].before.items() if path in now} | then
         paths = [p for p in {**then, **now} if p in then or not (p.startswith(CONTENT) or p in RENDERING)]
         return {p: (then.get(p), now.get(p)) for p in paths if then.get(p) != now.get(p)}
 

@@ -1,6 +1,6 @@
 """Settings: the recipe's fields that shape an artifact, and those that a person may choose anew for one artifact.
 
-    SHAPED_BY["actor_pairs"]           seed, row.rho, row.max_chosen_chars, switches.cut_off
+    LOOP["actor_pairs"].shaped_by      seed, row.rho, row.max_chosen_chars, switches.cut_off
     its record, iteration 2            {"seed": 0, "iteration.rho": 0.32, "iteration.max_chosen_chars": null, ...}
     the launchpad                      {rho: 0.3}, or {without: [max_chosen_chars]} for no limit: for this time alone
 
@@ -18,39 +18,10 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from mr_assets.errors import UserError, did_you_mean, shown
+from mr_assets.loop import LOOP, RENDERING
 from mr_assets.recipes.recipe import SPEED_FIELDS, Iteration, Recipe, section_of, validated
 
-# How a chat template renders, the same wherever a prompt is sampled, trained on or verified.
-RENDERING = ("model.date", "model.chat_template_kwargs")
-
-# Which fields of the recipe shape an artifact; `row.` stands for the iteration's own row.
-SHAPED_BY: dict[str, tuple[str, ...]] = {
-    "seed_prompts": ("seed", "world.name", "prompts.source", "prompts.column", "prompts.count"),
-    "eft_dataset": ("seed", "world", "eft", "judgments.template"),
-    "sft_checkpoint": ("seed", "model.seed", "model.revision", *RENDERING, "sft", "judgments.template"),
-    "policy": (),
-    "prompts": ("seed", "prompts.disjoint", "prompts_until"),
-    "responses": ("seed", *RENDERING, "responses", "engine"),
-    "judgments": ("seed", *RENDERING, "judgments", "engine"),
-    "actor_pairs": ("seed", "row.rho", "row.max_chosen_chars", "switches.cut_off"),
-    "selected_responses": ("seed",),
-    "meta_judgments": ("seed", *RENDERING, "meta_judgments", "engine"),
-    "battle_matrices": ("switches.omega_scope",),
-    "elo_pairs": (
-        *("seed", "row.max_chosen_judgment_chars"),
-        *("switches.elo_ridge", "switches.elo_tie_tolerance", "switches.cut_off"),
-    ),
-    "dpo_dataset": ("seed", *RENDERING, "switches.judge_share_cap", "dpo.max_length", "judgments.template"),
-    "checkpoints": ("seed", "dpo", "row.keep_epoch", "row.learning_rate"),
-    "evaluation": (
-        *("seed", "model.seed", "model.revision", *RENDERING),
-        *("evaluation", "responses", "judgments", "meta_judgments", "engine"),
-    ),
-}
 TEXT = "text of the {} template"
-# What had one value when earlier versions made the asset, so that their records do not name it.
-AS_BEFORE: dict[str, dict[str, Any]] = {"elo_pairs": {"switches.cut_off": "never_chosen"}}
-JUDGE_SIDE = ("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs")
 JUDGE_SIDE_OFF = {"iteration.judge_training": False}
 # Of the engine, only these change what is sampled.
 ENGINE_FIELDS = ("dtype", "quantization", "kv_cache_dtype", "max_model_len", "extra")
@@ -72,7 +43,7 @@ def shaping_settings(recipe: Recipe, asset: str, partition: str | None) -> dict[
     recipe's word that the iteration trains no judge.
     """
     t = _iteration(asset, partition)
-    if asset in JUDGE_SIDE and not recipe.row(t).judge_training:
+    if LOOP[asset].side == "judge" and not recipe.row(t).judge_training:
         return dict(JUDGE_SIDE_OFF)
     data = recipe.model_dump(mode="json")
     data["row"] = {**data["iterations"][t - 1], "learning_rate": recipe.learning_rate(t)}
@@ -81,7 +52,7 @@ def shaping_settings(recipe: Recipe, asset: str, partition: str | None) -> dict[
     for training in ("sft", "dpo"):
         if data[training]:
             data[training] = {k: v for k, v in data[training].items() if k not in SPEED_FIELDS}
-    return {path.replace("row.", "iteration."): _at(data, path) for path in SHAPED_BY[asset]}
+    return {path.replace("row.", "iteration."): _at(data, path) for path in LOOP[asset].shaped_by}
 
 
 def prompts_differ(sampled: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -96,7 +67,7 @@ def prompts_differ(sampled: str, then: Mapping[str, Any], now: Mapping[str, Any]
 
 def _iteration(asset: str, partition: str | None) -> int:
     """The row that an artifact goes by; 1 for one that is made once, or for a model."""
-    return int(partition) if partition and asset != "evaluation" else 1
+    return int(partition) if partition and LOOP[asset].per != "model" else 1
 
 
 def _at(data: Mapping[str, Any], path: str) -> Any:
@@ -212,9 +183,9 @@ def choices(asset: str) -> dict[str, Choice]:
 
     A field with a single value is no choice, and what only changes speed or memory shapes nothing.
     """
-    if asset == "evaluation":
+    if LOOP[asset].per == "model":
         return {}
-    paths = [path for shaping in SHAPED_BY[asset] for path in _leaves(shaping) if len(_options(path)) != 1]
+    paths = [path for shaping in LOOP[asset].shaped_by for path in _leaves(shaping) if len(_options(path)) != 1]
     leaves = [path.rpartition(".")[2] for path in paths]
     names = [
         leaf if leaves.count(leaf) == 1 or path == leaf else path.replace(".", "_")
@@ -247,7 +218,7 @@ def chosen(recipe: Recipe, asset: str, partition: str | None, config: Mapping[st
     each iteration. Raises `UserError` for a value that the field may not have.
     """
     known, t = choices(asset), _iteration(asset, partition)
-    if asset in JUDGE_SIDE and not recipe.row(t).judge_training:
+    if LOOP[asset].side == "judge" and not recipe.row(t).judge_training:
         return {}
     own = {name: _own(recipe, known.get(name), value, t) for name, value in config.items() if name != WITHOUT}
     given = {name: value for name, value in own.items() if value is not None}

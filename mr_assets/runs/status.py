@@ -21,34 +21,23 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from mr_assets.errors import UserError, shown
-from mr_assets.ids import model_id
+from mr_assets.loop import LOOP, Place, titled
 from mr_assets.recipes.recipe import Difference, differences, load_recipe
 from mr_assets.runs.code_versions import code_version
-from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, Run
+from mr_assets.runs.run import Run
 from mr_assets.runs.settings import departures
 
 if TYPE_CHECKING:
     from mr_assets.method.guardrails import Finding
 
-Place = tuple[str, str | None]  # an asset and its partition
-
 
 def places(run: Run) -> Iterator[Place]:
     """Every artifact of a run, those that are made once first."""
-    yield from ((asset, None) for asset in FAMILY_ASSETS)
-    if run.recipe.evaluation:
-        yield from (("evaluation", model) for model in ("seed", "0"))
+    by_model = LOOP.per("model") if run.recipe.evaluation else ()
+    yield from ((asset, None) for asset in LOOP.per("family"))
+    yield from ((asset, model) for asset in by_model for model in ("seed", "0"))
     for t in run.iterations:
-        yield from ((asset, t) for asset in LOOP_ASSETS)
-        if run.recipe.evaluation:
-            yield "evaluation", t
-
-
-def titled(asset: str, partition: str | None) -> str:
-    """An artifact as a person would call it: "actor_pairs of iteration 2", "evaluation of M2", "sft_checkpoint"."""
-    if asset == "evaluation":
-        return f"evaluation of {model_id(str(partition))}"
-    return f"{asset} of iteration {partition}" if partition else asset
+        yield from ((asset, t) for asset in (*LOOP.per("iteration"), *by_model))
 
 
 def why_out_of_date(run: Run, asset: str, partition: str | None) -> list[str]:
@@ -210,13 +199,13 @@ def _grouped(found: Sequence[Place]) -> list[str]:
     """Artifacts by iteration; the ones of an iteration by what is not among them, where that is shorter."""
     groups: dict[str, list[str]] = {}
     for asset, partition in found:
-        loop = asset in LOOP_ASSETS
+        loop = LOOP[asset].per == "iteration"
         groups.setdefault(f"iteration {partition}: " if loop else "", []).append(
             asset if loop else titled(asset, partition)
         )
     said = []
     for title, assets in groups.items():
-        left_out = [asset for asset in LOOP_ASSETS if asset not in assets]
+        left_out = [asset for asset in LOOP.per("iteration") if asset not in assets]
         if title and not left_out:
             said.append(f"{title}everything")
         elif title and len(left_out) < 3:

@@ -14,14 +14,14 @@ import polars as pl
 from mr_assets.dagster_internals import AssetCheckEvaluationTargetMaterializationData
 from mr_assets.errors import UserError
 from mr_assets.lineage.verification import verify
+from mr_assets.loop import LOOP, Place, titled
 from mr_assets.method import Frame
 from mr_assets.method.guardrails import CHECKS, PREVIOUS, Background, Check, Departed, Finding, findings, harmful
 from mr_assets.printable import printable
-from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, MODEL_ASSETS, Run
-from mr_assets.runs.settings import JUDGE_SIDE, choices, departures
-from mr_assets.runs.status import titled
+from mr_assets.runs.run import Run
+from mr_assets.runs.settings import choices, departures
 from mr_assets.tables import TABLES, found_dropped, scan_dropped
-from mr_assets.wiring.partitions import asset_key, iterations
+from mr_assets.wiring.partitions import asset_key, partitions
 
 FIT = "data_is_fit"
 FIT_MEANS = "No check of the iteration's tables finds that training on them would do harm."
@@ -33,21 +33,21 @@ FAULTS_SHOWN = 5
 def check_specs(run: Run, asset: str) -> list[dg.AssetCheckSpec]:
     """The checks of one asset, per partition where the asset has them."""
     key = asset_key(run, asset)
-    partitions = None if asset in FAMILY_ASSETS else iterations(run)
+    by = partitions(run, asset)
     specs = [
         dg.AssetCheckSpec(
             check.name,
             asset=key,
             description=_means(run, check),
             blocking=check.bounds(run.recipe.guardrails).stop is not None,
-            partitions_def=partitions,
+            partitions_def=by,
         )
         for check in CHECKS
         if check.asset == asset
     ]
     if asset == "checkpoints":
-        fit = dg.AssetCheckSpec(FIT, asset=key, description=FIT_MEANS, blocking=True, partitions_def=partitions)
-        follows = dg.AssetCheckSpec(FOLLOWS, asset=key, description=FOLLOWS_MEANS, partitions_def=partitions)
+        fit = dg.AssetCheckSpec(FIT, asset=key, description=FIT_MEANS, blocking=True, partitions_def=by)
+        follows = dg.AssetCheckSpec(FOLLOWS, asset=key, description=FOLLOWS_MEANS, partitions_def=by)
         specs[:0] = [fit, follows]
     return specs
 
@@ -114,7 +114,7 @@ def log_findings(context: dg.AssetExecutionContext, found: Sequence[Finding]) ->
 
 def tables_of(run: Run, t: int) -> dict[str, Frame]:
     """Every complete table of an iteration by name, lazily; with seed_prompts, and the responses of the one before."""
-    places: dict[str, tuple[str, str | None]] = {asset: (asset, str(t)) for asset in LOOP_ASSETS if asset in TABLES}
+    places: dict[str, Place] = {a: (a, str(t)) for a in LOOP.per("iteration") if a in TABLES}
     places |= {"seed_prompts": ("seed_prompts", None), PREVIOUS: ("responses", str(t - 1))}
     found = {name: complete_table(run, *place) for name, place in places.items()}
     return {name: table for name, table in found.items() if table is not None}
@@ -139,8 +139,8 @@ def check_inputs(run: Run, asset: str, partition: str | None) -> None:
 
 def iteration_findings(run: Run, t: int, tables: Mapping[str, Frame]) -> list[Finding]:
     """What every check finds in the tables that iteration t trains on. An empty judge's side is as declared."""
-    off = () if run.recipe.row(t).judge_training else JUDGE_SIDE
-    made = [asset for asset in LOOP_ASSETS if asset in tables and asset not in off]
+    off = None if run.recipe.row(t).judge_training else "judge"
+    made = [a for a in LOOP.per("iteration") if a in tables and (off is None or LOOP[a].side != off)]
     limits = run.recipe.guardrails
     return [finding for a in made for finding in findings(a, tables, limits, background(run, a, str(t)))]
 
@@ -159,7 +159,7 @@ def departed_above(run: Run, asset: str, partition: str | None) -> tuple[Departe
     waiting = [(asset, partition)]
     while waiting:
         for place in run.ancestors(*waiting.pop()):
-            if place[0] not in ("policy", *MODEL_ASSETS) and place not in above:
+            if LOOP[place[0]].holds == "table" and place not in above:
                 above[place] = None
                 waiting.append(place)
     records = [(place, run.record(*place)) for place in above]
@@ -193,7 +193,7 @@ def fit_to_train(context: dg.AssetExecutionContext, run: Run, t: int, *others: F
     failed check and the others; and `UserError` if the dataset is not the one that was made.
     """
     tables = tables_of(run, t)
-    missing = [a for a in LOOP_ASSETS if a in TABLES and a not in tables]
+    missing = [a for a in LOOP.per("iteration") if a in TABLES and a not in tables]
     if missing:
         context.log.warning(f"Not checked before training, as not complete: {', '.join(missing)} of iteration {t}.")
     found = iteration_findings(run, t, tables)
@@ -220,7 +220,7 @@ def fit_to_train(context: dg.AssetExecutionContext, run: Run, t: int, *others: F
 
 def rows_follow(run: Run, t: int) -> Finding:
     """Work the iteration's tables out again from their ancestors; a warning if a row does not follow from them."""
-    found = list(verify(run, [str(t)], [asset for asset in LOOP_ASSETS if asset in TABLES]))
+    found = list(verify(run, [str(t)], [asset for asset in LOOP.per("iteration") if asset in TABLES]))
     if not found:
         return Finding("checkpoints", FOLLOWS, "passed", {"faults": 0}, "Every row follows from its ancestors.")
     first = "\n".join(f"- {printable(str(fault))}" for fault in found[:FAULTS_SHOWN])

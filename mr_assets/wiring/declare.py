@@ -4,37 +4,29 @@ from typing import Any
 
 import dagster as dg
 
+from mr_assets.loop import LOOP
 from mr_assets.runs.code_versions import code_version
-from mr_assets.runs.run import FAMILY_ASSETS, UPSTREAM, Run
+from mr_assets.runs.run import Run
 from mr_assets.tables import DROPPED, REWARD_MARGINS, TABLES, Table
 from mr_assets.wiring.checks import check_specs
 from mr_assets.wiring.launchpad import config_schema
-from mr_assets.wiring.partitions import POOL, asset_key, iterations
+from mr_assets.wiring.partitions import POOL, asset_key, partitions
 
 OWNER = "team:mr_assets"
-# An iteration begins when all that is made once is there. Without the second edge of each, a backfill with the one-off
-# assets would start prompts of every iteration while M0 is trained, and the rest of each iteration in a run of its own.
-BEGINS_AFTER = {"policy": ("sft_checkpoint", "seed_prompts"), "prompts": ("sft_checkpoint",)}
 GPU_POD = {"container_config": {"resources": {"limits": {"nvidia.com/gpu": 1}}}}
-# What also writes what it left out and why.
-SELECTING = (
-    *("responses", "judgments", "actor_pairs", "selected_responses"),
-    *("meta_judgments", "battle_matrices", "elo_pairs", "dpo_dataset"),
-)
 
 
 def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False) -> dict[str, Any]:
     """The arguments of `dg.asset` for one of the loop's assets: key, inputs, partitions, kinds, columns, IO manager."""
-    table = TABLES.get(asset)
+    row, table = LOOP[asset], TABLES.get(asset)
     metadata: dict[str, Any] = {}
     if table is not None:
         metadata["dagster/column_schema"] = _column_schema(table)
-    if asset in SELECTING:
+    if row.selects:
         metadata["columns of what was left out"] = _column_schema(DROPPED)
     if asset == "checkpoints":
         metadata["columns of the reward margins"] = _column_schema(REWARD_MARGINS)
-    upstream = [u for u in UPSTREAM[asset] if asset != "policy"]
-    shared = asset in FAMILY_ASSETS
+    upstream = row.upstream if row.holds != "pointer" else ()  # what it points at is found when it is materialized
     return {
         "name": asset,
         "key_prefix": run.namespace(asset),
@@ -42,9 +34,9 @@ def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False) -> dict
         "check_specs": check_specs(run, asset),
         "dagster_type": Any,  # beside check outputs, Dagster takes the annotation MaterializeResult for Nothing
         "ins": {u: dg.AssetIn(key=asset_key(run, u)) for u in upstream},
-        "deps": [asset_key(run, u) for u in BEGINS_AFTER.get(asset, ())],
-        "partitions_def": None if shared else iterations(run),
-        "backfill_policy": None if shared else dg.BackfillPolicy.multi_run(1),
+        "deps": [asset_key(run, u) for u in row.begins_after],
+        "partitions_def": partitions(run, asset),
+        "backfill_policy": None if row.per == "family" else dg.BackfillPolicy.multi_run(1),
         "kinds": kinds,
         "owners": [OWNER],
         "metadata": metadata,

@@ -19,6 +19,7 @@ from upath import UPath
 from mr_assets.errors import UserError
 from mr_assets.files import atomically, damage, fingerprint, note_of, storage_trouble, sweep_temporary
 from mr_assets.ids import model_id, model_key
+from mr_assets.loop import LOOP
 from mr_assets.runs.run import Record, read_record, write_record
 from mr_assets.tables import DROPPED, TABLES, dropped_beside, dropped_path
 
@@ -193,9 +194,8 @@ class ModelIOManager(dg.IOManager):
         place = self.data.joinpath(*context.asset_key.path)
         if context.has_asset_partitions:
             place /= context.asset_partition_key
-        return (
-            place.with_name(place.name + ".json") if context.asset_key.path[-1] == "policy" else place / "complete.json"
-        )
+        pointer = LOOP[context.asset_key.path[-1]].holds == "pointer"
+        return place.with_name(place.name + ".json") if pointer else place / "complete.json"
 
     @users_errors()
     def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:

@@ -10,11 +10,12 @@ import dagster as dg
 import polars as pl
 
 from mr_assets.addresses import asset_in_ui, page_of_artifact
+from mr_assets.loop import LOOP
 from mr_assets.method import Frame
 from mr_assets.method.guardrails import PREVIOUS, Finding, findings
 from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.progress import Progress, forget, note
-from mr_assets.runs.run import FAMILY_ASSETS, UPSTREAM, Record, Run, read_record
+from mr_assets.runs.run import Record, Run, read_record
 from mr_assets.runs.settings import chosen, departures
 from mr_assets.runs.status import outdated_by
 from mr_assets.tables import Selected, Table, dropped_frame
@@ -51,7 +52,7 @@ class Materialization:
         self.context, self.policy = context, policy
         self.asset = context.asset_key.path[-1]
         # `context.has_partition_key` would be False in a backfill's runs, which have a range of one key instead.
-        self.partition = None if self.asset in FAMILY_ASSETS else context.partition_key
+        self.partition = None if LOOP[self.asset].per == "family" else context.partition_key
         self.started = time.monotonic()
         self.as_launched = run
         config = context.op_execution_context.op_config or {}
@@ -60,7 +61,7 @@ class Materialization:
         self.run = run.choosing(self.asset, self.partition, self.chosen)
         self.inputs = run.inputs(self.asset, self.partition)
         self.settings = self.run.settings(self.asset, self.partition)
-        if not (run.folder / "recipe.yaml").exists() and self.asset not in FAMILY_ASSETS:
+        if not (run.folder / "recipe.yaml").exists() and LOOP[self.asset].per != "family":
             run.save()
         if policy is not None:
             self.policy_unchanged(policy)
@@ -72,8 +73,8 @@ class Materialization:
         configured: Any = self.context.run.run_config.get("ops") or {}
         for op, given in configured.items():
             space, _, asset = op.rpartition("__")
-            if asset in UPSTREAM and space == run.namespace(asset):
-                place = (asset, None if asset in FAMILY_ASSETS else self.partition)
+            if asset in LOOP and space == run.namespace(asset):
+                place = (asset, None if LOOP[asset].per == "family" else self.partition)
                 run.choosing(*place, chosen(run.recipe, *place, given.get("config") or {}))
 
     def policy_unchanged(self, policy: Model) -> None:

@@ -4,6 +4,7 @@ from functools import cache
 
 import dagster as dg
 
+from mr_assets.loop import LOOP
 from mr_assets.runs.run import Run
 from mr_assets.wiring.io_managers import Model, load_model
 
@@ -29,6 +30,11 @@ def iterations(run: Run) -> dg.StaticPartitionsDefinition:
 def models(run: Run) -> dg.StaticPartitionsDefinition:
     """ "seed", "0" (the SFT model) and one per iteration."""
     return _static(tuple(run.models))
+
+
+def partitions(run: Run, asset: str) -> dg.StaticPartitionsDefinition | None:
+    """An asset's partitions: the iterations, or the models; None for what a family has one of."""
+    return {"family": None, "iteration": iterations(run), "model": models(run)}[LOOP[asset].per]
 
 
 def handed_over(run: Run, t: int) -> Model:

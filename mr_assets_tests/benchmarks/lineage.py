@@ -28,9 +28,10 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from mr_assets.files import write_json
+from mr_assets.loop import LOOP
 from mr_assets.method.dpo_dataset import dpo_dataset
 from mr_assets.recipes.recipe import load_recipe
-from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, MODEL_ASSETS, Record, Run
+from mr_assets.runs.run import Record, Run
 from mr_assets.tables import (
     TABLES,
     dropped_frame,
@@ -58,7 +59,7 @@ def make_run(folder: Path, prompts: int) -> Run:
     raw.mkdir()
     make(raw, prompts)
     run = Run("paper", load_recipe("llama_3_8b_meta_rewarding").with_iterations(1), folder / "data")
-    for asset in LOOP_ASSETS:
+    for asset in LOOP.per("iteration"):
         if asset in TABLES and asset != "dpo_dataset":
             _write(run, asset, scan(raw, asset))
     tables = [
@@ -69,7 +70,7 @@ def make_run(folder: Path, prompts: int) -> Run:
     pairs, model = made.rows["pair_id"], run.path("checkpoints", "1")
     model.mkdir(parents=True)
     margins_table(pairs.to_list(), [0.5] * len(pairs), [-0.25] * len(pairs)).write_parquet(model / MARGINS)
-    for asset, t in [*((a, None) for a in FAMILY_ASSETS), *((a, "1") for a in LOOP_ASSETS)]:
+    for asset, t in [*((a, None) for a in LOOP.per("family")), *((a, "1") for a in LOOP.per("iteration"))]:
         _record(run, asset, t)
     run.save()
     return run
@@ -90,7 +91,7 @@ def _write(run: Run, asset: str, rows: pl.LazyFrame) -> None:
 
 def _record(run: Run, asset: str, t: str | None) -> None:
     path, model, rows, version = run.path(asset, t), None, None, "a version"
-    if asset in MODEL_ASSETS:
+    if LOOP[asset].holds != "table":
         name = "M1" if asset == "checkpoints" else "M0"
         model = {"path": f"models/{name}", "fingerprint": version, "name": name}
     elif path.is_file():

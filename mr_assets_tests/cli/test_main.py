@@ -17,19 +17,11 @@ from dagster._core.test_utils import create_run_for_test
 from mr_assets.cli.main import main
 from mr_assets.cli.run import adopt
 from mr_assets.inputs import preflight
+from mr_assets.loop import LOOP
 from mr_assets.orchestration.instance import instance
 from mr_assets.orchestration.steps import run_lock
 from mr_assets.recipes.recipe import list_recipes, load_recipe
-from mr_assets.runs.run import (
-    FAMILY_ASSETS,
-    LOOP_ASSETS,
-    Run,
-    all_runs,
-    load_run,
-    stored_and_unreadable_runs,
-    stored_runs,
-    write_record,
-)
+from mr_assets.runs.run import Run, all_runs, load_run, stored_and_unreadable_runs, stored_runs, write_record
 from mr_assets_tests.tiny import NAME, SMALL, complete, files, model_folder, tiny_run
 
 Mr = Callable[..., Result]
@@ -77,12 +69,12 @@ def launched(data: Path) -> Run:
     """A run that is complete but for the last model."""
     run = tiny_run(data)
     run.save()
-    for asset in FAMILY_ASSETS:
+    for asset in LOOP.per("family"):
         complete(run, asset)
     for model in ("seed", "0"):
         complete(run, "evaluation", model)
     for t in run.iterations:
-        for asset in LOOP_ASSETS:
+        for asset in LOOP.per("iteration"):
             if (asset, t) != ("checkpoints", "2"):
                 complete(run, asset, t)
     return run
@@ -114,7 +106,8 @@ def test_a_dry_run_says_what_would_be_done(mr: Mr, data: Path) -> None:
     titles += ["iteration 1 of 2", "evaluation of M1", "iteration 2 of 2", "evaluation of M2"]
     assert [line.split(".", 1)[1].split(":")[0].strip() for line in rest] == titles
     assert rest[0].endswith(": seed_prompts, eft_dataset, sft_checkpoint")
-    assert rest[3].endswith(f": {', '.join(f'{asset} [1]' for asset in LOOP_ASSETS)}")
+    pending = ", ".join(f"{asset} [1]" for asset in LOOP.per("iteration"))
+    assert rest[3].endswith(f": {pending}")
     assert not data.exists()
 
 
@@ -218,7 +211,7 @@ def test_status_shows_every_artifact(mr: Mr, launched: Run) -> None:
     """One row per asset, one column per iteration: the last model is missing, the first pairs are out of date."""
     complete(launched, "judgments", "1", version="v2")
     rows = {line.split()[1]: line for line in worked(mr("status", "tiny")).splitlines() if line.startswith("│")}
-    assert set(LOOP_ASSETS) <= set(rows)
+    assert set(LOOP.per("iteration")) <= set(rows)
     assert rows["judgments"].count("done") == 2
     assert rows["actor_pairs"].count("out of date") == 1
     assert rows["actor_pairs"].count("done") == 1
@@ -299,7 +292,7 @@ def test_extend_adds_iterations_and_says_what_to_reload(mr: Mr, data: Path, laun
     assert "tiny has 4 iterations now; 3 to 4 are to be made" in said
     assert "Reload definitions" in said
     assert stored_runs(data)["tiny"].iterations == ["1", "2", "3", "4"]
-    assert {launched.state(asset, "1") for asset in LOOP_ASSETS} == {"done"}
+    assert {launched.state(asset, "1") for asset in LOOP.per("iteration")} == {"done"}
 
 
 @pytest.mark.parametrize(

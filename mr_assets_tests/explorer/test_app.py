@@ -19,7 +19,8 @@ from mr_assets.explorer.app import AT_ONCE, explorer
 from mr_assets.explorer.pages import round_view
 from mr_assets.lineage import trace
 from mr_assets.lineage.pairs import GAPS, pairs
-from mr_assets.runs.run import LOOP_ASSETS, Run
+from mr_assets.loop import LOOP
+from mr_assets.runs.run import Run
 from mr_assets.tables import (
     dropped_frame,
     dropped_path,
@@ -632,7 +633,7 @@ def test_no_text_acts_in_a_page(run: Run, text: str) -> None:
 def test_the_metadata_of_every_asset_leads_to_a_page(finished_world: World) -> None:
     """Each link that a materialization of the loop has is a page that is there."""
     run, pages = finished_world.run, pages_over(finished_world.run)
-    for asset in LOOP_ASSETS:
+    for asset in LOOP.per("iteration"):
         key = dg.AssetKey([run.namespace(asset), asset])
         records = finished_world.instance.fetch_materializations(key, limit=10).records
         assert records, asset

@@ -5,27 +5,28 @@ from pathlib import Path
 import pytest
 
 from mr_assets.lineage.staleness import Staleness
-from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, Run
+from mr_assets.loop import LOOP
+from mr_assets.runs.run import Run
 from mr_assets_tests.lineage.conftest import made_anew
 from mr_assets_tests.tiny import complete, tiny_run
 
-EVERYTHING = set(LOOP_ASSETS)
+EVERYTHING = set(LOOP.per("iteration"))
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Every record of two iterations, without the tables."""
     run = tiny_run(tmp_path)
-    for asset in FAMILY_ASSETS:
+    for asset in LOOP.per("family"):
         complete(run, asset)
     for t in run.iterations:
-        for asset in LOOP_ASSETS:
+        for asset in LOOP.per("iteration"):
             complete(run, asset, t, version=f"{asset}-{t}" if asset != "policy" else f"M{int(t) - 1}")
     return run
 
 
 def test_in_a_run_as_it_was_made_everything_belongs(run: Run) -> None:
-    for asset in LOOP_ASSETS:
+    for asset in LOOP.per("iteration"):
         assert Staleness(run).shown((asset, "2"), "2") == EVERYTHING
         assert Staleness(run).all_broken((asset, "2"), "2") == ()
 

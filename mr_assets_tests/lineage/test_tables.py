@@ -9,11 +9,12 @@ import pytest
 from mr_assets.cli.report import _dropped
 from mr_assets.lineage.rows import dropped as left_out
 from mr_assets.lineage.verification import verify
-from mr_assets.runs.run import FAMILY_ASSETS, Run
+from mr_assets.loop import LOOP
+from mr_assets.runs.run import Run
 from mr_assets.tables import DROPPED, TABLES, dropped_beside, dropped_path
 from mr_assets_tests.lineage.conftest import dropped, table
 
-BY_ITERATION = sorted(set(TABLES) - {*FAMILY_ASSETS, "evaluation", "dropped", "reward_margins"})
+BY_ITERATION = sorted(set(TABLES) - {*LOOP.per("family"), "evaluation", "dropped", "reward_margins"})
 SELECTING = ("actor_pairs", "selected_responses", "elo_pairs")
 
 

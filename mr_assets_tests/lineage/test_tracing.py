@@ -13,10 +13,11 @@ from mr_assets.lineage import trace
 from mr_assets.lineage.facts import Lineage, Made, Round
 from mr_assets.lineage.pairs import KINDS
 from mr_assets.lineage.tracing import _draw, _draws
+from mr_assets.loop import LOOP
 from mr_assets.method.actor_pairs import actor_pairs
 from mr_assets.method.elo_pairs import elo_pairs
 from mr_assets.method.selected_responses import select_responses
-from mr_assets.runs.run import LOOP_ASSETS, Run
+from mr_assets.runs.run import Run
 from mr_assets.tables import (
     BATTLE_MATRICES,
     TABLES,
@@ -184,7 +185,7 @@ def test_every_fact_carries_the_dagster_run_that_made_it(finished: Run, actor: s
             assert record is not None
             assert (made.dagster_run, made.version) == (record.run_id, record.version)
             seen.add(made.asset)
-    assert seen >= set(LOOP_ASSETS) - {"policy"}
+    assert seen >= set(LOOP.per("iteration")) - {"policy"}
 
 
 # ---------------------------------------------------------------------------------------------------------- forward

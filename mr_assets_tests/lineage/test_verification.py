@@ -12,8 +12,9 @@ from click.testing import CliRunner
 from mr_assets.cli.main import main
 from mr_assets.errors import shown
 from mr_assets.lineage.verification import Fault, verify
+from mr_assets.loop import LOOP
 from mr_assets.orchestration.steps import Step
-from mr_assets.runs.run import LOOP_ASSETS, Run
+from mr_assets.runs.run import Run
 from mr_assets.tables import (
     TABLES,
     dropped_path,
@@ -22,7 +23,7 @@ from mr_assets.training.margins import MARGINS, MEAN
 from mr_assets_tests.lineage.conftest import change, dropped, forge, made_anew, table
 from mr_assets_tests.test_loop import World, new_world
 
-TABLES_OF_A_RUN = [asset for asset in LOOP_ASSETS if asset in TABLES]
+TABLES_OF_A_RUN = [asset for asset in LOOP.per("iteration") if asset in TABLES]
 
 
 def faults(run: Run) -> list[Fault]:

@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from mr_assets.loop import LOOP
 from mr_assets.method.dropped import _SETTINGS, REASONS, setting_behind
 from mr_assets.method.guardrails import (
     CHECKS,
@@ -19,7 +20,7 @@ from mr_assets.method.guardrails import (
     harmful,
 )
 from mr_assets.recipes.recipe import Bounds, Guardrails, load_recipe
-from mr_assets.runs.settings import SHAPED_BY, shaping_settings
+from mr_assets.runs.settings import shaping_settings
 from mr_assets.tables import DPO_DATASET, TOKEN_IDS, dropped_frame
 
 LIMITS = Guardrails(min_count=4)
@@ -452,4 +453,4 @@ def test_the_settings_behind_reasons_are_settings_of_the_assets() -> None:
     for reason, by_asset in _SETTINGS.items():
         for asset in [a for a in by_asset if a]:
             assert setting_behind(asset, reason) in shaping_settings(recipe, asset, "1")
-    assert set(SHAPED_BY) >= {asset for by_asset in _SETTINGS.values() for asset in by_asset if asset}
+    assert set(LOOP) >= {asset for by_asset in _SETTINGS.values() for asset in by_asset if asset}

@@ -14,15 +14,16 @@ from dagster._core.test_utils import create_run_for_test
 
 from mr_assets.dagster_internals import IMPLICIT_ASSET_JOB_NAME
 from mr_assets.definitions import build_definitions
+from mr_assets.loop import LOOP
 from mr_assets.orchestration.sensors import hands_off, next_request
 from mr_assets.orchestration.steps import MODULE, Step, asset_keys, origin, step_tags, steps
-from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, Run, write_record
+from mr_assets.runs.run import Run, write_record
 from mr_assets_tests.tiny import complete, tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
-ONCE = Step("one-off assets", FAMILY_ASSETS, None)
-FIRST, SECOND = (Step(f"iteration {t} of 2", LOOP_ASSETS, t) for t in "12")
+ONCE = Step("one-off assets", LOOP.per("family"), None)
+FIRST, SECOND = (Step(f"iteration {t} of 2", LOOP.per("iteration"), t) for t in "12")
 Status = dg.DagsterRunStatus
 CODE = JobPythonOrigin(
     IMPLICIT_ASSET_JOB_NAME, RepositoryPythonOrigin(sys.executable, ModuleCodePointer(MODULE, "defs"))
@@ -170,7 +171,7 @@ def test_a_step_that_was_done_in_vain_is_not_done_for_ever(run: Run, instance: d
 def test_a_failed_check_is_a_hindrance_in_words(run: Run, instance: dg.DagsterInstance):
     """Nothing that follows is asked for until the check passes; it names check and figure."""
     do(run, ONCE)
-    for asset in LOOP_ASSETS[: LOOP_ASSETS.index("actor_pairs")]:
+    for asset in LOOP.per("iteration")[: LOOP.per("iteration").index("actor_pairs")]:
         record = complete(run, asset, "1")
     measured = {"value": 0.0104, "rows": 480, "came": "1.04%: 5 of 480", "numbers": {}}
     write_record(run.record_path("judgments", "1"), replace(record, checks={"parse_rate": measured}))

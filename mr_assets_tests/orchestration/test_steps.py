@@ -15,16 +15,17 @@ import polars as pl
 import pytest
 
 from mr_assets.errors import UserError
+from mr_assets.loop import LOOP
 from mr_assets.orchestration.steps import Step, launch, needed, plan, run_lock, steps
 from mr_assets.processes import MARK, TAG, Worker
-from mr_assets.runs.run import FAMILY_ASSETS, HELD, LOOP_ASSETS, Run, stored_runs, write_record
+from mr_assets.runs.run import HELD, Run, stored_runs, write_record
 from mr_assets.tables import JUDGMENTS, RESPONSES, SEED_PROMPTS
 from mr_assets.wiring.partitions import POOL
 from mr_assets_tests.tiny import NAME, complete, tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
-ONCE = Step("one-off assets", FAMILY_ASSETS, None)
+ONCE = Step("one-off assets", LOOP.per("family"), None)
 
 
 @pytest.fixture
@@ -53,8 +54,8 @@ def test_steps_go_iteration_by_iteration(run: Run) -> None:
         done.append(step)
     assert done == [
         ONCE,
-        Step("iteration 1 of 2", LOOP_ASSETS, "1"),
-        Step("iteration 2 of 2", LOOP_ASSETS, "2"),
+        Step("iteration 1 of 2", LOOP.per("iteration"), "1"),
+        Step("iteration 2 of 2", LOOP.per("iteration"), "2"),
     ]
     assert list(steps(run)) == []
 
@@ -81,7 +82,7 @@ def test_what_is_complete_is_not_done_again(run: Run) -> None:
     do(run, ONCE)
     for asset in ("policy", "prompts", "responses", "judgments"):
         complete(run, asset, "1")
-    rest = tuple(a for a in LOOP_ASSETS if a not in ("policy", "prompts", "responses", "judgments"))
+    rest = tuple(a for a in LOOP.per("iteration") if a not in ("policy", "prompts", "responses", "judgments"))
     assert next(steps(run)) == Step("iteration 1 of 2", rest, "1")
 
 
@@ -90,8 +91,8 @@ def test_what_follows_from_an_asset_to_do_is_to_do(run: Run) -> None:
     for step in steps(run):
         do(run, step)
     run.record_path("judgments", "1").unlink()
-    pending = [a for a in LOOP_ASSETS if needed(run, a, "1", LOOP_ASSETS)]
-    assert pending == [a for a in LOOP_ASSETS if a not in ("policy", "prompts", "responses")]
+    pending = [a for a in LOOP.per("iteration") if needed(run, a, "1", LOOP.per("iteration"))]
+    assert pending == [a for a in LOOP.per("iteration") if a not in ("policy", "prompts", "responses")]
 
 
 def test_a_step_that_changed_nothing_ends_the_matter(run: Run) -> None:
@@ -133,7 +134,7 @@ def test_nothing_is_made_of_what_failed_its_check(run: Run, through: Callable[[R
 
 def test_with_its_cause_mended_or_its_bound_changed_a_run_goes_on(run: Run) -> None:
     failed(run)
-    rest = tuple(a for a in LOOP_ASSETS if a not in ("policy", "prompts", "responses", "judgments"))
+    rest = tuple(a for a in LOOP.per("iteration") if a not in ("policy", "prompts", "responses", "judgments"))
     lower = tiny_run(run.data, "evaluation=null", "guardrails.judgment_parse_rate_at_least={warn: null, stop: null}")
     assert next(steps(lower)) == Step("iteration 1 of 2", rest, "1")
     complete(run, "responses", "1", version="v2")
@@ -156,14 +157,14 @@ def test_a_complete_run_with_a_failed_check_is_not_complete(run: Run) -> None:
 
 def test_a_plan_lists_every_step(run: Run) -> None:
     """What is not there is certain; what is there comes again if what it is made of comes out otherwise."""
-    first, second = (Step(f"iteration {t} of 2", LOOP_ASSETS, t) for t in "12")
+    first, second = (Step(f"iteration {t} of 2", LOOP.per("iteration"), t) for t in "12")
     assert plan(run) == [(ONCE, True), (first, True), (second, True)]
     for step in (ONCE, first, second):
         do(run, step)
     assert plan(run) == []
     run.path("actor_pairs", "1").unlink()
     again = Step("iteration 1 of 2", ("actor_pairs", "dpo_dataset", "checkpoints"), "1")
-    after = Step("iteration 2 of 2", tuple(a for a in LOOP_ASSETS if a != "prompts"), "2")
+    after = Step("iteration 2 of 2", tuple(a for a in LOOP.per("iteration") if a != "prompts"), "2")
     assert plan(run) == [(again, True), (after, False)]
     assert next(steps(run)) == again
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mr_assets.loop import LOOP
 from mr_assets.runs import code_versions
-from mr_assets.runs.code_versions import CODE, PACKAGE, bare, code_version
-from mr_assets.runs.run import UPSTREAM
+from mr_assets.runs.code_versions import PACKAGE, bare, code_version
 
 Edit = Callable[[str, str, str], None]
 
@@ -38,14 +38,13 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edit]:
 
 def changed(edit: Edit, file: str, old: str, new: str) -> set[str]:
     """The assets whose version an edit changes."""
-    before = {asset: code_version(asset) for asset in UPSTREAM}
+    before = {asset: code_version(asset) for asset in LOOP}
     edit(file, old, new)
-    return {asset for asset in UPSTREAM if code_version(asset) != before[asset]}
+    return {asset for asset in LOOP if code_version(asset) != before[asset]}
 
 
 def test_every_asset_has_a_version() -> None:
-    assert set(CODE) == set(UPSTREAM)
-    assert all(len(code_version(asset)) == 16 for asset in UPSTREAM)
+    assert all(len(code_version(asset)) == 16 for asset in LOOP)
 
 
 @pytest.mark.parametrize(
@@ -84,13 +83,13 @@ def test_code_and_templates_change_what_they_shape(edit: Edit, file: str, old: s
     assert changed(edit, file, old, new) == assets
 
 
-@pytest.mark.parametrize("asset", sorted(UPSTREAM))
+@pytest.mark.parametrize("asset", sorted(LOOP))
 def test_what_an_asset_takes_of_the_method_is_in_its_version(asset: str) -> None:
     """Every module of method and worlds that an asset's file imports is among its code; the truth is for figures."""
     tree = ast.parse((PACKAGE / "assets" / f"{asset}.py").read_text(encoding="utf-8"))
-    modules = set(CODE[asset])
-    for module in CODE[asset]:
-        modules |= set(code_versions._imported(module)) if not module.endswith(".txt") else set()
+    modules = set(LOOP[asset].code)
+    for module in LOOP[asset].code:
+        modules |= set(code_versions._imported(module))
     taken = {name for name in code_versions._names(tree) if name.startswith(("method.", "worlds."))}
     taken.discard("worlds.truth")
     assert {name for name in taken if (PACKAGE / f"{name.replace('.', '/')}.py").is_file()} <= modules

@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 
 from mr_assets.errors import UserError
+from mr_assets.loop import LOOP
 from mr_assets.runs.run import (
-    FAMILY_ASSETS,
-    LOOP_ASSETS,
     PROJECT,
-    UPSTREAM,
     Run,
     all_runs,
     data_root,
@@ -25,7 +23,6 @@ from mr_assets.runs.run import (
     stored_runs,
     write_record,
 )
-from mr_assets.runs.settings import SHAPED_BY
 from mr_assets.runs.status import failed_checks
 from mr_assets_tests.tiny import NAME, complete, files, tiny_run
 
@@ -34,10 +31,10 @@ JUDGE_SIDE = {"selected_responses", "meta_judgments", "battle_matrices", "elo_pa
 
 def artifacts(run: Run) -> Iterator[tuple[str, str | None]]:
     """Every artifact of a run, ancestors first."""
-    yield from ((asset, None) for asset in FAMILY_ASSETS)
+    yield from ((asset, None) for asset in LOOP.per("family"))
     yield from (("evaluation", model) for model in ("seed", "0"))
     for t in run.iterations:
-        yield from ((asset, t) for asset in LOOP_ASSETS)
+        yield from ((asset, t) for asset in LOOP.per("iteration"))
         yield "evaluation", t
 
 
@@ -113,7 +110,7 @@ def test_the_seed_model_shapes_the_models_that_are_made_of_it(run: Run) -> None:
     """M_0, and the evaluation of the seed model itself; of a later model, the evaluation has it as its input."""
     changed = reshaped(run, "model.seed=another")
     assert {"sft_checkpoint", "evaluation seed"} <= changed
-    assert not [a for a in changed if a.split()[0] in LOOP_ASSETS]
+    assert not [a for a in changed if a.split()[0] in LOOP.per("iteration")]
 
 
 def test_the_engines_own_type_shapes_every_sample(run: Run) -> None:
@@ -127,10 +124,6 @@ def test_the_judges_side_without_judge_training_is_shaped_by_that_word_run_lock(
         assert run.settings(asset, "2") == {"iteration.judge_training": False}
     changed = reshaped(run, "seed=5", "judgments.n=4", "switches.elo_ridge=1.0", "engine.dtype=float32")
     assert not [a for a in changed if a.endswith(" 2") and a.split()[0] in JUDGE_SIDE]
-
-
-def test_every_asset_says_what_shapes_it() -> None:
-    assert set(SHAPED_BY) == set(UPSTREAM)
 
 
 def test_settings_are_json(run: Run) -> None:

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from mr_assets.errors import UserError
+from mr_assets.loop import LOOP
 from mr_assets.recipes.recipe import SPEED_FIELDS, Recipe
 from mr_assets.runs.settings import (
-    SHAPED_BY,
     Departure,
     as_config,
     choices,
@@ -44,7 +44,7 @@ def test_what_may_be_chosen(asset: str, names: set[str]) -> None:
 
 
 def test_no_choice_is_for_speed_and_none_has_one_value() -> None:
-    for asset in SHAPED_BY:
+    for asset in LOOP:
         assert not set(choices(asset)) & set(SPEED_FIELDS)
         assert all(len(choice.options) != 1 for choice in choices(asset).values())
 

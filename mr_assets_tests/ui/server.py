@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, Run
+from mr_assets.loop import LOOP
+from mr_assets.runs.run import Run
 from mr_assets_tests.real_run import alive, descendants, free_port, started, wait_for
 
 V = TypeVar("V")
@@ -128,7 +129,7 @@ class Server:
         assert result["__typename"] == success, result
         return result
 
-    def backfill(self, run: Run, partitions: Sequence[str], assets: Sequence[str] = LOOP_ASSETS) -> str:
+    def backfill(self, run: Run, partitions: Sequence[str], assets: Sequence[str] = LOOP.per("iteration")) -> str:
         """Select assets, press Materialize, choose partitions, launch; the backfill's id."""
         keys = [{"path": [run.namespace(asset), asset]} for asset in assets]
         parameters = {"assetSelection": keys, "partitionNames": list(partitions), "tags": []}
@@ -155,8 +156,8 @@ class Server:
 
     def once(self, run: Run) -> None:
         """The one-off assets, to their end, if they are not there."""
-        if any(run.state(asset) != "done" for asset in FAMILY_ASSETS):
-            assert self.ended(self.launch(run, FAMILY_ASSETS)).status == "SUCCESS"
+        if any(run.state(asset) != "done" for asset in LOOP.per("family")):
+            assert self.ended(self.launch(run, LOOP.per("family"))).status == "SUCCESS"
 
     def reexecute(self, run_id: str, strategy: str = "FROM_FAILURE") -> str:
         """Re-execute a run; the new one's id."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mr_assets.runs.run import FAMILY_ASSETS, LOOP_ASSETS, Run
+from mr_assets.loop import LOOP
+from mr_assets.runs.run import Run
 from mr_assets_tests.tiny import tiny_recipe
 from mr_assets_tests.ui.server import DagsterRun, Server, serving
 
@@ -59,12 +60,12 @@ def test_twelve_iterations_given_shuffled(server: Server, data: Path):
     run = saved(data, "twelve", 12)
     keys = run.iterations
     random.Random(5).shuffle(keys)
-    runs = server.backfill_ended(server.backfill(run, keys, (*FAMILY_ASSETS, *LOOP_ASSETS)), 1200)
+    runs = server.backfill_ended(server.backfill(run, keys, (*LOOP.per("family"), *LOOP.per("iteration"))), 1200)
     assert {r.status for r in runs} == {"SUCCESS"}
     assert in_order(runs) == [None, *map(str, range(1, 13))]
     assert [len(r.assets) for r in runs] == [3] + [11] * 12
     for t in run.iterations:
-        assert {run.state(asset, t) for asset in LOOP_ASSETS} == {"done"}
+        assert {run.state(asset, t) for asset in LOOP.per("iteration")} == {"done"}
 
 
 def test_two_backfills_started_together(server: Server, data: Path):
@@ -75,7 +76,7 @@ def test_two_backfills_started_together(server: Server, data: Path):
     runs = server.backfill_ran(first, 2) + server.backfill_ran(second, 2)
     assert sorted(r.partition or "" for r in runs) == ["1", "1", "2", "2"]
     in_order(runs)
-    assert {run.state(asset, "1") for asset in LOOP_ASSETS} == {"done"}
+    assert {run.state(asset, "1") for asset in LOOP.per("iteration")} == {"done"}
     for r in runs:
         assert r.status == "SUCCESS" or "Materialize it first" in server.said(r.id)[0]
 
@@ -98,24 +99,24 @@ def test_what_failed_is_finished_by_two_buttons(server: Server, data: Path):
         assert f"four/checkpoints of iteration {before} is not complete" in said
         assert "Materialize it first" in said
         assert r.start and r.end and r.end - r.start < 30
-    kept = {(a, t): run.record(a, t) for t in "12" for a in LOOP_ASSETS if (a, t) != ("checkpoints", "2")}
+    kept = {(a, t): run.record(a, t) for t in "12" for a in LOOP.per("iteration") if (a, t) != ("checkpoints", "2")}
 
     assert server.ended(server.reexecute(runs[1].id)).status == "SUCCESS"
     rest = server.backfill_ran(server.backfill(run, ["4", "3"]), 2)
     assert [(r.partition, r.status) for r in rest] == [("3", "SUCCESS"), ("4", "SUCCESS")]
     assert {place: run.record(*place) for place in kept} == kept
-    assert {run.state(asset, t) for asset in LOOP_ASSETS for t in run.iterations} == {"done"}
+    assert {run.state(asset, t) for asset in LOOP.per("iteration") for t in run.iterations} == {"done"}
 
 
 def test_a_fifth_iteration_of_a_finished_run(server: Server, data: Path):
     """The recipe has a row more and the definitions are reloaded: a backfill of 5 makes it and nothing else."""
     run = saved(data, "four", 5)
     server.ask(RELOAD, name="mr_assets_tests.ui.location")
-    before = {(a, t): run.record(a, t) for a in LOOP_ASSETS for t in "1234"}
+    before = {(a, t): run.record(a, t) for a in LOOP.per("iteration") for t in "1234"}
     [made] = server.backfill_ended(server.backfill(run, ["5"]))
     assert (made.partition, made.status) == ("5", "SUCCESS")
     assert {place: run.record(*place) for place in before} == before
-    assert {run.state(asset, "5") for asset in LOOP_ASSETS} == {"done"}
+    assert {run.state(asset, "5") for asset in LOOP.per("iteration")} == {"done"}
 
 
 def test_a_subset_without_policy_never_uses_a_stale_model(server: Server, data: Path):

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from mr_assets.runs.run import LOOP_ASSETS, Run
+from mr_assets.loop import LOOP
+from mr_assets.runs.run import Run
 from mr_assets_tests.ui.server import Server, serving
 from mr_assets_tests.ui.test_backfill import in_order, saved
 
@@ -51,6 +52,6 @@ def test_one_button_after_a_failure(server: Server, run: Run):
     runs = [r for r in server.runs() if r.id not in {f.id for f in failed} and "checkpoints" in r.assets]
     assert in_order(runs) == ["1", "2", "3"]
     assert {r.status for r in runs} == {"SUCCESS"}
-    made_by = {asset: run.record(asset, "1").run_id for asset in LOOP_ASSETS}  # type: ignore[union-attr]
-    assert made_by == dict.fromkeys(LOOP_ASSETS, failed[0].id) | {"checkpoints": runs[0].id}
-    assert {run.state(asset, t) for asset in LOOP_ASSETS for t in run.iterations} == {"done"}
+    made_by = {asset: run.record(asset, "1").run_id for asset in LOOP.per("iteration")}  # type: ignore[union-attr]
+    assert made_by == dict.fromkeys(LOOP.per("iteration"), failed[0].id) | {"checkpoints": runs[0].id}
+    assert {run.state(asset, t) for asset in LOOP.per("iteration") for t in run.iterations} == {"done"}

@@ -15,8 +15,9 @@ import psutil
 import pytest
 from polars.testing import assert_frame_equal
 
+from mr_assets.loop import LOOP
 from mr_assets.processes import TAG, Worker, processes_of
-from mr_assets.runs.run import LOOP_ASSETS, Run
+from mr_assets.runs.run import Run
 from mr_assets.tables import dropped_path
 from mr_assets.training.margins import MARGINS
 from mr_assets_tests.real_run import alive, descendants, printed, started, wait_for
@@ -106,7 +107,7 @@ def whole(place: Place) -> Run:
     run = place.run("whole")
     place.server.once(run)
     place.forget()
-    assert place.server.ended(place.server.launch(run, LOOP_ASSETS, "1")).status == "SUCCESS"
+    assert place.server.ended(place.server.launch(run, LOOP.per("iteration"), "1")).status == "SUCCESS"
     place.asked = Counter(place.lines("requests"))
     return run
 
@@ -118,7 +119,7 @@ def writing(run: Run) -> bool:
 
 def same_tables(one: Run, other: Run) -> None:
     """Row by row; and the models, too. No temporary file, shard or workspace is left."""
-    for asset in LOOP_ASSETS:
+    for asset in LOOP.per("iteration"):
         assert one.state(asset, "1") == other.state(asset, "1") == "done"
         tables = [run.folder / asset / "1.parquet" for run in (one, other)]
         for paths in (tables, [dropped_path(path) for path in tables]):
@@ -140,7 +141,7 @@ def test_killed_at_random_points_it_ends_as_if_it_had_not_been(place: Place, who
     rng, run = random.Random(SEED), place.run("killed")
     place.forget()
     total = sum(place.asked.values())
-    run_id = place.server.launch(run, LOOP_ASSETS, "1")
+    run_id = place.server.launch(run, LOOP.per("iteration"), "1")
     kills: list[tuple[str, str]] = []
     for what, whom in (
         ("sampling", "run"),
@@ -186,7 +187,7 @@ def test_cancelling_ends_everything_and_blocks_nothing(place: Place, whole: Run)
     run = place.run("cancelled")
     for name in ("requests", "steps"):
         place.forget()
-        run_id = place.server.launch(run, LOOP_ASSETS, "1")
+        run_id = place.server.launch(run, LOOP.per("iteration"), "1")
         wait_for(lambda: len(place.lines(name)) >= 3, A_MINUTE * 2, place.server.process)  # noqa: B023
         processes = [psutil.Process(pid) for pid in processes_of(run_id)]
         trainer = ["-m", "mr_assets_tests.ui.fake_trainer"]
@@ -206,7 +207,7 @@ def test_a_killed_ui_is_replaced_and_its_run_goes_on(place: Place, whole: Run):
     """`mr ui` alone was killed: the next one ends its webserver and daemon, and the run ends as if nothing had been."""
     run = place.run("watched")
     place.forget()
-    run_id = place.server.launch(run, LOOP_ASSETS, "1")
+    run_id = place.server.launch(run, LOOP.per("iteration"), "1")
     wait_for(lambda: len(place.lines("requests")) >= 3, A_MINUTE * 2, place.server.process)
     mine = set(map(psutil.Process, processes_of(run_id)))
     left = [p for p in descendants(place.server.process) if p not in mine]
@@ -248,7 +249,7 @@ def test_steps_in_processes_of_their_own(place: Place, whole: Run, monkeypatch: 
     run = place.run("multi")
     place.kill_everything("none")
     place.forget()
-    run_id = place.server.launch(run, LOOP_ASSETS, "1")
+    run_id = place.server.launch(run, LOOP.per("iteration"), "1")
     wait_for(lambda: len(place.lines("requests")) >= 5, A_MINUTE * 2, place.server.process)
     worker = place.worker(run_id)
     orphans: list[Any] = [psutil.Process(pid) for pid in processes_of(run_id) if pid != worker.pid]

@@ -1,0 +1,198 @@
+"""The loop, one row per asset: what it is made of, what shapes it, and which code.
+
+To add an asset: its file in `assets/` with a function of its name, its pure function in `method/`, the columns of its
+table in `mr_assets.tables`, and its row here. Definitions, runs, settings, status, lineage and code versions go by the
+rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Place = tuple[str, str | None]  # an asset and its partition
+Per = Literal["family", "iteration", "model"]
+
+RENDERING = ("model.date", "model.chat_template_kwargs")
+"""How a chat template renders: the same wherever a prompt is sampled, trained on or verified."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One asset of the loop.
+
+    name: of its file and function in `assets/`, its table in `mr_assets.tables`, its folder, and in the UI.
+    code: the modules (without the package's name) that decide its content; templates: the shipped ones that it fills
+    in. Of both its code version is made (`mr_assets.runs.code_versions`).
+    upstream: the assets that it is made of. The handoff is not among them: policy[t] also takes checkpoints[t-1].
+    shaped_by: the recipe's fields, or sections, that shape it; ``row.`` stands for the iteration's own row.
+    per: what there is one of it for. A "family" of recipes shares it; a "model" is "seed", "0" or an iteration's.
+    holds: a parquet table, the folder of a trained model, or a record that points at such a folder.
+    side: whose pairs alone it is for. Those of the judge are empty in an iteration that trains no judge.
+    selects: whether it also writes what it dropped and why.
+    begins_after: what must be there before it, though it takes nothing of it.
+    sources: the fields that may name a user's file or model folder that it is made of.
+    before: what had one value, and no setting, when earlier versions made it: their records do not name it.
+    """
+
+    name: str
+    code: tuple[str, ...]
+    upstream: tuple[str, ...] = ()
+    shaped_by: tuple[str, ...] = ()
+    per: Per = "iteration"
+    holds: Literal["table", "model", "pointer"] = "table"
+    side: Literal["actor", "judge"] | None = None
+    selects: bool = False
+    templates: tuple[Literal["judge", "meta_judge"], ...] = ()
+    begins_after: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    before: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Loop(dict[str, Asset]):
+    """The rows by name. What an asset is made of comes before it."""
+
+    def __init__(self, *rows: Asset) -> None:
+        super().__init__((row.name, row) for row in rows)
+
+    def per(self, what: Per) -> tuple[str, ...]:
+        """The assets that there is one of for each family, iteration or model, in order."""
+        return tuple(name for name, row in self.items() if row.per == what)
+
+
+def titled(asset: str, partition: str | None) -> str:
+    """An artifact as a person would call it: "actor_pairs of iteration 2", "evaluation of M2", "sft_checkpoint"."""
+    if LOOP[asset].per == "model":
+        return f"{asset} of {partition if partition == 'seed' else f'M{partition}'}"
+    return f"{asset} of iteration {partition}" if partition else asset
+
+
+# An iteration begins when everything of the family is there. Without `begins_after`, a backfill with the family's
+# assets would start prompts of every iteration while M0 is trained, and the rest of each iteration in a run of its own.
+LOOP = Loop(
+    Asset(
+        "seed_prompts",
+        per="family",
+        shaped_by=("seed", "world.name", "prompts.source", "prompts.column", "prompts.count"),
+        sources=("prompts.source",),
+        code=("method.prompts", "worlds.letters", "inputs.user_files"),
+    ),
+    Asset(
+        "eft_dataset",
+        per="family",
+        shaped_by=("seed", "world", "eft", "judgments.template"),
+        sources=("eft.source",),
+        code=("worlds.eft", "inputs.user_files"),
+        templates=("judge",),
+    ),
+    Asset(
+        "sft_checkpoint",
+        per="family",
+        holds="model",
+        upstream=("eft_dataset",),
+        shaped_by=("seed", "model.seed", "model.revision", *RENDERING, "sft", "judgments.template"),
+        sources=("model.seed",),
+        code=("method.sft_dataset", "chat", "chat_template", "training.sft", "training.trainer"),
+        templates=("judge",),
+    ),
+    Asset(
+        "policy",
+        holds="pointer",
+        upstream=("sft_checkpoint",),
+        begins_after=("sft_checkpoint", "seed_prompts"),
+        code=("wiring.partitions",),
+    ),
+    Asset(
+        "prompts",
+        upstream=("seed_prompts",),
+        begins_after=("sft_checkpoint",),
+        shaped_by=("seed", "prompts.disjoint", "prompts_until"),
+        code=("method.prompts",),
+    ),
+    Asset(
+        "responses",
+        upstream=("prompts", "policy"),
+        shaped_by=("seed", *RENDERING, "responses", "engine"),
+        selects=True,
+        code=("method.responses", "chat", "chat_template"),
+    ),
+    Asset(
+        "judgments",
+        upstream=("prompts", "responses", "policy"),
+        shaped_by=("seed", *RENDERING, "judgments", "engine"),
+        selects=True,
+        code=("method.judgments", "chat", "chat_template"),
+        templates=("judge",),
+    ),
+    Asset(
+        "actor_pairs",
+        side="actor",
+        upstream=("responses", "judgments"),
+        shaped_by=("seed", "row.rho", "row.max_chosen_chars", "switches.cut_off"),
+        selects=True,
+        code=("method.actor_pairs",),
+    ),
+    Asset(
+        "selected_responses",
+        side="judge",
+        upstream=("responses", "judgments"),
+        shaped_by=("seed",),
+        selects=True,
+        code=("method.selected_responses",),
+    ),
+    Asset(
+        "meta_judgments",
+        side="judge",
+        upstream=("prompts", "responses", "selected_responses", "judgments", "policy"),
+        shaped_by=("seed", *RENDERING, "meta_judgments", "engine"),
+        selects=True,
+        code=("method.meta_judgments", "chat", "chat_template"),
+        templates=("meta_judge",),
+    ),
+    Asset(
+        "battle_matrices",
+        side="judge",
+        upstream=("selected_responses", "meta_judgments"),
+        shaped_by=("switches.omega_scope",),
+        selects=True,
+        code=("method.battle_matrices",),
+    ),
+    Asset(
+        "elo_pairs",
+        side="judge",
+        upstream=("battle_matrices", "judgments"),
+        shaped_by=(
+            *("seed", "row.max_chosen_judgment_chars"),
+            *("switches.elo_ridge", "switches.elo_tie_tolerance", "switches.cut_off"),
+        ),
+        before={"switches.cut_off": "never_chosen"},
+        selects=True,
+        code=("method.elo_pairs",),
+    ),
+    Asset(
+        "dpo_dataset",
+        upstream=("prompts", "responses", "judgments", "actor_pairs", "elo_pairs", "policy"),
+        shaped_by=("seed", *RENDERING, "switches.judge_share_cap", "dpo.max_length", "judgments.template"),
+        selects=True,
+        code=("method.dpo_dataset", "chat", "chat_template"),
+        templates=("judge",),
+    ),
+    Asset(
+        "checkpoints",
+        holds="model",
+        upstream=("dpo_dataset", "policy"),
+        shaped_by=("seed", "dpo", "row.keep_epoch", "row.learning_rate"),
+        code=("training.dpo", "training.trainer"),
+    ),
+    Asset(
+        "evaluation",
+        per="model",
+        upstream=("sft_checkpoint", "checkpoints"),
+        shaped_by=(
+            *("seed", "model.seed", "model.revision", *RENDERING),
+            *("evaluation", "responses", "judgments", "meta_judgments", "engine"),
+        ),
+        sources=("model.seed",),
+        code=("worlds.held_out", "chat", "chat_template"),
+        templates=("judge", "meta_judge"),
+    ),
+)
