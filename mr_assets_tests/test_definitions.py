@@ -16,6 +16,7 @@ import pytest
 from mr_assets.dagster_internals import IMPLICIT_ASSET_JOB_NAME
 from mr_assets.definitions import build_definitions, executor
 from mr_assets.errors import UserError
+from mr_assets.recipes.load import with_iterations
 from mr_assets.runs.run import load_run
 from mr_assets.tables import TABLES
 from mr_assets.wiring.io_managers import ModelIOManager, TableIOManager
@@ -259,7 +260,7 @@ def test_another_seed_is_another_family(tmp_path: Path) -> None:
 def test_runs_of_different_lengths_stand_side_by_side(tmp_path: Path) -> None:
     """Each has the partitions of its own recipe."""
     six = load_run(NAME, name="six", data=tmp_path)
-    six = replace(six, recipe=six.recipe.with_iterations(6))
+    six = replace(six, recipe=with_iterations(six.recipe, 6))
     graph = build_definitions([six, tiny_run(tmp_path)]).resolve_asset_graph()
     for name, count in (("six", 6), ("tiny", 2)):
         partitions = graph.get(dg.AssetKey([name, "responses"])).partitions_def

@@ -5,7 +5,8 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
-from mr_assets.recipes.recipe import Recipe, load_recipe
+from mr_assets.recipes.load import load_recipe, with_iterations
+from mr_assets.recipes.recipe import Recipe
 from mr_assets.runs.run import Record, Run
 from mr_assets.tables import TABLES
 
@@ -31,7 +32,7 @@ def tiny_run(data: Path, *sets: str) -> Run:
 @cache
 def tiny_recipe(*sets: str) -> Recipe:
     """The recipe of `tiny_run`."""
-    return load_recipe(NAME, (*SMALL, *sets)).with_iterations(2)
+    return with_iterations(load_recipe(NAME, (*SMALL, *sets)), 2)
 
 
 def complete(run: Run, asset: str, partition: str | None = None, version: str = "v1") -> Record:

@@ -45,6 +45,7 @@ def run(
     """
     from mr_assets.inputs.preflight import check_run
     from mr_assets.loop import titled
+    from mr_assets.recipes.checks import warnings
     from mr_assets.runs.run import load_run
     from mr_assets.runs.status import departed
 
@@ -55,7 +56,7 @@ def run(
     stored = _stored(loaded)
     wanted = adopt(loaded, changed=bool(sets), update=update, extended=iterations is not None)
     wanted = replace(wanted, as_recipe=as_recipe)
-    for warning in wanted.recipe.warnings:
+    for warning in warnings(wanted.recipe):
         say(f"note: {warning}", err=True)
     for note in check_run(wanted, dry=dry_run):
         say(f"note: {note}", err=True)
@@ -76,7 +77,7 @@ def run(
 def _ask_for_recipe() -> NoReturn:
     """Show what there is to run, run nothing, and end with the status of wrong usage."""
     from mr_assets.orchestration.steps import steps
-    from mr_assets.recipes.recipe import list_recipes, load_recipe
+    from mr_assets.recipes.load import list_recipes, load_recipe
     from mr_assets.runs.run import data_root, stored_runs
     from mr_assets.runs.status import command
 
@@ -131,7 +132,7 @@ def adopt(wanted: Any, *, changed: bool, update: bool, extended: bool) -> Any:
 
     Raises `UserError` if settings given now contradict those of a run that exists.
     """
-    from mr_assets.recipes.recipe import differences
+    from mr_assets.recipes.differences import differences
 
     stored = _stored(wanted)
     if stored is None and (wanted.folder / "recipe.yaml").exists() and not update:

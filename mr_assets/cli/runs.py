@@ -75,7 +75,7 @@ def recipes(name: str | None, as_json: bool) -> None:
     mr recipes small_world_meta_rewarding
     """
     from mr_assets.cli.report import print_recipe, recipe_as_json
-    from mr_assets.recipes.recipe import list_recipes, load_recipe
+    from mr_assets.recipes.load import list_recipes, load_recipe
 
     if name is not None:
         recipe = load_recipe(name)

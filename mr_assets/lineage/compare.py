@@ -16,6 +16,7 @@ from mr_assets.loop import LOOP
 from mr_assets.method.actor_pairs import actor_pairs, tiers
 from mr_assets.method.battle_matrices import battle_matrices
 from mr_assets.method.elo_pairs import elo_pairs, ratings
+from mr_assets.recipes.overrides import with_sets
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import JUDGE_SIDE_OFF, shaping_settings
@@ -60,7 +61,7 @@ class Compared:
 
 def other_recipe(run: Run, sets: Sequence[str]) -> Recipe:
     """The run's recipe with each ``key=value``, which means what it means to `mr run`."""
-    return run.recipe.with_sets(sets)
+    return with_sets(run.recipe, sets)
 
 
 def with_other_settings(run: Run, changed: Recipe, t: str) -> list[Compared]:

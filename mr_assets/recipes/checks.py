@@ -8,12 +8,10 @@ Of a whole recipe every field is there: a check that asks for another one is a m
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from mr_assets.recipes.recipe import Recipe
 from mr_assets.worlds.letters import MOST_HELD_OUT, MOST_PROMPTS
-
-if TYPE_CHECKING:
-    from mr_assets.recipes.recipe import Recipe
 
 
 class NotGiven(AttributeError):
@@ -229,8 +227,9 @@ CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
 )
 
 
-def warnings(recipe: "Recipe") -> Iterator[str]:
+def warnings(recipe: Recipe) -> Iterator[str]:
     """What is allowed and yet worth knowing before a launch, one sentence each."""
+    yield from recipe.notes
     for t, row in enumerate(recipe.iterations, start=1):
         if row.rho >= 0.5:
             yield f"iterations.{t}.rho = {row.rho}: from 0.5 on the tiers overlap; pairs that turn round are dropped"

@@ -17,8 +17,9 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from mr_assets.recipes.recipe import Iteration, Recipe, section_of
+from mr_assets.recipes.recipe import Iteration, Recipe
 from mr_assets.runs.settings import Choice
+from mr_assets.section import section_of
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 PyYAML reads version 1.1, where ``5e-6`` is a string, ``no`` is false and ``0:30`` is a number; and it takes the last
 of two equal keys without a word. Here ``5e-6`` is a number, ``no`` a string, and a key given twice is an error.
+PyYAML it is all the same, and not ruamel.yaml: no recipe is written back into a file with comments, which is what that
+one adds, and libyaml's parser reads hundreds of stored recipes in a tenth of the time.
 """
 
 import re

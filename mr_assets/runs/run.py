@@ -29,17 +29,10 @@ from pydantic import TypeAdapter
 from mr_assets.errors import UserError
 from mr_assets.files import Note, atomically, damage, remembered_fingerprint, write_json
 from mr_assets.loop import LOOP, RENDERING
-from mr_assets.recipes.recipe import (
-    Iteration,
-    Recipe,
-    check_run_name,
-    is_run_name,
-    list_recipes,
-    load_recipe,
-    load_rows,
-    parse_rows,
-    resized,
-)
+from mr_assets.recipes.family import family_name
+from mr_assets.recipes.load import from_yaml, list_recipes, load_recipe, load_rows, parse_rows, resized, with_rows
+from mr_assets.recipes.names import check_run_name, is_run_name
+from mr_assets.recipes.recipe import Iteration, Recipe
 from mr_assets.recipes.yaml_files import find_recipe, shipped
 from mr_assets.runs.settings import (
     JUDGE_SIDE_OFF,
@@ -123,7 +116,7 @@ class Run:
 
         That of a launched run is stored with it: the shipped recipe of the family may change afterwards.
         """
-        return self.launched_family or self.recipe.family_name
+        return self.launched_family or family_name(self.recipe)
 
     @property
     def iterations(self) -> list[str]:
@@ -286,7 +279,7 @@ class Run:
         Raises `UserError` if the seed prompts do not suffice.
         """
         rows = (*self.recipe.iterations, *self.rows_to_come)
-        recipe = self.recipe.with_rows(resized(rows, count))
+        recipe = with_rows(self.recipe, resized(rows, count))
         return replace(self, recipe=recipe, further=rows[count:], launched_family=self.family)
 
     @property
@@ -443,7 +436,7 @@ def stored_and_unreadable_runs(
             family, origin, further = (_noted(text, line) for line in (FAMILY_LINE, ORIGIN_LINE, FURTHER_LINE))
             runs[name] = Run(
                 name,
-                Recipe.from_yaml(text, str(path)),
+                from_yaml(text, str(path)),
                 data,
                 family,
                 tuple(json.loads(origin)) if origin else (),

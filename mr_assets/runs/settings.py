@@ -19,7 +19,9 @@ from pydantic.fields import FieldInfo
 
 from mr_assets.errors import UserError, did_you_mean, shown
 from mr_assets.loop import LOOP, RENDERING
-from mr_assets.recipes.recipe import SPEED_FIELDS, Iteration, Recipe, section_of, validated
+from mr_assets.recipes.recipe import SPEED_FIELDS, Iteration, Recipe
+from mr_assets.recipes.validation import validated
+from mr_assets.section import section_of
 
 TEXT = "text of the {} template"
 JUDGE_SIDE_OFF = {"iteration.judge_training": False}

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 
 from mr_assets.errors import UserError, shown
 from mr_assets.loop import LOOP, Place, titled
-from mr_assets.recipes.recipe import Difference, differences, load_recipe
+from mr_assets.recipes.differences import Difference, differences
+from mr_assets.recipes.load import load_recipe
 from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import departures

@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from mr_assets.files import write_json
 from mr_assets.loop import LOOP
 from mr_assets.method.dpo_dataset import dpo_dataset
-from mr_assets.recipes.recipe import load_recipe
+from mr_assets.recipes.load import load_recipe, with_iterations
 from mr_assets.runs.run import Record, Run
 from mr_assets.tables import (
     TABLES,
@@ -58,7 +58,7 @@ def make_run(folder: Path, prompts: int) -> Run:
     raw = folder / "raw"
     raw.mkdir()
     make(raw, prompts)
-    run = Run("paper", load_recipe("llama_3_8b_meta_rewarding").with_iterations(1), folder / "data")
+    run = Run("paper", with_iterations(load_recipe("llama_3_8b_meta_rewarding"), 1), folder / "data")
     for asset in LOOP.per("iteration"):
         if asset in TABLES and asset != "dpo_dataset":
             _write(run, asset, scan(raw, asset))
@@ -199,7 +199,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "mr_assets_tests.benchmarks.lineage", "--make", folder]
         subprocess.run([*command, "--prompts", str(args.prompts)], check=True)
-        run = Run("paper", load_recipe("llama_3_8b_meta_rewarding").with_iterations(1), Path(folder) / "data")
+        run = Run("paper", with_iterations(load_recipe("llama_3_8b_meta_rewarding"), 1), Path(folder) / "data")
         found = ids(run)
         commands: dict[str, tuple[str, ...]]
         commands = {f"mr trace, {kind}": ("trace", identity) for kind, identity in found.items()}

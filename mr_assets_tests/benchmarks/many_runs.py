@@ -26,7 +26,7 @@ import psutil
 import pytest
 
 from mr_assets.orchestration.steps import steps
-from mr_assets.recipes.recipe import load_recipe
+from mr_assets.recipes.load import load_recipe, with_iterations
 from mr_assets.runs.run import Run
 from mr_assets_tests.benchmarks.machine import spread, write_result
 from mr_assets_tests.real_run import free_port
@@ -41,7 +41,7 @@ TEMPLATE = "run_000"
 
 def make_runs(data: Path, count: int, iterations: int = 4) -> list[Run]:
     """`count` finished runs of one family, run_000 and on, of five prompts an iteration; they have no Dagster runs."""
-    recipe = load_recipe(NAME, SMALL).with_iterations(iterations)
+    recipe = with_iterations(load_recipe(NAME, SMALL), iterations)
     first = Run(TEMPLATE, recipe, data)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mr_assets.files.os.fsync", lambda file: None)

@@ -20,7 +20,7 @@ from typing import Any
 
 from mr_assets.chat import ChatEncoder
 from mr_assets.files import fingerprint
-from mr_assets.recipes.recipe import load_recipe
+from mr_assets.recipes.load import load_recipe
 from mr_assets.sampling.engine import EngineSettings, Request, Sampler, SamplingSettings, close_engine, open_engine
 from mr_assets.sampling.shards import sample_shards, size_of_shard
 from mr_assets.templates import meta_judge_template

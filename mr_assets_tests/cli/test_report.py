@@ -22,7 +22,8 @@ from mr_assets.cli.report import statuses
 from mr_assets.orchestration.instance import instance
 from mr_assets.processes import TAG, Worker
 from mr_assets.recipes.fields import described
-from mr_assets.recipes.recipe import PATHS, list_recipes, load_recipe
+from mr_assets.recipes.load import list_recipes, load_recipe
+from mr_assets.recipes.overrides import PATHS
 from mr_assets.runs.progress import Progress, forget, note, noted
 from mr_assets.runs.run import Run, write_record
 from mr_assets.runs.status import places

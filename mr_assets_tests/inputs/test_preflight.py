@@ -16,7 +16,7 @@ from mr_assets.errors import UserError
 from mr_assets.inputs import preflight
 from mr_assets.inputs.preflight import LEAST_FREE_MIB, check_run
 from mr_assets.inputs.seed_model import seed_model
-from mr_assets.recipes.recipe import Recipe
+from mr_assets.recipes.load import from_yaml
 from mr_assets.runs.run import Run
 from mr_assets.templates import judge_template
 from mr_assets_tests.tiny import complete, files, model_folder, tiny_run
@@ -354,7 +354,7 @@ def test_a_stored_recipe_with_an_engine_argument_of_ours_is_refused(data: Path) 
     run = tiny_run(data)
     engine = run.recipe.engine.model_copy(update={"extra": {"trust_remote_code": True}})
     run = replace(run, recipe=run.recipe.model_copy(update={"engine": engine}))
-    assert Recipe.from_yaml(run.recipe.dump_yaml()) == run.recipe
+    assert from_yaml(run.recipe.dump_yaml()) == run.recipe
     with pytest.raises(UserError, match=r"cannot be launched.*\n.*engine\.extra\.trust_remote_code"):
         check_run(run)
 

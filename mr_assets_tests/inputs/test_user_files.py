@@ -25,7 +25,7 @@ from mr_assets.inputs.user_files import (
     user_eft,
     user_prompts,
 )
-from mr_assets.recipes.recipe import load_recipe
+from mr_assets.recipes.load import load_recipe
 from mr_assets.tables import EFT_DATASET, SEED_PROMPTS
 from mr_assets.worlds.letters import make_prompts
 from mr_assets_tests.tiny import NAME

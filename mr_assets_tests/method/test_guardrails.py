@@ -19,7 +19,8 @@ from mr_assets.method.guardrails import (
     findings,
     harmful,
 )
-from mr_assets.recipes.recipe import Bounds, Guardrails, load_recipe
+from mr_assets.recipes.load import load_recipe
+from mr_assets.recipes.recipe import Bounds, Guardrails
 from mr_assets.runs.settings import shaping_settings
 from mr_assets.tables import DPO_DATASET, TOKEN_IDS, dropped_frame
 

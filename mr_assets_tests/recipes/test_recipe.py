@@ -19,22 +19,15 @@ from hypothesis import strategies as st
 
 from mr_assets.errors import UserError
 from mr_assets.recipes import checks, yaml_files
-from mr_assets.recipes.recipe import (
-    PATHS,
-    Guardrails,
-    Iteration,
-    KVCacheType,
-    Quantization,
-    Recipe,
-    Switches,
-    check_run_name,
-    differences,
-    family_settings,
-    list_recipes,
-    load_recipe,
-)
+from mr_assets.recipes.differences import differences
+from mr_assets.recipes.family import family_name, family_settings
+from mr_assets.recipes.load import from_yaml, list_recipes, load_recipe, with_iterations
+from mr_assets.recipes.names import check_run_name
+from mr_assets.recipes.overrides import PATHS
+from mr_assets.recipes.recipe import Guardrails, Iteration, KVCacheType, Quantization, Recipe, Switches
 from mr_assets.recipes.yaml_files import FOLDER, shipped
 from mr_assets.sampling.engine_arguments import ALLOWED, OURS
+from mr_assets.section import Section, section_of
 
 DEFAULT = "small_world_meta_rewarding"
 
@@ -76,9 +69,9 @@ def test_shipped_recipes() -> None:
 def test_shipped_recipe_loads(name: str) -> None:
     """It loads without a warning, survives a round trip, and shares its family's artifacts under the plain name."""
     recipe = load_recipe(name)
-    assert recipe.warnings == []
-    assert Recipe.from_yaml(recipe.dump_yaml()) == recipe
-    assert recipe.family_name == recipe.family
+    assert list(checks.warnings(recipe)) == []
+    assert from_yaml(recipe.dump_yaml()) == recipe
+    assert family_name(recipe) == recipe.family
     assert name.startswith(recipe.family)
     assert check_run_name(name) == name
 
@@ -95,21 +88,13 @@ def test_shipped_file_says_where_its_numbers_come_from(path: Path) -> None:
 
 def test_every_field_has_a_description() -> None:
     """What the launchpad, the errors and the documentation show of a field is its description."""
-    tree = ast.parse((FOLDER / "recipe.py").read_text(encoding="utf-8"))
-    fields = [
-        (cls.name, line.target.id, line.value)
-        for cls in ast.walk(tree)
-        if isinstance(cls, ast.ClassDef) and any(getattr(b, "id", "") in BASES for b in cls.bases)
-        for line in cls.body
-        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and not line.target.id.startswith("_")
-    ]
+    sections: list[type[Section]] = [Recipe]
+    for section in sections:
+        sections += [inner for f in section.model_fields.values() if (inner := section_of(f.annotation))]
+    fields = {f"{s.__name__}.{name}": field for s in sections for name, field in s.model_fields.items()}
     assert len(fields) > 70
-    for cls, name, value in fields:
-        assert isinstance(value, ast.Call), f"{cls}.{name}"
-        assert any(k.arg == "description" for k in value.keywords), f"{cls}.{name}"
+    assert [name for name, field in fields.items() if not field.description] == []
 
-
-BASES = {"_Section", "_Training", "_Sampling"}
 
 # ---------------------------------------------------------------------------------------------- the paper's numbers
 
@@ -194,13 +179,13 @@ def test_switches_that_were_decisions_are_read_and_noted(tmp_path: Path) -> None
     """A recipe of an earlier version, stored or a user's, is the same recipe without them; a user's says so."""
     now = load_recipe(DEFAULT)
     lines = "".join(f"  {name}: {value}\n" for name, value in DECISIONS.items())
-    assert Recipe.from_yaml(now.dump_yaml().replace("switches:\n", f"switches:\n{lines}")) == now
+    assert from_yaml(now.dump_yaml().replace("switches:\n", f"switches:\n{lines}")) == now
     assert not set(DECISIONS) & set(Switches.model_fields)
     path = tmp_path / "mine.yaml"
     path.write_text(f"extends: {DEFAULT}\nswitches:\n{lines}", encoding="utf-8")
     mine = load_recipe(path)
     assert mine == now
-    assert all(f"switches.{name}" in mine.warnings[0] for name in DECISIONS)
+    assert all(f"switches.{name}" in next(checks.warnings(mine)) for name in DECISIONS)
     assert load_recipe(DEFAULT, ["tier_ties=draw"]) == now
 
 
@@ -481,7 +466,7 @@ def test_a_file_of_prompts_is_counted_when_it_is_read() -> None:
 )
 def test_warnings(text: str, part: str) -> None:
     """What is allowed and yet worth knowing is said, not refused (rho)."""
-    (warning,) = load_recipe(DEFAULT, [text]).warnings
+    (warning,) = checks.warnings(load_recipe(DEFAULT, [text]))
     assert part in warning
 
 
@@ -583,15 +568,15 @@ def test_learning_rate_of_a_row() -> None:
 def test_with_iterations() -> None:
     """More iterations repeat the last row, fewer leave rows out; the prompts must suffice."""
     recipe = load_recipe("llama_3_8b_meta_rewarding")
-    assert columns(recipe.with_iterations(6), "rho") == [(0.0,), (0.32,), (0.32,), (0.4,), (0.4,), (0.4,)]
-    assert columns(recipe.with_iterations(2), "keep_epoch") == [(6,), (4,)]
-    assert recipe.with_iterations(4) == recipe
+    assert columns(with_iterations(recipe, 6), "rho") == [(0.0,), (0.32,), (0.32,), (0.4,), (0.4,), (0.4,)]
+    assert columns(with_iterations(recipe, 2), "keep_epoch") == [(6,), (4,)]
+    assert with_iterations(recipe, 4) == recipe
     small = load_recipe(DEFAULT)
-    assert small.with_iterations(25).family_name == small.family_name  # 25 x 120 = 3,000 seed prompts
+    assert family_name(with_iterations(small, 25)) == family_name(small)  # 25 x 120 = 3,000 seed prompts
     with pytest.raises(UserError, match="3120"):
-        small.with_iterations(26)
+        with_iterations(small, 26)
     with pytest.raises(UserError, match="1 or more"):
-        small.with_iterations(0)
+        with_iterations(small, 0)
 
 
 @settings(deadline=None, max_examples=30)
@@ -607,7 +592,7 @@ def test_round_trip_of_odd_texts(title: str, description: str, extra: dict[str, 
         text.encode()
     except UnicodeEncodeError:  # a lone surrogate is no text
         return
-    assert Recipe.from_yaml(text) == recipe
+    assert from_yaml(text) == recipe
 
 
 @pytest.mark.parametrize(
@@ -616,7 +601,7 @@ def test_round_trip_of_odd_texts(title: str, description: str, extra: dict[str, 
 def test_round_trip_of_texts_that_look_like_something_else(text: str) -> None:
     """A text is quoted where it would be read as a number, null or a truth value."""
     recipe = load_recipe(DEFAULT).model_copy(update={"description": text})
-    assert Recipe.from_yaml(recipe.dump_yaml()).description == text
+    assert from_yaml(recipe.dump_yaml()).description == text
 
 
 def test_dump_is_readable() -> None:
@@ -636,7 +621,7 @@ def test_a_recipe_stored_before_there_were_guardrails_has_their_defaults() -> No
     text = recipe.dump_yaml()
     old = text[: text.index("guardrails:")]
     assert "guardrails" not in old
-    assert Recipe.from_yaml(old) == recipe
+    assert from_yaml(old) == recipe
     assert recipe.guardrails == load_recipe("llama_3_8b_meta_rewarding").guardrails == Guardrails()
     assert "  position_bias: {warn: 0.6, stop: 0.95}\n" in text
 
@@ -644,13 +629,13 @@ def test_a_recipe_stored_before_there_were_guardrails_has_their_defaults() -> No
 def test_from_yaml_names_the_origin() -> None:
     """A stored recipe that was edited by hand is refused like any other."""
     with pytest.raises(UserError, match=r"data/x/recipe.yaml: \d+ problems"):
-        Recipe.from_yaml("title: x", "data/x/recipe.yaml")
+        from_yaml("title: x", "data/x/recipe.yaml")
 
 
 def test_differences() -> None:
     """Drift is named by path, rows from 1; a row that one side lacks is one difference."""
     old = load_recipe(DEFAULT)
-    new = load_recipe(DEFAULT, ["beta=0.2", "iterations.3.rho=0.25", "evaluation=null"]).with_iterations(5)
+    new = with_iterations(load_recipe(DEFAULT, ["beta=0.2", "iterations.3.rho=0.25", "evaluation=null"]), 5)
     found = differences(old, new)
     assert differences(old, old) == []
     assert [d.path for d in found] == ["dpo.beta", "iterations.3.rho", "iterations.5", "evaluation"]
@@ -670,9 +655,9 @@ def test_differences() -> None:
 def test_what_shapes_the_shared_artifacts_has_a_family_of_its_own(sets: list[str]) -> None:
     """Runs that would make other seed prompts, EFT data or M_0 share them only with a baseline changed alike."""
     changed, plain = load_recipe(DEFAULT, sets), load_recipe(DEFAULT)
-    assert re.fullmatch(r"small_world_[0-9a-f]{6}", changed.family_name)
+    assert re.fullmatch(r"small_world_[0-9a-f]{6}", family_name(changed))
     assert family_settings(changed) != family_settings(plain)
-    assert load_recipe("small_world_self_rewarding", sets).family_name == changed.family_name
+    assert family_name(load_recipe("small_world_self_rewarding", sets)) == family_name(changed)
 
 
 @pytest.mark.parametrize(
@@ -683,18 +668,18 @@ def test_what_shapes_the_shared_artifacts_has_a_family_of_its_own(sets: list[str
 )  # fmt: skip
 def test_what_does_not_shape_them_shares_the_family(sets: list[str]) -> None:
     """A variant of the loop starts from the same M_0."""
-    assert load_recipe(DEFAULT, sets).family_name == "small_world"
+    assert family_name(load_recipe(DEFAULT, sets)) == "small_world"
 
 
 def test_family_without_a_shipped_base(tmp_path: Path) -> None:
     """Where no base defines the plain name, the hash is always there, so that two such families cannot collide."""
     path = written(tmp_path, f"extends: {DEFAULT}\nfamily: mine\n")
-    assert re.fullmatch(r"mine_[0-9a-f]{6}", load_recipe(path).family_name)
+    assert re.fullmatch(r"mine_[0-9a-f]{6}", family_name(load_recipe(path)))
 
 
 def test_family_names_differ_by_seed() -> None:
     """Five seeds, five families."""
-    assert len({load_recipe(DEFAULT, [f"seed={i}"]).family_name for i in range(5)}) == 5
+    assert len({family_name(load_recipe(DEFAULT, [f"seed={i}"])) for i in range(5)}) == 5
 
 
 # -------------------------------------------------------------------------------------------------------- run names
@@ -735,7 +720,7 @@ def test_run_name_refused(name: str, part: str) -> None:
 def test_importing_recipes_imports_nothing_heavy() -> None:
     """`mr` and the UI read recipes before anything else."""
     heavy = "torch vllm trl transformers dagster polars numpy"
-    code = f"import sys, mr_assets.recipes.recipe; print([m for m in {heavy.split()!r} if m in sys.modules])"
+    code = f"import sys, mr_assets.recipes.load; print([m for m in {heavy.split()!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mr_assets.recipes.recipe import Difference
+from mr_assets.recipes.differences import Difference
 from mr_assets.runs.run import Run, load_run, stored_runs, write_record
 from mr_assets.runs.status import (
     departed,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from mr_assets.errors import UserError
-from mr_assets.recipes.recipe import list_recipes, load_recipe
+from mr_assets.recipes.load import list_recipes, load_recipe
 from mr_assets.sampling import shards
 from mr_assets.sampling.engine import Request, SamplingSettings
 from mr_assets.sampling.shards import SHARD_SCHEMA, Progress, Sampled, sample_shards, scan_shards, size_of_shard

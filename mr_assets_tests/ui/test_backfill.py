@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mr_assets.loop import LOOP
+from mr_assets.recipes.load import with_iterations
 from mr_assets.runs.run import Run
 from mr_assets_tests.tiny import tiny_recipe
 from mr_assets_tests.ui.server import DagsterRun, Server, serving
@@ -21,7 +22,7 @@ mutation($name: String!) { reloadRepositoryLocation(repositoryLocationName: $nam
 
 def saved(data: Path, name: str, iterations: int, *sets: str) -> Run:
     """A run that the UI shows."""
-    recipe = tiny_recipe("prompts.count=80", *ACTOR_ALONE, *sets).with_iterations(iterations)
+    recipe = with_iterations(tiny_recipe("prompts.count=80", *ACTOR_ALONE, *sets), iterations)
     run = Run(name, recipe, data)
     run.save()
     return run

@@ -17,6 +17,7 @@ from polars.testing import assert_frame_equal
 
 from mr_assets.loop import LOOP
 from mr_assets.processes import TAG, Worker, processes_of
+from mr_assets.recipes.load import with_iterations
 from mr_assets.runs.run import Run
 from mr_assets.tables import dropped_path
 from mr_assets.training.margins import MARGINS
@@ -50,7 +51,7 @@ class Place:
 
     def run(self, name: str) -> Run:
         """A run of one iteration that the UI shows after the next start."""
-        run = Run(name, tiny_recipe(*SETS).with_iterations(1), self.data)
+        run = Run(name, with_iterations(tiny_recipe(*SETS), 1), self.data)
         run.save()
         return run
 
@@ -92,7 +93,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     data = tmp_path_factory.mktemp("kills") / "data"
     with pytest.MonkeyPatch.context() as patch:
         for name in ("whole", "killed", "cancelled", "watched", "typed", "multi"):
-            Run(name, tiny_recipe(*SETS).with_iterations(1), data).save()
+            Run(name, with_iterations(tiny_recipe(*SETS), 1), data).save()
         patch.delenv("MR_EXECUTOR", raising=False)
         for name, value in SLOW.items():
             patch.setenv(name, value)

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from mr_assets.errors import UserError
-from mr_assets.recipes.recipe import load_recipe
+from mr_assets.recipes.load import load_recipe
 from mr_assets.runs.run import Run
 from mr_assets.tables import ACTOR_PAIRS, ELO_PAIRS, PROMPTS, RESPONSES, Selected, dropped_frame
 from mr_assets.wiring import materialization, previews, training

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from mr_assets.method.judgments import parse_score
-from mr_assets.recipes.recipe import list_recipes, load_recipe
+from mr_assets.recipes.load import list_recipes, load_recipe
 from mr_assets.templates import judge_template
 from mr_assets.worlds.eft import make_eft
 from mr_assets.worlds.held_out import HeldOut, actor_numbers, judge_numbers, meta_judge_numbers

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from mr_assets.recipes.recipe import load_recipe
+from mr_assets.recipes.load import load_recipe
 from mr_assets.worlds.truth import checker, counted, true_gaps, true_scores
 
 REVERSE = "Reverse the letters f w r b."  # b r w f

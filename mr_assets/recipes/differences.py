@@ -1,0 +1,32 @@
+"""In which fields two recipes differ: what a run was launched with, and what its recipe says now."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from mr_assets.recipes.recipe import Recipe
+from mr_assets.recipes.validation import dotted
+
+
+class Difference(NamedTuple):
+    """One field in which two recipes differ; what one of them lacks is None there."""
+
+    path: str
+    old: Any
+    new: Any
+
+
+def differences(old: Recipe, new: Recipe) -> list[Difference]:
+    """Every field in which `new` departs from `old`, in the recipe's order; rows are counted from 1."""
+    return list(_differences(old.model_dump(), new.model_dump(), ()))
+
+
+def _differences(old: Any, new: Any, path: tuple[int | str, ...]) -> Iterator[Difference]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in {**old, **new}:
+            yield from _differences(old.get(key), new.get(key), (*path, key))
+    elif isinstance(old, tuple) and isinstance(new, tuple):
+        for i in range(max(len(old), len(new))):
+            a, b = (rows[i] if i < len(rows) else None for rows in (old, new))
+            yield from _differences(a, b, (*path, i))
+    elif old != new:
+        yield Difference(dotted(path), old, new)
