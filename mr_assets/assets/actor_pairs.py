@@ -4,6 +4,7 @@ import dagster as dg
 import polars as pl
 
 from mr_assets.method import actor_pairs as method
+from mr_assets.method.numbers import actor_pair_numbers
 from mr_assets.runs.run import Run
 from mr_assets.wiring.declare import declare
 from mr_assets.wiring.io_managers import users_errors
@@ -33,16 +34,8 @@ def actor_pairs(run: Run) -> dg.AssetsDefinition:
                 seed=recipe.seed,
                 cut_off=recipe.switches.cut_off,
             )
-            prompts = answers["prompt_id"].n_unique()
             rows = made.rows
-            numbers = {
-                "pairs": rows.height,
-                "share of prompts with a pair": rows.height / prompts if prompts else 0.0,
-                "mean score gap": (rows["chosen_score"] - rows["rejected_score"]).mean(),
-                "mean chosen characters": rows["chosen_chars"].mean(),
-                "mean rejected characters": rows["rejected_chars"].mean(),
-                **true_counts(work, "actor", rows),
-            }
+            numbers = actor_pair_numbers(rows, answers) | true_counts(work, "actor", rows)
             sides = {side: rows[f"{side}_chars"] for side in ("chosen", "rejected")}
             return work.table(
                 made,

@@ -4,6 +4,7 @@ import dagster as dg
 import polars as pl
 
 from mr_assets.method import battle_matrices as method
+from mr_assets.method.numbers import battle_matrix_numbers
 from mr_assets.runs.run import Run
 from mr_assets.tables import BATTLE_MATRICES
 from mr_assets.wiring.declare import declare
@@ -28,16 +29,8 @@ def battle_matrices(run: Run) -> dg.AssetsDefinition:
             made = method.battle_matrices(
                 meta_judgments, selected_responses, scope=work.run.recipe.switches.omega_scope
             )
-            rows = made.rows
-            if warning := method.one_sided(rows):
+            if warning := method.one_sided(made.rows):
                 context.log.warning(warning)
-            numbers = {
-                "matrices": rows.height,
-                "omega 1": rows["omega_1"].mean(),
-                "omega 2": rows["omega_2"].mean(),
-                "share strongly connected": rows["strongly_connected"].mean(),
-                "judgments per matrix": rows["judgment_ids"].list.len().mean(),
-            }
-            return work.table(made, numbers, beside={"selected_responses": selected_responses})
+            return work.table(made, battle_matrix_numbers(made.rows), beside={"selected_responses": selected_responses})
 
     return battle_matrices

@@ -5,6 +5,7 @@ import polars as pl
 
 from mr_assets.errors import UserError
 from mr_assets.method import dpo_dataset as method
+from mr_assets.method.numbers import dpo_dataset_numbers
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import prompts_differ
 from mr_assets.templates import judge_template
@@ -12,8 +13,6 @@ from mr_assets.wiring.declare import declare
 from mr_assets.wiring.io_managers import Model, users_errors
 from mr_assets.wiring.materialization import Materialization
 from mr_assets.wiring.sampling import encoder
-
-SIDES = ("prompt", "chosen", "rejected")
 
 
 def _expect_same_prompts(work: Materialization) -> None:
@@ -47,28 +46,18 @@ def dpo_dataset(run: Run) -> dg.AssetsDefinition:
             _expect_same_prompts(work)
             recipe = work.run.recipe
             actor, judge = actor_pairs.collect(), elo_pairs.collect()
-            answers = pl.concat([actor["chosen_id"], actor["rejected_id"], judge["response_id"]]).unique()
-            said = pl.concat([judge["chosen_id"], judge["rejected_id"]]).unique()
             made = method.dpo_dataset(
                 actor,
                 judge,
-                responses.filter(pl.col("response_id").is_in(answers.implode())).collect(),
-                judgments.filter(pl.col("judgment_id").is_in(said.implode())).collect(),
-                prompts.collect(),
+                responses,
+                judgments,
+                prompts,
                 judge_template=judge_template(run.template(recipe.judgments.template)),
                 encoder=encoder(work),
                 judge_share_cap=recipe.switches.judge_share_cap,
                 max_length=recipe.dpo.max_length,
                 seed=recipe.seed,
             )
-            kinds = dict(made.rows.group_by("kind").len().iter_rows())
-            numbers = {
-                "pairs": made.rows.height,
-                "actor pairs": kinds.get("actor", 0),
-                "judge pairs": kinds.get("judge", 0),
-                "judge share": kinds.get("judge", 0) / made.rows.height if made.rows.height else None,
-                **{f"mean {side} tokens": made.rows[f"{side}_token_ids"].list.len().mean() for side in SIDES},
-            }
-            return work.table(made, numbers, beside={"actor_pairs": actor, "elo_pairs": judge})
+            return work.table(made, dpo_dataset_numbers(made.rows), beside={"actor_pairs": actor, "elo_pairs": judge})
 
     return dpo_dataset

@@ -4,6 +4,7 @@ import dagster as dg
 import polars as pl
 
 from mr_assets.method import elo_pairs as method
+from mr_assets.method.numbers import elo_pair_numbers, with_pair_scores
 from mr_assets.runs.run import Run
 from mr_assets.tables import ELO_PAIRS
 from mr_assets.wiring.declare import declare
@@ -39,21 +40,8 @@ def elo_pairs(run: Run) -> dg.AssetsDefinition:
             )
             rows = made.rows
             elo = rows["elo"].explode().drop_nulls()
-            scores = dict(texts.select("judgment_id", "score").iter_rows())
-            scored = rows.with_columns(
-                pl.col(f"{side}_id").replace_strict(scores, return_dtype=pl.Float64).alias(f"{side}_score")
-                for side in ("chosen", "rejected")
-            )
-            numbers = {
-                "pairs": rows.height,
-                "mean Elo gap": (rows["chosen_elo"] - rows["rejected_elo"]).mean(),
-                "standard deviation of Elo": elo.std(),
-                "share of matrices with a pair": rows.height / matrices.height if matrices.height else None,
-                "mean chosen characters": rows["chosen_chars"].mean(),
-                "mean rejected characters": rows["rejected_chars"].mean(),
-                "mean score of chosen less rejected": (scored["chosen_score"] - scored["rejected_score"]).mean(),
-                **true_counts(work, "judge", scored),
-            }
+            scored = with_pair_scores(rows, texts).collect()
+            numbers = elo_pair_numbers(scored, matrices) | true_counts(work, "judge", scored)
             sides = {side: rows[f"{side}_elo"] for side in ("chosen", "rejected")}
             return work.table(
                 made,

@@ -3,11 +3,10 @@
 import dagster as dg
 import polars as pl
 
-from mr_assets.ids import judgment_ids
-from mr_assets.method.judgments import judgment_numbers, score_counts, with_scores
+from mr_assets.method import judgments as method
+from mr_assets.method.numbers import judgment_numbers, score_counts
 from mr_assets.runs.run import Run
 from mr_assets.sampling.engine import Request, SamplingSettings
-from mr_assets.tables import JUDGMENTS
 from mr_assets.templates import judge_template
 from mr_assets.wiring.declare import declare
 from mr_assets.wiring.io_managers import Model, users_errors
@@ -28,12 +27,7 @@ def judgments(run: Run) -> dg.AssetsDefinition:
             work = Materialization(context, run, policy)
             recipe = work.run.recipe
             template, encode = judge_template(run.template(recipe.judgments.template)), encoder(work)
-            judged = (
-                responses.filter(pl.col("duplicate_of").is_null())
-                .join(prompts, on="prompt_id", how="left", maintain_order="left")
-                .select("response_id", "prompt", "response")
-                .collect()
-            )
+            judged = method.to_judge(responses, prompts).collect()
             made = sample(
                 work,
                 encode,
@@ -46,15 +40,7 @@ def judgments(run: Run) -> dg.AssetsDefinition:
                 {"template": template.text},
                 n=recipe.judgments.n,
             )
-            rows = made.completions.select(
-                judgment_id=judgment_ids("request_id", "sample"),
-                response_id="request_id",
-                n=pl.col("sample").cast(pl.Int32),
-                judgment="text",
-                finish_reason="finish_reason",
-                token_ids="token_ids",
-            )
-            frame = with_scores(rows).select(list(JUDGMENTS.columns))
+            frame = method.judgments(made.completions)
             lengths = {"chars": pl.col("judgment").str.len_chars(), "tokens": pl.col("token_ids").list.len()}
             figures = frame.select(pl.exclude("judgment", "token_ids"), **lengths).collect()
             return work.table(

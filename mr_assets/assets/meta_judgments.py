@@ -3,7 +3,8 @@
 import dagster as dg
 import polars as pl
 
-from mr_assets.method.meta_judgments import battles, meta_judgment_numbers, with_winners
+from mr_assets.method import meta_judgments as method
+from mr_assets.method.numbers import meta_judgment_numbers
 from mr_assets.runs.run import Run
 from mr_assets.sampling.engine import Request, SamplingSettings
 from mr_assets.tables import META_JUDGMENTS, Selected
@@ -36,7 +37,7 @@ def meta_judgments(run: Run) -> dg.AssetsDefinition:
             template, encode = meta_judge_template(run.template(settings.template)), encoder(work)
             selected = selected_responses.collect()
             fought = judgments.join(selected.lazy().select("response_id"), on="response_id", how="semi").collect()
-            pairs = battles(selected, fought, sample_distinct_once=settings.sample_distinct_once)
+            pairs = method.battles(selected, fought, sample_distinct_once=settings.sample_distinct_once)
             texts = dict(fought.select("judgment_id", "judgment").iter_rows())
             asked = {
                 i: (p, r)
@@ -70,29 +71,9 @@ def meta_judgments(run: Run) -> dg.AssetsDefinition:
                 {"template": template.text},
                 n=1,
             )
-            frame = joined(pairs, made.completions)
+            frame = method.meta_judgments(pairs, made.completions)
             rows = frame.collect()
             numbers = {**made.numbers, **meta_judgment_numbers(rows, fought)}
             return work.table(Selected(rows, made.dropped), numbers, beside={"judgments": judgments})
 
     return meta_judgments
-
-
-def joined(pairs: pl.DataFrame, completions: pl.LazyFrame) -> pl.LazyFrame:
-    """Every battle with its meta-judgment: sampled, copied from the battle with the same ordered texts, or none."""
-    sampled = with_winners(completions.rename({"request_id": "meta_judgment_id", "text": "meta_judgment"}))
-    source = pl.coalesce("copied_from", "meta_judgment_id")
-    unsampled = pl.when("identical").then(pl.lit("identical_battle")).otherwise(pl.lit("prompt_too_long"))
-    return (
-        pairs.lazy()
-        .with_columns(source=source)
-        .join(
-            sampled.select("meta_judgment_id", "meta_judgment", "winner", "invalid", "finish_reason", "token_ids"),
-            left_on="source",
-            right_on="meta_judgment_id",
-            how="left",
-            maintain_order="left",
-        )
-        .with_columns(invalid=pl.when(pl.col("meta_judgment").is_null()).then(unsampled).otherwise("invalid"))
-        .select(list(META_JUDGMENTS.columns))
-    )

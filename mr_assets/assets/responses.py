@@ -3,11 +3,11 @@
 import dagster as dg
 import polars as pl
 
-from mr_assets.ids import response_ids
-from mr_assets.method.responses import is_blank, mark_duplicates
+from mr_assets.method import responses as method
+from mr_assets.method.numbers import response_numbers
 from mr_assets.runs.run import Run
 from mr_assets.sampling.engine import Request, SamplingSettings
-from mr_assets.tables import RESPONSES, Selected
+from mr_assets.tables import Selected
 from mr_assets.wiring import pictures
 from mr_assets.wiring.declare import declare
 from mr_assets.wiring.io_managers import Model, users_errors
@@ -35,31 +35,15 @@ def responses(run: Run) -> dg.AssetsDefinition:
                 {},
                 n=recipe.responses.k,
             )
-            rows = made.completions.select(
-                response_id=response_ids(t, "request_id", "sample"),
-                prompt_id="request_id",
-                k=pl.col("sample").cast(pl.Int32),
-                response="text",
-                finish_reason="finish_reason",
-                token_ids="token_ids",
-            ).collect()
-            frame = mark_duplicates(rows).select(list(RESPONSES.columns))
-            lengths = frame["response"].str.len_chars()
-            numbers = {
-                **made.numbers,
-                "mean characters": lengths.mean(),
-                "median characters": lengths.median(),
-                "duplicates": frame["duplicate_of"].count(),
-                "blank": frame.filter(is_blank(pl.col("response"))).height,
-                "cut off": frame.filter(pl.col("finish_reason") == "length").height,
-            }
+            frame = method.responses(made.completions, t)
+            numbers = {**made.numbers, **response_numbers(frame)}
             if recipe.prompts.source == "world":
                 numbers |= world_numbers(frame.join(asked, on="prompt_id"))
             return work.table(
                 Selected(frame, made.dropped),
                 numbers,
                 beside={"prompts": asked, **work.earlier("responses")},
-                pictures={"lengths": pictures.lengths({"responses": lengths}, "responses")},
+                pictures={"lengths": pictures.lengths({"responses": frame["response"].str.len_chars()}, "responses")},
             )
 
     return responses

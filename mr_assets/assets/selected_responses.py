@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from mr_assets.method.numbers import selected_response_numbers
 from mr_assets.method.selected_responses import select_responses
 from mr_assets.runs.run import Run
 from mr_assets.tables import SELECTED_RESPONSES
@@ -25,7 +26,6 @@ def selected_responses(run: Run) -> dg.AssetsDefinition:
                 return work.nothing(SELECTED_RESPONSES)
             answers, scored = responses.drop("token_ids").collect(), judgments.drop("token_ids", "judgment").collect()
             made = select_responses(answers, scored, seed=work.run.recipe.seed)
-            numbers = {"selected": made.rows.height, "mean score variance": made.rows["score_variance"].mean()}
-            return work.table(made, numbers, beside={"responses": answers})
+            return work.table(made, selected_response_numbers(made.rows), beside={"responses": answers})
 
     return selected_responses

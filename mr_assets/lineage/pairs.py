@@ -9,6 +9,7 @@ from mr_assets.errors import UserError
 from mr_assets.ids import PAIR_ASSETS, PairKind, prompts_of, responses_of
 from mr_assets.lineage.rows import margins, read
 from mr_assets.lineage.staleness import Staleness
+from mr_assets.method.numbers import with_pair_scores
 from mr_assets.printable import excerpt
 from mr_assets.runs.run import Run
 from mr_assets.worlds.truth import AGREEMENTS, Agreement, checker, true_gaps, true_scores
@@ -117,10 +118,8 @@ def _scores_of_judge(staleness: Staleness, t: str) -> pl.DataFrame:
     wanted = pl.concat([rows["chosen_id"], rows["rejected_id"]]).unique()
     among = pl.col("judgment_id").is_in(wanted.implode())
     scores = read(staleness.run, "judgments", t, ["judgment_id", "score"], among)
-    for side in _SIDES:
-        named = scores.rename({"judgment_id": f"{side}_id", "score": f"{side}_score"})
-        rows = rows.join(named, on=f"{side}_id", how="left", maintain_order="left")
-    return rows.with_columns(score_gap=pl.col("chosen_score") - pl.col("rejected_score"))
+    scored = with_pair_scores(rows, scores)
+    return scored.with_columns(score_gap=pl.col("chosen_score") - pl.col("rejected_score")).collect()
 
 
 def _in_dataset(staleness: Staleness, kind: PairKind, t: str) -> pl.Expr:

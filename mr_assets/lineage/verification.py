@@ -9,7 +9,7 @@ log. What was made of something else than lies there now is said, and not compar
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isclose, isfinite
@@ -26,8 +26,20 @@ from mr_assets.method.actor_pairs import actor_pairs
 from mr_assets.method.battle_matrices import battle_matrices
 from mr_assets.method.dpo_dataset import dpo_dataset
 from mr_assets.method.elo_pairs import elo_pairs
-from mr_assets.method.judgments import judgment_numbers, with_scores
-from mr_assets.method.meta_judgments import battles, meta_judgment_numbers, with_winners
+from mr_assets.method.judgments import with_scores
+from mr_assets.method.meta_judgments import battles, with_winners
+from mr_assets.method.numbers import (
+    Numbers,
+    actor_pair_numbers,
+    battle_matrix_numbers,
+    dpo_dataset_numbers,
+    elo_pair_numbers,
+    judgment_numbers,
+    meta_judgment_numbers,
+    response_numbers,
+    selected_response_numbers,
+    with_pair_scores,
+)
 from mr_assets.method.prompts import check_prompts, draw_prompts
 from mr_assets.method.responses import mark_duplicates
 from mr_assets.method.selected_responses import select_responses
@@ -231,7 +243,7 @@ class _Artifact:
         for name, figure in figures(self).items():
             finite = figure if figure is not None and isfinite(figure) else None
             said = self.record.numbers.get(name)
-            if name in self.record.numbers and not _near(finite, said):
+            if name in self.record.numbers and not _close(finite, said, _SUMS):
                 yield self.fault(f"{name} is {shown(finite)}, its record says {shown(said)}.")
 
     def log_figures(self) -> dict[str, float | None]:
@@ -244,43 +256,16 @@ class _Artifact:
         last = log.row(-1, named=True)
         return {title: last[title] for title in COLUMNS.values()} | last_epoch(log)
 
-    def judgment_figures(self) -> dict[str, float | int | None]:
+    def judgment_figures(self) -> Numbers:
         chars = pl.col("judgment").str.len_chars().alias("chars")
         return judgment_numbers(self.table.select("score", "invalid", "finish_reason", chars).collect())
 
-    def meta_judgment_figures(self) -> dict[str, float | int | None]:
+    def meta_judgment_figures(self) -> Numbers:
         return meta_judgment_numbers(self.table.drop("token_ids").collect(), self.upstream("judgments"))
 
-    def response_figures(self) -> dict[str, float | int | None]:
-        chars, cut_off = pl.col("response").str.len_chars(), pl.col("finish_reason") == "length"
-        return self.figures(
-            **{"mean characters": chars.mean(), "median characters": chars.median(), "cut off": cut_off.sum()},
-            duplicates=pl.col("duplicate_of").count(),
-        )
-
-    def actor_pair_figures(self) -> dict[str, float | int | None]:
-        prompts = self.upstream("responses").select(pl.col("prompt_id").n_unique()).collect().item()
-        figures = self.pair_figures("score")
-        return figures | {"share of prompts with a pair": (figures["pairs"] or 0) / prompts if prompts else 0.0}
-
-    def pair_figures(self, gap: str) -> dict[str, float | int | None]:
-        chosen, rejected = (pl.col(f"{side}_{gap}") for side in ("chosen", "rejected"))
-        return self.figures(
-            **{f"mean {'Elo' if gap == 'elo' else gap} gap": (chosen - rejected).mean()},
-            **{f"mean {side} characters": pl.col(f"{side}_chars").mean() for side in ("chosen", "rejected")},
-            pairs=pl.len(),
-        )
-
-    def dataset_figures(self) -> dict[str, float | int | None]:
-        kinds = {f"{kind} pairs": (pl.col("kind") == kind).sum() for kind in ("actor", "judge")}
-        return self.figures(**kinds, **{"judge share": (pl.col("kind") == "judge").mean()}, pairs=pl.len())
-
-    def evaluation_figures(self) -> dict[str, float | int | None]:
-        return self.table.drop("model").collect().row(0, named=True)
-
-    def figures(self, **columns: pl.Expr) -> dict[str, float | int | None]:
-        """Figures of the table, by name."""
-        return self.table.select(**columns).collect().row(0, named=True)
+    def elo_pair_figures(self) -> Numbers:
+        pairs = with_pair_scores(self.table, self.upstream("judgments"))
+        return elo_pair_numbers(pairs, self.upstream("battle_matrices"))
 
     # ------------------------------------------------------------------------------------------------------ the tables
 
@@ -481,23 +466,19 @@ RECOMPUTE: dict[str, Callable[[_Artifact], Selected | pl.DataFrame]] = {
 }
 
 
-_FIGURES: dict[str, Callable[[_Artifact], dict[str, Any]]] = {
-    "responses": _Artifact.response_figures,
+_FIGURES: dict[str, Callable[[_Artifact], Mapping[str, Any]]] = {
+    "responses": lambda it: response_numbers(it.table),
     "judgments": _Artifact.judgment_figures,
+    "actor_pairs": lambda it: actor_pair_numbers(it.table, it.upstream("responses")),
+    "selected_responses": lambda it: selected_response_numbers(it.table),
     "meta_judgments": _Artifact.meta_judgment_figures,
-    "actor_pairs": _Artifact.actor_pair_figures,
-    "elo_pairs": lambda made: made.pair_figures("elo"),
-    "dpo_dataset": _Artifact.dataset_figures,
+    "battle_matrices": lambda it: battle_matrix_numbers(it.table),
+    "elo_pairs": _Artifact.elo_pair_figures,
+    "dpo_dataset": lambda it: dpo_dataset_numbers(it.table),
     "sft_checkpoint": _Artifact.log_figures,
     "checkpoints": _Artifact.log_figures,
-    "evaluation": _Artifact.evaluation_figures,
+    "evaluation": lambda it: it.table.drop("model").collect().row(0, named=True),
 }
-
-
-def _near(figure: Any, said: Any) -> bool:
-    """Whether two figures are the same but for rounding; whole numbers may be written as floats."""
-    numbers = isinstance(figure, int | float) and isinstance(said, int | float)
-    return isclose(figure, said, rel_tol=_SUMS, abs_tol=_SUMS) if numbers else figure is said
 
 
 def _height(table: pl.LazyFrame) -> int:
@@ -509,8 +490,11 @@ def _missing(wanted: pl.DataFrame, there: pl.DataFrame, key: str) -> pl.Series:
 
 
 def _close(a: Any, b: Any, tolerance: float) -> bool:
-    """Whether two values are the same but for rounding: numbers, and lists and objects of them."""
-    if isinstance(a, float) and isinstance(b, int | float):
+    """Whether two values are the same but for rounding: numbers, and lists and objects of them.
+
+    Two whole numbers are compared exactly; one of them may be written as a float.
+    """
+    if isinstance(a, int | float) and isinstance(b, int | float) and float in (type(a), type(b)):
         return isclose(a, b, rel_tol=tolerance, abs_tol=tolerance)
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(_close(x, y, tolerance) for x, y in zip(a, b, strict=True))

@@ -16,8 +16,8 @@ import polars as pl
 from mr_assets.errors import shown
 from mr_assets.method import Frame
 from mr_assets.method.dropped import REASONS, setting_behind
-from mr_assets.method.judgments import TOP_SCORE, score_counts, score_entropy
-from mr_assets.method.meta_judgments import win_shares
+from mr_assets.method.judgments import TOP_SCORE
+from mr_assets.method.numbers import score_counts, score_entropy, win_shares
 from mr_assets.recipes.recipe import Bounds, Guardrails
 from mr_assets.tables import (
     ACTOR_PAIRS,

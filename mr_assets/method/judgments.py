@@ -34,8 +34,10 @@ from typing import TypeVar
 
 import polars as pl
 
+from mr_assets.ids import judgment_ids
 from mr_assets.method import DECIMALS, Frame
 from mr_assets.method.claims import LINE_END, MARKS, SPACE, SPOKEN, TAG, agreed, claims, grammar, label, with_parsed
+from mr_assets.tables import JUDGMENTS
 
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 
@@ -97,6 +99,32 @@ _TOTAL_BELOW = grammar(rf"[\r\n] [{SPACE}{MARKS}]*+ (?: = (?!=) | (?:total|sum)\
 _REASONS = {"none": "no_score", "unreadable": "off_scale", "different": "different_scores"}
 
 
+def to_judge(responses: Frame, prompts: Frame) -> pl.LazyFrame:
+    """What is judged: response_id, prompt, response, of every response that is no duplicate, in their order."""
+    return (
+        responses.lazy()
+        .filter(pl.col("duplicate_of").is_null())
+        .join(prompts.lazy(), on="prompt_id", how="left", maintain_order="left")
+        .select("response_id", "prompt", "response")
+    )
+
+
+def judgments(completions: pl.LazyFrame) -> pl.LazyFrame:
+    """The judgments with their scores, lazily: columns of `JUDGMENTS`.
+
+    completions: request_id (of the response judged), sample, text, finish_reason, token_ids.
+    """
+    rows = completions.select(
+        judgment_id=judgment_ids("request_id", "sample"),
+        response_id="request_id",
+        n=pl.col("sample").cast(pl.Int32),
+        judgment="text",
+        finish_reason="finish_reason",
+        token_ids="token_ids",
+    )
+    return with_scores(rows).select(list(JUDGMENTS.columns))
+
+
 def parse_score(text: str) -> tuple[float | None, str | None]:
     """The score in [0, 5] that a judgment gives, or None and the reason (`mr_assets.method.dropped.REASONS`).
 
@@ -146,33 +174,6 @@ def response_scores(responses: Frame, judgments: Frame) -> pl.LazyFrame:
         )
         .sort("response_id")
     )
-
-
-def score_counts(judgments: Frame) -> pl.DataFrame:
-    """How often each score is given: columns score and n, highest score first; invalid judgments do not count."""
-    given = judgments.lazy().filter(pl.col("score").is_not_null()).group_by("score")
-    return given.agg(n=pl.len().cast(pl.Int64)).sort("score", descending=True).collect(engine="streaming")
-
-
-def score_entropy(counts: pl.Series) -> float:
-    """Entropy in bits of a distribution given by counts: 0 if all is one value, 1 for two equally frequent ones."""
-    shares = counts.filter(counts > 0) / counts.sum()
-    return max(0.0, -float((shares * shares.log(2)).sum()))
-
-
-def judgment_numbers(judgments: pl.DataFrame) -> dict[str, float | int | None]:
-    """The figures of an iteration's judgments: columns score, invalid, chars and finish_reason."""
-    score, counts = pl.col("score"), score_counts(judgments)
-    figures = judgments.select(
-        (score.count() / pl.len()).alias("parse rate"),
-        score.mean().alias("mean score"),
-        (score == TOP_SCORE).mean().alias("share of top scores"),
-        pl.col("chars").mean().alias("mean characters"),
-        (pl.col("finish_reason") == "length").sum().alias("cut off"),
-    ).row(0, named=True)
-    invalid = judgments.group_by("invalid").len().drop_nulls().sort("invalid").iter_rows()
-    entropy = score_entropy(counts["n"]) if counts.height else None
-    return {**figures, "score entropy": entropy, **{f"without a score: {reason}": n for reason, n in invalid}}
 
 
 def _value(claim: str) -> float | None:

@@ -40,6 +40,7 @@ from numpy.typing import NDArray
 from mr_assets.ids import battle_ids
 from mr_assets.method import Frame
 from mr_assets.method.claims import LINE_END, MARKS, SPACE, SPOKEN, TAG, agreed, claims, grammar, label, with_parsed
+from mr_assets.tables import META_JUDGMENTS
 
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 Winner = Literal["first", "second"]
@@ -170,51 +171,28 @@ def battles(selected: Frame, judgments: Frame, *, sample_distinct_once: bool = F
     return pairs.with_columns(copied_from=pl.when(~pl.col("identical") & (original != battle)).then(original))
 
 
-def win_shares(battles: Frame, scores: Frame) -> dict[str, float | None]:
-    """Shares of decisive battles won by the first position and by the higher score (Table 5); None of no battles.
+def meta_judgments(fought: pl.DataFrame, completions: pl.LazyFrame) -> pl.LazyFrame:
+    """Every battle with its meta-judgment, lazily: columns of `META_JUDGMENTS`, in the order of the battles.
 
-    battles: first_id, second_id, winner; scores: judgment_id, score. How many battles are behind the shares is there
-    too: all decisive ones, and those between different scores.
+    It was sampled, or is copied from the battle with the same texts in the same order, or is none.
+    fought: as `battles` gives them. completions: request_id (of the battle), text, finish_reason, token_ids.
     """
-    given = scores.lazy().select("judgment_id", "score")
-    fought = (
-        battles.lazy()
-        .filter(pl.col("winner").is_not_null())
-        .join(given.rename({"judgment_id": "first_id", "score": "a"}), on="first_id")
-        .join(given.rename({"judgment_id": "second_id", "score": "b"}), on="second_id")
-        .select(first=pl.col("winner") == "first", same=pl.col("a") == pl.col("b"), lower=pl.col("a") < pl.col("b"))
-    )
-    first, different = pl.col("first"), ~pl.col("same")
+    sampled = with_winners(completions.rename({"request_id": "meta_judgment_id", "text": "meta_judgment"}))
+    source = pl.coalesce("copied_from", "meta_judgment_id")
+    unsampled = pl.when("identical").then(pl.lit("identical_battle")).otherwise(pl.lit("prompt_too_long"))
     return (
-        fought.select(
-            first.mean().alias("first position wins"),
-            first.filter("same").mean().alias("first position wins, same score"),
-            first.filter(different).mean().alias("first position wins, different score"),
-            (first != pl.col("lower")).filter(different).mean().alias("higher score wins"),
-            pl.len().cast(pl.Int64).alias("decisive battles"),
-            different.sum().cast(pl.Int64).alias("decisive battles, different score"),
+        fought.lazy()
+        .with_columns(source=source)
+        .join(
+            sampled.select("meta_judgment_id", "meta_judgment", "winner", "invalid", "finish_reason", "token_ids"),
+            left_on="source",
+            right_on="meta_judgment_id",
+            how="left",
+            maintain_order="left",
         )
-        .collect(engine="streaming")
-        .row(0, named=True)
+        .with_columns(invalid=pl.when(pl.col("meta_judgment").is_null()).then(unsampled).otherwise("invalid"))
+        .select(list(META_JUDGMENTS.columns))
     )
-
-
-def meta_judgment_numbers(meta_judgments: pl.DataFrame, judgments: Frame) -> dict[str, float | int | None]:
-    """The figures of an iteration's meta-judgments (`META_JUDGMENTS`); `judgments` has judgment_id and score.
-
-    Copied verdicts count as battles and nowhere else. Invalid ones are counted by reason.
-    """
-    sampled = meta_judgments.filter(pl.col("copied_from").is_null())
-    written = sampled.filter(pl.col("meta_judgment").is_not_null())
-    invalid = written.group_by("invalid").len().drop_nulls().sort("invalid").iter_rows()
-    return {
-        **win_shares(sampled, judgments),
-        "parse rate": written["winner"].count() / written.height if written.height else None,
-        "mean characters": written["meta_judgment"].str.len_chars().mean(),
-        "cut off": written.filter(pl.col("finish_reason") == "length").height,
-        "battles": meta_judgments.height,
-        **{f"without a winner: {reason}": n for reason, n in invalid},
-    }
 
 
 def _ordered_pairs(groups: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

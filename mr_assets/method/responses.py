@@ -4,10 +4,30 @@ from typing import TypeVar
 
 import polars as pl
 
+from mr_assets.ids import response_ids
+from mr_assets.method import Frame
+from mr_assets.tables import RESPONSES
+
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 
 # White space, separators, controls and format characters (zero width, byte order mark), and letters without a glyph.
 _INVISIBLE = r"[\s\p{Z}\p{Cc}\p{Cf}\x{034F}\x{115F}\x{1160}\x{2800}\x{3164}\x{FE00}-\x{FE0F}\x{FFA0}]"
+
+
+def responses(completions: Frame, iteration: int) -> pl.DataFrame:
+    """The responses of an iteration, duplicates marked: columns of `RESPONSES`.
+
+    completions: request_id (of the prompt), sample, text, finish_reason, token_ids.
+    """
+    rows = completions.lazy().select(
+        response_id=response_ids(iteration, "request_id", "sample"),
+        prompt_id="request_id",
+        k=pl.col("sample").cast(pl.Int32),
+        response="text",
+        finish_reason="finish_reason",
+        token_ids="token_ids",
+    )
+    return mark_duplicates(rows.collect()).select(list(RESPONSES.columns))
 
 
 def is_blank(text: pl.Expr) -> pl.Expr:

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1]
 
 # Of what an asset's own modules import, these count too.
 FOLLOWED = ("method", "worlds", "templates")
-WORDS = "method.dropped"  # reasons in plain words, for people
+FOR_PEOPLE = ("method.dropped", "method.numbers")  # reasons in plain words; figures: no content comes of them
 
 
 @cache
@@ -72,7 +72,8 @@ def _file(module: str) -> Path:
 @cache
 def _imported(module: str) -> tuple[str, ...]:
     """The modules of FOLLOWED that a module imports, itself or by a name in them."""
-    return tuple(name for name in _names(ast.parse(_source(module))) if name != WORDS and _file(name).is_file())
+    names = _names(ast.parse(_source(module)))
+    return tuple(name for name in names if name not in FOR_PEOPLE and _file(name).is_file())
 
 
 def _names(tree: ast.AST) -> Iterator[str]:

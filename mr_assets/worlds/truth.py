@@ -15,7 +15,6 @@ Above 0 the chosen side is truly better, at 0 both are equal, below 0 the pair c
 from collections.abc import Callable
 from typing import Any, Literal
 
-import numpy as np
 import polars as pl
 
 from mr_assets.ids import PairKind, responses_of
@@ -83,10 +82,8 @@ def counted(gaps: pl.Series) -> dict[str, int]:
     return {name: frame.filter(AGREEMENTS[each](gap)).height for each, name in COUNTED.items()}
 
 
-def world_numbers(answers: pl.DataFrame) -> dict[str, float]:
-    """True score and accuracy of an iteration's responses (columns prompt, response)."""
+def world_numbers(answers: pl.DataFrame) -> dict[str, float | None]:
+    """True score and accuracy of an iteration's responses (columns prompt, response); None of no response."""
     rows = list(answers.select("prompt", "response").iter_rows())
-    return {
-        "true score": float(np.mean([letters.true_score(p, r) for p, r in rows])),
-        "accuracy": float(np.mean([letters.correct(p, r) for p, r in rows])),
-    }
+    measures = {"true score": letters.true_score, "accuracy": letters.correct}
+    return {name: sum(of(p, r) for p, r in rows) / len(rows) if rows else None for name, of in measures.items()}

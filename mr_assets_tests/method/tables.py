@@ -7,9 +7,19 @@ import polars as pl
 from hypothesis import strategies as st
 
 from mr_assets.method.responses import mark_duplicates
-from mr_assets.tables import JUDGMENTS, META_JUDGMENTS, RESPONSES
+from mr_assets.tables import JUDGMENTS, META_JUDGMENTS, RESPONSES, TOKEN_IDS
 
 SCORES = st.sampled_from([None, 0.0, 1.0, 2.0, 2.5, 3.0, 4.0, 4.5, 4.75, 4.9, 5.0])
+
+
+COMPLETIONS: dict[str, type[pl.DataType] | pl.DataType] = {
+    "request_id": pl.String(),
+    "sample": pl.Int32(),
+    "text": pl.String(),
+    "finish_reason": pl.String(),
+    "token_ids": TOKEN_IDS,
+}
+"""The columns of what an engine samples."""
 
 
 class Answer(NamedTuple):

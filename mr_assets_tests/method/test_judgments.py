@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from mr_assets.method.claims import answer
 from mr_assets.method.judgments import (
-    judgment_numbers,
+    judgments,
     parse_score,
     response_scores,
-    score_counts,
-    score_entropy,
+    to_judge,
     with_scores,
 )
-from mr_assets_tests.method.tables import NASTY, Answer, shuffled, tables, worlds
+from mr_assets.tables import JUDGMENTS
+from mr_assets_tests.method.tables import COMPLETIONS, NASTY, Answer, shuffled, tables, worlds
 
 VALID = {
     "The response is complete.\n\nScore: 4": 4,
@@ -460,37 +460,20 @@ def test_parsing_does_not_backtrack_without_end(tail: str) -> None:
         assert parse_score("Score: " + tail * 100 + end)[0] in (4, None)
 
 
-def test_the_figures_of_an_iteration() -> None:
-    """Scores 5, 5, 4, 1 and one invalid: 4 of 5 parse, mean 15/4; shares 1/2, 1/4, 1/4 have 1.5 bits."""
-    judgments = pl.DataFrame(
-        {
-            "score": [5.0, 5.0, 4.0, 1.0, None],
-            "invalid": [None, None, None, None, "off_scale"],
-            "chars": [10, 20, 30, 40, 50],
-            "finish_reason": ["stop", "stop", "stop", "stop", "length"],
-        }
-    )
-    assert judgment_numbers(judgments) == {
-        "parse rate": 0.8,
-        "mean score": 3.75,
-        "share of top scores": 0.5,
-        "mean characters": 30.0,
-        "cut off": 1,
-        "score entropy": pytest.approx(1.5),
-        "without a score: off_scale": 1,
-    }
-    assert score_counts(judgments).rows() == [(5.0, 2), (4.0, 1), (1.0, 1)]
+def test_what_is_judged() -> None:
+    """Every response that is no duplicate, with its prompt, in the responses' order."""
+    responses, _ = tables({"p": [Answer("b", []), Answer("a", []), Answer("b", [])], "q": [Answer("b", [])]})
+    prompts = pl.DataFrame({"prompt_id": ["q", "p"], "prompt": ["ask q", "ask p"]})
+    asked = to_judge(responses.lazy(), prompts.lazy()).collect()
+    assert asked.rows() == [("1.p.r0", "ask p", "b"), ("1.p.r1", "ask p", "a"), ("1.q.r0", "ask q", "b")]
 
 
-def test_entropy_of_a_distribution() -> None:
-    """0 for one value, log2 of the number of equally frequent ones."""
-    for counts, bits in (([7], 0), ([3, 3], 1), ([2, 2, 2, 2], 2), ([5, 0], 0)):
-        assert score_entropy(pl.Series(counts)) == pytest.approx(bits)
-
-
-def test_figures_of_no_judgments() -> None:
-    empty = pl.DataFrame(
-        schema={"score": pl.Float64, "invalid": pl.String, "chars": pl.Int64, "finish_reason": pl.String}
-    )
-    numbers = judgment_numbers(empty)
-    assert (numbers["mean score"], numbers["score entropy"], numbers["cut off"]) == (None, None, 0)
+def test_judgments_of_completions() -> None:
+    """A completion has the id of its response and its sample index; the score is parsed from its own text alone."""
+    completions = [("1.p.r0", 10, "Score: 4", "stop", [7, 8]), ("1.p.r1", 0, "I give it a 4", "length", [9])]
+    rows = judgments(pl.DataFrame(completions, schema=COMPLETIONS, orient="row").lazy()).collect()
+    JUDGMENTS.check(rows)
+    assert rows.rows() == [
+        ("1.p.r0.j10", "1.p.r0", 10, "Score: 4", 4.0, None, "stop", [7, 8]),
+        ("1.p.r1.j0", "1.p.r1", 0, "I give it a 4", None, "no_score", "length", [9]),
+    ]

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from mr_assets.method.meta_judgments import (
     battles,
-    meta_judgment_numbers,
+    meta_judgments,
     parse_winner,
-    win_shares,
     with_winners,
 )
-from mr_assets_tests.method.tables import NASTY, Answer, meta_judgments, shuffled, tables
+from mr_assets.tables import META_JUDGMENTS
+from mr_assets_tests.method.tables import COMPLETIONS, NASTY, Answer, shuffled, tables
 
 VALID = {
     "A is closer to the rubric.\n\nWinner: Judgement A": "first",
@@ -358,34 +358,18 @@ def test_row_order_does_not_matter_and_originals_are_sampled(texts: list[str], o
         assert len({ordered[m] for m in sampled}) == len(sampled)
 
 
-def test_shares_of_wins() -> None:
-    """Five decisive battles, three for the first; of the three between different scores, two for the higher."""
-    scores = pl.DataFrame({"judgment_id": ["1.p.r0.j0", "1.p.r0.j1", "1.p.r0.j2"], "score": [5.0, 3.0, 3.0]})
-    battles = meta_judgments(
-        [
-            ("1.p.r0", 0, 1, "first"),  # 5 over 3
-            ("1.p.r0", 1, 0, "second"),  # 5 over 3
-            ("1.p.r0", 2, 0, "first"),  # 3 over 5
-            ("1.p.r0", 1, 2, "first"),  # 3 over 3
-            ("1.p.r0", 2, 1, "second"),  # 3 over 3
-            ("1.p.r0", 0, 2, None),
-        ]
-    )
-    assert win_shares(battles, scores) == {
-        "first position wins": 0.6,
-        "first position wins, same score": 0.5,
-        "first position wins, different score": pytest.approx(2 / 3),
-        "higher score wins": pytest.approx(2 / 3),
-        "decisive battles": 5,
-        "decisive battles, different score": 3,
-    }
-    numbers = meta_judgment_numbers(battles, scores)
-    assert (numbers["parse rate"], numbers["battles"], numbers["mean characters"]) == (pytest.approx(5 / 6), 6, 4.0)
-
-
-def test_shares_of_no_battles() -> None:
-    scores = pl.DataFrame(schema={"judgment_id": pl.String, "score": pl.Float64})
-    shares = win_shares(meta_judgments([]), scores)
-    assert shares.pop("decisive battles") == shares.pop("decisive battles, different score") == 0
-    assert set(shares.values()) == {None}
-    assert meta_judgment_numbers(meta_judgments([]), scores)["parse rate"] is None
+def test_meta_judgments_of_completions() -> None:
+    """Judgments x, y, x: two battles are sampled and copied, x against x is not fought; one prompt was too long."""
+    pairs = fought([1, 2, 3], ["x", "y", "x"], sample_distinct_once=True)
+    said = [("1.p.r0.j0-j1", 0, "Winner: Judgement A", "stop", [7])]
+    rows = meta_judgments(pairs, pl.DataFrame(said, schema=COMPLETIONS, orient="row").lazy()).collect()
+    META_JUDGMENTS.check(rows)
+    text, won = "Winner: Judgement A", ("first", None)
+    assert rows.select(pl.exclude("response_id", "first_id", "second_id")).rows() == [
+        ("1.p.r0.j0-j1", text, *won, None, "stop", [7]),
+        ("1.p.r0.j0-j2", None, None, "identical_battle", None, None, None),
+        ("1.p.r0.j1-j0", None, None, "prompt_too_long", None, None, None),
+        ("1.p.r0.j1-j2", None, None, "prompt_too_long", "1.p.r0.j1-j0", None, None),
+        ("1.p.r0.j2-j0", None, None, "identical_battle", None, None, None),
+        ("1.p.r0.j2-j1", text, *won, "1.p.r0.j0-j1", "stop", [7]),
+    ]

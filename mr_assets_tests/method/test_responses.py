@@ -2,8 +2,9 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mr_assets.method.responses import mark_duplicates
-from mr_assets_tests.method.tables import Answer, shuffled, tables
+from mr_assets.method.responses import mark_duplicates, responses
+from mr_assets.tables import RESPONSES
+from mr_assets_tests.method.tables import COMPLETIONS, Answer, shuffled, tables
 
 
 def marked(*rows: tuple[str, str, int, str]) -> list[str | None]:
@@ -39,3 +40,15 @@ def test_lazy_frames_stay_lazy() -> None:
     """Tables may be scanned."""
     frame, _ = tables({"p": [Answer("x", []), Answer("x", [])]})
     assert mark_duplicates(frame.lazy()).collect()["duplicate_of"].to_list() == [None, "1.p.r0"]
+
+
+def test_responses_of_completions() -> None:
+    """A completion has the iteration, the id of its prompt and its sample index; the second "x" is a duplicate."""
+    completions = [("p", 0, "x", "stop", [7]), ("p", 1, "y", "length", [8, 9]), ("p", 2, "x", "stop", [7])]
+    rows = responses(pl.DataFrame(completions, schema=COMPLETIONS, orient="row").lazy(), 3)
+    RESPONSES.check(rows)
+    assert rows.rows() == [
+        ("3.p.r0", "p", 0, "x", "stop", None, [7]),
+        ("3.p.r1", "p", 1, "y", "length", None, [8, 9]),
+        ("3.p.r2", "p", 2, "x", "stop", "3.p.r0", [7]),
+    ]

@@ -1,0 +1,190 @@
+"""The figures of each table, one function per asset: as the UI plots them and records keep them.
+
+    actor_pairs    pairs 4,812, share of prompts with a pair 0.962, mean score gap 1.31, mean chosen characters 1,204
+
+`mr verify` works them out again. Figures are for people: nothing is made of them, so that they are no part of an
+asset's code version. A figure of nothing is None: the mean score where no judgment has one.
+"""
+
+import polars as pl
+
+from mr_assets.method import Frame
+from mr_assets.method.judgments import TOP_SCORE
+from mr_assets.method.responses import is_blank
+
+Numbers = dict[str, float | int | None]
+SIDES = ("chosen", "rejected")
+
+
+def response_numbers(responses: Frame) -> Numbers:
+    """Columns in: response, finish_reason, duplicate_of."""
+    chars = pl.col("response").str.len_chars()
+    return _numbers(
+        responses,
+        {
+            "mean characters": chars.mean(),
+            "median characters": chars.median(),
+            "duplicates": pl.col("duplicate_of").count(),
+            "blank": is_blank(pl.col("response")).sum(),
+            "cut off": (pl.col("finish_reason") == "length").sum(),
+        },
+    )
+
+
+def judgment_numbers(judgments: Frame) -> Numbers:
+    """Columns in: score, invalid, chars, finish_reason. Judgments without a score are counted by reason."""
+    score, counts = pl.col("score"), score_counts(judgments)
+    numbers = _numbers(
+        judgments,
+        {
+            "parse rate": score.count() / pl.len(),
+            "mean score": score.mean(),
+            "share of top scores": (score == TOP_SCORE).mean(),
+            "mean characters": pl.col("chars").mean(),
+            "cut off": (pl.col("finish_reason") == "length").sum(),
+        },
+    )
+    numbers["score entropy"] = score_entropy(counts["n"]) if counts.height else None
+    return numbers | _by_reason(judgments, "without a score")
+
+
+def score_counts(judgments: Frame) -> pl.DataFrame:
+    """How often each score is given: columns score and n, highest score first; invalid judgments do not count."""
+    given = judgments.lazy().filter(pl.col("score").is_not_null()).group_by("score")
+    return given.agg(n=pl.len().cast(pl.Int64)).sort("score", descending=True).collect(engine="streaming")
+
+
+def score_entropy(counts: pl.Series) -> float:
+    """Entropy in bits of a distribution given by counts: 0 if all is one value, 1 for two equally frequent ones."""
+    shares = counts.filter(counts > 0) / counts.sum()
+    return max(0.0, -float((shares * shares.log(2)).sum()))
+
+
+def actor_pair_numbers(pairs: Frame, responses: Frame) -> Numbers:
+    """pairs: rows of `ACTOR_PAIRS`; responses: prompt_id, of all that the pairs were taken from."""
+    prompts = responses.lazy().select(pl.col("prompt_id").n_unique()).collect().item()
+    score_gap = pl.col("chosen_score") - pl.col("rejected_score")
+    share = {"share of prompts with a pair": pl.len() / prompts if prompts else pl.lit(0.0)}
+    return _numbers(pairs, {"pairs": pl.len(), **share, "mean score gap": score_gap.mean(), **_MEAN_CHARACTERS})
+
+
+def selected_response_numbers(selected: Frame) -> Numbers:
+    """selected: rows of `SELECTED_RESPONSES`."""
+    return _numbers(selected, {"selected": pl.len(), "mean score variance": pl.col("score_variance").mean()})
+
+
+def meta_judgment_numbers(meta_judgments: pl.DataFrame, judgments: Frame) -> Numbers:
+    """meta_judgments: rows of `META_JUDGMENTS`, token ids aside; judgments: judgment_id, score.
+
+    Copied verdicts count as battles and nowhere else. Those without a winner are counted by reason.
+    """
+    sampled = meta_judgments.filter(pl.col("copied_from").is_null())
+    written = sampled.filter(pl.col("meta_judgment").is_not_null())
+    numbers = {
+        "parse rate": pl.col("winner").count() / pl.len() if written.height else pl.lit(None),
+        "mean characters": pl.col("meta_judgment").str.len_chars().mean(),
+        "cut off": (pl.col("finish_reason") == "length").sum(),
+        "battles": pl.lit(meta_judgments.height),
+    }
+    return win_shares(sampled, judgments) | _numbers(written, numbers) | _by_reason(written, "without a winner")
+
+
+def win_shares(battles: Frame, scores: Frame) -> Numbers:
+    """Shares of decisive battles won by the first position and by the higher score (Table 5); None of no battles.
+
+    battles: first_id, second_id, winner; scores: judgment_id, score. How many battles are behind the shares is there
+    too: all decisive ones, and those between different scores.
+    """
+    given = scores.lazy().select("judgment_id", "score")
+    fought = (
+        battles.lazy()
+        .filter(pl.col("winner").is_not_null())
+        .join(given.rename({"judgment_id": "first_id", "score": "a"}), on="first_id")
+        .join(given.rename({"judgment_id": "second_id", "score": "b"}), on="second_id")
+        .select(first=pl.col("winner") == "first", same=pl.col("a") == pl.col("b"), lower=pl.col("a") < pl.col("b"))
+    )
+    first, different = pl.col("first"), ~pl.col("same")
+    return _numbers(
+        fought.collect(engine="streaming"),
+        {
+            "first position wins": first.mean(),
+            "first position wins, same score": first.filter("same").mean(),
+            "first position wins, different score": first.filter(different).mean(),
+            "higher score wins": (first != pl.col("lower")).filter(different).mean(),
+            "decisive battles": pl.len().cast(pl.Int64),
+            "decisive battles, different score": different.sum().cast(pl.Int64),
+        },
+    )
+
+
+def battle_matrix_numbers(matrices: Frame) -> Numbers:
+    """matrices: rows of `BATTLE_MATRICES`."""
+    return _numbers(
+        matrices,
+        {
+            "matrices": pl.len(),
+            "omega 1": pl.col("omega_1").mean(),
+            "omega 2": pl.col("omega_2").mean(),
+            "share strongly connected": pl.col("strongly_connected").mean(),
+            "judgments per matrix": pl.col("judgment_ids").list.len().mean(),
+        },
+    )
+
+
+def elo_pair_numbers(pairs: Frame, matrices: Frame) -> Numbers:
+    """pairs: rows of `ELO_PAIRS` `with_pair_scores`; matrices: rows of `BATTLE_MATRICES`."""
+    count = matrices.lazy().select(pl.len()).collect().item()
+    score_gap = pl.col("chosen_score") - pl.col("rejected_score")
+    return _numbers(
+        pairs,
+        {
+            "pairs": pl.len(),
+            "mean Elo gap": (pl.col("chosen_elo") - pl.col("rejected_elo")).mean(),
+            "standard deviation of Elo": pl.col("elo").explode().drop_nulls().std(),
+            "share of matrices with a pair": pl.len() / count if count else pl.lit(None),
+            **_MEAN_CHARACTERS,
+            "mean score of chosen less rejected": score_gap.mean(),
+        },
+    )
+
+
+def with_pair_scores(pairs: Frame, judgments: Frame) -> pl.LazyFrame:
+    """Judge pairs with chosen_score and rejected_score, the scores that their two judgments give.
+
+    pairs: columns chosen_id and rejected_id; judgments: judgment_id, score.
+    """
+    found = pairs.lazy()
+    for side in SIDES:
+        given = judgments.lazy().select("judgment_id", "score")
+        given = given.rename({"judgment_id": f"{side}_id", "score": f"{side}_score"})
+        found = found.join(given, on=f"{side}_id", how="left", maintain_order="left")
+    return found
+
+
+def dpo_dataset_numbers(dataset: Frame) -> Numbers:
+    """dataset: rows of `DPO_DATASET`."""
+    kind = pl.col("kind")
+    return _numbers(
+        dataset,
+        {
+            "pairs": pl.len(),
+            "actor pairs": (kind == "actor").sum(),
+            "judge pairs": (kind == "judge").sum(),
+            "judge share": (kind == "judge").mean(),
+            **{f"mean {part} tokens": pl.col(f"{part}_token_ids").list.len().mean() for part in ("prompt", *SIDES)},
+        },
+    )
+
+
+_MEAN_CHARACTERS = {f"mean {side} characters": pl.col(f"{side}_chars").mean() for side in SIDES}
+
+
+def _numbers(frame: Frame, figures: dict[str, pl.Expr]) -> Numbers:
+    """The figures of a table by name."""
+    return frame.lazy().select(**figures).collect().row(0, named=True)
+
+
+def _by_reason(frame: Frame, what: str) -> Numbers:
+    """How many rows there are of each reason in the column ``invalid``, in the reasons' order."""
+    reasons = frame.lazy().group_by("invalid").len().drop_nulls().sort("invalid").collect()
+    return {f"{what}: {reason}": n for reason, n in reasons.iter_rows()}
