@@ -452,6 +452,8 @@ class _Artifact:
         )
 
 
+# How rows and figures are worked out again is this module's own matter, and no row of the loop: an asset that is in
+# neither table is held against its record alone.
 RECOMPUTE: dict[str, Callable[[_Artifact], Selected | pl.DataFrame]] = {
     "seed_prompts": _Artifact.seed_prompts,
     "prompts": _Artifact.prompts,
@@ -464,8 +466,6 @@ RECOMPUTE: dict[str, Callable[[_Artifact], Selected | pl.DataFrame]] = {
     "elo_pairs": _Artifact.elo_pairs,
     "dpo_dataset": _Artifact.dpo_dataset,
 }
-
-
 _FIGURES: dict[str, Callable[[_Artifact], Mapping[str, Any]]] = {
     "responses": lambda it: response_numbers(it.table),
     "judgments": _Artifact.judgment_figures,

@@ -1,0 +1,211 @@
+"""The rows of the loop: each is whole, and one more row is all that the rest has to know of a new asset."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from operator import attrgetter
+
+import dagster as dg
+import polars as pl
+import pytest
+
+import mr_assets.assets
+import mr_assets.method
+from mr_assets.addresses import page_of_artifact
+from mr_assets.cli.report import Status
+from mr_assets.definitions import build_definitions
+from mr_assets.lineage.tracing import trace
+from mr_assets.lineage.verification import verify
+from mr_assets.loop import LOOP, Asset
+from mr_assets.orchestration.steps import Step, steps
+from mr_assets.runs import code_versions, status
+from mr_assets.runs.code_versions import PACKAGE, code_version
+from mr_assets.runs.settings import shaping_settings
+from mr_assets.tables import TABLES, Column, Table
+from mr_assets_tests.test_loop import World, messages, new_world
+from mr_assets_tests.tiny import tiny_recipe
+
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+
+# ------------------------------------------------------------------------------------------------- each row is whole
+
+
+@pytest.mark.parametrize("row", LOOP.values(), ids=LOOP)
+def test_a_row_names_what_is_there(row: Asset) -> None:
+    """Its file in assets/, its code and templates, its table, and the fields that name what a user gives."""
+    assert (PACKAGE / "assets" / f"{row.name}.py").is_file()
+    assert row.code
+    for module in row.code:
+        assert PACKAGE.joinpath(*module.split(".")).with_suffix(".py").is_file(), module
+    for template in row.templates:
+        assert (PACKAGE / "templates" / f"{template}.txt").is_file()
+    assert (row.name in TABLES) == (row.holds == "table")
+    assert row.holds == "table" or not row.selects
+    for field in row.sources:
+        assert isinstance(attrgetter(field)(tiny_recipe()), str)
+
+
+@pytest.mark.parametrize("asset", LOOP)
+def test_what_shapes_an_asset_are_fields_of_the_recipe(asset: str) -> None:
+    """A path that the recipe does not have raises; each is noted in records, by the iteration's own row where named."""
+    partition = {"family": None, "iteration": "1", "model": "1"}[LOOP[asset].per]
+    noted = shaping_settings(tiny_recipe(), asset, partition)
+    assert list(noted) == [path.replace("row.", "iteration.") for path in LOOP[asset].shaped_by]
+
+
+def test_what_an_asset_is_made_of_comes_before_it() -> None:
+    """So there is no circle. What a family shares is made of nothing that a run has of its own."""
+    seen: set[str] = set()
+    for name, row in LOOP.items():
+        assert name == row.name
+        assert {*row.upstream, *row.begins_after} <= seen
+        if row.per == "family":
+            assert all(LOOP[upstream].per == "family" for upstream in row.upstream)
+        seen.add(name)
+
+
+def test_the_loop_takes_no_library() -> None:
+    """What only asks for the rows, as the explorer's addresses do, loads none."""
+    code = "import sys, mr_assets.loop; print({'dagster', 'polars', 'pydantic', 'torch', 'numpy'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+# ---------------------------------------------------------------------------------------------------- one row more
+
+METHOD = '''"""Long responses: those with at least so many characters as a chosen one may have."""
+
+import polars as pl
+
+from mr_assets.method.dropped import dropped
+from mr_assets.tables import Selected
+
+
+def long_responses(responses: pl.DataFrame, *, at_least: int) -> Selected:
+    """response_id and characters of the long ones; the others are dropped."""
+    rows = responses.select("response_id", characters=pl.col("response").str.len_chars().cast(pl.Int64))
+    short = dropped(rows.filter(pl.col("characters") < at_least), "response_id", "short", ["characters"])
+    return Selected(rows.filter(pl.col("characters") >= at_least), short)
+'''
+ASSET = '''"""long_responses."""
+
+import dagster as dg
+import polars as pl
+
+from mr_assets.method import long_responses as method
+from mr_assets.runs.run import Run
+from mr_assets.wiring.declare import declare
+from mr_assets.wiring.materialization import Materialization
+
+
+def long_responses(run: Run) -> dg.AssetsDefinition:
+    """The asset of a run."""
+
+    @dg.asset(**declare(run, "long_responses", kinds={"polars", "parquet"}))
+    def long_responses(context: dg.AssetExecutionContext, responses: pl.LazyFrame) -> dg.MaterializeResult:
+        """The long ones."""
+        work = Materialization(context, run)
+        at_least = work.run.recipe.row(int(context.partition_key)).max_chosen_chars or 1
+        made = method.long_responses(responses.collect(), at_least=at_least)
+        return work.table(made, {"long": made.rows.height})
+
+    return long_responses
+'''
+COLUMNS = {
+    "response_id": Column(pl.String, "a long response"),
+    "characters": Column(pl.Int64, "how long it is"),
+}
+ROW = Asset(
+    "long_responses",
+    upstream=("responses",),
+    shaped_by=("seed", "row.max_chosen_chars"),
+    selects=True,
+    code=("method.long_responses",),
+)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The tiny run, up to the responses of iteration 1 and an asset more, which is added by what a person would write:
+
+    its file in assets/, its file in method/, its columns in TABLES, its row in LOOP.
+    """
+    package = tmp_path_factory.mktemp("package") / "mr_assets"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "assets" / "long_responses.py").write_text(ASSET)
+    (package / "method" / "long_responses.py").write_text(METHOD)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mr_assets.files.os.fsync", lambda file: None)
+        patch.setattr(code_versions, "PACKAGE", package)
+        for module in (mr_assets.assets, mr_assets.method):
+            patch.setattr(module, "__path__", [*module.__path__, str(package / module.__name__.partition(".")[2])])
+        patch.setitem(TABLES, "long_responses", Table("long_responses", "response_id", COLUMNS))
+        patch.setitem(LOOP, "long_responses", ROW)
+        world = new_world(patch, tmp_path_factory.mktemp("data"), "iterations.1.max_chosen_chars=20")
+        for step in (
+            Step("once", LOOP.per("family"), None),
+            Step("iteration 1", ("policy", "prompts", "responses", "long_responses"), "1"),
+        ):
+            result = world.materialize(step)
+            assert result.success, messages(result)
+        yield world
+
+
+def test_it_is_in_the_graph(world: World) -> None:
+    """With its input, the iterations, its columns, its code version and what may be set for one materialization."""
+    key = dg.AssetKey(["tiny", "long_responses"])
+    [asset] = [a for a in build_definitions([world.run]).assets or () if a.key == key]  # type: ignore[union-attr]
+    assert isinstance(asset, dg.AssetsDefinition)
+    [spec] = asset.specs
+    assert {dep.asset_key for dep in spec.deps} == {dg.AssetKey(["tiny", "responses"])}
+    assert spec.partitions_def == dg.StaticPartitionsDefinition(["1", "2"])
+    assert spec.code_version == code_version("long_responses")
+    assert [c.name for c in spec.metadata["dagster/column_schema"].columns] == ["response_id", "characters"]
+    fields = asset.op.config_schema.config_type.fields  # type: ignore[union-attr]
+    assert set(fields) - {"without"} == {"seed", "max_chosen_chars"}
+
+
+def test_its_record_says_what_made_it(world: World) -> None:
+    """The version of its input, its two settings, its code; and what it dropped is beside it."""
+    record, responses = world.run.record("long_responses", "1"), world.run.record("responses", "1")
+    assert record is not None
+    assert responses is not None
+    assert record.inputs == {"responses": responses.version}
+    assert record.settings == {"seed": world.run.recipe.seed, "iteration.max_chosen_chars": 20}
+    assert record.code == code_version("long_responses")
+    kept, dropped = world.table("long_responses", "1"), world.dropped("long_responses", "1")
+    assert (record.rows, record.dropped) == (kept.height, dropped.height)
+    assert kept.height + dropped.height == responses.rows
+    assert dropped.height > 0
+
+
+def test_it_is_done_and_out_of_date_like_any_other(world: World) -> None:
+    """By its own setting, and by what it is made of; then it is among what is to do."""
+    run = world.run
+    assert run.state("long_responses", "1") == "done"
+    assert "long_responses" not in next(iter(steps(run))).assets
+    rows = (run.recipe.iterations[0].model_copy(update={"max_chosen_chars": 40}), run.recipe.iterations[1])
+    changed = replace(run, recipe=run.recipe.model_copy(update={"iterations": rows}))
+    assert "  long_responses of iteration 1: iteration.max_chosen_chars was 20, is now 40" in status.lines(changed)
+    [first, *_] = [step for step in steps(changed) if step.partition == "1"]
+    assert "long_responses" in first.assets
+    assert ("long_responses", "1") in status.follows(run, [("responses", "1")])
+
+
+def test_status_and_lineage_show_it(world: World) -> None:
+    """A line in the table, a page, what it dropped of a prompt, and no fault when its content is held to its record."""
+    assert [row[0] for row in Status(world.run, {}, {}).table().rows].count("long_responses") == 1
+    assert page_of_artifact("tiny", "long_responses", "1") is not None
+    first = world.dropped("long_responses", "1").row(0, named=True)
+    [found] = trace(world.run, first["id"]).rounds
+    assert first["id"] in [each.id for each in found.left_out if each.made.asset == "long_responses"]
+    assert list(verify(world.run, ["1"], ["long_responses"])) == []
+
+
+def test_it_can_be_set_otherwise_once(world: World) -> None:
+    """The launchpad's value is used, kept in the record, and shown by `mr status`. This is the last test of the run."""
+    result = world.materialize(Step("once more", ("long_responses",), "1"), long_responses={"max_chosen_chars": 1})
+    assert result.success, messages(result)
+    assert world.dropped("long_responses", "1").height == 0
+    assert "  long_responses of iteration 1: max_chosen_chars = 1, the recipe says 20" in status.lines(world.run)
