@@ -16,6 +16,8 @@ from mr_assets.wiring.partitions import POOL
 
 SETTINGS = Path(__file__).parents[1] / "dagster.yaml"
 COPIED = "# Copied by mr and kept up to date while nobody edits it: "
+MOVED = {"mr_assets.run_launcher": "mr_assets.orchestration.run_launcher"}
+"""Where a module is now that a dagster.yaml may name, by its name in an earlier version."""
 
 
 def dagster_home() -> Path:
@@ -49,13 +51,21 @@ def _settle(place: Path) -> None:
     """Copy the project's settings to `place`, unless what is there was edited or is another's.
 
     The copy's first line has a hash of the rest; as long as they agree nobody edited it, and a newer version of the
-    project replaces it. One that leaves runs unwatched is named.
+    project replaces it. One that leaves runs unwatched is named. Raises `UserError` with the line to change in one that
+    names a module which has moved.
     """
     present = place.read_text(encoding="utf-8") if place.exists() else None
     shipped = SETTINGS.read_text(encoding="utf-8")
     if present is None or (present != _stamped(shipped) and present == _stamped(present.partition("\n")[2])):
         atomically(place, lambda p: p.write_text(_stamped(shipped), encoding="utf-8"))
-    elif "run_launcher" not in (yaml.safe_load(present) or {}):
+        return
+    launcher = (yaml.safe_load(present) or {}).get("run_launcher")
+    if isinstance(launcher, dict) and (module := launcher.get("module")) in MOVED:
+        raise UserError(
+            f"{place} names the module {module}, which is {MOVED[module]} now. In its section run_launcher change the "
+            f"line\n  module: {module}\nto\n  module: {MOVED[module]}"
+        )
+    if launcher is None:
         print(
             f"note: {place} has no run_launcher, so that a run that is killed stays in progress for ever. Move that "
             f"file away to get the project's own (history is kept), or take run_launcher over from {SETTINGS}.",

@@ -1,5 +1,6 @@
 """The Dagster instance: settings that are there from the first command, and up to date until somebody edits them."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,6 +79,36 @@ def test_settings_that_leave_runs_unwatched_are_named(home: Path, capsys):
     said = capsys.readouterr().err
     assert f"{home / 'dagster.yaml'} has no run_launcher" in said
     assert "Move that file away" in said
+
+
+def test_settings_that_name_the_launcher_where_it_was_say_which_line_to_change(home: Path):
+    """They are a person's own and stay as they are; with that line changed they work, with the person's edits."""
+    dagster_home()
+    place = home / "dagster.yaml"
+    now = "  module: mr_assets.orchestration.run_launcher"
+    edited = place.read_text().replace("poll_interval_seconds: 5", "poll_interval_seconds: 9")
+    old = edited.replace(now, "  module: mr_assets.run_launcher")
+    assert old != edited
+    place.write_text(old)
+    with pytest.raises(UserError) as refused:
+        instance()
+    said = str(refused.value)
+    assert str(place) in said
+    assert place.read_text() == old
+    was, becomes = re.findall("^  module: .*$", said, re.MULTILINE)
+    place.write_text(old.replace(was, becomes))
+    with instance() as found:
+        assert isinstance(found.run_launcher, ProcessRunLauncher)
+        assert found.run_monitoring_poll_interval_seconds == 9
+
+
+def test_settings_of_an_earlier_version_that_nobody_edited_name_the_launcher_where_it_is(home: Path, ship):
+    """The project's own copy of before the move follows the project."""
+    ship(SETTINGS.read_text().replace("mr_assets.orchestration.run_launcher", "mr_assets.run_launcher"))
+    dagster_home()
+    ship(SETTINGS.read_text())
+    with instance() as found:
+        assert isinstance(found.run_launcher, ProcessRunLauncher)
 
 
 @pytest.mark.parametrize("name", ["x[1]", "what?", "a*b"])
