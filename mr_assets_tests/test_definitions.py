@@ -20,6 +20,7 @@ from mr_assets.recipes.load import with_iterations
 from mr_assets.runs.run import load_run
 from mr_assets.tables import TABLES
 from mr_assets.wiring.io_managers import ModelIOManager, TableIOManager
+from mr_assets_tests.real_run import PROJECT
 from mr_assets_tests.tiny import NAME, tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
@@ -286,7 +287,9 @@ def test_the_executor_is_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None
 
 def in_a_new_process(tmp_path: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "MR_DATA": str(tmp_path / "data"), "DAGSTER_HOME": str(tmp_path), **variables}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        command, env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 def children_seconds() -> float:
@@ -306,6 +309,17 @@ def test_dagster_validates_the_definitions(tmp_path: Path) -> None:
             break
     assert not (tmp_path / "data").exists()
     assert took[-1] - took[-2] < 5
+
+
+@pytest.mark.slow
+def test_dg_checks_the_definitions(tmp_path: Path) -> None:
+    """The first command that Dagster's own documentation names, in this project as it is."""
+    dg_command = Path(sys.executable).with_name("dg")
+    if not dg_command.exists():
+        pytest.skip("the extra dg is not installed: pip install -e .[dg]")
+    done = in_a_new_process(tmp_path, str(dg_command), "check", "defs")
+    assert done.returncode == 0, done.stderr
+    assert "All definitions loaded successfully" in done.stdout
 
 
 def test_validation_imports_none_of_the_heavy_libraries(tmp_path: Path) -> None:

@@ -4,6 +4,13 @@ It asks for what `mr run` would do next, when nothing of the run is queued or in
 again, unless what it is made of has changed since: iteration 3 failed for want of M2, and M2 is there now.
 
 It ships switched off: else to materialize checkpoints of iteration 1 again would set off the others.
+
+Declarative automation (https://docs.dagster.io/guides/automate/declarative-automation) cannot do this: its conditions
+look along the edges of the graph, and the handoff from checkpoints[t] to policy[t+1] is none. What policy depends on
+in the graph, sft_checkpoint and seed_prompts, has no iterations. So with `AutomationCondition.eager()` a new
+sft_checkpoint asks for policy of every iteration at once, of which only the first can be made, and new checkpoints[1]
+do not ask for policy[2]. `AutomationCondition.asset_matches` needs no edge, but compares equal partitions: policy[1]
+with checkpoints[1].
 """
 
 from datetime import datetime
