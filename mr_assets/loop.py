@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mr_assets.ids import model_id
+
 Place = tuple[str, str | None]  # an asset and its partition
 Per = Literal["family", "iteration", "model"]
 
@@ -62,7 +64,7 @@ class Loop(dict[str, Asset]):
 def titled(asset: str, partition: str | None) -> str:
     """An artifact as a person would call it: "actor_pairs of iteration 2", "evaluation of M2", "sft_checkpoint"."""
     if LOOP[asset].per == "model":
-        return f"{asset} of {partition if partition == 'seed' else f'M{partition}'}"
+        return f"{asset} of {model_id(str(partition))}"
     return f"{asset} of iteration {partition}" if partition else asset
 
 

@@ -15,7 +15,10 @@ instance that they serve.
 import os
 import signal
 import socket
+import sys
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,3 +110,22 @@ def processes_of(owner: str, mark: str = MARK) -> list[int]:
                 if wanted in (entry / "environ").read_bytes().split(b"\0"):
                     found.append(int(entry.name))
     return found
+
+
+def die_with_parent(told: Callable[[bytes], None] = lambda line: None) -> None:
+    """From now on this process and its group die when standard input closes. Call it before anything slow.
+
+    The starter keeps the write end of it. When the starter is gone, by SIGKILL too, the kernel closes it. Processes
+    that this one starts with the same standard input and call this, too, die alike, in whatever group they are.
+    `told` is given every line that comes before the end.
+    """
+
+    def watch() -> None:
+        said = b""
+        while part := os.read(sys.stdin.fileno(), 4096):
+            *lines, said = (said + part).split(b"\n")
+            for line in lines:
+                told(line)
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="die_with_parent").start()

@@ -5,7 +5,7 @@ own, ``dropped/<asset>/<t>.parquet`` (`dropped_path`); in the folder of each mod
 ``reward_margins.parquet`` (`REWARD_MARGINS`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -264,3 +264,38 @@ def scan_dropped(table: Path) -> pl.LazyFrame:
     """What a table left out: rows of `DROPPED`; none if it leaves nothing out. Raises as `Table.scan` does."""
     path = found_dropped(table)
     return DROPPED.empty().lazy() if path is None else DROPPED.scan(path)
+
+
+def version_of(rows: pl.DataFrame | pl.LazyFrame) -> str:
+    """Sixteen hex digits over a table's content: names, types and values in order.
+
+    Not over Arrow's buffers, which for the same values may differ in padding, in what lies under a null, or in whether
+    there is a null mask at all.
+    """
+    digest = blake2b(repr(list(rows.collect_schema().items())).encode(), digest_size=8)
+    for batch in rows.lazy().collect_batches(maintain_order=True, chunk_size=20_000):
+        for column in batch:
+            for part in _content(column):
+                digest.update(part)
+    return digest.hexdigest()
+
+
+def _content(column: pl.Series) -> Iterator[bytes]:
+    """The values of a column as bytes: length and nulls, then what is not null, lists and structs by their parts."""
+    yield len(column).to_bytes(8, "little") + column.is_null().cast(pl.UInt8).to_numpy().tobytes()
+    values = column.drop_nulls()
+    match column.dtype:
+        case pl.List():
+            lengths = values.list.len()
+            yield lengths.to_numpy().tobytes()
+            yield from _content(values.filter(lengths > 0).explode())
+        case pl.Struct():
+            for field in values.struct.fields:
+                yield from _content(values.struct.field(field))
+        case pl.String:
+            yield values.str.len_bytes().to_numpy().tobytes()
+            yield values.str.join().item().encode()
+        case pl.Boolean:
+            yield values.cast(pl.UInt8).to_numpy().tobytes()
+        case _:
+            yield values.to_numpy().tobytes()

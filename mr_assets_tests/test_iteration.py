@@ -20,10 +20,9 @@ from scipy.optimize import root
 
 from mr_assets.chat import ChatEncoder
 from mr_assets.files import fingerprint
-from mr_assets.tables import dropped_path
+from mr_assets.tables import dropped_path, version_of
 from mr_assets.templates import judge_template
 from mr_assets.training.margins import MARGINS
-from mr_assets.wiring.io_managers import version_of
 from mr_assets_tests.real_run import (
     KEYS,
     ONE_ITERATION,

@@ -4,10 +4,11 @@ import dagster as dg
 import polars as pl
 
 from mr_assets.ids import model_id
+from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import Run
 from mr_assets.wiring.checks import fit_to_train, rows_follow
 from mr_assets.wiring.declare import declare
-from mr_assets.wiring.io_managers import Model, users_errors
+from mr_assets.wiring.io_managers import users_errors
 from mr_assets.wiring.materialization import Materialization, iteration, partition_link
 from mr_assets.wiring.training import train_model, training_job
 

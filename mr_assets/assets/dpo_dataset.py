@@ -6,11 +6,12 @@ import polars as pl
 from mr_assets.errors import UserError
 from mr_assets.method import dpo_dataset as method
 from mr_assets.method.numbers import dpo_dataset_numbers
+from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import prompts_differ
 from mr_assets.templates import judge_template
 from mr_assets.wiring.declare import declare
-from mr_assets.wiring.io_managers import Model, users_errors
+from mr_assets.wiring.io_managers import users_errors
 from mr_assets.wiring.materialization import Materialization
 from mr_assets.wiring.sampling import encoder
 

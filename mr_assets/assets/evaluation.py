@@ -6,12 +6,13 @@ import dagster as dg
 import polars as pl
 
 from mr_assets.inputs.seed_model import seed_as_recorded, seed_model
+from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import CONTENT, Run
 from mr_assets.sampling.engine import Request, SamplingSettings
 from mr_assets.tables import EVALUATION
 from mr_assets.templates import judge_template, meta_judge_template
 from mr_assets.wiring.declare import declare
-from mr_assets.wiring.io_managers import Model, users_errors
+from mr_assets.wiring.io_managers import users_errors
 from mr_assets.wiring.materialization import Materialization
 from mr_assets.wiring.partitions import handed_over, models
 from mr_assets.wiring.sampling import encoder, sample

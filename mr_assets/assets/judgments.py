@@ -5,11 +5,12 @@ import polars as pl
 
 from mr_assets.method import judgments as method
 from mr_assets.method.numbers import judgment_numbers, score_counts
+from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import Run
 from mr_assets.sampling.engine import Request, SamplingSettings
 from mr_assets.templates import judge_template
 from mr_assets.wiring.declare import declare
-from mr_assets.wiring.io_managers import Model, users_errors
+from mr_assets.wiring.io_managers import users_errors
 from mr_assets.wiring.materialization import Materialization
 from mr_assets.wiring.pictures import score_histogram
 from mr_assets.wiring.sampling import encoder, sample

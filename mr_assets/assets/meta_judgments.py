@@ -5,12 +5,13 @@ import polars as pl
 
 from mr_assets.method import meta_judgments as method
 from mr_assets.method.numbers import meta_judgment_numbers
+from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import Run
 from mr_assets.sampling.engine import Request, SamplingSettings
 from mr_assets.tables import META_JUDGMENTS, Selected
 from mr_assets.templates import meta_judge_template
 from mr_assets.wiring.declare import declare
-from mr_assets.wiring.io_managers import Model, users_errors
+from mr_assets.wiring.io_managers import users_errors
 from mr_assets.wiring.materialization import Materialization, judges
 from mr_assets.wiring.sampling import encoder, sample
 

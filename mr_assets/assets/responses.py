@@ -5,12 +5,13 @@ import polars as pl
 
 from mr_assets.method import responses as method
 from mr_assets.method.numbers import response_numbers
+from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import Run
 from mr_assets.sampling.engine import Request, SamplingSettings
 from mr_assets.tables import Selected
 from mr_assets.wiring import pictures
 from mr_assets.wiring.declare import declare
-from mr_assets.wiring.io_managers import Model, users_errors
+from mr_assets.wiring.io_managers import users_errors
 from mr_assets.wiring.materialization import Materialization, iteration
 from mr_assets.wiring.sampling import encoder, sample
 from mr_assets.worlds.truth import world_numbers

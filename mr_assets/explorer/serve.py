@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mr_assets.addresses import PAGES, UI, address, ui_url
 from mr_assets.errors import UserError
+from mr_assets.processes import die_with_parent
 
 
 def serve(data: Path, host: str, port: int, *, allowed: Sequence[str] = (), with_starter: bool = False) -> None:
@@ -22,10 +23,9 @@ def serve(data: Path, host: str, port: int, *, allowed: Sequence[str] = (), with
 
     from mr_assets.explorer.app import explorer
     from mr_assets.gate import names
-    from mr_assets.training import leash
 
     if with_starter:
-        leash.die_with_parent()
+        die_with_parent()
     app = explorer(data, ui_url(), names(host, allowed))
     door = listening(
         host,

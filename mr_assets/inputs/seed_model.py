@@ -8,8 +8,8 @@ from mr_assets.errors import UserError
 from mr_assets.files import fingerprint
 from mr_assets.model_folder import check_model_folder
 from mr_assets.recipes.recipe import Recipe
+from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import CONTENT, resolve
-from mr_assets.wiring.io_managers import Model
 
 
 def seed_model(recipe: Recipe, data: Path) -> Path:

@@ -50,11 +50,11 @@ from mr_assets.tables import (
     TABLES,
     Selected,
     scan_dropped,
+    version_of,
 )
 from mr_assets.templates import judge_template
 from mr_assets.training.log import COLUMNS, LOG, last_epoch, read_log
 from mr_assets.training.margins import MARGINS, MEAN, margin_figures, scan_margins
-from mr_assets.wiring.io_managers import version_of
 
 TOLERANCE = {"elo_pairs": 1e-6}
 """By how much a number may differ from what it is here: Elo is solved for; all others are sums."""

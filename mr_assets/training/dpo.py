@@ -115,7 +115,7 @@ def write_reward_margins(trainer: "DPOTrainer", job: TrainingJob, folder: Path) 
 
 
 if __name__ == "__main__":
-    workspace = leash.die_with_parent()
+    workspace = leash.follow_starter()
     from trl.trainer import dpo_config, dpo_trainer  # noqa: F401 - what takes long comes before the wait for a job
 
     from mr_assets.training.trainer import main

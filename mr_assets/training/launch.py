@@ -31,7 +31,6 @@ import polars as pl
 from mr_assets.errors import UserError
 from mr_assets.files import write_json
 from mr_assets.model_folder import check_model_folder
-from mr_assets.runs.code_versions import code_version
 from mr_assets.training.job import EPOCH_NOTE, EPOCHS, Kind, TrainingJob, link_kept_epoch
 from mr_assets.training.leash import LOG
 from mr_assets.training.log import LOG as STEPS
@@ -63,10 +62,13 @@ class TrainingResult:
     last: Metrics
 
 
-def train(job: TrainingJob, on_metrics: Callable[[Metrics], None] = lambda line: None) -> TrainingResult:
+def train(
+    job: TrainingJob, on_metrics: Callable[[Metrics], None] = lambda line: None, *, code: str = ""
+) -> TrainingResult:
     """Train `job`, in as many attempts as it takes: a later call with the same job and data resumes.
 
     If ``job.out`` has the epoch to keep already, from this training with another `keep_epoch`, it is taken from there.
+    `code` is the version of the code that trains: what another one trained is not taken.
 
     When it returns, ``job.out`` is a whole model folder and the workspace is gone. When it raises, ``job.out`` is what
     it was before. An exception of `on_metrics`, or an interrupt, ends the training's processes; checkpoints stay.
@@ -77,13 +79,13 @@ def train(job: TrainingJob, on_metrics: Callable[[Metrics], None] = lambda line:
     check_model_folder(job.model)
     rows = prepare_workspace(job)
     steps = job.steps_per_epoch(rows) * job.keep_epoch
-    if _has_kept_epoch(job):
+    if _has_kept_epoch(job, code):
         link_kept_epoch(job, job.out / EPOCHS)
         on_metrics({"kept_epoch": job.keep_epoch, "folder": str(job.out / EPOCHS / str(job.keep_epoch))})
         first = steps
     else:
         first = _run(job, on_metrics)
-        _note_epochs(job)
+        _note_epochs(job, code)
     _install(job)
     lines = (job.out / STEPS).read_text(encoding="utf-8").splitlines()
     last = json.loads(lines[-1]) if lines else {}
@@ -101,7 +103,7 @@ def _run(job: TrainingJob, on_metrics: Callable[[Metrics], None]) -> int:
     return first or 0
 
 
-def _has_kept_epoch(job: TrainingJob) -> bool:
+def _has_kept_epoch(job: TrainingJob, code: str) -> bool:
     """Whether ``job.out`` has the whole folder of the epoch to keep, of this training but for `keep_epoch`."""
     if not job.keep_all_epochs:
         return False
@@ -112,13 +114,13 @@ def _has_kept_epoch(job: TrainingJob) -> bool:
         return False  # it was not kept, or nobody knows of what training it is
     files = _epoch_files(folder)
     whole = STEPS in files and (MARGINS in files or job.kind != "dpo")
-    return whole and noted == {"of": _of_any_epoch(job), "files": files}
+    return whole and noted == {"of": _of_any_epoch(job, code), "files": files}
 
 
-def _note_epochs(job: TrainingJob) -> None:
+def _note_epochs(job: TrainingJob, code: str) -> None:
     """Note in the folder of each epoch in the result of what training it is, and of what files it is made."""
     for folder in (job.workspace / "model" / EPOCHS).glob("*"):
-        write_json(folder / EPOCH_NOTE, {"of": _of_any_epoch(job), "files": _epoch_files(folder)})
+        write_json(folder / EPOCH_NOTE, {"of": _of_any_epoch(job, code), "files": _epoch_files(folder)})
 
 
 def _epoch_files(folder: Path) -> dict[str, list[int]]:
@@ -126,11 +128,10 @@ def _epoch_files(folder: Path) -> dict[str, list[int]]:
     return {name: seen for name, seen in _files(folder).items() if name != EPOCH_NOTE}
 
 
-def _of_any_epoch(job: TrainingJob) -> dict[str, Any]:
+def _of_any_epoch(job: TrainingJob, code: str) -> dict[str, Any]:
     """What the workspace was made for, whatever epoch is kept, and the code that trains."""
     identity: dict[str, Any] = json.loads((job.workspace / "job.json").read_text(encoding="utf-8"))
     settings = {name: value for name, value in identity["job"].items() if name != "keep_epoch"}
-    code = code_version("checkpoints" if job.kind == "dpo" else "sft_checkpoint")
     return identity | {"job": settings, "code": code}
 
 

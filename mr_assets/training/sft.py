@@ -33,7 +33,7 @@ def _with_labels(example: dict[str, list[int]]) -> dict[str, list[int]]:
 
 
 if __name__ == "__main__":
-    workspace = leash.die_with_parent()
+    workspace = leash.follow_starter()
     from mr_assets.training.trainer import main
 
     main(workspace, make_trainer)

@@ -8,8 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from hashlib import blake2b
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -17,64 +16,11 @@ import polars as pl
 from upath import UPath
 
 from mr_assets.errors import UserError
-from mr_assets.files import atomically, damage, fingerprint, note_of, storage_trouble, sweep_temporary
-from mr_assets.ids import model_id, model_key
+from mr_assets.files import atomically, note_of, storage_trouble, sweep_temporary
 from mr_assets.loop import LOOP
-from mr_assets.runs.run import Record, read_record, write_record
+from mr_assets.runs.artifact import Artifact, Model, damaged_files
+from mr_assets.runs.run import read_record, write_record
 from mr_assets.tables import DROPPED, TABLES, dropped_beside, dropped_path
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model folder: where it lies, what its content hashes to, and its name in the loop ("seed", "M0", "M1", ...)."""
-
-    path: str
-    fingerprint: str
-    name: str
-
-    def folder(self, data: Path) -> Path:
-        """The folder, whether it lies inside the data root or elsewhere."""
-        return data / self.path
-
-    def check(self, data: Path) -> None:
-        """Read the folder again: raises `UserError` if it does not hold the model that was recorded.
-
-        Bits that flip on a disk leave size and time as they were. To be called where the model is loaded or handed
-        over.
-        """
-        folder = self.folder(data)
-        try:
-            came = fingerprint(folder)
-        except OSError as error:
-            came = f"what cannot be read ({error})"
-        if came != self.fingerprint:
-            record = read_record(folder / "complete.json")
-            why = _damaged(folder / "complete.json", record) if record else ""
-            raise UserError(
-                f"{self.name} is damaged: {folder} is not what was recorded. Expected the fingerprint "
-                f"{self.fingerprint}, found {came}{f'; {why}' if why else ''}. {self._again}"
-            )
-
-    @property
-    def _again(self) -> str:
-        """What to do about a damaged folder."""
-        if self.name == "seed":
-            return "Restore its files. If the seed model was changed on purpose, materialize sft_checkpoint again."
-        made = "sft_checkpoint" if self.name == model_id(0) else f"checkpoints of iteration {model_key(self.name)}"
-        return f"Restore its files, or remove the folder and materialize {made} again (`mr run` does)."
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """What an asset made: rows of a table or a model, with the record that will stand beside it.
-
-    rows: the table, as a frame or lazily; dropped: what was left out (columns of `DROPPED`), if the asset selects.
-    """
-
-    record: Record
-    rows: pl.DataFrame | pl.LazyFrame | None = None
-    dropped: pl.DataFrame | None = None
-    model: Model | None = None
 
 
 def shard_folder(table: Path) -> Path:
@@ -98,41 +44,6 @@ def users_errors() -> Iterator[None]:
         if trouble := storage_trouble(error):
             raise dg.Failure(trouble, allow_retries=False) from error
         raise
-
-
-def version_of(rows: pl.DataFrame | pl.LazyFrame) -> str:
-    """Sixteen hex digits over a table's content: names, types and values in order.
-
-    Not over Arrow's buffers, which for the same values may differ in padding, in what lies under a null, or in whether
-    there is a null mask at all.
-    """
-    digest = blake2b(repr(list(rows.collect_schema().items())).encode(), digest_size=8)
-    for batch in rows.lazy().collect_batches(maintain_order=True, chunk_size=20_000):
-        for column in batch:
-            for part in _content(column):
-                digest.update(part)
-    return digest.hexdigest()
-
-
-def _content(column: pl.Series) -> Iterator[bytes]:
-    """The values of a column as bytes: length and nulls, then what is not null, lists and structs by their parts."""
-    yield len(column).to_bytes(8, "little") + column.is_null().cast(pl.UInt8).to_numpy().tobytes()
-    values = column.drop_nulls()
-    match column.dtype:
-        case pl.List():
-            lengths = values.list.len()
-            yield lengths.to_numpy().tobytes()
-            yield from _content(values.filter(lengths > 0).explode())
-        case pl.Struct():
-            for field in values.struct.fields:
-                yield from _content(values.struct.field(field))
-        case pl.String:
-            yield values.str.len_bytes().to_numpy().tobytes()
-            yield values.str.join().item().encode()
-        case pl.Boolean:
-            yield values.cast(pl.UInt8).to_numpy().tobytes()
-        case _:
-            yield values.to_numpy().tobytes()
 
 
 class TableIOManager(dg.UPathIOManager):
@@ -226,13 +137,7 @@ def load_model(record_path: Path, asset: str) -> Model:
     if record is None or record.model is None:
         why = f"there is no {record_path}"
     else:
-        why = _damaged(record_path, record)
+        why = damaged_files(record_path, record)
         if not why:
             return Model(**{name: record.model[name] for name in ("path", "fingerprint", "name")})
     raise dg.Failure(f"{asset} is not complete: {why}. Materialize it first.", allow_retries=False)
-
-
-def _damaged(record_path: Path, record: Record) -> str:
-    """What is wrong with the files of a model's folder by their sizes, in words; "" if nothing is."""
-    found = (damage(record_path.parent / name, note, record_path.parent) for name, note in record.files.items())
-    return next(filter(None, found), "")

@@ -13,12 +13,13 @@ from mr_assets.addresses import asset_in_ui, page_of_artifact
 from mr_assets.loop import LOOP
 from mr_assets.method import Frame
 from mr_assets.method.guardrails import PREVIOUS, Finding, findings
+from mr_assets.runs.artifact import Artifact, Model
 from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.progress import Progress, forget, note
 from mr_assets.runs.run import Record, Run, read_record
 from mr_assets.runs.settings import chosen, departures
 from mr_assets.runs.status import outdated_by
-from mr_assets.tables import Selected, Table, dropped_frame
+from mr_assets.tables import Selected, Table, dropped_frame, version_of
 from mr_assets.wiring.checks import (
     CheckResult,
     background_of_making,
@@ -27,7 +28,6 @@ from mr_assets.wiring.checks import (
     exempt,
     log_findings,
 )
-from mr_assets.wiring.io_managers import Artifact, Model, version_of
 from mr_assets.wiring.previews import departures_table, figures, preview
 
 

@@ -5,8 +5,9 @@ from functools import cache
 import dagster as dg
 
 from mr_assets.loop import LOOP
+from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import Run
-from mr_assets.wiring.io_managers import Model, load_model
+from mr_assets.wiring.io_managers import load_model
 
 POOL = "gpu"
 """The pool of what needs a GPU: Dagster runs one at a time of it."""

@@ -11,6 +11,8 @@ import dagster as dg
 from mr_assets.files import fingerprint
 from mr_assets.method.guardrails import Finding, findings
 from mr_assets.recipes.recipe import DPO, SFT
+from mr_assets.runs.artifact import Model
+from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.run import resolve
 from mr_assets.sampling.engine import close_engine
 from mr_assets.training.job import EPOCHS, TrainingJob
@@ -18,7 +20,6 @@ from mr_assets.training.launch import TrainingFailed, start_ahead, train
 from mr_assets.training.log import COLUMNS, last_epoch, read_log
 from mr_assets.training.margins import margin_figures, scan_margins
 from mr_assets.wiring.checks import record_now
-from mr_assets.wiring.io_managers import Model
 from mr_assets.wiring.materialization import Materialization
 from mr_assets.wiring.partitions import asset_key
 from mr_assets.wiring.pictures import curves
@@ -47,7 +48,7 @@ def train_model(work: Materialization, job: TrainingJob, name: str, *before: Fin
     what = f"{work.asset} ({name})"
     work.context.log.info(f"{what}: starting; the first step comes when the model and its reference are ready")
     try:
-        result = train(job, on_metrics=_reporter(work, what))
+        result = train(job, _reporter(work, what), code=code_version(work.asset))
     except TrainingFailed as error:
         record_now(work.context, before, work.partition)
         if broken := re.search(_NOT_FINITE, str(error)):

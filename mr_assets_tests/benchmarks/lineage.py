@@ -36,10 +36,10 @@ from mr_assets.tables import (
     TABLES,
     dropped_frame,
     dropped_path,
+    version_of,
 )
 from mr_assets.templates import judge_template
 from mr_assets.training.margins import MARGINS, margins_table
-from mr_assets.wiring.io_managers import version_of
 from mr_assets_tests.benchmarks.data_side import FewTokens, make, scan
 from mr_assets_tests.benchmarks.machine import spread, write_result
 from mr_assets_tests.real_run import free_port

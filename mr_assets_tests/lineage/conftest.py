@@ -11,8 +11,7 @@ import pytest
 
 from mr_assets.orchestration.steps import steps
 from mr_assets.runs.run import Run
-from mr_assets.tables import dropped_path
-from mr_assets.wiring.io_managers import version_of
+from mr_assets.tables import dropped_path, version_of
 from mr_assets_tests.test_loop import World, messages, new_world
 from mr_assets_tests.tiny import tiny_run
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from mr_assets.training.leash import die_with_parent
+from mr_assets.training.leash import follow_starter
 from mr_assets.training.margins import MARGINS
 from mr_assets_tests.fakes import reward_margins
 
@@ -22,7 +22,7 @@ STEPS, SAVED_EVERY = 12, 3
 
 def main() -> None:
     """Train what the workspace describes, when it is known."""
-    workspace = die_with_parent()()
+    workspace = follow_starter()()
     job = json.loads((workspace / "job.json").read_text())["job"]
     data, seconds = Path(os.environ["MR_DATA"]), float(os.environ.get("MR_FAKE_STEP_SECONDS", "0"))
     saved = workspace / "saved.json"

@@ -72,10 +72,10 @@ def open_engine(folder: Path, policy: str, settings: EngineSettings) -> LoggedSa
     return LoggedSampler(folder, policy)
 
 
-def train(job: TrainingJob, on_metrics: Callable[[launch.Metrics], None]) -> launch.TrainingResult:
+def train(job: TrainingJob, on_metrics: Callable[[launch.Metrics], None], *, code: str) -> launch.TrainingResult:
     """As the product's."""
     refuse(job.out)
-    return launch.train(job, on_metrics)
+    return launch.train(job, on_metrics, code=code)
 
 
 ChatEncoder.load = load_encoder  # type: ignore[method-assign]

@@ -11,10 +11,10 @@ import pytest
 
 from mr_assets.errors import UserError
 from mr_assets.recipes.load import load_recipe
+from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import Run
-from mr_assets.tables import ACTOR_PAIRS, ELO_PAIRS, PROMPTS, RESPONSES, Selected, dropped_frame
+from mr_assets.tables import ACTOR_PAIRS, ELO_PAIRS, PROMPTS, RESPONSES, Selected, dropped_frame, version_of
 from mr_assets.wiring import materialization, previews, training
-from mr_assets.wiring.io_managers import Model, version_of
 from mr_assets.wiring.materialization import Materialization
 from mr_assets_tests.tiny import NAME, complete, files, tiny_run
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import Run
-from mr_assets.wiring.io_managers import Model
 from mr_assets.wiring.partitions import handed_over, iterations, models
 from mr_assets_tests.tiny import complete, tiny_run
 

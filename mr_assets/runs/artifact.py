@@ -1,0 +1,70 @@
+"""What an asset gives to its IO manager: rows of a table or a model, with the record that will stand beside it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from mr_assets.errors import UserError
+from mr_assets.files import damage, fingerprint
+from mr_assets.ids import model_id, model_key
+from mr_assets.runs.run import Record, read_record
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model folder: where it lies, what its content hashes to, and its name in the loop ("seed", "M0", "M1", ...)."""
+
+    path: str
+    fingerprint: str
+    name: str
+
+    def folder(self, data: Path) -> Path:
+        """The folder, whether it lies inside the data root or elsewhere."""
+        return data / self.path
+
+    def check(self, data: Path) -> None:
+        """Read the folder again: raises `UserError` if it does not hold the model that was recorded.
+
+        Bits that flip on a disk leave size and time as they were. To be called where the model is loaded or handed
+        over.
+        """
+        folder = self.folder(data)
+        try:
+            came = fingerprint(folder)
+        except OSError as error:
+            came = f"what cannot be read ({error})"
+        if came != self.fingerprint:
+            record = read_record(folder / "complete.json")
+            why = damaged_files(folder / "complete.json", record) if record else ""
+            raise UserError(
+                f"{self.name} is damaged: {folder} is not what was recorded. Expected the fingerprint "
+                f"{self.fingerprint}, found {came}{f'; {why}' if why else ''}. {self._again}"
+            )
+
+    @property
+    def _again(self) -> str:
+        """What to do about a damaged folder."""
+        if self.name == "seed":
+            return "Restore its files. If the seed model was changed on purpose, materialize sft_checkpoint again."
+        made = "sft_checkpoint" if self.name == model_id(0) else f"checkpoints of iteration {model_key(self.name)}"
+        return f"Restore its files, or remove the folder and materialize {made} again (`mr run` does)."
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What an asset made: rows of a table or a model, with the record that will stand beside it.
+
+    rows: the table, as a frame or lazily; dropped: what was left out (columns of `DROPPED`), if the asset selects.
+    """
+
+    record: Record
+    rows: pl.DataFrame | pl.LazyFrame | None = None
+    dropped: pl.DataFrame | None = None
+    model: Model | None = None
+
+
+def damaged_files(record_path: Path, record: Record) -> str:
+    """What is wrong with the files of a model's folder by their sizes, in words; "" if nothing is."""
+    found = (damage(record_path.parent / name, note, record_path.parent) for name, note in record.files.items())
+    return next(filter(None, found), "")
