@@ -1,7 +1,8 @@
 """Sections of settings: frozen, strict models whose every field says what it means, and the kinds of their values.
 
-    class Prompts(Section):
-        count: Count | None = Field(description="seed prompts in use; null is all of the file's")
+    class Training(Section):
+        batch_size: Count = Field(description="examples per optimizer step over all devices")
+        num_processes: Annotated[Count, SPEED] = Field(default=1, description="training processes, one per GPU")
 
 The recipe is made of them; the engine and the trainer take theirs as they are.
 """
@@ -17,6 +18,19 @@ class Section(BaseModel):
     """Unknown keys, values of another kind and numbers that are none are refused; nothing changes afterwards."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Speed:
+    """What `SPEED` is."""
+
+
+SPEED = Speed()
+"""Marks a field that changes speed and memory alone, and what is made by no more than rounding."""
+
+
+def speed_fields(section: type[Section]) -> tuple[str, ...]:
+    """The fields of a section that are marked with `SPEED`."""
+    return tuple(name for name, field in section.model_fields.items() if SPEED in field.metadata)
 
 
 def section_of(annotation: Any) -> type[Section] | None:

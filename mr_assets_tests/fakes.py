@@ -15,7 +15,8 @@ import polars as pl
 from tokenizers import Tokenizer
 
 from mr_assets.method.judgments import parse_score
-from mr_assets.sampling.engine import Completion, Request, SamplingSettings
+from mr_assets.sampling.engine import Completion, Request
+from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.templates import judge_template, meta_judge_template
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingResult

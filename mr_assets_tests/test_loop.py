@@ -39,7 +39,7 @@ from mr_assets.runs import status
 from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.run import PROJECT, Run
 from mr_assets.runs.status import follows
-from mr_assets.sampling.engine import EngineSettings
+from mr_assets.sampling.settings import EngineSettings
 from mr_assets.tables import (
     TABLES,
     dropped_path,
@@ -71,7 +71,7 @@ class World:
     closed: int = 0
     failing: str = ""
 
-    def open_engine(self, folder: Path, policy: str, settings: EngineSettings) -> WorldSampler:
+    def open_engine(self, folder: Path, policy: str, settings: EngineSettings, **_: Any) -> WorldSampler:
         self.opened.append((folder, policy))
         return WorldSampler(folder, policy)
 
@@ -420,7 +420,7 @@ def test_what_follows_in_the_same_run(done: World, patch: pytest.MonkeyPatch, tm
     shutil.copytree(done.run.data, tmp_path / "data")
     bounds = f"guardrails.judgment_parse_rate_at_least={{warn: 1.0, stop: {stop}}}"
     world = new_world(patch, tmp_path / "data", FEW, bounds)
-    patch.setattr(sampling, "open_engine", lambda *settings: silent(world.open_engine(*settings), 3))
+    patch.setattr(sampling, "open_engine", lambda *of, **_: silent(world.open_engine(*of), 3))
     before = {asset: world.run.record(asset, "2") for asset in FROM_JUDGMENTS}
     result = world.materialize(Step("again", FROM_JUDGMENTS, "2"))
     after = {asset: world.run.record(asset, "2") for asset in FROM_JUDGMENTS}
@@ -947,7 +947,7 @@ def test_a_failed_check_is_in_the_record(done: World, patch: pytest.MonkeyPatch,
     shutil.copytree(done.run.data, tmp_path / "data")
     world = new_world(patch, tmp_path / "data", FEW, HARM)
     with pytest.MonkeyPatch.context() as bad:
-        bad.setattr(sampling, "open_engine", lambda *settings: silent(world.open_engine(*settings), 3))
+        bad.setattr(sampling, "open_engine", lambda *of, **_: silent(world.open_engine(*of), 3))
         assert not world.materialize(Step("again", FROM_JUDGMENTS, "2")).success
     assert world.run.state("judgments", "2") == "failed"
     [finding] = status.failed_checks(world.run)["judgments", "2"]
@@ -1079,7 +1079,7 @@ def test_what_an_open_engine_has_loaded_is_not_read_again(
     folder, record = world.run.path("checkpoints", "1"), world.run.record("policy", "2")
     assert record is not None
     flip_bits(folder / "model.safetensors")
-    live = SimpleNamespace(key=(folder.resolve(), record.version, EngineSettings()))
+    live = SimpleNamespace(key=(folder.resolve(), record.version))
     monkeypatch.setattr("mr_assets.sampling.engine._live", live)
     result = world.materialize(Step("again", ("responses",), "2"))
     assert result.success, messages(result)

@@ -8,7 +8,7 @@ import polars as pl
 from mr_assets.inputs.seed_model import seed_as_recorded, seed_model
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import CONTENT, Run
-from mr_assets.sampling.engine import Request, SamplingSettings
+from mr_assets.sampling.engine import Request
 from mr_assets.tables import EVALUATION
 from mr_assets.templates import judge_template, meta_judge_template
 from mr_assets.wiring.declare import declare
@@ -77,14 +77,14 @@ def _ask(work: Materialization, held_out: HeldOut) -> dict[str, list[list[str]]]
     roles = {
         "actor": (
             [Request(str(i), encode.prompt_ids(q), sizes.samples) for i, q in enumerate(held_out.questions)],
-            SamplingSettings(actor.temperature, actor.top_p, actor.max_tokens),
+            actor,
         ),
         "judge": (
             [
                 Request(str(i), encode.template_ids(judge, {"prompt": q, "response": r}), sizes.samples)
                 for i, (q, r, _) in enumerate(held_out.graded)
             ],
-            SamplingSettings(judged.temperature, judged.top_p, judged.max_tokens),
+            judged,
         ),
         "meta": (
             [
@@ -95,7 +95,7 @@ def _ask(work: Materialization, held_out: HeldOut) -> dict[str, list[list[str]]]
                 )
                 for i, (q, r, a, b, _) in enumerate(held_out.battles)
             ],
-            SamplingSettings(compared.temperature, compared.top_p, compared.max_tokens),
+            compared,
         ),
     }
     answers: dict[str, list[list[str]]] = {}

@@ -7,7 +7,7 @@ from mr_assets.method import judgments as method
 from mr_assets.method.numbers import judgment_numbers, score_counts
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import Run
-from mr_assets.sampling.engine import Request, SamplingSettings
+from mr_assets.sampling.engine import Request
 from mr_assets.templates import judge_template
 from mr_assets.wiring.declare import declare
 from mr_assets.wiring.io_managers import users_errors
@@ -37,7 +37,7 @@ def judgments(run: Run) -> dg.AssetsDefinition:
                     for i, p, r in judged.iter_rows()
                 ),
                 judged.height,
-                SamplingSettings(recipe.judgments.temperature, recipe.judgments.top_p, recipe.judgments.max_tokens),
+                recipe.judgments,
                 {"template": template.text},
                 n=recipe.judgments.n,
             )

@@ -7,7 +7,7 @@ from mr_assets.method import meta_judgments as method
 from mr_assets.method.numbers import meta_judgment_numbers
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import Run
-from mr_assets.sampling.engine import Request, SamplingSettings
+from mr_assets.sampling.engine import Request
 from mr_assets.tables import META_JUDGMENTS, Selected
 from mr_assets.templates import meta_judge_template
 from mr_assets.wiring.declare import declare
@@ -68,7 +68,7 @@ def meta_judgments(run: Run) -> dg.AssetsDefinition:
                     for row in to_sample.select("meta_judgment_id", "response_id", "first_id", "second_id").iter_rows()
                 ),
                 to_sample.height,
-                SamplingSettings(settings.temperature, settings.top_p, settings.max_tokens),
+                settings,
                 {"template": template.text},
                 n=1,
             )

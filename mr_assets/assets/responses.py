@@ -7,7 +7,7 @@ from mr_assets.method import responses as method
 from mr_assets.method.numbers import response_numbers
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import Run
-from mr_assets.sampling.engine import Request, SamplingSettings
+from mr_assets.sampling.engine import Request
 from mr_assets.tables import Selected
 from mr_assets.wiring import pictures
 from mr_assets.wiring.declare import declare
@@ -32,7 +32,7 @@ def responses(run: Run) -> dg.AssetsDefinition:
                 encode,
                 (Request(i, encode.prompt_ids(text), recipe.responses.k) for i, text in asked.iter_rows()),
                 asked.height,
-                SamplingSettings(recipe.responses.temperature, recipe.responses.top_p, recipe.responses.max_tokens),
+                recipe.responses,
                 {},
                 n=recipe.responses.k,
             )

@@ -13,12 +13,12 @@ from typing import Any, Literal, NamedTuple, cast
 
 import polars as pl
 
+from mr_assets.bounds import Bounds, Guardrails
 from mr_assets.errors import shown
 from mr_assets.method import Frame
 from mr_assets.method.dropped import REASONS, setting_behind
 from mr_assets.method.judgments import TOP_SCORE
 from mr_assets.method.numbers import score_counts, score_entropy, win_shares
-from mr_assets.recipes.recipe import Bounds, Guardrails
 from mr_assets.tables import (
     ACTOR_PAIRS,
     BATTLE_MATRICES,

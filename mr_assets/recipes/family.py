@@ -34,7 +34,7 @@ def family_settings(recipe: Recipe) -> dict[str, Any]:
     come from, how prompts are dealt out later, or speed and memory of the training does not.
     """
     fields = {name: True for name in ("seed", "model", "world", "prompts", "eft", "sft")}
-    left_out = {"model": {"allow_hub"}, "prompts": {"disjoint"}, "sft": set(SPEED_FIELDS)}
+    left_out = {"model": {"allow_hub"}, "prompts": {"disjoint"}, **SPEED_FIELDS}
     settings = recipe.model_dump(mode="json", include=fields, exclude=left_out)
     return {**settings, "judge_template": recipe.judgments.template}
 

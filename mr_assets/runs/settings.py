@@ -21,12 +21,10 @@ from mr_assets.errors import UserError, did_you_mean, shown
 from mr_assets.loop import LOOP, RENDERING
 from mr_assets.recipes.recipe import SPEED_FIELDS, Iteration, Recipe
 from mr_assets.recipes.validation import validated
-from mr_assets.section import section_of
+from mr_assets.section import section_of, speed_fields
 
 TEXT = "text of the {} template"
 JUDGE_SIDE_OFF = {"iteration.judge_training": False}
-# Of the engine, only these change what is sampled.
-ENGINE_FIELDS = ("dtype", "quantization", "kv_cache_dtype", "max_model_len", "extra")
 
 # What cannot be chosen for one artifact: how many prompts an iteration draws decides which ones the next draws, a
 # template and how the chat template renders must be the same wherever a text is sampled or trained on, a row's learning
@@ -47,13 +45,9 @@ def shaping_settings(recipe: Recipe, asset: str, partition: str | None) -> dict[
     t = _iteration(asset, partition)
     if LOOP[asset].side == "judge" and not recipe.row(t).judge_training:
         return dict(JUDGE_SIDE_OFF)
-    data = recipe.model_dump(mode="json")
+    data = recipe.model_dump(mode="json", exclude=SPEED_FIELDS)
     data["row"] = {**data["iterations"][t - 1], "learning_rate": recipe.learning_rate(t)}
-    data["engine"] = {field: data["engine"][field] for field in ENGINE_FIELDS}
     data["prompts_until"] = [row["prompts"] for row in data["iterations"][:t]]
-    for training in ("sft", "dpo"):
-        if data[training]:
-            data[training] = {k: v for k, v in data[training].items() if k not in SPEED_FIELDS}
     return {path.replace("row.", "iteration."): _at(data, path) for path in LOOP[asset].shaped_by}
 
 
@@ -205,7 +199,7 @@ def _leaves(path: str) -> Iterator[str]:
         yield path
         return
     for leaf in section.model_fields:
-        if leaf not in SPEED_FIELDS and f"{path}.{leaf}" not in NOT_CHOSEN:
+        if leaf not in speed_fields(section) and f"{path}.{leaf}" not in NOT_CHOSEN:
             yield f"{path}.{leaf}"
 
 

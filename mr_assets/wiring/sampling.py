@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from mr_assets.chat import ChatEncoder
-from mr_assets.sampling.engine import EngineSettings, Request, SamplingSettings, is_open, open_engine
+from mr_assets.sampling.engine import Request, is_open, open_engine
+from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.sampling.shards import sample_shards, scan_shards, size_of_shard
 from mr_assets.tables import draws, dropped_frame
 from mr_assets.wiring.io_managers import shard_folder
@@ -47,9 +48,9 @@ def sample(
     engine = open_engine(
         work.policy.folder(work.run.data),
         work.policy.fingerprint,
-        EngineSettings(
-            **recipe.engine.engine_settings(), stop_token_ids=encode.stop_token_ids, log=work.run.folder / "engine.log"
-        ),
+        recipe.engine,
+        stop_token_ids=encode.stop_token_ids,
+        log=work.run.folder / "engine.log",
     )
     expect_training(work)
     report = work.progress(work.asset, "requests")

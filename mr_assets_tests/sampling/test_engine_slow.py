@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +20,23 @@ from mr_assets.errors import UserError
 from mr_assets.files import fingerprint
 from mr_assets.sampling.engine import (
     Completion,
-    EngineSettings,
     Request,
-    SamplingSettings,
     VLLMSampler,
     close_engine,
     open_engine,
 )
+from mr_assets.sampling.settings import EngineSettings, SamplingSettings
 from mr_assets.sampling.shards import Sampled, sample_shards, scan_shards
 from mr_assets.training import launch
 from mr_assets.worlds import letters
 from mr_assets_tests.llama3_shape import CONTROL_TOKENS, make_llama3_shaped_model
+from mr_assets_tests.sampling.fake import engine_settings
 
 pytestmark = pytest.mark.slow
 
 SEED = Path(__file__).parents[2] / "data" / "seeds" / "small-world"
-SMALL = EngineSettings(max_num_seqs=32, cpu_kv_cache_gib=0.25)
-EXACT = EngineSettings(dtype="float32", max_num_seqs=32, cpu_kv_cache_gib=0.25)  # to compare with transformers
+SMALL = engine_settings(max_num_seqs=32, cpu_kv_cache_gib=0.25)
+EXACT = engine_settings(dtype="float32", max_num_seqs=32, cpu_kv_cache_gib=0.25)  # to compare with transformers
 DRAWN = SamplingSettings(temperature=0.8, top_p=0.95, max_tokens=48)
 GREEDY = SamplingSettings(temperature=0.0, top_p=1.0, max_tokens=24)
 
@@ -126,7 +125,9 @@ def test_every_end_token_of_the_generation_config_ends_a_completion(llama3: Path
     tokenizer = ChatEncoder.load(llama3).tokenizer
     ends = {tokenizer.convert_tokens_to_ids(t) for t in ("<|end_of_text|>", "<|eot_id|>")}
     engine = open_engine(llama3, "random", SMALL)
-    [completions] = complete(engine, [Request("q", [5, 6, 7], n=400)], SamplingSettings(2.0, 1.0, 100)).values()
+    [completions] = complete(
+        engine, [Request("q", [5, 6, 7], n=400)], SamplingSettings(temperature=2.0, top_p=1.0, max_tokens=100)
+    ).values()
     last = Counter(c.token_ids[-1] for c in completions if c.finish_reason == "stop")
     assert set(last) == ends and min(last.values()) > 10
     for completion in completions:
@@ -148,9 +149,11 @@ def test_the_end_of_a_turn_ends_a_completion_where_it_is_no_eos(llama3: Path, tm
     (folder / "generation_config.json").write_text(json.dumps({**config, "eos_token_id": [tokenizer.eos_token_id]}))
     encoder = ChatEncoder.load(folder)
     assert encoder.stop_token_ids == (encoder.end_id,)
-    engine = open_engine(folder, "turns", replace(SMALL, stop_token_ids=encoder.stop_token_ids))
+    engine = open_engine(folder, "turns", SMALL, stop_token_ids=encoder.stop_token_ids)
     assert engine.signature["engine"]["stop_token_ids"] == [encoder.end_id]
-    [completions] = complete(engine, [Request("q", [5, 6, 7], n=400)], SamplingSettings(2.0, 1.0, 100)).values()
+    [completions] = complete(
+        engine, [Request("q", [5, 6, 7], n=400)], SamplingSettings(temperature=2.0, top_p=1.0, max_tokens=100)
+    ).values()
     last = Counter(c.token_ids[-1] for c in completions if c.finish_reason == "stop")
     assert set(last) == {encoder.end_id, tokenizer.eos_token_id} and min(last.values()) > 10
     for completion in completions:
@@ -194,14 +197,18 @@ def test_temperature_and_top_p_are_those_asked_for(llama3: Path) -> None:
     scores = logits(llama3, ids)
     for temperature in (0.3, 2.0):
         wanted = (scores / temperature).softmax(-1)
-        [drawn] = complete(engine, [Request("q", ids, draws)], SamplingSettings(temperature, 1.0, 1)).values()
+        [drawn] = complete(
+            engine, [Request("q", ids, draws)], SamplingSettings(temperature=temperature, top_p=1.0, max_tokens=1)
+        ).values()
         counts = Counter(c.token_ids[0] for c in drawn)
         for token in wanted.topk(20).indices.tolist():
             expected = draws * wanted[token].item()
             assert abs(counts[token] - expected) < 5 * expected**0.5 + 3
     order = (scores / 0.3).softmax(-1).sort(descending=True)
     size = int((order.values.cumsum(-1) < 0.5).sum()) + 1
-    [drawn] = complete(engine, [Request("q", ids, draws)], SamplingSettings(0.3, 0.5, 1)).values()
+    [drawn] = complete(
+        engine, [Request("q", ids, draws)], SamplingSettings(temperature=0.3, top_p=0.5, max_tokens=1)
+    ).values()
     assert {c.token_ids[0] for c in drawn} <= set(order.indices[: size + 1].tolist())
 
 
@@ -231,7 +238,7 @@ def test_the_engine_leaves_nothing_behind(llama3: Path) -> None:
 
     close_engine()
     preload, threads, me = os.environ.get("LD_PRELOAD"), torch.set_num_threads, psutil.Process()
-    settings = EngineSettings(max_num_seqs=32, cpu_kv_cache_gib=0.5)
+    settings = engine_settings(max_num_seqs=32, cpu_kv_cache_gib=0.5)
     open_engine(llama3, "memory", settings)
     assert os.environ.get("LD_PRELOAD") == preload
     assert torch.set_num_threads is threads
@@ -256,10 +263,10 @@ def test_engines_opened_again_and_again_do_not_add_up(llama3: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (EngineSettings(cpu_kv_cache_gib=0.0001), "cpu_kv_cache_gib"),
-        (EngineSettings(cpu_kv_cache_gib=1e6), "cpu_kv_cache_gib"),
-        (EngineSettings(max_model_len=10**7), "max_model_len"),
-        (EngineSettings(extra={"no_such_option": 1}), "no_such_option"),
+        (engine_settings(cpu_kv_cache_gib=0.0001), "cpu_kv_cache_gib"),
+        (engine_settings(cpu_kv_cache_gib=1e6), "cpu_kv_cache_gib"),
+        (engine_settings(max_model_len=10**7), "max_model_len"),
+        (engine_settings(extra={"no_such_option": 1}), "no_such_option"),
     ],
     ids=["too little cache", "too much cache", "context", "option"],
 )

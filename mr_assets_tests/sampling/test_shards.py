@@ -15,7 +15,8 @@ from polars.testing import assert_frame_equal
 from mr_assets.errors import UserError
 from mr_assets.recipes.load import list_recipes, load_recipe
 from mr_assets.sampling import shards
-from mr_assets.sampling.engine import Request, SamplingSettings
+from mr_assets.sampling.engine import Request
+from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.sampling.shards import SHARD_SCHEMA, Progress, Sampled, sample_shards, scan_shards, size_of_shard
 from mr_assets_tests.sampling.fake import END, FakeSampler, Killed
 
@@ -206,9 +207,9 @@ def test_what_was_noted_otherwise_is_never_taken_over(tmp_path: Path) -> None:
     [
         (FakeSampler(policy="M1"), {}),
         (FakeSampler(), {"signature": {"template": "another"}}),
-        (FakeSampler(), {"settings": SamplingSettings(0.9, 0.95, 6)}),
-        (FakeSampler(), {"settings": SamplingSettings(0.8, 0.9, 6)}),
-        (FakeSampler(), {"settings": SamplingSettings(0.8, 0.95, 7)}),
+        (FakeSampler(), {"settings": SamplingSettings(temperature=0.9, top_p=0.95, max_tokens=6)}),
+        (FakeSampler(), {"settings": SamplingSettings(temperature=0.8, top_p=0.9, max_tokens=6)}),
+        (FakeSampler(), {"settings": SamplingSettings(temperature=0.8, top_p=0.95, max_tokens=7)}),
         (FakeSampler(), {"seed": 8}),
         (FakeSampler(), {"requests": [Request(r.id, [*r.prompt_ids, 1], r.n) for r in REQUESTS]}),
         (FakeSampler(), {"requests": [Request(f"p{r.id}", r.prompt_ids, r.n) for r in REQUESTS]}),
@@ -323,7 +324,7 @@ def test_two_requests_with_one_id_are_refused(tmp_path: Path) -> None:
 def test_several_samples_at_temperature_zero_are_refused(tmp_path: Path) -> None:
     """They would be equal; vLLM refuses them too, but only in the middle of the stage."""
     with pytest.raises(UserError, match="temperature 0"):
-        run(FakeSampler(), tmp_path, settings=SamplingSettings(0.0, 1.0, 6))
+        run(FakeSampler(), tmp_path, settings=SamplingSettings(temperature=0.0, top_p=1.0, max_tokens=6))
 
 
 def test_a_stage_without_requests_is_an_empty_table(tmp_path: Path) -> None:

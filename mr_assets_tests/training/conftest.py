@@ -8,6 +8,7 @@ import pytest
 
 from mr_assets.training.job import TrainingJob
 from mr_assets_tests.llama3_shape import make_llama3_shaped_model
+from mr_assets_tests.training.jobs import new_job
 
 IDS = pl.List(pl.Int32)
 ROWS = 10
@@ -51,7 +52,7 @@ def examples(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def dpo_job(policy: Path, pairs: Path, tmp_path: Path) -> TrainingJob:
     """Three epochs of three steps (batches of 4, 4 and 2 pairs), the first epoch kept."""
-    return TrainingJob(
+    return new_job(
         kind="dpo",
         model=policy,
         data=pairs,
@@ -69,7 +70,7 @@ def dpo_job(policy: Path, pairs: Path, tmp_path: Path) -> TrainingJob:
 @pytest.fixture
 def sft_job(policy: Path, examples: Path, tmp_path: Path) -> TrainingJob:
     """The same schedule on the chosen sides."""
-    return TrainingJob(
+    return new_job(
         kind="sft",
         model=policy,
         data=examples,

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingFailed, train
 from mr_assets.training.log import last_epoch, read_log
 from mr_assets.training.margins import MARGINS, scan_margins
+from mr_assets_tests.training.jobs import replace
 from mr_assets_tests.training.test_launch import gone
 
 pytestmark = pytest.mark.slow

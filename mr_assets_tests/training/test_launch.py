@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -19,6 +18,7 @@ import pytest
 from mr_assets.errors import UserError
 from mr_assets.training import launch
 from mr_assets.training.job import TrainingJob
+from mr_assets_tests.training.jobs import new_job, replace
 
 IDS = pl.List(pl.Int32)
 CHILD = """
@@ -81,7 +81,7 @@ def job(tmp_path: Path) -> TrainingJob:
     rows = [("1.a.actor", [1, 2], [3, 4, 9], [5]), ("1.b.actor", [1], [6], [7, 8])]
     schema = pl.Schema({"pair_id": pl.String(), **dict.fromkeys(columns, IDS)})
     pl.DataFrame(rows, schema=schema, orient="row").write_parquet(data)
-    return TrainingJob(
+    return new_job(
         kind="dpo",
         model=model,
         data=data,
@@ -236,7 +236,7 @@ def test_one_process_runs_directly_and_several_through_accelerate(job):
     """The same script and workspace either way."""
     assert launch._command(job)[1:] == ["-m", "mr_assets.training.dpo", str(job.workspace)]
     job = replace(job, micro_batch_size=4)
-    several = launch._command(replace(job, num_processes=2, accelerate_config=Path("fsdp.yaml")))
+    several = launch._command(replace(job, num_processes=2, accelerate_config="fsdp.yaml"))
     assert several[1:5] == ["-m", "accelerate.commands.launch", "--num_processes=2", "--config_file=fsdp.yaml"]
     assert several[5:] == launch._command(job)[1:]
 

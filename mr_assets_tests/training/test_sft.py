@@ -2,13 +2,13 @@
 
 import json
 import shutil
-from dataclasses import replace
 
 import polars as pl
 import pytest
 
 from mr_assets.training import launch
 from mr_assets.training.launch import train
+from mr_assets_tests.training.jobs import replace
 from mr_assets_tests.training.test_dpo import flat, load, log, same_training, trained_here
 
 pytestmark = pytest.mark.slow

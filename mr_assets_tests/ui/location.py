@@ -24,7 +24,8 @@ from mr_assets.chat import ChatEncoder
 from mr_assets.definitions import build_definitions
 from mr_assets.orchestration import sensors
 from mr_assets.runs.run import data_root, stored_runs
-from mr_assets.sampling.engine import Completion, EngineSettings
+from mr_assets.sampling.engine import Completion
+from mr_assets.sampling.settings import EngineSettings
 from mr_assets.training import launch
 from mr_assets.training.job import TrainingJob
 from mr_assets.wiring import sampling, training
@@ -66,7 +67,7 @@ def load_encoder(folder: Path, **rendering: Any) -> ChatEncoder:
     return ChatEncoder(PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True), **rendering)
 
 
-def open_engine(folder: Path, policy: str, settings: EngineSettings) -> LoggedSampler:
+def open_engine(folder: Path, policy: str, settings: EngineSettings, **_: Any) -> LoggedSampler:
     """In place of the product's."""
     refuse(folder)
     return LoggedSampler(folder, policy)

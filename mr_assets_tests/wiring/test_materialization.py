@@ -376,9 +376,8 @@ def test_accelerates_configuration_is_looked_for_in_the_data_folder(tmp_path: Pa
     """As every file of a recipe; not where the command was given."""
     recipe = load_recipe(NAME, ["dpo.accelerate_config=fsdp.yaml"])
     places = {"root": tmp_path, "model": tmp_path, "data": tmp_path, "out": tmp_path}
-    assert (
-        training.training_job("dpo", recipe.dpo, **places, keep_epoch=1, seed=0, learning_rate=1e-5).accelerate_config
-        == tmp_path / "fsdp.yaml"
-    )
+    assert training.training_job(
+        "dpo", recipe.dpo, **places, keep_epoch=1, seed=0, learning_rate=1e-5
+    ).accelerate_config == str(tmp_path / "fsdp.yaml")
     assert recipe.sft is not None
     assert training.training_job("sft", recipe.sft, **places, seed=0).accelerate_config is None

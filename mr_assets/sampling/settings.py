@@ -1,0 +1,116 @@
+"""What a recipe says of sampling: how completions are drawn, and how the engine runs."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from mr_assets.section import SPEED, Count, Positive, Section, speed_fields
+
+Quantization = Literal[  # vLLM 0.32.0's; a test compares
+    "awq",
+    "auto_awq",
+    "fp8",
+    "fbgemm_fp8",
+    "fp_quant",
+    "modelopt",
+    "modelopt_fp4",
+    "modelopt_mxfp8",
+    "modelopt_mixed",
+    "auto_gptq",
+    "gptq",
+    "gptq_marlin",
+    "awq_marlin",
+    "humming",
+    "compressed-tensors",
+    "experts_int8",
+    "quark",
+    "moe_wna16",
+    "torchao",
+    "inc",
+    "mxfp4",
+    "gpt_oss_mxfp4",
+    "deepseek_v4_fp8",
+    "online",
+    "fp8_per_tensor",
+    "fp8_per_block",
+    "fp8_per_channel",
+    "int8_per_channel_weight_only",
+    "nvfp4_per_token",
+    "mxfp8",
+]
+KVCacheType = Literal[
+    "auto",
+    "float16",
+    "bfloat16",
+    "fp8",
+    "fp8_e4m3",
+    "fp8_e5m2",
+    "fp8_inc",
+    "fp8_ds_mla",
+    "nvfp4_ds_mla",
+    "turboquant_k8v4",
+    "turboquant_4bit_nc",
+    "turboquant_k3v4_nc",
+    "turboquant_3bit_nc",
+    "ultraquant_4bit",
+    "int4_per_token_head",
+    "int8_per_token_head",
+    "fp8_per_token_head",
+    "nvfp4",
+    "nvfp4_4over6",
+]
+
+
+class SamplingSettings(Section):
+    """How completions are drawn. Temperature 0 takes the likeliest token (top_p is then without effect)."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = Field(description="sampling temperature (section 3.1: 0.8)")
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(description="nucleus sampling mass (section 3.1: 0.95)")
+    max_tokens: Count = Field(description="tokens at which a completion is cut off (paper: silent)")
+
+
+class EngineSettings(Section):
+    """How vLLM samples."""
+
+    max_model_len: Count = Field(
+        description="context: tokens of prompt and completion together; what does not fit is skipped and counted"
+    )
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        description="type of weights and activations; changes the samples"
+    )
+    quantization: Quantization | None = Field(
+        default=None, description="vLLM's method, for example fp8; changes the samples"
+    )
+    kv_cache_dtype: KVCacheType = Field(default="auto", description="type of the key-value cache; changes the samples")
+    max_num_seqs: Annotated[Count, SPEED] = Field(description="completions sampled at a time")
+    max_num_batched_tokens: Annotated[Count | None, SPEED] = Field(
+        default=None, description="tokens per step; null is vLLM's choice"
+    )
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1), SPEED] = Field(
+        description="share of a GPU's memory, CUDA only"
+    )
+    cpu_kv_cache_gib: Annotated[Positive, SPEED] = Field(description="key-value cache in GiB, CPU only")
+    cpu_threads: Annotated[Count, SPEED] = Field(
+        default=1,
+        description="threads of the engine, CPU only; a tiny model gains little by two, and crawls where others use "
+        "the cores",
+    )
+    enforce_eager: Annotated[bool | None, SPEED] = Field(
+        description="no compilation; null is eager on the CPU and compiled on CUDA"
+    )
+    tensor_parallel_size: Annotated[Count, SPEED] = Field(description="GPUs that share one model")
+    enable_prefix_caching: Annotated[bool, SPEED] = Field(
+        default=True, description="compute a common beginning of prompts once"
+    )
+    shard_size: Annotated[Count, SPEED] = Field(
+        description="completions per shard at most, but at least one request's: what a killed run may have to "
+        "do again. A shard is 2% of its asset's completions; of a small asset 60 completions or 30 requests"
+    )
+    extra: dict[str, Any] = Field(
+        default_factory=dict,
+        description="further vLLM engine arguments by vLLM's names; they count as changing samples",
+    )
+
+    def signature(self) -> dict[str, Any]:
+        """The settings that shape a completion. The context does not: it decides which requests there are."""
+        return self.model_dump(exclude={*speed_fields(EngineSettings), "max_model_len"})
