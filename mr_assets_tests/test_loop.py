@@ -34,7 +34,7 @@ from mr_assets.files import fingerprint
 from mr_assets.lineage.compare import KINDS, other_recipe, sampled_anew, with_other_run, with_other_settings
 from mr_assets.lineage.verification import verify
 from mr_assets.loop import LOOP
-from mr_assets.orchestration.steps import Step, chosen_config, failures, needed, plan, steps
+from mr_assets.orchestration.steps import Step, failures, needed, plan, step_config, steps
 from mr_assets.runs import status
 from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.run import PROJECT, Run
@@ -92,7 +92,7 @@ class World:
         tags = tags or ({PARTITION_NAME_TAG: step.partition} if step.partition else {})
         job = build_definitions([self.run]).resolve_implicit_global_asset_job_def()
         keys = [dg.AssetKey([self.run.namespace(asset), asset]) for asset in step.assets]
-        ops = chosen_config(self.run, step)
+        ops = step_config(self.run, step)
         ops |= {f"{self.run.namespace(asset)}__{asset}": {"config": given} for asset, given in config.items()}
         return job.execute_in_process(
             instance=self.instance, asset_selection=keys, tags=tags, raise_on_error=False, run_config={"ops": ops}
@@ -634,10 +634,10 @@ def test_another_rho_for_one_iteration(patch: pytest.MonkeyPatch, tmp_path: Path
     assert world.materialize(Step("judged again", ("judgments",), "2"), judgments={"seed": 1}).success
     again = next(steps(world.run))
     assert {"actor_pairs", "dpo_dataset", "checkpoints"} <= set(again.assets)
-    assert chosen_config(world.run, again) == {"tiny__actor_pairs": {"config": {"rho": 0.5}}}
+    assert step_config(world.run, again) == {"tiny__actor_pairs": {"config": {"rho": 0.5}}}
 
     back = replace(world.run, as_recipe=True)
-    assert chosen_config(back, Step("", ("judgments", "actor_pairs"), "2")) == {}
+    assert step_config(back, Step("", ("judgments", "actor_pairs"), "2")) == {}
     assert {"judgments", "actor_pairs"} <= set(next(steps(back)).assets)
 
 

@@ -170,8 +170,8 @@ def _run_lock(wanted: Any, stored: Any) -> Iterator[Any]:
     os.environ["MR_DATA"] = str(wanted.data)
     from mr_assets.orchestration.history import refuse_if_busy
     from mr_assets.orchestration.instance import instance
+    from mr_assets.orchestration.lock import run_lock
     from mr_assets.orchestration.run_launcher import fail_dead_runs
-    from mr_assets.orchestration.steps import run_lock
 
     with run_lock(wanted.folder, f"run {wanted.name}", wait=False), instance() as dagster:
         fail_dead_runs(dagster)
@@ -184,7 +184,8 @@ def _run_lock(wanted: Any, stored: Any) -> Iterator[Any]:
 def _run_steps(wanted: Any, stored: Any) -> bool:
     """Launch what is to do; whether there was anything. Before that nothing is written."""
     from mr_assets.orchestration.history import refuse_if_busy
-    from mr_assets.orchestration.steps import launch, run_lock, steps
+    from mr_assets.orchestration.lock import run_lock
+    from mr_assets.orchestration.steps import launch, steps
 
     began, did = time.monotonic(), False
     with _run_lock(wanted, stored) as dagster:

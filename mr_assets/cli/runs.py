@@ -135,8 +135,8 @@ def _unused(run: Any) -> Iterator[None]:
     os.environ["MR_DATA"] = str(run.data)
     from mr_assets.orchestration.history import refuse_if_busy
     from mr_assets.orchestration.instance import home, instance
+    from mr_assets.orchestration.lock import holder_of, run_lock
     from mr_assets.orchestration.run_launcher import fail_dead_runs
-    from mr_assets.orchestration.steps import holder_of, run_lock
 
     what = f"run {run.name}"
     if run.folder.is_symlink() and (holder := holder_of(run.folder)):

@@ -25,17 +25,17 @@ from mr_assets.wiring.partitions import asset_key
 LOOK_BACK = 200  # Dagster runs
 
 
-def partition_of(made: dg.DagsterRun) -> str | None:
+def partition_of(dagster_run: dg.DagsterRun) -> str | None:
     """The partition of a Dagster run. A backfill's runs have a range in its place, of one key."""
-    return made.tags.get(PARTITION_NAME_TAG) or made.tags.get(ASSET_PARTITION_RANGE_START_TAG)
+    return dagster_run.tags.get(PARTITION_NAME_TAG) or dagster_run.tags.get(ASSET_PARTITION_RANGE_START_TAG)
 
 
 def under_way(namespace: str, instance: dg.DagsterInstance) -> str | None:
     """A sentence that names what is queued or in progress under a key prefix, however it was started; None if idle."""
-    for made in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
-        if _concerns(made.asset_selection, namespace):
-            state = made.status.value.lower()
-            return f"{namespace}: {_what(made)} is being made by Dagster run {made.run_id} ({state})."
+    for dagster_run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
+        if _concerns(dagster_run.asset_selection, namespace):
+            state = dagster_run.status.value.lower()
+            return f"{namespace}: {_what(dagster_run)} is being made by Dagster run {dagster_run.run_id} ({state})."
     running = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
     for backfill in instance.get_backfills(filters=BulkActionsFilter(statuses=running)):
         if _concerns(backfill.asset_selection, namespace):
@@ -49,11 +49,11 @@ def refuse_if_busy(namespace: str, instance: dg.DagsterInstance) -> None:
         raise UserError(f"{busy} Wait for it, or cancel it in the UI (mr ui), then start again.")
 
 
-def _what(made: dg.DagsterRun) -> str:
-    partition = partition_of(made)
+def _what(dagster_run: dg.DagsterRun) -> str:
+    partition = partition_of(dagster_run)
     if partition is None:
         return "what is made once"
-    evaluation = made.asset_selection and all(_by_model(key) for key in made.asset_selection)
+    evaluation = dagster_run.asset_selection and all(_by_model(key) for key in dagster_run.asset_selection)
     return f"the evaluation of model {partition}" if evaluation else f"iteration {partition}"
 
 
@@ -70,12 +70,12 @@ def _concerns(keys: Collection[dg.AssetKey] | None, namespace: str) -> bool:
 def last_attempt(keys: list[dg.AssetKey], partition: str | None, instance: dg.DagsterInstance) -> dg.DagsterRun | None:
     """The newest Dagster run that was to make one of these assets in this partition.
 
-    An unpartitioned asset may be made beside any partition, so that for `partition` None every run counts.
+    An unpartitioned asset may be made beside any partition, so that for `partition` None every Dagster run counts.
     """
-    for made in instance.get_runs(limit=LOOK_BACK):
-        of_these = not made.asset_selection or made.asset_selection & set(keys)
-        if of_these and (partition is None or partition_of(made) == partition):
-            return made
+    for dagster_run in instance.get_runs(limit=LOOK_BACK):
+        of_these = not dagster_run.asset_selection or dagster_run.asset_selection & set(keys)
+        if of_these and (partition is None or partition_of(dagster_run) == partition):
+            return dagster_run
     return None
 
 
@@ -83,8 +83,8 @@ def last_attempt(keys: list[dg.AssetKey], partition: str | None, instance: dg.Da
 class Attempt:
     """The newest Dagster run that was to make an artifact, where it is under way or did not make it.
 
-    state: running; waiting for what comes before it in that run, or for the run to start; failed; interrupted, which is
-    stopped, cancelled or killed. when: the end of what ended, the beginning of what is under way, as ISO time.
+    state: running; waiting for what comes before it in that Dagster run, or for that to start; failed; interrupted,
+    which is stopped, cancelled or killed. when: the end of what ended, the beginning of what is under way, as ISO time.
     message: of what ended the first line of why, else "".
     """
 
@@ -108,8 +108,8 @@ def _attempts(run: Run, newest: Sequence[dg.RunRecord], instance: dg.DagsterInst
     found: dict[Place, Attempt] = {}
     all_places = list(places(run))
     for row in newest:
-        made = row.dagster_run
-        keys, partition = made.asset_selection or frozenset(), partition_of(made)
+        dagster_run = row.dagster_run
+        keys, partition = dagster_run.asset_selection or frozenset(), partition_of(dagster_run)
         if not any(key.path[0] in (run.name, run.family) for key in keys):
             continue
         wanted = [
@@ -122,23 +122,23 @@ def _attempts(run: Run, newest: Sequence[dg.RunRecord], instance: dg.DagsterInst
         ]
         if not wanted:
             continue
-        steps = {each.step_key: each for each in instance.get_run_step_stats(made.run_id)}
-        under_way, said = made.status in NOT_FINISHED_STATUSES, _why_ended(made, instance)
+        steps = {each.step_key: each for each in instance.get_run_step_stats(dagster_run.run_id)}
+        unfinished, said = dagster_run.status in NOT_FINISHED_STATUSES, _why_ended(dagster_run, instance)
         began = row.start_time or row.create_timestamp.timestamp()
         for place in wanted:
             step = steps.get(asset_key(run, place[0]).to_python_identifier())
-            # without a step that began, the run was about to begin the first
+            # without a step that began, the Dagster run was about to begin the first
             status = step.status.value if step and step.status else "IN_PROGRESS" if place == wanted[0] else None
             if steps and not step:
                 status = None
-            if under_way and status in (None, "IN_PROGRESS"):
-                at_work = status is not None and made.status != Status.QUEUED
+            if unfinished and status in (None, "IN_PROGRESS"):
+                at_work = status is not None and dagster_run.status != Status.QUEUED
                 since = (step.start_time if step else None) or began
-                found[place] = Attempt(made.run_id, "running" if at_work else "waiting", _iso(since))
-            elif not under_way and status in ("FAILURE", "IN_PROGRESS"):
-                stopped = said == INTERRUPTED or made.status == Status.CANCELED
+                found[place] = Attempt(dagster_run.run_id, "running" if at_work else "waiting", _iso(since))
+            elif not unfinished and status in ("FAILURE", "IN_PROGRESS"):
+                stopped = said == INTERRUPTED or dagster_run.status == Status.CANCELED
                 found[place] = Attempt(
-                    made.run_id, "interrupted" if stopped else "failed", _iso(row.end_time or began), said
+                    dagster_run.run_id, "interrupted" if stopped else "failed", _iso(row.end_time or began), said
                 )
     return found
 
@@ -154,9 +154,9 @@ def _made_since(run: Run, place: Place, row: dg.RunRecord) -> bool:
     return row.end_time is not None and datetime.fromisoformat(record.created).timestamp() >= row.end_time
 
 
-def _why_ended(made: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
+def _why_ended(dagster_run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
     """The first line of why a Dagster run failed or was cancelled; "" if it did neither."""
-    if made.status in NOT_FINISHED_STATUSES:
+    if dagster_run.status in NOT_FINISHED_STATUSES:
         return ""
     kinds = {
         dg.DagsterEventType.STEP_FAILURE,
@@ -164,7 +164,7 @@ def _why_ended(made: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
         dg.DagsterEventType.RUN_FAILURE,
         dg.DagsterEventType.RUN_CANCELED,
     }
-    logs = instance.all_logs(made.run_id, of_type=kinds)
+    logs = instance.all_logs(dagster_run.run_id, of_type=kinds)
     events = [entry.dagster_event for entry in logs if entry.dagster_event]
     said = failures(events) or [e.message or "" for e in events if not e.is_step_event]
     first = next((line for text in said for line in text.splitlines() if line.strip()), "it did not say why")

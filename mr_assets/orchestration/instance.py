@@ -67,8 +67,8 @@ def _settle(place: Path) -> None:
         )
     if launcher is None:
         print(
-            f"note: {place} has no run_launcher, so that a run that is killed stays in progress for ever. Move that "
-            f"file away to get the project's own (history is kept), or take run_launcher over from {SETTINGS}.",
+            f"note: {place} has no run_launcher, so that a Dagster run that is killed stays in progress for ever. Move "
+            f"that file away to get the project's own (history is kept), or take run_launcher over from {SETTINGS}.",
             file=sys.stderr,
         )
 

@@ -81,7 +81,7 @@ def _hindrance(run: Run, step: Step, instance: dg.DagsterInstance) -> str | None
             return None
         how = "failed" if last.status == dg.DagsterRunStatus.FAILURE else "was cancelled"
         return (
-            f"{title} {how} in Dagster run {last.run_id}. Open that run, read its error, mend it, then press "
+            f"{title} {how} in Dagster run {last.run_id}. Open it, read its error, mend that, then press "
             "Re-execute > From failure; the sensor goes on by itself once it is complete."
         )
     if last.tags.get("mr/step") == step.title and last.asset_selection == set(keys):
@@ -93,9 +93,9 @@ def _hindrance(run: Run, step: Step, instance: dg.DagsterInstance) -> str | None
 
 
 def _inputs_changed(run: Run, step: Step, last: dg.DagsterRun, instance: dg.DagsterInstance) -> bool:
-    """Whether something that a step is made of was made after the step's last attempt."""
-    made = {(asset, step.partition) for asset in step.assets}
-    inputs = {place for asset in step.assets for place in run.ancestors(asset, step.partition)} - made
+    """Whether an input of a step was made after the step's last attempt."""
+    own = {(asset, step.partition) for asset in step.assets}
+    inputs = {place for asset in step.assets for place in run.ancestors(asset, step.partition)} - own
     row = instance.get_run_record_by_id(last.run_id)
     ended = (row.end_time or row.create_timestamp.timestamp()) if row else 0.0
     records = [record for place in inputs if (record := run.record(*place))]

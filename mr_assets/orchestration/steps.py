@@ -1,19 +1,15 @@
-"""Launching a run through Dagster: what is not complete, in order, iteration by iteration.
+"""The steps of a run: what is missing or out of date, in order, iteration by iteration; and a Dagster run for a step.
 
-Each step is a Dagster run of the job that the UI's Materialize button starts, with the same executor, instance and IO
-managers. What is complete and made with the recipe's settings is not computed again. What follows from an artifact
-whose checks failed is not begun.
+That is of the job which the UI's Materialize button starts, with the same executor, instance and IO managers. What is
+complete and made with the recipe's settings is not computed again. What follows from an artifact whose checks failed
+is not begun.
 """
 
-import fcntl
 import os
-import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from uuid import uuid4
 
 import dagster as dg
@@ -66,7 +62,7 @@ def steps(run: Run) -> Iterator[Step]:
 
 
 def _stages(run: Run) -> Iterator[tuple[str, tuple[str, ...], str | None]]:
-    """The whole run in order: what is made at a time, under which title and partition key."""
+    """The whole run in order: what one step may make, under which title and partition key."""
     by_model = LOOP.per("model") if run.recipe.evaluation else ()
     yield "one-off assets", LOOP.per("family"), None
     yield from ((titled(asset, model), (asset,), model) for asset in by_model for model in ("seed", "0"))
@@ -82,15 +78,15 @@ def plan(run: Run) -> list[tuple[Step, bool]]:
     step of nothing else is not certain. Raises `UserError` as `steps` does.
     """
     found: list[tuple[Step, bool]] = []
-    made: set[Place] = set()
+    planned: set[Place] = set()
     for title, assets, partition in _stages(run):
         certain = [asset for asset in assets if needed(run, asset, partition, assets)]
         for asset in assets:
-            if asset in certain or made.intersection(run.ancestors(asset, partition)):
-                made.add((asset, partition))
+            if asset in certain or planned.intersection(run.ancestors(asset, partition)):
+                planned.add((asset, partition))
             elif run.failed_checks(asset, partition):
                 raise UserError(refused(run, asset, partition))
-        if pending := tuple(asset for asset in assets if (asset, partition) in made):
+        if pending := tuple(asset for asset in assets if (asset, partition) in planned):
             found.append((Step(title, pending, partition), bool(certain)))
     return found
 
@@ -102,59 +98,14 @@ def needed(run: Run, asset: str, partition: str | None, among: tuple[str, ...]) 
     return any(needed(run, u, at, among) for u, at in run.ancestors(asset, partition) if u in among and at == partition)
 
 
-def chosen_config(run: Run, step: Step) -> dict[str, Any]:
-    """The config with which a step's assets are made again as a person chose them; what has none goes by the recipe."""
-    made = {asset: run.chosen(asset, step.partition) for asset in step.assets}
+def step_config(run: Run, step: Step) -> dict[str, Any]:
+    """The launchpad's config of a step: the overrides that stay in force. What has none goes by the recipe."""
+    overrides = {asset: run.chosen(asset, step.partition) for asset in step.assets}
     return {
         asset_key(run, asset).to_python_identifier(): {"config": as_config(choices)}
-        for asset, choices in made.items()
+        for asset, choices in overrides.items()
         if choices
     }
-
-
-@contextmanager
-def run_lock(folder: Path, what: str, *, wait: bool) -> Iterator[None]:
-    """Hold a folder's lock. Taken already: wait for it, or raise `UserError`. It ends with the process, however.
-
-    A folder that is made for the lock, and in which nothing comes to lie, goes again.
-    """
-    made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with open(folder / ".lock", "a+") as lock:
-            if holder := _taken(lock):
-                if not wait:
-                    raise UserError(
-                        f"{what} is being run by process {holder}. Wait for it, or end it, then start again."
-                    )
-                print(f"waiting for process {holder}, which makes {what}", file=sys.stderr, flush=True)
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
-            yield
-    finally:
-        if made and folder.is_dir() and [path.name for path in folder.iterdir()] == [".lock"]:
-            shutil.rmtree(folder)
-
-
-def holder_of(folder: Path) -> str | None:
-    """The process that holds a folder's lock, as its id; None if none does. Nothing is written."""
-    place = folder / ".lock"
-    if not place.is_file():
-        return None
-    with open(place) as lock:
-        return _taken(lock)
-
-
-def _taken(lock: IO[str]) -> str | None:
-    """Take the lock of an open file; if another process has it, that one's id."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        return lock.read().strip() or "unknown"
-    return None
 
 
 def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
@@ -163,10 +114,10 @@ def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
     Raises `KeyboardInterrupt` if Ctrl-C, a signal or the UI stopped it, which Dagster makes an event of.
     """
     job = ReconstructableJob(ReconstructableRepository.for_module(MODULE, "defs"), IMPLICIT_ASSET_JOB_NAME)
-    run_id = str(uuid4())
+    dagster_run_id = str(uuid4())
     with (
-        _marked(run, run_id, instance),
-        execute_run(job, _created(run, step, run_id, instance, job), instance) as result,
+        _marked(run, dagster_run_id, instance),
+        execute_run(job, _create(run, step, dagster_run_id, instance, job), instance) as result,
     ):
         if result.success:
             return
@@ -175,7 +126,7 @@ def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
         said = failures(result.all_events)
         raise UserError(
             f"{step.title} failed in Dagster run {result.run_id}.\n"
-            + "\n".join(said or ["See the run in the UI (mr ui)."])
+            + "\n".join(said or ["See the Dagster run in the UI (mr ui)."])
             + "\nWhat was complete is kept; the same command goes on from there."
         )
 
@@ -191,14 +142,16 @@ def asset_keys(run: Run, step: Step) -> list[dg.AssetKey]:
     return [asset_key(run, asset) for asset in step.assets]
 
 
-def _created(run: Run, step: Step, run_id: str, instance: dg.DagsterInstance, job: ReconstructableJob) -> dg.DagsterRun:
+def _create(
+    run: Run, step: Step, dagster_run_id: str, instance: dg.DagsterInstance, job: ReconstructableJob
+) -> dg.DagsterRun:
     """A Dagster run that bears this process, so that its death is seen, and its origin, so that the UI can redo it."""
     quiet: dict[str, Any] = {"console": {"config": {}}}  # the readable lines of mr_assets.orchestration.console
     return instance.create_run_for_job(
         job_def=job.get_definition(),
-        run_id=run_id,
-        run_config={"loggers": quiet, "ops": chosen_config(run, step)},
-        tags=step_tags(run, step) | {TAG: Worker.of(os.getpid()).tag(run_id)},
+        run_id=dagster_run_id,
+        run_config={"loggers": quiet, "ops": step_config(run, step)},
+        tags=step_tags(run, step) | {TAG: Worker.of(os.getpid()).tag(dagster_run_id)},
         asset_selection=frozenset(asset_keys(run, step)),
         job_code_origin=job.get_python_origin(),
         remote_job_origin=origin(),
@@ -206,16 +159,16 @@ def _created(run: Run, step: Step, run_id: str, instance: dg.DagsterInstance, jo
 
 
 def origin() -> RemoteJobOrigin:
-    """Where the UI finds the job again, to re-execute a run of it."""
+    """Where the UI finds the job again, to re-execute a Dagster run of it."""
     location = location_origin_from_module_name(MODULE, None, None)
     return RemoteJobOrigin(RemoteRepositoryOrigin(location, SINGLETON_REPOSITORY_NAME), IMPLICIT_ASSET_JOB_NAME)
 
 
 @contextmanager
-def _marked(run: Run, run_id: str, instance: dg.DagsterInstance) -> Iterator[None]:
+def _marked(run: Run, dagster_run_id: str, instance: dg.DagsterInstance) -> Iterator[None]:
     """What this process starts meanwhile bears the Dagster run's id, and goes by the recipe as this process has it."""
-    place = held_recipes(instance, run_id)
-    marks = {MARK: run_id, **hold_recipes(place, {run.name: run.stored})}
+    place = held_recipes(instance, dagster_run_id)
+    marks = {MARK: dagster_run_id, **hold_recipes(place, {run.name: run.stored})}
     os.environ.update(marks)
     try:
         yield
@@ -226,7 +179,7 @@ def _marked(run: Run, run_id: str, instance: dg.DagsterInstance) -> Iterator[Non
 
 
 def _stopped(event: dg.DagsterEvent) -> bool:
-    """Whether it says that its run was stopped from outside."""
+    """Whether it says that its Dagster run was stopped from outside."""
     if event.event_type == dg.DagsterEventType.RUN_FAILURE:
         return event.job_failure_data.failure_reason == RunFailureReason.UNEXPECTED_TERMINATION
     return event.event_type == dg.DagsterEventType.RUN_CANCELED
@@ -245,7 +198,7 @@ def _message(event: dg.DagsterEvent, error: object) -> str:
 
 
 def failures(events: Sequence[dg.DagsterEvent]) -> list[str]:
-    """What failed in a run, asset by asset: the step's own message, or what the checks say that stopped it."""
+    """What failed in a Dagster run, asset by asset: the step's own message, or what the checks say that stopped it."""
     said = []
     for event in events:
         if event.is_step_failure:

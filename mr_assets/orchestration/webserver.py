@@ -46,7 +46,7 @@ from mr_assets.orchestration.instance import dagster_home, instance
 from mr_assets.processes import UI_MARK, Worker, end_processes
 from mr_assets.runs.run import data_root
 
-LOG_LEVEL = "warning"  # what goes wrong; Dagster's info is a line per tick of every sensor and per run in the queue
+LOG_LEVEL = "warning"  # what goes wrong; info is a line per tick of every sensor and per queued Dagster run
 ENDINGS = (signal.SIGINT, signal.SIGTERM)
 GRACE_SECONDS = 20  # for the daemon to end what it is at
 STATEMENT_MS, RECYCLE_SECONDS, OVERFLOW = 15_000, 3600, 20  # of the webserver's database connections, as Dagster has it
@@ -176,9 +176,9 @@ def _ended(daemon: subprocess.Popen) -> None:
 
 
 def only_ui(home: Path) -> None:
-    """Note this process as the instance's UI, and end what is left of one that was killed; its runs go on.
+    """Note this process as the instance's UI, and end what is left of one that was killed; its Dagster runs go on.
 
-    Raises `UserError` if the instance has a UI: two daemons would start every run twice.
+    Raises `UserError` if the instance has a UI: two daemons would start every Dagster run twice.
     """
     note = home / "ui"
     other = Worker.from_tag(note.read_text() if note.exists() else None, str(home))

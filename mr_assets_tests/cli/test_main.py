@@ -19,7 +19,7 @@ from mr_assets.cli.run import adopt
 from mr_assets.inputs import preflight
 from mr_assets.loop import LOOP
 from mr_assets.orchestration.instance import instance
-from mr_assets.orchestration.steps import run_lock
+from mr_assets.orchestration.lock import run_lock
 from mr_assets.recipes.load import list_recipes, load_recipe
 from mr_assets.runs.run import Run, all_runs, load_run, stored_and_unreadable_runs, stored_runs, write_record
 from mr_assets_tests.tiny import NAME, SMALL, complete, files, model_folder, tiny_run

@@ -67,10 +67,10 @@ def test_status_shows_what_a_backfill_makes(run: Run):
 
 def test_status_shows_as_done_what_a_run_under_way_has_completed(run: Run):
     """And as running what it has not, be there one from before."""
-    made = complete(run, "responses", "2")
+    record = complete(run, "responses", "2")
     run_id = started(run, "responses", Worker.of(os.getpid()), **RANGE)
     assert row(run, "responses") == ["-", "running"]
-    write_record(run.record_path("responses", "2"), replace(made, run_id=run_id))
+    write_record(run.record_path("responses", "2"), replace(record, run_id=run_id))
     assert row(run, "responses") == ["-", "done"]
 
 

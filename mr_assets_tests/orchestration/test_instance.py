@@ -35,16 +35,16 @@ def ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Non
 
 def test_a_fresh_instance_watches_its_runs_and_limits_the_gpu(home: Path):
     """One run at a time on the GPU from the very first backfill on, and nobody is told of it."""
-    with instance() as made:
-        assert isinstance(made.run_launcher, ProcessRunLauncher)
-        assert made.run_monitoring_enabled
-        assert made.run_monitoring_start_timeout_seconds < 60
-        assert isinstance(made.run_coordinator, QueuedRunCoordinator)
-        assert made.run_coordinator.dequeue_interval_seconds == 1
-        [limit] = [p for p in made.event_log_storage.get_pool_limits() if p.name == POOL]
+    with instance() as dagster:
+        assert isinstance(dagster.run_launcher, ProcessRunLauncher)
+        assert dagster.run_monitoring_enabled
+        assert dagster.run_monitoring_start_timeout_seconds < 60
+        assert isinstance(dagster.run_coordinator, QueuedRunCoordinator)
+        assert dagster.run_coordinator.dequeue_interval_seconds == 1
+        [limit] = [p for p in dagster.event_log_storage.get_pool_limits() if p.name == POOL]
         assert limit.limit == 1
-        assert not made.telemetry_enabled
-    assert Path(made.root_directory) == home
+        assert not dagster.telemetry_enabled
+    assert Path(dagster.root_directory) == home
 
 
 def test_settings_that_nobody_edited_follow_the_project(home: Path, ship: Callable[[str], None], capsys):

@@ -1,4 +1,4 @@
-"""The run launcher: a run whose process is gone is seen, and a cancelled one ends with all that belongs to it."""
+"""The run launcher: a Dagster run whose process is gone is seen; a cancelled one ends with all that belongs to it."""
 
 import os
 import subprocess
@@ -51,23 +51,26 @@ def launcher(instance: dg.DagsterInstance) -> ProcessRunLauncher:
 
 
 @pytest.fixture
-def run(instance: dg.DagsterInstance) -> dg.DagsterRun:
+def dagster_run(instance: dg.DagsterInstance) -> dg.DagsterRun:
     return create_run_for_test(instance, status=STARTED)
 
 
 @pytest.fixture
 def start(instance: dg.DagsterInstance) -> Iterator[Start]:
-    """Give a run a process."""
+    """Give a Dagster run a process."""
     processes: list[subprocess.Popen] = []
 
-    def started(run: dg.DagsterRun, program: str) -> tuple[subprocess.Popen, dg.DagsterRun]:
+    def started(dagster_run: dg.DagsterRun, program: str) -> tuple[subprocess.Popen, dg.DagsterRun]:
         process = subprocess.Popen(
-            [sys.executable, "-c", program], env={**os.environ, MARK: run.run_id}, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", program],
+            env={**os.environ, MARK: dagster_run.run_id},
+            stdout=subprocess.PIPE,
+            text=True,
         )
         processes.append(process)
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
-        instance.add_run_tags(run.run_id, {TAG: Worker.of(process.pid).tag(run.run_id)})
-        return process, now(instance, run)
+        instance.add_run_tags(dagster_run.run_id, {TAG: Worker.of(process.pid).tag(dagster_run.run_id)})
+        return process, now(instance, dagster_run)
 
     yield started
     for process in processes:
@@ -75,104 +78,117 @@ def start(instance: dg.DagsterInstance) -> Iterator[Start]:
         process.communicate()
 
 
-def now(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun:
-    found = instance.get_run_by_id(run.run_id)
+def now(instance: dg.DagsterInstance, dagster_run: dg.DagsterRun) -> dg.DagsterRun:
+    found = instance.get_run_by_id(dagster_run.run_id)
     assert found is not None
     return found
 
 
-def test_a_run_is_healthy_until_its_process_is_gone(launcher: ProcessRunLauncher, run: dg.DagsterRun, start: Start):
+def test_a_run_is_healthy_until_its_process_is_gone(
+    launcher: ProcessRunLauncher, instance: dg.DagsterInstance, dagster_run: dg.DagsterRun, start: Start
+):
     """Then it has failed, and the message says what to do and what the process printed at last."""
-    process, run = start(run, POLITE)
+    process, dagster_run = start(dagster_run, POLITE)
     assert launcher.supports_check_run_worker_health
-    assert launcher.check_run_worker_health(run).status == WorkerStatus.RUNNING
+    assert launcher.check_run_worker_health(dagster_run).status == WorkerStatus.RUNNING
     process.kill()
     process.wait()
-    seen = launcher.check_run_worker_health(run)
+    seen = launcher.check_run_worker_health(dagster_run)
     assert seen.status == WorkerStatus.FAILED
     assert f"its process {process.pid} has ended without a word" in (seen.msg or "")
-    assert "Re-execute the run from failure" in (seen.msg or "")
-    assert launcher.get_run_worker_debug_info(run) is None
-    output = Path(launcher._instance.root_directory) / "run_output" / f"{run.run_id}.log"
+    assert "Re-execute the Dagster run from failure" in (seen.msg or "")
+    assert launcher.get_run_worker_debug_info(dagster_run) is None
+    output = Path(instance.root_directory) / "run_output" / f"{dagster_run.run_id}.log"
     output.parent.mkdir()
     output.write_text("12:00:00 dagster - DEBUG - STEP_START\nFatal Python error: Segmentation fault\n")
-    assert launcher.get_run_worker_debug_info(run) == "It printed at last:\nFatal Python error: Segmentation fault"
+    assert (
+        launcher.get_run_worker_debug_info(dagster_run) == "It printed at last:\nFatal Python error: Segmentation fault"
+    )
 
 
 def test_the_ui_shows_the_iteration_and_not_the_process(instance: dg.DagsterInstance):
-    """A backfill's runs have a range of one partition, which the UI's lists do not show."""
+    """A backfill's Dagster runs have a range of one partition, which the UI's lists do not show."""
     ranges = [{ASSET_PARTITION_RANGE_START_TAG: "2", ASSET_PARTITION_RANGE_END_TAG: last} for last in ("2", "3")]
     of_one, of_two, alone = (create_run_for_test(instance, tags=tags) for tags in (*ranges, {}))
-    assert [iteration_tag(run) for run in (of_one, of_two, alone)] == [{"mr/iteration": "2"}, {}, {}]
+    assert [iteration_tag(each) for each in (of_one, of_two, alone)] == [{"mr/iteration": "2"}, {}, {}]
     assert get_tag_type(TAG) == TagType.HIDDEN
 
 
-def test_what_a_dead_run_left_behind_is_ended(launcher: ProcessRunLauncher, run: dg.DagsterRun, start: Start):
+def test_what_a_dead_run_left_behind_is_ended(
+    launcher: ProcessRunLauncher, instance: dg.DagsterInstance, dagster_run: dg.DagsterRun, start: Start
+):
     """Before it counts as failed, so that nothing disturbs its re-execution."""
-    process, run = start(run, POLITE)
-    orphan, _ = start(run, POLITE)  # of the same run, but not the one in its tag
-    launcher._instance.add_run_tags(run.run_id, {TAG: Worker.of(process.pid).tag(run.run_id)})
-    run = now(launcher._instance, run)
+    process, dagster_run = start(dagster_run, POLITE)
+    orphan, _ = start(dagster_run, POLITE)  # of the same Dagster run, but not the one in its tag
+    instance.add_run_tags(dagster_run.run_id, {TAG: Worker.of(process.pid).tag(dagster_run.run_id)})
+    dagster_run = now(instance, dagster_run)
     process.kill()
     process.wait()
-    assert launcher.check_run_worker_health(run).status == WorkerStatus.FAILED
+    assert launcher.check_run_worker_health(dagster_run).status == WorkerStatus.FAILED
     assert orphan.wait(10) < 0
-    assert processes_of(run.run_id) == []
+    assert processes_of(dagster_run.run_id) == []
 
 
 @pytest.mark.parametrize("other", [{"host": "gpu-07"}, None])
 def test_of_what_it_cannot_see_it_says_nothing(
-    launcher: ProcessRunLauncher, run: dg.DagsterRun, instance: dg.DagsterInstance, other: dict | None
+    launcher: ProcessRunLauncher, dagster_run: dg.DagsterRun, instance: dg.DagsterInstance, other: dict | None
 ):
-    """A run of another machine, or one that another launcher started, is not declared dead."""
+    """A Dagster run of another machine, or one that another launcher started, is not declared dead."""
     if other is not None:
         gone = replace(Worker.of(os.getpid()), ticks=1, **other)
-        instance.add_run_tags(run.run_id, {TAG: gone.tag(run.run_id)})
-    assert launcher.check_run_worker_health(now(instance, run)).status == WorkerStatus.RUNNING
+        instance.add_run_tags(dagster_run.run_id, {TAG: gone.tag(dagster_run.run_id)})
+    assert launcher.check_run_worker_health(now(instance, dagster_run)).status == WorkerStatus.RUNNING
     fail_dead_runs(instance)
-    assert now(instance, run).status == STARTED
-    assert not launcher.terminate(run.run_id)
+    assert now(instance, dagster_run).status == STARTED
+    assert not launcher.terminate(dagster_run.run_id)
 
 
 def test_without_a_daemon_dead_runs_are_failed_by_the_command(
-    instance: dg.DagsterInstance, run: dg.DagsterRun, start: Start
+    instance: dg.DagsterInstance, dagster_run: dg.DagsterRun, start: Start
 ):
-    """`mr status` and `mr run` do it; a living run stays."""
-    process, run = start(run, POLITE)
+    """`mr status` and `mr run` do it; a living one stays."""
+    process, dagster_run = start(dagster_run, POLITE)
     fail_dead_runs(instance)
-    assert now(instance, run).status == STARTED
+    assert now(instance, dagster_run).status == STARTED
     process.kill()
     process.wait()
     fail_dead_runs(instance)
-    assert now(instance, run).status == dg.DagsterRunStatus.FAILURE
+    assert now(instance, dagster_run).status == dg.DagsterRunStatus.FAILURE
 
 
 @pytest.mark.parametrize("program", [POLITE, DEAF])
 def test_a_cancelled_run_ends(
-    launcher: ProcessRunLauncher, run: dg.DagsterRun, start: Start, program: str, monkeypatch: pytest.MonkeyPatch
+    launcher: ProcessRunLauncher,
+    instance: dg.DagsterInstance,
+    dagster_run: dg.DagsterRun,
+    start: Start,
+    program: str,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     """By itself, or by force after a while; what it had started is gone, too."""
     monkeypatch.setattr(run_launcher, "GRACE_SECONDS", 0.5)
-    trainer, run = start(run, DEAF)
-    process, run = start(run, program)
+    trainer, dagster_run = start(dagster_run, DEAF)
+    process, dagster_run = start(dagster_run, program)
     began = time.monotonic()
-    assert launcher.terminate(run.run_id)
-    assert now(launcher._instance, run).status == dg.DagsterRunStatus.CANCELING
+    assert launcher.terminate(dagster_run.run_id)
+    assert now(instance, dagster_run).status == dg.DagsterRunStatus.CANCELING
     for each in (process, trainer):
         each.wait(10)
     if program == DEAF:
         assert time.monotonic() - began >= 0.5
 
 
-def test_a_run_that_died_unseen_can_be_cancelled(launcher: ProcessRunLauncher, run: dg.DagsterRun, start: Start):
+def test_a_run_that_died_unseen_can_be_cancelled(
+    launcher: ProcessRunLauncher, instance: dg.DagsterInstance, dagster_run: dg.DagsterRun, start: Start
+):
     """At once, without waiting for anything."""
-    process, run = start(run, POLITE)
+    process, dagster_run = start(dagster_run, POLITE)
     process.kill()
     process.wait()
-    assert launcher.terminate(run.run_id)
-    assert now(launcher._instance, run).status == dg.DagsterRunStatus.CANCELED
-    assert not launcher.terminate(run.run_id)
-    end_processes(run.run_id)
+    assert launcher.terminate(dagster_run.run_id)
+    assert now(instance, dagster_run).status == dg.DagsterRunStatus.CANCELED
+    assert not launcher.terminate(dagster_run.run_id)
+    end_processes(dagster_run.run_id)
 
 
 def test_a_launched_run_keeps_the_recipe_that_it_began_with(
@@ -194,10 +210,10 @@ def test_a_launched_run_keeps_the_recipe_that_it_began_with(
             return None
 
     keys = frozenset({dg.AssetKey(["tiny", "responses"])})
-    made = create_run_for_test(instance, asset_selection=keys, job_code_origin=CODE)
+    launched = create_run_for_test(instance, asset_selection=keys, job_code_origin=CODE)
     with monkeypatch.context() as patch:
         patch.setattr(run_launcher.subprocess, "Popen", Process)
-        launcher.launch_run(LaunchRunContext(made, None))
+        launcher.launch_run(LaunchRunContext(launched, None))
     later.save()
     assert stored_runs(began.data)["tiny"].recipe == later.recipe
     monkeypatch.setenv(HELD, environments[0][HELD])

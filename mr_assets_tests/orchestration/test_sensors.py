@@ -46,7 +46,7 @@ def do(run: Run, step: Step) -> None:
         complete(run, asset, step.partition)
 
 
-def made(run: Run, step: Step, instance: dg.DagsterInstance, status: Status, **tags: str) -> dg.DagsterRun:
+def dagster_run_of(run: Run, step: Step, instance: dg.DagsterInstance, status: Status, **tags: str) -> dg.DagsterRun:
     """A Dagster run of a step, with a sensor's tags or with those given."""
     keys = frozenset(asset_keys(run, step))
     return create_run_for_test(
@@ -101,7 +101,7 @@ def test_it_waits_while_anything_of_the_run_is_under_way(
 ):
     """Under either kind of tag, whoever asked for it, whichever iteration it is."""
     do(run, ONCE)
-    other = made(run, SECOND, instance, status, **{tag: "2"})
+    other = dagster_run_of(run, SECOND, instance, status, **{tag: "2"})
     said = skipped(run, instance)
     assert other.run_id in said and "iteration 2 is being made" in said
 
@@ -124,9 +124,9 @@ def test_it_waits_for_a_backfill_that_has_no_runs_yet(run: Run, instance: dg.Dag
 def test_another_run_is_none_of_its_business(run: Run, instance: dg.DagsterInstance, tmp_path: Path):
     """But what is shared with it is."""
     other = Run("other", run.recipe, tmp_path)
-    made(other, FIRST, instance, Status.STARTED)
+    dagster_run_of(other, FIRST, instance, Status.STARTED)
     assert requested(run, instance) == ONCE
-    made(other, ONCE, instance, Status.STARTED)
+    dagster_run_of(other, ONCE, instance, Status.STARTED)
     assert "what is made once is being made" in skipped(run, instance)
 
 
@@ -134,11 +134,11 @@ def test_another_run_is_none_of_its_business(run: Run, instance: dg.DagsterInsta
 def test_what_failed_is_left_to_the_person(run: Run, instance: dg.DagsterInstance, status: Status, how: str):
     """It says which run and which button; when that has been done it goes on."""
     do(run, ONCE)
-    failed = made(run, FIRST, instance, status)
+    failed = dagster_run_of(run, FIRST, instance, status)
     said = skipped(run, instance)
     assert f"tiny, iteration 1 of 2 {how} in Dagster run {failed.run_id}" in said
     assert "Re-execute > From failure" in said
-    made(run, FIRST, instance, Status.SUCCESS, **{"dagster/partition": "1"})
+    dagster_run_of(run, FIRST, instance, Status.SUCCESS, **{"dagster/partition": "1"})
     do(run, FIRST)
     assert requested(run, instance) == SECOND
 
@@ -146,7 +146,7 @@ def test_what_failed_is_left_to_the_person(run: Run, instance: dg.DagsterInstanc
 def test_what_failed_for_want_of_its_input_is_tried_again(run: Run, instance: dg.DagsterInstance):
     """A backfill's iteration 2 failed as 1 had: once M1 is there the sensor goes on with 2 by itself."""
     do(run, ONCE)
-    made(run, SECOND, instance, Status.FAILURE)
+    dagster_run_of(run, SECOND, instance, Status.FAILURE)
     do(run, FIRST)
     assert "iteration 2 of 2 failed" in skipped(run, instance)
     later = replace(complete(run, "checkpoints", "1"), created="2100-01-01T00:00:00+00:00")
@@ -156,14 +156,14 @@ def test_what_failed_for_want_of_its_input_is_tried_again(run: Run, instance: dg
 
 def test_a_failure_of_another_iteration_is_no_hindrance(run: Run, instance: dg.DagsterInstance):
     do(run, ONCE)
-    made(run, SECOND, instance, Status.FAILURE)
+    dagster_run_of(run, SECOND, instance, Status.FAILURE)
     assert requested(run, instance) == FIRST
 
 
 def test_a_step_that_was_done_in_vain_is_not_done_for_ever(run: Run, instance: dg.DagsterInstance):
     """Made with success, and yet not complete: it says so instead of asking again and again."""
     do(run, ONCE)
-    once = made(run, FIRST, instance, Status.SUCCESS)
+    once = dagster_run_of(run, FIRST, instance, Status.SUCCESS)
     said = skipped(run, instance)
     assert once.run_id in said and "yet is not up to date" in said
 

@@ -1,10 +1,8 @@
-"""Launching through Dagster: what is to do, in order, and what is said when a step fails."""
+"""The steps of a run: what is to do, in order, its Dagster run, and what is said when a step fails."""
 
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -16,7 +14,7 @@ import pytest
 
 from mr_assets.errors import UserError
 from mr_assets.loop import LOOP
-from mr_assets.orchestration.steps import Step, launch, needed, plan, run_lock, steps
+from mr_assets.orchestration.steps import Step, launch, needed, plan, steps
 from mr_assets.processes import MARK, TAG, Worker
 from mr_assets.runs.run import HELD, Run, stored_runs, write_record
 from mr_assets.tables import JUDGMENTS, RESPONSES, SEED_PROMPTS
@@ -215,7 +213,7 @@ def test_a_failed_step_says_what_and_where(run: Run) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_step_is_no_failure(run: Run, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dagster makes a failed run of it; the command ends as Ctrl-C ends any other."""
+    """For Dagster it failed; the command ends as Ctrl-C ends any other."""
 
     def stopped(frame: pl.DataFrame, path: object, **options: object) -> None:
         os.kill(os.getpid(), number)
@@ -251,7 +249,7 @@ def test_a_table_of_another_version_is_said_without_a_traceback(run: Run) -> Non
     assert "Stack Trace" not in said
 
 
-def test_what_runs_say_while_they_work(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_dagster_runs_say_while_they_work(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     """One readable line per message of an asset, with the time; Dagster's own events are not among them."""
     for table in (RESPONSES, JUDGMENTS):
         complete(run, table.name, "2")
@@ -265,50 +263,19 @@ def test_what_runs_say_while_they_work(run: Run, capfd: pytest.CaptureFixture[st
     assert "STEP_START" not in said
 
 
-# ---------------------------------------------------------------------------------------------------------- locks
-
-
-def holder(folder: Path) -> subprocess.Popen[str]:
-    """A process that holds a folder's lock until its input ends."""
-    program = (
-        "import sys; from pathlib import Path; from mr_assets.orchestration.steps import run_lock\n"
-        f"with run_lock(Path({str(folder)!r}), 'run x', wait=False): print('held', flush=True); sys.stdin.read()"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    return process
-
-
-def test_one_process_makes_a_run(tmp_path: Path) -> None:
-    """A second one is refused with the first one's id; when that is killed, nothing is in the way."""
-    process = holder(tmp_path)
-    try:
-        said = f"run x is being run by process {process.pid}. Wait for it, or end it"
-        with pytest.raises(UserError, match=said), run_lock(tmp_path, "run x", wait=False):
-            raise AssertionError("two processes hold the lock")
-    finally:
-        process.kill()
-        process.communicate()
-    with run_lock(tmp_path, "run x", wait=False):
-        assert (tmp_path / ".lock").read_text() == str(os.getpid())
-
-
 # ---------------------------------------------------------------------------------------- what the UI must know of it
 
 
-def test_a_run_bears_its_process_and_where_it_comes_from(run: Run) -> None:
+def test_a_dagster_run_bears_its_process_and_where_it_comes_from(run: Run) -> None:
     """The first lets its death be seen, the second lets the UI re-execute it; its pool makes others wait."""
     with dg.DagsterInstance.ephemeral() as instance:
         with pytest.raises(UserError):
             launch(run, Step("iteration 2 of 2", ("policy", "responses"), "2"), instance)
         (record,) = instance.get_run_records()
-    made = record.dagster_run
-    assert made.tags[TAG] == Worker.of(os.getpid()).tag(made.run_id)
-    assert made.remote_job_origin is not None
-    assert made.remote_job_origin.location_name == "mr_assets.definitions"
-    assert made.run_op_concurrency is not None
-    assert made.run_op_concurrency.all_pools == {POOL}
+    dagster_run = record.dagster_run
+    assert dagster_run.tags[TAG] == Worker.of(os.getpid()).tag(dagster_run.run_id)
+    assert dagster_run.remote_job_origin is not None
+    assert dagster_run.remote_job_origin.location_name == "mr_assets.definitions"
+    assert dagster_run.run_op_concurrency is not None
+    assert dagster_run.run_op_concurrency.all_pools == {POOL}
     assert MARK not in os.environ

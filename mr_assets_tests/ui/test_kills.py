@@ -171,7 +171,7 @@ def test_killed_at_random_points_it_ends_as_if_it_had_not_been(place: Place, who
         failed = place.server.ended(run_id, A_MINUTE)
         assert failed.status == "FAILURE", kills
         assert processes_of(run_id) == [], kills
-        assert "Re-execute the run from failure" in place.server.said(run_id)[0]
+        assert "Re-execute the Dagster run from failure" in place.server.said(run_id)[0]
         run_id = place.server.reexecute(run_id)
     assert place.server.ended(run_id).status == "SUCCESS", kills
     same_tables(whole, run)
