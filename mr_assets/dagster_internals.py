@@ -45,8 +45,12 @@ from dagster._core.launcher import WorkerStatus as WorkerStatus
 from dagster._core.remote_origin import RemoteJobOrigin as RemoteJobOrigin
 from dagster._core.remote_origin import RemoteRepositoryOrigin as RemoteRepositoryOrigin
 
+# compute_logs: the class whose helper processes are kept from Ctrl-C; public is only its name in dagster.yaml
+from dagster._core.storage.compute_log_manager import CapturedLogContext as CapturedLogContext
+
 # history, run_launcher: the statuses of a Dagster run that has not ended; public is DagsterRun.is_finished, of one
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES as NOT_FINISHED_STATUSES
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager as LocalComputeLogManager
 
 # history, steps, run_launcher: which partition a Dagster run is for; public is only context.partition_key, inside one
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG as ASSET_PARTITION_RANGE_END_TAG

@@ -4,6 +4,7 @@ r"""Text of models and data sets on a terminal: whatever could act there is show
 """
 
 import json
+import sys
 from math import isfinite
 from typing import Any
 
@@ -18,6 +19,11 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """The text with its lines kept, each `printable`: only a line feed ends one."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def tell(text: str) -> None:
+    """Print lines to standard error, at once, for whoever started this process."""
+    print(printable_lines(text), file=sys.stderr, flush=True)
 
 
 def excerpt(text: str, characters: int) -> str:

@@ -32,6 +32,8 @@ TAKES: list[tuple[Callable[..., Any], str]] = [
     (internals.ModuleTarget, "- attribute working_directory location_name"),
     (internals.WorkspaceFileTarget, "-"),
     (internals.ExecuteRunArgs, "- - -"),
+    (internals.LocalComputeLogManager, "base_dir polling_timeout inst_data"),
+    (internals.LocalComputeLogManager.capture_logs, "- -"),
     (internals.configure_loggers, "log_level"),
     # methods without documentation of public classes
     (DagsterWebserver.__init__, "- - live_data_poll_rate"),

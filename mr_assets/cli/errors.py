@@ -1,8 +1,12 @@
 """How a command of `mr` ends that cannot go on: one message without a traceback, and its exit status."""
 
+import atexit
+import os
+import signal
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 import click
 
@@ -10,11 +14,19 @@ from mr_assets.cli.terminal import say
 from mr_assets.errors import UserError
 from mr_assets.printable import printable_lines
 
-STOPPED = 130  # as a shell says that Ctrl-C ended a command
-
 
 class Commands(click.Group):
     """Commands whose errors are messages that act on no terminal; Ctrl-C ends any of them with a line."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As click does; then the process ends at once: to free all that Dagster and vLLM hold takes Python seconds."""
+        try:
+            return super().__call__(*args, **kwargs)
+        except SystemExit as end:
+            atexit._run_exitfuncs()
+            with suppress(OSError):  # whoever read it is gone
+                sys.stdout.flush()
+            os._exit(end.code if isinstance(end.code, int) else 0)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """As click does."""
@@ -27,9 +39,13 @@ class Commands(click.Group):
             with _messages():
                 return super().invoke(context)
         except KeyboardInterrupt:
-            goes_on = "; the same command goes on" if context.invoked_subcommand == "run" else ""
-            say(f"stopped{goes_on}", err=True)
-            raise SystemExit(STOPPED) from None
+            end_stopped()
+
+
+def end_stopped(number: int = signal.SIGINT, goes_on: str = "") -> NoReturn:
+    """End as a shell says that a signal ended a command, 130 after Ctrl-C, with a line on standard error."""
+    say(f"stopped{goes_on}", err=True)
+    raise SystemExit(128 + number) from None
 
 
 @contextmanager

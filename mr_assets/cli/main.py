@@ -1,6 +1,8 @@
 """The command `mr`: run a recipe, see what is done, ask where a row comes from, open the UI."""
 
 import logging
+import multiprocessing
+import signal
 
 import click
 
@@ -38,6 +40,10 @@ def main() -> None:
     log = logging.getLogger("mr_assets")
     log.handlers = log.handlers or [_Said()]
 
+
+if multiprocessing.parent_process() is not None:  # a step of Dagster's multiprocess executor, which tells it to stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 for _command in (run, extend, status, report, compare, trace, pairs, verify, recipes, runs, explore, ui):
     main.add_command(_command)

@@ -1,6 +1,7 @@
 """`mr run` and `mr extend`: what is launched, and what a run that exists keeps."""
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from mr_assets.cli.errors import end_stopped
 from mr_assets.cli.terminal import say
 from mr_assets.errors import UserError
 
@@ -68,7 +70,8 @@ def run(
     if dry_run:
         say("\n".join(_planned(wanted)))
         return
-    did = _run_steps(wanted, stored)
+    with _stoppable():
+        did = _run_steps(wanted, stored)
     if not did:
         say(f"{wanted.name}: everything is complete; nothing was computed.")
     print_report(wanted)
@@ -162,6 +165,30 @@ def adopt(wanted: Any, *, changed: bool, update: bool, extended: bool) -> Any:
     for d in drift:
         say(f"note: the recipe file now has {d.path} = {d.new}; this run goes on with {d.old}.", err=True)
     return kept
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, with its own status. What failed after a signal was stopped by it.
+
+    Dagster's handlers do not say which signal came; Python writes their numbers into a pipe, whoever handles them.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    pipe, handler = signal.set_wakeup_fd(writing), signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except (KeyboardInterrupt, UserError) as error:
+        os.write(writing, b"\0")  # so that there is something to read
+        number = next((n for n in os.read(reading, 4096) if n in (signal.SIGINT, signal.SIGTERM)), None)
+        if number is None and isinstance(error, UserError):
+            raise
+        end_stopped(number or signal.SIGINT, "; the same command goes on")
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+        signal.set_wakeup_fd(pipe)
+        os.close(reading)
+        os.close(writing)
 
 
 @contextmanager

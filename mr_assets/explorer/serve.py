@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mr_assets.addresses import PAGES, UI, address, ui_url
 from mr_assets.errors import UserError
+from mr_assets.printable import tell
 from mr_assets.processes import die_with_parent
 
 
@@ -34,7 +35,7 @@ def serve(data: Path, host: str, port: int, *, allowed: Sequence[str] = (), with
         f"Name another port: --port of `mr explore` ({PAGES} then tells the Dagster UI where they are), --pages-port "
         "of `mr ui`.",
     )
-    print(f"Pages on {address(host, port)} (runs in {data}). Ctrl-C ends it.", file=sys.stderr, flush=True)
+    tell(f"Pages on {address(host, port)} (runs in {data}). Ctrl-C ends it.")
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, proxy_headers=False)
     uvicorn.Server(config).run(sockets=[door])
 

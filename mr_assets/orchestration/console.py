@@ -4,24 +4,36 @@
 """
 
 import logging
+import re
 import sys
 
 import dagster as dg
+
+from mr_assets.printable import printable_lines
+
+# Of what is downstream of a step that failed or was stopped Dagster says this, a line for each.
+NOT_BEGUN = re.compile(
+    r"Dependencies for step \S+ .*Not executing\.|Step \S+ finished without success or failure event"
+)
 
 
 class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         meta = getattr(record, "dagster_meta", {}) or {}
         step = (meta.get("step_key") or "").split("__")[-1]
-        message = meta.get("orig_message") or record.getMessage()
+        message = _message(record)
         level = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
         shown = message if not step or message.startswith(step) else f"{step}: {message}"
-        return f"{self.formatTime(record, '%H:%M:%S')}  {level}{shown}"
+        return printable_lines(f"{self.formatTime(record, '%H:%M:%S')}  {level}{shown}")
+
+
+def _message(record: logging.LogRecord) -> str:
+    return (getattr(record, "dagster_meta", {}) or {}).get("orig_message") or record.getMessage()
 
 
 def _own(record: logging.LogRecord) -> bool:
-    meta = getattr(record, "dagster_meta", {}) or {}
-    return not meta.get("dagster_event") and record.levelno >= logging.INFO
+    event = (getattr(record, "dagster_meta", {}) or {}).get("dagster_event")
+    return not event and record.levelno >= logging.INFO and not NOT_BEGUN.match(_message(record))
 
 
 @dg.logger({}, description="One readable line per message of an asset.")

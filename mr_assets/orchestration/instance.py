@@ -1,7 +1,6 @@
 """The Dagster instance: one folder under the data root that every command and the UI share."""
 
 import os
-import sys
 from glob import has_magic
 from hashlib import blake2b
 from pathlib import Path
@@ -11,6 +10,7 @@ import yaml
 
 from mr_assets.errors import UserError
 from mr_assets.files import atomically
+from mr_assets.printable import tell
 from mr_assets.runs.run import data_root
 from mr_assets.wiring.partitions import POOL
 
@@ -66,10 +66,9 @@ def _settle(place: Path) -> None:
             f"line\n  module: {module}\nto\n  module: {MOVED[module]}"
         )
     if launcher is None:
-        print(
+        tell(
             f"note: {place} has no run_launcher, so that a Dagster run that is killed stays in progress for ever. Move "
-            f"that file away to get the project's own (history is kept), or take run_launcher over from {SETTINGS}.",
-            file=sys.stderr,
+            f"that file away to get the project's own (history is kept), or take run_launcher over from {SETTINGS}."
         )
 
 

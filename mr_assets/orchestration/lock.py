@@ -3,13 +3,13 @@
 import fcntl
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from mr_assets.errors import UserError
+from mr_assets.printable import tell
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def run_lock(folder: Path, what: str, *, wait: bool) -> Iterator[None]:
                     raise UserError(
                         f"{what} is being run by process {holder}. Wait for it, or end it, then start again."
                     )
-                print(f"waiting for process {holder}, which makes {what}", file=sys.stderr, flush=True)
+                tell(f"waiting for process {holder}, which makes {what}")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             lock.truncate(0)
             lock.write(str(os.getpid()))

@@ -43,6 +43,7 @@ from mr_assets.explorer.serve import listening, serve_beside_ui
 from mr_assets.files import atomically
 from mr_assets.gate import Gate, names
 from mr_assets.orchestration.instance import dagster_home, instance
+from mr_assets.printable import tell
 from mr_assets.processes import UI_MARK, Worker, end_processes
 from mr_assets.runs.run import data_root
 
@@ -101,7 +102,7 @@ def serve_ui(module: str, host: str, port: int, pages_port: int, allowed: Sequen
         stack.callback(end_processes, str(home), UI_MARK)  # whatever is left by then
         os.environ["MR_DATA"] = str(data_root())
         instance().dispose()  # a fresh one gets its databases before webserver and daemon both try
-        print(f"Dagster UI on {address(host, port)} (instance {home}). Ctrl-C ends it.", file=sys.stderr, flush=True)
+        tell(f"Dagster UI on {address(host, port)} (instance {home}). Ctrl-C ends it.")
         serve_beside_ui(host, port, pages_port, allowed)
         with _until_asked_to_end():
             _serve(stack, module, door, known)
