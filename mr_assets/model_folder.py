@@ -100,7 +100,7 @@ def _check_safetensors(path: Path) -> None:
         raise UserError(f"{path} has {came:,} bytes, expected {expected:,}. Copy the model folder again.")
 
 
-def _json(path: Path) -> dict:
+def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def one_iteration(tmp_path_factory) -> RealRun:
+def one_iteration(tmp_path_factory: pytest.TempPathFactory) -> RealRun:
     """A whole iteration from the shipped seed, by the command that a person types; slow tests read what it wrote."""
     data = tmp_path_factory.mktemp("one_iteration") / "data"
     data.mkdir()

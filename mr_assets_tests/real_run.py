@@ -90,7 +90,7 @@ def environment(data: Path) -> dict[str, str]:
 
 
 @contextmanager
-def started(data: Path, *arguments: str, module: str = "mr_assets.cli") -> Iterator[subprocess.Popen]:
+def started(data: Path, *arguments: str, module: str = "mr_assets.cli") -> Iterator[subprocess.Popen[bytes]]:
     """``python -m <module>`` with `arguments`, in a process group of its own that does not outlive the block.
 
     What it prints goes to its `stdout`, which is a file.
@@ -121,7 +121,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def printed(process: subprocess.Popen) -> str:
+def printed(process: subprocess.Popen[bytes]) -> str:
     """What a started command has printed up to now."""
     assert process.stdout is not None
     return Path(process.stdout.name).read_text(encoding="utf-8", errors="replace")
@@ -142,7 +142,7 @@ def sets(*fields: str) -> list[str]:
     return [part for field in fields for part in ("--set", field)]
 
 
-def wait_for(what: Callable[[], V | None], seconds: float, process: subprocess.Popen | None = None) -> V:
+def wait_for(what: Callable[[], V | None], seconds: float, process: subprocess.Popen[bytes] | None = None) -> V:
     """The first true value of `what`; an assertion fails after `seconds`, or when `process` ends."""
     until = time.monotonic() + seconds
     while not (found := what()):
@@ -153,7 +153,7 @@ def wait_for(what: Callable[[], V | None], seconds: float, process: subprocess.P
     return found
 
 
-def descendants(process: subprocess.Popen) -> list[psutil.Process]:
+def descendants(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The processes that a process started, and theirs."""
     with suppress(psutil.NoSuchProcess):
         return psutil.Process(process.pid).children(recursive=True)

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,19 +58,19 @@ def control_tokens(encoder: ChatEncoder, ids: list[int]) -> list[int]:
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_harmless_prompt_equals_the_tokenizers_own_encoding(encoder, text):
+def test_harmless_prompt_equals_the_tokenizers_own_encoding(encoder: ChatEncoder, text: str) -> None:
     """Without control tokens in it, a message has the ids that apply_chat_template gives."""
     assert encoder.prompt_ids(text) == native_ids(encoder, text)
 
 
 @pytest.mark.parametrize("template", [judge_template(), meta_judge_template()], ids=["judge", "meta-judge"])
-def test_filled_template_equals_the_tokenizers_own_encoding(encoder, template):
+def test_filled_template_equals_the_tokenizers_own_encoding(encoder: ChatEncoder, template: Template) -> None:
     """Trusted template text keeps its tokens (one per block in the small world), values are encoded in place."""
     values = {"prompt": "Reverse f w.", "response": "It is w f.", "judgment_a": "Score: 5", "judgment_b": " Score: 1 "}
     assert encoder.template_ids(template, values) == native_ids(encoder, template.fill(values))
 
 
-def test_begin_of_text_stands_once():
+def test_begin_of_text_stands_once() -> None:
     """Llama 3's tokenizer adds <|begin_of_text|> itself; the template's own is the only one that stays."""
     tokenizer = make_llama3_shaped_tokenizer()
     begin = tokenizer.bos_token_id
@@ -78,7 +79,7 @@ def test_begin_of_text_stands_once():
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_prompt_makes_no_control_token(encoder, text):
+def test_hostile_prompt_makes_no_control_token(encoder: ChatEncoder, text: str) -> None:
     """Control tokens spelled out in a prompt are characters: the text comes back, only the frame has control tokens."""
     ids = encoder.prompt_ids(text)
     assert control_tokens(encoder, ids) == control_tokens(encoder, encoder.prompt_ids("harmless"))
@@ -87,7 +88,7 @@ def test_hostile_prompt_makes_no_control_token(encoder, text):
 
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("template", [judge_template(), meta_judge_template()], ids=["judge", "meta-judge"])
-def test_hostile_values_make_no_control_token(encoder, template, text):
+def test_hostile_values_make_no_control_token(encoder: ChatEncoder, template: Template, text: str) -> None:
     """The same for everything that is inserted into the judge and meta-judge prompts, in every field at once."""
     values = dict.fromkeys(template.fields, text)
     ids = encoder.template_ids(template, values)
@@ -96,7 +97,7 @@ def test_hostile_values_make_no_control_token(encoder, template, text):
     assert encoder.tokenizer.decode(ids) == native_text(encoder, template.fill(values))
 
 
-def test_no_control_token_across_the_border_of_a_value(encoder):
+def test_no_control_token_across_the_border_of_a_value(encoder: ChatEncoder) -> None:
     """A control token half in the template and half in the value is characters as well."""
     name = encoder.tokenizer.eos_token
     template = Template("halves", "{prompt}" + name[3:], ("prompt",))
@@ -105,7 +106,7 @@ def test_no_control_token_across_the_border_of_a_value(encoder):
     assert encoder.tokenizer.decode(ids) == native_text(encoder, name)
 
 
-def test_control_tokens_of_a_template_count(encoder):
+def test_control_tokens_of_a_template_count(encoder: ChatEncoder) -> None:
     """A template is trusted: a control token that its author wrote stays one."""
     name = encoder.tokenizer.eos_token
     template = Template("control", "{prompt}" + name + "more", ("prompt",))
@@ -118,7 +119,7 @@ _untrusted = st.lists(_pieces | st.characters(exclude_categories=["Cs"]), max_si
 
 @settings(max_examples=150, deadline=None)
 @given(prompt=_untrusted, response=_untrusted)
-def test_any_text_comes_back_and_makes_no_control_token(encoder, prompt, response):
+def test_any_text_comes_back_and_makes_no_control_token(encoder: ChatEncoder, prompt: str, response: str) -> None:
     """Whatever is inserted, decoding gives the text back and the control tokens are the frame's."""
     values = {"prompt": prompt, "response": response}
     ids = encoder.template_ids(judge_template(), values)
@@ -127,13 +128,13 @@ def test_any_text_comes_back_and_makes_no_control_token(encoder, prompt, respons
     assert encoder.tokenizer.decode(ids) == native_text(encoder, judge_template().fill(values))
 
 
-def test_loaded_from_a_folder(encoder, tmp_path):
+def test_loaded_from_a_folder(encoder: ChatEncoder, tmp_path: Path) -> None:
     """A saved model folder's tokenizer encodes as the one in memory."""
     encoder.tokenizer.save_pretrained(tmp_path)
     assert ChatEncoder.load(tmp_path).prompt_ids(HOSTILE[0]) == encoder.prompt_ids(HOSTILE[0])
 
 
-def test_a_tokenizer_without_chat_template_is_refused(tmp_path):
+def test_a_tokenizer_without_chat_template_is_refused(tmp_path: Path) -> None:
     """A base model has no template: the message says what to do."""
     tokenizer = make_tokenizer()
     tokenizer.chat_template = None
@@ -142,7 +143,7 @@ def test_a_tokenizer_without_chat_template_is_refused(tmp_path):
         ChatEncoder.load(tmp_path)
 
 
-def test_a_missing_or_unreadable_folder_is_refused(tmp_path):
+def test_a_missing_or_unreadable_folder_is_refused(tmp_path: Path) -> None:
     """Neither is looked up on a hub."""
     with pytest.raises(UserError, match="does not exist"):
         ChatEncoder.load(tmp_path / "meta-llama" / "Meta-Llama-3-8B-Instruct")
@@ -155,7 +156,7 @@ def test_a_missing_or_unreadable_folder_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "template", ["{{ messages[0]['content'] | tojson }}", "Hello!", "{{ messages[0]['content'] * 2 }}"]
 )
-def test_a_template_that_changes_the_message_is_refused(template):
+def test_a_template_that_changes_the_message_is_refused(template: Template) -> None:
     """The message must show exactly once and unchanged, else untrusted text could not be put in its place."""
     tokenizer = make_tokenizer()
     tokenizer.chat_template = template
@@ -163,7 +164,7 @@ def test_a_template_that_changes_the_message_is_refused(template):
         ChatEncoder(tokenizer)
 
 
-def test_a_tokenizer_that_marks_the_start_of_a_text_is_refused():
+def test_a_tokenizer_that_marks_the_start_of_a_text_is_refused() -> None:
     """It would mark the start of every piece that is encoded on its own, and give other ids than natively."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -177,7 +178,7 @@ def test_a_tokenizer_that_marks_the_start_of_a_text_is_refused():
         ChatEncoder(fast)
 
 
-def test_a_whole_answer_ends_as_the_chat_template_ends_it(encoder):
+def test_a_whole_answer_ends_as_the_chat_template_ends_it(encoder: ChatEncoder) -> None:
     """An answer that was not sampled here gets the ids that a chat with it has after the generation prompt."""
     answer = "It is b r w f. <|x|> {braces}"
     messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": answer}]
@@ -186,7 +187,7 @@ def test_a_whole_answer_ends_as_the_chat_template_ends_it(encoder):
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_a_hostile_answer_has_one_control_token(encoder, text):
+def test_a_hostile_answer_has_one_control_token(encoder: ChatEncoder, text: str) -> None:
     """The one that ends the turn."""
     ids = encoder.completion_ids(text)
     assert control_tokens(encoder, ids) == ids[-1:]
@@ -194,7 +195,7 @@ def test_a_hostile_answer_has_one_control_token(encoder, text):
 
 
 @pytest.mark.parametrize("side", ["lstrip", "rstrip"])
-def test_control_tokens_that_swallow_white_space(side):
+def test_control_tokens_that_swallow_white_space(side: str) -> None:
     """Some models' control tokens (Phi 3's) take the white space beside them with them, natively and here."""
     from transformers import AddedToken
 
@@ -207,7 +208,7 @@ def test_control_tokens_that_swallow_white_space(side):
     assert ChatEncoder(tokenizer).prompt_ids("Reverse f w.") == native_ids(ChatEncoder(tokenizer), "Reverse f w.")
 
 
-def test_control_tokens_that_a_text_spells(encoder):
+def test_control_tokens_that_a_text_spells(encoder: ChatEncoder) -> None:
     """A prompt that is in the chat template already is told by its control tokens; any other text spells none."""
     rendered = native_text(encoder, "Who wrote Hamlet?")
     spelt = encoder.control_tokens_in(rendered)
@@ -219,7 +220,7 @@ def test_control_tokens_that_a_text_spells(encoder):
     assert [encoder.control_tokens_in(text) for text in HARMLESS] == [[]] * len(HARMLESS)
 
 
-def test_added_words_are_no_control_tokens_of_a_text():
+def test_added_words_are_no_control_tokens_of_a_text() -> None:
     """A vocabulary may have words and white space added that are not special; a text may well have them."""
     tokenizer = make_llama3_shaped_tokenizer()
     tokenizer.add_tokens(["Hamlet", "\n\n\n"])
@@ -293,7 +294,7 @@ def answers(after: str = "{{ m.content }}", end: str = "<|eot_id|>") -> str:
         "loops",
     ],
 )
-def test_a_template_that_would_train_on_another_text_is_refused(template, said):
+def test_a_template_that_would_train_on_another_text_is_refused(template: Template, said: str) -> None:
     """Prompt, answer and end token must be what the template makes of the conversation; else it says what differs."""
     with pytest.raises(UserError, match=said):
         templated(template)
@@ -325,7 +326,7 @@ THINKS = "{{ '<think>\n\n</think>\n\n' if not (enable_thinking | default(true)) 
         *("open at the end", "thinking switched off"),
     ],
 )
-def test_a_template_whose_answer_continues_the_prompt_is_taken(template, rendering):
+def test_a_template_whose_answer_continues_the_prompt_is_taken(template: Template, rendering: Any) -> None:
     """Its end token ends what is trained on, whatever the template writes after it."""
     encoder = templated(template, **rendering)
     messages = [
@@ -339,7 +340,7 @@ def test_a_template_whose_answer_continues_the_prompt_is_taken(template, renderi
     assert whole.startswith(encoder.tokenizer.decode(trained))
 
 
-def test_the_end_of_a_turn_stops_the_engine_where_it_is_no_eos():
+def test_the_end_of_a_turn_stops_the_engine_where_it_is_no_eos() -> None:
     """ChatML's <|im_end|> with a tokenizer that knows a base model's end of text alone."""
     assert templated(CHATML).stop_token_ids == ()
     tokenizer = make_llama3_shaped_tokenizer()
@@ -352,13 +353,13 @@ def test_the_end_of_a_turn_stops_the_engine_where_it_is_no_eos():
 DATED = "{{ bos_token }}Today: {{ strftime_now('%d %b %Y') }}\n" + CHATML
 
 
-def test_a_prompt_has_the_recipes_date_on_every_day(monkeypatch):
+def test_a_prompt_has_the_recipes_date_on_every_day(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the clock says, here or in transformers: another date alone makes another prompt."""
     import transformers.utils.chat_template_utils as theirs
 
-    class Tomorrow(theirs.datetime):
+    class Tomorrow(theirs.datetime):  # type: ignore[misc]
         @classmethod
-        def now(cls, tz=None):
+        def now(cls, tz: Any = None) -> Any:
             return cls(2099, 1, 1)
 
     ids = templated(DATED).prompt_ids("Hi")
@@ -372,7 +373,7 @@ def test_a_prompt_has_the_recipes_date_on_every_day(monkeypatch):
     )
 
 
-def test_more_tokens_than_the_model_knows_are_refused(tmp_path):
+def test_more_tokens_than_the_model_knows_are_refused(tmp_path: Path) -> None:
     """Control tokens were added to the tokenizer, and the embedding was not made larger."""
     tokenizer = make_llama3_shaped_tokenizer()
     tokenizer.save_pretrained(tmp_path)
@@ -383,7 +384,7 @@ def test_more_tokens_than_the_model_knows_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", ['{"model": 5}', '{"version": "1.0", "added_tokens": 3}', "[]", "no json", ""])
-def test_a_tokenizer_that_cannot_be_read_is_one_message(encoder, tmp_path, content):
+def test_a_tokenizer_that_cannot_be_read_is_one_message(encoder: ChatEncoder, tmp_path: Path, content: Any) -> None:
     encoder.tokenizer.save_pretrained(tmp_path)
     (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(UserError, match="no readable tokenizer: "):

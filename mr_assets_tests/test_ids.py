@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -45,7 +46,7 @@ def test_what_is_built_is_parsed(descent: tuple[int, str, int, int, int], kind: 
 
 
 @given(st.lists(DESCENTS, min_size=1, max_size=8), NUMBERS, KINDS)
-def test_expressions_do_what_the_plain_functions_do(descents: list, t: int, kind: PairKind) -> None:
+def test_expressions_do_what_the_plain_functions_do(descents: list[Any], t: int, kind: PairKind) -> None:
     """In every row."""
     frame = pl.DataFrame(descents, schema=["iteration", "prompt", "k", "m", "n"], orient="row")
     frame = frame.with_columns(response=ids.response_ids(t, "prompt", "k"))
@@ -67,7 +68,7 @@ def test_expressions_do_what_the_plain_functions_do(descents: list, t: int, kind
 
 
 @given(st.lists(DESCENTS, min_size=1, max_size=8), DESCENTS)
-def test_a_prompts_ids_are_one_range(descents: list, asked: tuple[int, str, int, int, int]) -> None:
+def test_a_prompts_ids_are_one_range(descents: list[Any], asked: tuple[int, str, int, int, int]) -> None:
     """Sorted as text, all ids of a prompt in an iteration lie together, and the range holds those and no other."""
     every = [i for t, prompt, k, m, n in [*descents, asked] for i in _family(t, prompt, k, m, n)]
     frame = pl.DataFrame({"id": sorted({*every})}).with_row_index()

@@ -65,7 +65,7 @@ def run(one_iteration: RealRun) -> RealRun:
 # ------------------------------------------------------------------------------------------------------- ids, texts
 
 
-def test_every_id_resolves_and_spells_its_ancestors(run: RealRun):
+def test_every_id_resolves_and_spells_its_ancestors(run: RealRun) -> None:
     """``{t}.{prompt_id}.r{k}``, ``{response_id}.j{n}``, ``{response_id}.j{m}-j{n}``, ``{t}.{prompt_id}.actor``."""
     prompts, responses, judgments = (run.by_id(a) for a in ("prompts", "responses", "judgments"))
     assert len(prompts) == PROMPTS
@@ -89,7 +89,7 @@ def test_every_id_resolves_and_spells_its_ancestors(run: RealRun):
         assert {judgments[pair[side]]["response_id"] for side in ("chosen_id", "rejected_id")} == {pair["response_id"]}
 
 
-def test_duplicates_name_the_first_identical_response(run: RealRun):
+def test_duplicates_name_the_first_identical_response(run: RealRun) -> None:
     """Row by row in the order of k, the first response with a text has no ``duplicate_of``; later ones name it."""
     first: dict[tuple[str, str], str] = {}
     for r in sorted(run.table("responses"), key=lambda r: (r["prompt_id"], r["k"])):
@@ -97,7 +97,7 @@ def test_duplicates_name_the_first_identical_response(run: RealRun):
         assert r["duplicate_of"] == (None if original == r["response_id"] else original)
 
 
-def test_scores_reparse_from_the_texts(run: RealRun):
+def test_scores_reparse_from_the_texts(run: RealRun) -> None:
     """A judgment's score is what stands after "Score:" in it, if that is one number from 0 to 5."""
     judgments = run.table("judgments")
     assert [naive_score(j["judgment"]) for j in judgments] == [j["score"] for j in judgments]
@@ -111,7 +111,7 @@ def naive_score(text: str) -> float | None:
     return value if value is not None and value <= 5 else None
 
 
-def test_winners_reparse_from_the_texts(run: RealRun):
+def test_winners_reparse_from_the_texts(run: RealRun) -> None:
     """The winner is whom "Winner: Judgement ..." names; a battle that was not fought has none."""
     for m in run.table("meta_judgments"):
         named = set(re.findall(r"Winner:\s*Judgement (\w+)", m["meta_judgment"] or ""))
@@ -132,7 +132,7 @@ def valid_scores(run: RealRun) -> dict[str, list[Fraction]]:
     return scores
 
 
-def test_actor_pairs_are_those_of_section_2_1(run: RealRun):
+def test_actor_pairs_are_those_of_section_2_1(run: RealRun) -> None:
     """Chosen: shortest in [(1-rho)Smax + rho Smin, Smax]; rejected: longest in [Smin, (1-rho)Smin + rho Smax].
 
     A response that was cut off is never chosen. Equally long ones are drawn, so that a set is expected.
@@ -182,7 +182,7 @@ def naive_pair(means: dict[str, Fraction], responses: dict[str, Row]) -> tuple[s
 # ---------------------------------------------------------------------------------------------------- judge's side
 
 
-def test_selected_responses_vary_most(run: RealRun):
+def test_selected_responses_vary_most(run: RealRun) -> None:
     """Per prompt a response with the highest variance (ddof 0, two valid scores at least, above 0); else none."""
     responses, dropped = run.by_id("responses"), run.dropped("selected_responses")
     selected = {row["prompt_id"]: row for row in run.table("selected_responses")}
@@ -201,7 +201,7 @@ def test_selected_responses_vary_most(run: RealRun):
     assert selected.keys() <= variances.keys()
 
 
-def test_every_ordered_pair_of_valid_judgments_has_a_battle(run: RealRun):
+def test_every_ordered_pair_of_valid_judgments_has_a_battle(run: RealRun) -> None:
     """N(N-1) battles per selected response; equal texts are not fought, and equal ordered texts only once."""
     judgments, battles = run.by_id("judgments"), run.by_id("meta_judgments")
     expected = set()
@@ -225,7 +225,7 @@ def test_every_ordered_pair_of_valid_judgments_has_a_battle(run: RealRun):
             assert (m["meta_judgment"], m["winner"]) == (source["meta_judgment"], source["winner"])
 
 
-def test_matrices_sum_the_battles(run: RealRun):
+def test_matrices_sum_the_battles(run: RealRun) -> None:
     """B_mn = w1 [r_mn = 1] + w2 [r_nm = -1]; w1, w2 the shares of wins in second and first position, over all."""
     battles = run.table("meta_judgments")
     first = sum(m["winner"] == "first" for m in battles)
@@ -267,7 +267,7 @@ def naive_elo(matrix: list[list[float]]) -> np.ndarray:
     return found.x
 
 
-def test_elo_pairs_are_the_highest_and_the_lowest(run: RealRun):
+def test_elo_pairs_are_the_highest_and_the_lowest(run: RealRun) -> None:
     """Elo solved again by scipy, matrix by matrix; the chosen judgment is not cut off and not too long."""
     judgments, dropped = run.by_id("judgments"), run.dropped("elo_pairs")
     pairs = {pair["response_id"]: pair for pair in run.table("elo_pairs")}
@@ -303,7 +303,7 @@ def test_elo_pairs_are_the_highest_and_the_lowest(run: RealRun):
 # ------------------------------------------------------------------------------------------------- dataset and model
 
 
-def test_what_is_kept_and_what_is_dropped_is_all_there_is(run: RealRun):
+def test_what_is_kept_and_what_is_dropped_is_all_there_is(run: RealRun) -> None:
     """Every candidate is in an asset's table or in its dropped rows, and in one of them alone."""
     prompts, responses = set(run.by_id("prompts")), run.by_id("responses")
     originals = {i for i, r in responses.items() if r["duplicate_of"] is None}
@@ -331,14 +331,14 @@ def test_what_is_kept_and_what_is_dropped_is_all_there_is(run: RealRun):
         assert run.record(asset)["dropped"] == len(run.dropped(asset))
 
 
-def test_what_is_trained_on_is_what_was_sampled(run: RealRun, tokenizer: Any):
+def test_what_is_trained_on_is_what_was_sampled(run: RealRun, tokenizer: Any) -> None:
     """Texts and token ids of the dataset are those of the tables, of the engine, and of the chat template."""
     check_token_identity(run, 1, tokenizer)
     kinds = {row["kind"] for row in run.table("dpo_dataset")}
     assert kinds == {"actor", "judge"}
 
 
-def test_prompts_are_encoded_as_the_encoder_says(run: RealRun):
+def test_prompts_are_encoded_as_the_encoder_says(run: RealRun) -> None:
     """The judge is asked with the paper's prompt, word for word, and the policy with the user's message alone."""
     encode, judge = ChatEncoder.load(run.folder("sft_checkpoint")), judge_template()
     prompts, responses, elo = run.by_id("prompts"), run.by_id("responses"), run.by_id("elo_pairs")
@@ -362,7 +362,7 @@ def tokenizer(run: RealRun) -> Any:
     return AutoTokenizer.from_pretrained(run.folder("sft_checkpoint"), local_files_only=True)
 
 
-def test_records_name_policy_run_and_inputs(run: RealRun):
+def test_records_name_policy_run_and_inputs(run: RealRun) -> None:
     """A record has the Dagster run, the policy's fingerprint, and each input in the version that lies there."""
     parent = run.record("sft_checkpoint", None)["model"]
     assert parent["fingerprint"] == fingerprint(run.folder("sft_checkpoint"))
@@ -382,7 +382,7 @@ def test_records_name_policy_run_and_inputs(run: RealRun):
         assert version_of(pl.scan_parquet(run.folder(asset) / "1.parquet")) == versions[asset]
 
 
-def test_the_checkpoint_is_a_model_like_its_parent(run: RealRun):
+def test_the_checkpoint_is_a_model_like_its_parent(run: RealRun) -> None:
     """A Hugging Face folder: safetensors, tokenizer, chat template; other weights than the parent's, all finite."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -406,7 +406,7 @@ def test_the_checkpoint_is_a_model_like_its_parent(run: RealRun):
 # ---------------------------------------------------------------------------------------------- again, and after a kill
 
 
-def test_the_same_command_again_computes_nothing(run: RealRun):
+def test_the_same_command_again_computes_nothing(run: RealRun) -> None:
     """What is complete is not computed again: no Dagster run, no file touched, and it says so."""
     before = snapshot(run)
     said = mr(run.data, *ONE_ITERATION, "--name", "t")
@@ -422,7 +422,7 @@ def snapshot(run: RealRun) -> tuple[int, dict[str, int]]:
     return runs, {str(p): p.stat().st_mtime_ns for p in files if p.name not in ("recipe.yaml", ".lock")}
 
 
-def test_killed_twice_it_ends_as_if_it_had_not_been(run: RealRun):
+def test_killed_twice_it_ends_as_if_it_had_not_been(run: RealRun) -> None:
     """Killed while it samples and again while it trains, the same command goes on and ends in the same tables."""
     command = (*ONE_ITERATION, "--set", "evaluation=null", "--set", "dpo.save_steps=2", "--name", "killed")
     killed = RealRun(run.data, "killed")

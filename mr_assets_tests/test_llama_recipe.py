@@ -124,7 +124,7 @@ def judgment(rng: random.Random) -> str:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Iterator[RealRun]:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRun]:
     """``mr run llama_3_8b_meta_rewarding --iterations 2`` with the user's model, prompts and EFT data."""
     home = tmp_path_factory.mktemp("llama")
     model, data, rng = make_model(home / "model"), home / "data", random.Random(1)
@@ -151,7 +151,7 @@ def run(tmp_path_factory) -> Iterator[RealRun]:
     yield RealRun(data, "tiny_llama", said)
 
 
-def test_both_iterations_complete(run: RealRun):
+def test_both_iterations_complete(run: RealRun) -> None:
     """Pairs of both kinds in both iterations, and the second starts from what the first has trained."""
     assert len(run.by_id("prompts", 1).keys() | run.by_id("prompts", 2).keys()) == 2 * PROMPTS
     for t in ITERATIONS:
@@ -168,7 +168,7 @@ def test_both_iterations_complete(run: RealRun):
     assert "M2" in run.record("checkpoints", 2)["model"]["name"]
 
 
-def test_the_papers_numbers_are_in_force(run: RealRun):
+def test_the_papers_numbers_are_in_force(run: RealRun) -> None:
     """Sections 3.1 and A.3, as the records of what was made tell them."""
 
     def settings(asset: str, t: int | None, section: str) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def test_the_papers_numbers_are_in_force(run: RealRun):
         assert dpo["iteration.keep_epoch"] == epoch
 
 
-def test_training_stops_at_the_kept_epoch_of_a_schedule_of_ten(run: RealRun):
+def test_training_stops_at_the_kept_epoch_of_a_schedule_of_ten(run: RealRun) -> None:
     """The rate falls as the cosine over ten epochs does, up to the kept epoch; the reference is M_{t-1} itself.
 
     A dozen pairs in batches of 32: one step per epoch; the rate of step s is 5e-6 (1 + cos(pi (s - 1) / 10)) / 2. At
@@ -209,7 +209,7 @@ def test_training_stops_at_the_kept_epoch_of_a_schedule_of_ten(run: RealRun):
         assert log[0]["rewards/margins"] == pytest.approx(0, abs=1e-3)
 
 
-def test_every_pair_of_judgments_battles_in_both_orders(run: RealRun):
+def test_every_pair_of_judgments_battles_in_both_orders(run: RealRun) -> None:
     """The paper's recipe samples every battle: N(N-1) for N valid judgments, none of them copied."""
     for t in ITERATIONS:
         judgments = run.by_id("judgments", t)
@@ -222,7 +222,7 @@ def test_every_pair_of_judgments_battles_in_both_orders(run: RealRun):
 
 
 @pytest.mark.parametrize("t", ITERATIONS)
-def test_what_is_trained_on_is_what_was_sampled(run: RealRun, t: int):
+def test_what_is_trained_on_is_what_was_sampled(run: RealRun, t: int) -> None:
     """One <|begin_of_text|>, the ids of engine and trainer alike, and <|eot_id|> at the end of what was finished."""
     from transformers import AutoTokenizer
 

@@ -1,6 +1,8 @@
 """What a model folder must hold, told before anything is started on it."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,7 @@ def tensors(size: int = 4) -> bytes:
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Any:
     (tmp_path / "config.json").write_text('{"vocab_size": 8}')
     (tmp_path / "tokenizer.json").write_text("{}")
     (tmp_path / "tokenizer_config.json").write_text("{}")
@@ -24,7 +26,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_whole_folder_passes(folder):
+def test_a_whole_folder_passes(folder: Path) -> None:
     """One file of weights, or an index and its shards; the template in a file or in the tokenizer's configuration."""
     check_model_folder(folder)
     (folder / "chat_template.jinja").unlink()
@@ -43,20 +45,20 @@ def test_a_whole_folder_passes(folder):
         ("chat_template.jinja", "no chat template"),
     ],
 )
-def test_what_is_missing_is_named(folder, missing, message):
+def test_what_is_missing_is_named(folder: Path, missing: str, message: str) -> None:
     """Each part that lacks is an error of its own."""
     (folder / missing).unlink()
     with pytest.raises(UserError, match=message):
         check_model_folder(folder)
 
 
-def test_a_missing_folder_is_named(tmp_path):
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     """Also when it looks like a hub's name."""
     with pytest.raises(UserError, match="does not exist"):
         check_model_folder(tmp_path / "meta-llama")
 
 
-def test_pickled_weights_are_refused(folder):
+def test_pickled_weights_are_refused(folder: Path) -> None:
     """A .bin file may run code when it is loaded."""
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(UserError, match="may run code"):
@@ -73,14 +75,14 @@ def test_pickled_weights_are_refused(folder):
     ],
     ids=["cut off", "too long", "git lfs pointer", "empty"],
 )
-def test_broken_weights_are_refused(folder, content):
+def test_broken_weights_are_refused(folder: Path, content: Any) -> None:
     """8 + header + 4 bytes of data are expected, no more and no less."""
     (folder / "model.safetensors").write_bytes(content)
     with pytest.raises(UserError, match=r"model\.safetensors"):
         check_model_folder(folder)
 
 
-def test_a_missing_shard_is_named(folder):
+def test_a_missing_shard_is_named(folder: Path) -> None:
     """The index names it, the folder lacks it."""
     (folder / "model.safetensors.index.json").write_text('{"weight_map": {"w": "model-2.safetensors"}}')
     with pytest.raises(UserError, match=r"lacks model-2\.safetensors"):
@@ -111,7 +113,7 @@ DEEP = "[" * 100_000
         ("model.safetensors.index.json", '"x"', "expected a JSON object, found str"),
     ],
 )
-def test_malformed_json_is_one_message(folder, name, content, message):
+def test_malformed_json_is_one_message(folder: Path, name: str, content: Any, message: str) -> None:
     """The file, what was expected and what came."""
     (folder / name).write_text(content)
     with pytest.raises(UserError) as error:
@@ -121,14 +123,14 @@ def test_malformed_json_is_one_message(folder, name, content, message):
 
 
 @pytest.mark.parametrize("header", [b"[]", b'{"w": 3}', b'{"w": {"data_offsets": []}}', b"[" * 100_000, b"{}"])
-def test_a_header_of_another_shape_is_refused(folder, header):
+def test_a_header_of_another_shape_is_refused(folder: Path, header: Any) -> None:
     (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
     with pytest.raises(UserError, match="is not a safetensors file"):
         check_model_folder(folder)
 
 
 @pytest.mark.parametrize("ends", ["7", "[7, 8]", "null"])
-def test_end_tokens_of_a_generation_config(folder, ends):
+def test_end_tokens_of_a_generation_config(folder: Path, ends: Any) -> None:
     """One, several or none."""
     (folder / "generation_config.json").write_text(f'{{"eos_token_id": {ends}}}')
     check_model_folder(folder)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import psutil
 import pytest
@@ -23,7 +24,7 @@ time.sleep(600)
 
 
 @contextmanager
-def family(run_id: str) -> Iterator[tuple[subprocess.Popen, psutil.Process]]:
+def family(run_id: str) -> Iterator[tuple[subprocess.Popen[str], psutil.Process]]:
     """A process of a run, and its child."""
     process = subprocess.Popen(
         [sys.executable, "-c", PARENT], env={**os.environ, MARK: run_id}, stdout=subprocess.PIPE, text=True
@@ -37,7 +38,7 @@ def family(run_id: str) -> Iterator[tuple[subprocess.Popen, psutil.Process]]:
         process.communicate()
 
 
-def test_a_worker_is_alive_until_it_ends():
+def test_a_worker_is_alive_until_it_ends() -> None:
     """Also while nobody has waited for it, when its process id is still taken."""
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     worker = Worker.of(process.pid)
@@ -53,14 +54,14 @@ def test_a_worker_is_alive_until_it_ends():
 
 
 @pytest.mark.parametrize("other", [{"ticks": 1}, {"boot": "an earlier one"}])
-def test_a_process_id_that_is_used_again_is_another_worker(other: dict):
+def test_a_process_id_that_is_used_again_is_another_worker(other: dict[str, Any]) -> None:
     """Started at another time, or before the machine was."""
     me = Worker.of(os.getpid())
     assert me.alive
     assert not replace(me, **other).alive
 
 
-def test_a_tag_says_it_all():
+def test_a_tag_says_it_all() -> None:
     me = Worker.of(os.getpid())
     assert Worker.from_tag(me.tag("run-1"), "run-1") == me
     assert not replace(me, host="gpu-07").here
@@ -69,12 +70,12 @@ def test_a_tag_says_it_all():
 @pytest.mark.parametrize(
     "tag", [None, "", "run-1", "run-1/gpu-07/x/y/z", "run-1/gpu-07/1/boot", "run-0/gpu-07/1/boot/9"]
 )
-def test_a_tag_that_names_no_process_of_a_run(tag: str | None):
+def test_a_tag_that_names_no_process_of_a_run(tag: str | None) -> None:
     """Nor does one that a re-executed run has inherited."""
     assert Worker.from_tag(tag, "run-1") is None
 
 
-def test_all_processes_of_a_run_are_ended_and_no_other():
+def test_all_processes_of_a_run_are_ended_and_no_other() -> None:
     """The child is in a session of its own, and its parent is gone: it is found all the same."""
     with family("run-1") as (first, child), family("run-2") as (second, other):
         assert set(processes_of("run-1")) == {first.pid, child.pid}
@@ -85,7 +86,7 @@ def test_all_processes_of_a_run_are_ended_and_no_other():
         assert second.poll() is None and other.is_running()
 
 
-def test_this_process_is_not_ended(monkeypatch: pytest.MonkeyPatch):
+def test_this_process_is_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """`mr run` works on runs itself, and ends what an earlier one left."""
     monkeypatch.setenv(MARK, "run-3")
     assert os.getpid() not in processes_of("run-3")

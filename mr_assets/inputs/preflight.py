@@ -142,7 +142,7 @@ def free_memory() -> int:
 
     What the group holds of files that were read is free, too.
     """
-    free = psutil.virtual_memory().available
+    free: int = psutil.virtual_memory().available
     lines = GROUPS_OF_PROCESS.read_text().splitlines() if GROUPS_OF_PROCESS.exists() else []
     for _, controllers, group in (line.split(":", 2) for line in lines):
         if controllers not in CONTROL_GROUPS:

@@ -47,8 +47,8 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         self._inst_data = inst_data
-        self._started: list[subprocess.Popen] = []
-        super().__init__()
+        self._started: list[subprocess.Popen[bytes]] = []
+        super().__init__()  # type: ignore[no-untyped-call]
 
     @property
     def inst_data(self) -> ConfigurableClassData | None:

@@ -164,12 +164,12 @@ def _serve(stack: ExitStack, module: str, door: socket.socket, known: Sequence[s
         raise UserError(f"Dagster's daemon has ended, with status {daemon.returncode}; see above. Start mr ui again.")
 
 
-def _end_with(daemon: subprocess.Popen, server: uvicorn.Server) -> None:
+def _end_with(daemon: subprocess.Popen[bytes], server: uvicorn.Server) -> None:
     daemon.wait()
     server.should_exit = True
 
 
-def _ended(daemon: subprocess.Popen) -> None:
+def _ended(daemon: subprocess.Popen[bytes]) -> None:
     try:
         daemon.wait(GRACE_SECONDS)
     except subprocess.TimeoutExpired:

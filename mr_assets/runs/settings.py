@@ -167,7 +167,7 @@ def _field(path: str) -> FieldInfo:
     first, *rest = path.split(".")
     if first == "row":
         return Iteration.model_fields[rest[0]]
-    field = section.model_fields[first]
+    field: FieldInfo = section.model_fields[first]
     for part in rest:
         field = section_of(field.annotation).model_fields[part]  # type: ignore[union-attr]
     return field

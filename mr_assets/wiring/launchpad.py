@@ -62,7 +62,7 @@ def _all_said(recipe: Recipe, asset: str) -> str:
 
 @cache
 def _schema(asset: str, all_said: str) -> dg.Field:
-    return dg.Field(dg.Shape(_fields(asset, all_said)))
+    return dg.Field(dg.Shape(_fields(asset, all_said)))  # type: ignore[no-untyped-call]
 
 
 @cache

@@ -61,7 +61,8 @@ def curves(steps: Values, panels: Sequence[Mapping[str, Values]]) -> str:
 
 def _finite(values: Values) -> np.ndarray:
     given = np.asarray(values, float)
-    return given[np.isfinite(given)]
+    finite: np.ndarray = given[np.isfinite(given)]
+    return finite
 
 
 def _figure(panels: int) -> tuple[Any, list[Any]]:

@@ -16,7 +16,6 @@ from dagster._core.test_utils import create_run_for_test
 
 from mr_assets.cli.main import main
 from mr_assets.cli.run import adopt
-from mr_assets.inputs import preflight
 from mr_assets.loop import LOOP
 from mr_assets.orchestration.instance import instance
 from mr_assets.orchestration.lock import run_lock
@@ -264,7 +263,9 @@ def test_more_iterations_are_the_recipes_rows(data: Path) -> None:
     assert judged(stored_runs(data)["short"]) == [True, True, False, False, False, False]
 
 
-def test_the_rows_to_come_are_those_of_the_launch(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_the_rows_to_come_are_those_of_the_launch(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Also when the recipe's file has changed since, which is told; and of a run that an earlier version stored."""
     path = tmp_path / "mine.yaml"
     rows = [f"{{prompts: 5, rho: 0.{t}, max_chosen_chars: null, judge_training: false, " for t in (1, 2, 3)]
@@ -507,10 +508,10 @@ def test_a_data_folder_that_cannot_be_used(
 ) -> None:
     """Not writable; full; under a file."""
     with monkeypatch.context() as patch:
-        patch.setattr(preflight.os, "access", lambda path, mode: False)
+        patch.setattr("mr_assets.inputs.preflight.os.access", lambda path, mode: False)
         assert "cannot be written. Set MR_DATA to a writable folder." in refused("run", NAME)
     with monkeypatch.context() as patch:
-        patch.setattr(preflight.shutil, "disk_usage", lambda path: SimpleNamespace(free=5 * 2**20))
+        patch.setattr("mr_assets.inputs.preflight.shutil.disk_usage", lambda path: SimpleNamespace(free=5 * 2**20))
         assert "only 5 MiB are free" in refused("run", NAME)
     (data / "file").write_text("")
     monkeypatch.setenv("MR_DATA", str(data / "file" / "data"))

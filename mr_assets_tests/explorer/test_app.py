@@ -60,7 +60,7 @@ def test_the_runs_and_their_iterations(pages: TestClient, finished: Run) -> None
     assert f"1 {table(finished, 'actor_pairs').height} {table(finished, 'elo_pairs').height} M1" in words(page.text)
 
 
-def test_without_a_run_the_first_page_says_how_to_start_one(tmp_path) -> None:
+def test_without_a_run_the_first_page_says_how_to_start_one(tmp_path: Path) -> None:
     page = TestClient(explorer(tmp_path, UI), base_url="http://127.0.0.1").get("/")
     assert "mr run small_world_meta_rewarding" in words(page.text)
 
@@ -295,7 +295,9 @@ def test_a_models_page_has_its_evaluation_in_words(pages: TestClient, finished: 
 # ------------------------------------------------------------------------------------------------------------ left out
 
 
-def test_what_was_left_out_is_counted_and_listed(pages: TestClient, finished: Run, monkeypatch) -> None:
+def test_what_was_left_out_is_counted_and_listed(
+    pages: TestClient, finished: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By asset and reason; the list leads to the page of each id, and has them all once."""
     for module in ("left_out", "pages"):
         monkeypatch.setattr(f"mr_assets.explorer.{module}.PAGE", 3)

@@ -58,14 +58,14 @@ def test_a_data_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_a_data_folder_that_cannot_be_written(refused: Check, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight.os, "access", lambda path, mode: False)
+    monkeypatch.setattr("mr_assets.inputs.preflight.os.access", lambda path, mode: False)
     assert "cannot be written. Set MR_DATA to a writable folder." in refused()
 
 
 def test_too_little_space(refused: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     """At least 200 MiB; the message has what is free and what is needed."""
     free = SimpleNamespace(free=(LEAST_FREE_MIB - 1) * 2**20)
-    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: free)
+    monkeypatch.setattr("mr_assets.inputs.preflight.shutil.disk_usage", lambda path: free)
     assert "only 199 MiB are free" in (message := refused())
     assert "needs 200" in message
 

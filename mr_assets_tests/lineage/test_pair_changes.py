@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 
 from mr_assets.lineage.pair_changes import OUTCOMES, Comparison, Pair, Side, actor_side, compare, judge_side
-from mr_assets.method.actor_pairs import CutOff, actor_pairs, tiers
+from mr_assets.method import CutOff
+from mr_assets.method.actor_pairs import actor_pairs, tiers
 from mr_assets.method.battle_matrices import as_arrays
 from mr_assets.method.elo import elo_scores
 from mr_assets.method.elo_pairs import elo_pairs

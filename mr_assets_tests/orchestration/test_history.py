@@ -52,7 +52,7 @@ def row(run: Run, asset: str) -> list[str]:
     return [cell.strip() for cell in line.strip("│").split("│")][2:]
 
 
-def test_a_backfills_run_has_its_partition(run: Run):
+def test_a_backfills_run_has_its_partition(run: Run) -> None:
     """In a range of one, where others have it by name."""
     with dg.DagsterInstance.ephemeral() as history:
         assert partition_of(create_run_for_test(history, tags=RANGE)) == "2"
@@ -60,12 +60,12 @@ def test_a_backfills_run_has_its_partition(run: Run):
         assert partition_of(create_run_for_test(history)) is None
 
 
-def test_status_shows_what_a_backfill_makes(run: Run):
+def test_status_shows_what_a_backfill_makes(run: Run) -> None:
     started(run, "responses", Worker.of(os.getpid()), **RANGE)
     assert row(run, "responses") == ["-", "running"]
 
 
-def test_status_shows_as_done_what_a_run_under_way_has_completed(run: Run):
+def test_status_shows_as_done_what_a_run_under_way_has_completed(run: Run) -> None:
     """And as running what it has not, be there one from before."""
     record = complete(run, "responses", "2")
     run_id = started(run, "responses", Worker.of(os.getpid()), **RANGE)
@@ -74,7 +74,7 @@ def test_status_shows_as_done_what_a_run_under_way_has_completed(run: Run):
     assert row(run, "responses") == ["-", "done"]
 
 
-def test_status_sees_a_run_that_was_killed(run: Run):
+def test_status_sees_a_run_that_was_killed(run: Run) -> None:
     """Without a daemon, too: it is failed in the history from now on."""
     dead = replace(Worker.of(os.getpid()), ticks=1)
     run_id = started(run, "responses", dead, **RANGE)
@@ -84,14 +84,14 @@ def test_status_sees_a_run_that_was_killed(run: Run):
         assert found is not None and found.status == dg.DagsterRunStatus.FAILURE
 
 
-def test_what_a_failed_run_did_not_come_to_did_not_fail(run: Run):
+def test_what_a_failed_run_did_not_come_to_did_not_fail(run: Run) -> None:
     """responses was under way; judgments, which is made of them, is as missing as before."""
     started(run, "responses", replace(Worker.of(os.getpid()), ticks=1), "judgments", **RANGE)
     assert row(run, "responses") == ["-", "failed"]
     assert row(run, "judgments") == ["-", "-"]
 
 
-def test_a_run_does_not_begin_beside_the_uis(run: Run):
+def test_a_run_does_not_begin_beside_the_uis(run: Run) -> None:
     """It names what is under way, and begins nothing."""
     run_id = started(run, "responses", Worker.of(os.getpid()), **RANGE)
     done = CliRunner().invoke(main, ["run", NAME, "--name", run.name])

@@ -33,7 +33,7 @@ def ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Non
     return shipped
 
 
-def test_a_fresh_instance_watches_its_runs_and_limits_the_gpu(home: Path):
+def test_a_fresh_instance_watches_its_runs_and_limits_the_gpu(home: Path) -> None:
     """One run at a time on the GPU from the very first backfill on, and nobody is told of it."""
     with instance() as dagster:
         assert isinstance(dagster.run_launcher, ProcessRunLauncher)
@@ -47,7 +47,9 @@ def test_a_fresh_instance_watches_its_runs_and_limits_the_gpu(home: Path):
     assert Path(dagster.root_directory) == home
 
 
-def test_settings_that_nobody_edited_follow_the_project(home: Path, ship: Callable[[str], None], capsys):
+def test_settings_that_nobody_edited_follow_the_project(
+    home: Path, ship: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
     """A newer version of the project brings its own; nothing is said."""
     ship(OLDER)
     dagster_home()
@@ -59,7 +61,9 @@ def test_settings_that_nobody_edited_follow_the_project(home: Path, ship: Callab
     assert capsys.readouterr().err == ""
 
 
-def test_settings_that_were_edited_stay(home: Path, ship: Callable[[str], None], capsys):
+def test_settings_that_were_edited_stay(
+    home: Path, ship: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
     """As long as their runs are watched, by whatever launcher, nothing is said either."""
     dagster_home()
     edited = (home / "dagster.yaml").read_text().replace("poll_interval_seconds: 5", "poll_interval_seconds: 9")
@@ -70,7 +74,7 @@ def test_settings_that_were_edited_stay(home: Path, ship: Callable[[str], None],
     assert capsys.readouterr().err == ""
 
 
-def test_settings_that_leave_runs_unwatched_are_named(home: Path, capsys):
+def test_settings_that_leave_runs_unwatched_are_named(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An older copy, or a person's own: it stays, and what to do is said."""
     home.mkdir()
     (home / "dagster.yaml").write_text(OLDER)
@@ -81,7 +85,7 @@ def test_settings_that_leave_runs_unwatched_are_named(home: Path, capsys):
     assert "Move that file away" in said
 
 
-def test_settings_that_name_the_launcher_where_it_was_say_which_line_to_change(home: Path):
+def test_settings_that_name_the_launcher_where_it_was_say_which_line_to_change(home: Path) -> None:
     """They are a person's own and stay as they are; with that line changed they work, with the person's edits."""
     dagster_home()
     place = home / "dagster.yaml"
@@ -102,7 +106,9 @@ def test_settings_that_name_the_launcher_where_it_was_say_which_line_to_change(h
         assert found.run_monitoring_poll_interval_seconds == 9
 
 
-def test_settings_of_an_earlier_version_that_nobody_edited_name_the_launcher_where_it_is(home: Path, ship):
+def test_settings_of_an_earlier_version_that_nobody_edited_name_the_launcher_where_it_is(
+    home: Path, ship: Callable[[str], None]
+) -> None:
     """The project's own copy of before the move follows the project."""
     ship(SETTINGS.read_text().replace("mr_assets.orchestration.run_launcher", "mr_assets.run_launcher"))
     dagster_home()

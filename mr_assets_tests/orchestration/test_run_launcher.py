@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -34,7 +35,7 @@ CODE = JobPythonOrigin(
 STARTED = dg.DagsterRunStatus.STARTED
 POLITE = "import time; print('ready', flush=True); time.sleep(600)"
 DEAF = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {POLITE}"
-Start = Callable[[dg.DagsterRun, str], tuple[subprocess.Popen, dg.DagsterRun]]
+Start = Callable[[dg.DagsterRun, str], tuple[subprocess.Popen[str], dg.DagsterRun]]
 
 
 @pytest.fixture
@@ -58,9 +59,9 @@ def dagster_run(instance: dg.DagsterInstance) -> dg.DagsterRun:
 @pytest.fixture
 def start(instance: dg.DagsterInstance) -> Iterator[Start]:
     """Give a Dagster run a process."""
-    processes: list[subprocess.Popen] = []
+    processes: list[subprocess.Popen[str]] = []
 
-    def started(dagster_run: dg.DagsterRun, program: str) -> tuple[subprocess.Popen, dg.DagsterRun]:
+    def started(dagster_run: dg.DagsterRun, program: str) -> tuple[subprocess.Popen[str], dg.DagsterRun]:
         process = subprocess.Popen(
             [sys.executable, "-c", program],
             env={**os.environ, MARK: dagster_run.run_id},
@@ -85,8 +86,11 @@ def now(instance: dg.DagsterInstance, dagster_run: dg.DagsterRun) -> dg.DagsterR
 
 
 def test_a_run_is_healthy_until_its_process_is_gone(
-    launcher: ProcessRunLauncher, instance: dg.DagsterInstance, dagster_run: dg.DagsterRun, start: Start
-):
+    launcher: ProcessRunLauncher,
+    instance: dg.DagsterInstance,
+    dagster_run: dg.DagsterRun,
+    start: Start,
+) -> None:
     """Then it has failed, and the message says what to do and what the process printed at last."""
     process, dagster_run = start(dagster_run, POLITE)
     assert launcher.supports_check_run_worker_health
@@ -106,17 +110,20 @@ def test_a_run_is_healthy_until_its_process_is_gone(
     )
 
 
-def test_the_ui_shows_the_iteration_and_not_the_process(instance: dg.DagsterInstance):
+def test_the_ui_shows_the_iteration_and_not_the_process(instance: dg.DagsterInstance) -> None:
     """A backfill's Dagster runs have a range of one partition, which the UI's lists do not show."""
     ranges = [{ASSET_PARTITION_RANGE_START_TAG: "2", ASSET_PARTITION_RANGE_END_TAG: last} for last in ("2", "3")]
     of_one, of_two, alone = (create_run_for_test(instance, tags=tags) for tags in (*ranges, {}))
     assert [iteration_tag(each) for each in (of_one, of_two, alone)] == [{"mr/iteration": "2"}, {}, {}]
-    assert get_tag_type(TAG) == TagType.HIDDEN
+    assert get_tag_type(TAG) == TagType.HIDDEN  # type: ignore[no-untyped-call]
 
 
 def test_what_a_dead_run_left_behind_is_ended(
-    launcher: ProcessRunLauncher, instance: dg.DagsterInstance, dagster_run: dg.DagsterRun, start: Start
-):
+    launcher: ProcessRunLauncher,
+    instance: dg.DagsterInstance,
+    dagster_run: dg.DagsterRun,
+    start: Start,
+) -> None:
     """Before it counts as failed, so that nothing disturbs its re-execution."""
     process, dagster_run = start(dagster_run, POLITE)
     orphan, _ = start(dagster_run, POLITE)  # of the same Dagster run, but not the one in its tag
@@ -131,8 +138,11 @@ def test_what_a_dead_run_left_behind_is_ended(
 
 @pytest.mark.parametrize("other", [{"host": "gpu-07"}, None])
 def test_of_what_it_cannot_see_it_says_nothing(
-    launcher: ProcessRunLauncher, dagster_run: dg.DagsterRun, instance: dg.DagsterInstance, other: dict | None
-):
+    launcher: ProcessRunLauncher,
+    dagster_run: dg.DagsterRun,
+    instance: dg.DagsterInstance,
+    other: dict[str, Any] | None,
+) -> None:
     """A Dagster run of another machine, or one that another launcher started, is not declared dead."""
     if other is not None:
         gone = replace(Worker.of(os.getpid()), ticks=1, **other)
@@ -144,8 +154,10 @@ def test_of_what_it_cannot_see_it_says_nothing(
 
 
 def test_without_a_daemon_dead_runs_are_failed_by_the_command(
-    instance: dg.DagsterInstance, dagster_run: dg.DagsterRun, start: Start
-):
+    instance: dg.DagsterInstance,
+    dagster_run: dg.DagsterRun,
+    start: Start,
+) -> None:
     """`mr status` and `mr run` do it; a living one stays."""
     process, dagster_run = start(dagster_run, POLITE)
     fail_dead_runs(instance)
@@ -164,7 +176,7 @@ def test_a_cancelled_run_ends(
     start: Start,
     program: str,
     monkeypatch: pytest.MonkeyPatch,
-):
+) -> None:
     """By itself, or by force after a while; what it had started is gone, too."""
     monkeypatch.setattr(run_launcher, "GRACE_SECONDS", 0.5)
     trainer, dagster_run = start(dagster_run, DEAF)
@@ -179,8 +191,11 @@ def test_a_cancelled_run_ends(
 
 
 def test_a_run_that_died_unseen_can_be_cancelled(
-    launcher: ProcessRunLauncher, instance: dg.DagsterInstance, dagster_run: dg.DagsterRun, start: Start
-):
+    launcher: ProcessRunLauncher,
+    instance: dg.DagsterInstance,
+    dagster_run: dg.DagsterRun,
+    start: Start,
+) -> None:
     """At once, without waiting for anything."""
     process, dagster_run = start(dagster_run, POLITE)
     process.kill()
@@ -192,8 +207,11 @@ def test_a_run_that_died_unseen_can_be_cancelled(
 
 
 def test_a_launched_run_keeps_the_recipe_that_it_began_with(
-    launcher: ProcessRunLauncher, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+    launcher: ProcessRunLauncher,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Every process of it, those of a multiprocess executor too, reads that one, whoever stores another meanwhile."""
     began, later = (tiny_run(tmp_path / "data", f"seed={seed}") for seed in (3, 5))
     monkeypatch.setenv("MR_DATA", str(tmp_path / "data"))
@@ -212,7 +230,7 @@ def test_a_launched_run_keeps_the_recipe_that_it_began_with(
     keys = frozenset({dg.AssetKey(["tiny", "responses"])})
     launched = create_run_for_test(instance, asset_selection=keys, job_code_origin=CODE)
     with monkeypatch.context() as patch:
-        patch.setattr(run_launcher.subprocess, "Popen", Process)
+        patch.setattr("mr_assets.orchestration.run_launcher.subprocess.Popen", Process)
         launcher.launch_run(LaunchRunContext(launched, None))
     later.save()
     assert stored_runs(began.data)["tiny"].recipe == later.recipe

@@ -76,7 +76,7 @@ def requested(run: Run, instance: dg.DagsterInstance) -> Step:
     return Step(answer.tags["mr/step"], names, answer.partition_key)
 
 
-def test_it_goes_from_nothing_to_the_last_iteration(run: Run, instance: dg.DagsterInstance):
+def test_it_goes_from_nothing_to_the_last_iteration(run: Run, instance: dg.DagsterInstance) -> None:
     """The one-off assets, then each iteration when the one before is complete; then it stops."""
     for expected in (ONCE, FIRST, SECOND):
         assert requested(run, instance) == expected
@@ -84,7 +84,7 @@ def test_it_goes_from_nothing_to_the_last_iteration(run: Run, instance: dg.Dagst
     assert skipped(run, instance) == "tiny is complete: 2 of 2 iterations."
 
 
-def test_models_are_evaluated_on_the_way(tmp_path: Path, instance: dg.DagsterInstance):
+def test_models_are_evaluated_on_the_way(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     """What `mr run` does, in the same order."""
     run = tiny_run(tmp_path)
     for expected in steps(run):
@@ -98,7 +98,7 @@ def test_models_are_evaluated_on_the_way(tmp_path: Path, instance: dg.DagsterIns
 @pytest.mark.parametrize("tag", ["dagster/partition", "dagster/asset_partition_range_start"])
 def test_it_waits_while_anything_of_the_run_is_under_way(
     run: Run, instance: dg.DagsterInstance, status: Status, tag: str
-):
+) -> None:
     """Under either kind of tag, whoever asked for it, whichever iteration it is."""
     do(run, ONCE)
     other = dagster_run_of(run, SECOND, instance, status, **{tag: "2"})
@@ -106,7 +106,7 @@ def test_it_waits_while_anything_of_the_run_is_under_way(
     assert other.run_id in said and "iteration 2 is being made" in said
 
 
-def test_it_waits_for_a_backfill_that_has_no_runs_yet(run: Run, instance: dg.DagsterInstance):
+def test_it_waits_for_a_backfill_that_has_no_runs_yet(run: Run, instance: dg.DagsterInstance) -> None:
     instance.add_backfill(
         PartitionBackfill(
             backfill_id="shuffled",
@@ -121,7 +121,7 @@ def test_it_waits_for_a_backfill_that_has_no_runs_yet(run: Run, instance: dg.Dag
     assert skipped(run, instance) == "tiny: backfill shuffled is in progress."
 
 
-def test_another_run_is_none_of_its_business(run: Run, instance: dg.DagsterInstance, tmp_path: Path):
+def test_another_run_is_none_of_its_business(run: Run, instance: dg.DagsterInstance, tmp_path: Path) -> None:
     """But what is shared with it is."""
     other = Run("other", run.recipe, tmp_path)
     dagster_run_of(other, FIRST, instance, Status.STARTED)
@@ -131,7 +131,7 @@ def test_another_run_is_none_of_its_business(run: Run, instance: dg.DagsterInsta
 
 
 @pytest.mark.parametrize(("status", "how"), [(Status.FAILURE, "failed"), (Status.CANCELED, "was cancelled")])
-def test_what_failed_is_left_to_the_person(run: Run, instance: dg.DagsterInstance, status: Status, how: str):
+def test_what_failed_is_left_to_the_person(run: Run, instance: dg.DagsterInstance, status: Status, how: str) -> None:
     """It says which run and which button; when that has been done it goes on."""
     do(run, ONCE)
     failed = dagster_run_of(run, FIRST, instance, status)
@@ -143,7 +143,7 @@ def test_what_failed_is_left_to_the_person(run: Run, instance: dg.DagsterInstanc
     assert requested(run, instance) == SECOND
 
 
-def test_what_failed_for_want_of_its_input_is_tried_again(run: Run, instance: dg.DagsterInstance):
+def test_what_failed_for_want_of_its_input_is_tried_again(run: Run, instance: dg.DagsterInstance) -> None:
     """A backfill's iteration 2 failed as 1 had: once M1 is there the sensor goes on with 2 by itself."""
     do(run, ONCE)
     dagster_run_of(run, SECOND, instance, Status.FAILURE)
@@ -154,13 +154,13 @@ def test_what_failed_for_want_of_its_input_is_tried_again(run: Run, instance: dg
     assert requested(run, instance) == SECOND
 
 
-def test_a_failure_of_another_iteration_is_no_hindrance(run: Run, instance: dg.DagsterInstance):
+def test_a_failure_of_another_iteration_is_no_hindrance(run: Run, instance: dg.DagsterInstance) -> None:
     do(run, ONCE)
     dagster_run_of(run, SECOND, instance, Status.FAILURE)
     assert requested(run, instance) == FIRST
 
 
-def test_a_step_that_was_done_in_vain_is_not_done_for_ever(run: Run, instance: dg.DagsterInstance):
+def test_a_step_that_was_done_in_vain_is_not_done_for_ever(run: Run, instance: dg.DagsterInstance) -> None:
     """Made with success, and yet not complete: it says so instead of asking again and again."""
     do(run, ONCE)
     once = dagster_run_of(run, FIRST, instance, Status.SUCCESS)
@@ -168,7 +168,7 @@ def test_a_step_that_was_done_in_vain_is_not_done_for_ever(run: Run, instance: d
     assert once.run_id in said and "yet is not up to date" in said
 
 
-def test_a_failed_check_is_a_hindrance_in_words(run: Run, instance: dg.DagsterInstance):
+def test_a_failed_check_is_a_hindrance_in_words(run: Run, instance: dg.DagsterInstance) -> None:
     """Nothing that follows is asked for until the check passes; it names check and figure."""
     do(run, ONCE)
     for asset in LOOP.per("iteration")[: LOOP.per("iteration").index("actor_pairs")]:
@@ -182,7 +182,7 @@ def test_a_failed_check_is_a_hindrance_in_words(run: Run, instance: dg.DagsterIn
     assert requested(run, instance).partition == "1"
 
 
-def test_it_ships_switched_off(run: Run, instance: dg.DagsterInstance):
+def test_it_ships_switched_off(run: Run, instance: dg.DagsterInstance) -> None:
     """And its requests are ones that Dagster takes, of the job that *Materialize* starts."""
     sensor = hands_off(run)
     assert sensor.default_status == dg.DefaultSensorStatus.STOPPED

@@ -133,7 +133,7 @@ def test_a_choice_is_in_force_in_its_iteration_alone(recipe: Recipe) -> None:
         ("seed_prompts", {"count": 9}, "prompts.count = 9: the iterations need 5 + 5 = 10"),
     ],
 )
-def test_fields_must_agree_with_each_other(recipe: Recipe, asset: str, made: dict, said: str) -> None:
+def test_fields_must_agree_with_each_other(recipe: Recipe, asset: str, made: dict[str, Any], said: str) -> None:
     """The checks of a recipe hold for the one that is in force, too."""
     with pytest.raises(UserError) as error:
         with_chosen(recipe, asset, "1", made)

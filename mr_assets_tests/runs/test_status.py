@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mr_assets.loop import titled
 from mr_assets.recipes.differences import Difference
 from mr_assets.runs.run import Run, load_run, stored_runs, write_record
 from mr_assets.runs.status import (
@@ -17,7 +18,6 @@ from mr_assets.runs.status import (
     outdated_by,
     places,
     stale,
-    titled,
     why_out_of_date,
 )
 from mr_assets_tests.tiny import NAME, SMALL, complete, tiny_run

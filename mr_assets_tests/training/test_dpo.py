@@ -38,7 +38,7 @@ def margins(folder: Path) -> pl.DataFrame:
     return table.collect()
 
 
-def log(folder: Path) -> list[dict]:
+def log(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "training_log.jsonl").read_text().splitlines()]
 
 
@@ -68,7 +68,7 @@ def sums_of_log_probs(model: Any, rows: list[tuple[list[int], list[int]]]) -> An
     return torch.stack(out)
 
 
-def dpo_loss(model: Any, reference: Any, rows: list[dict], beta: float) -> Any:
+def dpo_loss(model: Any, reference: Any, rows: list[dict[str, Any]], beta: float) -> Any:
     """-log sigmoid(beta ((log p(c) - log p_ref(c)) - (log p(r) - log p_ref(r)))), the mean over pairs."""
     import torch
 
@@ -87,7 +87,7 @@ def load(folder: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
 
 
-def test_trained_tokens_are_the_sampled_ones(dpo_job):
+def test_trained_tokens_are_the_sampled_ones(dpo_job: TrainingJob) -> None:
     """The batches hold the table's ids, every pair once; the loss covers the completions and nothing else.
 
     TRL pads with the end token here, because Llama 3 has no padding token: padding must still not count, and the end
@@ -108,7 +108,7 @@ def test_trained_tokens_are_the_sampled_ones(dpo_job):
     assert sorted(seen) == sorted(tuple(map(tuple, row)) for row in table.rows())
 
 
-def test_loss_and_gradient_equal_the_definition(dpo_job):
+def test_loss_and_gradient_equal_the_definition(dpo_job: TrainingJob) -> None:
     """After the weights have moved off the reference, loss and every gradient agree with a hand-written DPO."""
     import torch
 
@@ -129,7 +129,7 @@ def test_loss_and_gradient_equal_the_definition(dpo_job):
         assert torch.allclose(ours.grad, theirs.grad, rtol=1e-3, atol=1e-6), name
 
 
-def test_steps_equal_a_loop_written_by_hand(dpo_job):
+def test_steps_equal_a_loop_written_by_hand(dpo_job: TrainingJob) -> None:
     """Three steps of AdamW: betas .9 and .999, norm clipped to 1, rate = 1e-3 (1 + cos(pi step / 9)) / 2, fresh state.
 
     9 steps are scheduled (3 epochs of 3), of which the first epoch is kept. The loss starts at log 2, because policy
@@ -164,7 +164,7 @@ def test_steps_equal_a_loop_written_by_hand(dpo_job):
     assert (ours - by_hand).norm() < 0.02 * by_hand.norm()
 
 
-def test_before_training_every_reward_is_0(dpo_job):
+def test_before_training_every_reward_is_0(dpo_job: TrainingJob) -> None:
     """The model is its own reference: asked again for what TRL asked the reference, it answers the same."""
     from mr_assets.training import dpo
 
@@ -180,13 +180,13 @@ def test_before_training_every_reward_is_0(dpo_job):
         assert before[name].to_list() == pytest.approx([0] * len(rows), abs=1e-6), name
 
 
-def test_margins_equal_the_definition(dpo_job):
+def test_margins_equal_the_definition(dpo_job: TrainingJob) -> None:
     """Of each pair, beta (log p(c) - log p_ref(c)) and the same of r, by the models as they lie in their folders.
 
     The pairs are in the order of the data, not in that of training. How far the pass over the pairs is, is told: 10
     pairs in batches of 4.
     """
-    told: list[dict] = []
+    told: list[dict[str, Any]] = []
     result = train(dpo_job, told.append)
     found, rows = margins(dpo_job.out), pl.read_parquet(dpo_job.data).to_dicts()
     assert found["pair_id"].to_list() == [row["pair_id"] for row in rows]
@@ -204,7 +204,7 @@ def test_margins_equal_the_definition(dpo_job):
     assert (result.resumed_at, result.last["step"]) == (0, 3)
 
 
-def test_the_kept_epoch_is_the_whole_schedules(dpo_job):
+def test_the_kept_epoch_is_the_whole_schedules(dpo_job: TrainingJob) -> None:
     """Stopping after epoch 1 of 3 gives, bit for bit, what the whole schedule had there; every epoch can be kept.
 
     Log, last step and reward margins are those of the kept epoch either way, though later weights were in memory at
@@ -231,7 +231,7 @@ def test_the_kept_epoch_is_the_whole_schedules(dpo_job):
     assert not margins(third.out).equals(margins(every.out))
 
 
-def test_another_epoch_is_kept_without_training(dpo_job):
+def test_another_epoch_is_kept_without_training(dpo_job: TrainingJob) -> None:
     """Every epoch was kept, and the second was the result: the first one becomes it, as a training would have had it.
 
     Weights, every other file but the log's times, reward margins and figures; and back again.
@@ -240,7 +240,7 @@ def test_another_epoch_is_kept_without_training(dpo_job):
     every = replace(dpo_job, keep_all_epochs=True, keep_epoch=2, out=dpo_job.out.with_name("every"))
     second = train(every)
     kept = weights(every.out)
-    told: list[dict] = []
+    told: list[dict[str, Any]] = []
     result = train(replace(every, keep_epoch=1), told.append)
     assert told == [{"kept_epoch": 1, "folder": str(every.out / "epochs" / "1")}]
     assert weights(every.out) == weights(dpo_job.out) != kept
@@ -254,7 +254,7 @@ def test_another_epoch_is_kept_without_training(dpo_job):
     assert (again.last, weights(every.out), len(told)) == (second.last, kept, 2)
 
 
-def test_a_killed_training_resumes_to_the_same_bits(dpo_job):
+def test_a_killed_training_resumes_to_the_same_bits(dpo_job: TrainingJob) -> None:
     """Same weights, same log, same reward margins, though it was killed three times.
 
     Once inside an epoch, once while an incomplete checkpoint lay about, once while the margins were computed.
@@ -262,8 +262,8 @@ def test_a_killed_training_resumes_to_the_same_bits(dpo_job):
     whole = replace(dpo_job, keep_epoch=3, save_steps=2)
     train(replace(whole, out=dpo_job.out.with_name("whole")))
 
-    def kill_at(step: int, pairs: int = 0) -> Callable[[dict], None]:
-        def on_metrics(line: dict) -> None:
+    def kill_at(step: int, pairs: int = 0) -> Callable[[dict[str, Any]], None]:
+        def on_metrics(line: dict[str, Any]) -> None:
             if line.get("step", 0) >= step or line.get("pairs", 0) > pairs > 0:
                 raise Interrupted
 
@@ -295,7 +295,7 @@ def test_a_killed_training_resumes_to_the_same_bits(dpo_job):
     assert [line["step"] for line in lines[0]] == list(range(1, 10))
 
 
-def test_micro_batches_change_no_step(dpo_job):
+def test_micro_batches_change_no_step(dpo_job: TrainingJob) -> None:
     """A step of 10 pairs is the same step in passes of 12, 6, 4, 3 and 1: the last pass of 6, 4 and 3 is a smaller one.
 
     Loss, rewards and gradient are means over the pairs, and so the weights after three steps are the same.
@@ -306,7 +306,7 @@ def test_micro_batches_change_no_step(dpo_job):
         same_training(job, trained_here(job), whole)
 
 
-def trained_here(job: TrainingJob, make: Callable = make_trainer) -> tuple[list[dict], Any]:
+def trained_here(job: TrainingJob, make: Callable[..., Any] = make_trainer) -> tuple[list[dict[str, Any]], Any]:
     """The log and the change of the weights after a training in the test's process."""
     from mr_assets.training.trainer import run
 
@@ -322,7 +322,9 @@ def flat(model: Any) -> Any:
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def same_training(job: TrainingJob, ours: tuple[list[dict], Any], theirs: tuple[list[dict], Any]) -> None:
+def same_training(
+    job: TrainingJob, ours: tuple[list[dict[str, Any]], Any], theirs: tuple[list[dict[str, Any]], Any]
+) -> None:
     """Means over the same rows, step by step, and one change of the weights: equal but for rounding."""
     names = {"step", "loss", "grad_norm"} | {n for n in theirs[0][0] if n.startswith(("rewards/m", "logps/"))}
     assert len(names) == 3 + 3 * (job.kind == "dpo")
@@ -332,7 +334,7 @@ def same_training(job: TrainingJob, ours: tuple[list[dict], Any], theirs: tuple[
     assert (ours[1] - theirs[1]).norm() < 1e-3 * theirs[1].norm(), job.micro_batch_size
 
 
-def test_two_processes_make_the_same_steps(dpo_job):
+def test_two_processes_make_the_same_steps(dpo_job: TrainingJob) -> None:
     """Through accelerate, each process takes half of a batch, and the step is that of the whole batch, the last too.
 
     In the epoch's last batch of 4 pairs, the second process has one pair, and two from the epoch's beginning once more
@@ -350,7 +352,7 @@ def test_two_processes_make_the_same_steps(dpo_job):
     assert found["chosen_reward"].to_list() == pytest.approx((parallel.beta * ratios).tolist(), abs=1e-5)
 
 
-def test_a_reference_that_is_not_the_starting_model_ends_the_training(dpo_job):
+def test_a_reference_that_is_not_the_starting_model_ends_the_training(dpo_job: TrainingJob) -> None:
     """At step 1 every reward is 0 and the loss ln 2; here the weights have moved since the reference was asked."""
     import torch
 
@@ -364,11 +366,11 @@ def test_a_reference_that_is_not_the_starting_model_ends_the_training(dpo_job):
         trained_here(dpo_job, moved)
 
 
-def test_an_interrupt_ends_every_process_of_several(dpo_job):
+def test_an_interrupt_ends_every_process_of_several(dpo_job: TrainingJob) -> None:
     """Accelerate's launcher and its workers, which have sessions of their own, are gone with the caller's exception."""
     pids: list[int] = []
 
-    def on_metrics(line: dict) -> None:
+    def on_metrics(line: dict[str, Any]) -> None:
         pids.extend(child.pid for child in psutil.Process().children(recursive=True))
         raise Interrupted
 
@@ -379,7 +381,7 @@ def test_an_interrupt_ends_every_process_of_several(dpo_job):
     assert gone(pids)
 
 
-def test_the_result_is_a_model_folder(dpo_job):
+def test_the_result_is_a_model_folder(dpo_job: TrainingJob) -> None:
     """Everything but the weights is the starting model's, weights are fp32, and nothing else lies there.
 
     TRL writes the padding token that it chose (here the end token) into the configuration it trains with. Were that
@@ -400,7 +402,7 @@ def test_the_result_is_a_model_folder(dpo_job):
     assert load(dpo_job.out).get_input_embeddings().padding_idx is None
 
 
-def test_a_loss_that_is_not_finite_ends_without_a_model(dpo_job):
+def test_a_loss_that_is_not_finite_ends_without_a_model(dpo_job: TrainingJob) -> None:
     """Told with the step and the rate; the next try does not resume from broken weights."""
     broken = replace(dpo_job, learning_rate=1e30, keep_epoch=3)
     with pytest.raises(TrainingFailed, match=r"(?s)error: .* at step \d of 9 .*No model is written"):
@@ -408,7 +410,7 @@ def test_a_loss_that_is_not_finite_ends_without_a_model(dpo_job):
     assert not broken.out.exists()
 
 
-def test_a_margin_that_is_not_finite_ends_without_a_model(dpo_job):
+def test_a_margin_that_is_not_finite_ends_without_a_model(dpo_job: TrainingJob) -> None:
     """The only step's loss was still fine, and what it left of the weights is not."""
     broken = replace(dpo_job, learning_rate=1e30, batch_size=12)
     with pytest.raises(TrainingFailed, match=r"error: reward margin is (nan|-?inf) after step 1, for \d+ of 10 pairs"):

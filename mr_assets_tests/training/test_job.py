@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,14 +26,14 @@ PAPER = new_job(
 )
 
 
-def test_json_and_back():
+def test_json_and_back() -> None:
     """What is read equals what was written, paths included."""
     assert TrainingJob.model_validate(json.loads(json.dumps(PAPER.to_dict()))) == PAPER
     plain = replace(PAPER, accelerate_config=None, save_steps=None)
     assert TrainingJob.model_validate(json.loads(json.dumps(plain.to_dict()))) == plain
 
 
-def test_unknown_and_missing_fields_are_refused():
+def test_unknown_and_missing_fields_are_refused() -> None:
     """A job of another version is not half understood."""
     with pytest.raises(UserError, match="rpo_alpha"):
         TrainingJob.model_validate(PAPER.to_dict() | {"rpo_alpha": 1})
@@ -60,25 +61,25 @@ def test_unknown_and_missing_fields_are_refused():
     ],
     ids=str,
 )
-def test_values_that_cannot_be_are_refused(wrong):
+def test_values_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     """The message names the field and what was expected."""
     (name, _value), *_ = wrong.items()
     with pytest.raises(UserError, match="batch_size" if name == "micro_batch_size" else name):
         replace(PAPER, **wrong)
 
 
-def test_global_batch_over_devices():
+def test_global_batch_over_devices() -> None:
     """32 examples = 1 per device x 8 devices x 4 accumulated; 33 cannot be split so."""
     assert PAPER.batch_size // (PAPER.micro_batch_size * PAPER.num_processes) == 4
     with pytest.raises(UserError, match="1 x 8"):
         replace(PAPER, batch_size=33)
 
 
-def test_steps_of_an_epoch():
+def test_steps_of_an_epoch() -> None:
     """64 rows are 2 steps of 32; one row more makes a third, smaller one."""
     assert [PAPER.steps_per_epoch(rows) for rows in (1, 32, 64, 65)] == [1, 1, 2, 3]
 
 
-def test_workspace_lies_beside_the_result():
+def test_workspace_lies_beside_the_result() -> None:
     """On the same file system, so that the finished model can be renamed into place."""
     assert PAPER.workspace == Path("checkpoints/1.training")

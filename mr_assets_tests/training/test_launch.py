@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import psutil
@@ -113,20 +114,20 @@ def gone(pids: list[int], seconds: float = 5) -> bool:
     return False
 
 
-def test_every_line_arrives_once_and_whole(tmp_path):
+def test_every_line_arrives_once_and_whole(tmp_path: Path) -> None:
     """Lines are passed on when they are complete, in order, the last ones too."""
     assert [line["step"] for line in child(tmp_path, 7)] == [1, 2, 3, 4, 5, 6, 7]
     assert (tmp_path / "trainer.log").read_text().startswith("started")
 
 
-def test_failure_shows_the_logs_tail(tmp_path):
+def test_failure_shows_the_logs_tail(tmp_path: Path) -> None:
     """The caller sees the status and the last lines of what the process printed."""
     with pytest.raises(launch.TrainingFailed, match=r"status 3.*\n.*\n?Traceback: it broke"):
         list(child(tmp_path, 1, status=3))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_an_exception_of_the_caller_ends_every_process(tmp_path, error):
+def test_an_exception_of_the_caller_ends_every_process(tmp_path: Path, error: type[BaseException]) -> None:
     """The child and its worker in another session are dead when the exception arrives."""
     pids: list[int] = []
     with pytest.raises(error), contextlib.closing(child(tmp_path, 1000)) as lines:
@@ -137,7 +138,7 @@ def test_an_exception_of_the_caller_ends_every_process(tmp_path, error):
     assert gone(pids)
 
 
-def test_sigkill_of_the_caller_ends_every_process(tmp_path):
+def test_sigkill_of_the_caller_ends_every_process(tmp_path: Path) -> None:
     """Nobody can tell the child, but its standard input closes."""
     script = (
         "import sys; from pathlib import Path; from mr_assets_tests.training.test_launch import child\n"
@@ -158,7 +159,7 @@ def test_sigkill_of_the_caller_ends_every_process(tmp_path):
     assert gone(pids)
 
 
-def test_workspace_keeps_the_same_jobs_leftovers_and_no_others(job):
+def test_workspace_keeps_the_same_jobs_leftovers_and_no_others(job: TrainingJob) -> None:
     """A checkpoint stays for the same job and data; another rate, other data, ids or weights start afresh."""
 
     def leave() -> Path:
@@ -194,7 +195,7 @@ def test_workspace_keeps_the_same_jobs_leftovers_and_no_others(job):
     assert not mark.exists()
 
 
-def test_a_row_that_is_too_long_is_an_error(job):
+def test_a_row_that_is_too_long_is_an_error(job: TrainingJob) -> None:
     """The longest row has 2 + 3 = 5 tokens: max_length 5 takes it, 4 refuses it and says how many and how long."""
     launch.prepare_workspace(job)
     with pytest.raises(UserError, match=r"1 of 2 rows are longer than max_length = 4 tokens \(the longest has 5\)"):
@@ -212,14 +213,14 @@ def test_a_row_that_is_too_long_is_an_error(job):
     ],
     ids=["empty", "column missing", "no ids", "empty completion", "another vocabulary"],
 )
-def test_data_that_cannot_be_trained_on_is_an_error(job, change, message):
+def test_data_that_cannot_be_trained_on_is_an_error(job: TrainingJob, change: Any, message: str) -> None:
     """Told before a process starts."""
     change(pl.read_parquet(job.data)).write_parquet(job.data)
     with pytest.raises(UserError, match=message):
         launch.prepare_workspace(job)
 
 
-def test_environment_is_free_of_the_engines(monkeypatch):
+def test_environment_is_free_of_the_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     """What vLLM sets in its own process would preload its libraries into ours or bind our threads."""
     names = ("LD_PRELOAD", "VLLM_CPU_KVCACHE_SPACE", "KMP_AFFINITY", "LOCAL_WORLD_SIZE", "OMP_NUM_THREADS")
     for name in names:
@@ -232,7 +233,7 @@ def test_environment_is_free_of_the_engines(monkeypatch):
     assert launch._environment(2)["OMP_NUM_THREADS"] == "2"
 
 
-def test_one_process_runs_directly_and_several_through_accelerate(job):
+def test_one_process_runs_directly_and_several_through_accelerate(job: TrainingJob) -> None:
     """The same script and workspace either way."""
     assert launch._command(job)[1:] == ["-m", "mr_assets.training.dpo", str(job.workspace)]
     job = replace(job, micro_batch_size=4)
@@ -267,7 +268,7 @@ def pid_ahead() -> int:
 
 
 @pytest.mark.usefixtures("programs")
-def test_a_trainer_that_waits_is_told_its_job_and_serves_once(job):
+def test_a_trainer_that_waits_is_told_its_job_and_serves_once(job: TrainingJob) -> None:
     """It trains in the job's workspace and its output is in the log there; the next training has another process."""
     launch.start_ahead(None)
     ahead = pid_ahead()
@@ -280,7 +281,11 @@ def test_a_trainer_that_waits_is_told_its_job_and_serves_once(job):
 
 @pytest.mark.usefixtures("programs")
 @pytest.mark.parametrize("other", ["kind", "threads", "environment", "processes"])
-def test_a_trainer_that_would_have_been_started_otherwise_is_ended(job, monkeypatch, other):
+def test_a_trainer_that_would_have_been_started_otherwise_is_ended(
+    job: TrainingJob,
+    monkeypatch: pytest.MonkeyPatch,
+    other: Any,
+) -> None:
     """Of another kind, for other threads, under another run's mark, or one where several are wanted."""
     launch.start_ahead(2 if other == "threads" else None)
     ahead = pid_ahead()
@@ -297,7 +302,7 @@ def test_a_trainer_that_would_have_been_started_otherwise_is_ended(job, monkeypa
 
 
 @pytest.mark.usefixtures("programs")
-def test_a_trainer_that_ended_before_its_job_came_is_replaced(job):
+def test_a_trainer_that_ended_before_its_job_came_is_replaced(job: TrainingJob) -> None:
     """As when it was killed for its memory."""
     launch.start_ahead(None)
     ahead = pid_ahead()
@@ -312,7 +317,10 @@ def test_a_trainer_that_ended_before_its_job_came_is_replaced(job):
 
 
 @pytest.mark.usefixtures("programs")
-def test_the_error_of_a_trainer_that_fails_after_it_was_told_is_told(job, monkeypatch):
+def test_the_error_of_a_trainer_that_fails_after_it_was_told_is_told(
+    job: TrainingJob,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """It was loading still when its job came, and what it says of that is in the job's log."""
     program = "from mr_assets.training.leash import follow_starter as d; d(); import time; time.sleep(1); import gone"
     monkeypatch.setattr(launch, "_program", lambda kind: [sys.executable, "-c", program])
@@ -322,7 +330,7 @@ def test_the_error_of_a_trainer_that_fails_after_it_was_told_is_told(job, monkey
         pid_of_training(job)
 
 
-def test_sigkill_of_the_caller_ends_the_trainer_that_waits():
+def test_sigkill_of_the_caller_ends_the_trainer_that_waits() -> None:
     """As it ends one that trains."""
     script = (
         "import sys; from mr_assets.training import launch; from mr_assets_tests.training.test_launch import *\n"
@@ -341,7 +349,7 @@ def test_sigkill_of_the_caller_ends_the_trainer_that_waits():
     assert gone([ahead])
 
 
-def test_a_finished_model_replaces_the_old_one_and_the_workspace_goes(job):
+def test_a_finished_model_replaces_the_old_one_and_the_workspace_goes(job: TrainingJob) -> None:
     """Nothing of the old folder is left, nothing of the workspace either."""
     launch.prepare_workspace(job)
     job.out.mkdir()
@@ -379,7 +387,7 @@ def steps_trained(job: TrainingJob, code: str = "") -> list[int]:
     return [line["step"] for line in told if "step" in line]
 
 
-def test_another_epoch_that_was_kept_is_taken_without_training(every_epoch):
+def test_another_epoch_that_was_kept_is_taken_without_training(every_epoch: Any) -> None:
     """Any of them, as often as one likes, with margins and log. The same data in a new file is the same."""
     first = replace(every_epoch, keep_epoch=1)
     assert steps_trained(first) == []
@@ -390,7 +398,7 @@ def test_another_epoch_that_was_kept_is_taken_without_training(every_epoch):
     assert steps_trained(first) == []
 
 
-def test_a_caller_that_ends_leaves_the_old_result(every_epoch):
+def test_a_caller_that_ends_leaves_the_old_result(every_epoch: Any) -> None:
     """As in a training."""
 
     def end(line: launch.Metrics) -> None:
@@ -407,7 +415,7 @@ def test_a_caller_that_ends_leaves_the_old_result(every_epoch):
     ("name", "value"),
     [("learning_rate", 2e-4), ("schedule_epochs", 3), ("seed", 1), ("beta", 0.2), ("batch_size", 64)],
 )
-def test_epochs_of_another_training_are_not_taken(every_epoch, name, value):
+def test_epochs_of_another_training_are_not_taken(every_epoch: Any, name: str, value: Any) -> None:
     """Any other setting."""
     assert 1 in steps_trained(replace(every_epoch, keep_epoch=1, **{name: value}))
 
@@ -432,7 +440,7 @@ def test_epochs_of_another_training_are_not_taken(every_epoch, name, value):
         *("no note", "broken note", "another's note"),
     ],
 )
-def test_an_epoch_that_is_not_whole_or_not_this_trainings_is_not_taken(every_epoch, change):
+def test_an_epoch_that_is_not_whole_or_not_this_trainings_is_not_taken(every_epoch: Any, change: Any) -> None:
     """It is trained as if nothing had been kept."""
     first = replace(every_epoch, keep_epoch=1)
     change(first)
@@ -440,12 +448,12 @@ def test_an_epoch_that_is_not_whole_or_not_this_trainings_is_not_taken(every_epo
     assert steps_trained(every_epoch) == []
 
 
-def test_epochs_of_other_code_are_not_taken(every_epoch):
+def test_epochs_of_other_code_are_not_taken(every_epoch: Any) -> None:
     """The record would name code that has not trained them."""
     assert steps_trained(replace(every_epoch, keep_epoch=1), "newer") == [1, 2]
     assert steps_trained(every_epoch, "newer") == []
 
 
-def test_epochs_that_a_training_without_keep_all_epochs_would_drop_are_not_taken(every_epoch):
+def test_epochs_that_a_training_without_keep_all_epochs_would_drop_are_not_taken(every_epoch: Any) -> None:
     """The setting is one of the training's."""
     assert steps_trained(replace(every_epoch, keep_epoch=1, keep_all_epochs=False)) == [1, 2]

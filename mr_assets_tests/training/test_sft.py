@@ -2,11 +2,14 @@
 
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
 from mr_assets.training import launch
+from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import train
 from mr_assets_tests.training.jobs import replace
 from mr_assets_tests.training.test_dpo import flat, load, log, same_training, trained_here
@@ -14,14 +17,14 @@ from mr_assets_tests.training.test_dpo import flat, load, log, same_training, tr
 pytestmark = pytest.mark.slow
 
 
-def make_trainer(job):
+def make_trainer(job: TrainingJob) -> Any:
     from mr_assets.training import sft
 
     launch.prepare_workspace(job)
     return sft.make_trainer(job)
 
 
-def test_trained_tokens_are_the_tables(sft_job):
+def test_trained_tokens_are_the_tables(sft_job: TrainingJob) -> None:
     """Every example once; labels are the completion's ids and nothing else, in spite of padding with the end token."""
     trainer = make_trainer(sft_job)
     seen = []
@@ -36,7 +39,7 @@ def test_trained_tokens_are_the_tables(sft_job):
 
 
 @pytest.mark.parametrize("micro_batch_size", [4, 1])
-def test_loss_is_the_mean_over_the_batchs_completion_tokens(sft_job, micro_batch_size):
+def test_loss_is_the_mean_over_the_batchs_completion_tokens(sft_job: TrainingJob, micro_batch_size: int) -> None:
     """The first step's loss, however the batch is split: sum of -log p over all tokens / number of tokens."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -56,7 +59,7 @@ def test_loss_is_the_mean_over_the_batchs_completion_tokens(sft_job, micro_batch
     assert first["loss"] == pytest.approx(total / count, abs=1e-4)
 
 
-def test_micro_batches_and_processes_change_no_step(sft_job):
+def test_micro_batches_and_processes_change_no_step(sft_job: TrainingJob) -> None:
     """A step's loss is the mean over its tokens: 10 examples in passes of 12, 4 (4, 4 and 2) and 1.
 
     With two processes the second one has only examples from the epoch's beginning in a last batch of 2 examples.
@@ -73,7 +76,7 @@ def test_micro_batches_and_processes_change_no_step(sft_job):
 
 
 @pytest.mark.parametrize("kind", ["sft", "dpo"])
-def test_a_tokenizer_that_names_no_end_of_text(request, kind, tmp_path):
+def test_a_tokenizer_that_names_no_end_of_text(request: pytest.FixtureRequest, kind: str, tmp_path: Path) -> None:
     """Turns end by the chat template; what a batch is padded with changes no weight."""
     job = request.getfixturevalue(f"{kind}_job")
     model = shutil.copytree(job.model, tmp_path / "model")

@@ -18,17 +18,15 @@ from pathlib import Path
 from typing import IO, Any
 
 import dagster as dg
+import pytest
 
-from mr_assets import files
 from mr_assets.chat import ChatEncoder
 from mr_assets.definitions import build_definitions
-from mr_assets.orchestration import sensors
 from mr_assets.runs.run import data_root, stored_runs
 from mr_assets.sampling.engine import Completion
 from mr_assets.sampling.settings import EngineSettings
 from mr_assets.training import launch
 from mr_assets.training.job import TrainingJob
-from mr_assets.wiring import sampling, training
 from mr_assets_tests.fakes import WorldSampler
 
 
@@ -79,13 +77,16 @@ def train(job: TrainingJob, on_metrics: Callable[[launch.Metrics], None], *, cod
     return launch.train(job, on_metrics, code=code)
 
 
-ChatEncoder.load = load_encoder  # type: ignore[method-assign]
-sampling.open_engine = open_engine  # type: ignore[assignment]
-sensors.SECONDS = 5  # as often as the daemon looks
-training.close_engine = lambda: None
-training.train = train  # type: ignore[assignment]
-launch._program = lambda kind: [sys.executable, "-m", "mr_assets_tests.ui.fake_trainer"]
-files.os.fsync = fsync  # type: ignore[assignment]
+patch = pytest.MonkeyPatch()  # for as long as this process lives
+patch.setattr(ChatEncoder, "load", load_encoder)
+patch.setattr("mr_assets.wiring.sampling.open_engine", open_engine)
+patch.setattr("mr_assets.orchestration.sensors.SECONDS", 5)  # as often as the daemon looks
+patch.setattr("mr_assets.wiring.training.close_engine", lambda: None)
+patch.setattr("mr_assets.wiring.training.train", train)
+patch.setattr(
+    "mr_assets.training.launch._program", lambda kind: [sys.executable, "-m", "mr_assets_tests.ui.fake_trainer"]
+)
+patch.setattr("mr_assets.files.os.fsync", fsync)
 
 
 @dg.definitions

@@ -110,7 +110,7 @@ class Server:
 
     data: Path
     port: int
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
     pages_port: int = 0
 
     def ask(self, query: str, **variables: Any) -> Any:

@@ -56,7 +56,7 @@ def in_order(runs: list[DagsterRun]) -> list[str | None]:
     return [r.partition for r in ordered]
 
 
-def test_twelve_iterations_given_shuffled(server: Server, data: Path):
+def test_twelve_iterations_given_shuffled(server: Server, data: Path) -> None:
     """With the one-off assets selected, on a fresh instance: these first, then 1, 2, ... 12, each in one run."""
     run = saved(data, "twelve", 12)
     keys = run.iterations
@@ -69,7 +69,7 @@ def test_twelve_iterations_given_shuffled(server: Server, data: Path):
         assert {run.state(asset, t) for asset in LOOP.per("iteration")} == {"done"}
 
 
-def test_two_backfills_started_together(server: Server, data: Path):
+def test_two_backfills_started_together(server: Server, data: Path) -> None:
     """They take turns, whichever comes first, and every record fits what lies beside it."""
     run = saved(data, "pair", 2)
     server.once(run)
@@ -82,7 +82,7 @@ def test_two_backfills_started_together(server: Server, data: Path):
         assert r.status == "SUCCESS" or "Materialize it first" in server.said(r.id)[0]
 
 
-def test_what_failed_is_finished_by_two_buttons(server: Server, data: Path):
+def test_what_failed_is_finished_by_two_buttons(server: Server, data: Path) -> None:
     """checkpoints of iteration 2 fail: 3 and 4 fail in seconds and name them.
 
     "Re-execute from failure" on the run of iteration 2, then a backfill of the failed 3 and 4, make the rest, and
@@ -109,7 +109,7 @@ def test_what_failed_is_finished_by_two_buttons(server: Server, data: Path):
     assert {run.state(asset, t) for asset in LOOP.per("iteration") for t in run.iterations} == {"done"}
 
 
-def test_a_fifth_iteration_of_a_finished_run(server: Server, data: Path):
+def test_a_fifth_iteration_of_a_finished_run(server: Server, data: Path) -> None:
     """The recipe has a row more and the definitions are reloaded: a backfill of 5 makes it and nothing else."""
     run = saved(data, "four", 5)
     server.ask(RELOAD, name="mr_assets_tests.ui.location")
@@ -120,7 +120,7 @@ def test_a_fifth_iteration_of_a_finished_run(server: Server, data: Path):
     assert {run.state(asset, "5") for asset in LOOP.per("iteration")} == {"done"}
 
 
-def test_a_subset_without_policy_never_uses_a_stale_model(server: Server, data: Path):
+def test_a_subset_without_policy_never_uses_a_stale_model(server: Server, data: Path) -> None:
     """Missing: it names policy. Stale, as checkpoints of iteration 1 were trained again: it names policy, too."""
     run = saved(data, "pair", 2)
     trained = run.path("checkpoints", "1")

@@ -32,7 +32,7 @@ def wait_until_said(server: Server, run: Run, words: str) -> None:
     server.wait_for(said)
 
 
-def test_one_button_after_a_failure(server: Server, run: Run):
+def test_one_button_after_a_failure(server: Server, run: Run) -> None:
     """A backfill fails in iteration 1, and so in 2 and 3. The sensor waits meanwhile, and then says what to do.
 
     "Re-execute from failure" on the run of iteration 1: the sensor finishes the chain, redoes nothing, and stops at 3.

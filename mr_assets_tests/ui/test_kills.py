@@ -45,7 +45,7 @@ class Place:
 
     def __init__(self, data: Path) -> None:
         self.data = data
-        self.asked: Counter = Counter()
+        self.asked: Counter[Any] = Counter()
         self.stack = ExitStack()
         self.server = self.stack.enter_context(serving(data))
 
@@ -134,7 +134,7 @@ def same_tables(one: Run, other: Run) -> None:
     assert not list(other.folder.rglob("*.training"))
 
 
-def test_killed_at_random_points_it_ends_as_if_it_had_not_been(place: Place, whole: Run):
+def test_killed_at_random_points_it_ends_as_if_it_had_not_been(place: Place, whole: Run) -> None:
     """Seen as failed within a minute; re-executed from failure it redoes a shard, or the steps since a checkpoint.
 
     Of 2% of the iteration's requests, and of a shard, no more is sampled again per kill.
@@ -183,7 +183,7 @@ def test_killed_at_random_points_it_ends_as_if_it_had_not_been(place: Place, who
     assert len(place.lines("steps")) - STEPS <= 2 * (SAVED_EVERY - 1), kills
 
 
-def test_cancelling_ends_everything_and_blocks_nothing(place: Place, whole: Run):
+def test_cancelling_ends_everything_and_blocks_nothing(place: Place, whole: Run) -> None:
     """While it samples and while it trains: cancelled in seconds, its processes are gone, and the next run goes on."""
     run = place.run("cancelled")
     for name in ("requests", "steps"):
@@ -204,7 +204,7 @@ def test_cancelling_ends_everything_and_blocks_nothing(place: Place, whole: Run)
     same_tables(whole, run)
 
 
-def test_a_killed_ui_is_replaced_and_its_run_goes_on(place: Place, whole: Run):
+def test_a_killed_ui_is_replaced_and_its_run_goes_on(place: Place, whole: Run) -> None:
     """`mr ui` alone was killed: the next one ends its webserver and daemon, and the run ends as if nothing had been."""
     run = place.run("watched")
     place.forget()
@@ -223,14 +223,14 @@ def test_a_killed_ui_is_replaced_and_its_run_goes_on(place: Place, whole: Run):
     same_tables(whole, run)
 
 
-def test_a_second_ui_is_refused(place: Place):
+def test_a_second_ui_is_refused(place: Place) -> None:
     """Two daemons would start every run twice."""
     with started(place.data, "ui", "--port", "1", module=MODULE) as second:
         assert second.wait(A_MINUTE) == 1
         assert f"is up already, in process {place.server.process.pid}" in " ".join(printed(second).split())
 
 
-def test_a_killed_command_is_seen_and_redone_in_the_ui(place: Place, whole: Run):
+def test_a_killed_command_is_seen_and_redone_in_the_ui(place: Place, whole: Run) -> None:
     """`mr run` was killed: the daemon sees it within a minute, and its run can be re-executed like any other."""
     run = place.run("typed")
     place.forget()
@@ -244,7 +244,7 @@ def test_a_killed_command_is_seen_and_redone_in_the_ui(place: Place, whole: Run)
     same_tables(whole, run)
 
 
-def test_steps_in_processes_of_their_own(place: Place, whole: Run, monkeypatch: pytest.MonkeyPatch):
+def test_steps_in_processes_of_their_own(place: Place, whole: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """With MR_EXECUTOR=multiprocess: the same tables; and a step does not go on when its run was killed."""
     monkeypatch.setenv("MR_EXECUTOR", "multiprocess")
     run = place.run("multi")

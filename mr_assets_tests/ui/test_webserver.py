@@ -76,7 +76,7 @@ class Webserver:
 
     run: RealRun
     port: int
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
 
     def ask(self, query: str, **variables: Any) -> Any:
         """The answer to a GraphQL query."""
@@ -164,14 +164,14 @@ def start(data: Path, name: str) -> Iterator[Webserver]:
 
 
 @pytest.fixture(scope="module")
-def server(one_iteration: RealRun, tmp_path_factory) -> Iterator[Webserver]:
+def server(one_iteration: RealRun, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webserver]:
     """On a copy of the finished iteration, so that materializing again disturbs no other test."""
     data = tmp_path_factory.mktemp("webserver") / "data"
     shutil.copytree(one_iteration.data, data)
     yield from start(data, one_iteration.name)
 
 
-def test_every_asset_of_every_iteration_is_there(server: Webserver):
+def test_every_asset_of_every_iteration_is_there(server: Webserver) -> None:
     """The UI lists the loop of the launched run and of the shipped recipes, each with its iterations."""
     nodes = {tuple(n["assetKey"]["path"]): n["partitionKeys"] for n in server.ask(ASSETS)["assetNodes"]}
     assert {asset for run, asset in nodes if run == "t"} == {*LOOP, "evaluation"}
@@ -181,7 +181,7 @@ def test_every_asset_of_every_iteration_is_there(server: Webserver):
     assert (server.run.family, "sft_checkpoint") in nodes
 
 
-def test_actor_pairs_can_be_materialized_again(server: Webserver):
+def test_actor_pairs_can_be_materialized_again(server: Webserver) -> None:
     """Materialize writes the table anew, the same one, and the UI shows the new materialization with its rows."""
     before, record = server.run.table("actor_pairs"), server.run.record("actor_pairs")
     run_id = server.materialize("t", "actor_pairs", "1")
@@ -195,7 +195,7 @@ def test_actor_pairs_can_be_materialized_again(server: Webserver):
     assert server.run.record("actor_pairs")["version"] == record["version"]
 
 
-def test_the_launchpad_shows_what_may_be_chosen(server: Webserver):
+def test_the_launchpad_shows_what_may_be_chosen(server: Webserver) -> None:
     """The editor holds what the recipe says, ready to be changed; beside it every field says what it means."""
     selector = {
         "repositoryLocationName": "mr_assets.definitions",
@@ -211,7 +211,7 @@ def test_the_launchpad_shows_what_may_be_chosen(server: Webserver):
     assert "The recipe says" in said["rho"]
 
 
-def test_another_rho_for_one_materialization(server: Webserver):
+def test_another_rho_for_one_materialization(server: Webserver) -> None:
     """Chosen in the launchpad: the page shows both values, the dataset is out of date, and going back mends it.
 
     Dagster looks one step down: what follows from the dataset is out of date once that was made anew.
@@ -243,7 +243,9 @@ def test_another_rho_for_one_materialization(server: Webserver):
         ({"rh": 0.3}, ["rh", "rho?"]),
     ],
 )
-def test_the_launchpad_refuses_what_is_out_of_range(server: Webserver, config: dict[str, Any], parts: list[str]):
+def test_the_launchpad_refuses_what_is_out_of_range(
+    server: Webserver, config: dict[str, Any], parts: list[str]
+) -> None:
     """At once, in words, without a run."""
     answer = server.launch(server.run.name, "actor_pairs", "1", **config)
     said = answer.get("message") or answer["errors"][0]["message"]
@@ -251,7 +253,7 @@ def test_the_launchpad_refuses_what_is_out_of_range(server: Webserver, config: d
         assert part in said
 
 
-def test_responses_are_sampled_by_the_webservers_own_run(server: Webserver):
+def test_responses_are_sampled_by_the_webservers_own_run(server: Webserver) -> None:
     """The real engine works in a run that the UI launched, and gives what the command gave; nothing listens outside."""
     before, shards = server.run.table("responses"), server.run.folder("responses") / ".shards-1"
     shutil.rmtree(shards, ignore_errors=True)
@@ -271,7 +273,7 @@ def test_responses_are_sampled_by_the_webservers_own_run(server: Webserver):
     assert server.run.table("responses") == before
 
 
-def test_a_policy_without_its_model_fails_at_once_and_says_what_to_do(server: Webserver):
+def test_a_policy_without_its_model_fails_at_once_and_says_what_to_do(server: Webserver) -> None:
     """Iteration 3 of a run that has no M_2: it fails in seconds, once, and names checkpoints of iteration 2."""
     run = server.ended(server.materialize("small_world_meta_rewarding", "policy", "3"))
     assert run["status"] == "FAILURE"
@@ -285,7 +287,7 @@ def test_a_policy_without_its_model_fails_at_once_and_says_what_to_do(server: We
 
 
 @pytest.mark.parametrize("how", ["ctrl_c", "terminate"])
-def test_it_leaves_no_process_behind(one_iteration: RealRun, tmp_path: Path, how: str):
+def test_it_leaves_no_process_behind(one_iteration: RealRun, tmp_path: Path, how: str) -> None:
     """Ctrl-C in its terminal, or ``kill`` of the command alone: webserver, daemon and code servers are all gone."""
     data = tmp_path / "data"
     data.mkdir()

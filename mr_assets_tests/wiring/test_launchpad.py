@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -109,7 +110,9 @@ def test_an_asset_without_choices_has_no_config() -> None:
         ("actor_pairs", {"rh": 0.3}, ["rh", "rho?"]),
     ],
 )
-def test_a_bad_value_is_refused_before_anything_runs(run: Run, asset: str, config: dict, parts: list[str]) -> None:
+def test_a_bad_value_is_refused_before_anything_runs(
+    run: Run, asset: str, config: dict[str, Any], parts: list[str]
+) -> None:
     """No step starts, so that nothing upstream of it in the same run is sampled in vain."""
     with pytest.raises((UserError, dg.DagsterInvalidConfigError)) as error:
         launch(run, asset, **config)
