@@ -8,7 +8,7 @@ import pytest
 from mr_assets.orchestration.console import console
 
 
-def test_a_message_is_a_line_with_the_time_that_acts_on_no_terminal(capsys: pytest.CaptureFixture) -> None:
+def test_a_message_is_a_line_with_the_time_that_acts_on_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     log = console.logger_fn(dg.build_init_logger_context())
     log.info("half of \x1b[2J is done")
     log.warning("slow")
@@ -17,7 +17,7 @@ def test_a_message_is_a_line_with_the_time_that_acts_on_no_terminal(capsys: pyte
     assert second.endswith("  warning: slow")
 
 
-def test_what_was_not_begun_is_not_listed(capsys: pytest.CaptureFixture) -> None:
+def test_what_was_not_begun_is_not_listed(capsys: pytest.CaptureFixture[str]) -> None:
     """Dagster logs each step downstream of one that failed or was stopped as an error."""
     log = console.logger_fn(dg.build_init_logger_context())
     log.error("Dependencies for step run__judgments failed: ['run__responses']. Not executing.")
