@@ -1,0 +1,70 @@
+"""The guides: their links lead somewhere, the commands that they show can be typed, and their fields are a recipe's."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from mr_assets.cli.main import main
+from mr_assets.recipes.overrides import PATHS
+
+PROJECT = Path(__file__).parents[1]
+GUIDES = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), PROJECT / "benchmarks" / "README.md"]
+OF_THEN = ("experiments.md", "CHANGELOG.md")  # say what was so then
+guides = pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
+
+
+def commands(guide: Path) -> list[str]:
+    """The lines of code blocks that begin with mr, with what goes on after a backslash and without remarks."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", guide.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in re.sub(r"\\\n\s*", "", block).splitlines()]
+    return [re.split(r"\s{2,}", line)[0] for line in lines if line.startswith("mr ")]
+
+
+def anchors(guide: Path) -> set[str]:
+    """The anchors that GitHub gives a guide's headings."""
+    headings = re.findall(r"^#+ (.*)$", guide.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@guides
+def test_links_lead_to_files_and_headings(guide: Path) -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", guide.read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = guide.parent / path if path else guide
+        assert target.exists(), f"{guide.name}: {link}"
+        assert not anchor or anchor in anchors(target), f"{guide.name}: {link}"
+
+
+@guides
+def test_commands_can_be_typed(guide: Path) -> None:
+    """Each is parsed as click does it, and not run."""
+    for line in commands(guide):
+        _, name, *arguments = shlex.split(line)
+        command = main.commands[name]
+        try:
+            context = command.make_context(name, arguments)
+        except click.UsageError as error:
+            pytest.fail(f"{guide.name}: {line}: {error.message}")
+        for said in context.params.get("sets") or ():
+            key = re.sub(r"^iterations\.(all|\d+)\.", "iterations.*.", said.partition("=")[0])
+            assert key in PATHS or key in {path.rpartition(".")[2] for path in PATHS}, f"{guide.name}: {line}"
+
+
+def test_the_readme_shows_commands_and_is_short() -> None:
+    readme = PROJECT / "README.md"
+    assert len(commands(readme)) >= 10
+    assert len(readme.read_text(encoding="utf-8").splitlines()) < 150
+
+
+def test_the_guides_name_fields_of_a_recipe() -> None:
+    """What looks like section.field is one: engine.dtype, dpo.num_processes, ..."""
+    sections = {path.partition(".")[0] for path in PATHS if "." in path} - {"iterations"}
+    for guide in (guide for guide in GUIDES if guide.name not in OF_THEN):
+        for section, field in re.findall(r"`([a-z_]+)\.([a-z_]+)", guide.read_text(encoding="utf-8")):
+            if section in sections:
+                assert f"{section}.{field}" in PATHS, f"{guide.name}: {section}.{field}"
