@@ -94,23 +94,15 @@ import dagster as dg
 import polars as pl
 
 from mr_assets.method import long_responses as method
-from mr_assets.runs.run import Run
-from mr_assets.wiring.declare import declare
+from mr_assets.wiring.declare import loop_asset
 from mr_assets.wiring.materialization import Materialization
 
 
-def long_responses(run: Run) -> dg.AssetsDefinition:
-    """The asset of a run."""
-
-    @dg.asset(**declare(run, "long_responses", kinds={"polars", "parquet"}))
-    def long_responses(context: dg.AssetExecutionContext, responses: pl.LazyFrame) -> dg.MaterializeResult:
-        """The long ones."""
-        work = Materialization(context, run)
-        at_least = work.run.recipe.row(int(context.partition_key)).max_chosen_chars or 1
-        made = method.long_responses(responses.collect(), at_least=at_least)
-        return work.table(made, {"long": made.rows.height})
-
-    return long_responses
+@loop_asset(kinds={"polars", "parquet"})
+def long_responses(work: Materialization, responses: pl.LazyFrame) -> dg.MaterializeResult:
+    """The long ones."""
+    long = method.long_responses(responses.collect(), at_least=work.row.max_chosen_chars or 1)
+    return work.table(long, {"long": long.rows.height})
 '''
 COLUMNS = {
     "response_id": Column(pl.String, "a long response"),

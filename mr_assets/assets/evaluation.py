@@ -1,107 +1,82 @@
 """evaluation: how good each model of a small world truly is, partitioned by model: seed, 0 (SFT), 1, 2, ..."""
 
-from pathlib import Path
+from collections.abc import Iterable
 
 import dagster as dg
 import polars as pl
 
+from mr_assets.chat import ChatEncoder
 from mr_assets.inputs.seed_model import seed_as_recorded, seed_model
 from mr_assets.runs.artifact import Model
-from mr_assets.runs.run import CONTENT, Run
+from mr_assets.runs.run import CONTENT
 from mr_assets.sampling.engine import Request
+from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.tables import EVALUATION
 from mr_assets.templates import judge_template, meta_judge_template
-from mr_assets.wiring.declare import declare
-from mr_assets.wiring.io_managers import users_errors
+from mr_assets.wiring.declare import loop_asset
 from mr_assets.wiring.materialization import Materialization
-from mr_assets.wiring.partitions import handed_over, models
+from mr_assets.wiring.partitions import handed_over
 from mr_assets.wiring.sampling import encoder, sample
 from mr_assets.worlds.held_out import HeldOut, actor_numbers, judge_numbers, meta_judge_numbers
 
 
-def evaluation(run: Run) -> dg.AssetsDefinition:
-    """The asset of a run in a world whose truth can be computed."""
-    trained = dg.StaticPartitionMapping({t: t for t in run.iterations})
+@loop_asset(kinds={"vllm", "parquet"}, gpu=True)
+def evaluation(work: Materialization) -> dg.MaterializeResult:
+    """True score of the actor, exactness of the judge, accuracy of the meta-judge, on a fixed held-out set."""
+    work.policy = model = _model(work)
+    sizes = work.recipe.evaluation
+    assert sizes is not None
+    held_out = HeldOut(sizes.prompts, sizes.judged_responses, sizes.battles)
 
-    by_model = {
-        "ins": {},
-        "deps": [
-            dg.AssetDep([run.family, "sft_checkpoint"]),
-            dg.AssetDep([run.name, "checkpoints"], partition_mapping=trained),
-        ],
-        "partitions_def": models(run),
+    texts = _ask(work, held_out, sizes.samples)
+
+    numbers = {
+        **actor_numbers(held_out, texts["actor"]),
+        **judge_numbers(held_out, texts["judge"]),
+        **meta_judge_numbers(held_out, [t[0] if t else "" for t in texts["meta"]]),
     }
-
-    @dg.asset(**(declare(run, "evaluation", kinds={"vllm", "parquet"}, gpu=True) | by_model))
-    def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """True score of the actor, exactness of the judge, accuracy of the meta-judge, on a fixed held-out set."""
-        with users_errors():
-            model = _model(run, context.partition_key)
-            work = Materialization(context, run, model)
-            recipe = work.run.recipe
-            sizes = recipe.evaluation
-            assert sizes is not None
-            held_out = HeldOut(sizes.prompts, sizes.judged_responses, sizes.battles)
-            texts = _ask(work, held_out)
-            numbers = {
-                **actor_numbers(held_out, texts["actor"]),
-                **judge_numbers(held_out, texts["judge"]),
-                **meta_judge_numbers(held_out, [t[0] if t else "" for t in texts["meta"]]),
-            }
-            frame = pl.DataFrame([{"model": model.name, **numbers}], schema=EVALUATION.schema)
-            return work.table(frame, numbers)
-
-    return evaluation
+    return work.table(pl.DataFrame([{"model": model.name, **numbers}], schema=EVALUATION.schema), numbers)
 
 
-def _model(run: Run, key: str) -> Model:
+def _model(work: Materialization) -> Model:
+    """The model that is evaluated."""
+    run, key = work.run, work.partition or ""
     if key != "seed":
         return handed_over(run, int(key) + 1)
-    folder: Path = seed_model(run.recipe, run.data)
-    trained = run.record("sft_checkpoint")
-    settings = run.settings("evaluation", "seed")
+    folder, trained, settings = seed_model(run.recipe, run.data), run.record("sft_checkpoint"), work.settings
     if trained and trained.settings.get("model.seed") == settings.get("model.seed"):
-        settings |= {name: said for name, said in trained.settings.items() if name.startswith(CONTENT)}
+        settings = settings | {name: said for name, said in trained.settings.items() if name.startswith(CONTENT)}
     return seed_as_recorded(folder, settings)
 
 
-def _ask(work: Materialization, held_out: HeldOut) -> dict[str, list[list[str]]]:
+def _ask(work: Materialization, held_out: HeldOut, samples: int) -> dict[str, list[list[str]]]:
     """Per role and question, in order, the texts that the model gave."""
-    recipe, sizes = work.run.recipe, work.run.recipe.evaluation
-    assert work.policy is not None and sizes is not None
-    encode = encoder(work)
+    recipe, encode = work.recipe, encoder(work)
     judge = judge_template(work.run.template(recipe.judgments.template))
     meta = meta_judge_template(work.run.template(recipe.meta_judgments.template))
-    actor, judged = recipe.responses, recipe.judgments
-    compared = recipe.meta_judgments
-    roles = {
-        "actor": (
-            [Request(str(i), encode.prompt_ids(q), sizes.samples) for i, q in enumerate(held_out.questions)],
-            actor,
-        ),
-        "judge": (
-            [
-                Request(str(i), encode.template_ids(judge, {"prompt": q, "response": r}), sizes.samples)
-                for i, (q, r, _) in enumerate(held_out.graded)
-            ],
-            judged,
-        ),
-        "meta": (
-            [
-                Request(
-                    str(i),
-                    encode.template_ids(meta, {"prompt": q, "response": r, "judgment_a": a, "judgment_b": b}),
-                    1,
-                )
-                for i, (q, r, a, b, _) in enumerate(held_out.battles)
-            ],
-            compared,
-        ),
+    questions = map(encode.prompt_ids, held_out.questions)
+    graded = (encode.template_ids(judge, {"prompt": q, "response": r}) for q, r, _ in held_out.graded)
+    battles = (
+        encode.template_ids(meta, {"prompt": q, "response": r, "judgment_a": a, "judgment_b": b})
+        for q, r, a, b, _ in held_out.battles
+    )
+    return {
+        "actor": _texts(work, encode, "actor", questions, recipe.responses, samples),
+        "judge": _texts(work, encode, "judge", graded, recipe.judgments, samples),
+        "meta": _texts(work, encode, "meta", battles, recipe.meta_judgments, 1),
     }
-    answers: dict[str, list[list[str]]] = {}
-    for role, (requests, settings) in roles.items():
-        made = sample(work, encode, requests, len(requests), settings, {"role": role}, n=requests[0].n)
-        frame = made.completions.group_by("request_id", maintain_order=True).agg("text").collect()
-        found = dict(frame.iter_rows())
-        answers[role] = [found.get(r.id, []) for r in requests]
-    return answers
+
+
+def _texts(
+    work: Materialization,
+    encode: ChatEncoder,
+    role: str,
+    prompts: Iterable[list[int]],
+    settings: SamplingSettings,
+    n: int,
+) -> list[list[str]]:
+    """Per prompt, in order, its `n` completions; none of a prompt that is too long."""
+    requests = [Request(str(i), prompt, n) for i, prompt in enumerate(prompts)]
+    samples = sample(work, encode, requests, len(requests), settings, n=n, role=role)
+    found = dict(samples.completions.group_by("request_id", maintain_order=True).agg("text").collect().iter_rows())
+    return [found.get(request.id, []) for request in requests]

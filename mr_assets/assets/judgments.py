@@ -6,50 +6,34 @@ import polars as pl
 from mr_assets.method import judgments as method
 from mr_assets.method.numbers import judgment_numbers, score_counts
 from mr_assets.runs.artifact import Model
-from mr_assets.runs.run import Run
 from mr_assets.sampling.engine import Request
 from mr_assets.templates import judge_template
-from mr_assets.wiring.declare import declare
-from mr_assets.wiring.io_managers import users_errors
+from mr_assets.wiring.declare import loop_asset
 from mr_assets.wiring.materialization import Materialization
 from mr_assets.wiring.pictures import score_histogram
 from mr_assets.wiring.sampling import encoder, sample
 
 
-def judgments(run: Run) -> dg.AssetsDefinition:
-    """The asset of a run."""
+@loop_asset(kinds={"vllm", "parquet"}, gpu=True)
+def judgments(
+    work: Materialization, prompts: pl.LazyFrame, responses: pl.LazyFrame, policy: Model
+) -> dg.MaterializeResult:
+    """The policy judges every response N times by the rubric; the score is parsed from its own completion alone."""
+    section, encode = work.recipe.judgments, encoder(work)
+    template = judge_template(work.run.template(section.template))
+    asked = method.to_judge(responses, prompts).collect()
+    rows = asked.iter_rows(named=True)
+    requests = (Request(row["response_id"], encode.template_ids(template, row), section.n) for row in rows)
 
-    @dg.asset(**declare(run, "judgments", kinds={"vllm", "parquet"}, gpu=True))
-    def judgments(
-        context: dg.AssetExecutionContext, prompts: pl.LazyFrame, responses: pl.LazyFrame, policy: Model
-    ) -> dg.MaterializeResult:
-        """The policy judges every response N times by the rubric; the score is parsed from its own completion alone."""
-        with users_errors():
-            work = Materialization(context, run, policy)
-            recipe = work.run.recipe
-            template, encode = judge_template(run.template(recipe.judgments.template)), encoder(work)
-            judged = method.to_judge(responses, prompts).collect()
-            made = sample(
-                work,
-                encode,
-                (
-                    Request(i, encode.template_ids(template, {"prompt": p, "response": r}), recipe.judgments.n)
-                    for i, p, r in judged.iter_rows()
-                ),
-                judged.height,
-                recipe.judgments,
-                {"template": template.text},
-                n=recipe.judgments.n,
-            )
-            frame = method.judgments(made.completions)
-            lengths = {"chars": pl.col("judgment").str.len_chars(), "tokens": pl.col("token_ids").list.len()}
-            figures = frame.select(pl.exclude("judgment", "token_ids"), **lengths).collect()
-            return work.table(
-                frame,
-                {**made.numbers, **judgment_numbers(figures)},
-                made.dropped,
-                beside={"judgments": figures, "responses": responses},
-                pictures={"scores": score_histogram(score_counts(figures))},
-            )
+    samples = sample(work, encode, requests, asked.height, section, n=section.n, template=template.text)
+    scored = method.judgments(samples.completions)
 
-    return judgments
+    lengths = {"chars": pl.col("judgment").str.len_chars(), "tokens": pl.col("token_ids").list.len()}
+    figures = scored.select(pl.exclude("judgment", "token_ids"), **lengths).collect()
+    return work.table(
+        scored,
+        samples.numbers | judgment_numbers(figures),
+        samples.dropped,
+        beside={"judgments": figures, "responses": responses},
+        pictures={"scores": score_histogram(score_counts(figures))},
+    )

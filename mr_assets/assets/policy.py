@@ -2,32 +2,25 @@
 
 import dagster as dg
 
-from mr_assets.runs.run import Run
-from mr_assets.wiring.declare import declare
-from mr_assets.wiring.io_managers import users_errors
-from mr_assets.wiring.materialization import Materialization, iteration, partition_link
+from mr_assets.wiring.declare import loop_asset
+from mr_assets.wiring.materialization import Materialization, partition_link
 from mr_assets.wiring.partitions import handed_over
 
 
-def policy(run: Run) -> dg.AssetsDefinition:
-    """The asset of a run."""
+@loop_asset(kinds={"huggingface"})
+def policy(work: Materialization) -> dg.MaterializeResult:
+    """The model iteration t starts from: the SFT model for iteration 1, then checkpoints of iteration t-1.
 
-    @dg.asset(**declare(run, "policy", kinds={"huggingface"}))
-    def policy(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """The model iteration t starts from: the SFT model for iteration 1, then checkpoints of iteration t-1.
+    Dagster holds no cycle of assets, so the edge from checkpoints[t-1] is resolved here, when it runs, and not
+    drawn in the graph. It fails at once, naming what to materialize first, if that model is not complete.
+    """
+    run, t = work.run, work.iteration
 
-        Dagster holds no cycle of assets, so the edge from checkpoints[t-1] is resolved here, when it runs, and not
-        drawn in the graph. It fails at once, naming what to materialize first, if that model is not complete.
-        """
-        with users_errors():
-            t = iteration(context)
-            work = Materialization(context, run)
-            parent = handed_over(run, t)
-            parent.check(run.data)
-            links = {
-                "parent": partition_link(run, *run.model_at(str(t - 1))),
-                "trained into": partition_link(run, "checkpoints", str(t)),
-            }
-            return work.model(parent, {}, shown=links)
+    parent = handed_over(run, t)
+    parent.check(run.data)
 
-    return policy
+    links = {
+        "parent": partition_link(run, *run.model_at(str(t - 1))),
+        "trained into": partition_link(run, "checkpoints", str(t)),
+    }
+    return work.model(parent, {}, shown=links)

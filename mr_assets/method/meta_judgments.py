@@ -171,6 +171,28 @@ def battles(selected: Frame, judgments: Frame, *, sample_distinct_once: bool = F
     return pairs.with_columns(copied_from=pl.when(~pl.col("identical") & (original != battle)).then(original))
 
 
+def to_sample(fought: pl.DataFrame, prompts: Frame, responses: Frame, judgments: Frame) -> pl.DataFrame:
+    """What the meta-judge is asked of the battles that are sampled, in the order of `fought`.
+
+    Columns: meta_judgment_id, prompt, response, judgment_a (the first one shown), judgment_b.
+    """
+    answers = responses.lazy().select("response_id", "prompt_id", "response")
+    first, second = (
+        judgments.lazy().select(pl.col("judgment_id").alias(key), pl.col("judgment").alias(shown))
+        for key, shown in (("first_id", "judgment_a"), ("second_id", "judgment_b"))
+    )
+    return (
+        fought.lazy()
+        .filter(~pl.col("identical") & pl.col("copied_from").is_null())
+        .join(answers, on="response_id", how="left", maintain_order="left")
+        .join(prompts.lazy(), on="prompt_id", how="left", maintain_order="left")
+        .join(first, on="first_id", how="left", maintain_order="left")
+        .join(second, on="second_id", how="left", maintain_order="left")
+        .select("meta_judgment_id", "prompt", "response", "judgment_a", "judgment_b")
+        .collect()
+    )
+
+
 def meta_judgments(fought: pl.DataFrame, completions: pl.LazyFrame) -> pl.LazyFrame:
     """Every battle with its meta-judgment, lazily: columns of `META_JUDGMENTS`, in the order of the battles.
 

@@ -1,19 +1,57 @@
 """How an asset of the loop is declared: what Dagster is told of it before anything is materialized."""
 
+from collections.abc import Callable
+from inspect import getdoc
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
-from mr_assets.loop import LOOP
+from mr_assets.loop import LOOP, Asset
+from mr_assets.runs.artifact import Model
 from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.run import Run
 from mr_assets.tables import DROPPED, REWARD_MARGINS, TABLES, Table
 from mr_assets.wiring.checks import check_specs
+from mr_assets.wiring.io_managers import users_errors
 from mr_assets.wiring.launchpad import config_schema
+from mr_assets.wiring.materialization import Materialization
 from mr_assets.wiring.partitions import POOL, asset_key, partitions
 
 OWNER = "team:mr_assets"
 GPU_POD = {"container_config": {"resources": {"limits": {"nvidia.com/gpu": 1}}}}
+
+
+def loop_asset(
+    *, kinds: set[str], gpu: bool = False
+) -> Callable[[Callable[..., dg.MaterializeResult]], Callable[[Run], dg.AssetsDefinition]]:
+    """Declare an asset of the loop by the function that materializes it; its name then gives the asset of a run.
+
+        @loop_asset(kinds={"polars", "parquet"})
+        def selected_responses(work: Materialization, responses: pl.LazyFrame, judgments: pl.LazyFrame):
+            "What the UI says of it."
+
+        selected_responses(run)         the asset small_world_meta_rewarding/selected_responses
+
+    The function has the name of its row in `mr_assets.loop`. It takes the `Materialization` under way and what the row
+    says that it is made of, by name: a table as a lazy frame, a model as a `Model`. A `UserError` in it fails the step
+    with its message alone. It is not called for an asset of the judge's side in an iteration that trains no judge: that
+    table is empty.
+    """
+
+    def factory(materialize: Callable[..., dg.MaterializeResult]) -> Callable[[Run], dg.AssetsDefinition]:
+        def asset_of(run: Run) -> dg.AssetsDefinition:
+            def step(context: dg.AssetExecutionContext, **inputs: Any) -> dg.MaterializeResult:
+                with users_errors():
+                    work = Materialization(context, run, inputs.get("policy"))
+                    return work.nothing() if work.is_off else materialize(work, **inputs)
+
+            declared = declare(run, materialize.__name__, kinds=kinds, gpu=gpu)
+            return dg.asset(**declared, description=getdoc(materialize))(step)
+
+        return asset_of
+
+    return factory
 
 
 def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False) -> dict[str, Any]:
@@ -26,15 +64,14 @@ def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False) -> dict
         metadata["columns of what was left out"] = _column_schema(DROPPED)
     if asset == "checkpoints":
         metadata["columns of the reward margins"] = _column_schema(REWARD_MARGINS)
-    upstream = row.upstream if row.holds != "pointer" else ()  # what it points at is found when it is materialized
     return {
         "name": asset,
         "key_prefix": run.namespace(asset),
         "group_name": run.namespace(asset),
         "check_specs": check_specs(run, asset),
         "dagster_type": Any,  # beside check outputs, Dagster takes the annotation MaterializeResult for Nothing
-        "ins": {u: dg.AssetIn(key=asset_key(run, u)) for u in upstream},
-        "deps": [asset_key(run, u) for u in row.begins_after],
+        "ins": _ins(run, row),
+        "deps": _deps(run, row),
         "partitions_def": partitions(run, asset),
         "backfill_policy": None if row.per == "family" else dg.BackfillPolicy.multi_run(1),
         "kinds": kinds,
@@ -46,6 +83,24 @@ def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False) -> dict
         "op_tags": {"ray/num_gpus": 1, "dagster-k8s/config": GPU_POD} if gpu else {},
         "pool": POOL if gpu else None,
     }
+
+
+def _ins(run: Run, row: Asset) -> dict[str, dg.AssetIn]:
+    """What Dagster loads. A pointer, and an asset per model, find their model themselves when they are materialized."""
+    if row.holds == "pointer" or row.per == "model":
+        return {}
+    types = {name: pl.LazyFrame if LOOP[name].holds == "table" else Model for name in row.upstream}
+    return {name: dg.AssetIn(key=asset_key(run, name), dagster_type=kind) for name, kind in types.items()}
+
+
+def _deps(run: Run, row: Asset) -> list[dg.AssetDep]:
+    """What Dagster draws and does not load. Of an asset per model, the one of iteration t follows from M_t."""
+    drawn = [dg.AssetDep(asset_key(run, name)) for name in row.begins_after]
+    if row.per == "model":
+        trained = dg.StaticPartitionMapping({t: t for t in run.iterations})
+        by_name = {name: trained if LOOP[name].per == "iteration" else None for name in row.upstream}
+        drawn += [dg.AssetDep(asset_key(run, name), partition_mapping=how) for name, how in by_name.items()]
+    return drawn
 
 
 def _column_schema(table: Table) -> dg.TableSchema:

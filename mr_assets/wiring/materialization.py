@@ -13,13 +13,14 @@ from mr_assets.addresses import asset_in_ui, page_of_artifact
 from mr_assets.loop import LOOP
 from mr_assets.method import Frame
 from mr_assets.method.guardrails import PREVIOUS, Finding, findings
+from mr_assets.recipes.recipe import Iteration, Recipe
 from mr_assets.runs.artifact import Artifact, Model
 from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.progress import Progress, forget, note
 from mr_assets.runs.run import Record, Run, read_record
 from mr_assets.runs.settings import chosen, departures
 from mr_assets.runs.status import outdated_by
-from mr_assets.tables import Selected, Table, dropped_frame, version_of
+from mr_assets.tables import TABLES, Selected, dropped_frame, version_of
 from mr_assets.wiring.checks import (
     CheckResult,
     background_of_making,
@@ -29,16 +30,6 @@ from mr_assets.wiring.checks import (
     log_findings,
 )
 from mr_assets.wiring.previews import departures_table, figures, preview
-
-
-def iteration(context: dg.AssetExecutionContext) -> int:
-    """The iteration under way."""
-    return int(context.partition_key)
-
-
-def judges(work: "Materialization") -> bool:
-    """Whether the recipe trains the judge in the iteration under way."""
-    return work.run.recipe.row(int(work.partition or 1)).judge_training
 
 
 class Materialization:
@@ -67,6 +58,26 @@ class Materialization:
             self.policy_unchanged(policy)
         if self.asset != "checkpoints":  # there the checks of its dataset are asked first, see `fit_to_train`
             check_inputs(run, self.asset, self.partition)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe in force."""
+        return self.run.recipe
+
+    @property
+    def iteration(self) -> int:
+        """The iteration under way."""
+        return int(self.partition or 0)
+
+    @property
+    def row(self) -> Iteration:
+        """The recipe's row of the iteration under way."""
+        return self.recipe.row(self.iteration)
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the asset is of the judge's side, and the iteration trains no judge."""
+        return LOOP[self.asset].side == "judge" and not self.row.judge_training
 
     def _check_choices(self, run: Run) -> None:
         """Raise `UserError` if what was chosen for this asset, or for one that follows, contradicts other fields."""
@@ -177,8 +188,9 @@ class Materialization:
         before = complete_table(self.run, asset, str(int(self.partition or 1) - 1))
         return {} if before is None else {PREVIOUS: before}
 
-    def nothing(self, table: Table) -> dg.MaterializeResult:
+    def nothing(self) -> dg.MaterializeResult:
         """The empty table of an asset of the judge's side, in an iteration that trains the actor alone."""
+        table = TABLES[self.asset]
         self.context.log.info(f"Iteration {self.partition} trains no judge: {self.asset} is empty, as the recipe says.")
         why = "this iteration trains the actor alone"
         return self.table(Selected(table.empty(), dropped_frame()), {"off": why}, empty_because=f"Empty: {why}.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from mr_assets.chat import ChatEncoder
+from mr_assets.method.numbers import Numbers
 from mr_assets.sampling.engine import Request, is_open, open_engine
 from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.sampling.shards import sample_shards, scan_shards, size_of_shard
@@ -22,7 +23,7 @@ class Samples:
 
     completions: pl.LazyFrame
     dropped: pl.DataFrame
-    numbers: dict[str, float | int]
+    numbers: Numbers
 
 
 def sample(
@@ -31,19 +32,18 @@ def sample(
     requests: Iterable[Request],
     total: int,
     settings: SamplingSettings,
-    signature: dict[str, str],
     *,
     n: int,
+    **signature: str,
 ) -> Samples:
     """Sample `requests`, which `encode` made, from the policy of the asset under way.
 
-    total: how many requests there are.
-    n: how many completions each wants.
-    signature: what else shapes the completions (the template's text, say); with it, the policy, the settings and the
+    total: how many requests there are; n: how many completions each wants.
+    signature: what else shapes the completions (the template's text, say). With it, the policy, the settings and the
     requests themselves decide whether a shard of an earlier, killed run is taken over.
     """
     assert work.policy is not None
-    recipe = work.run.recipe
+    recipe = work.recipe
     work.context.log.info(f"{work.asset}: {total:,} requests for {work.policy.name}, as soon as the engine is ready")
     engine = open_engine(
         work.policy.folder(work.run.data),
@@ -68,7 +68,7 @@ def sample(
     dropped = dropped_frame(
         [(x.id, "prompt_too_long", json.dumps({"prompt tokens": x.prompt_tokens})) for x in sampled.too_long]
     )
-    numbers: dict[str, float | int] = {
+    numbers: Numbers = {
         "requests": sampled.requests,
         "requests sampled by this run": sampled.sampled,
         "requests too long": len(sampled.too_long),
@@ -85,4 +85,4 @@ def encoder(work: Materialization) -> ChatEncoder:
     folder = work.policy.folder(work.run.data)
     if not is_open(folder, work.policy.fingerprint):  # an engine that has it loaded reads nothing again
         work.policy.check(work.run.data)
-    return ChatEncoder.load(folder, **work.run.recipe.model.rendering())
+    return ChatEncoder.load(folder, **work.recipe.model.rendering())

@@ -70,7 +70,7 @@ def train_model(work: Materialization, job: TrainingJob, name: str, *before: Fin
     return Trained(
         Model(path, fingerprint(folder), name),
         numbers,
-        findings(work.asset, {"training_log": log}, work.run.recipe.guardrails),
+        findings(work.asset, {"training_log": log}, work.recipe.guardrails),
         dg.MetadataValue.md(curves(seen["step"], [{n: seen[n] for n in panel} for panel in PANELS[job.kind]])),
     )
 
@@ -80,7 +80,7 @@ ONE_PROCESS = (dg.in_process_executor.name, "execute_in_process_executor")  # th
 
 def expect_training(work: Materialization) -> None:
     """Have a trainer load its libraries meanwhile, if this process is to train the policy that it samples from."""
-    run, dpo, key = work.context.run, work.run.recipe.dpo, asset_key(work.run, "checkpoints")
+    run, dpo, key = work.context.run, work.recipe.dpo, asset_key(work.run, "checkpoints")
     selected, steps = key in (run.asset_selection or ()), run.step_keys_to_execute  # of a re-execution; else None
     executed = selected and (steps is None or key.to_python_identifier() in steps)
     if executed and work.context.job_def.executor_def.name in ONE_PROCESS and dpo.num_processes == 1:

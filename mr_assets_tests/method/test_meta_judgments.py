@@ -9,6 +9,7 @@ from mr_assets.method.meta_judgments import (
     battles,
     meta_judgments,
     parse_winner,
+    to_sample,
     with_winners,
 )
 from mr_assets.tables import META_JUDGMENTS
@@ -356,6 +357,20 @@ def test_row_order_does_not_matter_and_originals_are_sampled(texts: list[str], o
         assert ordered[battle] == ordered[original]
     if once:
         assert len({ordered[m] for m in sampled}) == len(sampled)
+
+
+def test_what_the_meta_judge_is_asked() -> None:
+    """Judgments x, y, x: of the two battles that are sampled, x is Judgment A of the first and B of the second."""
+    pairs = fought([1, 2, 3], ["x", "y", "x"], sample_distinct_once=True)
+    responses, judgments = tables({"p": [Answer("x", [1, 2, 3]), Answer("y", [1, 2])]})
+    judgments = judgments.with_columns(judgment=pl.Series(["x", "y", "x", "other", "more"]))
+    prompts = pl.DataFrame({"prompt_id": ["p"], "prompt": ["ask p"]})
+    asked = to_sample(pairs, prompts.lazy(), responses.lazy(), judgments.lazy())
+    assert asked.columns == ["meta_judgment_id", "prompt", "response", "judgment_a", "judgment_b"]
+    assert asked.rows() == [
+        ("1.p.r0.j0-j1", "ask p", "x", "x", "y"),
+        ("1.p.r0.j1-j0", "ask p", "x", "y", "x"),
+    ]
 
 
 def test_meta_judgments_of_completions() -> None:

@@ -13,8 +13,8 @@ from mr_assets.errors import UserError
 from mr_assets.recipes.load import load_recipe
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import Run
-from mr_assets.tables import ACTOR_PAIRS, ELO_PAIRS, PROMPTS, RESPONSES, Selected, dropped_frame, version_of
-from mr_assets.wiring import materialization, previews, training
+from mr_assets.tables import ACTOR_PAIRS, PROMPTS, RESPONSES, SELECTED_RESPONSES, Selected, dropped_frame, version_of
+from mr_assets.wiring import previews, training
 from mr_assets.wiring.materialization import Materialization
 from mr_assets_tests.tiny import NAME, complete, files, tiny_run
 
@@ -138,14 +138,15 @@ def test_figures_that_are_missing_are_not_shown(run: Run) -> None:
 def test_the_judges_side_of_an_actors_iteration(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     """An empty table that says why."""
     caplog.set_level("INFO")
-    begun = work(run, "prompts", "2")
-    made = begun.nothing(PROMPTS)
-    assert made.value.rows.equals(PROMPTS.empty())
+    begun = work(run, "selected_responses", "2")
+    made = begun.nothing()
+    assert made.value.rows.equals(SELECTED_RESPONSES.empty())
     assert made.value.record.rows == made.value.record.dropped == 0
     assert "preview" not in metadata(made)
     assert "trains no judge" in caplog.text
-    assert not materialization.judges(begun)
-    assert materialization.judges(work(run, "prompts", "1"))
+    assert begun.is_off
+    assert not work(run, "selected_responses", "1").is_off
+    assert not work(run, "actor_pairs", "2").is_off
 
 
 def test_what_was_chosen_is_in_force_recorded_and_shown(run: Run) -> None:
@@ -281,7 +282,7 @@ def test_the_checks_of_a_table(run: Run, caplog: pytest.LogCaptureFixture) -> No
 
 def test_the_checks_of_what_is_empty_by_declaration(run: Run) -> None:
     """They pass, and say why."""
-    found = checks(work(run, "elo_pairs", "2").nothing(ELO_PAIRS))
+    found = checks(work(run, "elo_pairs", "2").nothing())
     assert set(found) == {"not_empty", "duplicate_ids", "orphan_ids", "pair_yield", "chosen_length"}
     for result in found.values():
         assert (result.passed, result.description) == (True, "Empty: this iteration trains the actor alone.")
