@@ -26,7 +26,7 @@ def compare(
     mr compare small_world_meta_rewarding --set elo_ridge=0.1 --iteration 1
     mr compare small_world_meta_rewarding beta_02
     """
-    from mr_assets.cli.report import print_comparison
+    from mr_assets.cli.report import comparison_as_json, print_comparison
     from mr_assets.lineage.compare import comparable, other_recipe, sampled_anew, with_other_run, with_other_settings
     from mr_assets.runs.run import data_root, named_runs
 
@@ -46,9 +46,9 @@ def compare(
         if not other and (anew := sampled_anew(run, changed, t)):
             say(f"note: {', '.join(anew)} of iteration {t} would change, too; compared as stored.", err=True)
     if as_json:
-        say_json([each.as_json() for each in found])
+        say_json(comparison_as_json(found, list(known.values())))
     else:
-        print_comparison(f"{name} and {other or 'other settings'}", found, limit)
+        print_comparison(f"{name} and {other or 'other settings'}", found, list(known.values()), limit)
 
 
 @click.command()
@@ -70,13 +70,17 @@ def trace(identity: str, more: bool, full: bool, as_json: bool) -> None:
     mr trace M2                             a model
     """
     from mr_assets.lineage import trace_any, tree
+    from mr_assets.lineage.staleness import stale_now
+    from mr_assets.lineage.tracing import why_stale
     from mr_assets.runs.run import data_root, stored_runs
 
-    lineage = trace_any(identity, stored_runs(data_root()))
+    runs = stored_runs(data_root())
+    lineage = trace_any(identity, runs)
+    stale = why_stale(runs[lineage.run], lineage, stale_now(runs[lineage.run]))
     if as_json:
-        say_json(lineage.as_json())
+        say_json(lineage.as_json() | {"stale": stale})
         return
-    say("\n".join(tree.lines(lineage, full=full) if more or full else tree.brief(lineage)), wrap=True)
+    say("\n".join(tree.lines(lineage, stale, full=full) if more or full else tree.brief(lineage, stale)), wrap=True)
 
 
 @click.command()

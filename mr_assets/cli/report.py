@@ -340,13 +340,18 @@ def _clock(when: str) -> str:
 # --------------------------------------------------------------------------------------------------- pairs, comparison
 
 
-def print_comparison(title: str, found: list[Compared], limit: int) -> None:
-    """Per iteration and kind the settings that differ, the counts, and at most `limit` of the differences with why."""
+def print_comparison(title: str, found: Sequence[Compared], runs: Sequence[Run], limit: int) -> None:
+    """Per iteration and kind the settings that differ, the counts, and at most `limit` of the differences with why.
+
+    runs: whose pairs are compared; which of them are out of date is said before their differences.
+    """
+    old = stale_pairs(runs)
     for each in found:
         head = f"{title}, iteration {each.iteration}: {each.kind} pairs"
         changed = [f"{path} {shown(old)} -> {shown(new)}" for path, (old, new) in each.settings.items()]
         counts = [f"{n} {outcome}" for outcome, n in each.result.counts.items() if n]
         show(f"{head}; {', '.join(changed) or 'the same settings'}", f"  {', '.join(counts) or 'no prompts'}")
+        show(*(f"  {OUT_OF_DATE} in {name}: {why}" for name, why in _stale_of(each, old).items()))
         changes = each.result.changes[:limit]
         if changes:
             columns = [Column(title) for title in ("prompt", "what", "before", "after")]
@@ -356,6 +361,16 @@ def print_comparison(title: str, found: list[Compared], limit: int) -> None:
             show(table)
         if left := len(each.result.changes) - len(changes):
             show(f"  and {left} more: --limit {len(each.result.changes)}")
+
+
+def comparison_as_json(found: Sequence[Compared], runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """For programs: everything; `stale` says of which run the pairs that are compared are out of date, and why."""
+    old = stale_pairs(runs)
+    return [each.as_json() | {"stale": _stale_of(each, old)} for each in found]
+
+
+def _stale_of(each: Compared, old: Mapping[tuple[str, str, str], str]) -> dict[str, str]:
+    return {name: why for (name, t, kind), why in old.items() if (t, kind) == (each.iteration, each.kind)}
 
 
 def _pair(pair: Pair | None) -> str:

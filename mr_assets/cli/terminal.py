@@ -12,6 +12,7 @@ A table that is too wide for the terminal is given less air, then becomes a few 
 """
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -30,6 +31,8 @@ if TYPE_CHECKING:  # rich takes a tenth of a second to load, and `mr trace` need
 PIPED = 150  # characters of a line where it goes to a file or to another program
 UNBROKEN = 24  # characters up to which a word is not broken: the ids of everything have fewer
 WATCHED_SECONDS = 2.0
+BRANCHES = re.compile("[ │]*(?:[├└]─ )?")
+GOES_ON = str.maketrans("├└─", "│  ")
 
 
 def console() -> "Console":
@@ -87,12 +90,13 @@ def watch(parts: "Callable[[], Sequence[RenderableType]]") -> None:
 def wrapped(text: str, columns: int | None, indent: str = "", hanging: str = "  ") -> list[str]:
     """The lines of a text, broken at blanks alone; `indent` before each, and `hanging` before what continues one.
 
-    A word that is wider than `columns` stays whole. Without `columns` nothing is broken.
+    A word that is wider than `columns` stays whole. Without `columns` nothing is broken. A continued line keeps the
+    indentation of its first, and the bars of a tree ("├─ ") go on in it.
     """
     found = []
     for line in printable_lines(text).split("\n"):
         words = line.split(" ") if columns is not None else [line]
-        own = indent + " " * (len(line) - len(line.lstrip(" ")))  # a continued line keeps the indentation of its first
+        own = indent + BRANCHES.match(line)[0].translate(GOES_ON)  # type: ignore[index]
         so_far = f"{indent}{words[0]}"
         for word in words[1:]:
             if columns is not None and so_far.strip() and cells_of(f"{so_far} {word}") > columns:

@@ -33,6 +33,7 @@ from mr_assets.lineage.exclusion import judgment_fate, judgment_truth, pair_trut
 from mr_assets.lineage.lookup import has, having, named
 from mr_assets.lineage.pairs import pairs
 from mr_assets.lineage.staleness import stale_now
+from mr_assets.lineage.tracing import why_stale
 from mr_assets.loop import Place, titled
 from mr_assets.printable import as_json, excerpt, printable
 from mr_assets.runs.run import Run, resolve, stored_and_unreadable_runs
@@ -192,7 +193,7 @@ class Explorer:
             dagster=self.dagster(run),
             around=around,
             needle=request.query_params.get("text", "").strip(),
-            stale_here=pages.stale_here(run, lineage, now),
+            stale_here=why_stale(run, lineage, now),
             evaluation=pages.evaluation(run, lineage, now),
         )
 
@@ -202,7 +203,9 @@ class Explorer:
 
     def json(self, request: Request) -> Response:
         """The lineage of an id, as `mr trace --json` has it."""
-        return Response(as_json(self.lineage(request)[1].as_json()), media_type="application/json")
+        run, lineage = self.lineage(request)
+        stale = why_stale(run, lineage, self.stale_of(run))
+        return Response(as_json(lineage.as_json() | {"stale": stale}), media_type="application/json")
 
     def find(self, request: Request) -> Response:
         """An id of any run: its page, or a choice between runs."""

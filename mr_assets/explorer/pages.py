@@ -12,7 +12,7 @@ from mr_assets.addresses import asset_in_ui, page_of
 from mr_assets.errors import UserError
 from mr_assets.explorer.ancestry import Picture, ancestry, shades
 from mr_assets.explorer.text import Part, difference
-from mr_assets.ids import PAIR_ASSETS, PairKind, kind_of_pair, model_key, parsed
+from mr_assets.ids import PAIR_ASSETS, PairKind, kind_of_pair, model_key
 from mr_assets.lineage.facts import Battle, Descent, Judgment, Lineage, Made, Model, Pair, Response, Round
 from mr_assets.lineage.pairs import GAPS, KINDS, SORTS, Between, Listed, Query, pairs, texts_of
 from mr_assets.lineage.staleness import Snapshot, Staleness, stale_now
@@ -215,16 +215,6 @@ def around(run: Run, lineage: Lineage, given: Mapping[str, str], listed_pairs: L
         after and page_of(run.name, after) + _carried(query),
         page_of(run.name) + _carried({**query, "page": page if page > 1 else ""}),
     )
-
-
-def stale_here(run: Run, lineage: Lineage, now: Mapping[Place, str]) -> tuple[str, ...]:
-    """Why what an id belongs to would be made anew, where no broken link says so."""
-    if lineage.broken:
-        return ()
-    found = parsed(f"{lineage.id}")
-    places = [run.model_at(found.iteration or "0")] if found.kind == "model" else []
-    places = places or [(found.asset, made.iteration) for made in lineage.rounds]
-    return tuple(f"{titled(*place)}: {now[place]}" for place in places if place in now)
 
 
 @dataclass(frozen=True)

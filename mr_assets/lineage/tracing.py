@@ -9,7 +9,7 @@ from typing import Any, Literal
 import polars as pl
 
 from mr_assets.errors import UserError
-from mr_assets.ids import PAIR_ASSETS, Id, PairKind, kind_of_pair, response_of, sample_of
+from mr_assets.ids import PAIR_ASSETS, Id, PairKind, kind_of_pair, parsed, response_of, sample_of
 from mr_assets.lineage.facts import (
     MARGIN_NOTE,
     ActorRule,
@@ -33,7 +33,7 @@ from mr_assets.lineage.facts import (
 from mr_assets.lineage.lookup import iterations_of, located
 from mr_assets.lineage.rows import dropped_of, ids_of, margins_of, read, rows_of
 from mr_assets.lineage.staleness import StaleLink, Staleness
-from mr_assets.loop import LOOP, Place
+from mr_assets.loop import LOOP, Place, titled
 from mr_assets.method.actor_pairs import tiers
 from mr_assets.method.dropped import REASONS, in_words
 from mr_assets.method.judgments import response_scores
@@ -82,6 +82,27 @@ def _traced(run: Run, found: Id) -> Lineage:
     used = {each.made.partition: None for each in descent if each.direct and each.pair_id in trained}
     later = _models_after(staleness, filter(None, used))
     return Lineage(run.name, found.text, found.kind, tuple(rounds), None, tuple(descent), later, tuple(broken))
+
+
+def why_stale(run: Run, lineage: Lineage, now: Mapping[Place, str]) -> tuple[str, ...]:
+    """Why the run would make something of a lineage again, changed settings for one, where no broken link says so.
+
+    now: what of the run is stale, as `mr_assets.lineage.staleness.stale_now` says. Of each iteration the first artifact
+    is named: what the id is of, or what was made of that.
+    """
+    if lineage.broken:
+        return ()
+    found, staleness = parsed(lineage.id), Staleness(run)
+    if found.kind == "model":
+        firsts = [run.model_at(found.iteration or "0")]
+        return tuple(f"{titled(*place)}: {now[place]}" for place in firsts if place in now)
+    said = []
+    for made in lineage.rounds:
+        focus = (found.asset, made.iteration)
+        after = [(asset, made.iteration) for asset in LOOP.per("iteration")]
+        among = [focus, *(place for place in after if focus in staleness.ancestors(place))]
+        said += [f"{titled(*place)}: {now[place]}" for place in among if place in now][:1]
+    return tuple(said)
 
 
 # -------------------------------------------------------------------------------------------------------- an iteration

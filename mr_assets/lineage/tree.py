@@ -45,14 +45,17 @@ class Node:
     children: list["Node"] = field(default_factory=list)
 
 
-def lines(lineage: Lineage, *, full: bool = False) -> Iterator[str]:
-    """The tree, line by line; with `full`, whole texts in place of their beginnings."""
-    yield from _drawn(_Tree(lineage, full).root())
+def lines(lineage: Lineage, stale: Sequence[str] = (), *, full: bool = False) -> Iterator[str]:
+    """The tree, line by line; with `full`, whole texts in place of their beginnings.
+
+    stale: why the run would make something of it again, as `mr_assets.lineage.tracing.why_stale` says.
+    """
+    yield from _drawn(_Tree(lineage, stale, full).root())
 
 
-def brief(lineage: Lineage) -> Iterator[str]:
+def brief(lineage: Lineage, stale: Sequence[str] = ()) -> Iterator[str]:
     """The lines that answer the question, fifteen at most: what it is, the pair, why, who wrote it, what came of it."""
-    root = _Brief(lineage, full=False).facts()
+    root = _Brief(lineage, stale, full=False).facts()
     more = Node("--more: all responses, judgments and battles, and who made them; --full: whole texts")
     root.children = [*root.children[: BRIEF - 2], more]
     yield from _drawn(root)
@@ -68,6 +71,7 @@ def _drawn(node: Node, first: str = "", rest: str = "") -> Iterator[str]:
 @dataclass
 class _Tree:
     lineage: Lineage
+    stale: Sequence[str]
     full: bool
     runs: dict[str, None] = field(default_factory=dict)
 
@@ -81,6 +85,7 @@ class _Tree:
         root = Node(f"{said.kind} {said.id}, run {said.run}")
         for broken in said.broken:
             root.children.append(Node(f"STALE: {broken.said} What does not belong together is left out below."))
+        root.children += [Node(f"STALE: {why}") for why in self.stale]
         if said.model:
             root.children += [self.model(said.model), *self.descent_of_model()]
             return root
@@ -251,8 +256,9 @@ class _Tree:
         if matrix := contest.matrix:
             names = [short(i) for i in matrix.judgment_ids]
             width = max(map(len, names), default=0) + 1
+            digits = 3 if len(names) < 10 else 2  # eleven judgments fit into eighty columns
             rows = [
-                f"{name:>{width}} " + " ".join(f"{cell:6.3f}" for cell in cells)
+                f"{name:>{width}} " + " ".join(f"{cell:{digits + 3}.{digits}f}" for cell in cells)
                 for name, cells in zip(names, matrix.cells, strict=True)
             ]
             connected = "is" if matrix.strongly_connected else "is not"
@@ -261,7 +267,7 @@ class _Tree:
                 f"from {matrix.win_first} wins in first and {matrix.win_second} in second position; "
                 f"the win graph {connected} strongly connected{self.by(matrix.made)}"
             )
-            title = " " * (width + 1) + " ".join(f"{name:>6}" for name in names)
+            title = " " * (width + 1) + " ".join(f"{name:>{digits + 3}}" for name in names)
             node.children.append(Node(head, [Node(title), *map(Node, rows)]))
         if elo := contest.elo:
             ranked = sorted(elo.scores.items(), key=lambda item: -item[1])
@@ -352,9 +358,10 @@ class _Brief(_Tree):
         """What answers the question, in the order in which it is asked."""
         said = self.lineage
         root = Node(f"{said.kind} {said.id}, run {said.run}")
-        root.children += [Node(f"STALE: {broken.said}") for broken in said.broken[:2]]
-        if len(said.broken) > 2:
-            root.children.append(Node(f"STALE: and {len(said.broken) - 2} links more"))
+        stale = [*(broken.said for broken in said.broken), *self.stale]
+        root.children += [Node(f"STALE: {why}") for why in stale[:2]]
+        if len(stale) > 2:
+            root.children.append(Node(f"STALE: and {len(stale) - 2} links more"))
         if said.model:
             root.children += self.about_model(said.model)
         for made in said.rounds:

@@ -16,6 +16,7 @@ from mr_assets.ids import PAIR_ASSETS
 from mr_assets.lineage import trace
 from mr_assets.lineage.pairs import GAPS, SCHEMA, Between, Query, pairs
 from mr_assets.lineage.tree import lines
+from mr_assets.recipes.overrides import with_sets
 from mr_assets.runs.run import Run
 from mr_assets.worlds import letters
 from mr_assets.worlds.truth import AGREEMENTS, COUNTED
@@ -178,6 +179,45 @@ def test_mr_trace_prints_tree_and_json(mr: Mr, run: Run) -> None:
     assert (told["id"], told["run"], told["rounds"][0]["pairs"][0]["id"]) == (pair, "tiny", pair)
     assert mr("trace", "nothing").exit_code == 1
     assert "is no id" in mr("trace", "nothing").output
+
+
+def test_changed_settings_are_said_to_be_stale(mr: Mr, run: Run) -> None:
+    """Of what the id is, or of what was made of it: nothing upstream changed, and the run would make it again."""
+    pair = table(run, "actor_pairs")["pair_id"][0]
+    for command in (
+        ["trace", pair],
+        ["trace", "M1"],
+        ["trace", pair, "--more"],
+        ["compare", "tiny", "--set", "rho=0.3"],
+    ):
+        said = mr(*command).output
+        assert "STALE" not in said and "out of date" not in said
+    assert json.loads(mr("trace", pair, "--json").output)["stale"] == []
+    replace(run, recipe=with_sets(run.recipe, ["iterations.1.rho=0.2"])).save()
+    why = "iteration.rho was 0.0, is now 0.2"
+    for command in (["trace", pair], ["trace", pair, "--more"]):
+        assert f"├─ STALE: actor_pairs of iteration 1: {why}\n" in mr(*command).output
+    assert json.loads(mr("trace", pair, "--json").output)["stale"] == [f"actor_pairs of iteration 1: {why}"]
+    assert (
+        "├─ STALE: checkpoints of iteration 1: comes of actor_pairs of iteration 1, which" in mr("trace", "M1").output
+    )
+    assert f"  out of date in tiny: {why}\n" in mr("compare", "tiny", "--set", "rho=0.3").output
+    compared = json.loads(mr("compare", "tiny", "--set", "rho=0.3", "--iteration", "1", "--json").output)
+    assert {each["kind"]: each["stale"] for each in compared} == {"actor": {"tiny": why}, "judge": {}}
+    replace(run, recipe=with_sets(run.recipe, ["dpo.beta=0.3"])).save()
+    assert "├─ STALE: checkpoints of iteration 1: dpo.beta was 0.1, is now 0.3\n" in mr("trace", pair).output
+
+
+def test_the_whole_tree_fits_the_terminal(mr: Mr, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken at blanks, with the bars of the tree before what continues a line."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    for identity in (table(run, "actor_pairs")["pair_id"][0], table(run, "elo_pairs")["pair_id"][0], "M2"):
+        first, *others = mr("trace", identity, "--more").output.splitlines()
+        assert all(len(line) <= 80 for line in (first, *others))
+        assert all(line[0] in "│├└ " for line in others)
+        top = [n for n, line in enumerate(others) if line[0] in "├└"]
+        assert all(others[n][0] == "│" for n in range(top[-1]) if n not in top)
 
 
 def test_a_table_that_cannot_be_read_is_a_message(mr: Mr, run: Run) -> None:
