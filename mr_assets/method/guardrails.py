@@ -1,4 +1,4 @@
-"""The guardrails: is a table fit to go on with? Pure measurements, held against the bounds of the recipe.
+"""The guardrails: is a table fit to go on with? What `measures` finds, held against the bounds of the recipe.
 
     Expected at least 90% of judgments to give a score (below 50% training stops), came 43.1%: 431 of 1,000, left out
     569 no_score. Read the column invalid of judgments; ...
@@ -7,7 +7,7 @@ A check is *harmful* where training on such data would do harm: it stops trainin
 *warning*. The paper's own biases (Table 5) warn.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, cast
 
@@ -15,10 +15,9 @@ import polars as pl
 
 from mr_assets.bounds import Bounds, Guardrails
 from mr_assets.errors import shown
-from mr_assets.method import Frame
+from mr_assets.method import Frame, measures
 from mr_assets.method.dropped import REASONS, setting_behind
-from mr_assets.method.judgments import TOP_SCORE
-from mr_assets.method.numbers import score_counts, score_entropy, win_shares
+from mr_assets.method.measures import PREVIOUS, Measure, Measured, Tables
 from mr_assets.tables import (
     ACTOR_PAIRS,
     BATTLE_MATRICES,
@@ -35,8 +34,6 @@ from mr_assets.tables import (
 )
 
 Level = Literal["passed", "warning", "harmful"]
-Tables = Mapping[str, Frame]
-PREVIOUS = "responses of the iteration before"  # a name beside those of the tables
 
 
 @dataclass(frozen=True)
@@ -49,31 +46,12 @@ class Finding:
     numbers: dict[str, float | int]
     said: str
     limit: str | None = None  # the field of the recipe's guardrails that has the bounds
-    measured: "Measured | None" = None  # what the bounds were held against
+    measured: Measured | None = None  # what the bounds were held against
 
     @property
     def passed(self) -> bool:
         """Whether all is well."""
         return self.level == "passed"
-
-
-class Measured(NamedTuple):
-    """A number to hold against the bounds, the rows that it was made of, and how it came about.
-
-    cause: what it most likely comes of, as a sentence; why: what lies behind it (`Background.why`); departed: whether
-    that is a departure from the recipe. They are shown where the check does not pass.
-    """
-
-    value: float
-    rows: int
-    came: str
-    numbers: dict[str, float | int]
-    cause: str = ""
-    why: str = ""
-    departed: bool = False
-
-
-Measure = Callable[[Tables], Measured | None]
 
 
 class Departed(NamedTuple):
@@ -131,7 +109,7 @@ class Background(NamedTuple):
         """The most frequent reason, how often it is given, and how many were left out."""
         if self.dropped is None:
             return None
-        left_out = _collect(self.dropped, "id", "reason")
+        left_out = measures.collect(self.dropped, "id", "reason")
         if asset == "actor_pairs":  # prompts without a pair; responses without a score are beside the point
             left_out = left_out.filter(~pl.col("id").str.contains(".", literal=True))
         counts = left_out.group_by("reason").len().sort("len", "reason", descending=[True, False])
@@ -188,7 +166,7 @@ class Check:
     def judge(self, measured: Measured, limits: Guardrails) -> Finding:
         """The finding on what was measured, be it just now or when the table was made."""
         if self.counted and measured.rows < limits.min_count:
-            few = f"Too few to tell: {_rows(measured.rows)}, guardrails.min_count is {limits.min_count}"
+            few = f"Too few to tell: {measures.counted_rows(measured.rows)}, guardrails.min_count is {limits.min_count}"
             said = f"{few}. Came {measured.came}."
             return Finding(self.asset, self.name, "passed", measured.numbers, said, measured=measured)
         bounds = self.bounds(limits)
@@ -255,212 +233,6 @@ def harmful(found: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in found if finding.level == "harmful"]
 
 
-def _rows(count: int) -> str:
-    return f"{count:,} row{'s' if count != 1 else ''}"
-
-
-def _collect(frame: Frame, *columns: Any) -> pl.DataFrame:
-    return frame.lazy().select(*columns).collect(engine="streaming")
-
-
-def _share(part: int, whole: int, what: str, of: str, more: str = "") -> Measured | None:
-    """`part` of `whole` as a measured share; None of nothing."""
-    if not whole:
-        return None
-    came = f"{100 * part / whole:.3g}%: {part:,} of {whole:,}{more}"
-    return Measured(part / whole, whole, came, {what: part, of: whole})
-
-
-# ------------------------------------------------------------------------------------------------------- any table
-
-
-def _empty(name: str) -> Measure:
-    def measure(tables: Tables) -> Measured:
-        rows = _collect(tables[name], pl.len()).item()
-        return Measured(float(rows == 0), 1, _rows(rows), {"rows": rows})
-
-    return measure
-
-
-def _duplicates(table: Table) -> Measure:
-    def measure(tables: Tables) -> Measured | None:
-        key = pl.col(table.key)
-        rows, ids = _collect(tables[table.name], pl.len().alias("rows"), key.n_unique().alias("ids")).row(0)
-        return _share(rows - ids, rows, "repeated ids", "rows")
-
-    return measure
-
-
-def _orphans(name: str, columns: Sequence[str], parents: Sequence[str], key: str) -> Measure:
-    def measure(tables: Tables) -> Measured | None:
-        known = pl.concat([_collect(tables[parent], key) for parent in parents])[key]
-        named = _collect(tables[name], *columns)
-        lost = named.select(pl.any_horizontal(~pl.col(c).is_in(known.implode()) for c in columns).sum()).item()
-        return _share(int(lost), named.height, "rows with an unknown id", "rows")
-
-    return measure
-
-
-# -------------------------------------------------------------------------------------------- judge and meta-judge
-
-
-def _parsed(name: str, value: str) -> Measure:
-    def measure(tables: Tables) -> Measured | None:
-        frame = tables[name].lazy()
-        if name == "meta_judgments":
-            frame = frame.filter(pl.col("meta_judgment").is_not_null() & pl.col("copied_from").is_null())
-        reasons = frame.group_by("invalid").agg(rows=pl.len(), given=pl.col(value).count()).collect(engine="streaming")
-        rows, given = (int(reasons[c].sum()) for c in ("rows", "given"))
-        why = reasons.filter(pl.col("invalid").is_in(list(REASONS))).sort("rows", "invalid", descending=[True, False])
-        others = ", ".join(f"{n:,} {reason}" for reason, n in why.select("invalid", "rows").iter_rows())
-        return _share(given, rows, f"with a {value}", "all", f", the others {others}" if others else "")
-
-    return measure
-
-
-NEAR = 0.8  # of max_tokens: where completions that end are so long, others that need a little more are likely
-
-
-def _cut_off(name: str) -> Measure:
-    def measure(tables: Tables) -> Measured | None:
-        frame = tables[name].lazy()
-        columns = frame.collect_schema()
-        if "finish_reason" not in columns:
-            return None
-        if name == "meta_judgments":
-            frame = frame.filter(pl.col("finish_reason").is_not_null() & pl.col("copied_from").is_null())
-        tokens = pl.col("tokens") if "tokens" in columns else pl.col("token_ids").list.len()
-        took = [getattr(tokens, figure)().cast(pl.Int64).alias(figure) for figure in ("max", "median")]
-        found = {
-            how: (rows, longest, median)
-            for how, rows, longest, median in frame.group_by("finish_reason").agg(pl.len(), *took).collect().iter_rows()
-        }
-        cut, limit, _ = found.get("length", (0, 0, 0))
-        ended, longest, median = found.get("stop", (0, 0, 0))
-        share = _share(cut, cut + ended, "cut off", "all")
-        if share is None or not cut:
-            return share
-        if not ended:
-            return share._replace(
-                came=f"{share.came}, after {limit:,} tokens, and none ended by itself",
-                cause="If they go on after all is said, the model does not write the end token of its chat template: "
-                f"more tokens help nothing, it needs a template that it knows. If they break off midway, "
-                f"{name}.max_tokens = {limit} is too few.",
-            )
-        return share._replace(
-            came=f"{share.came}, after {limit:,} tokens; those that ended took {median:,}, {longest:,} at most",
-            numbers={**share.numbers, "tokens at most": limit, "longest that ended": longest},
-            cause=f"Many need nearly all of their tokens: raise {name}.max_tokens."
-            if longest >= NEAR * limit
-            else f"They run on without an end, and more than {name}.max_tokens = {limit} would hardly help: a model "
-            "that repeats itself was trained too far, or is sampled too hot.",
-        )
-
-    return measure
-
-
-def _entropy(tables: Tables) -> Measured | None:
-    scores = score_counts(tables["judgments"])
-    if scores.is_empty():
-        return None
-    entropy, total = score_entropy(scores["n"]), int(scores["n"].sum())
-    score, most = scores.sort("n", "score", descending=True).row(0)
-    came = f"{entropy:.3g} bits: {most:,} of {total:,} scores are {score:g}"
-    return Measured(entropy, total, came, {"bits": entropy, "scores": total, "different scores": scores.height})
-
-
-def _top_scores(tables: Tables) -> Measured | None:
-    scores = score_counts(tables["judgments"])
-    top = int(scores.filter(pl.col("score") == TOP_SCORE)["n"].sum())
-    return _share(top, int(scores["n"].sum()), "top scores", "scores")
-
-
-def _position(tables: Tables) -> Measured | None:
-    shares = _verdicts(tables)
-    first, decided = shares["first position wins"], shares["decisive battles"]
-    if first is None:
-        return None
-    where, favoured = ("first", first) if first >= 0.5 else ("second", 1 - first)
-    came = f"{100 * favoured:.3g}% for the {where} position in {decided:,} decisive battles"
-    return Measured(favoured, int(decided or 0), came, {k: v for k, v in shares.items() if v is not None})
-
-
-def _higher(tables: Tables) -> Measured | None:
-    shares = _verdicts(tables)
-    higher, battles = shares["higher score wins"], int(shares["decisive battles, different score"] or 0)
-    if higher is None:
-        return None
-    came = f"{100 * higher:.3g}% in {battles:,} decisive battles between different scores"
-    return Measured(higher, battles, came, {"higher score wins": higher, "battles": battles})
-
-
-def _verdicts(tables: Tables) -> dict[str, float | None]:
-    sampled = tables["meta_judgments"].lazy().filter(pl.col("copied_from").is_null())
-    return win_shares(sampled, tables["judgments"])
-
-
-# ------------------------------------------------------------------------------------------------ pairs and lengths
-
-
-def _yield(pairs: str, of: str, column: str) -> Measure:
-    def measure(tables: Tables) -> Measured | None:
-        made = _collect(tables[pairs], pl.len()).item()
-        return _share(made, _collect(tables[of], pl.col(column).n_unique()).item(), "pairs", "candidates")
-
-    return measure
-
-
-def _growth(tables: Tables) -> Measured | None:
-    length = pl.col("response").str.len_chars()
-    now, rows = _collect(tables["responses"], length.mean(), pl.len().alias("rows")).row(0)
-    before = _collect(tables[PREVIOUS], length.mean()).item()
-    if not before or now is None:
-        return None
-    came = f"{now / before:.3g} times: {now:,.0f} characters after {before:,.0f}"
-    return Measured(now / before, rows, came, {"mean characters": now, "mean characters before": before})
-
-
-def _chosen_length(name: str) -> Measure:
-    def measure(tables: Tables) -> Measured | None:
-        chars = [pl.col("chosen_chars").mean(), pl.col("rejected_chars").mean()]
-        chosen, rejected, rows = _collect(tables[name], *chars, pl.len().alias("rows")).row(0)
-        if not rejected:
-            return None
-        came = f"{chosen / rejected:.3g} times: {chosen:,.0f} characters chosen, {rejected:,.0f} rejected"
-        return Measured(chosen / rejected, rows, came, {"chosen characters": chosen, "rejected characters": rejected})
-
-    return measure
-
-
-def _texts(tables: Tables) -> pl.DataFrame:
-    """prompt, chosen and rejected of the DPO dataset as plain texts."""
-    columns = ("prompt", "chosen", "rejected")
-    last = [pl.col(c).list.last().struct.field("content").alias(c) for c in columns]
-    return _collect(tables["dpo_dataset"], *last)
-
-
-def _identical(tables: Tables) -> Measured | None:
-    pairs = _texts(tables)
-    return _share(pairs.filter(pl.col("chosen") == pl.col("rejected")).height, pairs.height, "identical pairs", "pairs")
-
-
-def _contradictory(tables: Tables) -> Measured | None:
-    pairs = _texts(tables)
-    turned = pairs.select("prompt", chosen="rejected", rejected="chosen").filter(pl.col("chosen") != pl.col("rejected"))
-    both = pairs.join(turned, on=["prompt", "chosen", "rejected"], how="semi")
-    return _share(both.height, pairs.height, "contradictory pairs", "pairs")
-
-
-# --------------------------------------------------------------------------------------------------------- training
-
-
-def _not_finite(tables: Tables) -> Measured | None:
-    log = tables["training_log"].lazy().collect()
-    bad = log.filter(~pl.col("loss").is_finite().fill_null(False))
-    where = f"; the first is {bad['loss'][0]} at step {bad['step'][0]}" if bad.height else ""
-    return _share(bad.height, log.height, "steps without a finite loss", "steps", where)
-
-
 # ------------------------------------------------------------------------------------------------------- the checks
 
 _NEVER = Bounds(warn=0.0, stop=0.0)
@@ -480,7 +252,7 @@ def _integrity(
             limit=if_empty,
             expects="at least 1 row",
             next=f"See what was left out of {name} and why, and the tables that it is made of.",
-            measure=_empty(name),
+            measure=measures.empty(name),
             needs=(name,),
             left_out=True,
         ),
@@ -490,7 +262,7 @@ def _integrity(
             limit="duplicate_ids",
             expects="at most {} of rows to repeat an id",
             next=_MIXED.format(name),
-            measure=_duplicates(table),
+            measure=measures.duplicates(table),
             needs=(name,),
         ),
     ]
@@ -502,7 +274,7 @@ def _integrity(
         limit="orphan_ids",
         expects=f"at most {{}} of rows to name an id that is not in {' or '.join(parents)}",
         next=_MIXED.format(name),
-        measure=_orphans(name, ids, parents, key),
+        measure=measures.orphans(name, ids, parents, key),
         needs=(name, *parents),
     )
     return [*checks, orphans]
@@ -515,7 +287,7 @@ def _ends(name: str) -> Check:
         limit="cut_off_share",
         expects=f"at most {{}} of {name} to be cut off at max_tokens",
         next=f"Read some; then materialize {name} again.",
-        measure=_cut_off(name),
+        measure=measures.cut_off(name),
         needs=(name,),
         counted=True,
     )
@@ -528,7 +300,7 @@ def _chosen(name: str, remedy: str) -> Check:
         limit="chosen_length",
         expects="chosen completions to be at most {} as long as rejected ones",
         next=remedy,
-        measure=_chosen_length(name),
+        measure=measures.chosen_length(name),
         needs=(name,),
         counted=True,
         unit="times",
@@ -542,7 +314,7 @@ def _finite(name: str) -> Check:
         limit=_NEVER,
         expects="a finite loss at every step",
         next="The weights are worthless: lower the learning rate or look at the data, then train again.",
-        measure=_not_finite,
+        measure=measures.not_finite,
         needs=("training_log",),
     )
 
@@ -562,7 +334,7 @@ CHECKS: tuple[Check, ...] = (
         limit="length_growth",
         expects="responses to be at most {} as long as in the iteration before",
         next="Read the longest ones; raise rho or set max_chosen_chars in the iteration before, and train it again.",
-        measure=_growth,
+        measure=measures.growth,
         needs=("responses", PREVIOUS),
         counted=True,
         unit="times",
@@ -575,7 +347,7 @@ CHECKS: tuple[Check, ...] = (
         limit="judgment_parse_rate_at_least",
         expects="at least {} of judgments to give a score",
         next="Read some without; mend the template, or what the check cut_off says. Then materialize judgments again.",
-        measure=_parsed("judgments", "score"),
+        measure=measures.parsed("judgments", "score"),
         needs=("judgments",),
         counted=True,
     ),
@@ -585,7 +357,7 @@ CHECKS: tuple[Check, ...] = (
         limit="score_entropy_at_least",
         expects="scores with an entropy of at least {}",
         next=f"The judge hardly tells responses apart; {_BEFORE}",
-        measure=_entropy,
+        measure=measures.entropy,
         needs=("judgments",),
         counted=True,
         unit="bits",
@@ -596,7 +368,7 @@ CHECKS: tuple[Check, ...] = (
         limit="top_score_share",
         expects="at most {} of scores to be the highest there is",
         next=f"The judge gives nearly everything full marks; {_BEFORE}",
-        measure=_top_scores,
+        measure=measures.top_scores,
         needs=("judgments",),
         counted=True,
     ),
@@ -608,7 +380,7 @@ CHECKS: tuple[Check, ...] = (
         expects="at least {} of prompts to give an actor pair",
         next="See what was left out and why: equal_scores is a judge that does not tell responses apart, "
         "no_valid_judgment one that does not score.",
-        measure=_yield("actor_pairs", "responses", "prompt_id"),
+        measure=measures.pair_yield("actor_pairs", "responses", "prompt_id"),
         left_out=True,
         needs=("actor_pairs", "responses"),
         counted=True,
@@ -624,7 +396,7 @@ CHECKS: tuple[Check, ...] = (
         expects="at least {} of meta-judgments to name a winner",
         next="Read some without; mend the template, or what the check cut_off says. Then materialize meta_judgments "
         "again.",
-        measure=_parsed("meta_judgments", "winner"),
+        measure=measures.parsed("meta_judgments", "winner"),
         needs=("meta_judgments",),
         counted=True,
     ),
@@ -635,7 +407,7 @@ CHECKS: tuple[Check, ...] = (
         expects="at most {} of wins for one position",
         next="Wins are weighted against it, so that few of them decide: read some battles in both orders, and set "
         "judge_training to false if position is all that counts.",
-        measure=_position,
+        measure=measures.position,
         needs=("meta_judgments", "judgments"),
         counted=True,
     ),
@@ -646,7 +418,7 @@ CHECKS: tuple[Check, ...] = (
         expects="at most {} of wins for the higher score",
         next="The judge may learn to score higher: watch the mean score of the next iteration (the paper saw 63%, then "
         "98%).",
-        measure=_higher,
+        measure=measures.higher_score,
         needs=("meta_judgments", "judgments"),
         counted=True,
     ),
@@ -658,7 +430,7 @@ CHECKS: tuple[Check, ...] = (
         limit="judge_pair_yield_at_least",
         expects="at least {} of battle matrices to give a judge pair",
         next="See what was left out and why; chosen_too_long is the iteration's max_chosen_judgment_chars.",
-        measure=_yield("elo_pairs", "battle_matrices", "response_id"),
+        measure=measures.pair_yield("elo_pairs", "battle_matrices", "response_id"),
         left_out=True,
         needs=("elo_pairs", "battle_matrices"),
         counted=True,
@@ -671,7 +443,7 @@ CHECKS: tuple[Check, ...] = (
         limit="identical_pairs",
         expects="at most {} of pairs to have the same text twice",
         next=_MIXED.format("actor_pairs, elo_pairs and dpo_dataset"),
-        measure=_identical,
+        measure=measures.identical,
         needs=("dpo_dataset",),
     ),
     Check(
@@ -680,7 +452,7 @@ CHECKS: tuple[Check, ...] = (
         limit="contradictory_pairs",
         expects="at most {} of pairs to be turned round by another",
         next=_MIXED.format("actor_pairs, elo_pairs and dpo_dataset"),
-        measure=_contradictory,
+        measure=measures.contradictory,
         needs=("dpo_dataset",),
     ),
     _finite("checkpoints"),

@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import NoneType
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, get_args
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from mr_assets.errors import UserError, did_you_mean, shown
 from mr_assets.loop import LOOP, RENDERING
+from mr_assets.recipes import fields
 from mr_assets.recipes.recipe import SPEED_FIELDS, Iteration, Recipe
 from mr_assets.recipes.validation import validated
 from mr_assets.section import section_of, speed_fields
@@ -88,28 +89,14 @@ class Choice:
     field: FieldInfo
 
     @property
-    def _type(self) -> tuple[Any, list[Any]]:
-        """The plain type and its constraints, whether the field may be null or not."""
-        annotation, constraints = self.field.annotation, list(self.field.metadata)
-        while get_origin(annotation) is not Literal and get_args(annotation):
-            if get_origin(annotation) is Annotated:
-                annotation, *more = get_args(annotation)
-                constraints += [m for info in more for m in getattr(info, "metadata", [info])]
-            else:
-                [annotation] = [a for a in get_args(annotation) if a is not NoneType]
-        return annotation, constraints
-
-    @property
     def kind(self) -> type:
         """Bool, int, float or str."""
-        plain = self._type[0]
-        return str if self.options else plain
+        return fields.kind(self.field)
 
     @property
     def options(self) -> tuple[str, ...]:
         """The values of a closed choice; empty for an open one."""
-        plain = self._type[0]
-        return get_args(plain) if get_origin(plain) is Literal else ()
+        return fields.options(self.field)
 
     @property
     def nullable(self) -> bool:
@@ -119,12 +106,7 @@ class Choice:
     @property
     def allowed(self) -> str:
         """What it may be, in words: "a number >= 0 and <= 1"."""
-        if self.options:
-            return " or ".join(self.options)
-        words = {bool: "true or false", int: "a whole number", float: "a number", str: "text that is not empty"}
-        signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-        bounds = [f"{sign} {getattr(m, key)}" for m in self._type[1] for key, sign in signs.items() if hasattr(m, key)]
-        return f"{words[self.kind]} {' and '.join(bounds)}".strip()
+        return fields.allowed(self.field)
 
     def check(self, value: Any) -> Any:
         """`value` as the recipe would hold it. Raises `UserError` that names field, value and range."""
@@ -181,7 +163,9 @@ def choices(asset: str) -> dict[str, Choice]:
     """
     if LOOP[asset].per == "model":
         return {}
-    paths = [path for shaping in LOOP[asset].shaped_by for path in _leaves(shaping) if len(_options(path)) != 1]
+    paths = [
+        path for shaping in LOOP[asset].shaped_by for path in _leaves(shaping) if len(fields.options(_field(path))) != 1
+    ]
     leaves = [path.rpartition(".")[2] for path in paths]
     names = [
         leaf if leaves.count(leaf) == 1 or path == leaf else path.replace(".", "_")
@@ -203,10 +187,6 @@ def _leaves(path: str) -> Iterator[str]:
             yield f"{path}.{leaf}"
 
 
-def _options(path: str) -> tuple[str, ...]:
-    return Choice(path, path, _field(path)).options
-
-
 def chosen(recipe: Recipe, asset: str, partition: str | None, config: Mapping[str, Any]) -> dict[str, Any]:
     """What a launchpad's config departs from the recipe in, by name; None where it names a field under `without`.
 
@@ -223,10 +203,10 @@ def chosen(recipe: Recipe, asset: str, partition: str | None, config: Mapping[st
     found = {}
     for name, value in given.items():
         if name not in known or (value is None and not known[name].nullable):
-            fields = [n for n, c in known.items() if value is not None or c.nullable]
+            allowed = [n for n, c in known.items() if value is not None or c.nullable]
             raise UserError(
-                f"config of {asset}: {name} is none of {', '.join(fields) or 'its fields: there are none'}."
-                f"{did_you_mean(name, fields)}"
+                f"config of {asset}: {name} is none of {', '.join(allowed) or 'its fields: there are none'}."
+                f"{did_you_mean(name, allowed)}"
             )
         section = known[name].path.rpartition(".")[0]
         if section not in ("", "row") and getattr(recipe, section) is None:

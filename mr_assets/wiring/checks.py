@@ -16,7 +16,8 @@ from mr_assets.errors import UserError
 from mr_assets.lineage.verification import verify
 from mr_assets.loop import LOOP, Place, titled
 from mr_assets.method import Frame
-from mr_assets.method.guardrails import CHECKS, PREVIOUS, Background, Check, Departed, Finding, findings, harmful
+from mr_assets.method.guardrails import CHECKS, Background, Check, Departed, Finding, findings, harmful
+from mr_assets.method.measures import PREVIOUS
 from mr_assets.printable import printable
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import choices, departures

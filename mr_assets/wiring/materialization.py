@@ -12,7 +12,8 @@ import polars as pl
 from mr_assets.addresses import asset_in_ui, page_of_artifact
 from mr_assets.loop import LOOP
 from mr_assets.method import Frame
-from mr_assets.method.guardrails import PREVIOUS, Finding, findings
+from mr_assets.method.guardrails import Finding, findings
+from mr_assets.method.measures import PREVIOUS
 from mr_assets.recipes.recipe import Iteration, Recipe
 from mr_assets.runs.artifact import Artifact, Model
 from mr_assets.runs.code_versions import code_version

@@ -11,7 +11,6 @@ from mr_assets.loop import LOOP
 from mr_assets.method.dropped import _SETTINGS, REASONS, setting_behind
 from mr_assets.method.guardrails import (
     CHECKS,
-    PREVIOUS,
     Background,
     Check,
     Departed,
@@ -20,6 +19,7 @@ from mr_assets.method.guardrails import (
     findings,
     harmful,
 )
+from mr_assets.method.measures import PREVIOUS
 from mr_assets.recipes.load import load_recipe
 from mr_assets.runs.settings import shaping_settings
 from mr_assets.tables import DPO_DATASET, TOKEN_IDS, dropped_frame
