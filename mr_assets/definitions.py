@@ -19,9 +19,11 @@ from mr_assets.errors import UserError
 from mr_assets.loop import LOOP
 from mr_assets.orchestration.console import console
 from mr_assets.orchestration.sensors import hands_off
+from mr_assets.processes import collect_seldom
 from mr_assets.runs.run import Run, all_runs, data_root
 from mr_assets.wiring.io_managers import ModelIOManager, TableIOManager
 
+collect_seldom()  # in the code server and in the processes of Dagster runs
 # BackfillPolicy is still called beta, and partitions of a check a preview; one line per asset would bury what matters
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)

@@ -115,6 +115,11 @@ def sweep_temporary(folder: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
+def bytes_in(folder: Path) -> int:
+    """The size of all files below a folder; 0 if it is not there."""
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+
+
 def fingerprint(path: Path) -> str:
     """Sixteen hex digits over the content of a file, or of a model folder: weights, configuration, tokenizer, template.
 

@@ -101,7 +101,7 @@ LOOP = Loop(
         holds="pointer",
         upstream=("sft_checkpoint",),
         begins_after=("sft_checkpoint", "seed_prompts"),
-        code=("wiring.partitions",),
+        code=("wiring.handoff",),
     ),
     Asset(
         "prompts",

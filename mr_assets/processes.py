@@ -12,6 +12,7 @@ process inherits and keeps, whoever of its ancestors is gone. The processes of t
 instance that they serve.
 """
 
+import gc
 import os
 import signal
 import socket
@@ -129,3 +130,12 @@ def die_with_parent(told: Callable[[bytes], None] = lambda line: None) -> None:
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True, name="die_with_parent").start()
+
+
+def collect_seldom() -> None:
+    """Have Python look for garbage after 20,000 new objects in place of 700.
+
+    At 700, a fifth of a command's time goes into looking through what was imported, and more of a server's beginning
+    into looking through its definitions; none of it is garbage.
+    """
+    gc.set_threshold(20_000)

@@ -14,7 +14,7 @@ import pytest
 import mr_assets.assets
 import mr_assets.method
 from mr_assets.addresses import page_of_artifact
-from mr_assets.cli.report import Status
+from mr_assets.cli.status import Status
 from mr_assets.definitions import build_definitions
 from mr_assets.lineage.tracing import trace
 from mr_assets.lineage.verification import verify

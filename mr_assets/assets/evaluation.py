@@ -14,8 +14,8 @@ from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.tables import EVALUATION
 from mr_assets.templates import judge_template, meta_judge_template
 from mr_assets.wiring.declare import loop_asset
+from mr_assets.wiring.handoff import handed_over
 from mr_assets.wiring.materialization import Materialization
-from mr_assets.wiring.partitions import handed_over
 from mr_assets.wiring.sampling import encoder, sample
 from mr_assets.worlds.held_out import HeldOut, actor_numbers, judge_numbers, meta_judge_numbers
 

@@ -3,8 +3,8 @@
 import dagster as dg
 
 from mr_assets.wiring.declare import loop_asset
+from mr_assets.wiring.handoff import handed_over
 from mr_assets.wiring.materialization import Materialization, partition_link
-from mr_assets.wiring.partitions import handed_over
 
 
 @loop_asset(kinds={"huggingface"})

@@ -1,33 +1,27 @@
-"""The tables that `mr` prints, and the same for programs: what was learnt, pairs made and left out, time, what is done.
+"""The tables that `mr` prints, and the same for programs: what was learnt, pairs made and left out, time.
 
 What is out of date says so in its row, and below the tables why.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from itertools import groupby
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
-from rich.console import RenderableType
 
-from mr_assets.cli.terminal import PIPED, Column, Table, Wrapped, show, width
+from mr_assets.cli.terminal import Column, Table, Wrapped, mebibytes, show
 from mr_assets.errors import shown
+from mr_assets.files import bytes_in
 from mr_assets.ids import PAIR_ASSETS, model_id, short
 from mr_assets.lineage.compare import Compared
 from mr_assets.lineage.pair_changes import Pair
 from mr_assets.lineage.pairs import GAPS, KINDS, TEXTS, pairs
 from mr_assets.loop import LOOP, Place, titled
-from mr_assets.orchestration.history import Attempt, attempts
 from mr_assets.printable import excerpt
 from mr_assets.recipes.fields import described
 from mr_assets.recipes.recipe import Recipe
-from mr_assets.runs.progress import Progress, noted
 from mr_assets.runs.run import Record, Run
-from mr_assets.runs.status import lines, places, stale
+from mr_assets.runs.status import places, stale
 from mr_assets.tables import found_dropped
 from mr_assets.worlds.truth import checker, counted
 
@@ -43,19 +37,6 @@ LEARNT = {
 STAGES = ("responses", "judgments", "meta_judgments", "checkpoints")
 PAIRS_OF = ("prompts", "actor_pairs", "elo_pairs", "dpo_dataset")
 OUT_OF_DATE = "out of date"
-FOLLOWS = "done *"
-SIGNS = {
-    "done": "green",
-    FOLLOWS: "yellow",
-    OUT_OF_DATE: "yellow",
-    "missing": "dim",
-    "-": "dim",
-    "running": "cyan",
-    "waiting": "cyan",
-    "failed": "red",
-    "damaged": "red",
-    "interrupted": "magenta",
-}
 
 
 def _marked(name: str, is_stale: bool) -> str:
@@ -190,153 +171,6 @@ def _seconds(
     return [f"{parts[0]:.1f}", f"{parts[1]:.1f}", f"{sum(parts):.1f}"]
 
 
-# ------------------------------------------------------------------------------------------------------------- status
-
-
-@dataclass(frozen=True)
-class Status:
-    """The state of every artifact of a run at a moment: its records, and what Dagster is doing or failed to do."""
-
-    run: Run
-    tried: dict[Place, Attempt]
-    old: dict[Place, str]
-
-    def state(self, place: Place) -> str:
-        """A word: what a Dagster run is doing, then what the record says, then how the last attempt ended."""
-        recorded, attempt = self.run.state(*place), self.tried.get(place)
-        if attempt and (attempt.state in ("running", "waiting") or recorded in ("missing", OUT_OF_DATE)):
-            return attempt.state
-        return recorded
-
-    def sign(self, place: Place) -> str:
-        """The state as the table has it; what is done and comes of what is out of date has a star."""
-        state = self.state(place)
-        if state == "done" and place in self.old:
-            return FOLLOWS
-        return "-" if state == "missing" else state
-
-    def progress(self, place: Place) -> Progress | None:
-        """How far the Dagster run under way is with an artifact, if it says so."""
-        attempt, found = self.tried.get(place), noted(self.run, *place)
-        of_it = attempt and found and attempt.state == "running" and attempt.dagster_run == found.dagster_run
-        return found if of_it else None
-
-    def parts(self) -> Iterator[RenderableType]:
-        """What `mr status` shows of the run, for `mr_assets.cli.terminal.show`."""
-        run = self.run
-        yield self.table()
-        yield Wrapped(f"{_size(run.folder)} on disk in {run.folder}", "dim")
-        yield from self.under_way()
-        yield from self.ended()
-        if any(self.sign(place) == FOLLOWS for place in self.old):
-            yield "* comes of what is out of date"
-        yield from lines(run)
-
-    def table(self) -> Table:
-        """A row per asset, a column per iteration; where they are too many, their states in words."""
-        run = self.run
-        columns = [Column("asset"), Column("once", text=True), *(Column(t, text=True) for t in run.iterations)]
-        table = Table(f"{run.name}: {run.recipe.title}", columns, styles=SIGNS)
-        for asset in LOOP.per("family"):
-            table.add(f"{run.family}/{asset}", self.sign((asset, None)), *[""] * len(run.iterations))
-        for asset in LOOP.per("iteration"):
-            table.add(asset, "", *[self.sign((asset, t)) for t in run.iterations])
-        for asset in LOOP.per("model") if run.recipe.evaluation else ():
-            once = ", ".join(f"{m}: {self.sign((asset, m))}" for m in ("seed", "0"))
-            table.add(asset, once, *[self.sign((asset, t)) for t in run.iterations])
-        if table.fits(width() or PIPED):
-            return table
-        narrow = Table(table.title, [Column("asset"), Column("iterations", text=True)])
-        for asset, once, *signs in table.rows:
-            narrow.add(asset, ", ".join(filter(None, [once, *_ranges(signs)])))
-        return narrow
-
-    def under_way(self) -> Iterator[str]:
-        """What is being made now, how far it is, since when and in which Dagster run."""
-        at_work = {place: attempt for place, attempt in self.tried.items() if attempt.state == "running"}
-        if at_work:
-            yield "running"
-        for place, attempt in at_work.items():
-            progress = self.progress(place)
-            how_far = f"{progress.share:.0%}, {progress.said}" if progress else "at work"
-            since = f"since {_clock(attempt.when)}"
-            yield f"  {_listed(place)}: {how_far} ({since}, Dagster run {attempt.dagster_run})"
-
-    def ended(self) -> Iterator[str]:
-        """What failed or was interrupted and has not been made since: why, when and in which Dagster run."""
-        for how in ("failed", "interrupted"):
-            of_it = {place: attempt for place, attempt in self.tried.items() if attempt.state == how}
-            if of_it:
-                yield f"{how}, and not made since"
-            for place, attempt in of_it.items():
-                kept = "; what was made before is kept" if self.run.record(*place) else ""
-                when = f"{_clock(attempt.when)}, Dagster run {attempt.dagster_run}"
-                yield f"  {_listed(place)}: {attempt.message} ({when}{kept})"
-
-    def as_json(self) -> dict[str, Any]:
-        """For programs. stale: why something is out of date; attempt: a Dagster run that is under way or went wrong."""
-        run, artifacts = self.run, []
-        for asset, partition in places(run):
-            place = (asset, partition)
-            attempt, progress, record = self.tried.get(place), self.progress(place), run.record(asset, partition)
-            artifacts.append(
-                {
-                    "asset": asset,
-                    "partition": partition,
-                    "state": self.state(place),
-                    "stale": self.old.get(place),
-                    "made": record.created if record else None,
-                    "rows": record.rows if record else None,
-                    "attempt": asdict(attempt) if attempt else None,
-                    "progress": {**asdict(progress), "share": progress.share} if progress else None,
-                }
-            )
-        return {
-            "run": run.name,
-            "title": run.recipe.title,
-            "family": run.family,
-            "folder": str(run.folder),
-            "bytes": _bytes(run.folder),
-            "artifacts": artifacts,
-            "notes": list(lines(run)),
-        }
-
-
-def _ranges(signs: Sequence[str]) -> Iterator[str]:
-    """The states of iterations 1, 2, ... as "1-3 done", "4 running"; nothing of empty ones."""
-    first = 1
-    for sign, among in groupby(signs):
-        last = first + len(list(among)) - 1
-        if sign:
-            yield f"{first}-{last} {sign}" if last > first else f"{first} {sign}"
-        first = last + 1
-
-
-def statuses(runs: Sequence[Run]) -> list[Status]:
-    """The state of runs now, after every Dagster run whose process is gone is marked as failed."""
-    from mr_assets.orchestration.instance import instance
-    from mr_assets.orchestration.run_launcher import fail_dead_runs
-
-    with instance() as history:
-        fail_dead_runs(history)
-        tried = attempts(runs, history)
-    return [Status(run, tried[run.name], stale(run)) for run in runs]
-
-
-def _listed(place: Place) -> str:
-    """An artifact at the head of a line: "responses, iteration 2"."""
-    asset, partition = place
-    where = model_id(partition) if partition and LOOP[asset].per == "model" else f"iteration {partition}"
-    return f"{asset}, {where}" if partition else asset
-
-
-def _clock(when: str) -> str:
-    """An ISO time as a person reads it, in this machine's time; today's without the date."""
-    local = datetime.fromisoformat(when).astimezone()
-    today = local.date() == datetime.now(UTC).astimezone().date()
-    return f"{local:%H:%M:%S}" if today else f"{local:%d %b %Y %H:%M}"
-
-
 # --------------------------------------------------------------------------------------------------- pairs, comparison
 
 
@@ -429,7 +263,7 @@ def print_runs(runs: Sequence[Run]) -> None:
         done, old = _complete(run)
         out_of_date = f", {len(old)} {OUT_OF_DATE}" if old else ""
         how_far = f"{len(done)} of {len(run.iterations)}{out_of_date}"
-        table.add(run.name, run.recipe.title, how_far, _size(run.folder))
+        table.add(run.name, run.recipe.title, how_far, mebibytes(bytes_in(run.folder)))
     show(table)
 
 
@@ -440,7 +274,7 @@ def runs_as_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
         done, old = _complete(run)
         counts = {"iterations": len(run.iterations), "complete": len(done), "out_of_date": len(old)}
         about = {"run": run.name, "title": run.recipe.title, "family": run.family, "folder": str(run.folder)}
-        found.append({**about, **counts, "bytes": _bytes(run.folder)})
+        found.append({**about, **counts, "bytes": bytes_in(run.folder)})
     return found
 
 
@@ -476,11 +310,3 @@ def recipe_as_json(name: str, recipe: Recipe) -> dict[str, Any]:
         if not each.is_section
     ]
     return {"recipe": name, "title": recipe.title, "description": recipe.description, "fields": fields}
-
-
-def _size(folder: Path) -> str:
-    return f"{_bytes(folder) / 2**20:,.1f} MiB"
-
-
-def _bytes(folder: Path) -> int:
-    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if folder.exists() else 0

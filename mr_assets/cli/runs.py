@@ -22,7 +22,7 @@ def status(name: str | None, watched: bool, as_json: bool) -> None:
     Of what is running it says how far it is, at which rate, and the time left; of what failed or was interrupted, in
     which Dagster run, when and why.
     """
-    from mr_assets.cli.report import statuses
+    from mr_assets.cli.status import statuses
     from mr_assets.cli.terminal import show, watch, width
     from mr_assets.runs.run import data_root, named_runs, stored_runs
 

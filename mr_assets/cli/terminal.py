@@ -69,6 +69,11 @@ def say_json(value: Any) -> None:
     click.echo(as_json(value))
 
 
+def mebibytes(count: int) -> str:
+    """A number of bytes for a reader."""
+    return f"{count / 2**20:,.1f} MiB"
+
+
 def show(*parts: "RenderableType") -> None:
     """Print tables and texts to standard output; strings are wrapped at words."""
     where = console()

@@ -15,10 +15,11 @@ from mr_assets.explorer.text import Part, difference
 from mr_assets.ids import PAIR_ASSETS, PairKind, kind_of_pair, model_key
 from mr_assets.lineage.facts import Battle, Descent, Judgment, Lineage, Made, Model, Pair, Response, Round
 from mr_assets.lineage.pairs import GAPS, KINDS, SORTS, Between, Listed, Query, pairs, texts_of
-from mr_assets.lineage.staleness import Snapshot, Staleness, stale_now
+from mr_assets.lineage.staleness import Staleness, stale_now
 from mr_assets.loop import Place, titled
 from mr_assets.printable import excerpt
 from mr_assets.runs.run import Run
+from mr_assets.runs.snapshot import Snapshot
 from mr_assets.words import worded
 from mr_assets.worlds.truth import AGREEMENTS, checker
 

@@ -5,40 +5,12 @@ its rows are not the parents of what was made before, though they may carry the 
 lineage, and what broke is said.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from mr_assets.loop import LOOP, Place, titled
 from mr_assets.runs.run import Record, Run
+from mr_assets.runs.snapshot import Snapshot
 from mr_assets.runs.status import stale
-
-
-@dataclass(frozen=True)
-class Snapshot(Run):
-    """A run whose records are read once, so that all that is asked of it is of one moment."""
-
-    records: dict[Place, Record | None] = field(default_factory=dict, compare=False, repr=False)
-    damages: dict[Place, str] = field(default_factory=dict, compare=False, repr=False)
-
-    @classmethod
-    def of(cls, run: Run) -> "Snapshot":
-        """The run as it is now."""
-        return cls(**{each.name: getattr(run, each.name) for each in fields(Run)})
-
-    def record(self, asset: str, partition: str | None = None) -> Record | None:
-        """The record of an artifact; None if it is not complete."""
-        place = (asset, partition)
-        if place not in self.records:
-            self.records[place] = super().record(*place)
-        return self.records[place]
-
-    def damage(self, asset: str, partition: str | None = None, *, content: bool = False) -> str:
-        """What is wrong with the files of an artifact, in words; "" if nothing is."""
-        if content:
-            return super().damage(asset, partition, content=True)
-        place = (asset, partition)
-        if place not in self.damages:
-            self.damages[place] = super().damage(*place)
-        return self.damages[place]
 
 
 def stale_now(run: Run) -> dict[Place, str]:

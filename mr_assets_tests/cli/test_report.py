@@ -18,7 +18,7 @@ from dagster._core.test_utils import create_run_for_test
 from dagster._core.utils import make_new_run_id
 
 from mr_assets.cli.main import main
-from mr_assets.cli.report import statuses
+from mr_assets.cli.status import statuses
 from mr_assets.orchestration.instance import instance
 from mr_assets.processes import TAG, Worker
 from mr_assets.recipes.fields import described

@@ -7,7 +7,8 @@ import pytest
 
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import Run
-from mr_assets.wiring.partitions import handed_over, iterations, models
+from mr_assets.wiring.handoff import handed_over
+from mr_assets.wiring.partitions import iterations, models
 from mr_assets_tests.tiny import complete, tiny_run
 
 
