@@ -1,6 +1,7 @@
 """Settings and fixtures that all tests share, and what several processes make of them."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -25,6 +26,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several processes the slow tests begin first, and of those the UI's, which wait while others compute."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: ("ui" not in item.path.parts, item.get_closest_marker("slow") is None))
+
+
+@pytest.fixture(scope="session")
+def fresh_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Dagster home in which nothing has run: a copy is there in a quarter of the time that it takes to make one."""
+    from mr_assets.orchestration.instance import instance
+
+    home = tmp_path_factory.mktemp("dagster") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(home))
+        instance().dispose()
+    return home
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ from mr_assets.files import fingerprint
 from mr_assets.lineage.compare import KINDS, other_recipe, sampled_anew, with_other_run, with_other_settings
 from mr_assets.lineage.verification import verify
 from mr_assets.loop import LOOP
-from mr_assets.orchestration.steps import Step, failures, needed, plan, step_config, steps
+from mr_assets.orchestration.steps import Step, failures, pending, plan, step_config, steps
 from mr_assets.runs import status
 from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.run import PROJECT, Run
@@ -166,22 +166,28 @@ def test_a_trainer_is_expected_where_its_policy_samples(done: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sets", "assets"),
+    ("sets", "assets", "expected"),
     [
-        ((), tuple(a for a in LOOP.per("iteration") if a != "checkpoints")),
-        (("dpo.num_processes=2", "dpo.micro_batch_size=1"), LOOP.per("iteration")),
+        ((), ("responses", "checkpoints"), 1),
+        ((), ("responses",), 0),
+        (("dpo.num_processes=2", "dpo.micro_batch_size=1"), ("responses", "checkpoints"), 0),
     ],
-    ids=["not selected", "two processes"],
+    ids=["selected", "not selected", "two processes"],
 )
 def test_no_trainer_is_expected_where_none_is_to_start_so(
-    patch: pytest.MonkeyPatch, tmp_path: Path, sets: tuple[str, ...], assets: tuple[str, ...]
+    done: World,
+    patch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    sets: tuple[str, ...],
+    assets: tuple[str, ...],
+    expected: int,
 ) -> None:
     """Without checkpoints among the assets, and where accelerate starts several processes."""
-    world = new_world(patch, tmp_path / "data", FEW, *sets)
-    assert world.materialize(Step("once", LOOP.per("family"), None)).success
-    result = world.materialize(Step("iteration 1", assets, "1"))
+    shutil.copytree(done.run.data, tmp_path / "data")
+    world = new_world(patch, tmp_path / "data", *sets)
+    result = world.materialize(Step("again", assets, "2"))
     assert result.success, messages(result)
-    assert world.expected == []
+    assert len(world.expected) == expected
 
 
 def messages(result: dg.ExecuteInProcessResult) -> list[str]:
@@ -605,9 +611,8 @@ def test_the_same_step_again_gives_the_same_tables(done: World) -> None:
 def test_a_changed_setting_redoes_what_follows_from_it(done: World) -> None:
     """Another rho in iteration 2: its pairs, data and model. What was sampled is kept."""
     changed = tiny_run(done.run.data, "iterations.2.rho=0.3")
-    pending = {a for a in LOOP.per("iteration") if needed(changed, a, "2", LOOP.per("iteration"))}
-    assert pending == {"actor_pairs", "dpo_dataset", "checkpoints"}
-    assert not [a for a in LOOP.per("iteration") if needed(changed, a, "1", LOOP.per("iteration"))]
+    assert pending(changed, LOOP.per("iteration"), "2") == ["actor_pairs", "dpo_dataset", "checkpoints"]
+    assert pending(changed, LOOP.per("iteration"), "1") == []
     assert next(steps(changed)) == Step("iteration 2 of 2", ("actor_pairs", "dpo_dataset", "checkpoints"), "2")
 
 
@@ -870,13 +875,13 @@ def test_prompts_of_the_users_own(patch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("how", ["deleted", "cut short", "bits flipped", "left out deleted", "weights deleted"])
-def test_what_lost_a_file_is_made_again(done: World, patch: pytest.MonkeyPatch, tmp_path: Path, how: str) -> None:
-    """A copy of a finished run is complete; with a file lost or spoilt the artifact is missing, and made again."""
+def test_what_lost_a_file_is_missing(done: World, tmp_path: Path, how: str) -> None:
+    """A copy of a finished run is complete; with a file lost or spoilt the artifact is missing, and is to be made."""
     shutil.copytree(done.run.data, tmp_path / "data")
-    world = new_world(patch, tmp_path / "data")
-    assert list(steps(world.run)) == []
+    run = tiny_run(tmp_path / "data")
+    assert list(steps(run)) == []
     place = ("checkpoints", "2") if "weights" in how else ("actor_pairs", "2")
-    record, path = world.run.record(*place), world.run.path(*place)
+    record, path = run.record(*place), run.path(*place)
     assert record is not None
     match how:
         case "deleted":
@@ -889,12 +894,23 @@ def test_what_lost_a_file_is_made_again(done: World, patch: pytest.MonkeyPatch, 
             next(path.parent / name for name in record.files if name != path.name).unlink()
         case "weights deleted":
             next(path.glob("*.safetensors")).unlink()
-    assert world.run.state(*place) == "missing"
-    [step] = [step for step, certain in plan(world.run) if certain]
+    assert run.state(*place) == "missing"
+    [step] = [step for step, certain in plan(run) if certain]
     assert place[0] in step.assets
-    for step in steps(world.run):
-        assert world.materialize(step).success
-    assert (world.run.state(*place), world.run.record(*place).version) == ("done", record.version)  # type: ignore[union-attr]
+
+
+def test_what_lost_a_file_is_made_again(done: World, patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Pairs and weights, in one step, with what follows from the pairs; they are as they were."""
+    shutil.copytree(done.run.data, tmp_path / "data")
+    world = new_world(patch, tmp_path / "data")
+    places = [("actor_pairs", "2"), ("checkpoints", "2")]
+    before = [world.run.record(*place) for place in places]
+    world.run.path(*places[0]).unlink()
+    next(world.run.path(*places[1]).glob("*.safetensors")).unlink()
+    made = [step for step in steps(world.run) if world.materialize(step).success]
+    assert [step.assets for step in made] == [("actor_pairs", "dpo_dataset", "checkpoints")]
+    for place, record in zip(places, before, strict=True):
+        assert (world.run.state(*place), world.run.record(*place).version) == ("done", record.version)  # type: ignore[union-attr]
 
 
 def flip(path: Path) -> None:

@@ -53,12 +53,12 @@ def steps(run: Run) -> Iterator[Step]:
     Raises `UserError` at an artifact that is up to date and whose checks failed: what it is, why, and how to go on.
     """
     for title, assets, partition in _stages(run):
-        pending = [asset for asset in assets if needed(run, asset, partition, assets)]
+        due = pending(run, assets, partition)
         for asset in assets:
-            if asset not in pending and run.failed_checks(asset, partition):
+            if asset not in due and run.failed_checks(asset, partition):
                 raise UserError(refused(run, asset, partition))
-        if pending:
-            yield Step(title, tuple(pending), partition)
+        if due:
+            yield Step(title, tuple(due), partition)
 
 
 def _stages(run: Run) -> Iterator[tuple[str, tuple[str, ...], str | None]]:
@@ -80,22 +80,25 @@ def plan(run: Run) -> list[tuple[Step, bool]]:
     found: list[tuple[Step, bool]] = []
     planned: set[Place] = set()
     for title, assets, partition in _stages(run):
-        certain = [asset for asset in assets if needed(run, asset, partition, assets)]
+        certain = pending(run, assets, partition)
         for asset in assets:
             if asset in certain or planned.intersection(run.ancestors(asset, partition)):
                 planned.add((asset, partition))
             elif run.failed_checks(asset, partition):
                 raise UserError(refused(run, asset, partition))
-        if pending := tuple(asset for asset in assets if (asset, partition) in planned):
-            found.append((Step(title, pending, partition), bool(certain)))
+        if due := tuple(asset for asset in assets if (asset, partition) in planned):
+            found.append((Step(title, due, partition), bool(certain)))
     return found
 
 
-def needed(run: Run, asset: str, partition: str | None, among: tuple[str, ...]) -> bool:
-    """Whether an asset is missing or out of date, or follows from one among `among` that is."""
-    if run.state(asset, partition) in ("missing", "out of date"):
-        return True
-    return any(needed(run, u, at, among) for u, at in run.ancestors(asset, partition) if u in among and at == partition)
+def pending(run: Run, assets: Sequence[str], partition: str | None) -> list[str]:
+    """Those of `assets` that are missing or out of date, or that follow from one that is, in their order."""
+    found: list[str] = []
+    for asset in assets:  # what an asset is made of comes before it
+        follows = any(u in found and at == partition for u, at in run.ancestors(asset, partition))
+        if follows or run.state(asset, partition) in ("missing", "out of date"):
+            found.append(asset)
+    return found
 
 
 def step_config(run: Run, step: Step) -> dict[str, Any]:

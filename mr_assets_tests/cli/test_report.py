@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -47,8 +48,9 @@ def mr(data: Path) -> Mr:
 
 
 @pytest.fixture
-def done(data: Path) -> Run:
+def done(data: Path, fresh_home: Path) -> Run:
     """A run of which everything has its record; the tables themselves are not there."""
+    shutil.copytree(fresh_home, data / ".dagster")
     run = tiny_run(data)
     run.save()
     for asset, partition in places(run):
@@ -275,11 +277,16 @@ def test_titles_names_and_paths_do_not_act(tmp_path: Path, monkeypatch: pytest.M
             assert "[red]T[/] [/] \\x1b[2J" in " ".join(result.output.split())
 
 
-def on_a_terminal(data: Path, columns: int, *arguments: str) -> str:
-    """What `mr` prints on a terminal of so many columns, without colours."""
+def on_a_terminal(data: Path, columns: int, *commands: list[str]) -> list[str]:
+    """What each of some commands prints on a terminal of so many columns, without colours."""
+    program = (
+        "import json, sys; from mr_assets.cli.main import main\n"
+        "for command in json.loads(sys.argv[1]):\n"
+        "    main(command, standalone_mode=False); print('\\f', end='', flush=True)"
+    )
     leader, follower = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "mr_assets.cli", *arguments],
+        [sys.executable, "-c", program, json.dumps(commands)],
         stdin=subprocess.DEVNULL,
         stdout=follower,
         stderr=follower,
@@ -295,9 +302,10 @@ def on_a_terminal(data: Path, columns: int, *arguments: str) -> str:
         if not part:
             break
         read += part
-    process.wait()
+    assert process.wait() == 0, read.decode()
     os.close(leader)
-    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", read.decode()).replace("\r\n", "\n")
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", read.decode()).replace("\r\n", "\n")
+    return shown.split("\f")[:-1]
 
 
 @pytest.mark.parametrize("columns", [80, 60])
@@ -308,8 +316,8 @@ def test_status_report_and_runs_fit_a_terminal(done: Run, columns: int) -> None:
     long.save()
     for asset, partition in places(long):
         complete(long, asset, partition)
-    for command in (["status", name], ["report", name], ["runs"], ["recipes"], ["recipes", NAME]):
-        shown = on_a_terminal(done.data, columns, *command)
+    commands = [["status", name], ["report", name], ["runs"], ["recipes"], ["recipes", NAME]]
+    for command, shown in zip(commands, on_a_terminal(done.data, columns, *commands), strict=True):
         for line in shown.split("\n"):
             assert len(line) <= columns or str(done.data) in line, line
         wanted = {"recipes": list_recipes() if len(command) == 1 else [NAME, "dpo.beta"]}.get(command[0], [name])

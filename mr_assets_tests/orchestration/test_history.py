@@ -1,6 +1,7 @@
 """What the commands make of Dagster's history: runs that died, and runs that are under way in the UI."""
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,8 @@ RANGE = {"dagster/asset_partition_range_start": "2", "dagster/asset_partition_ra
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(tmp_path: Path, fresh_home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    shutil.copytree(fresh_home, tmp_path / ".dagster")
     monkeypatch.setenv("MR_DATA", str(tmp_path))
     monkeypatch.setenv("DAGSTER_HOME", "")
     run = tiny_run(tmp_path)

@@ -1,6 +1,7 @@
 """The run launcher: a Dagster run whose process is gone is seen; a cancelled one ends with all that belongs to it."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -39,7 +40,8 @@ Start = Callable[[dg.DagsterRun, str], tuple[subprocess.Popen[str], dg.DagsterRu
 
 
 @pytest.fixture
-def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+def instance(tmp_path: Path, fresh_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    shutil.copytree(fresh_home, tmp_path / "home")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
     with open_instance() as instance:
         yield instance

@@ -14,7 +14,7 @@ import pytest
 
 from mr_assets.errors import UserError
 from mr_assets.loop import LOOP
-from mr_assets.orchestration.steps import Step, launch, needed, plan, steps
+from mr_assets.orchestration.steps import Step, launch, pending, plan, steps
 from mr_assets.processes import MARK, TAG, Worker
 from mr_assets.runs.run import HELD, Run, stored_runs, write_record
 from mr_assets.tables import JUDGMENTS, RESPONSES, SEED_PROMPTS
@@ -89,8 +89,8 @@ def test_what_follows_from_an_asset_to_do_is_to_do(run: Run) -> None:
     for step in steps(run):
         do(run, step)
     run.record_path("judgments", "1").unlink()
-    pending = [a for a in LOOP.per("iteration") if needed(run, a, "1", LOOP.per("iteration"))]
-    assert pending == [a for a in LOOP.per("iteration") if a not in ("policy", "prompts", "responses")]
+    due = pending(run, LOOP.per("iteration"), "1")
+    assert due == [a for a in LOOP.per("iteration") if a not in ("policy", "prompts", "responses")]
 
 
 def test_a_step_that_changed_nothing_ends_the_matter(run: Run) -> None:
