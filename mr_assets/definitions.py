@@ -20,7 +20,9 @@ from mr_assets.loop import LOOP
 from mr_assets.orchestration.console import console
 from mr_assets.orchestration.sensors import hands_off
 from mr_assets.processes import collect_seldom
-from mr_assets.runs.run import Run, all_runs, data_root
+from mr_assets.runs.data_folder import data_root
+from mr_assets.runs.run import Run
+from mr_assets.runs.stored import all_runs
 from mr_assets.wiring.io_managers import ModelIOManager, TableIOManager
 
 collect_seldom()  # in the code server and in the processes of Dagster runs

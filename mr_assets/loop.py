@@ -68,6 +68,11 @@ def titled(asset: str, partition: str | None) -> str:
     return f"{asset} of iteration {partition}" if partition else asset
 
 
+def iteration_of(asset: str, partition: str | None) -> int:
+    """The row of the recipe that an artifact goes by; 1 for what a family has one of, and for what a model has."""
+    return int(partition) if partition and LOOP[asset].per == "iteration" else 1
+
+
 # An iteration begins when everything of the family is there. Without `begins_after`, a backfill with the family's
 # assets would start prompts of every iteration while M0 is trained, and the rest of each iteration in a run of its own.
 LOOP = Loop(

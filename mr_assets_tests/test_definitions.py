@@ -17,7 +17,7 @@ from mr_assets.dagster_internals import IMPLICIT_ASSET_JOB_NAME
 from mr_assets.definitions import build_definitions, executor
 from mr_assets.errors import UserError
 from mr_assets.recipes.load import with_iterations
-from mr_assets.runs.run import load_run
+from mr_assets.runs.stored import load_run
 from mr_assets.tables import TABLES
 from mr_assets.wiring.io_managers import ModelIOManager, TableIOManager
 from mr_assets_tests.real_run import PROJECT

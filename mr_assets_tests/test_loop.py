@@ -37,8 +37,9 @@ from mr_assets.loop import LOOP
 from mr_assets.orchestration.steps import Step, failures, pending, plan, step_config, steps
 from mr_assets.runs import status
 from mr_assets.runs.code_versions import code_version
-from mr_assets.runs.run import PROJECT, Run
-from mr_assets.runs.status import follows
+from mr_assets.runs.data_folder import PROJECT
+from mr_assets.runs.run import Run
+from mr_assets.runs.status import follows, state
 from mr_assets.sampling.settings import EngineSettings
 from mr_assets.tables import (
     TABLES,
@@ -629,12 +630,12 @@ def test_another_rho_for_one_iteration(patch: pytest.MonkeyPatch, tmp_path: Path
     after = world.run.record("actor_pairs", "2")
     assert before is not None and after is not None
     assert after.version != before.version
-    assert (after.chosen, after.settings["iteration.rho"]) == ({"rho": 0.5}, 0.5)
+    assert (after.overrides, after.settings["iteration.rho"]) == ({"rho": 0.5}, 0.5)
     assert set(world.table("actor_pairs", "2")["rho"]) == {0.5}
     follows = Step("iteration 2 of 2", ("dpo_dataset", "checkpoints"), "2")
     assert next(steps(world.run)) == follows
     assert world.materialize(follows).success
-    assert not any(world.run.state(asset, "2") == "out of date" for asset in LOOP.per("iteration"))
+    assert not any(state(world.run, asset, "2") == "out of date" for asset in LOOP.per("iteration"))
 
     assert world.materialize(Step("judged again", ("judgments",), "2"), judgments={"seed": 1}).success
     again = next(steps(world.run))
@@ -658,7 +659,7 @@ def test_prompts_to_train_on_are_those_that_were_sampled_from(
     world.run = replace(world.run, recipe=recipe, launched_family=done.run.family)
     pending = next(steps(world.run)).assets
     assert pending == ("sft_checkpoint",), "all that has prompts is out of date, M0 first"
-    assert world.run.state("responses", "1") == world.run.state("dpo_dataset", "1") == "out of date"
+    assert state(world.run, "responses", "1") == state(world.run, "dpo_dataset", "1") == "out of date"
     before = world.run.record("dpo_dataset", "1")
     result = world.materialize(Step("part of it", assets, "1"))
     assert not result.success
@@ -721,7 +722,7 @@ def test_the_partitions_page_follows_content_not_time(done: World) -> None:
     assert "puts out of date" not in done.metadata("actor_pairs", "2")
     after = done.run.record("actor_pairs", "2")
     assert before is not None and after is not None
-    assert (after.version, after.chosen) == (before.version, {})
+    assert (after.version, after.overrides) == (before.version, {})
     assert stale(done, "dpo_dataset", "2") == []
     assert list(steps(done.run)) == []
 
@@ -844,8 +845,8 @@ def test_a_failed_training_shows_its_log_and_is_not_complete(patch: pytest.Monke
     result = world.materialize(Step("once", ("eft_dataset", "sft_checkpoint"), None))
     assert len(messages(result)) == 1
     assert "out of memory" in messages(result)[0]
-    assert world.run.state("sft_checkpoint") == "missing"
-    assert world.run.state("eft_dataset") == "done"
+    assert state(world.run, "sft_checkpoint") == "missing"
+    assert state(world.run, "eft_dataset") == "done"
 
 
 def test_a_recipe_without_sft_starts_from_the_seed_model(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -894,7 +895,7 @@ def test_what_lost_a_file_is_missing(done: World, tmp_path: Path, how: str) -> N
             next(path.parent / name for name in record.files if name != path.name).unlink()
         case "weights deleted":
             next(path.glob("*.safetensors")).unlink()
-    assert run.state(*place) == "missing"
+    assert state(run, *place) == "missing"
     [step] = [step for step, certain in plan(run) if certain]
     assert place[0] in step.assets
 
@@ -910,7 +911,7 @@ def test_what_lost_a_file_is_made_again(done: World, patch: pytest.MonkeyPatch, 
     made = [step for step in steps(world.run) if world.materialize(step).success]
     assert [step.assets for step in made] == [("actor_pairs", "dpo_dataset", "checkpoints")]
     for place, record in zip(places, before, strict=True):
-        assert (world.run.state(*place), world.run.record(*place).version) == ("done", record.version)  # type: ignore[union-attr]
+        assert (state(world.run, *place), world.run.record(*place).version) == ("done", record.version)  # type: ignore[union-attr]
 
 
 def flip(path: Path) -> None:
@@ -932,7 +933,7 @@ def test_a_table_whose_bits_flipped_on_the_disk_is_not_used(
     table = pl.read_parquet(path)
     flip(path)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert world.run.state(spoilt, "2") == "done"
+    assert state(world.run, spoilt, "2") == "done"
     with pytest.MonkeyPatch.context() as blind:
         blind.setattr("mr_assets.wiring.checks.tables_of", lambda run, t: {spoilt: table})  # its checks see nothing
         [said, *_] = messages(world.materialize(Step("use", (consumer,), "2")))
@@ -965,7 +966,7 @@ def test_a_failed_check_is_in_the_record(done: World, patch: pytest.MonkeyPatch,
     with pytest.MonkeyPatch.context() as bad:
         bad.setattr(sampling, "open_engine", lambda *of, **_: silent(world.open_engine(*of), 3))
         assert not world.materialize(Step("again", FROM_JUDGMENTS, "2")).success
-    assert world.run.state("judgments", "2") == "failed"
+    assert state(world.run, "judgments", "2") == "failed"
     [finding] = status.failed_checks(world.run)["judgments", "2"]
     assert (finding.name, finding.level) == ("parse_rate", "harmful")
     assert finding.said in status.refused(world.run, "judgments", "2")

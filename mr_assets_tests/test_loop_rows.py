@@ -23,6 +23,7 @@ from mr_assets.orchestration.steps import Step, steps
 from mr_assets.runs import code_versions, status
 from mr_assets.runs.code_versions import PACKAGE, code_version
 from mr_assets.runs.settings import shaping_settings
+from mr_assets.runs.status import state
 from mr_assets.tables import TABLES, Column, Table
 from mr_assets_tests.test_loop import World, messages, new_world
 from mr_assets_tests.tiny import tiny_recipe
@@ -66,9 +67,9 @@ def test_what_an_asset_is_made_of_comes_before_it() -> None:
         seen.add(name)
 
 
-def test_the_loop_takes_no_library() -> None:
-    """What only asks for the rows, as the explorer's addresses do, loads none."""
-    code = "import sys, mr_assets.loop; print({'dagster', 'polars', 'pydantic', 'torch', 'numpy'} & set(sys.modules))"
+def test_the_rows_are_light() -> None:
+    """What only asks for them, as a command that lists runs does, loads none of the heavy libraries."""
+    code = "import sys, mr_assets.loop; print({'dagster', 'torch', 'transformers', 'vllm', 'numpy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 
@@ -175,7 +176,7 @@ def test_its_record_says_what_made_it(world: World) -> None:
 def test_it_is_done_and_out_of_date_like_any_other(world: World) -> None:
     """By its own setting, and by what it is made of; then it is among what is to do."""
     run = world.run
-    assert run.state("long_responses", "1") == "done"
+    assert state(run, "long_responses", "1") == "done"
     assert "long_responses" not in next(iter(steps(run))).assets
     rows = (run.recipe.iterations[0].model_copy(update={"max_chosen_chars": 40}), run.recipe.iterations[1])
     changed = replace(run, recipe=run.recipe.model_copy(update={"iterations": rows}))

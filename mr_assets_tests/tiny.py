@@ -7,7 +7,9 @@ from pathlib import Path
 
 from mr_assets.recipes.load import load_recipe, with_iterations
 from mr_assets.recipes.recipe import Recipe
-from mr_assets.runs.run import Record, Run
+from mr_assets.runs.record import Record
+from mr_assets.runs.run import Run
+from mr_assets.runs.settings import settings_of
 from mr_assets.tables import TABLES
 
 NAME = "small_world_meta_rewarding"
@@ -52,7 +54,7 @@ def complete(run: Run, asset: str, partition: str | None = None, version: str = 
         run_id="a run",
         created="2024-07-28T00:00:00+00:00",
         seconds=1.5,
-        settings=run.settings(asset, partition),
+        settings=settings_of(run, asset, partition),
         inputs=run.inputs(asset, partition),
         rows=3,
         model=model,

@@ -8,7 +8,7 @@ import polars as pl
 from mr_assets.chat import ChatEncoder
 from mr_assets.inputs.seed_model import seed_as_recorded, seed_model
 from mr_assets.runs.artifact import Model
-from mr_assets.runs.run import CONTENT
+from mr_assets.runs.settings import CONTENT
 from mr_assets.sampling.engine import Request
 from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.tables import EVALUATION

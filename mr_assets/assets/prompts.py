@@ -12,7 +12,7 @@ from mr_assets.wiring.materialization import Materialization
 def prompts(work: Materialization, seed_prompts: pl.LazyFrame) -> dg.MaterializeResult:
     """The iteration's prompts: a seeded draw, disjoint from the other iterations' unless the recipe says not."""
     recipe = work.recipe
-    if "seed" in work.chosen and recipe.prompts.disjoint:
+    if "seed" in work.overrides and recipe.prompts.disjoint:
         work.context.log.warning(
             "Drawn by another seed than the prompts of the other iterations: some may serve in both."
         )

@@ -28,7 +28,8 @@ def compare(
     """
     from mr_assets.cli.report import comparison_as_json, print_comparison
     from mr_assets.lineage.compare import comparable, other_recipe, sampled_anew, with_other_run, with_other_settings
-    from mr_assets.runs.run import data_root, named_runs
+    from mr_assets.runs.data_folder import data_root
+    from mr_assets.runs.stored import named_runs
 
     if other and sets:
         raise UserError("compare with another run or with other settings, not with both: leave OTHER or --set out.")
@@ -72,7 +73,8 @@ def trace(identity: str, more: bool, full: bool, as_json: bool) -> None:
     from mr_assets.lineage import trace_any, tree
     from mr_assets.lineage.staleness import stale_now
     from mr_assets.lineage.tracing import why_stale
-    from mr_assets.runs.run import data_root, stored_runs
+    from mr_assets.runs.data_folder import data_root
+    from mr_assets.runs.stored import stored_runs
 
     runs = stored_runs(data_root())
     lineage = trace_any(identity, runs)
@@ -133,7 +135,8 @@ def pairs(
     """
     from mr_assets.cli.report import pairs_as_json, print_pairs
     from mr_assets.lineage.pairs import Query
-    from mr_assets.runs.run import data_root, named_runs, stored_runs
+    from mr_assets.runs.data_folder import data_root
+    from mr_assets.runs.stored import named_runs, stored_runs
 
     known = named_runs(data_root(), name) if name is not None else stored_runs(data_root())
     gaps = {"score_gap": score_gap, "length_gap": length_gap, "elo_gap": elo_gap}
@@ -162,7 +165,8 @@ def verify(name: str, iteration: str | None, limit: int, as_json: bool) -> None:
     from dataclasses import asdict
 
     from mr_assets.lineage.verification import verify as faults_of
-    from mr_assets.runs.run import data_root, named_runs
+    from mr_assets.runs.data_folder import data_root
+    from mr_assets.runs.stored import named_runs
 
     runs = named_runs(data_root(), name)
     if iteration is not None and iteration not in runs[name].iterations:

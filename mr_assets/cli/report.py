@@ -20,8 +20,9 @@ from mr_assets.loop import LOOP, Place, titled
 from mr_assets.printable import excerpt
 from mr_assets.recipes.fields import described
 from mr_assets.recipes.recipe import Recipe
-from mr_assets.runs.run import Record, Run
-from mr_assets.runs.status import places, stale
+from mr_assets.runs.record import Record
+from mr_assets.runs.run import Run
+from mr_assets.runs.status import places, stale, state
 from mr_assets.tables import found_dropped
 from mr_assets.worlds.truth import checker, counted
 
@@ -54,7 +55,7 @@ def print_report(run: Run) -> None:
     show(*tables, pairs_table(run, old), *true, time_table(run, old))
     if old:
         show(f"{OUT_OF_DATE}: what is marked so is of other content or settings than the run has now")
-        roots = [(place, why) for place, why in old.items() if run.state(*place) == OUT_OF_DATE]
+        roots = [(place, why) for place, why in old.items() if state(run, *place) == OUT_OF_DATE]
         show(*(f"  {titled(*place)}: {why}" for place, why in roots))
 
 

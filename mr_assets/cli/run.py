@@ -13,6 +13,7 @@ import click
 from mr_assets.cli.errors import end_stopped
 from mr_assets.cli.terminal import say
 from mr_assets.errors import UserError
+from mr_assets.runs.stored import save
 
 
 @click.command()
@@ -48,8 +49,8 @@ def run(
     from mr_assets.inputs.preflight import check_run
     from mr_assets.loop import titled
     from mr_assets.recipes.checks import warnings
-    from mr_assets.runs.run import load_run
     from mr_assets.runs.status import departed
+    from mr_assets.runs.stored import load_run
 
     if recipe is None:
         _ask_for_recipe()
@@ -81,19 +82,20 @@ def _ask_for_recipe() -> NoReturn:
     """Show what there is to run, run nothing, and end with the status of wrong usage."""
     from mr_assets.orchestration.steps import steps
     from mr_assets.recipes.load import list_recipes, load_recipe
-    from mr_assets.runs.run import data_root, stored_runs
-    from mr_assets.runs.status import command
+    from mr_assets.runs.data_folder import data_root
+    from mr_assets.runs.status import command, state
+    from mr_assets.runs.stored import stored_runs
 
     say("Name a recipe: mr run RECIPE. Nothing was run.\n\nRuns (each with the command that goes on with it):")
     runs = stored_runs(data_root())
     for each in runs.values():
         try:
             first = next(steps(each), None)
-            state = "complete" if first is None else f"next: {first.title}"
+            going_on = "complete" if first is None else f"next: {first.title}"
         except UserError as error:
-            state = str(error).partition("\n")[0]
-        done = sum(each.state("checkpoints", t) == "done" for t in each.iterations)
-        say(f"  {each.name}: {done} of {len(each.iterations)} iterations, {state}\n      {command(each)}")
+            going_on = str(error).partition("\n")[0]
+        done = sum(state(each, "checkpoints", t) == "done" for t in each.iterations)
+        say(f"  {each.name}: {done} of {len(each.iterations)} iterations, {going_on}\n      {command(each)}")
     say("\n".join([*([] if runs else ["  none yet"]), "\nRecipes:"]))
     for name in list_recipes():
         say(f"  {name:38} {load_recipe(name).title}")
@@ -103,8 +105,9 @@ def _ask_for_recipe() -> NoReturn:
 def _refuse_run_as_recipe(recipe: str) -> None:
     """Raise `UserError` with the right command if a run is named in the place of a recipe."""
     from mr_assets.recipes.yaml_files import shipped
-    from mr_assets.runs.run import data_root, stored_runs
+    from mr_assets.runs.data_folder import data_root
     from mr_assets.runs.status import command
+    from mr_assets.runs.stored import stored_runs
 
     if recipe not in shipped() and (stored := stored_runs(data_root()).get(recipe)):
         raise UserError(f"{recipe} is a run, and no recipe. To go on with it: {command(stored)}")
@@ -125,7 +128,7 @@ def _planned(wanted: Any) -> Iterator[str]:
 
 def _stored(wanted: Any) -> Any:
     """The run of that name as it is stored now; None if there is none."""
-    from mr_assets.runs.run import stored_runs
+    from mr_assets.runs.stored import stored_runs
 
     return stored_runs(wanted.data).get(wanted.name)
 
@@ -216,7 +219,7 @@ def _run_steps(wanted: Any, stored: Any) -> bool:
 
     began, did = time.monotonic(), False
     with _run_lock(wanted, stored) as dagster:
-        wanted.save()
+        save(wanted)
         for step in steps(wanted):
             did = True
             say(f"{wanted.name}, {step.title}: {', '.join(step.assets)}", bold=True, err=True)
@@ -248,8 +251,9 @@ def extend(name: str, iterations: int) -> None:
     mr extend small_world_meta_rewarding 6
     """
     from mr_assets.inputs.preflight import check_run
-    from mr_assets.runs.run import all_runs, data_root
+    from mr_assets.runs.data_folder import data_root
     from mr_assets.runs.status import command
+    from mr_assets.runs.stored import all_runs
 
     known = {run.name: run for run in all_runs(data_root())}
     if name not in known:
@@ -261,7 +265,7 @@ def extend(name: str, iterations: int) -> None:
     for note in check_run(longer):
         say(f"note: {note}", err=True)
     with _run_lock(longer, stored):
-        longer.save()
+        save(longer)
     say(
         f"{name} has {iterations} iterations now; {now + 1} to {iterations} are to be made.\n"
         "In the UI: Deployment > Code locations > Reload definitions; then materialize, backfill, or let the sensor "

@@ -24,7 +24,8 @@ def status(name: str | None, watched: bool, as_json: bool) -> None:
     """
     from mr_assets.cli.status import statuses
     from mr_assets.cli.terminal import show, watch, width
-    from mr_assets.runs.run import data_root, named_runs, stored_runs
+    from mr_assets.runs.data_folder import data_root
+    from mr_assets.runs.stored import named_runs, stored_runs
 
     runs = named_runs(data_root(), name) if name is not None else stored_runs(data_root())
     wanted = [runs[name]] if name else list(runs.values())
@@ -54,7 +55,8 @@ def report(name: str, as_json: bool) -> None:
     What is out of date, the scores of a model that was trained again since for one, says so.
     """
     from mr_assets.cli.report import print_report, report_as_json
-    from mr_assets.runs.run import data_root, named_runs
+    from mr_assets.runs.data_folder import data_root
+    from mr_assets.runs.stored import named_runs
 
     runs = named_runs(data_root(), name)
     if as_json:
@@ -102,7 +104,8 @@ def runs(context: click.Context, as_json: bool) -> None:
     """
     if context.invoked_subcommand is None:
         from mr_assets.cli.report import print_runs, runs_as_json
-        from mr_assets.runs.run import data_root, stored_runs
+        from mr_assets.runs.data_folder import data_root
+        from mr_assets.runs.stored import stored_runs
 
         known = list(stored_runs(data_root()).values())
         if as_json:
@@ -116,7 +119,8 @@ def runs(context: click.Context, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove(name: str, yes: bool) -> None:
     """Remove the run NAME: its tables and checkpoints. What it shares with its family stays."""
-    from mr_assets.runs.run import data_root, named_runs, remove_run
+    from mr_assets.runs.data_folder import data_root
+    from mr_assets.runs.stored import named_runs, remove_run
 
     known = named_runs(data_root(), name)
     if not yes:

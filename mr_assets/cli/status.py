@@ -21,7 +21,7 @@ from mr_assets.orchestration.run_launcher import fail_dead_runs
 from mr_assets.runs.progress import Progress, noted
 from mr_assets.runs.run import Run
 from mr_assets.runs.snapshot import Snapshot
-from mr_assets.runs.status import lines, places, stale
+from mr_assets.runs.status import lines, places, stale, state
 
 FOLLOWS = "done *"
 SIGNS = {
@@ -48,7 +48,7 @@ class Status:
 
     def state(self, place: Place) -> str:
         """A word: what a Dagster run is doing, then what the record says, then how the last attempt ended."""
-        recorded, attempt = self.run.state(*place), self.tried.get(place)
+        recorded, attempt = state(self.run, *place), self.tried.get(place)
         if attempt and (attempt.state in ("running", "waiting") or recorded in ("missing", "out of date")):
             return attempt.state
         return recorded

@@ -25,7 +25,7 @@ def explore(port: int, host: str, allowed: tuple[str, ...], with_starter: bool) 
     They only read, and are known under the names of this machine and of --host alone. `mr ui` serves them, too.
     """
     from mr_assets.explorer.serve import serve
-    from mr_assets.runs.run import data_root
+    from mr_assets.runs.data_folder import data_root
 
     serve(data_root(), host, port, allowed=allowed, with_starter=with_starter)
 

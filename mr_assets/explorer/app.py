@@ -36,7 +36,9 @@ from mr_assets.lineage.staleness import stale_now
 from mr_assets.lineage.tracing import why_stale
 from mr_assets.loop import Place, titled
 from mr_assets.printable import as_json, excerpt, printable
-from mr_assets.runs.run import Run, resolve, stored_and_unreadable_runs
+from mr_assets.runs.data_folder import resolve
+from mr_assets.runs.run import Run
+from mr_assets.runs.stored import stored_and_unreadable_runs
 from mr_assets.words import worded, worded_settings
 
 HERE = Path(__file__).parent

@@ -19,7 +19,9 @@ from mr_assets.inputs.user_files import control_token_note, eft_notes, to_train_
 from mr_assets.method.prompts import draw_prompts
 from mr_assets.recipes.recipe import ModelSection
 from mr_assets.recipes.yaml_files import parse_mapping
-from mr_assets.runs.run import Run, resolve
+from mr_assets.runs.data_folder import resolve
+from mr_assets.runs.run import Run
+from mr_assets.runs.status import state
 from mr_assets.sampling.engine_arguments import refused
 from mr_assets.tables import EFT_DATASET, SEED_PROMPTS
 from mr_assets.templates import Template, judge_template, meta_judge_template
@@ -76,7 +78,7 @@ def check_run(run: Run, *, dry: bool = False) -> list[str]:
     folder, encode = resolve(recipe.model.seed, run.data), None
     if folder.is_dir() or not recipe.model.allow_hub:
         seed_model(recipe, run.data)
-        if run.state("sft_checkpoint") != "done" or prompts.height or eft.height:  # else it was loaded before
+        if state(run, "sft_checkpoint") != "done" or prompts.height or eft.height:  # else it was loaded before
             encode = _encoder(folder, recipe.model, *templates)
     if importlib.util.find_spec("vllm") is None:
         raise UserError(

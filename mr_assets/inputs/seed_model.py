@@ -9,7 +9,8 @@ from mr_assets.files import fingerprint
 from mr_assets.model_folder import check_model_folder
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.runs.artifact import Model
-from mr_assets.runs.run import CONTENT, resolve
+from mr_assets.runs.data_folder import resolve
+from mr_assets.runs.settings import CONTENT
 
 
 def seed_model(recipe: Recipe, data: Path) -> Path:

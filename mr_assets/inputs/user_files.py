@@ -28,7 +28,7 @@ from mr_assets.errors import UserError
 from mr_assets.method.judgments import with_scores
 from mr_assets.method.prompts import check_prompts
 from mr_assets.recipes.recipe import Recipe
-from mr_assets.runs.run import resolve
+from mr_assets.runs.data_folder import resolve
 from mr_assets.tables import EFT_DATASET
 from mr_assets.text_files import is_regular
 from mr_assets.worlds.letters import has_held_out

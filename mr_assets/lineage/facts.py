@@ -21,7 +21,7 @@ from typing import Any
 
 from mr_assets.ids import Kind, PairKind, sample_of
 from mr_assets.lineage.staleness import StaleLink
-from mr_assets.runs.run import Record
+from mr_assets.runs.record import Record
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ lineage, and what broke is said.
 from dataclasses import dataclass, field
 
 from mr_assets.loop import LOOP, Place, titled
-from mr_assets.runs.run import Record, Run
+from mr_assets.runs.record import Record
+from mr_assets.runs.run import Run
 from mr_assets.runs.snapshot import Snapshot
 from mr_assets.runs.status import stale
 

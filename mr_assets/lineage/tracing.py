@@ -37,7 +37,8 @@ from mr_assets.loop import LOOP, Place, titled
 from mr_assets.method.actor_pairs import tiers
 from mr_assets.method.dropped import REASONS, in_words
 from mr_assets.method.judgments import response_scores
-from mr_assets.runs.run import Record, Run
+from mr_assets.runs.record import Record
+from mr_assets.runs.run import Run
 from mr_assets.tables import draws
 from mr_assets.worlds.truth import checker
 

@@ -43,7 +43,8 @@ from mr_assets.method.numbers import (
 from mr_assets.method.prompts import check_prompts, draw_prompts
 from mr_assets.method.responses import mark_duplicates
 from mr_assets.method.selected_responses import select_responses
-from mr_assets.runs.run import Record, Run
+from mr_assets.runs.record import Record
+from mr_assets.runs.run import Run
 from mr_assets.runs.settings import JUDGE_SIDE_OFF, prompts_differ
 from mr_assets.tables import (
     REWARD_MARGINS,

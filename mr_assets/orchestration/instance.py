@@ -11,7 +11,7 @@ import yaml
 from mr_assets.errors import UserError
 from mr_assets.files import atomically
 from mr_assets.printable import tell
-from mr_assets.runs.run import data_root
+from mr_assets.runs.data_folder import data_root
 from mr_assets.wiring.partitions import POOL
 
 SETTINGS = Path(__file__).parents[1] / "dagster.yaml"

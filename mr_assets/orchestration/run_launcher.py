@@ -30,7 +30,8 @@ from mr_assets.dagster_internals import (
     WorkerStatus,
 )
 from mr_assets.processes import MARK, TAG, UI_MARK, Worker, end_processes
-from mr_assets.runs.run import data_root, hold_recipes, recipes_of
+from mr_assets.runs.data_folder import data_root
+from mr_assets.runs.stored import hold_recipes, recipes_of
 
 DAGSTER = (sys.executable, "-m", "dagster")  # the command itself need not be on the PATH
 ITERATION_TAG = "mr/iteration"

@@ -30,9 +30,11 @@ from mr_assets.errors import UserError
 from mr_assets.loop import LOOP, Place, titled
 from mr_assets.orchestration.run_launcher import held_recipes
 from mr_assets.processes import MARK, TAG, Worker
-from mr_assets.runs.run import Run, hold_recipes
-from mr_assets.runs.settings import as_config
-from mr_assets.runs.status import refused
+from mr_assets.runs.overrides import as_config
+from mr_assets.runs.run import Run
+from mr_assets.runs.settings import overrides_of
+from mr_assets.runs.status import harmful_findings, refused, state
+from mr_assets.runs.stored import hold_recipes, stored_text
 from mr_assets.wiring.partitions import asset_key
 
 MODULE = "mr_assets.definitions"
@@ -55,7 +57,7 @@ def steps(run: Run) -> Iterator[Step]:
     for title, assets, partition in _stages(run):
         due = pending(run, assets, partition)
         for asset in assets:
-            if asset not in due and run.failed_checks(asset, partition):
+            if asset not in due and harmful_findings(run, asset, partition):
                 raise UserError(refused(run, asset, partition))
         if due:
             yield Step(title, tuple(due), partition)
@@ -84,7 +86,7 @@ def plan(run: Run) -> list[tuple[Step, bool]]:
         for asset in assets:
             if asset in certain or planned.intersection(run.ancestors(asset, partition)):
                 planned.add((asset, partition))
-            elif run.failed_checks(asset, partition):
+            elif harmful_findings(run, asset, partition):
                 raise UserError(refused(run, asset, partition))
         if due := tuple(asset for asset in assets if (asset, partition) in planned):
             found.append((Step(title, due, partition), bool(certain)))
@@ -96,14 +98,14 @@ def pending(run: Run, assets: Sequence[str], partition: str | None) -> list[str]
     found: list[str] = []
     for asset in assets:  # what an asset is made of comes before it
         follows = any(u in found and at == partition for u, at in run.ancestors(asset, partition))
-        if follows or run.state(asset, partition) in ("missing", "out of date"):
+        if follows or state(run, asset, partition) in ("missing", "out of date"):
             found.append(asset)
     return found
 
 
 def step_config(run: Run, step: Step) -> dict[str, Any]:
     """The launchpad's config of a step: the overrides that stay in force. What has none goes by the recipe."""
-    overrides = {asset: run.chosen(asset, step.partition) for asset in step.assets}
+    overrides = {asset: overrides_of(run, asset, step.partition) for asset in step.assets}
     return {
         asset_key(run, asset).to_python_identifier(): {"config": as_config(choices)}
         for asset, choices in overrides.items()
@@ -171,7 +173,7 @@ def origin() -> RemoteJobOrigin:
 def _marked(run: Run, dagster_run_id: str, instance: dg.DagsterInstance) -> Iterator[None]:
     """What this process starts meanwhile bears the Dagster run's id, and goes by the recipe as this process has it."""
     place = held_recipes(instance, dagster_run_id)
-    marks = {MARK: dagster_run_id, **hold_recipes(place, {run.name: run.stored})}
+    marks = {MARK: dagster_run_id, **hold_recipes(place, {run.name: stored_text(run)})}
     os.environ.update(marks)
     try:
         yield

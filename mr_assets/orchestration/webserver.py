@@ -45,7 +45,7 @@ from mr_assets.gate import Gate, names
 from mr_assets.orchestration.instance import dagster_home, instance
 from mr_assets.printable import tell
 from mr_assets.processes import UI_MARK, Worker, end_processes
-from mr_assets.runs.run import data_root
+from mr_assets.runs.data_folder import data_root
 
 LOG_LEVEL = "warning"  # what goes wrong; info is a line per tick of every sensor and per queued Dagster run
 ENDINGS = (signal.SIGINT, signal.SIGTERM)

@@ -8,7 +8,7 @@ import polars as pl
 from mr_assets.errors import UserError
 from mr_assets.files import damage, fingerprint
 from mr_assets.ids import model_id, model_key
-from mr_assets.runs.run import Record, read_record
+from mr_assets.runs.record import Record, read_record
 
 
 @dataclass(frozen=True)

@@ -1,40 +1,29 @@
-"""Settings: the recipe's fields that shape an artifact, and those that a person may choose anew for one artifact.
+"""Settings: the recipe's fields that shape an artifact, and those that are in force for it.
 
     LOOP["actor_pairs"].shaped_by      seed, row.rho, row.max_chosen_chars, switches.cut_off
     its record, iteration 2            {"seed": 0, "iteration.rho": 0.32, "iteration.max_chosen_chars": null, ...}
-    the launchpad                      {rho: 0.3}, or {without: [max_chosen_chars]} for no limit: for this time alone
 
-A choice has the name of its field, with the section in front where two of an asset's fields share one (``seed`` and
-``model_seed``). Whatever is not chosen is as the recipe says.
+What only changes speed or memory shapes nothing. A file or a folder that a setting names counts by its content.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
-from types import NoneType
-from typing import Annotated, Any, NamedTuple, get_args
+from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import blake2b
+from operator import attrgetter
+from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
+from mr_assets.errors import UserError
+from mr_assets.files import remembered_fingerprint
+from mr_assets.loop import LOOP, RENDERING, iteration_of
+from mr_assets.recipes.recipe import SPEED_FIELDS, Recipe
+from mr_assets.runs.data_folder import resolve
+from mr_assets.runs.overrides import as_config, overrides_in, with_overrides
+from mr_assets.runs.run import Run
+from mr_assets.text_files import is_file_or_folder, is_regular
 
-from mr_assets.errors import UserError, did_you_mean, shown
-from mr_assets.loop import LOOP, RENDERING
-from mr_assets.recipes import fields
-from mr_assets.recipes.recipe import SPEED_FIELDS, Iteration, Recipe
-from mr_assets.recipes.validation import validated
-from mr_assets.section import section_of, speed_fields
-
+CONTENT = "content of "
 TEXT = "text of the {} template"
 JUDGE_SIDE_OFF = {"iteration.judge_training": False}
-
-# What cannot be chosen for one artifact: how many prompts an iteration draws decides which ones the next draws, a
-# template and how the chat template renders must be the same wherever a text is sampled or trained on, a row's learning
-# rate stands for dpo's, and all models are evaluated alike.
-NOT_CHOSEN = {
-    *("prompts_until", "engine", "judgments.template", "meta_judgments.template", "dpo.learning_rate"),
-    *RENDERING,
-}
-WITHOUT = "without"
 
 
 def shaping_settings(recipe: Recipe, asset: str, partition: str | None) -> dict[str, Any]:
@@ -43,7 +32,7 @@ def shaping_settings(recipe: Recipe, asset: str, partition: str | None) -> dict[
     What only changes speed or memory is not among them, and an asset of the judge's side is shaped by nothing but the
     recipe's word that the iteration trains no judge.
     """
-    t = _iteration(asset, partition)
+    t = iteration_of(asset, partition)
     if LOOP[asset].side == "judge" and not recipe.row(t).judge_training:
         return dict(JUDGE_SIDE_OFF)
     data = recipe.model_dump(mode="json", exclude=SPEED_FIELDS)
@@ -62,9 +51,73 @@ def prompts_differ(sampled: str, then: Mapping[str, Any], now: Mapping[str, Any]
     return [path for path in shaping if then.get(path) != now.get(path)]
 
 
-def _iteration(asset: str, partition: str | None) -> int:
-    """The row that an artifact goes by; 1 for one that is made once, or for a model."""
-    return int(partition) if partition and LOOP[asset].per != "model" else 1
+def settings_of(run: Run, asset: str, partition: str | None) -> dict[str, Any]:
+    """The recipe's fields that shape an artifact, as JSON; the user's own files also count by their content."""
+    found = shaping_settings(run.recipe, asset, partition)
+    given = {"judge": run.recipe.judgments.template, "meta_judge": run.recipe.meta_judgments.template}
+    for template in LOOP[asset].templates:
+        path = run.template(given[template])
+        if path is not None and is_regular(path) and found != JUDGE_SIDE_OFF:
+            found[TEXT.format(template.replace("_", "-"))] = blake2b(path.read_bytes(), digest_size=8).hexdigest()
+    for name, source in _sources(run, asset, partition):
+        if is_file_or_folder(path := resolve(source, run.data)):
+            found[CONTENT + name] = remembered_fingerprint(path, run.data / ".fingerprints.json")
+    return found
+
+
+def _sources(run: Run, asset: str, partition: str | None) -> list[tuple[str, str]]:
+    """The fields that name a file or a model folder which an artifact is made of, and what they name."""
+    if asset == "eft_dataset" and not run.recipe.sft:  # it is empty
+        return []
+    if LOOP[asset].per == "model" and partition != "seed":  # made of a model of the loop
+        return []
+    named = [(path, str(attrgetter(path)(run.recipe))) for path in LOOP[asset].sources]
+    return [(path, source) for path, source in named if source != "world"]
+
+
+def overrides_of(run: Run, asset: str, partition: str | None = None) -> dict[str, Any]:
+    """What a person overrode for an artifact, by launchpad names, where it still departs from the recipe.
+
+    It stays in force when the artifact is materialized again, unless the run goes `as_recipe` or the recipe has come to
+    refuse it.
+    """
+    record = run.record(asset, partition)
+    if record is None or not record.overrides or run.as_recipe:
+        return {}
+    try:
+        found = overrides_in(run.recipe, asset, partition, as_config(record.overrides))
+        overridden(run, asset, partition, found)
+    except UserError:
+        return {}
+    return found
+
+
+def overridden(run: Run, asset: str, partition: str | None, overrides: Mapping[str, Any]) -> Run:
+    """The run with the recipe that is in force for one artifact; names and places are the run's own.
+
+    Raises `UserError` if the overrides contradict other fields.
+    """
+    if not overrides:
+        return run
+    return replace(run, recipe=with_overrides(run.recipe, asset, partition, overrides), launched_family=run.family)
+
+
+def settings_in_force(run: Run, asset: str, partition: str | None = None) -> dict[str, Any]:
+    """The settings that an artifact would be made with: the recipe's, and what a person overrode."""
+    return settings_of(overridden(run, asset, partition, overrides_of(run, asset, partition)), asset, partition)
+
+
+def changed_settings(run: Run, asset: str, partition: str | None = None) -> dict[str, tuple[Any, Any]]:
+    """The settings that an artifact was made with and would not be made with now: (then, now) by their paths.
+
+    A content, or how the chat template renders, that an earlier version did not record yet is no difference; nor is
+    a setting that had one value then.
+    """
+    record, now = run.record(asset, partition), _fields(settings_in_force(run, asset, partition))
+    then = _fields(record.settings) if record else now
+    then = {path: value for path, value in LOOP[asset].before.items() if path in now} | then
+    paths = [p for p in {**then, **now} if p in then or not (p.startswith(CONTENT) or p in RENDERING)]
+    return {p: (then.get(p), now.get(p)) for p in paths if then.get(p) != now.get(p)}
 
 
 def _at(data: Mapping[str, Any], path: str) -> Any:
@@ -74,195 +127,9 @@ def _at(data: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-# ------------------------------------------------------------------------------------------------------- choices
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A field of the recipe that may be chosen anew for one artifact.
-
-    name: in the launchpad; path: in the recipe, with `row.` for the iteration's own row.
-    """
-
-    name: str
-    path: str
-    field: FieldInfo
-
-    @property
-    def kind(self) -> type:
-        """Bool, int, float or str."""
-        return fields.kind(self.field)
-
-    @property
-    def options(self) -> tuple[str, ...]:
-        """The values of a closed choice; empty for an open one."""
-        return fields.options(self.field)
-
-    @property
-    def nullable(self) -> bool:
-        """Whether null is a value of the field, such as no limit; a row's learning rate is dpo's then, which is one."""
-        return NoneType in get_args(self.field.annotation) and self.path != "row.learning_rate"
-
-    @property
-    def allowed(self) -> str:
-        """What it may be, in words: "a number >= 0 and <= 1"."""
-        return fields.allowed(self.field)
-
-    def check(self, value: Any) -> Any:
-        """`value` as the recipe would hold it. Raises `UserError` that names field, value and range."""
-        try:
-            return _adapter(self.path).validate_python(value)
-        except ValidationError as error:
-            raise UserError(
-                f"{self.name} = {shown(value)}: expected {self.allowed} ({self.field.description}). "
-                "Choose such a value, or leave the field out: then it is as the recipe says."
-            ) from error
-
-    def check_list(self, values: list[Any], count: int) -> list[Any]:
-        """`values`, of which there must be `count`: one for each iteration, or the only one. Else `UserError`."""
-        if len(values) != count:
-            what = "one for each iteration" if self.path.startswith("row.") else "it is the same in all iterations"
-            raise UserError(
-                f"{self.name} = {shown(values)}: expected {self.allowed}, or a list of {count} such, {what}; null is "
-                "as the recipe says."
-            )
-        return values
-
-    def in_recipe(self, recipe: Recipe, t: int) -> Any:
-        """What the recipe says, in iteration `t`."""
-        if self.path == "row.learning_rate":
-            return recipe.learning_rate(t)
-        section, _, leaf = self.path.rpartition(".")
-        return getattr(recipe.row(t) if section == "row" else getattr(recipe, section) if section else recipe, leaf)
-
-
-@cache
-def _adapter(path: str) -> TypeAdapter[Any]:
-    field = _field(path)
-    constrained: Any = Annotated[field.annotation, field]
-    return TypeAdapter(constrained, config=ConfigDict(strict=True, allow_inf_nan=False))
-
-
-def _field(path: str) -> FieldInfo:
-    """The field of a recipe, or of a row, at a path."""
-    section: Any = Recipe
-    first, *rest = path.split(".")
-    if first == "row":
-        return Iteration.model_fields[rest[0]]
-    field: FieldInfo = section.model_fields[first]
-    for part in rest:
-        field = section_of(field.annotation).model_fields[part]  # type: ignore[union-attr]
-    return field
-
-
-@cache
-def choices(asset: str) -> dict[str, Choice]:
-    """What may be chosen for an artifact of an asset, by name.
-
-    A field with a single value is no choice, and what only changes speed or memory shapes nothing.
-    """
-    if LOOP[asset].per == "model":
-        return {}
-    paths = [
-        path for shaping in LOOP[asset].shaped_by for path in _leaves(shaping) if len(fields.options(_field(path))) != 1
-    ]
-    leaves = [path.rpartition(".")[2] for path in paths]
-    names = [
-        leaf if leaves.count(leaf) == 1 or path == leaf else path.replace(".", "_")
-        for path, leaf in zip(paths, leaves, strict=True)
-    ]
-    return {name: Choice(name, path, _field(path)) for name, path in zip(names, paths, strict=True)}
-
-
-def _leaves(path: str) -> Iterator[str]:
-    """The fields at a path: itself, or those of the section that it is."""
-    if path in NOT_CHOSEN:
-        return
-    section = None if path.startswith("row.") else section_of(_field(path).annotation)
-    if section is None:
-        yield path
-        return
-    for leaf in section.model_fields:
-        if leaf not in speed_fields(section) and f"{path}.{leaf}" not in NOT_CHOSEN:
-            yield f"{path}.{leaf}"
-
-
-def chosen(recipe: Recipe, asset: str, partition: str | None, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a launchpad's config departs from the recipe in, by name; None where it names a field under `without`.
-
-    What is null or not there is as the recipe says. A row's field may be a list with a value for
-    each iteration. Raises `UserError` for a value that the field may not have.
-    """
-    known, t = choices(asset), _iteration(asset, partition)
-    if LOOP[asset].side == "judge" and not recipe.row(t).judge_training:
-        return {}
-    own = {name: _own(recipe, known.get(name), value, t) for name, value in config.items() if name != WITHOUT}
-    given = {name: value for name, value in own.items() if value is not None}
-    for name in config.get(WITHOUT) or ():
-        given[name] = None
-    found = {}
-    for name, value in given.items():
-        if name not in known or (value is None and not known[name].nullable):
-            allowed = [n for n, c in known.items() if value is not None or c.nullable]
-            raise UserError(
-                f"config of {asset}: {name} is none of {', '.join(allowed) or 'its fields: there are none'}."
-                f"{did_you_mean(name, allowed)}"
-            )
-        section = known[name].path.rpartition(".")[0]
-        if section not in ("", "row") and getattr(recipe, section) is None:
-            raise UserError(
-                f"{name} = {shown(value)}: the recipe has {section}: null, so it has no effect. Leave it out."
-            )
-        checked = None if value is None else known[name].check(value)
-        if checked != known[name].in_recipe(recipe, t):
-            found[name] = checked
+def _fields(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings with the fields of whole sections each by its own path."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= _fields(value, f"{prefix}{name}.") if isinstance(value, dict) and value else {prefix + name: value}
     return found
-
-
-def _own(recipe: Recipe, choice: Choice | None, value: Any, t: int) -> Any:
-    """Of a list with a value for each iteration, that of iteration `t`; anything else as it is."""
-    if choice is None or not isinstance(value, list):
-        return value
-    by_row = choice.path.startswith("row.")
-    return choice.check_list(value, len(recipe.iterations) if by_row else 1)[t - 1 if by_row else 0]
-
-
-class Departure(NamedTuple):
-    """A setting that was chosen for one artifact, what it is, and what the recipe says."""
-
-    setting: str
-    used: Any
-    recipe: Any
-
-
-def departures(recipe: Recipe, asset: str, partition: str | None, choices_made: Mapping[str, Any]) -> list[Departure]:
-    """What was chosen for an artifact, as far as it differs from the recipe."""
-    t = _iteration(asset, partition)
-    made = [(name, value, choices(asset)[name].in_recipe(recipe, t)) for name, value in choices_made.items()]
-    return [Departure(*each) for each in made if each[1] != each[2]]
-
-
-def as_config(choices_made: Mapping[str, Any]) -> dict[str, Any]:
-    """The launchpad's config that says what `chosen` returned."""
-    config = {name: value for name, value in choices_made.items() if value is not None}
-    without = [name for name, value in choices_made.items() if value is None]
-    return {**config, WITHOUT: without} if without else config
-
-
-def with_chosen(recipe: Recipe, asset: str, partition: str | None, choices_made: Mapping[str, Any]) -> Recipe:
-    """The recipe as it is in force for one artifact. Raises `UserError` if the fields contradict each other then."""
-    if not choices_made:
-        return recipe
-    data = recipe.model_dump()
-    data["iterations"] = list(data["iterations"])
-    for name, value in choices_made.items():
-        section, _, leaf = choices(asset)[name].path.rpartition(".")
-        place = (
-            data["iterations"][_iteration(asset, partition) - 1]
-            if section == "row"
-            else data[section]
-            if section
-            else data
-        )
-        place[leaf] = value
-    return validated(data, f"{asset} with the chosen {', '.join(choices_made)}", "Choose other values.")

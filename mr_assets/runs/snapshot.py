@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field, fields
 
 from mr_assets.loop import Place
-from mr_assets.runs.run import Record, Run
+from mr_assets.runs.record import Record
+from mr_assets.runs.run import Run
 
 
 @dataclass(frozen=True)

@@ -18,18 +18,22 @@ the recipe small_world_meta_rewarding has changed since the launch (mr run goes 
 import shlex
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mr_assets.errors import UserError, shown
 from mr_assets.loop import LOOP, Place, titled
 from mr_assets.recipes.differences import Difference, differences
 from mr_assets.recipes.load import load_recipe
 from mr_assets.runs.code_versions import code_version
+from mr_assets.runs.overrides import departures
 from mr_assets.runs.run import Run
-from mr_assets.runs.settings import departures
+from mr_assets.runs.settings import changed_settings, overrides_of
 
 if TYPE_CHECKING:
     from mr_assets.method.guardrails import Finding
+
+
+State = Literal["done", "out of date", "missing", "failed"]
 
 
 def places(run: Run) -> Iterator[Place]:
@@ -41,12 +45,33 @@ def places(run: Run) -> Iterator[Place]:
         yield from ((asset, t) for asset in (*LOOP.per("iteration"), *by_model))
 
 
+def state(run: Run, asset: str, partition: str | None = None) -> State:
+    """Whether an artifact is complete, made of what is there now with the settings in force, and fit to go on with.
+
+    One that is damaged is missing; one that is out of date is made again, whatever its checks say.
+    """
+    record = run.record(asset, partition)
+    if record is None or run.damage(asset, partition):
+        return "missing"
+    if changed_settings(run, asset, partition) or record.inputs != run.inputs(asset, partition):
+        return "out of date"
+    return "failed" if harmful_findings(run, asset, partition) else "done"
+
+
+def harmful_findings(run: Run, asset: str, partition: str | None = None) -> "list[Finding]":
+    """The harmful findings on an artifact: what its checks measured then, against the recipe's bounds of now."""
+    from mr_assets.method.guardrails import harmful, judged  # takes numpy, which not every command needs
+
+    record = run.record(asset, partition)
+    return harmful(judged(asset, record.checks, run.recipe.guardrails)) if record and record.checks else []
+
+
 def why_out_of_date(run: Run, asset: str, partition: str | None) -> list[str]:
     """Which settings and which inputs differ from those that an artifact was made with; none if it is missing."""
     record = run.record(asset, partition)
     if record is None:
         return []
-    changed = run.changed_settings(asset, partition).items()
+    changed = changed_settings(run, asset, partition).items()
     said = [f"{path} was {shown(then)}, is now {shown(now)}" for path, (then, now) in changed]
     now = run.inputs(asset, partition)
     for name in {**record.inputs, **now}:
@@ -65,11 +90,11 @@ def stale(run: Run) -> dict[Place, str]:
     roots: dict[Place, Place] = {}
     found: dict[Place, str] = {}
     for place in places(run):  # what an artifact is made of comes before it
-        state = run.state(*place)
+        now = state(run, *place)
         behind = [ancestor for ancestor in run.ancestors(*place) if ancestor in roots]
-        if state == "out of date":
+        if now == "out of date":
             roots[place], found[place] = place, ", ".join(why_out_of_date(run, *place))
-        elif state != "missing" and behind:
+        elif now != "missing" and behind:
             roots[place] = roots[behind[0]]
             found[place] = f"comes of {titled(*roots[place])}, which is out of date"
     return found
@@ -77,13 +102,13 @@ def stale(run: Run) -> dict[Place, str]:
 
 def failed_checks(run: Run) -> "dict[Place, list[Finding]]":
     """The artifacts that stop what follows, and why: harmful findings by the bounds that the recipe has now."""
-    failed = {place: run.failed_checks(*place) for place in places(run) if run.state(*place) == "failed"}
+    failed = {place: harmful_findings(run, *place) for place in places(run) if state(run, *place) == "failed"}
     return {place: found for place, found in failed.items() if found}
 
 
 def refused(run: Run, asset: str, partition: str | None) -> str:
     """Why nothing is made of an artifact whose checks failed, and how to go on; what, figure and cause by check."""
-    found = run.failed_checks(asset, partition)
+    found = harmful_findings(run, asset, partition)
     said = "\n".join(f"  check {f.name}: {f.said}" for f in found)
     mend = f"Mend the cause and materialize {titled(asset, partition)} again (mr ui)"
     if bounds := [f"guardrails.{f.limit}.stop=..." for f in found if f.limit]:
@@ -119,7 +144,7 @@ def departed(run: Run) -> dict[Place, list[str]]:
     """The artifacts for which a person chose other settings than the recipe's, and which."""
     found = {}
     for asset, partition in places(run):
-        if made := departures(run.recipe, asset, partition, run.chosen(asset, partition)):
+        if made := departures(run.recipe, asset, partition, overrides_of(run, asset, partition)):
             found[asset, partition] = [
                 f"{d.setting} = {shown(d.used)}, the recipe says {shown(d.recipe)}" for d in made
             ]
@@ -169,7 +194,7 @@ def drift(run: Run) -> list[Difference]:
 
 def lines(run: Run) -> Iterator[str]:
     """All of the above as `mr status` prints it; nothing where there is nothing to say."""
-    stale = {place: why_out_of_date(run, *place) for place in places(run) if run.state(*place) == "out of date"}
+    stale = {place: why_out_of_date(run, *place) for place in places(run) if state(run, *place) == "out of date"}
     if stale:
         yield "out of date"
         yield from (f"  {titled(*place)}: {', '.join(why)}" for place, why in stale.items())

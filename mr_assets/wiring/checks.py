@@ -19,8 +19,8 @@ from mr_assets.method import Frame
 from mr_assets.method.guardrails import CHECKS, Background, Check, Departed, Finding, findings, harmful
 from mr_assets.method.measures import PREVIOUS
 from mr_assets.printable import printable
+from mr_assets.runs.overrides import departures, overridable
 from mr_assets.runs.run import Run
-from mr_assets.runs.settings import choices, departures
 from mr_assets.tables import TABLES, found_dropped, scan_dropped
 from mr_assets.wiring.partitions import asset_key, partitions
 
@@ -150,7 +150,7 @@ def background(run: Run, asset: str, partition: str | None) -> Background:
     """What may lie behind a finding on a complete artifact: what it left out, its settings, and what was chosen."""
     record = run.record(asset, partition)
     left_out = scan_dropped(run.path(asset, partition)) if found_dropped(run.path(asset, partition)) else None
-    own = _departed(run, asset, partition, record.chosen if record else {})
+    own = _departed(run, asset, partition, record.overrides if record else {})
     return Background(left_out, record.settings if record else {}, (*own, *departed_above(run, asset, partition)))
 
 
@@ -164,11 +164,11 @@ def departed_above(run: Run, asset: str, partition: str | None) -> tuple[Departe
                 above[place] = None
                 waiting.append(place)
     records = [(place, run.record(*place)) for place in above]
-    return tuple(d for place, record in records if record for d in _departed(run, *place, record.chosen))
+    return tuple(d for place, record in records if record for d in _departed(run, *place, record.overrides))
 
 
 def _departed(run: Run, asset: str, partition: str | None, made: Mapping[str, Any] | None) -> list[Departed]:
-    known = choices(asset)
+    known = overridable(asset)
     made = {name: value for name, value in (made or {}).items() if name in known}
     return [
         Departed(asset, d.setting, d.used, d.recipe, known[d.setting].path.replace("row.", "iteration."))

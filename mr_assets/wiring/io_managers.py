@@ -19,7 +19,7 @@ from mr_assets.errors import UserError
 from mr_assets.files import atomically, note_of, storage_trouble, sweep_temporary
 from mr_assets.loop import LOOP
 from mr_assets.runs.artifact import Artifact, Model, damaged_files
-from mr_assets.runs.run import read_record, write_record
+from mr_assets.runs.record import read_record, write_record
 from mr_assets.tables import DROPPED, TABLES, dropped_beside, dropped_path
 
 

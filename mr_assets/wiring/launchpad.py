@@ -18,7 +18,7 @@ import dagster as dg
 from mr_assets.dagster_internals import ConfigScalar, ConfigScalarKind
 from mr_assets.errors import shown
 from mr_assets.recipes.recipe import Recipe
-from mr_assets.runs.settings import WITHOUT, Choice, choices
+from mr_assets.runs.overrides import WITHOUT, Override, overridable
 
 KINDS = {
     bool: ConfigScalarKind.BOOL,
@@ -31,7 +31,7 @@ KINDS = {
 class _Checked(ConfigScalar):
     """A value of one of the recipe's fields; the type's name says what it may be."""
 
-    def __init__(self, choice: Choice) -> None:
+    def __init__(self, choice: Override) -> None:
         self.choice = choice
         super().__init__(f"{choice.path}: {choice.allowed}", choice.allowed, KINDS[choice.kind])
 
@@ -56,7 +56,7 @@ def config_schema(recipe: Recipe, asset: str) -> dg.Field:
 
 def _all_said(recipe: Recipe, asset: str) -> str:
     """What the recipe says of each field that an asset has in the launchpad, as JSON."""
-    known = {name: choice for name, choice in choices(asset).items() if _present(recipe, choice)}
+    known = {name: choice for name, choice in overridable(asset).items() if _present(recipe, choice)}
     return json.dumps({name: _said(recipe, choice) for name, choice in known.items()})
 
 
@@ -67,7 +67,7 @@ def _schema(asset: str, all_said: str) -> dg.Field:
 
 @cache
 def _fields(asset: str, all_said: str) -> dict[str, dg.Field]:
-    known, fields = choices(asset), {}
+    known, fields = overridable(asset), {}
     for name, said in json.loads(all_said).items():
         choice = known[name]
         listed = any(value is None or value != said[0] for value in said) and not choice.options
@@ -87,7 +87,7 @@ def _fields(asset: str, all_said: str) -> dict[str, dg.Field]:
 class _Each(dg.Array):
     """A list with a value for each iteration, or with the only one."""
 
-    def __init__(self, choice: Choice, count: int) -> None:
+    def __init__(self, choice: Override, count: int) -> None:
         self.choice, self.count = choice, count
         super().__init__(dg.Noneable(_type(choice)))
 
@@ -96,25 +96,25 @@ class _Each(dg.Array):
         return self.choice.check_list(value, self.count)
 
 
-def _type(choice: Choice) -> dg.Enum | _Checked:
+def _type(choice: Override) -> dg.Enum | _Checked:
     if choice.options:
         return dg.Enum(choice.allowed, [dg.EnumValue(option) for option in choice.options])
     return _Checked(choice)
 
 
-def _present(recipe: Recipe, choice: Choice) -> bool:
+def _present(recipe: Recipe, choice: Override) -> bool:
     """Whether the recipe has the section of a choice: one without SFT has nothing to choose there."""
     section = choice.path.rpartition(".")[0]
     return section in ("", "row") or getattr(recipe, section) is not None
 
 
-def _said(recipe: Recipe, choice: Choice) -> list[Any]:
+def _said(recipe: Recipe, choice: Override) -> list[Any]:
     """What the recipe says; of a row's field, per iteration."""
     rows = len(recipe.iterations) if choice.path.startswith("row.") else 1
     return [choice.in_recipe(recipe, t) for t in range(1, rows + 1)]
 
 
-def _in_words(said: list[Any], choice: Choice) -> str:
+def _in_words(said: list[Any], choice: Override) -> str:
     if choice.path.startswith("row.") and any(value != said[0] for value in said):
         return f"The recipe says {', '.join(map(shown, said))} in iterations 1 to {len(said)}."
     return f"The recipe says {shown(said[0])}" + (" in every iteration." if choice.path.startswith("row.") else ".")

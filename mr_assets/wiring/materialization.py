@@ -17,10 +17,13 @@ from mr_assets.method.measures import PREVIOUS
 from mr_assets.recipes.recipe import Iteration, Recipe
 from mr_assets.runs.artifact import Artifact, Model
 from mr_assets.runs.code_versions import code_version
+from mr_assets.runs.overrides import departures, overrides_in
 from mr_assets.runs.progress import Progress, forget, note
-from mr_assets.runs.run import Record, Run, read_record
-from mr_assets.runs.settings import chosen, departures
+from mr_assets.runs.record import Record, read_record
+from mr_assets.runs.run import Run
+from mr_assets.runs.settings import overridden, settings_of
 from mr_assets.runs.status import outdated_by
+from mr_assets.runs.stored import save
 from mr_assets.tables import TABLES, Selected, dropped_frame, version_of
 from mr_assets.wiring.checks import (
     CheckResult,
@@ -49,12 +52,12 @@ class Materialization:
         self.as_launched = run
         config = context.op_execution_context.op_config or {}
         self._check_choices(run)
-        self.chosen = chosen(run.recipe, self.asset, self.partition, config)
-        self.run = run.choosing(self.asset, self.partition, self.chosen)
+        self.overrides = overrides_in(run.recipe, self.asset, self.partition, config)
+        self.run = overridden(run, self.asset, self.partition, self.overrides)
         self.inputs = run.inputs(self.asset, self.partition)
-        self.settings = self.run.settings(self.asset, self.partition)
+        self.settings = settings_of(self.run, self.asset, self.partition)
         if not (run.folder / "recipe.yaml").exists() and LOOP[self.asset].per != "family":
-            run.save()
+            save(run)
         if policy is not None:
             self.policy_unchanged(policy)
         if self.asset != "checkpoints":  # there the checks of its dataset are asked first, see `fit_to_train`
@@ -87,7 +90,7 @@ class Materialization:
             space, _, asset = op.rpartition("__")
             if asset in LOOP and space == run.namespace(asset):
                 place = (asset, None if LOOP[asset].per == "family" else self.partition)
-                run.choosing(*place, chosen(run.recipe, *place, given.get("config") or {}))
+                overridden(run, *place, overrides_in(run.recipe, *place, given.get("config") or {}))
 
     def policy_unchanged(self, policy: Model) -> None:
         """Raise `dg.Failure` if the policy's pointer no longer names the model that lies there."""
@@ -144,7 +147,7 @@ class Materialization:
             policy=self.policy.fingerprint if self.policy else None,
             rows=rows,
             dropped=dropped,
-            chosen=self.chosen,
+            overrides=self.overrides,
             code=code_version(self.asset),
             numbers={k: None if isinstance(v, float) and not isfinite(v) else v for k, v in numbers.items()},
             checks={f.name: f.measured._asdict() for f in found if f.measured},
@@ -179,7 +182,7 @@ class Materialization:
         tables = {self.asset: rows, **(beside or {})}
         limits = self.run.recipe.guardrails
         place = (self.asset, self.partition)
-        known = background_of_making(self.as_launched, place, dropped, self.settings, self.chosen)
+        known = background_of_making(self.as_launched, place, dropped, self.settings, self.overrides)
         found = exempt(self.asset, empty_because) if empty_because else findings(self.asset, tables, limits, known)
         record = self._record(version, numbers, found, count, None if dropped is None else dropped.height)
         return self._result(Artifact(record, rows=rows, dropped=dropped), metadata, found)
@@ -220,8 +223,8 @@ class Materialization:
         if artifact.record.policy:
             metadata["policy"] = artifact.record.policy
         first: dict[str, Any] = {}  # where it is not overlooked
-        if self.chosen:
-            departed = departures(self.as_launched.recipe, self.asset, self.partition, self.chosen)
+        if self.overrides:
+            departed = departures(self.as_launched.recipe, self.asset, self.partition, self.overrides)
             first["departs from the recipe"] = dg.MetadataValue.md(departures_table(departed))
         if self.partition and (outdated := outdated_by(self.run, self.asset, self.partition, artifact.record.version)):
             first["puts out of date"] = outdated

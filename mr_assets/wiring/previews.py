@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from mr_assets.runs.settings import Departure
+from mr_assets.runs.overrides import Departure
 from mr_assets.wiring.checks import rounded
 from mr_assets.words import worded
 

@@ -12,7 +12,7 @@ from mr_assets.files import fingerprint
 from mr_assets.method.guardrails import Finding, findings
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.code_versions import code_version
-from mr_assets.runs.run import resolve
+from mr_assets.runs.data_folder import resolve
 from mr_assets.sampling.engine import close_engine
 from mr_assets.training.job import EPOCHS, UNUSED_IN_SFT, TrainingJob
 from mr_assets.training.launch import TrainingFailed, start_ahead, train

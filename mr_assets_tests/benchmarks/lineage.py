@@ -31,7 +31,10 @@ from mr_assets.files import write_json
 from mr_assets.loop import LOOP
 from mr_assets.method.dpo_dataset import dpo_dataset
 from mr_assets.recipes.load import load_recipe, with_iterations
-from mr_assets.runs.run import Record, Run
+from mr_assets.runs.record import Record
+from mr_assets.runs.run import Run
+from mr_assets.runs.settings import settings_of
+from mr_assets.runs.stored import save
 from mr_assets.tables import (
     TABLES,
     dropped_frame,
@@ -72,7 +75,7 @@ def make_run(folder: Path, prompts: int) -> Run:
     margins_table(pairs.to_list(), [0.5] * len(pairs), [-0.25] * len(pairs)).write_parquet(model / MARGINS)
     for asset, t in [*((a, None) for a in LOOP.per("family")), *((a, "1") for a in LOOP.per("iteration"))]:
         _record(run, asset, t)
-    run.save()
+    save(run)
     return run
 
 
@@ -97,7 +100,7 @@ def _record(run: Run, asset: str, t: str | None) -> None:
     elif path.is_file():
         table = pl.scan_parquet(path)
         version, rows = version_of(table), table.select(pl.len()).collect().item()
-    settings, inputs = run.settings(asset, t), run.inputs(asset, t)
+    settings, inputs = settings_of(run, asset, t), run.inputs(asset, t)
     record = Record(asset, t, version, "a run", "2024-07-28", 1.0, settings, inputs, rows=rows, model=model)
     write_json(run.record_path(asset, t), asdict(record))
 

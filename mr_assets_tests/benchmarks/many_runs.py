@@ -28,6 +28,7 @@ import pytest
 from mr_assets.orchestration.steps import steps
 from mr_assets.recipes.load import load_recipe, with_iterations
 from mr_assets.runs.run import Run
+from mr_assets.runs.stored import save
 from mr_assets_tests.benchmarks.machine import spread, write_result
 from mr_assets_tests.real_run import free_port
 from mr_assets_tests.test_loop import messages, new_world
@@ -51,7 +52,7 @@ def make_runs(data: Path, count: int, iterations: int = 4) -> list[Run]:
         for step in steps(first):
             result = world.materialize(step)
             assert result.success, messages(result)
-    first.save()
+    save(first)
     return [first, *(copy(first, f"run_{n:03}", round(recipe.dpo.beta + n / 10_000, 4)) for n in range(1, count))]
 
 
@@ -74,7 +75,7 @@ def copy(run: Run, name: str, beta: float) -> Run:
         elif path.name != "recipe.yaml":
             place.parent.mkdir(parents=True, exist_ok=True)
             os.link(path, place)
-    made.save()
+    save(made)
     return made
 
 

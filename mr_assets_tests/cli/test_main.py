@@ -20,7 +20,11 @@ from mr_assets.loop import LOOP
 from mr_assets.orchestration.instance import instance
 from mr_assets.orchestration.lock import run_lock
 from mr_assets.recipes.load import list_recipes, load_recipe
-from mr_assets.runs.run import Run, all_runs, load_run, stored_and_unreadable_runs, stored_runs, write_record
+from mr_assets.runs.record import write_record
+from mr_assets.runs.run import Run
+from mr_assets.runs.settings import overridden
+from mr_assets.runs.status import state
+from mr_assets.runs.stored import all_runs, load_run, save, stored_and_unreadable_runs, stored_runs
 from mr_assets_tests.tiny import NAME, SMALL, complete, files, model_folder, tiny_run
 
 Mr = Callable[..., Result]
@@ -68,7 +72,7 @@ def launched(data: Path, fresh_home: Path) -> Run:
     """A run that is complete but for the last model."""
     shutil.copytree(fresh_home, data / ".dagster")
     run = tiny_run(data)
-    run.save()
+    save(run)
     for asset in LOOP.per("family"):
         complete(run, asset)
     for model in ("seed", "0"):
@@ -125,7 +129,7 @@ def test_run_without_a_recipe_asks_for_one(mr: Mr, data: Path, launched: Run) ->
 
 def test_what_the_list_says_to_do_is_done(mr: Mr, data: Path, launched: Run) -> None:
     """The command that goes on with a run does; a run's name in a recipe's place is told the same."""
-    replace(launched, origin=(NAME, *SMALL)).save()
+    save(replace(launched, origin=(NAME, *SMALL)))
     command = next(line for line in mr("run").output.splitlines() if "mr run" in line and "--name tiny" in line)
     said = worked(mr(*shlex.split(command)[1:], "--dry-run"))
     assert "tiny: would begin with evaluation of M1" in said
@@ -176,8 +180,8 @@ def test_a_recipes_drift_is_told(mr: Mr, launched: Run) -> None:
 def test_what_was_chosen_in_the_ui_stays_unless_told_otherwise(mr: Mr, launched: Run) -> None:
     """The last model aside everything is there; with --as-recipe the pairs of iteration 1 are made anew."""
     chosen = {"rho": 0.3}
-    record = complete(launched.choosing("actor_pairs", "1", chosen), "actor_pairs", "1")
-    write_record(launched.record_path("actor_pairs", "1"), replace(record, chosen=chosen))
+    record = complete(overridden(launched, "actor_pairs", "1", chosen), "actor_pairs", "1")
+    write_record(launched.record_path("actor_pairs", "1"), replace(record, overrides=chosen))
     complete(launched, "evaluation", "1")
     command = ("run", NAME, "--name", "tiny", "--dry-run")
     said = worked(mr(*command))
@@ -240,7 +244,7 @@ def test_a_run_is_removed_after_a_question(mr: Mr, data: Path, launched: Run) ->
     assert files(data) == before
     assert "Removed tiny." in worked(mr("runs", "remove", "tiny", answer="y\n"))
     assert {name.split("/")[0] for name in files(data)} == {launched.family, ".dagster"}
-    launched.save()
+    save(launched)
     assert worked(mr("runs", "remove", "tiny", "--yes")) == "Removed tiny.\n"
     assert stored_runs(data) == {}
 
@@ -254,13 +258,13 @@ def judged(run: Run) -> list[bool]:
 
 def test_more_iterations_are_the_recipes_rows(data: Path) -> None:
     """Of a run that was launched with two of four: rows 3 and 4 train no judge, though row 2 does; then row 4 again."""
-    load_run(NAME, name="short", iterations=2, data=data).save()
+    save(load_run(NAME, name="short", iterations=2, data=data))
     whole = load_recipe(NAME).iterations
     for count in (2, 3, 4, 6):
         wanted = load_run(NAME, name="short", iterations=count, data=data)
         kept = adopt(wanted, changed=False, update=False, extended=True)
         assert kept.recipe.iterations == (*whole, whole[3], whole[3])[:count]
-        kept.save()
+        save(kept)
     assert judged(stored_runs(data)["short"]) == [True, True, False, False, False, False]
 
 
@@ -276,7 +280,7 @@ def test_the_rows_to_come_are_those_of_the_launch(
         return f"extends: {NAME}\niterations: [{', '.join(used)}]\n"
 
     path.write_text(recipe(*rows))
-    load_run(str(path), iterations=1, data=data).save()
+    save(load_run(str(path), iterations=1, data=data))
     launched = stored_runs(data)["mine"]
     assert [row.rho for row in launched.with_iterations(4).recipe.iterations] == [0.1, 0.2, 0.3, 0.3]
     old = replace(launched, further=None)
@@ -294,7 +298,7 @@ def test_extend_adds_iterations_and_says_what_to_reload(mr: Mr, data: Path, laun
     assert "tiny has 4 iterations now; 3 to 4 are to be made" in said
     assert "Reload definitions" in said
     assert stored_runs(data)["tiny"].iterations == ["1", "2", "3", "4"]
-    assert {launched.state(asset, "1") for asset in LOOP.per("iteration")} == {"done"}
+    assert {state(launched, asset, "1") for asset in LOOP.per("iteration")} == {"done"}
 
 
 @pytest.mark.parametrize(
@@ -558,7 +562,7 @@ def test_a_comparison_that_cannot_be(
 
 
 def test_a_comparison_before_there_are_pairs(refused: Callable[..., str], data: Path) -> None:
-    tiny_run(data).save()
+    save(tiny_run(data))
     assert "there are no pairs to compare yet. Materialize actor_pairs of tiny." in refused("compare", "tiny")
     assert "no actor pairs of iteration 1 yet. There are those of no iteration" in refused(
         "compare", "tiny", "--iteration", "1"

@@ -26,8 +26,10 @@ from mr_assets.recipes.fields import described
 from mr_assets.recipes.load import list_recipes, load_recipe
 from mr_assets.recipes.overrides import PATHS
 from mr_assets.runs.progress import Progress, forget, note, noted
-from mr_assets.runs.run import Run, write_record
+from mr_assets.runs.record import write_record
+from mr_assets.runs.run import Run
 from mr_assets.runs.status import places
+from mr_assets.runs.stored import save
 from mr_assets_tests.tiny import NAME, complete, tiny_run
 
 Mr = Callable[..., Result]
@@ -52,7 +54,7 @@ def done(data: Path, fresh_home: Path) -> Run:
     """A run of which everything has its record; the tables themselves are not there."""
     shutil.copytree(fresh_home, data / ".dagster")
     run = tiny_run(data)
-    run.save()
+    save(run)
     for asset, partition in places(run):
         complete(run, asset, partition)
     return run
@@ -138,7 +140,7 @@ def dagster_run(run: Run, status: dg.DagsterRunStatus, worker: Worker, *assets: 
 def test_status_names_a_dagster_run_that_died(mr: Mr, data: Path) -> None:
     """Which artifact, which Dagster run, when, and the first line of why."""
     run = tiny_run(data)
-    run.save()
+    save(run)
     dead = dagster_run(run, dg.DagsterRunStatus.STARTED, replace(Worker.of(os.getpid()), ticks=1), "responses")
     shown = said(mr("status", "tiny"))
     assert "failed, and not made since" in shown
@@ -159,7 +161,7 @@ def test_status_names_a_dagster_run_that_died(mr: Mr, data: Path) -> None:
 def test_status_shows_how_far_a_run_is(mr: Mr, data: Path) -> None:
     """Share, rate and time left of a process that is there; nothing of one that is not, or of another Dagster run."""
     run = tiny_run(data)
-    run.save()
+    save(run)
     me = dagster_run(run, dg.DagsterRunStatus.STARTED, Worker.of(os.getpid()), "responses")
     progress = Progress("responses", "2", "responses", "requests", 30, 120, 12.5, 7.2, me)
     note(run, progress)
@@ -260,7 +262,7 @@ def test_titles_names_and_paths_do_not_act(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
     tiny = tiny_run(data)
     run = replace(tiny, recipe=tiny.recipe.model_copy(update={"title": HOSTILE, "description": HOSTILE}))
-    run.save()
+    save(run)
     for asset, partition in places(run):
         complete(run, asset, partition)
     mine = tmp_path / "mine.yaml"
@@ -313,7 +315,7 @@ def test_status_report_and_runs_fit_a_terminal(done: Run, columns: int) -> None:
     """No line is wider, and what one copies is whole."""
     name = "a_name_of_as_many_letters_as_one_gives_runs"
     long = replace(done, name=name)
-    long.save()
+    save(long)
     for asset, partition in places(long):
         complete(long, asset, partition)
     commands = [["status", name], ["report", name], ["runs"], ["recipes"], ["recipes", NAME]]

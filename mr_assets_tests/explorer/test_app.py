@@ -21,6 +21,7 @@ from mr_assets.lineage import trace
 from mr_assets.lineage.pairs import GAPS, pairs
 from mr_assets.loop import LOOP
 from mr_assets.runs.run import Run
+from mr_assets.runs.stored import save
 from mr_assets.tables import (
     dropped_frame,
     dropped_path,
@@ -208,7 +209,7 @@ def test_pairs_that_contradict_the_truth_are_listed(pages: TestClient, finished:
 
 
 def test_a_bare_id_is_looked_for_in_the_run_that_one_is_in(run: Run) -> None:
-    run.save()
+    save(run)
     shutil.copytree(run.folder, run.data / "other")
     pages, pair = pages_over(run), table(run, "actor_pairs")["pair_id"][0]
     assert pages.get(f"/id?id={pair}").status_code == 200  # a choice
@@ -219,7 +220,7 @@ def test_a_bare_id_is_looked_for_in_the_run_that_one_is_in(run: Run) -> None:
 
 def test_what_is_stale_says_so_wherever_it_is_shown(run: Run) -> None:
     """M1 was trained again: its evaluation, and all of iteration 2, are not of what lies there."""
-    run.save()
+    save(run)
     pages = pages_over(run)
     for address in ("/", "/runs/tiny", "/runs/tiny/M1"):
         assert "stale" not in words(pages.get(address).text).lower(), address

@@ -18,6 +18,7 @@ from mr_assets.lineage.pairs import GAPS, SCHEMA, Between, Query, pairs
 from mr_assets.lineage.tree import lines
 from mr_assets.recipes.overrides import with_sets
 from mr_assets.runs.run import Run
+from mr_assets.runs.stored import save
 from mr_assets.worlds import letters
 from mr_assets.worlds.truth import AGREEMENTS, COUNTED
 from mr_assets_tests.lineage.conftest import made_anew, table, with_hostile_texts
@@ -28,7 +29,7 @@ Mr = Callable[..., Result]
 
 @pytest.fixture
 def mr(run: Run, monkeypatch: pytest.MonkeyPatch) -> Mr:
-    run.save()
+    save(run)
     monkeypatch.setenv("MR_DATA", str(run.data))
     return lambda *arguments: CliRunner().invoke(main, list(arguments))
 
@@ -193,7 +194,7 @@ def test_changed_settings_are_said_to_be_stale(mr: Mr, run: Run) -> None:
         said = mr(*command).output
         assert "STALE" not in said and "out of date" not in said
     assert json.loads(mr("trace", pair, "--json").output)["stale"] == []
-    replace(run, recipe=with_sets(run.recipe, ["iterations.1.rho=0.2"])).save()
+    save(replace(run, recipe=with_sets(run.recipe, ["iterations.1.rho=0.2"])))
     why = "iteration.rho was 0.0, is now 0.2"
     for command in (["trace", pair], ["trace", pair, "--more"]):
         assert f"├─ STALE: actor_pairs of iteration 1: {why}\n" in mr(*command).output
@@ -204,7 +205,7 @@ def test_changed_settings_are_said_to_be_stale(mr: Mr, run: Run) -> None:
     assert f"  out of date in tiny: {why}\n" in mr("compare", "tiny", "--set", "rho=0.3").output
     compared = json.loads(mr("compare", "tiny", "--set", "rho=0.3", "--iteration", "1", "--json").output)
     assert {each["kind"]: each["stale"] for each in compared} == {"actor": {"tiny": why}, "judge": {}}
-    replace(run, recipe=with_sets(run.recipe, ["dpo.beta=0.3"])).save()
+    save(replace(run, recipe=with_sets(run.recipe, ["dpo.beta=0.3"])))
     assert "├─ STALE: checkpoints of iteration 1: dpo.beta was 0.1, is now 0.3\n" in mr("trace", pair).output
 
 
@@ -264,7 +265,7 @@ def test_no_command_lets_a_text_act_on_the_terminal(mr: Mr, run: Run) -> None:
 
 def test_mr_trace_imports_nothing_slow(run: Run) -> None:
     """As a whole process it is to take far less than a second: no dagster, no torch, no vllm, no numpy."""
-    run.save()
+    save(run)
     pair = table(run, "elo_pairs")["pair_id"][0]
     slow = ("dagster", "torch", "vllm", "transformers", "numpy", "scipy", "pyarrow", "matplotlib", "rich")
     code = f"""

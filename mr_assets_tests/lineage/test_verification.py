@@ -15,6 +15,8 @@ from mr_assets.lineage.verification import Fault, verify
 from mr_assets.loop import LOOP
 from mr_assets.orchestration.steps import Step
 from mr_assets.runs.run import Run
+from mr_assets.runs.status import state
+from mr_assets.runs.stored import save
 from mr_assets.tables import (
     TABLES,
     dropped_path,
@@ -233,7 +235,7 @@ def test_a_file_that_is_no_table_is_a_fault_and_no_traceback(run: Run) -> None:
 
 def test_the_command_exits_with_1_when_something_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """It names artifact, id, what came and what was expected; --json says the same for programs."""
-    run.save()
+    save(run)
     monkeypatch.setenv("MR_DATA", str(run.data))
     clean = CliRunner().invoke(main, ["verify", "tiny"])
     assert (clean.exit_code, clean.output) == (0, "tiny: everything follows from its ancestors\n")
@@ -347,5 +349,5 @@ def test_what_an_earlier_version_did_not_record_is_no_fault(run: Run) -> None:
         for setting in ("model.date", "model.chat_template_kwargs"):
             del record["settings"][setting]
         path.write_text(json.dumps(record))
-        assert run.state(asset, "1") == "done"
+        assert state(run, asset, "1") == "done"
     assert faults(run) == []

@@ -15,7 +15,9 @@ from mr_assets.cli.main import main
 from mr_assets.orchestration.history import partition_of
 from mr_assets.orchestration.instance import instance
 from mr_assets.processes import TAG, Worker
-from mr_assets.runs.run import Run, write_record
+from mr_assets.runs.record import write_record
+from mr_assets.runs.run import Run
+from mr_assets.runs.stored import save
 from mr_assets_tests.tiny import NAME, complete, tiny_run
 
 STARTED = dg.DagsterRunStatus.STARTED
@@ -28,7 +30,7 @@ def run(tmp_path: Path, fresh_home: Path, monkeypatch: pytest.MonkeyPatch) -> Ru
     monkeypatch.setenv("MR_DATA", str(tmp_path))
     monkeypatch.setenv("DAGSTER_HOME", "")
     run = tiny_run(tmp_path)
-    run.save()
+    save(run)
     return run
 
 

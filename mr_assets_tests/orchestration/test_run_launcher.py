@@ -27,7 +27,7 @@ from mr_assets.orchestration import run_launcher
 from mr_assets.orchestration.instance import instance as open_instance
 from mr_assets.orchestration.run_launcher import ProcessRunLauncher, fail_dead_runs, iteration_tag
 from mr_assets.processes import MARK, TAG, Worker, end_processes, processes_of
-from mr_assets.runs.run import HELD, stored_runs
+from mr_assets.runs.stored import HELD, save, stored_runs
 from mr_assets_tests.tiny import tiny_run
 
 CODE = JobPythonOrigin(
@@ -217,7 +217,7 @@ def test_a_launched_run_keeps_the_recipe_that_it_began_with(
     """Every process of it, those of a multiprocess executor too, reads that one, whoever stores another meanwhile."""
     began, later = (tiny_run(tmp_path / "data", f"seed={seed}") for seed in (3, 5))
     monkeypatch.setenv("MR_DATA", str(tmp_path / "data"))
-    began.save()
+    save(began)
     environments: list[dict[str, str]] = []
 
     class Process:
@@ -234,7 +234,7 @@ def test_a_launched_run_keeps_the_recipe_that_it_began_with(
     with monkeypatch.context() as patch:
         patch.setattr("mr_assets.orchestration.run_launcher.subprocess.Popen", Process)
         launcher.launch_run(LaunchRunContext(launched, None))
-    later.save()
+    save(later)
     assert stored_runs(began.data)["tiny"].recipe == later.recipe
     monkeypatch.setenv(HELD, environments[0][HELD])
     assert stored_runs(began.data)["tiny"].recipe == began.recipe

@@ -17,7 +17,8 @@ from mr_assets.definitions import build_definitions
 from mr_assets.loop import LOOP
 from mr_assets.orchestration.sensors import hands_off, next_request
 from mr_assets.orchestration.steps import MODULE, Step, asset_keys, origin, step_tags, steps
-from mr_assets.runs.run import Run, write_record
+from mr_assets.runs.record import write_record
+from mr_assets.runs.run import Run
 from mr_assets_tests.tiny import complete, tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")

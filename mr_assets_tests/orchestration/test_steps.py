@@ -16,7 +16,10 @@ from mr_assets.errors import UserError
 from mr_assets.loop import LOOP
 from mr_assets.orchestration.steps import Step, launch, pending, plan, steps
 from mr_assets.processes import MARK, TAG, Worker
-from mr_assets.runs.run import HELD, Run, stored_runs, write_record
+from mr_assets.runs.record import write_record
+from mr_assets.runs.run import Run
+from mr_assets.runs.status import state
+from mr_assets.runs.stored import HELD, save, stored_runs
 from mr_assets.tables import JUDGMENTS, RESPONSES, SEED_PROMPTS
 from mr_assets.wiring.partitions import POOL
 from mr_assets_tests.tiny import NAME, complete, tiny_run
@@ -31,7 +34,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run without evaluation, as it was launched."""
     monkeypatch.setenv("MR_DATA", str(tmp_path))
     run = tiny_run(tmp_path, "evaluation=null")
-    run.save()
+    save(run)
     return run
 
 
@@ -183,14 +186,14 @@ def test_a_step_through_the_job_of_the_ui(run: Run) -> None:
         launch(run, Step("seeds", ("seed_prompts",), None), instance)
         (record,) = instance.get_run_records()
     assert record.dagster_run.tags["mr/run"] == "tiny"
-    assert run.state("seed_prompts") == "done"
+    assert state(run, "seed_prompts") == "done"
     assert pl.read_parquet(run.path("seed_prompts")).height == 24
 
 
 def test_a_dagster_run_keeps_the_recipe_that_it_began_with(run: Run) -> None:
     """The stored one is changed by hand meanwhile: this process goes by its own, and so do those that it starts."""
     do(run, ONCE)
-    tiny_run(run.data, "evaluation=null", "iterations.1.prompts=3").save()
+    save(tiny_run(run.data, "evaluation=null", "iterations.1.prompts=3"))
     SEED_PROMPTS.empty().vstack(
         pl.DataFrame({"prompt_id": [str(n) for n in range(24)], "prompt": [str(n) for n in range(24)]})
     ).write_parquet(run.path("seed_prompts"))
@@ -226,7 +229,7 @@ def test_a_stopped_step_is_no_failure(run: Run, number: int, monkeypatch: pytest
             launch(run, Step("seeds", ("seed_prompts",), None), instance)
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert run.state("seed_prompts") == "missing"
+    assert state(run, "seed_prompts") == "missing"
     assert MARK not in os.environ
 
 
@@ -238,7 +241,7 @@ def test_a_full_disk_is_said_without_a_traceback(run: Run, monkeypatch: pytest.M
     said = failure(run, Step("seeds", ("seed_prompts",), None))
     assert "\nseed_prompts: no space left on disk while writing " in said
     assert "Stack Trace" not in said
-    assert run.state("seed_prompts") == "missing"
+    assert state(run, "seed_prompts") == "missing"
 
 
 def test_a_table_of_another_version_is_said_without_a_traceback(run: Run) -> None:

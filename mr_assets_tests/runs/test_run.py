@@ -11,19 +11,12 @@ import pytest
 
 from mr_assets.errors import UserError
 from mr_assets.loop import LOOP
-from mr_assets.runs.run import (
-    PROJECT,
-    Run,
-    all_runs,
-    data_root,
-    load_run,
-    read_record,
-    remove_run,
-    resolve,
-    stored_runs,
-    write_record,
-)
-from mr_assets.runs.status import failed_checks
+from mr_assets.runs.data_folder import PROJECT, data_root, resolve
+from mr_assets.runs.record import read_record, write_record
+from mr_assets.runs.run import Run
+from mr_assets.runs.settings import changed_settings, overridden, overrides_of, settings_in_force, settings_of
+from mr_assets.runs.status import failed_checks, state
+from mr_assets.runs.stored import all_runs, load_run, remove_run, save, stored_runs
 from mr_assets_tests.tiny import NAME, complete, files, tiny_run
 
 JUDGE_SIDE = {"selected_responses", "meta_judgments", "battle_matrices", "elo_pairs"}
@@ -41,7 +34,7 @@ def artifacts(run: Run) -> Iterator[tuple[str, str | None]]:
 def reshaped(old: Run, *sets: str) -> set[str]:
     """The artifacts whose settings differ once the recipe is changed, like "actor_pairs 2"."""
     new = tiny_run(old.data, *sets)
-    return {f"{a} {t or ''}".strip() for a, t in artifacts(old) if old.settings(a, t) != new.settings(a, t)}
+    return {f"{a} {t or ''}".strip() for a, t in artifacts(old) if settings_of(old, a, t) != settings_of(new, a, t)}
 
 
 @pytest.fixture
@@ -121,7 +114,7 @@ def test_the_engines_own_type_shapes_every_sample(run: Run) -> None:
 def test_the_judges_side_without_judge_training_is_shaped_by_that_word_run_lock(run: Run) -> None:
     """Iteration 2 of the tiny run trains no judge: its four empty tables survive any other change."""
     for asset in JUDGE_SIDE:
-        assert run.settings(asset, "2") == {"iteration.judge_training": False}
+        assert settings_of(run, asset, "2") == {"iteration.judge_training": False}
     changed = reshaped(run, "seed=5", "judgments.n=4", "switches.elo_ridge=1.0", "engine.dtype=float32")
     assert not [a for a in changed if a.endswith(" 2") and a.split()[0] in JUDGE_SIDE]
 
@@ -129,7 +122,7 @@ def test_the_judges_side_without_judge_training_is_shaped_by_that_word_run_lock(
 def test_settings_are_json(run: Run) -> None:
     """A record that was read back compares equal."""
     for asset, partition in artifacts(run):
-        settings = run.settings(asset, partition)
+        settings = settings_of(run, asset, partition)
         assert json.loads(json.dumps(settings)) == settings
 
 
@@ -140,14 +133,14 @@ def states(run: Run) -> dict[str, set[str]]:
     """Artifacts by state, "done" ones left out."""
     found: dict[str, set[str]] = {}
     for asset, partition in artifacts(run):
-        state = run.state(asset, partition)
-        if state != "done":
-            found.setdefault(state, set()).add(f"{asset} {partition or ''}".strip())
+        now = state(run, asset, partition)
+        if now != "done":
+            found.setdefault(now, set()).add(f"{asset} {partition or ''}".strip())
     return found
 
 
 def test_nothing_is_done_before_it_has_a_record(run: Run) -> None:
-    assert {run.state(a, t) for a, t in artifacts(run)} == {"missing"}
+    assert {state(run, a, t) for a, t in artifacts(run)} == {"missing"}
 
 
 def test_everything_is_done_once_it_has_one(done: Run) -> None:
@@ -178,53 +171,71 @@ def test_the_same_content_again_makes_nothing_out_of_date(done: Run) -> None:
     assert states(done) == {}
 
 
-def test_what_a_person_chose_is_done(done: Run) -> None:
+def test_what_a_person_overrode_is_done(done: Run) -> None:
     """actor_pairs[2] were made with another rho on purpose: they stay, also when they must be made again for their
     inputs. Going as the recipe says, they are out of date; and so they are when another field of the recipe changes.
     """
-    chosen = {"rho": 0.3}
-    record = complete(done.choosing("actor_pairs", "2", chosen), "actor_pairs", "2")
-    write_record(done.record_path("actor_pairs", "2"), replace(record, chosen=chosen))
+    overrides = {"rho": 0.3}
+    record = complete(overridden(done, "actor_pairs", "2", overrides), "actor_pairs", "2")
+    write_record(done.record_path("actor_pairs", "2"), replace(record, overrides=overrides))
     assert states(done) == {}
-    assert done.chosen("actor_pairs", "2") == chosen
+    assert overrides_of(done, "actor_pairs", "2") == overrides
     complete(done, "judgments", "2", version="v2")
     assert "actor_pairs 2" in states(done)["out of date"]
-    assert done.chosen("actor_pairs", "2") == chosen
+    assert overrides_of(done, "actor_pairs", "2") == overrides
     complete(done, "judgments", "2")
     assert states(replace(done, as_recipe=True)) == {"out of date": {"actor_pairs 2"}}
     changed = tiny_run(done.data, "iterations.2.max_chosen_chars=90")
     assert states(changed) == {"out of date": {"actor_pairs 2"}}
-    assert changed.settings_in_force("actor_pairs", "2")["iteration.rho"] == 0.3
+    assert settings_in_force(changed, "actor_pairs", "2")["iteration.rho"] == 0.3
 
 
-def test_a_choice_that_the_recipe_has_taken_over_is_none(done: Run) -> None:
+def test_an_override_that_the_recipe_has_taken_over_is_none(done: Run) -> None:
     """The run was updated to the very rho that was chosen: nothing departs any more, and nothing is out of date."""
-    chosen = {"rho": 0.3}
-    record = complete(done.choosing("actor_pairs", "2", chosen), "actor_pairs", "2")
-    write_record(done.record_path("actor_pairs", "2"), replace(record, chosen=chosen))
+    overrides = {"rho": 0.3}
+    record = complete(overridden(done, "actor_pairs", "2", overrides), "actor_pairs", "2")
+    write_record(done.record_path("actor_pairs", "2"), replace(record, overrides=overrides))
     updated = tiny_run(done.data, "iterations.2.rho=0.3")
-    assert updated.chosen("actor_pairs", "2") == {}
+    assert overrides_of(updated, "actor_pairs", "2") == {}
     assert states(updated) == {}
 
 
-def test_a_choice_that_the_recipe_has_come_to_refuse_is_given_up(done: Run) -> None:
+def test_an_override_that_the_recipe_has_come_to_refuse_is_given_up(done: Run) -> None:
     """Epoch 2 was kept, and the schedule has one epoch now."""
-    chosen = {"keep_epoch": 2}
-    record = complete(done.choosing("checkpoints", "2", chosen), "checkpoints", "2")
-    write_record(done.record_path("checkpoints", "2"), replace(record, chosen=chosen))
+    overrides = {"keep_epoch": 2}
+    record = complete(overridden(done, "checkpoints", "2", overrides), "checkpoints", "2")
+    write_record(done.record_path("checkpoints", "2"), replace(record, overrides=overrides))
     assert states(done) == {}
     shorter = tiny_run(done.data, "iterations.all.keep_epoch=1", "dpo.schedule_epochs=1")
-    assert shorter.chosen("checkpoints", "2") == {}
+    assert overrides_of(shorter, "checkpoints", "2") == {}
     assert "checkpoints 2" in states(shorter)["out of date"]
 
 
-def test_a_record_of_before_there_were_choices_still_loads(run: Run) -> None:
+def test_a_record_of_before_there_were_overrides_still_loads(run: Run) -> None:
     complete(run, "seed_prompts")
     path = run.record_path("seed_prompts")
     old = json.loads(path.read_text())
-    del old["chosen"], old["code"]
+    del old["overrides"], old["code"]
     path.write_text(json.dumps(old))
-    assert run.state("seed_prompts") == "done"
+    assert state(run, "seed_prompts") == "done"
+
+
+def test_a_record_that_calls_overrides_chosen_is_read(done: Run) -> None:
+    """As version 0.1 wrote it; what writes it again gives it the present name."""
+    overrides = {"rho": 0.3}
+    complete(overridden(done, "actor_pairs", "2", overrides), "actor_pairs", "2")
+    path = done.record_path("actor_pairs", "2")
+    old = json.loads(path.read_text())
+    del old["overrides"]
+    path.write_text(json.dumps(old | {"chosen": overrides}))
+    record = read_record(path)
+    assert record is not None
+    assert (record.overrides, record.unknown) == (overrides, {})
+    assert overrides_of(done, "actor_pairs", "2") == overrides
+    assert states(done) == {}
+    write_record(path, record)
+    written = json.loads(path.read_text())
+    assert (written["overrides"], "chosen" in written) == (overrides, False)
 
 
 def test_what_lost_its_record_is_missing(done: Run) -> None:
@@ -257,7 +268,7 @@ def test_a_record_without_its_table_is_missing(done: Run, where: str, how: str) 
         path.write_bytes(content[:-1])
     elif how != "deleted":
         path.mkdir() if how == "a folder" else os.mkfifo(path)
-    assert done.state(where, partition) == "missing"
+    assert state(done, where, partition) == "missing"
     assert str(path) in done.damage(where, partition)
 
 
@@ -266,7 +277,7 @@ def test_a_pipe_in_place_of_a_record_is_not_waited_for(done: Run, record: str) -
     path = done.record_path("prompts", "2")
     path.unlink()
     os.mkfifo(path) if record == "a pipe" else path.mkdir()
-    assert done.state("prompts", "2") == "missing"
+    assert state(done, "prompts", "2") == "missing"
 
 
 def test_what_a_later_version_notes_is_kept(run: Run) -> None:
@@ -277,7 +288,7 @@ def test_what_a_later_version_notes_is_kept(run: Run) -> None:
     path.write_text(json.dumps(later))
     record = run.record("seed_prompts")
     assert record is not None
-    assert run.state("seed_prompts") == "done"
+    assert state(run, "seed_prompts") == "done"
     write_record(path, replace(record, seconds=2.0))
     assert {k: json.loads(path.read_text())[k] for k in ("signed_by", "cost", "seconds")} == {
         "signed_by": {"name": "Ada"},
@@ -352,12 +363,12 @@ def test_another_content_of_a_file_makes_out_of_date(
     path.parent.mkdir(exist_ok=True)
     path.write_text("one")
     assert setting in complete(run, asset).settings
-    assert run.state(asset) == "done"
+    assert state(run, asset) == "done"
     path.write_text("two")
-    assert run.state(asset) == "out of date"
-    assert list(run.changed_settings(asset)) == [setting]
+    assert state(run, asset) == "out of date"
+    assert list(changed_settings(run, asset)) == [setting]
     path.write_text("one")
-    assert run.state(asset) == "done"
+    assert state(run, asset) == "done"
 
 
 def test_another_seed_model_in_its_place_reaches_its_evaluation(tmp_path: Path) -> None:
@@ -365,8 +376,8 @@ def test_another_seed_model_in_its_place_reaches_its_evaluation(tmp_path: Path) 
     run = tiny_run(tmp_path, "model.seed=mine")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "config.json").write_text("{}")
-    assert "content of model.seed" in run.settings("evaluation", "seed")
-    assert "content of model.seed" not in run.settings("evaluation", "1")
+    assert "content of model.seed" in settings_of(run, "evaluation", "seed")
+    assert "content of model.seed" not in settings_of(run, "evaluation", "1")
 
 
 def test_a_record_without_a_content_is_not_out_of_date_for_it(tmp_path: Path) -> None:
@@ -375,7 +386,7 @@ def test_a_record_without_a_content_is_not_out_of_date_for_it(tmp_path: Path) ->
     record = complete(run, "seed_prompts")
     (tmp_path / "mine.txt").write_text("one")
     assert "content of prompts.source" not in record.settings
-    assert run.state("seed_prompts") == "done"
+    assert state(run, "seed_prompts") == "done"
 
 
 # ------------------------------------------------------------------------------------------------ names and places
@@ -404,7 +415,7 @@ def test_partition_keys(run: Run) -> None:
 
 def test_a_stored_recipe_reads_back_with_its_family(run: Run) -> None:
     """The tiny run's family has a hash, as it changes the number of prompts."""
-    run.save()
+    save(run)
     stored = stored_runs(run.data)["tiny"]
     assert (stored.name, stored.recipe, stored.family) == ("tiny", run.recipe, run.family)
     assert run.family.startswith("small_world_")
@@ -412,7 +423,7 @@ def test_a_stored_recipe_reads_back_with_its_family(run: Run) -> None:
 
 def test_a_launched_run_keeps_its_family(run: Run) -> None:
     """The family's plain recipe may change afterwards; the run's seed prompts and M_0 stay where they were made."""
-    replace(run, launched_family="small_world_before").save()
+    save(replace(run, launched_family="small_world_before"))
     stored = stored_runs(run.data)["tiny"]
     assert stored.family == "small_world_before"
     assert stored.path("sft_checkpoint") == run.data / "small_world_before" / "sft_checkpoint"
@@ -428,7 +439,7 @@ def test_a_recipe_that_a_person_put_there_has_no_family_line(run: Run) -> None:
 def test_an_unreadable_stored_recipe_hides_its_run_alone(
     run: Run, content: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run.save()
+    save(run)
     broken = run.data / "broken" / "recipe.yaml"
     broken.parent.mkdir()
     broken.mkdir() if content is None else broken.write_bytes(content)
@@ -440,7 +451,7 @@ def test_all_runs_are_the_launched_and_the_shipped_ones(run: Run) -> None:
     """A launched run takes the place of the shipped recipe of its name."""
     changed = load_run(NAME, sets=("dpo.beta=0.2",), data=run.data)
     for each in (run, changed):
-        each.save()
+        save(each)
     found = {r.name: r for r in all_runs(run.data)}
     assert {"tiny", NAME, "llama_3_8b_meta_rewarding"} <= set(found)
     assert found[NAME].recipe == changed.recipe
@@ -449,7 +460,7 @@ def test_all_runs_are_the_launched_and_the_shipped_ones(run: Run) -> None:
 @pytest.mark.parametrize("how", ["renamed", "copied"])
 def test_a_runs_folder_may_be_renamed_or_copied(done: Run, how: str) -> None:
     """Everything is as it was; its own models are where the folder is now, the family's where they were."""
-    done.save()
+    save(done)
     other = done.folder.with_name("other")
     done.folder.rename(other) if how == "renamed" else shutil.copytree(done.folder, other)
     run = stored_runs(done.data)["other"]
@@ -468,9 +479,9 @@ MODELS = (("sft_checkpoint", None), ("policy", "1"), ("checkpoints", "1"), ("pol
 
 
 def test_removing_a_run_leaves_the_family_alone(done: Run) -> None:
-    done.save()
+    save(done)
     other = replace(done, name="tiny_2")
-    other.save()
+    save(other)
     remove_run(done)
     assert sorted(p.name for p in done.data.iterdir()) == sorted([done.family, "tiny_2"])
     assert done.record("sft_checkpoint") is not None
@@ -483,7 +494,7 @@ def test_a_removal_that_was_killed_is_taken_up(done: Run) -> None:
     left = done.data / ".removed-tiny"
     left.mkdir()
     (left / "recipe.yaml").write_text(done.recipe.dump_yaml(), encoding="utf-8")
-    done.save()
+    save(done)
     assert list(stored_runs(done.data)) == ["tiny"]
     remove_run(done)
     assert sorted(p.name for p in done.data.iterdir()) == [done.family]

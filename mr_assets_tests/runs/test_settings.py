@@ -7,15 +7,8 @@ import pytest
 from mr_assets.errors import UserError
 from mr_assets.loop import LOOP
 from mr_assets.recipes.recipe import SPEED_FIELDS, Recipe
-from mr_assets.runs.settings import (
-    Departure,
-    as_config,
-    choices,
-    chosen,
-    departures,
-    shaping_settings,
-    with_chosen,
-)
+from mr_assets.runs.overrides import Departure, as_config, departures, overridable, overrides_in, with_overrides
+from mr_assets.runs.settings import shaping_settings
 from mr_assets_tests.tiny import tiny_recipe
 
 
@@ -40,27 +33,27 @@ def recipe() -> Recipe:
 )
 def test_what_may_be_chosen(asset: str, names: set[str]) -> None:
     """The fields that shape the asset, by their own names; no template, no engine, and nothing of evaluation."""
-    assert set(choices(asset)) == names
+    assert set(overridable(asset)) == names
 
 
 def test_no_choice_is_for_speed_and_none_has_one_value() -> None:
     speed = {f"{section}.{name}" for section, names in SPEED_FIELDS.items() for name in names}
     for asset in LOOP:
-        assert not {choice.path for choice in choices(asset).values()} & speed
-        assert all(len(choice.options) != 1 for choice in choices(asset).values())
+        assert not {choice.path for choice in overridable(asset).values()} & speed
+        assert all(len(choice.options) != 1 for choice in overridable(asset).values())
 
 
 def test_two_fields_of_one_name_are_told_apart() -> None:
     """The run's seed, and the seed model."""
-    known = choices("sft_checkpoint")
+    known = overridable("sft_checkpoint")
     assert (known["seed"].path, known["model_seed"].path) == ("seed", "model.seed")
 
 
 def test_a_rows_learning_rate_stands_for_dpos(recipe: Recipe) -> None:
     """What a checkpoint is trained with is one number, and the recipe's is the one that is in force."""
-    assert choices("checkpoints")["learning_rate"].path == "row.learning_rate"
-    assert choices("checkpoints")["learning_rate"].in_recipe(recipe, 1) == recipe.dpo.learning_rate
-    changed = with_chosen(recipe, "checkpoints", "1", {"learning_rate": 0.5})
+    assert overridable("checkpoints")["learning_rate"].path == "row.learning_rate"
+    assert overridable("checkpoints")["learning_rate"].in_recipe(recipe, 1) == recipe.dpo.learning_rate
+    changed = with_overrides(recipe, "checkpoints", "1", {"learning_rate": 0.5})
     assert (changed.learning_rate(1), changed.learning_rate(2)) == (0.5, recipe.dpo.learning_rate)
 
 
@@ -85,7 +78,7 @@ def test_a_rows_learning_rate_stands_for_dpos(recipe: Recipe) -> None:
 def test_a_value_out_of_range_is_refused(recipe: Recipe, asset: str, name: str, value: object, said: str) -> None:
     """The message names field, value, range and meaning."""
     with pytest.raises(UserError) as error:
-        chosen(recipe, asset, "1", {name: value})
+        overrides_in(recipe, asset, "1", {name: value})
     assert str(error.value).startswith(said) or said in str(error.value)
     assert "as the recipe says" in str(error.value)
 
@@ -93,24 +86,24 @@ def test_a_value_out_of_range_is_refused(recipe: Recipe, asset: str, name: str, 
 def test_what_is_the_recipes_own_is_no_choice(recipe: Recipe) -> None:
     """Null, nothing, and the value that the recipe has anyway; 0 is 0.0."""
     config: dict[str, Any] = {"rho": 0, "seed": None, "max_chosen_chars": 90, "without": []}
-    assert chosen(recipe, "actor_pairs", "1", config) == {}
-    assert chosen(recipe, "actor_pairs", "2", config) == {"max_chosen_chars": 90}  # iteration 2 has no limit
+    assert overrides_in(recipe, "actor_pairs", "1", config) == {}
+    assert overrides_in(recipe, "actor_pairs", "2", config) == {"max_chosen_chars": 90}  # iteration 2 has no limit
 
 
 def test_null_is_chosen_by_name(recipe: Recipe) -> None:
     """No limit in iteration 1, which has one of 90; in iteration 2 there is none anyway."""
     config = {"without": ["max_chosen_chars"]}
-    assert chosen(recipe, "actor_pairs", "1", config) == {"max_chosen_chars": None}
-    assert chosen(recipe, "actor_pairs", "2", config) == {}
-    made = with_chosen(recipe, "actor_pairs", "1", {"max_chosen_chars": None})
+    assert overrides_in(recipe, "actor_pairs", "1", config) == {"max_chosen_chars": None}
+    assert overrides_in(recipe, "actor_pairs", "2", config) == {}
+    made = with_overrides(recipe, "actor_pairs", "1", {"max_chosen_chars": None})
     assert [row.max_chosen_chars for row in made.iterations] == [None, None]
-    assert chosen(recipe, "actor_pairs", "1", {"max_chosen_chars": 90, **config}) == {"max_chosen_chars": None}
+    assert overrides_in(recipe, "actor_pairs", "1", {"max_chosen_chars": 90, **config}) == {"max_chosen_chars": None}
     with pytest.raises(UserError, match="rho is none of max_chosen_chars"):
-        chosen(recipe, "actor_pairs", "1", {"without": ["rho"]})
+        overrides_in(recipe, "actor_pairs", "1", {"without": ["rho"]})
 
 
 def test_a_choice_is_in_force_in_its_iteration_alone(recipe: Recipe) -> None:
-    made = with_chosen(recipe, "actor_pairs", "2", {"rho": 0.3, "seed": 7})
+    made = with_overrides(recipe, "actor_pairs", "2", {"rho": 0.3, "seed": 7})
     assert [row.rho for row in made.iterations] == [0.0, 0.3]
     assert shaping_settings(made, "actor_pairs", "2") == {
         "seed": 7,
@@ -118,7 +111,7 @@ def test_a_choice_is_in_force_in_its_iteration_alone(recipe: Recipe) -> None:
         "iteration.max_chosen_chars": None,
         "switches.cut_off": "never_chosen",
     }
-    assert with_chosen(recipe, "actor_pairs", "2", {}) is recipe
+    assert with_overrides(recipe, "actor_pairs", "2", {}) is recipe
 
 
 @pytest.mark.parametrize(
@@ -136,20 +129,20 @@ def test_a_choice_is_in_force_in_its_iteration_alone(recipe: Recipe) -> None:
 def test_fields_must_agree_with_each_other(recipe: Recipe, asset: str, made: dict[str, Any], said: str) -> None:
     """The checks of a recipe hold for the one that is in force, too."""
     with pytest.raises(UserError) as error:
-        with_chosen(recipe, asset, "1", made)
+        with_overrides(recipe, asset, "1", made)
     assert said in str(error.value)
-    assert "Choose other values" in str(error.value)
+    assert "Set other values" in str(error.value)
 
 
 def test_the_judges_side_of_an_actors_iteration_has_no_choice(recipe: Recipe) -> None:
     """Iteration 2 trains no judge: its empty table is what it is, whatever a backfill over both says."""
-    assert chosen(recipe, "elo_pairs", "1", {"elo_ridge": 1.0}) == {"elo_ridge": 1.0}
-    assert chosen(recipe, "elo_pairs", "2", {"elo_ridge": 1.0}) == {}
+    assert overrides_in(recipe, "elo_pairs", "1", {"elo_ridge": 1.0}) == {"elo_ridge": 1.0}
+    assert overrides_in(recipe, "elo_pairs", "2", {"elo_ridge": 1.0}) == {}
 
 
 def test_a_section_that_is_null_has_no_choice() -> None:
     with pytest.raises(UserError, match="the recipe has sft: null"):
-        chosen(tiny_recipe("sft=null"), "sft_checkpoint", None, {"keep_epoch": 1})
+        overrides_in(tiny_recipe("sft=null"), "sft_checkpoint", None, {"keep_epoch": 1})
 
 
 def test_departures_name_both_values(recipe: Recipe) -> None:
@@ -163,4 +156,4 @@ def test_departures_name_both_values(recipe: Recipe) -> None:
 def test_what_was_chosen_can_be_launched_again(recipe: Recipe) -> None:
     made = {"rho": 0.3, "max_chosen_chars": None}
     assert as_config(made) == {"rho": 0.3, "without": ["max_chosen_chars"]}
-    assert chosen(recipe, "actor_pairs", "1", as_config(made)) == made
+    assert overrides_in(recipe, "actor_pairs", "1", as_config(made)) == made

@@ -8,7 +8,9 @@ import pytest
 
 from mr_assets.loop import titled
 from mr_assets.recipes.differences import Difference
-from mr_assets.runs.run import Run, load_run, stored_runs, write_record
+from mr_assets.runs.record import write_record
+from mr_assets.runs.run import Run
+from mr_assets.runs.settings import overridden
 from mr_assets.runs.status import (
     departed,
     drift,
@@ -18,8 +20,10 @@ from mr_assets.runs.status import (
     outdated_by,
     places,
     stale,
+    state,
     why_out_of_date,
 )
+from mr_assets.runs.stored import load_run, save, stored_runs
 from mr_assets_tests.tiny import NAME, SMALL, complete, tiny_run
 
 
@@ -38,8 +42,8 @@ def done(run: Run) -> Run:
 
 def choose(run: Run, asset: str, partition: str | None, **chosen: Any) -> None:
     """Complete an artifact with settings that a person chose in the launchpad."""
-    record = complete(run.choosing(asset, partition, chosen), asset, partition)
-    write_record(run.record_path(asset, partition), replace(record, chosen=chosen))
+    record = complete(overridden(run, asset, partition, chosen), asset, partition)
+    write_record(run.record_path(asset, partition), replace(record, overrides=chosen))
 
 
 def test_nothing_to_say(run: Run, done: Run) -> None:
@@ -153,7 +157,7 @@ def test_earlier_code_is_told(done: Run) -> None:
         assert record is not None
         write_record(done.record_path(asset, "1"), replace(record, code=code))
     assert of_earlier_code(done) == [("actor_pairs", "1")]
-    assert done.state("actor_pairs", "1") == "done"
+    assert state(done, "actor_pairs", "1") == "done"
     assert list(lines(done))[1:] == ["  iteration 1: actor_pairs"]
 
 
@@ -161,7 +165,7 @@ def test_drift_of_a_persons_own_recipe(tmp_path: Path) -> None:
     """The file says another beta than at the launch, and what --set had changed is no drift."""
     file, data = tmp_path / "mine.yaml", tmp_path / "data"
     file.write_text(f"extends: {NAME}\ndpo: {{beta: 0.1}}\n")
-    load_run(str(file), sets=("responses.k=4",), iterations=6, data=data).save()
+    save(load_run(str(file), sets=("responses.k=4",), iterations=6, data=data))
     stored = stored_runs(data)["mine"]
     assert stored.origin == (str(file), "responses.k=4")
     assert drift(stored) == []
@@ -178,14 +182,14 @@ def test_drift_of_a_persons_own_recipe(tmp_path: Path) -> None:
 
 
 def test_a_shipped_recipe_of_the_ui_knows_where_it_is_from(tmp_path: Path) -> None:
-    load_run(NAME, sets=SMALL, name="tiny", data=tmp_path).save()
+    save(load_run(NAME, sets=SMALL, name="tiny", data=tmp_path))
     stored = stored_runs(tmp_path)["tiny"]
     assert stored.origin == (NAME, *SMALL)
     assert drift(stored) == []
 
 
 def test_a_run_of_before_origins_were_noted_has_no_drift(run: Run) -> None:
-    run.save()
+    save(run)
     assert stored_runs(run.data)["tiny"].origin == ()
     assert drift(run) == []
 

@@ -22,7 +22,8 @@ import pytest
 
 from mr_assets.chat import ChatEncoder
 from mr_assets.definitions import build_definitions
-from mr_assets.runs.run import data_root, stored_runs
+from mr_assets.runs.data_folder import data_root
+from mr_assets.runs.stored import stored_runs
 from mr_assets.sampling.engine import Completion
 from mr_assets.sampling.settings import EngineSettings
 from mr_assets.training import launch

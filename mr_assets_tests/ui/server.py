@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 
 from mr_assets.loop import LOOP
 from mr_assets.runs.run import Run
+from mr_assets.runs.status import state
 from mr_assets_tests.real_run import alive, descendants, free_port, started, wait_for
 
 V = TypeVar("V")
@@ -156,7 +157,7 @@ class Server:
 
     def once(self, run: Run) -> None:
         """The one-off assets, to their end, if they are not there."""
-        if any(run.state(asset) != "done" for asset in LOOP.per("family")):
+        if any(state(run, asset) != "done" for asset in LOOP.per("family")):
             assert self.ended(self.launch(run, LOOP.per("family"))).status == "SUCCESS"
 
     def reexecute(self, run_id: str, strategy: str = "FROM_FAILURE") -> str:

@@ -10,6 +10,8 @@ import pytest
 from mr_assets.loop import LOOP
 from mr_assets.recipes.load import with_iterations
 from mr_assets.runs.run import Run
+from mr_assets.runs.status import state
+from mr_assets.runs.stored import save
 from mr_assets_tests.tiny import tiny_recipe
 from mr_assets_tests.ui.server import DagsterRun, Server, serving
 
@@ -24,7 +26,7 @@ def saved(data: Path, name: str, iterations: int, *sets: str) -> Run:
     """A run that the UI shows."""
     recipe = with_iterations(tiny_recipe("prompts.count=80", *ACTOR_ALONE, *sets), iterations)
     run = Run(name, recipe, data)
-    run.save()
+    save(run)
     return run
 
 
@@ -66,7 +68,7 @@ def test_twelve_iterations_given_shuffled(server: Server, data: Path) -> None:
     assert in_order(runs) == [None, *map(str, range(1, 13))]
     assert [len(r.assets) for r in runs] == [3] + [11] * 12
     for t in run.iterations:
-        assert {run.state(asset, t) for asset in LOOP.per("iteration")} == {"done"}
+        assert {state(run, asset, t) for asset in LOOP.per("iteration")} == {"done"}
 
 
 def test_two_backfills_started_together(server: Server, data: Path) -> None:
@@ -77,7 +79,7 @@ def test_two_backfills_started_together(server: Server, data: Path) -> None:
     runs = server.backfill_ran(first, 2) + server.backfill_ran(second, 2)
     assert sorted(r.partition or "" for r in runs) == ["1", "1", "2", "2"]
     in_order(runs)
-    assert {run.state(asset, "1") for asset in LOOP.per("iteration")} == {"done"}
+    assert {state(run, asset, "1") for asset in LOOP.per("iteration")} == {"done"}
     for r in runs:
         assert r.status == "SUCCESS" or "Materialize it first" in server.said(r.id)[0]
 
@@ -106,7 +108,7 @@ def test_what_failed_is_finished_by_two_buttons(server: Server, data: Path) -> N
     rest = server.backfill_ran(server.backfill(run, ["4", "3"]), 2)
     assert [(r.partition, r.status) for r in rest] == [("3", "SUCCESS"), ("4", "SUCCESS")]
     assert {place: run.record(*place) for place in kept} == kept
-    assert {run.state(asset, t) for asset in LOOP.per("iteration") for t in run.iterations} == {"done"}
+    assert {state(run, asset, t) for asset in LOOP.per("iteration") for t in run.iterations} == {"done"}
 
 
 def test_a_fifth_iteration_of_a_finished_run(server: Server, data: Path) -> None:
@@ -117,7 +119,7 @@ def test_a_fifth_iteration_of_a_finished_run(server: Server, data: Path) -> None
     [made] = server.backfill_ended(server.backfill(run, ["5"]))
     assert (made.partition, made.status) == ("5", "SUCCESS")
     assert {place: run.record(*place) for place in before} == before
-    assert {run.state(asset, "5") for asset in LOOP.per("iteration")} == {"done"}
+    assert {state(run, asset, "5") for asset in LOOP.per("iteration")} == {"done"}
 
 
 def test_a_subset_without_policy_never_uses_a_stale_model(server: Server, data: Path) -> None:

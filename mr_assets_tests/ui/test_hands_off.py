@@ -6,6 +6,7 @@ import pytest
 
 from mr_assets.loop import LOOP
 from mr_assets.runs.run import Run
+from mr_assets.runs.status import state
 from mr_assets_tests.ui.server import Server, serving
 from mr_assets_tests.ui.test_backfill import in_order, saved
 
@@ -54,4 +55,4 @@ def test_one_button_after_a_failure(server: Server, run: Run) -> None:
     assert {r.status for r in runs} == {"SUCCESS"}
     made_by = {asset: run.record(asset, "1").run_id for asset in LOOP.per("iteration")}  # type: ignore[union-attr]
     assert made_by == dict.fromkeys(LOOP.per("iteration"), failed[0].id) | {"checkpoints": runs[0].id}
-    assert {run.state(asset, t) for asset in LOOP.per("iteration") for t in run.iterations} == {"done"}
+    assert {state(run, asset, t) for asset in LOOP.per("iteration") for t in run.iterations} == {"done"}

@@ -19,6 +19,8 @@ from mr_assets.loop import LOOP
 from mr_assets.processes import TAG, Worker, processes_of
 from mr_assets.recipes.load import with_iterations
 from mr_assets.runs.run import Run
+from mr_assets.runs.status import state
+from mr_assets.runs.stored import save
 from mr_assets.tables import dropped_path
 from mr_assets.training.margins import MARGINS
 from mr_assets_tests.real_run import alive, descendants, printed, started, wait_for
@@ -52,7 +54,7 @@ class Place:
     def run(self, name: str) -> Run:
         """A run of one iteration that the UI shows after the next start."""
         run = Run(name, with_iterations(tiny_recipe(*SETS), 1), self.data)
-        run.save()
+        save(run)
         return run
 
     def kill_everything(self, run_id: str) -> None:
@@ -93,7 +95,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     data = tmp_path_factory.mktemp("kills") / "data"
     with pytest.MonkeyPatch.context() as patch:
         for name in ("whole", "killed", "cancelled", "watched", "typed", "multi"):
-            Run(name, with_iterations(tiny_recipe(*SETS), 1), data).save()
+            save(Run(name, with_iterations(tiny_recipe(*SETS), 1), data))
         patch.delenv("MR_EXECUTOR", raising=False)
         for name, value in SLOW.items():
             patch.setenv(name, value)
@@ -121,7 +123,7 @@ def writing(run: Run) -> bool:
 def same_tables(one: Run, other: Run) -> None:
     """Row by row; and the models, too. No temporary file, shard or workspace is left."""
     for asset in LOOP.per("iteration"):
-        assert one.state(asset, "1") == other.state(asset, "1") == "done"
+        assert state(one, asset, "1") == state(other, asset, "1") == "done"
         tables = [run.folder / asset / "1.parquet" for run in (one, other)]
         for paths in (tables, [dropped_path(path) for path in tables]):
             assert paths[0].exists() == paths[1].exists()
@@ -198,8 +200,8 @@ def test_cancelling_ends_everything_and_blocks_nothing(place: Place, whole: Run)
         place.server.cancel(run_id)
         assert place.server.ended(run_id, A_MINUTE).status == "CANCELED"
         wait_for(lambda: not alive(processes), A_MINUTE)  # noqa: B023
-    assert run.state("judgments", "1") == "done"
-    assert run.state("checkpoints", "1") == "missing"
+    assert state(run, "judgments", "1") == "done"
+    assert state(run, "checkpoints", "1") == "missing"
     assert place.server.ended(place.server.launch(run, ("checkpoints",), "1")).status == "SUCCESS"
     same_tables(whole, run)
 

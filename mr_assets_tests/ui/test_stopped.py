@@ -9,6 +9,7 @@ import pytest
 
 from mr_assets.recipes.load import with_iterations
 from mr_assets.runs.run import Run
+from mr_assets.runs.stored import save
 from mr_assets_tests.real_run import alive, printed, started, wait_for
 from mr_assets_tests.tiny import NAME, tiny_recipe
 from mr_assets_tests.ui.server import MODULE, PATIENCE
@@ -33,7 +34,7 @@ def test_one_line_and_the_status_of_the_signal(
 ) -> None:
     """Sent to the process group in the middle of a table: nothing else is said, and no process of the group stays."""
     data = tmp_path / "data"
-    Run("typed", with_iterations(tiny_recipe(*SETS, "evaluation=null"), 1), data).save()
+    save(Run("typed", with_iterations(tiny_recipe(*SETS, "evaluation=null"), 1), data))
     monkeypatch.setenv("MR_EXECUTOR", executor)
     monkeypatch.setenv("MR_FAKE_SECONDS", "0.1")
     asked = data / "requests.log"

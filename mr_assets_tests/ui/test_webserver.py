@@ -220,8 +220,8 @@ def test_another_rho_for_one_materialization(server: Webserver) -> None:
     assert server.stale("dpo_dataset", "1") == ("FRESH", [])
     for _ in range(2):  # the same rho again gives the same content, and changes nothing more
         assert server.ended(server.materialize(run, "actor_pairs", "1", rho=0.5))["status"] == "SUCCESS"
-        chosen = server.run.record("actor_pairs")
-        assert (chosen["chosen"], chosen["settings"]["iteration.rho"]) == ({"rho": 0.5}, 0.5)
+        now = server.run.record("actor_pairs")
+        assert (now["overrides"], now["settings"]["iteration.rho"]) == ({"rho": 0.5}, 0.5)
         assert {row["rho"] for row in server.run.table("actor_pairs")} == {0.5}
         shown = {e["label"]: e.get("mdStr") for e in server.materialization("actor_pairs", "1")["metadataEntries"]}
         assert "| rho | 0.5 |" in shown["departs from the recipe"]

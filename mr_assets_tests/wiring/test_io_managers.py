@@ -9,7 +9,7 @@ from upath import UPath
 
 from mr_assets.errors import UserError
 from mr_assets.runs.artifact import Artifact, Model
-from mr_assets.runs.run import Record, read_record
+from mr_assets.runs.record import Record, read_record
 from mr_assets.tables import SEED_PROMPTS, dropped_frame
 from mr_assets.wiring.io_managers import ModelIOManager, TableIOManager, load_model, users_errors
 from mr_assets_tests.tiny import files

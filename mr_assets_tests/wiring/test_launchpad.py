@@ -11,8 +11,8 @@ from dagster._core.snap.snap_to_yaml import default_values_yaml_from_type_snap
 
 from mr_assets.definitions import build_definitions
 from mr_assets.errors import UserError
+from mr_assets.runs.overrides import overridable, overrides_in
 from mr_assets.runs.run import Run
-from mr_assets.runs.settings import choices, chosen
 from mr_assets.wiring.launchpad import launchpad
 from mr_assets_tests.tiny import files, tiny_recipe, tiny_run
 
@@ -36,7 +36,7 @@ def test_every_field_is_optional_and_says_what_the_recipe_says() -> None:
     recipe = tiny_recipe("iterations.2.rho=0.4")
     fields = launchpad(recipe, "actor_pairs")
     assert {name: field.is_required for name, field in fields.items()} == {
-        **dict.fromkeys(choices("actor_pairs"), False),
+        **dict.fromkeys(overridable("actor_pairs"), False),
         "without": False,
     }
     defaults = {name: field.default_value for name, field in fields.items()}
@@ -60,9 +60,9 @@ def test_the_launchpad_opens_with_every_field_filled_in(run: Run) -> None:
     opened = yaml.safe_load(default_values_yaml_from_type_snap(schema, root))["ops"]
     for asset in ("responses", "judgments", "actor_pairs", "elo_pairs", "dpo_dataset", "checkpoints", "meta_judgments"):
         config = opened[f"tiny__{asset}"]["config"]
-        assert set(config) - {"without"} == set(choices(asset))
+        assert set(config) - {"without"} == set(overridable(asset))
         for t in "12":
-            assert chosen(recipe, asset, t, config) == {}
+            assert overrides_in(recipe, asset, t, config) == {}
     assert opened["tiny__actor_pairs"]["config"]["rho"] == [0.0, 0.4]
     assert opened["tiny__actor_pairs"]["config"]["max_chosen_chars"] == [30, None]
     assert opened["tiny__checkpoints"]["config"]["keep_epoch"] == [3, 2]
@@ -80,7 +80,7 @@ def test_the_launchpad_opens_with_every_field_filled_in(run: Run) -> None:
 def test_a_rows_field_by_iteration(rho: object, found: list[dict[str, float]]) -> None:
     """Each iteration takes its own value, or the one that stands for all; what the recipe says is no departure."""
     recipe = tiny_recipe("iterations.2.rho=0.4")
-    assert [chosen(recipe, "actor_pairs", t, {"rho": rho}) for t in "12"] == found
+    assert [overrides_in(recipe, "actor_pairs", t, {"rho": rho}) for t in "12"] == found
 
 
 @pytest.mark.parametrize(

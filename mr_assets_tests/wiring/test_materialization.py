@@ -13,6 +13,7 @@ from mr_assets.errors import UserError
 from mr_assets.recipes.load import load_recipe
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import Run
+from mr_assets.runs.settings import settings_of
 from mr_assets.tables import ACTOR_PAIRS, PROMPTS, RESPONSES, SELECTED_RESPONSES, Selected, dropped_frame, version_of
 from mr_assets.wiring import previews, training
 from mr_assets.wiring.materialization import Materialization
@@ -92,7 +93,7 @@ def test_the_record_of_a_table(run: Run) -> None:
     assert (record.asset, record.partition, record.run_id) == ("prompts", "2", "a run")
     assert (record.rows, record.dropped, record.numbers) == (2, 2, {"prompts": 2})
     assert record.version == version_of(rows)
-    assert record.settings == run.settings("prompts", "2")
+    assert record.settings == settings_of(run, "prompts", "2")
     assert record.policy is None
     assert made.data_version == dg.DataVersion(record.version)
     shown = metadata(made)
@@ -162,7 +163,7 @@ def test_what_was_chosen_is_in_force_recorded_and_shown(run: Run) -> None:
     made = begun.table(ACTOR_PAIRS.empty(), {})
     record = made.value.record
     assert (record.settings["iteration.rho"], record.settings["seed"]) == (0.3, 7)
-    assert record.chosen == {"rho": 0.3, "seed": 7}
+    assert record.overrides == {"rho": 0.3, "seed": 7}
     shown = metadata(made)
     assert shown["settings"] == record.settings
     assert next(iter(shown)) == "departs from the recipe"
@@ -176,7 +177,7 @@ def test_what_was_chosen_is_in_force_recorded_and_shown(run: Run) -> None:
 
 def test_nothing_departs_without_a_choice(run: Run) -> None:
     made = work(run, "actor_pairs", "2", rho=0.0, without=[]).table(ACTOR_PAIRS.empty(), {})
-    assert made.value.record.chosen == {}
+    assert made.value.record.overrides == {}
     assert "departs from the recipe" not in metadata(made)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mr_assets.runs.run import PROJECT
+from mr_assets.runs.data_folder import PROJECT
 from mr_assets.worlds.letters import Imperfection
 from mr_assets.worlds.make_seed import make_model, make_tokenizer, train
 

@@ -1,0 +1,23 @@
+"""The data root, which runs write to, and the files in it that a recipe names."""
+
+import os
+from pathlib import Path
+
+from mr_assets.text_files import given_path, is_file_or_folder
+
+PROJECT = Path(__file__).parents[2]
+
+
+def data_root() -> Path:
+    """The folder that runs write to: MR_DATA, or the project's own data folder."""
+    return given_path(os.environ.get("MR_DATA") or str(PROJECT / "data"), "MR_DATA").resolve()
+
+
+def resolve(path: str, data: Path) -> Path:
+    """A path of a recipe: absolute, or relative to the data root, or to the data that ships with the project.
+
+    Raises `UserError` if no file can have it.
+    """
+    given = given_path(path, "path")
+    places = [given] if given.is_absolute() else [data / given, PROJECT / "data" / given]
+    return next((p for p in places if is_file_or_folder(p)), places[0])

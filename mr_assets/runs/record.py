@@ -1,0 +1,93 @@
+"""Records: what made an artifact, in a file beside it.
+
+data/small_world_meta_rewarding/responses/2.json
+{"asset": "responses", "partition": "2", "version": "5d0e...", "run_id": "3f1c...", "settings": {"seed": 0, ...}, ...}
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path, PurePath
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from mr_assets.files import Note, write_json
+from mr_assets.loop import LOOP
+
+RENAMED = {"chosen": "overrides"}
+"""Fields by the names that earlier versions wrote."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What made one artifact. It lies beside the artifact, and its presence says that the artifact is complete.
+
+    version: of the content; the same content has the same version.
+    settings: the recipe's fields that shaped it, as they were in force; overrides: those of them that a person set
+    otherwise for it, by their launchpad names; inputs: the version of each artifact it was made of.
+    policy: fingerprint of the model that wrote it, if a model did.
+    model: for models, the folder (relative to the data root where it lies inside) and its name, like M2.
+    numbers: the figures shown in the UI; code: the version of the method's code (`mr_assets.runs.code_versions`).
+    files: what it stands for, by names relative to the record's folder; checks: what the artifact's checks measured.
+    unknown: what a later version of this project noted besides; it is kept.
+    """
+
+    asset: str
+    partition: str | None
+    version: str
+    run_id: str
+    created: str
+    seconds: float
+    settings: dict[str, Any]
+    inputs: dict[str, str]
+    policy: str | None = None
+    rows: int | None = None
+    dropped: int | None = None
+    model: dict[str, str] | None = None
+    numbers: dict[str, Any] = field(default_factory=dict)
+    overrides: dict[str, Any] = field(default_factory=dict)
+    code: str = ""
+    files: dict[str, Note] = field(default_factory=dict)
+    checks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    unknown: dict[str, Any] = field(default_factory=dict)
+
+
+_RECORD = TypeAdapter(Record)
+_FIELDS = {each.name for each in fields(Record)}
+
+
+def read_record(path: Path) -> Record | None:
+    """Read a record; None if there is none, or if it is not one (then what it stood beside is not complete).
+
+    A field that this version does not know is kept in `unknown`; one that an earlier version called otherwise has its
+    present name. A model of the record's own run is where the record is, whatever the run's folder was called when it
+    was written.
+    """
+    try:
+        if not path.is_file():  # a pipe would have us wait for ever
+            return None
+        said = json.loads(path.read_text(encoding="utf-8"))
+        said.update((now, said.pop(then)) for then, now in RENAMED.items() if then in said)
+        unknown = {name: said.pop(name) for name in set(said) - _FIELDS}
+        record = _RECORD.validate_python(said)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    return replace(record, unknown=record.unknown | unknown, model=_model_here(record, path))
+
+
+def _model_here(record: Record, path: Path) -> dict[str, str] | None:
+    """A record's model, with its path as it is now: relative to the data root where it lies inside."""
+    model = record.model
+    if model is None or PurePath(model.get("path", "/")).is_absolute():
+        return model
+    if (row := LOOP.get(record.asset)) and row.holds == "model":  # the record lies inside the model's folder
+        here = path.parent.parts[-2 if row.per == "family" else -3 :]
+        return {**model, "path": "/".join(here)}
+    _, *inside = PurePath(model["path"]).parts
+    return {**model, "path": "/".join([path.parts[-3], *inside])} if inside[:1] == ["checkpoints"] else model
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a record, atomically: the last step of completing an artifact."""
+    said = asdict(record)
+    write_json(path, said.pop("unknown") | said)
