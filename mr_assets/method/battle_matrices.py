@@ -121,7 +121,8 @@ def strongly_connected(matrices: Floats, mask: Bools) -> Bools:
     for _ in range(max(width - 1, 1).bit_length()):
         reach = np.matmul(reach.astype(np.float32), reach.astype(np.float32)) > 0
     absent = ~(mask[:, :, None] & mask[:, None, :])
-    return (reach | absent).all(axis=(1, 2))
+    connected: np.ndarray[tuple[int], np.dtype[np.bool_]] = (reach | absent).all(axis=(1, 2))
+    return connected
 
 
 def present(sizes: NDArray[np.int64], width: int) -> Bools:

@@ -84,9 +84,11 @@ def _objective(b: Floats, e: Floats, ridge: float) -> Floats:
     """(B,) values of the penalised log-likelihood."""
     gap = e[:, :, None] - e[:, None, :]
     log_sigmoid = np.minimum(gap, 0) - np.log1p(np.exp(-np.abs(gap)))
-    return (b * log_sigmoid).sum(axis=(1, 2)) - ridge / 2 * (e**2).sum(axis=1)
+    values: Floats = (b * log_sigmoid).sum(axis=(1, 2)) - ridge / 2 * (e**2).sum(axis=1)
+    return values
 
 
 def _sigmoid(x: Floats) -> Floats:
     small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, small) / (1 + small)
+    values: Floats = np.where(x >= 0, 1, small) / (1 + small)
+    return values

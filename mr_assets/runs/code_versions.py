@@ -1,9 +1,9 @@
 """Code versions: one per asset, which changes when the code of the method behind it does.
 
 A version is a hash over the syntax trees of the modules that decide what the asset's content is, and over the shipped
-template it fills in. Comments, docstrings, layout, import lines and the names of the modules are not in it, so a module
-can be moved. What only wires, reports or speeds up is not, either: the engine's settings that change samples are in the
-recipe.
+template it fills in. Comments, docstrings, layout, types, import lines and the names of the modules are not in it, so a
+module can be moved. What only wires, reports or speeds up is not, either: the engine's settings that change samples
+are in the recipe.
 """
 
 import ast
@@ -39,12 +39,18 @@ def code_version(asset: str) -> str:
 
 
 def bare(source: str) -> str:
-    """Python source as its syntax tree says it: no comments, docstrings, other loose texts or imports, one layout."""
+    """Python source as its syntax tree says it: no comments, docstrings, loose texts, imports or types, one layout."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [line for line in body if not _is_loose(line)] or [ast.Pass()]  # type: ignore[attr-defined]
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        elif isinstance(node, ast.FunctionDef):
+            node.returns = None
+        elif isinstance(node, ast.AnnAssign):  # of a dataclass it makes a field, of whatever type
+            node.annotation = ast.Name("Any")
     return ast.unparse(tree)
 
 

@@ -38,7 +38,7 @@ def make_trainer(job: TrainingJob) -> "DPOTrainer":
             for name in ("ref_chosen_logps", "ref_rejected_logps"):
                 batch[name][kept:] = 0
 
-        def items(self, batches: list, rows: int, device: Any) -> int:
+        def items(self, batches: list[Any], rows: int, device: Any) -> int:
             """The pairs of the step."""
             return rows
 

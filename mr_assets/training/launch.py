@@ -209,13 +209,13 @@ def end_ahead() -> None:
 
 class _Ahead(NamedTuple):
     environment: dict[str, str]
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
 
 
 _ahead: _Ahead | None = None
 
 
-def _started(job: TrainingJob, log: Path) -> subprocess.Popen:
+def _started(job: TrainingJob, log: Path) -> subprocess.Popen[bytes]:
     """The trainer that waits, told of its job, if it would have been started just so; else a new one."""
     global _ahead
     command, environment = _command(job), _environment(job.cpu_threads)
@@ -230,7 +230,7 @@ def _started(job: TrainingJob, log: Path) -> subprocess.Popen:
     return start(command, environment, log)
 
 
-def start(command: Sequence[str], environment: dict[str, str], log: Path | None) -> subprocess.Popen:
+def start(command: Sequence[str], environment: dict[str, str], log: Path | None) -> subprocess.Popen[bytes]:
     """Start `command` in a process group of its own. Its output is added to `log`; None: it goes nowhere."""
     with Path(log or os.devnull).open("ab") as output:
         return subprocess.Popen(
@@ -282,7 +282,7 @@ def _environment(cpu_threads: int | None) -> dict[str, str]:
     return ours
 
 
-def watch(started: Callable[[], subprocess.Popen], log: Path, metrics: Path) -> Generator[Metrics, None, None]:
+def watch(started: Callable[[], subprocess.Popen[bytes]], log: Path, metrics: Path) -> Generator[Metrics, None, None]:
     """Yield the JSON lines that come to `metrics` while the process lives that `started` returns, as `start` makes it.
 
     However the loop ends, the process's whole group is dead afterwards. Raises `TrainingFailed` with the tail of `log`
@@ -311,7 +311,7 @@ def watch(started: Callable[[], subprocess.Popen], log: Path, metrics: Path) -> 
         )
 
 
-def _kill(process: subprocess.Popen) -> None:
+def _kill(process: subprocess.Popen[bytes]) -> None:
     assert process.stdin is not None
     process.stdin.close()
     with suppress(ProcessLookupError):

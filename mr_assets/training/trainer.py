@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from transformers import (
     PrinterCallback,
     Trainer,
     TrainerCallback,
+    TrainerControl,
+    TrainerState,
     TrainingArguments,
 )
 from transformers.utils.logging import disable_progress_bar
@@ -97,11 +99,13 @@ class WholeSteps(Trainer):
         """Make the rows of a micro-batch after the first `kept` ones count for nothing, in place."""
         raise NotImplementedError
 
-    def items(self, batches: list, rows: int, device: torch.device) -> Any:
+    def items(self, batches: list[Any], rows: int, device: torch.device) -> Any:
         """What a step's sum is divided by: here the labelled tokens of its micro-batches in all processes."""
         return self._get_num_items_in_batch(batches, device)
 
-    def get_batch_samples(self, epoch_iterator, num_batches, device):
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Any]:
         """A step's micro-batches in this process, and what the step's sum is divided by."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         size, processes = self.args.per_device_train_batch_size, self.accelerator.num_processes
@@ -159,11 +163,11 @@ class Keeper(TrainerCallback):
         self.started = time.monotonic()
         self.first_step = 0
 
-    def on_train_begin(self, args, state, control, **_):
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Start the clock, at the resumed step if there is one."""
         self.started, self.first_step = time.monotonic(), state.global_step
 
-    def on_step_end(self, args, state, control, **_):
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Say whether to save and whether to stop; the schedule's length stays that of all epochs."""
         step = state.global_step
         epoch, in_epoch = divmod(step, self.epoch_steps)
@@ -173,7 +177,7 @@ class Keeper(TrainerCallback):
         due = not in_epoch or (self.job.save_steps and step % self.job.save_steps == 0)
         control.should_save = bool(due) and step < self.steps
 
-    def on_save(self, args, state, control, **_):
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Mark the new checkpoint complete, then drop older ones: at every moment one complete checkpoint is there."""
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
@@ -184,7 +188,9 @@ class Keeper(TrainerCallback):
                 if old != newest:
                     shutil.rmtree(old)
 
-    def on_log(self, args, state, control, logs, **_):
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
+    ) -> None:
         """Write the step's metrics; raise `NotFiniteError` before anything of a broken step is saved."""
         if "loss" not in logs:
             return

@@ -57,11 +57,13 @@ def test_every_asset_has_a_version() -> None:
         ("method/dropped.py", "all responses to the prompt have the same score", "they are all alike"),
         ("method/numbers.py", '"mean score gap": score_gap', '"gap of scores": score_gap'),
         ("assets/actor_pairs.py", "actor_pair_numbers(", "dict("),
+        ("method/elo.py", "def _sigmoid(x: Floats) -> Floats:", "def _sigmoid(x):"),
+        ("method/dpo_dataset.py", "seed: int", "seed: Any"),
         ("method/elo.py", "from mr_assets.errors import", "import mr_assets.errors\nfrom mr_assets.errors import"),
     ],
 )
 def test_words_and_layout_are_no_code(edit: Edit, file: str, old: str, new: str) -> None:
-    """Docstrings, comments, line breaks, imports, reasons in plain words, and the figures that an asset reports."""
+    """Docstrings, comments, line breaks, imports, types, reasons in plain words, and figures that an asset reports."""
     assert changed(edit, file, old, new) == set()
 
 
