@@ -99,22 +99,24 @@ class Picture:
         self.arrows.append(Arrow(what, start, end))
 
 
-def ancestry(made: Round, kinds: Sequence[PairKind]) -> Picture:
+def ancestry(round_: Round, kinds: Sequence[PairKind]) -> Picture:
     """The picture of a round, with the pairs of these kinds, made or not."""
     picture = Picture()
-    policy = _models(picture, made)
-    count = max(len(made.responses), 1)
+    policy = _models(picture, round_)
+    count = max(len(round_.responses), 1)
     middle = FLOW_AT + count * ROW / 2
     prompt = None
-    if made.prompt:
-        lines = ("prompt", excerpt(made.prompt.text, 16))
-        prompt = Box("prompt", 8, middle - BOX / 2, PROMPT, BOX, lines, made.prompt.id, excerpt(made.prompt.text, 200))
+    if round_.prompt:
+        lines = ("prompt", excerpt(round_.prompt.text, 16))
+        prompt = Box(
+            "prompt", 8, middle - BOX / 2, PROMPT, BOX, lines, round_.prompt.id, excerpt(round_.prompt.text, 200)
+        )
         picture.box(prompt)
     x = 8 + PROMPT + GAP
-    sides = {id: side for pair in made.pairs if pair.kind in kinds for id, side in _sides(pair)}
-    rows = {r.id: picture.box(_response(r, x, FLOW_AT + n * ROW, sides)) for n, r in enumerate(made.responses)}
-    judged = max((len(r.judgments) for r in made.responses), default=0)
-    for response in made.responses:
+    sides = {id: side for pair in round_.pairs if pair.kind in kinds for id, side in _sides(pair)}
+    rows = {r.id: picture.box(_response(r, x, FLOW_AT + n * ROW, sides)) for n, r in enumerate(round_.responses)}
+    judged = max((len(r.judgments) for r in round_.responses), default=0)
+    for response in round_.responses:
         picture.squares += _judgments(response, rows[response.id], sides)
         if prompt:
             picture.arrow("", prompt.right, rows[response.id].left)
@@ -122,17 +124,17 @@ def ancestry(made: Round, kinds: Sequence[PairKind]) -> Picture:
         first = next(iter(rows.values()))
         picture.arrow("writes", (policy.x + policy.width / 2, policy.y + policy.height), (first.x + 20, first.y))
     edge = x + RESPONSE + 6 + judged * (SQUARE + 1)
-    ends = [_branch(picture, made, kind, n, len(kinds), rows, edge) for n, kind in enumerate(kinds)]
-    _trained(picture, made, kinds, [end for end in ends if end], policy)
+    ends = [_branch(picture, round_, kind, n, len(kinds), rows, edge) for n, kind in enumerate(kinds)]
+    _trained(picture, round_, kinds, [end for end in ends if end], policy)
     picture.height = max(picture.height, FLOW_AT + count * ROW + 8)
     return picture
 
 
-def _models(picture: Picture, made: Round) -> Box | None:
+def _models(picture: Picture, round_: Round) -> Box | None:
     """The line of models, from the seed to the policy; the policy's box."""
-    if made.policy is None:
+    if round_.policy is None:
         return None
-    line = made.policy.line
+    line = round_.policy.line
     x, before = 8.0, None
     if line[0].seed:
         before = picture.box(Box("model seed", x, MODELS_AT, 62, 34, ("seed",), None, printable(line[0].seed)))
@@ -171,7 +173,7 @@ def _judgments(response: Response, box: Box, sides: Mapping[str, str]) -> Iterat
 
 
 def _branch(
-    picture: Picture, made: Round, kind: PairKind, n: int, of: int, rows: dict[str, Box], edge: float
+    picture: Picture, round_: Round, kind: PairKind, n: int, of: int, rows: dict[str, Box], edge: float
 ) -> Box | None:
     """What decides a pair, and the pair; the pair's box, or None if nothing is known."""
     height = max(len(rows), 1) * ROW
@@ -179,10 +181,10 @@ def _branch(
     first = max(FLOW_AT + height / 2 - (of - 1) * apart / 2, FLOW_AT + BOX / 2 if of == 1 else FLOW_AT)
     middle = first + n * apart
     decided = _actor if kind == "actor" else _judge
-    x = decided(picture, made, rows, edge, middle)
+    x = decided(picture, round_, rows, edge, middle)
     if x is None:
         return None
-    pair, why = made.pair(kind), made.no_pair(kind)
+    pair, why = round_.pair(kind), round_.no_pair(kind)
     if pair:
         lines = (f"{kind} pair", f"{short(pair.chosen_id)} over {short(pair.rejected_id)}")
         return picture.box(Box("pair", x + GAP, middle - BOX / 2, PAIR, BOX, lines, pair.id))
@@ -190,13 +192,13 @@ def _branch(
     return picture.box(Box("none", x + GAP, middle - BOX / 2, PAIR, BOX, (f"no {kind} pair", said), None))
 
 
-def _actor(picture: Picture, made: Round, rows: dict[str, Box], edge: float, middle: float) -> float | None:
-    if made.rule is None:
-        return edge if made.pair("actor") or made.no_pair("actor") else None
-    rule = made.rule
+def _actor(picture: Picture, round_: Round, rows: dict[str, Box], edge: float, middle: float) -> float | None:
+    if round_.rule is None:
+        return edge if round_.pair("actor") or round_.no_pair("actor") else None
+    rule = round_.rule
     lines = ("length control", f"≥ {rule.top_from:.2f} shortest", f"≤ {rule.bottom_to:.2f} longest")
     box = picture.box(Box("rule", edge + GAP, middle - 30, DECISION, 60, lines))
-    pair = made.pair("actor")
+    pair = round_.pair("actor")
     for identity in [*rule.eligible, *rule.bottom]:
         if identity in rows:
             what = "weighed"
@@ -207,10 +209,10 @@ def _actor(picture: Picture, made: Round, rows: dict[str, Box], edge: float, mid
     return box.x + box.width
 
 
-def _judge(picture: Picture, made: Round, rows: dict[str, Box], edge: float, middle: float) -> float | None:
-    contest = made.contest
+def _judge(picture: Picture, round_: Round, rows: dict[str, Box], edge: float, middle: float) -> float | None:
+    contest = round_.contest
     if contest is None:
-        return edge if made.pair("judge") or made.no_pair("judge") else None
+        return edge if round_.pair("judge") or round_.no_pair("judge") else None
     matrix = contest.matrix
     size = (len(matrix.judgment_ids) if matrix else 4) * TILE
     width, height = max(size + 12, 92), size + 30
@@ -242,12 +244,12 @@ def shades(matrix: Matrix) -> list[list[int]]:
     return [[round(cell / highest * 9) for cell in row] for row in matrix.cells]
 
 
-def _trained(picture: Picture, made: Round, kinds: Sequence[PairKind], ends: list[Box], policy: Box | None) -> None:
+def _trained(picture: Picture, round_: Round, kinds: Sequence[PairKind], ends: list[Box], policy: Box | None) -> None:
     """The model that was trained on a pair, at the end of the line of models."""
-    pairs: list[Pair] = [pair for kind in kinds if (pair := made.pair(kind)) and pair.trained]
+    pairs: list[Pair] = [pair for kind in kinds if (pair := round_.pair(kind)) and pair.trained]
     if not pairs or not ends:
         return
-    name = model_id(made.iteration)
+    name = model_id(round_.iteration)
     edge = max(end.x + end.width for end in ends)
     x = max(edge + 16 if len(ends) > 1 else edge - 62, policy.x + 130 if policy else 0)
     box = picture.box(Box("model trained", x, MODELS_AT, 62, 34, (name, "DPO"), name))

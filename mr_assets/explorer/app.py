@@ -109,8 +109,8 @@ class Explorer:
 
         async def answer(request: Request) -> Response:
             key = (request.url.path, request.url.query)
-            made = await self.shared.do(key, lambda: self._kept(key, make, request))
-            return Response(made.body, made.status, media_type=made.media)
+            answer = await self.shared.do(key, lambda: self._kept(key, make, request))
+            return Response(answer.body, answer.status, media_type=answer.media)
 
         return answer
 
@@ -120,8 +120,8 @@ class Explorer:
 
     async def index(self, request: Request) -> Response:
         """The runs."""
-        made = await self.first_page()
-        return Response(made.body, made.status, media_type=made.media)
+        answer = await self.first_page()
+        return Response(answer.body, answer.status, media_type=answer.media)
 
     async def first_page(self) -> Answer:
         """The page of the runs; of many runs it takes seconds the first time, since every recipe is read."""
@@ -184,7 +184,7 @@ class Explorer:
     def identity(self, request: Request) -> Response:
         """The page of an id."""
         run, lineage = self.lineage(request)
-        rounds = [pages.round_view(lineage, made) for made in lineage.rounds]
+        rounds = [pages.round_view(lineage, round_) for round_ in lineage.rounds]
         now = self.stale_of(run)
         around = pages.around(run, lineage, request.query_params, self.pairs_of)
         return self.page(

@@ -14,7 +14,7 @@ import polars as pl
 from mr_assets.addresses import page_of
 from mr_assets.explorer.pages import PAGE, one_of, page_count, page_number
 from mr_assets.ids import drawn_prompt, pair_id, prompt_of
-from mr_assets.lineage.facts import LeftOut, Made
+from mr_assets.lineage.facts import LeftOut, Provenance
 from mr_assets.lineage.rows import dropped
 from mr_assets.loop import LOOP
 from mr_assets.method.dropped import REASONS, in_words
@@ -27,7 +27,7 @@ ASKED = ("iteration", "asset", "reason")
 class Group:
     """How many ids an asset left out for a reason."""
 
-    made: Made
+    provenance: Provenance
     reason: str
     count: int
 
@@ -63,12 +63,14 @@ class LeftOutList:
                 found = dropped(run, asset, t) if record else None
                 if record is None or found is None or found.is_empty():
                     continue
-                made = Made.of(record)
+                provenance = Provenance.of(record)
                 counts = found.group_by("reason").len().sort("len", "reason", descending=[True, False])
-                groups += [Group(made, *row) for row in counts.iter_rows() if asked.get("reason") in (None, row[0])]
+                groups += [
+                    Group(provenance, *row) for row in counts.iter_rows() if asked.get("reason") in (None, row[0])
+                ]
                 if len(asked) == len(ASKED):
                     those = found.filter(pl.col("reason") == asked["reason"]).slice((page - 1) * PAGE, PAGE)
-                    rows = [_fact(made, *row) for row in those.iter_rows()]
+                    rows = [_fact(provenance, *row) for row in those.iter_rows()]
         return cls(run, asked, groups, page, rows)
 
     @property
@@ -90,10 +92,10 @@ class LeftOutList:
         """The id whose page says more: of a prompt without an actor pair that of the pair."""
         if each.id != prompt_of(each.id):
             return each.id
-        t = str(each.made.partition)
-        return pair_id(t, each.id, "actor") if each.made.asset == "actor_pairs" else drawn_prompt(t, each.id)
+        t = str(each.provenance.partition)
+        return pair_id(t, each.id, "actor") if each.provenance.asset == "actor_pairs" else drawn_prompt(t, each.id)
 
 
-def _fact(made: Made, identity: str, reason: str, numbers: str) -> LeftOut:
+def _fact(provenance: Provenance, identity: str, reason: str, numbers: str) -> LeftOut:
     given = json.loads(numbers)
-    return LeftOut(identity, reason, in_words(reason, given), given, made)
+    return LeftOut(identity, reason, in_words(reason, given), given, provenance)

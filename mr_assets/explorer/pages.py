@@ -13,7 +13,7 @@ from mr_assets.errors import UserError
 from mr_assets.explorer.ancestry import Picture, ancestry, shades
 from mr_assets.explorer.text import Part, difference
 from mr_assets.ids import PAIR_ASSETS, PairKind, kind_of_pair, model_key
-from mr_assets.lineage.facts import Battle, Descent, Judgment, Lineage, Made, Model, Pair, Response, Round
+from mr_assets.lineage.facts import Battle, Descent, Judgment, Lineage, Model, Pair, Provenance, Response, Round
 from mr_assets.lineage.pairs import GAPS, KINDS, SORTS, Between, Listed, Query, pairs, texts_of
 from mr_assets.lineage.staleness import Staleness, stale_now
 from mr_assets.loop import Place, titled
@@ -44,9 +44,9 @@ class Dagster:
         """The list of the run's assets."""
         return f"{self.url}/assets/{quote(self.run.name, safe='')}"
 
-    def dagster_run(self, made: Made) -> str:
+    def dagster_run(self, provenance: Provenance) -> str:
         """The page of the Dagster run that made something."""
-        return f"{self.url}/runs/{quote(made.dagster_run, safe='')}"
+        return f"{self.url}/runs/{quote(provenance.dagster_run, safe='')}"
 
 
 # --------------------------------------------------------------------------------------------------------- the list
@@ -57,8 +57,8 @@ class Listing:
     """One page of a run's pairs, and what was asked for.
 
     asked: the filters that are set, as the form has them; wrong: by filter, what is wrong with it, and then no pair is
-    listed; count: pairs that match; made: what made the pairs of the iterations and kinds that are asked for, matching
-    or not; stale: where that is not made of what lies there now.
+    listed; count: pairs that match; provenances: of the pairs of the iterations and kinds asked for, matching or
+    not; stale: where that is not made of what lies there now.
     """
 
     run: Run
@@ -69,7 +69,7 @@ class Listing:
     page: int
     count: int
     rows: list[dict[str, Any]]
-    made: list[Made]
+    provenances: list[Provenance]
     stale: tuple[str, ...]
     truth: bool
 
@@ -91,9 +91,9 @@ class Listing:
         iterations = [query.iteration] if query.iteration else run.iterations
         places, staleness = [(PAIR_ASSETS[kind], t) for t in iterations for kind in query.kinds], Staleness(run)
         there = {place: record for place in places if (record := staleness.record(place))}
-        made = [Made.of(record) for record in there.values()]
+        provenances = [Provenance.of(record) for record in there.values()]
         said = _stale(now, staleness, there)
-        return cls(run, asked, {}, sort, ascending, page, order.height, rows.to_dicts(), made, said, known)
+        return cls(run, asked, {}, sort, ascending, page, order.height, rows.to_dicts(), provenances, said, known)
 
     @property
     def pages(self) -> int:
@@ -223,7 +223,7 @@ class Evaluated:
     """What a model was measured at on the held-out set; stale: why that is not of this model, if it is not."""
 
     figures: dict[str, float | None]
-    made: Made
+    provenance: Provenance
     stale: str | None
 
 
@@ -234,7 +234,7 @@ def evaluation(run: Run, lineage: Lineage, now: Mapping[Place, str]) -> Evaluate
     if record is None:
         return None
     figures = {worded(name): value for name, value in record.numbers.items()}
-    return Evaluated(figures, Made.of(record), now.get(("evaluation", key)))
+    return Evaluated(figures, Provenance.of(record), now.get(("evaluation", key)))
 
 
 def page_number(given: Mapping[str, str]) -> int:
@@ -287,18 +287,18 @@ class PairView:
 class RoundView:
     """A round as a page shows it: the pairs of the kinds that the page is about, and the picture."""
 
-    made: Round
+    round: Round
     kinds: tuple[PairKind, ...]
     pairs: tuple[PairView, ...]
     picture: Picture
 
     def judgment(self, identity: str) -> Judgment | None:
         """A judgment of the round."""
-        return next((j for r in self.made.responses for j in r.judgments if j.id == identity), None)
+        return next((j for r in self.round.responses for j in r.judgments if j.id == identity), None)
 
     def response(self, identity: str) -> Response | None:
         """A response of the round."""
-        return next((r for r in self.made.responses if r.id == identity), None)
+        return next((r for r in self.round.responses if r.id == identity), None)
 
     def battle(self, identity: str) -> Battle | None:
         """A battle of the round."""
@@ -307,7 +307,7 @@ class RoundView:
     @property
     def battles(self) -> tuple[Battle, ...]:
         """All battles of the round."""
-        return self.made.contest.battles if self.made.contest else ()
+        return self.round.contest.battles if self.round.contest else ()
 
     def met(self, first: str, second: str) -> Battle | None:
         """The battle in which two judgments were shown in this order."""
@@ -332,7 +332,7 @@ class RoundView:
     @property
     def chars(self) -> dict[str, int | None]:
         """The length of every response."""
-        return {each.id: each.chars for each in self.made.responses}
+        return {each.id: each.chars for each in self.round.responses}
 
     def role(self, identity: str) -> str:
         """Chosen or rejected, in a pair that the page is about; else nothing."""
@@ -345,21 +345,21 @@ class RoundView:
     @cached_property
     def shades(self) -> list[list[int]]:
         """The cells of the matrix, 0 to 9."""
-        return shades(self.made.contest.matrix) if self.made.contest and self.made.contest.matrix else []
+        return shades(self.round.contest.matrix) if self.round.contest and self.round.contest.matrix else []
 
 
-def round_view(lineage: Lineage, made: Round) -> RoundView:
+def round_view(lineage: Lineage, round_: Round) -> RoundView:
     """A round for the page of a lineage's id."""
     kinds: tuple[PairKind, ...] = ("actor", "judge")
     if lineage.kind == "pair":
         kinds = (kind_of_pair(lineage.id),)
     elif lineage.kind == "battle":
         kinds = ("judge",)
-    elif not made.judge_training:
+    elif not round_.judge_training:
         kinds = ("actor",)
-    texts = made.texts
-    pairs = tuple(_pair_view(pair, texts) for pair in made.pairs if pair.kind in kinds)
-    return RoundView(made, kinds, pairs, ancestry(made, kinds))
+    texts = round_.texts
+    pairs = tuple(_pair_view(pair, texts) for pair in round_.pairs if pair.kind in kinds)
+    return RoundView(round_, kinds, pairs, ancestry(round_, kinds))
 
 
 def _pair_view(pair: Pair, texts: Mapping[str, str]) -> PairView:
@@ -369,36 +369,40 @@ def _pair_view(pair: Pair, texts: Mapping[str, str]) -> PairView:
     return PairView(pair, (chosen, rejected), difference(rejected.text or "", chosen.text or "") if both else None)
 
 
-def makers(lineage: Lineage) -> list[Made]:
+def makers(lineage: Lineage) -> list[Provenance]:
     """Everything that made a fact of the lineage, each once, in the order of the loop."""
     found = dict.fromkeys(_makers(lineage))
     return list(found)
 
 
-def _makers(lineage: Lineage) -> Iterator[Made]:
-    for made in lineage.rounds:
-        yield from _makers_of_models(made.policy)
-        parts: list[Any] = [made.prompt, *made.responses[:1], *(r.judgments[0] for r in made.responses if r.judgments)]
-        parts += [made.rule, made.contest]
-        if made.contest:
-            parts += [*made.contest.battles[:1], made.contest.matrix, made.contest.elo]
-        yield from (part.made for part in [*parts, *made.left_out] if part)
-        for pair in made.pairs:
-            yield from filter(None, (pair.made, pair.dataset, pair.trained))
+def _makers(lineage: Lineage) -> Iterator[Provenance]:
+    for round_ in lineage.rounds:
+        yield from _makers_of_models(round_.policy)
+        parts: list[Any] = [
+            round_.prompt,
+            *round_.responses[:1],
+            *(r.judgments[0] for r in round_.responses if r.judgments),
+        ]
+        parts += [round_.rule, round_.contest]
+        if round_.contest:
+            parts += [*round_.contest.battles[:1], round_.contest.matrix, round_.contest.elo]
+        yield from (part.provenance for part in [*parts, *round_.left_out] if part)
+        for pair in round_.pairs:
+            yield from filter(None, (pair.provenance, pair.dataset, pair.trained))
     yield from _makers_of_models(lineage.model)
 
 
-def _makers_of_models(last: Model | None) -> Iterator[Made]:
+def _makers_of_models(last: Model | None) -> Iterator[Provenance]:
     line = last.line if last else []
-    return (each for model in line for each in (model.trained_on, model.made) if each)
+    return (each for model in line for each in (model.trained_on, model.provenance) if each)
 
 
 def raw_text(lineage: Lineage) -> str:
     """The text of the id itself, as it was sampled. Raises `UserError` for a pair or a model, which have none."""
-    for made in lineage.rounds:
-        texts = made.texts | {b.id: b.text for b in (made.contest.battles if made.contest else ()) if b.text}
-        if made.prompt:
-            texts[made.prompt.id] = made.prompt.text
+    for round_ in lineage.rounds:
+        texts = round_.texts | {b.id: b.text for b in (round_.contest.battles if round_.contest else ()) if b.text}
+        if round_.prompt:
+            texts[round_.prompt.id] = round_.prompt.text
         if lineage.id in texts:
             return texts[lineage.id]
     raise UserError(f"{lineage.kind} {lineage.id} has no text of its own here.")
@@ -420,7 +424,7 @@ def summary(ui: str, run: Run) -> dict[str, Any]:
         records = {asset: at_once.record(asset, t) for asset in ("actor_pairs", "elo_pairs", "checkpoints")}
         whole = {asset: None if at_once.damage(asset, t) else record for asset, record in records.items()}
         rows = {asset: record.rows if record else None for asset, record in whole.items()}
-        trained = Made.of(record) if (record := whole["checkpoints"]) else None
+        trained = Provenance.of(record) if (record := whole["checkpoints"]) else None
         stale = {asset: now[asset, t] for asset in records if (asset, t) in now}
         iterations.append({"t": t, **rows, "trained": trained, "stale": stale})
     complete = sum(bool(each["trained"]) and not each["stale"] for each in iterations)

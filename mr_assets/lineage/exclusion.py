@@ -11,27 +11,27 @@ from mr_assets.ids import PairKind, response_of, short
 from mr_assets.lineage.facts import Judgment, Pair, Response, Round
 
 
-def response_fate(made: Round, response: Response) -> str | None:
+def response_fate(round_: Round, response: Response) -> str | None:
     """Why a response is in no actor pair; None if it is in one, or if there is none."""
-    rule, pair = made.rule, made.pair("actor")
+    rule, pair = round_.rule, round_.pair("actor")
     if response.duplicate_of:
         return f"it has the same text as {short(response.duplicate_of)}, which stands for both"
     if rule is None or pair is None or response.mean is None or response.id in _sides(pair):
         return None
     said = []
     if response.id in rule.eligible:
-        said.append(_weighed(made, response, pair.chosen_id, "top", "short"))
+        said.append(_weighed(round_, response, pair.chosen_id, "top", "short"))
     elif response.in_top:
         said.append("in the top tier, but cut off at max tokens")
     if response.in_bottom:
-        said.append(_weighed(made, response, pair.rejected_id, "bottom", "long"))
+        said.append(_weighed(round_, response, pair.rejected_id, "bottom", "long"))
     bounds = f"bottom to {rule.bottom_to:.4g} and top from {rule.top_from:.4g}"
     return "; ".join(said) or f"its mean score {response.mean:.4g} lies between the tiers, {bounds}"
 
 
-def judgment_fate(made: Round, judgment: Judgment) -> str | None:
+def judgment_fate(round_: Round, judgment: Judgment) -> str | None:
     """Why a judgment is in no judge pair; None if it is in one, or if there is none."""
-    contest, pair = made.contest, made.pair("judge")
+    contest, pair = round_.contest, round_.pair("judge")
     if contest is None or contest.elo is None or pair is None or judgment.id in _sides(pair):
         return None
     if response_of(judgment.id) != contest.response_id:
@@ -77,9 +77,9 @@ def _sides(pair: Pair) -> tuple[str, str]:
     return pair.chosen_id, pair.rejected_id
 
 
-def _weighed(made: Round, response: Response, winner: str, tier: str, way: str) -> str:
+def _weighed(round_: Round, response: Response, winner: str, tier: str, way: str) -> str:
     """What a response of a tier lost by: its length, or a draw."""
-    chars = {each.id: each.chars for each in made.responses}
+    chars = {each.id: each.chars for each in round_.responses}
     if chars[winner] == response.chars:
         return f"in the {tier} tier and as {way} as {short(winner)}, which won the draw"
     return f"in the {tier} tier, but {short(winner)} is {way}er ({chars[winner]} characters, it has {response.chars})"

@@ -11,7 +11,7 @@
       .model -> Model         of a model's id
       .broken -> StaleLink       where what lies there now is not what it was made of
 
-Every fact carries who made it (`Made`): the asset and the Dagster run. What does not belong, because it was made anew
+Every fact carries its `Provenance`: the asset and the Dagster run. What does not belong, because it was made anew
 since, is not there: a field is None, or a tuple empty, and `broken` says why. Texts are as they were sampled and are
 not to be trusted.
 """
@@ -19,13 +19,13 @@ not to be trusted.
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mr_assets.ids import Kind, PairKind, sample_of
+from mr_assets.ids import Kind, PairKind, prompt_of, sample_of
 from mr_assets.lineage.staleness import StaleLink
 from mr_assets.runs.record import Record
 
 
 @dataclass(frozen=True)
-class Made:
+class Provenance:
     """What made a fact: an asset, of iteration `partition` (None: made once), in a Dagster run.
 
     version: of the artifact's content; created: ISO time; policy: fingerprint of the model that wrote it, if one did;
@@ -41,10 +41,10 @@ class Made:
     code: str
 
     @classmethod
-    def of(cls, record: Record) -> "Made":
+    def of(cls, record: Record) -> "Provenance":
         """Who made the artifact of a record."""
-        made = (record.run_id, record.created, record.version, record.policy, record.code)
-        return cls(record.asset, record.partition, *made)
+        by_whom = (record.run_id, record.created, record.version, record.policy, record.code)
+        return cls(record.asset, record.partition, *by_whom)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class LeftOut:
     reason: str
     why: str
     numbers: dict[str, Any]
-    made: Made
+    provenance: Provenance
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Prompt:
 
     id: str
     text: str
-    made: Made
+    provenance: Provenance
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Judgment:
     invalid: str | None
     why_invalid: str | None
     finish_reason: str
-    made: Made
+    provenance: Provenance
     off: float | None = None
 
 
@@ -123,7 +123,7 @@ class Response:
     selected: bool | None
     judgments: tuple[Judgment, ...]
     left_out: tuple[LeftOut, ...]
-    made: Made
+    provenance: Provenance
     true_score: float | None = None
 
 
@@ -146,7 +146,7 @@ class ActorRule:
     bottom: tuple[str, ...]
     max_chosen_chars: int | None
     draws: tuple[Draw, ...]
-    made: Made
+    provenance: Provenance
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Battle:
     why_invalid: str | None
     copied_from: str | None
     finish_reason: str | None
-    made: Made
+    provenance: Provenance
 
     @property
     def order(self) -> tuple[int, int]:
@@ -194,7 +194,7 @@ class Matrix:
     win_first: int
     win_second: int
     strongly_connected: bool
-    made: Made
+    provenance: Provenance
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ class Elo:
     bottom: tuple[str, ...]
     max_chosen_chars: int | None
     draws: tuple[Draw, ...]
-    made: Made
+    provenance: Provenance
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,7 @@ class Contest:
     battles: tuple[Battle, ...]
     matrix: Matrix | None
     elo: Elo | None
-    made: Made
+    provenance: Provenance
 
     @property
     def by_elo(self) -> list[int]:
@@ -280,11 +280,11 @@ class Pair:
     rejected_worth: float
     chosen_chars: int
     rejected_chars: int
-    dataset: Made | None
+    dataset: Provenance | None
     left_out: LeftOut | None
-    trained: Made | None
+    trained: Provenance | None
     margin: RewardMargin | None
-    made: Made
+    provenance: Provenance
     true_gap: float | None = None
 
 
@@ -301,11 +301,11 @@ class Model:
     fingerprint: str
     settings: dict[str, Any]
     numbers: dict[str, Any]
-    trained_on: Made | None
+    trained_on: Provenance | None
     pairs: dict[str, int]
     parent: "Model | None"
     seed: str | None
-    made: Made
+    provenance: Provenance
 
     @property
     def line(self) -> list["Model"]:
@@ -345,7 +345,7 @@ class Round:
         selected = self.contest.response_id if self.contest else None
         for asset in (*side, "responses"):
             for each in self.left_out:
-                if each.made.asset == asset and (each.id == selected or "." not in each.id):
+                if each.provenance.asset == asset and each.id in (selected, prompt_of(each.id)):
                     return each
         return None
 
@@ -361,7 +361,7 @@ class Descent:
     kind: PairKind
     role: str
     direct: bool
-    made: Made
+    provenance: Provenance
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from mr_assets.lineage.facts import (
     Judgment,
     LeftOut,
     Lineage,
-    Made,
     Matrix,
     Model,
     Pair,
     Prompt,
+    Provenance,
     Response,
     RewardMargin,
     Round,
@@ -75,12 +75,12 @@ def _traced(run: Run, found: Id) -> Lineage:
     broken: dict[StaleLink, None] = {}
     for t in iterations_of(run, found):
         reading = _Reading(staleness, t, found)
-        made = reading.round()
-        rounds.append(made)
-        descent += list(_descent(made, found))
+        round_ = reading.round()
+        rounds.append(round_)
+        descent += list(_descent(round_, found))
         broken |= dict.fromkeys(staleness.all_broken((found.asset, t), t))
-    trained = {pair.id for made in rounds for pair in made.pairs if pair.trained}
-    used = {each.made.partition: None for each in descent if each.direct and each.pair_id in trained}
+    trained = {pair.id for round_ in rounds for pair in round_.pairs if pair.trained}
+    used = {each.provenance.partition: None for each in descent if each.direct and each.pair_id in trained}
     later = _models_after(staleness, filter(None, used))
     return Lineage(run.name, found.text, found.kind, tuple(rounds), None, tuple(descent), later, tuple(broken))
 
@@ -116,7 +116,7 @@ class _Reading:
     staleness: Staleness
     t: str
     focus: Id
-    _made: dict[str, Made] = field(default_factory=dict)
+    _provenance: dict[str, Provenance] = field(default_factory=dict)
 
     @property
     def run(self) -> Run:
@@ -146,10 +146,10 @@ class _Reading:
         assert record is not None, asset
         return record
 
-    def made(self, asset: str) -> Made:
-        if asset not in self._made:
-            self._made[asset] = Made.of(self.record(asset))
-        return self._made[asset]
+    def provenance(self, asset: str) -> Provenance:
+        if asset not in self._provenance:
+            self._provenance[asset] = Provenance.of(self.record(asset))
+        return self._provenance[asset]
 
     @cached_property
     def left_out(self) -> tuple[LeftOut, ...]:
@@ -160,7 +160,7 @@ class _Reading:
     def _dropped(self, asset: str) -> Iterator[LeftOut]:
         for identity, reason, numbers in dropped_of(self.run, asset, self.t, self.prompt_id).iter_rows():
             given = json.loads(numbers)
-            yield LeftOut(identity, reason, in_words(reason, given), given, self.made(asset))
+            yield LeftOut(identity, reason, in_words(reason, given), given, self.provenance(asset))
 
     def round(self) -> Round:
         policy = ("policy", self.t)
@@ -168,7 +168,7 @@ class _Reading:
         return Round(
             iteration=self.t,
             prompt=next(
-                (Prompt(r["prompt_id"], r["prompt"], self.made("prompts")) for r in self.rows("prompts")), None
+                (Prompt(r["prompt_id"], r["prompt"], self.provenance("prompts")) for r in self.rows("prompts")), None
             ),
             policy=_policy(self.staleness, policy) if "policy" in self.shown else None,
             responses=tuple(self.responses()),
@@ -236,15 +236,24 @@ class _Reading:
                 selected=identity in selected if "selected_responses" in self.tables else None,
                 judgments=tuple(judgments.pop(identity, ())),
                 left_out=tuple(each for each in self.left_out if each.id == identity),
-                made=self.made("responses"),
+                provenance=self.provenance("responses"),
                 true_score=self.truth.get(identity),
             )
         for identity, theirs in judgments.items():  # their responses were made anew since: nothing is known of them
             k = sample_of(identity)
             unknown = dict.fromkeys(("judged", "valid", "mean", "variance", "in_top", "in_bottom", "selected"))
-            made = self.made("judgments")
+            provenance = self.provenance("judgments")
             yield Response(
-                identity, k, None, None, None, None, **unknown, judgments=tuple(theirs), left_out=(), made=made
+                identity,
+                k,
+                None,
+                None,
+                None,
+                None,
+                **unknown,
+                judgments=tuple(theirs),
+                left_out=(),
+                provenance=provenance,
             )
 
     def _judgment(self, row: Row) -> Judgment:
@@ -256,7 +265,7 @@ class _Reading:
             invalid=row["invalid"],
             why_invalid=_why(row["invalid"]),
             finish_reason=row["finish_reason"],
-            made=self.made("judgments"),
+            provenance=self.provenance("judgments"),
             off=self.offs.get(row["judgment_id"]),
         )
 
@@ -283,7 +292,7 @@ class _Reading:
             bottom=tuple(row["response_id"] for row in bottom),
             max_chosen_chars=settings["iteration.max_chosen_chars"],
             draws=_draws("actor_pairs", tied, settings["seed"]),
-            made=self.made("actor_pairs"),
+            provenance=self.provenance("actor_pairs"),
         )
 
     # ---------------------------------------------------------------------------------------------------- judge's side
@@ -302,7 +311,7 @@ class _Reading:
                 battles=tuple(sorted(map(self._battle, self.rows("meta_judgments")), key=lambda each: each.order)),
                 matrix=next(map(self._matrix, self.rows("battle_matrices")), None),
                 elo=self._elo(),
-                made=self.made("selected_responses"),
+                provenance=self.provenance("selected_responses"),
             )
         return None
 
@@ -317,7 +326,7 @@ class _Reading:
             why_invalid=_why(row["invalid"]),
             copied_from=row["copied_from"],
             finish_reason=row["finish_reason"],
-            made=self.made("meta_judgments"),
+            provenance=self.provenance("meta_judgments"),
         )
 
     def _matrix(self, row: Row) -> Matrix:
@@ -326,13 +335,13 @@ class _Reading:
             judgment_ids=tuple(row["judgment_ids"]),
             cells=tuple(tuple(cells) for cells in row["matrix"]),
             **{name: row[name] for name in numbers},
-            made=self.made("battle_matrices"),
+            provenance=self.provenance("battle_matrices"),
         )
 
     def _elo(self) -> Elo | None:
         """The Elo as elo_pairs has it: in the pair, or in the numbers of what it left out."""
         given = [row["elo"] for row in self.rows("elo_pairs")]
-        given += [x.numbers["elo"] for x in self.left_out if x.made.asset == "elo_pairs" and "elo" in x.numbers]
+        given += [x.numbers["elo"] for x in self.left_out if x.provenance.asset == "elo_pairs" and "elo" in x.numbers]
         matrices = self.rows("battle_matrices")
         if not given or not matrices:
             return None
@@ -353,7 +362,7 @@ class _Reading:
             bottom=tuple(bottom),
             max_chosen_chars=settings["iteration.max_chosen_judgment_chars"],
             draws=_draws("elo", tied, settings["seed"]),
-            made=self.made("elo_pairs"),
+            provenance=self.provenance("elo_pairs"),
         )
 
     # ---------------------------------------------------------------------------------------------------------- pairs
@@ -377,11 +386,11 @@ class _Reading:
                     rejected_worth=row[f"rejected_{name}"],
                     chosen_chars=row["chosen_chars"],
                     rejected_chars=row["rejected_chars"],
-                    dataset=self.made("dpo_dataset") if row["pair_id"] in taken else None,
+                    dataset=self.provenance("dpo_dataset") if row["pair_id"] in taken else None,
                     left_out=outs.get(row["pair_id"]),
-                    trained=self.made("checkpoints") if trained else None,
+                    trained=self.provenance("checkpoints") if trained else None,
                     margin=self._margin(row["pair_id"]) if trained else None,
-                    made=self.made(PAIR_ASSETS[kind]),
+                    provenance=self.provenance(PAIR_ASSETS[kind]),
                     true_gap=self._true_gap(kind, row["chosen_id"], row["rejected_id"]),
                 )
 
@@ -428,17 +437,17 @@ def _draw(side: str, tied: Sequence[str], seed: str) -> Draw | None:
 # -------------------------------------------------------------------------------------------------------------- forward
 
 
-def _descent(made: Round, found: Id) -> Iterator[Descent]:
+def _descent(round_: Round, found: Id) -> Iterator[Descent]:
     """The pairs of a round that came of an id, and its part in them."""
-    for pair in made.pairs:
-        if part := _part(made, pair, found):
-            yield Descent(pair.id, pair.kind, *part, pair.made)
+    for pair in round_.pairs:
+        if part := _part(round_, pair, found):
+            yield Descent(pair.id, pair.kind, *part, pair.provenance)
 
 
-def _part(made: Round, pair: Pair, found: Id) -> tuple[str, bool] | None:
+def _part(round_: Round, pair: Pair, found: Id) -> tuple[str, bool] | None:
     """What an id had to do with a pair, and whether directly; None if nothing."""
     response = response_of(found.text)
-    judged = made.contest.response_id if made.contest and pair.kind == "judge" else None
+    judged = round_.contest.response_id if round_.contest and pair.kind == "judge" else None
     match found.kind:
         case "pair":
             return ("the pair itself", True) if pair.id == found.text else None
@@ -456,7 +465,7 @@ def _part(made: Round, pair: Pair, found: Id) -> tuple[str, bool] | None:
     if response in sides:
         side = f"the {sides[response]} response"
         return (side if found.kind == "response" else f"a judgment of {side}", True)
-    candidate = any(each.id == response and each.mean is not None for each in made.responses)
+    candidate = any(each.id == response and each.mean is not None for each in round_.responses)
     weighed = "a candidate" if found.kind == "response" else "a judgment of a candidate"
     return (weighed, False) if candidate else None
 
@@ -487,11 +496,11 @@ def _model(staleness: Staleness, place: Place) -> Model | None:
         fingerprint=record.model["fingerprint"],
         settings=record.settings,
         numbers=record.numbers,
-        trained_on=Made.of(trained_on) if trained_on else None,
+        trained_on=Provenance.of(trained_on) if trained_on else None,
         pairs=counts,
         parent=_policy(staleness, policy) if from_policy else None,
         seed=record.settings.get("model.seed") if asset == "sft_checkpoint" else None,
-        made=Made.of(record),
+        provenance=Provenance.of(record),
     )
 
 
@@ -541,4 +550,4 @@ def _pairs_of(
             raise UserError(f"{asset} of iteration {t} is not there. Materialize it again.")
         ids = read(staleness.run, asset, t, ["pair_id"])["pair_id"].sort()
         for pair in ids:
-            yield Descent(pair, kind_of_pair(pair), role, True, Made.of(record))
+            yield Descent(pair, kind_of_pair(pair), role, True, Provenance.of(record))

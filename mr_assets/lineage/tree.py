@@ -22,9 +22,9 @@ from mr_assets.lineage.facts import (
     Judgment,
     LeftOut,
     Lineage,
-    Made,
     Model,
     Pair,
+    Provenance,
     Response,
     RewardMargin,
     Round,
@@ -89,25 +89,25 @@ class _Tree:
         if said.model:
             root.children += [self.model(said.model), *self.descent_of_model()]
             return root
-        for made in said.rounds:
-            children = [*self.round(made), self.forward(made)]
+        for round_ in said.rounds:
+            children = [*self.round(round_), self.forward(round_)]
             several = len(said.rounds) > 1
-            root.children += [Node(f"iteration {made.iteration}", children)] if several else children
+            root.children += [Node(f"iteration {round_.iteration}", children)] if several else children
         return root
 
     # ------------------------------------------------------------------------------------------------------- a round
 
-    def round(self, made: Round) -> Iterator[Node]:
-        if made.prompt:
-            yield self.text(f"prompt {made.prompt.id}", made.prompt.text, made.prompt.made)
+    def round(self, round_: Round) -> Iterator[Node]:
+        if round_.prompt:
+            yield self.text(f"prompt {round_.prompt.id}", round_.prompt.text, round_.prompt.provenance)
         for kind in self.kinds():
-            yield self.outcome(made, kind)
-        yield from self.rule(made)
-        yield self.responses(made)
-        if made.contest and (self.lineage.kind != "pair" or kind_of_pair(self.lineage.id) == "judge"):
-            yield self.contest(made, made.contest)
-        if made.policy:
-            yield Node("written by", [self.model(made.policy)])
+            yield self.outcome(round_, kind)
+        yield from self.rule(round_)
+        yield self.responses(round_)
+        if round_.contest and (self.lineage.kind != "pair" or kind_of_pair(self.lineage.id) == "judge"):
+            yield self.contest(round_, round_.contest)
+        if round_.policy:
+            yield Node("written by", [self.model(round_.policy)])
         else:
             yield Node("written by a model that is not there any more, or was made anew since")
 
@@ -117,20 +117,20 @@ class _Tree:
             return (kind_of_pair(self.lineage.id),)
         return ("judge",) if self.lineage.kind == "battle" else ("actor", "judge")
 
-    def outcome(self, made: Round, kind: PairKind) -> Node:
-        pair = made.pair(kind)
+    def outcome(self, round_: Round, kind: PairKind) -> Node:
+        pair = round_.pair(kind)
         if pair is None:
-            why = made.no_pair(kind)
-            if kind == "judge" and not made.judge_training:
+            why = round_.no_pair(kind)
+            if kind == "judge" and not round_.judge_training:
                 return Node("no judge pair: this iteration trains the actor alone")
             return self.left_out(f"no {kind} pair", why) if why else Node(f"no {kind} pair is known here")
         worth = "score" if kind == "actor" else "Elo"
-        node = Node(f"{kind} pair {pair.id}{self.focus(pair.id)}{self.by(pair.made)}")
+        node = Node(f"{kind} pair {pair.id}{self.focus(pair.id)}{self.by(pair.provenance)}")
         for side, identity, value, chars in (
             ("chosen", pair.chosen_id, pair.chosen_worth, pair.chosen_chars),
             ("rejected", pair.rejected_id, pair.rejected_worth, pair.rejected_chars),
         ):
-            said = made.texts.get(identity)
+            said = round_.texts.get(identity)
             head = f"{side} {identity}: {worth} {_number(value)}, {chars} characters"
             node.children.append(Node(head) if said is None else self.text(head, said))
         node.children += [Node(f"truth: {said}") for said in (pair_truth(pair),) if said]
@@ -162,16 +162,16 @@ class _Tree:
         )
         return Node(said, [Node(margin.note)] if margin.note else [])
 
-    def rule(self, made: Round) -> Iterator[Node]:
-        rule = made.rule
+    def rule(self, round_: Round) -> Iterator[Node]:
+        rule = round_.rule
         if rule is None or "actor" not in self.kinds():
             return
         limit = f", chosen with at most {rule.max_chosen_chars} characters" if rule.max_chosen_chars else ""
         node = Node(
             f"rule: Smax {_number(rule.score_max)}, Smin {_number(rule.score_min)}, rho {rule.rho:g}{limit}"
-            f"{self.by(rule.made)}"
+            f"{self.by(rule.provenance)}"
         )
-        chars = {each.id: each.chars for each in made.responses}
+        chars = {each.id: each.chars for each in round_.responses}
         for tier, bound, ids, extreme in (
             ("top tier from", rule.top_from, rule.eligible, "the shortest is chosen"),
             ("bottom tier to", rule.bottom_to, rule.bottom, "the longest is rejected"),
@@ -183,14 +183,14 @@ class _Tree:
         node.children += [self.draw(draw) for draw in rule.draws]
         yield node
 
-    def responses(self, made: Round) -> Node:
-        if not made.responses:
+    def responses(self, round_: Round) -> Node:
+        if not round_.responses:
             return Node("no responses that belong to it are there")
-        node = Node(f"{len(made.responses)} responses{self.by(made.responses[0].made)}")
-        node.children = [self.response(each, made) for each in made.responses]
+        node = Node(f"{len(round_.responses)} responses{self.by(round_.responses[0].provenance)}")
+        node.children = [self.response(each, round_) for each in round_.responses]
         return node
 
-    def response(self, each: Response, made: Round) -> Node:
+    def response(self, each: Response, round_: Round) -> Node:
         facts = []
         if each.duplicate_of:
             facts.append(f"same text as {short(each.duplicate_of)}, goes no further")
@@ -206,20 +206,20 @@ class _Tree:
         facts += ["top tier"] * bool(each.in_top) + ["bottom tier"] * bool(each.in_bottom)
         facts += ["cut off"] * (each.finish_reason == "length")
         facts += ["its judgments battle"] * bool(each.selected)
-        for pair in made.pairs:
+        for pair in round_.pairs:
             facts += [side for side in ("chosen", "rejected") if getattr(pair, f"{side}_id") == each.id]
         head = f"{short(each.id)}{self.focus(each.id)}: {', '.join(facts)}"
         node = Node(f"{head}; its text was made anew since") if each.text is None else self.text(head, each.text)
-        told = [x for x in each.left_out if "judge" in self.kinds() or LOOP[x.made.asset].side != "judge"]
+        told = [x for x in each.left_out if "judge" in self.kinds() or LOOP[x.provenance.asset].side != "judge"]
         node.children += [self.left_out("left out", x) for x in told]
-        if "actor" in self.kinds() and (why := response_fate(made, each)):
+        if "actor" in self.kinds() and (why := response_fate(round_, each)):
             node.children.append(Node(f"not in the actor pair: {why}"))
-        judgments = [self.judgment(judgment, made) for judgment in each.judgments if self.wanted(judgment, each)]
+        judgments = [self.judgment(judgment, round_) for judgment in each.judgments if self.wanted(judgment, each)]
         if judgments:
-            node.children.append(Node(f"judgments{self.by(each.judgments[0].made)}", judgments))
+            node.children.append(Node(f"judgments{self.by(each.judgments[0].provenance)}", judgments))
         elif each.judgments:
             scores = " ".join("-" if j.score is None else f"{j.score:g}" for j in each.judgments)
-            node.children.append(Node(f"scores {scores}{self.by(each.judgments[0].made)}"))
+            node.children.append(Node(f"scores {scores}{self.by(each.judgments[0].provenance)}"))
         return node
 
     def wanted(self, judgment: Judgment, response: Response) -> bool:
@@ -236,8 +236,8 @@ class _Tree:
                 return judgment.id in judgments_of(identity)
         return True
 
-    def judgment(self, each: Judgment, made: Round) -> Node:
-        elo = made.contest.elo.scores.get(each.id) if made.contest and made.contest.elo else None
+    def judgment(self, each: Judgment, round_: Round) -> Node:
+        elo = round_.contest.elo.scores.get(each.id) if round_.contest and round_.contest.elo else None
         facts = [f"score {each.score:g}" if each.score is not None else f"invalid: {each.why_invalid}"]
         facts += [said for said in (judgment_truth(each.off),) if said]
         facts += [f"Elo {_number(elo)}"] * (elo is not None) + ["cut off"] * (each.finish_reason == "length")
@@ -245,8 +245,8 @@ class _Tree:
 
     # -------------------------------------------------------------------------------------------------- judge's side
 
-    def contest(self, made: Round, contest: Contest) -> Node:
-        node = Node(f"judged: {contest.response_id}, variance {_number(contest.variance)}{self.by(contest.made)}")
+    def contest(self, round_: Round, contest: Contest) -> Node:
+        node = Node(f"judged: {contest.response_id}, variance {_number(contest.variance)}{self.by(contest.provenance)}")
         others = sorted(contest.variances.items(), key=lambda item: -item[1])
         listed = ", ".join(f"{short(i)} {_number(v)}" for i, v in others)
         node.children.append(Node(f"variances: {listed}; the highest is selected"))
@@ -265,7 +265,7 @@ class _Tree:
             head = (
                 f"matrix: omega 1 {_number(matrix.omega_1)}, omega 2 {_number(matrix.omega_2)} "
                 f"from {matrix.win_first} wins in first and {matrix.win_second} in second position; "
-                f"the win graph {connected} strongly connected{self.by(matrix.made)}"
+                f"the win graph {connected} strongly connected{self.by(matrix.provenance)}"
             )
             title = " " * (width + 1) + " ".join(f"{name:>{digits + 3}}" for name in names)
             node.children.append(Node(head, [Node(title), *map(Node, rows)]))
@@ -274,11 +274,11 @@ class _Tree:
             listed = ", ".join(f"{short(i)} {_number(e)}" for i, e in ranked)
             limit = f", chosen with at most {elo.max_chosen_chars} characters" if elo.max_chosen_chars else ""
             draws = [self.draw(draw) for draw in elo.draws]
-            node.children.append(Node(f"Elo (ridge {elo.ridge:g}{limit}): {listed}{self.by(elo.made)}", draws))
+            node.children.append(Node(f"Elo (ridge {elo.ridge:g}{limit}): {listed}{self.by(elo.provenance)}", draws))
         return node
 
     def battles(self, battles: Sequence[Battle]) -> Node:
-        node = Node(f"{len(battles)} battles, each pair in both orders{self.by(battles[0].made)}")
+        node = Node(f"{len(battles)} battles, each pair in both orders{self.by(battles[0].provenance)}")
         about = self.lineage
         for each in sorted(battles, key=lambda each: (sorted(each.order), each.order)):
             if about.kind == "judgment" and about.id not in (each.first_id, each.second_id):
@@ -293,12 +293,12 @@ class _Tree:
 
     # -------------------------------------------------------------------------------------------------------- forward
 
-    def forward(self, made: Round) -> Node:
-        mine = [d for d in self.lineage.descent if d.pair_id.startswith(f"{made.iteration}.")]
+    def forward(self, round_: Round) -> Node:
+        mine = [d for d in self.lineage.descent if d.pair_id.startswith(f"{round_.iteration}.")]
         node = Node("came of it")
         node.children = [Node(f"{d.pair_id}: {d.role}") for d in mine] or [Node("no pair")]
         if self.lineage.models:
-            named = ", ".join(f"{m.name} (run {m.made.dagster_run[:8]})" for m in self.lineage.models)
+            named = ", ".join(f"{m.name} (run {m.provenance.dagster_run[:8]})" for m in self.lineage.models)
             node.children.append(Node(f"models trained on it, directly or through the one before: {named}"))
         return node
 
@@ -309,14 +309,14 @@ class _Tree:
                 kinds = [f"{sum(d.kind == kind for d in mine)} {kind}" for kind in ("actor", "judge")]
                 shown = [Node(d.pair_id) for d in (mine if self.full else mine[:3])]
                 shown += [Node(f"and {len(mine) - 3} more: --full")] * (len(shown) < len(mine))
-                yield Node(f"pairs {role}: {' and '.join(kinds)} pairs{self.by(mine[0].made)}", shown)
+                yield Node(f"pairs {role}: {' and '.join(kinds)} pairs{self.by(mine[0].provenance)}", shown)
         if self.lineage.models:
-            named = ", ".join(f"{m.name} (run {m.made.dagster_run[:8]})" for m in self.lineage.models)
+            named = ", ".join(f"{m.name} (run {m.provenance.dagster_run[:8]})" for m in self.lineage.models)
             yield Node(f"models that come of it: {named}")
 
     def model(self, model: Model) -> Node:
         counts = ", ".join(f"{n} {what}" for what, n in model.pairs.items())
-        node = Node(f"{model.name} in {model.path}, fingerprint {model.fingerprint}{self.by(model.made)}")
+        node = Node(f"{model.name} in {model.path}, fingerprint {model.fingerprint}{self.by(model.provenance)}")
         if model.trained_on:
             node.children.append(Node(f"trained on {counts}{self.by(model.trained_on)}"))
         if model.parent:
@@ -329,8 +329,8 @@ class _Tree:
 
     # ----------------------------------------------------------------------------------------------------------- parts
 
-    def text(self, head: str, text: str, made: Made | None = None) -> Node:
-        by = self.by(made) if made else ""
+    def text(self, head: str, text: str, provenance: Provenance | None = None) -> Node:
+        by = self.by(provenance) if provenance else ""
         if not self.full:
             return Node(f'{head} "{excerpt(text, EXCERPT)}"{by}')
         return Node(f"{head}{by}", [Node(f"| {line}") for line in text.split("\n")])
@@ -340,15 +340,15 @@ class _Tree:
         return Node(f"tie for {draw.side}: drawn {numbers}; the lowest, {short(draw.winner)}, wins (seed {draw.seed})")
 
     def left_out(self, head: str, x: LeftOut) -> Node:
-        return Node(f"{head} ({x.reason}): {x.why}{self.by(x.made)}")
+        return Node(f"{head} ({x.reason}): {x.why}{self.by(x.provenance)}")
 
     def focus(self, identity: str) -> str:
         return " (this one)" if identity == self.lineage.id else ""
 
-    def by(self, made: Made) -> str:
+    def by(self, provenance: Provenance) -> str:
         """Who made a fact; the end of the tree has the whole ids of the Dagster runs."""
-        self.runs.setdefault(made.dagster_run)
-        return f"  [{titled(made.asset, made.partition)}, run {made.dagster_run[:8]}]"
+        self.runs.setdefault(provenance.dagster_run)
+        return f"  [{titled(provenance.asset, provenance.partition)}, run {provenance.dagster_run[:8]}]"
 
 
 class _Brief(_Tree):
@@ -364,43 +364,43 @@ class _Brief(_Tree):
             root.children.append(Node(f"STALE: and {len(stale) - 2} links more"))
         if said.model:
             root.children += self.about_model(said.model)
-        for made in said.rounds:
-            several = [Node(f"iteration {made.iteration}")] if len(said.rounds) > 1 else []
-            root.children += [*several, *self.about(made)]
+        for round_ in said.rounds:
+            several = [Node(f"iteration {round_.iteration}")] if len(said.rounds) > 1 else []
+            root.children += [*several, *self.about(round_)]
         return root
 
-    def about(self, made: Round) -> Iterator[Node]:
+    def about(self, round_: Round) -> Iterator[Node]:
         """Of a round: the prompt, what the id is, its pairs and their rules, the policy, what was trained on it."""
-        if made.prompt:
-            yield self.text(f"prompt {made.prompt.id}", made.prompt.text)
-        yield from self.itself(made)
-        if made.policy:
-            yield Node(f"written by {made.policy.name} (fingerprint {made.policy.fingerprint})")
+        if round_.prompt:
+            yield self.text(f"prompt {round_.prompt.id}", round_.prompt.text)
+        yield from self.itself(round_)
+        if round_.policy:
+            yield Node(f"written by {round_.policy.name} (fingerprint {round_.policy.fingerprint})")
         else:
             yield Node("written by a model that is not there any more, or was made anew since")
         for kind in self.kinds():
-            yield from self.result(made, kind)
+            yield from self.result(round_, kind)
         if self.lineage.models:
             yield Node(f"models trained on it, directly or not: {', '.join(m.name for m in self.lineage.models)}")
 
-    def itself(self, made: Round) -> Iterator[Node]:
+    def itself(self, round_: Round) -> Iterator[Node]:
         """What a response, a judgment or a battle is, and why a response is in no pair."""
         identity, kind = self.lineage.id, self.lineage.kind
-        if kind == "battle" and made.contest:
-            yield from self.battles(made.contest.battles).children
-        for each in made.responses:
+        if kind == "battle" and round_.contest:
+            yield from self.battles(round_.contest.battles).children
+        for each in round_.responses:
             if each.id == identity:
-                node = self.response(each, made)
+                node = self.response(each, round_)
                 yield Node(node.text)
                 yield from (child for child in node.children if not child.children and "judgments" not in child.text)
             for judgment in each.judgments:
                 if judgment.id == identity:
-                    yield self.judgment(judgment, made)
+                    yield self.judgment(judgment, round_)
                     yield Node(f"it judges {each.id}: mean score {_number(each.mean)}")
 
-    def result(self, made: Round, kind: PairKind) -> Iterator[Node]:
+    def result(self, round_: Round, kind: PairKind) -> Iterator[Node]:
         """A pair, why it is one, and what was trained on it; or why there is none."""
-        node, pair = self.outcome(made, kind), made.pair(kind)
+        node, pair = self.outcome(round_, kind), round_.pair(kind)
         if pair is None or pair.id != self.lineage.id:
             yield Node(node.text)
         if pair is None:
@@ -409,17 +409,17 @@ class _Brief(_Tree):
             yield Node(child.text)
             yield from (Node(each.text) for each in child.children if each.text.startswith("reward margin"))
         if self.lineage.kind in ("pair", "prompt"):
-            yield from self.why(made, kind)
+            yield from self.why(round_, kind)
 
-    def why(self, made: Round, kind: PairKind) -> Iterator[Node]:
+    def why(self, round_: Round, kind: PairKind) -> Iterator[Node]:
         if kind == "actor":
-            for rule in self.rule(made):
+            for rule in self.rule(round_):
                 yield Node(rule.text)
                 yield from (Node(each.text) for each in rule.children[:2])
-        elif made.contest and made.contest.elo:
-            elo = made.contest.elo.scores.values()
+        elif round_.contest and round_.contest.elo:
+            elo = round_.contest.elo.scores.values()
             yield Node(
-                f"rule: of {made.contest.response_id}, whose scores vary most ({_number(made.contest.variance)}), "
+                f"rule: of {round_.contest.response_id}, whose scores vary most ({_number(round_.contest.variance)}), "
                 f"the highest Elo ({_number(max(elo))}) is chosen, the lowest ({_number(min(elo))}) is rejected"
             )
 
@@ -436,11 +436,11 @@ class _Brief(_Tree):
         """In short."""
         return Node(f"reward margin: {_number(margin.before)} before, {_number(margin.after)} after")
 
-    def text(self, head: str, text: str, made: Made | None = None) -> Node:
+    def text(self, head: str, text: str, provenance: Provenance | None = None) -> Node:
         """The beginning of it."""
         return Node(f'{head} "{excerpt(text, BRIEF_EXCERPT)}"')
 
-    def by(self, made: Made) -> str:
+    def by(self, provenance: Provenance) -> str:
         """The whole tree says it."""
         return ""
 

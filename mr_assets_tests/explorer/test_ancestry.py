@@ -11,8 +11,8 @@ from mr_assets_tests.lineage.conftest import table
 
 def first_round(run: Run) -> Round:
     pair = table(run, "elo_pairs").row(0, named=True)
-    [made] = trace(run, pair["pair_id"]).rounds
-    return made
+    [round_] = trace(run, pair["pair_id"]).rounds
+    return round_
 
 
 def overlapping(picture: Picture) -> list[tuple[str, str]]:
@@ -28,20 +28,20 @@ def overlapping(picture: Picture) -> list[tuple[str, str]]:
 
 def test_everything_of_a_round_is_there_and_leads_to_its_page(finished: Run) -> None:
     """Models, the prompt, each response, each judgment, both pairs."""
-    made = first_round(finished)
-    picture = ancestry(made, ("actor", "judge"))
+    round_ = first_round(finished)
+    picture = ancestry(round_, ("actor", "judge"))
     there = {box.href for box in picture.boxes} | {square.href for square in picture.squares}
-    assert made.prompt is not None
-    wanted = {made.prompt.id, "M0", "M1"} | {pair.id for pair in made.pairs}
-    wanted |= {response.id for response in made.responses}
-    wanted |= {judgment.id for response in made.responses for judgment in response.judgments}
+    assert round_.prompt is not None
+    wanted = {round_.prompt.id, "M0", "M1"} | {pair.id for pair in round_.pairs}
+    wanted |= {response.id for response in round_.responses}
+    wanted |= {judgment.id for response in round_.responses for judgment in response.judgments}
     assert wanted <= there
 
 
 def test_nothing_lies_over_another_or_outside(finished: Run) -> None:
-    made = first_round(finished)
-    many = replace(made, responses=made.responses * 5)
-    for each in (made, many, replace(made, responses=()), replace(made, policy=None, prompt=None)):
+    round_ = first_round(finished)
+    many = replace(round_, responses=round_.responses * 5)
+    for each in (round_, many, replace(round_, responses=()), replace(round_, policy=None, prompt=None)):
         for kinds in (("actor", "judge"), ("actor",), ("judge",)):
             picture = ancestry(each, kinds)
             assert not overlapping(picture)
@@ -51,23 +51,23 @@ def test_nothing_lies_over_another_or_outside(finished: Run) -> None:
 
 def test_chosen_and_rejected_are_marked_and_led_to_the_rule(finished: Run) -> None:
     pair = table(finished, "actor_pairs").row(0, named=True)
-    [made] = trace(finished, pair["pair_id"]).rounds
-    picture = ancestry(made, ("actor",))
+    [round_] = trace(finished, pair["pair_id"]).rounds
+    picture = ancestry(round_, ("actor",))
     marked = {box.href: box.what for box in picture.boxes}
     assert marked[pair["chosen_id"]] == "chosen" and marked[pair["rejected_id"]] == "rejected"
     assert [arrow.what for arrow in picture.arrows].count("chosen") == 1
 
 
 def test_without_a_pair_the_picture_says_why(finished: Run) -> None:
-    made = first_round(finished)
-    why = replace(made.left_out[0], id=made.prompt.id if made.prompt else "", reason="equal_scores")
-    why = replace(why, made=replace(why.made, asset="actor_pairs"))
-    none = replace(made, pairs=(), rule=None, left_out=(why,))
+    round_ = first_round(finished)
+    why = replace(round_.left_out[0], id=round_.prompt.id if round_.prompt else "", reason="equal_scores")
+    why = replace(why, provenance=replace(why.provenance, asset="actor_pairs"))
+    none = replace(round_, pairs=(), rule=None, left_out=(why,))
     picture = ancestry(none, ("actor",))
     assert ("no actor pair", "equal scores") in {box.lines for box in picture.boxes}
 
 
 def test_a_pair_whose_tables_were_made_anew_is_drawn_all_the_same(finished: Run) -> None:
-    made = replace(first_round(finished), rule=None, contest=None, left_out=())
-    there = {box.href for box in ancestry(made, ("actor", "judge")).boxes}
-    assert {pair.id for pair in made.pairs} <= there
+    round_ = replace(first_round(finished), rule=None, contest=None, left_out=())
+    there = {box.href for box in ancestry(round_, ("actor", "judge")).boxes}
+    assert {pair.id for pair in round_.pairs} <= there

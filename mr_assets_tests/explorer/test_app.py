@@ -376,21 +376,21 @@ def test_an_actor_pairs_page(pages: TestClient, finished: Run) -> None:
     pair = table(finished, "actor_pairs").row(0, named=True)
     page = pages.get(f"/runs/tiny/{pair['pair_id']}").text
     lineage = trace(finished, pair["pair_id"])
-    [made] = lineage.rounds
+    [round_] = lineage.rounds
     said, links = words(page), Links(page).found
-    assert made.rule is not None and made.prompt is not None
-    assert made.prompt.text in said
-    texts = {each.id: each.text or "" for each in made.responses}
-    extremes = made.rule.score_max, made.rule.score_min
+    assert round_.rule is not None and round_.prompt is not None
+    assert round_.prompt.text in said
+    texts = {each.id: each.text or "" for each in round_.responses}
+    extremes = round_.rule.score_max, round_.rule.score_min
     assert "best mean score of the prompt (Smax) is {:.4g} , the worst (Smin) {:.4g}".format(*extremes) in said
-    assert f"r{made.rule.bottom[0].rpartition('.r')[2]} {len(texts[made.rule.bottom[0]])}" in said
-    for response in made.responses:
+    assert f"r{round_.rule.bottom[0].rpartition('.r')[2]} {len(texts[round_.rule.bottom[0]])}" in said
+    for response in round_.responses:
         assert response.text is not None and response.text in said
         assert f"/runs/tiny/{response.id}" in links
         assert {f"/runs/tiny/{judgment.id}" for judgment in response.judgments} <= links
         assert response.mean is None or f"mean {response.mean:.4g}" in said
     assert {"/runs/tiny/M0", "/runs/tiny/M1"} <= links
-    actor = made.pair("actor")
+    actor = round_.pair("actor")
     assert actor and actor.margin and actor.margin.after is not None
     assert f"Reward margin: 0 before training, {actor.margin.after:.3g} after" in said
 
@@ -399,14 +399,14 @@ def test_a_judge_pairs_page(pages: TestClient, finished: Run) -> None:
     """The variance, weights, the matrix by Elo with a battle behind each cell, and the Elo of every judgment."""
     pair = table(finished, "elo_pairs").row(0, named=True)
     page = pages.get(f"/runs/tiny/{pair['pair_id']}").text
-    [made] = trace(finished, pair["pair_id"]).rounds
+    [round_] = trace(finished, pair["pair_id"]).rounds
     said, links = words(page), Links(page).found
-    assert made.contest and made.contest.matrix and made.contest.elo
-    assert f"vary most (variance {made.contest.variance:.4g} )" in said
-    assert f"A win shown first weighs {made.contest.matrix.omega_1:.4g}" in said
-    assert {f"/runs/tiny/{battle.id}" for battle in made.contest.battles} <= links
+    assert round_.contest and round_.contest.matrix and round_.contest.elo
+    assert f"vary most (variance {round_.contest.variance:.4g} )" in said
+    assert f"A win shown first weighs {round_.contest.matrix.omega_1:.4g}" in said
+    assert {f"/runs/tiny/{battle.id}" for battle in round_.contest.battles} <= links
     heat = page[page.index('class="heat"') : page.index("</table>", page.index('class="heat"'))]
-    by_elo = sorted(made.contest.elo.scores.items(), key=lambda each: -each[1])
+    by_elo = sorted(round_.contest.elo.scores.items(), key=lambda each: -each[1])
     rows = re.findall(r'<th scope="row">\s*<a class="id" href="/runs/tiny/([^"]+)"', heat)
     assert [dict(by_elo)[identity] for identity in rows] == [elo for _, elo in by_elo]
     assert heat.count('<td class="s') == len(rows) ** 2

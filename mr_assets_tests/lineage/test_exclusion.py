@@ -12,12 +12,12 @@ from mr_assets_tests.lineage.conftest import table
 
 
 def first_round(run: Run) -> Round:
-    [made] = trace(run, table(run, "elo_pairs")["pair_id"][0]).rounds
-    return made
+    [round_] = trace(run, table(run, "elo_pairs")["pair_id"][0]).rounds
+    return round_
 
 
 @pytest.fixture
-def made(finished: Run) -> Round:
+def round_(finished: Run) -> Round:
     """Four responses with means 5, 4.8, 3, 1 and lengths 10, 20, 30, 40; the tiers hold the first two and the last."""
     found = first_round(finished)
     assert found.rule is not None
@@ -33,67 +33,67 @@ def made(finished: Run) -> Round:
     return replace(found, responses=responses, rule=rule, pairs=(pair,))
 
 
-def with_second(made: Round, **fields: object) -> tuple[Round, Response]:
-    second = replace(made.responses[1], **fields)  # type: ignore[arg-type]
-    return replace(made, responses=(made.responses[0], second, *made.responses[2:])), second
+def with_second(round_: Round, **fields: object) -> tuple[Round, Response]:
+    second = replace(round_.responses[1], **fields)  # type: ignore[arg-type]
+    return replace(round_, responses=(round_.responses[0], second, *round_.responses[2:])), second
 
 
-def test_a_responses_fate(made: Round) -> None:
-    first, second, third, last = made.responses
-    assert response_fate(made, first) is None and response_fate(made, last) is None
-    assert response_fate(made, second) == "in the top tier, but r0 is shorter (10 characters, it has 20)"
-    assert response_fate(made, third) == "its mean score 3 lies between the tiers, bottom to 1.2 and top from 4.8"
-    assert response_fate(*with_second(made, chars=10)) == "in the top tier and as short as r0, which won the draw"
-    lower = with_second(made, in_top=False, in_bottom=True)
-    assert made.rule is not None
-    out = replace(lower[0], rule=replace(made.rule, eligible=made.rule.eligible[:1]))
+def test_a_responses_fate(round_: Round) -> None:
+    first, second, third, last = round_.responses
+    assert response_fate(round_, first) is None and response_fate(round_, last) is None
+    assert response_fate(round_, second) == "in the top tier, but r0 is shorter (10 characters, it has 20)"
+    assert response_fate(round_, third) == "its mean score 3 lies between the tiers, bottom to 1.2 and top from 4.8"
+    assert response_fate(*with_second(round_, chars=10)) == "in the top tier and as short as r0, which won the draw"
+    lower = with_second(round_, in_top=False, in_bottom=True)
+    assert round_.rule is not None
+    out = replace(lower[0], rule=replace(round_.rule, eligible=round_.rule.eligible[:1]))
     assert response_fate(out, lower[1]) == "in the bottom tier, but r3 is longer (40 characters, it has 20)"
-    cut = replace(made, rule=replace(made.rule, eligible=made.rule.eligible[:1]))
+    cut = replace(round_, rule=replace(round_.rule, eligible=round_.rule.eligible[:1]))
     assert response_fate(cut, second) == "in the top tier, but cut off at max tokens"
-    assert response_fate(made, replace(second, duplicate_of=first.id)) == (
+    assert response_fate(round_, replace(second, duplicate_of=first.id)) == (
         "it has the same text as r0, which stands for both"
     )
 
 
-def test_where_there_is_no_pair_nobody_has_a_fate(made: Round) -> None:
-    assert all(response_fate(replace(made, pairs=()), each) is None for each in made.responses)
+def test_where_there_is_no_pair_nobody_has_a_fate(round_: Round) -> None:
+    assert all(response_fate(replace(round_, pairs=()), each) is None for each in round_.responses)
 
 
 def test_everybody_who_was_weighed_is_in_the_pair_or_has_a_fate(finished: Run) -> None:
     """Responses of actor pairs, repeated texts too, and judgments of judge pairs, over a whole run."""
     for pair_id in table(finished, "actor_pairs")["pair_id"]:
-        [made] = trace(finished, pair_id).rounds
-        actor, judge = made.pair("actor"), made.pair("judge")
+        [round_] = trace(finished, pair_id).rounds
+        actor, judge = round_.pair("actor"), round_.pair("judge")
         assert actor is not None
-        for response in made.responses:
+        for response in round_.responses:
             inside = response.id in (actor.chosen_id, actor.rejected_id)
             unjudged = response.mean is None and not response.duplicate_of
-            assert (response_fate(made, response) is None) == (inside or unjudged)
+            assert (response_fate(round_, response) is None) == (inside or unjudged)
             for judgment in response.judgments if judge else ():
                 assert judge is not None
                 inside = judgment.id in (judge.chosen_id, judge.rejected_id)
-                assert (judgment_fate(made, judgment) is None) == inside
+                assert (judgment_fate(round_, judgment) is None) == inside
 
 
 def test_a_judgments_fate(finished: Run) -> None:
-    made = first_round(finished)
-    assert made.contest and made.contest.elo
-    pair, contest = made.pair("judge"), made.contest
+    round_ = first_round(finished)
+    assert round_.contest and round_.contest.elo
+    pair, contest = round_.pair("judge"), round_.contest
     assert pair is not None and contest.elo is not None
-    response = next(each for each in made.responses if each.id == contest.response_id)
+    response = next(each for each in round_.responses if each.id == contest.response_id)
     other = next(j for j in response.judgments if j.id not in (pair.chosen_id, pair.rejected_id))
     worth = f"{pair.rejected_worth:.4g} and {pair.chosen_worth:.4g}"
     middle = replace(
-        made, contest=replace(contest, elo=replace(contest.elo, scores={other.id: 0.5}, top=(), bottom=()))
+        round_, contest=replace(contest, elo=replace(contest.elo, scores={other.id: 0.5}, top=(), bottom=()))
     )
     assert judgment_fate(middle, other) == f"its Elo 0.5 lies between {worth}"
     tied = (
         replace(middle.contest.elo, top=(other.id, pair.chosen_id)) if middle.contest and middle.contest.elo else None
     )
     winner = pair.chosen_id.rpartition(".")[2]
-    drawn = replace(made, contest=replace(contest, elo=tied))
+    drawn = replace(round_, contest=replace(contest, elo=tied))
     assert judgment_fate(drawn, other) == f"its Elo 0.5 is the highest, as that of {winner}, which won the draw"
     cut = replace(other, finish_reason="length")
     assert judgment_fate(drawn, cut) == "its Elo 0.5 is the highest, but it was cut off at max tokens"
-    unheard = replace(made, contest=replace(contest, elo=replace(contest.elo, scores={})))
+    unheard = replace(round_, contest=replace(contest, elo=replace(contest.elo, scores={})))
     assert judgment_fate(unheard, other) == "it has no score, and so took part in no battle"

@@ -10,7 +10,7 @@ import pytest
 
 from mr_assets.errors import UserError
 from mr_assets.lineage import trace
-from mr_assets.lineage.facts import Lineage, Made, Round
+from mr_assets.lineage.facts import Lineage, Provenance, Round
 from mr_assets.lineage.pairs import KINDS
 from mr_assets.lineage.tracing import _draw, _draws
 from mr_assets.loop import LOOP
@@ -37,8 +37,8 @@ def rows(run: Run, asset: str, t: str = "1") -> dict[str, Row]:
 
 
 def only(lineage: Lineage) -> Round:
-    [made] = lineage.rounds
-    return made
+    [round_] = lineage.rounds
+    return round_
 
 
 @pytest.fixture
@@ -58,11 +58,11 @@ def test_every_response_comes_with_its_judgments_and_their_mean(finished: Run) -
     """All K of every prompt: texts, lengths, scores, mean and variance of the valid ones, duplicates marked."""
     responses, judgments = rows(finished, "responses"), rows(finished, "judgments")
     for prompt, row in rows(finished, "prompts").items():
-        made = only(trace(finished, prompt))
-        assert made.prompt is not None
-        assert (made.prompt.id, made.prompt.text) == (prompt, row["prompt"])
-        assert [r.k for r in made.responses] == [0, 1, 2, 3]
-        for found in made.responses:
+        round_ = only(trace(finished, prompt))
+        assert round_.prompt is not None
+        assert (round_.prompt.id, round_.prompt.text) == (prompt, row["prompt"])
+        assert [r.k for r in round_.responses] == [0, 1, 2, 3]
+        for found in round_.responses:
             stored = responses[found.id]
             theirs = {i: j for i, j in judgments.items() if j["response_id"] == found.id}
             scores = [j["score"] for j in theirs.values() if j["score"] is not None]
@@ -82,17 +82,17 @@ def test_every_response_comes_with_its_judgments_and_their_mean(finished: Run) -
 def test_the_rule_of_an_actor_pair_has_the_pairs_numbers(finished: Run) -> None:
     """Smax, Smin and bounds; chosen is the shortest that is eligible, rejected the longest of the bottom tier."""
     for identity, row in rows(finished, "actor_pairs").items():
-        made = only(trace(finished, identity))
-        rule, pair = made.rule, made.pair("actor")
+        round_ = only(trace(finished, identity))
+        rule, pair = round_.rule, round_.pair("actor")
         assert rule is not None
         assert pair is not None
         assert (rule.rho, rule.score_max, rule.score_min) == (row["rho"], row["score_max"], row["score_min"])
-        chars = {r.id: r.chars or 0 for r in made.responses}
+        chars = {r.id: r.chars or 0 for r in round_.responses}
         assert pair.chosen_id in rule.eligible
         assert chars[pair.chosen_id] == min(chars[i] for i in rule.eligible) == row["chosen_chars"]
         assert chars[pair.rejected_id] == max(chars[i] for i in rule.bottom) == row["rejected_chars"]
-        assert {r.id for r in made.responses if r.in_top} == set(rule.top)
-        assert {r.id for r in made.responses if r.in_bottom} == set(rule.bottom)
+        assert {r.id for r in round_.responses if r.in_top} == set(rule.top)
+        assert {r.id for r in round_.responses if r.in_bottom} == set(rule.bottom)
         for draw in rule.draws:
             assert draw.winner == (pair.chosen_id if draw.side == "chosen" else pair.rejected_id)
         assert (pair.chosen_worth, pair.rejected_worth) == (row["chosen_score"], row["rejected_score"])
@@ -102,12 +102,12 @@ def test_a_judge_pair_has_its_battles_matrix_and_elo(finished: Run) -> None:
     """Each battle in both orders with verdict and text; weights; the matrix; the Elo that decided."""
     battles, matrices = rows(finished, "meta_judgments"), rows(finished, "battle_matrices")
     for identity, row in rows(finished, "elo_pairs").items():
-        made = only(trace(finished, identity))
-        contest, pair = made.contest, made.pair("judge")
+        round_ = only(trace(finished, identity))
+        contest, pair = round_.contest, round_.pair("judge")
         assert contest is not None and contest.matrix is not None and contest.elo is not None and pair is not None
         assert contest.response_id == row["response_id"]
         assert contest.variance == max(contest.variances.values())
-        assert {r.id for r in made.responses if r.selected} == {row["response_id"]}
+        assert {r.id for r in round_.responses if r.selected} == {row["response_id"]}
         theirs = {i: b for i, b in battles.items() if b["response_id"] == row["response_id"]}
         assert {b.id: (b.first_id, b.second_id, b.text, b.winner) for b in contest.battles} == {
             i: (b["first_id"], b["second_id"], b["meta_judgment"], b["winner"]) for i, b in theirs.items()
@@ -133,7 +133,7 @@ def test_the_policy_goes_back_to_the_sft_model(finished: Run) -> None:
     assert policy.pairs["pairs"] == table(finished, "dpo_dataset").height
     assert policy.parent.pairs == {"examples": 12}
     assert policy.parent.seed == finished.recipe.model.seed
-    assert policy.made.dagster_run == finished.record("checkpoints", "1").run_id  # type: ignore[union-attr]
+    assert policy.provenance.dagster_run == finished.record("checkpoints", "1").run_id  # type: ignore[union-attr]
 
 
 def test_a_pair_names_the_training_that_took_it(finished: Run, actor: str) -> None:
@@ -168,9 +168,9 @@ def test_a_model_of_another_dataset_gives_no_margin(run: Run, actor: str) -> Non
     assert (pair.dataset is not None, pair.trained, pair.margin) == (True, None, None)
 
 
-def made_by(value: Any) -> list[Made]:
+def made_by(value: Any) -> list[Provenance]:
     """Everything that a lineage says of who made a fact."""
-    if isinstance(value, Made):
+    if isinstance(value, Provenance):
         return [value]
     parts = value if isinstance(value, tuple | list) else vars(value).values() if hasattr(value, "__dict__") else ()
     return list(chain.from_iterable(made_by(part) for part in parts))
@@ -180,11 +180,11 @@ def test_every_fact_carries_the_dagster_run_that_made_it(finished: Run, actor: s
     """The run of the asset's record, whichever fact it is."""
     seen = set()
     for identity in (actor, judge):
-        for made in made_by(trace(finished, identity)):
-            record = finished.record(made.asset, made.partition)
+        for provenance in made_by(trace(finished, identity)):
+            record = finished.record(provenance.asset, provenance.partition)
             assert record is not None
-            assert (made.dagster_run, made.version) == (record.run_id, record.version)
-            seen.add(made.asset)
+            assert (provenance.dagster_run, provenance.version) == (record.run_id, record.version)
+            seen.add(provenance.asset)
     assert seen >= set(LOOP.per("iteration")) - {"policy"}
 
 
@@ -198,7 +198,7 @@ def test_every_id_of_the_run_has_a_lineage(finished: Run) -> None:
             for identity in rows(finished, asset, t):
                 found = trace(finished, identity)
                 assert found.id == identity
-                assert [made.iteration for made in found.rounds] == [t]
+                assert [round_.iteration for round_ in found.rounds] == [t]
                 assert found.broken == ()
                 json.dumps(found.as_json())
     for model in ("M0", "1", "M2"):
@@ -223,8 +223,8 @@ def test_a_candidate_was_weighed_and_is_not_in_the_pair(finished: Run) -> None:
     """A response that is neither chosen nor rejected took part, and no model was trained on it for that."""
     for identity, pair in rows(finished, "actor_pairs").items():
         sides = {pair["chosen_id"], pair["rejected_id"]}
-        made = only(trace(finished, identity))
-        for other in [r.id for r in made.responses if r.mean is not None and r.id not in sides]:
+        round_ = only(trace(finished, identity))
+        for other in [r.id for r in round_.responses if r.mean is not None and r.id not in sides]:
             assert role(finished, other, identity) == ("a candidate", False)
             return
     pytest.fail("without a third response nothing was tested")
@@ -252,7 +252,7 @@ def test_what_was_left_out_says_why(finished: Run) -> None:
         for identity, reason, numbers in dropped(finished, asset).iter_rows():
             prompt = identity.split(".")[1] if "." in identity else identity
             found = only(trace(finished, prompt)).left_out
-            [out] = [x for x in found if (x.id, x.made.asset) == (identity, asset)]
+            [out] = [x for x in found if (x.id, x.provenance.asset) == (identity, asset)]
             assert (out.reason, out.numbers) == (reason, json.loads(numbers))
             assert " " in out.why
 
@@ -263,9 +263,9 @@ def test_a_pair_that_was_not_made_says_why(run: Run, actor: str) -> None:
     reason = pl.DataFrame({"id": [prompt], "reason": ["equal_scores"], "numbers": ['{"score_max":4.0}']})
     reason.write_parquet(dropped_path(run.path("actor_pairs", "1")))
     change(run, "actor_pairs", lambda frame: frame.filter(pl.col("pair_id") != actor))
-    made = only(trace(run, actor))
-    assert made.pair("actor") is None
-    why = made.no_pair("actor")
+    round_ = only(trace(run, actor))
+    assert round_.pair("actor") is None
+    why = round_.no_pair("actor")
     assert why is not None
     assert why.why == "all responses to the prompt have the same score (4)"
 
@@ -283,13 +283,13 @@ def test_a_prompt_that_was_too_long_says_so(run: Run, actor: str) -> None:
     for kind in KINDS:
         why = only(trace(run, f"1.{prompt}.{kind}")).no_pair(kind)
         assert why is not None
-        assert (why.reason, why.made.asset) == ("prompt_too_long", "responses")
+        assert (why.reason, why.provenance.asset) == ("prompt_too_long", "responses")
 
 
 def test_an_iteration_that_trains_no_judge_says_so(finished: Run) -> None:
     prompt = table(finished, "prompts", "2")["prompt_id"][0]
-    made = only(trace(finished, f"2.{prompt}.judge"))
-    assert (made.judge_training, made.contest, made.pair("judge")) == (False, None, None)
+    round_ = only(trace(finished, f"2.{prompt}.judge"))
+    assert (round_.judge_training, round_.contest, round_.pair("judge")) == (False, None, None)
 
 
 # ------------------------------------------------------------------------------------------------------------ stale
@@ -299,12 +299,12 @@ def test_judgments_that_were_made_anew_are_not_shown_as_parents(run: Run, actor:
     """The pair keeps its own numbers; what broke is said; nothing is made up of the new scores."""
     made_anew(run, "judgments")
     found = trace(run, actor)
-    made = only(found)
+    round_ = only(found)
     assert any("was made of judgments of iteration 1 in version" in b.why for b in found.broken)
-    assert [r.judgments for r in made.responses] == [()] * 4
-    assert [(r.mean, r.in_top) for r in made.responses] == [(None, None)] * 4
-    assert made.rule is None
-    assert made.pair("actor") is not None
+    assert [r.judgments for r in round_.responses] == [()] * 4
+    assert [(r.mean, r.in_top) for r in round_.responses] == [(None, None)] * 4
+    assert round_.rule is None
+    assert round_.pair("actor") is not None
 
 
 def test_a_judgment_of_earlier_responses_has_no_response_text(run: Run, actor: str) -> None:
@@ -344,10 +344,10 @@ def test_what_is_not_made_yet_is_not_there(run: Run, actor: str) -> None:
     """Without a record an artifact is not complete, whatever lies there."""
     for asset in ("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs", "dpo_dataset", "checkpoints"):
         run.record_path(asset, "1").unlink()
-    made = only(trace(run, actor))
-    assert made.contest is None
-    assert [p.id for p in made.pairs] == [actor]
-    assert (made.pairs[0].dataset, made.pairs[0].trained) == (None, None)
+    round_ = only(trace(run, actor))
+    assert round_.contest is None
+    assert [p.id for p in round_.pairs] == [actor]
+    assert (round_.pairs[0].dataset, round_.pairs[0].trained) == (None, None)
 
 
 # ------------------------------------------------------------------------------------------------------------ draws

@@ -98,8 +98,8 @@ def test_where_a_world_knows_the_truth_the_tree_says_it(finished: Run) -> None:
         gap = true[pair["chosen_id"]] - true[pair["rejected_id"]]
         word = "chosen is truly better" if gap > 0 else "contradicts the truth" if gap < 0 else "truly equal"
         assert f"truth: {word}" in said or word in said
-        [made] = trace(finished, pair["pair_id"]).rounds
-        for judgment in (j for r in made.responses for j in r.judgments):
+        [round_] = trace(finished, pair["pair_id"]).rounds
+        for judgment in (j for r in round_.responses for j in r.judgments):
             if judgment.score is None:
                 continue
             off = judgment.score - true[judgment.id.rpartition(".j")[0]]
