@@ -1,8 +1,7 @@
 """The tables of a run: every column, its type and its meaning. What ids say: `mr_assets.ids`.
 
-What a table that selects left out, and why (`DROPPED`), lies in a folder of its
-own, ``dropped/<asset>/<t>.parquet`` (`dropped_path`); in the folder of each model of checkpoints lies
-``reward_margins.parquet`` (`REWARD_MARGINS`).
+What an asset dropped, and why (`DROPPED`), lies in a folder of its own, ``dropped/<asset>/<t>.parquet``
+(`dropped_path`); in the folder of each model of checkpoints lies ``reward_margins.parquet`` (`REWARD_MARGINS`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -66,7 +65,7 @@ class Table:
 
 
 class Selected(NamedTuple):
-    """What an asset keeps (`rows`) and what it leaves out and why (`dropped`, columns of `DROPPED`)."""
+    """What an asset keeps (`rows`) and what it drops and why (`dropped`, columns of `DROPPED`)."""
 
     rows: pl.DataFrame
     dropped: pl.DataFrame
@@ -81,7 +80,7 @@ def _table(
 DROPPED = _table(
     "dropped",
     "id",
-    id=(pl.String, "id of what was left out"),
+    id=(pl.String, "id of what was dropped"),
     reason=(pl.String, "why, one word_with_underscores"),
     numbers=(pl.String, "JSON object: the numbers behind the decision"),
 )
@@ -240,7 +239,7 @@ def dropped_frame(rows: Sequence[tuple[str, str, str]] = ()) -> pl.DataFrame:
 
 
 def dropped_path(table: Path) -> Path:
-    """Where what a table left out is written: not beside it, so that ``<asset>/*.parquet`` are tables alone.
+    """Where what a table dropped is written: not beside it, so that ``<asset>/*.parquet`` are tables alone.
 
     data/<run>/actor_pairs/1.parquet      data/<run>/dropped/actor_pairs/1.parquet
     data/<family>/seed_prompts.parquet    data/<family>/dropped/seed_prompts.parquet
@@ -251,17 +250,17 @@ def dropped_path(table: Path) -> Path:
 
 
 def dropped_beside(table: Path) -> Path:
-    """Where earlier versions wrote what a table left out."""
+    """Where earlier versions wrote what a table dropped."""
     return table.with_suffix(".dropped.parquet")
 
 
 def found_dropped(table: Path) -> Path | None:
-    """Where what a table left out lies, of this version or an earlier one; None if it leaves nothing out."""
+    """Where what a table dropped lies, of this version or an earlier one; None if it drops nothing."""
     return next((path for path in (dropped_path(table), dropped_beside(table)) if path.exists()), None)
 
 
 def scan_dropped(table: Path) -> pl.LazyFrame:
-    """What a table left out: rows of `DROPPED`; none if it leaves nothing out. Raises as `Table.scan` does."""
+    """What a table dropped: rows of `DROPPED`; none if it drops nothing. Raises as `Table.scan` does."""
     path = found_dropped(table)
     return DROPPED.empty().lazy() if path is None else DROPPED.scan(path)
 

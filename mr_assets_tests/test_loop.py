@@ -335,12 +335,12 @@ def test_the_reward_margin_of_every_pair_lies_in_its_models_folder(done: World) 
     assert scan_margins(done.run.path("sft_checkpoint")) is None
 
 
-def test_why_others_were_left_out_is_a_number_for_each_reason(done: World) -> None:
-    """So that it can be followed over iterations; together they are all that was left out."""
+def test_why_others_were_dropped_is_a_number_for_each_reason(done: World) -> None:
+    """So that it can be followed over iterations; together they are all that was dropped."""
     reasons = done.dropped("selected_responses", "1")["reason"].to_list()
     assert reasons
-    shown = {k: v for k, v in done.metadata("selected_responses", "1").items() if k.startswith("left out: ")}
-    assert shown == {f"left out: {reason}": reasons.count(reason) for reason in reasons}
+    shown = {k: v for k, v in done.metadata("selected_responses", "1").items() if k.startswith("dropped: ")}
+    assert shown == {f"dropped: {reason}": reasons.count(reason) for reason in reasons}
 
 
 # ---------------------------------------------------------------------------------------------------- guardrails
@@ -471,7 +471,7 @@ def test_bounds_do_not_make_anything_out_of_date(done: World) -> None:
 
 
 def test_examples_that_are_too_long_are_listed(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Each with its tokens and the limit, where what other artifacts left out lies; the page says where and how many.
+    """Each with its tokens and the limit, where what other artifacts dropped lies; the page says where and how many.
 
     The limit is the median length of what the recipe's own examples take: some examples fit, some do not.
     """
@@ -549,15 +549,15 @@ def test_better_answers_and_judgments_are_chosen(done: World) -> None:
     assert sum(gaps) > 0
 
 
-def test_what_was_left_out_is_counted(done: World) -> None:
+def test_what_was_dropped_is_counted(done: World) -> None:
     """Every prompt has an actor pair or a reason; so has every selected response."""
     for t in done.run.iterations:
-        pairs, left_out = done.table("actor_pairs", t), done.dropped("actor_pairs", t)
-        prompts = set(pairs["prompt_id"]) | set(left_out["id"])
+        pairs, dropped = done.table("actor_pairs", t), done.dropped("actor_pairs", t)
+        prompts = set(pairs["prompt_id"]) | set(dropped["id"])
         assert set(done.table("prompts", t)["prompt_id"]) <= prompts
         record = done.run.record("actor_pairs", t)
         assert record is not None
-        assert (record.rows, record.dropped) == (pairs.height, left_out.height)
+        assert (record.rows, record.dropped) == (pairs.height, dropped.height)
     assert (
         done.table("elo_pairs", "1").height + done.dropped("elo_pairs", "1").height
         == done.table("battle_matrices", "1").height
@@ -875,7 +875,7 @@ def test_prompts_of_the_users_own(patch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert "true score" not in record.numbers
 
 
-@pytest.mark.parametrize("how", ["deleted", "cut short", "bits flipped", "left out deleted", "weights deleted"])
+@pytest.mark.parametrize("how", ["deleted", "cut short", "bits flipped", "dropped deleted", "weights deleted"])
 def test_what_lost_a_file_is_missing(done: World, tmp_path: Path, how: str) -> None:
     """A copy of a finished run is complete; with a file lost or spoilt the artifact is missing, and is to be made."""
     shutil.copytree(done.run.data, tmp_path / "data")
@@ -891,7 +891,7 @@ def test_what_lost_a_file_is_missing(done: World, tmp_path: Path, how: str) -> N
             path.write_bytes(path.read_bytes()[:-10])
         case "bits flipped":
             flip(path)
-        case "left out deleted":
+        case "dropped deleted":
             next(path.parent / name for name in record.files if name != path.name).unlink()
         case "weights deleted":
             next(path.glob("*.safetensors")).unlink()

@@ -192,7 +192,7 @@ def test_status_and_lineage_show_it(world: World) -> None:
     assert page_of_artifact("tiny", "long_responses", "1") is not None
     first = world.dropped("long_responses", "1").row(0, named=True)
     [found] = trace(world.run, first["id"]).rounds
-    assert first["id"] in [each.id for each in found.left_out if each.provenance.asset == "long_responses"]
+    assert first["id"] in [each.id for each in found.dropped if each.provenance.asset == "long_responses"]
     assert list(verify(world.run, ["1"], ["long_responses"])) == []
 
 

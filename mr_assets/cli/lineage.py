@@ -61,7 +61,7 @@ def trace(identity: str, more: bool, full: bool, as_json: bool) -> None:
     """Where ID comes from and what came of it: a pair, prompt, response, judgment, battle or model.
 
     Fifteen lines answer the question; --more shows all there is to tell, --full with whole texts.
-    Of a pair that was not made, or of a response that was left out, it says why. Where two runs have the same id, write
+    Of a pair that was not made, or of a response that was dropped, it says why. Where two runs have the same id, write
     run/ID.
 
     \b
@@ -158,7 +158,7 @@ def pairs(
 def verify(name: str, iteration: str | None, limit: int, as_json: bool) -> None:
     """Work RUN out again from its raw texts and report every row that does not follow from its ancestors.
 
-    Scores, means, tiers, pairs, battles, matrices, Elo, dataset and what was left out; contents, models, training logs
+    Scores, means, tiers, pairs, battles, matrices, Elo, dataset and what was dropped; contents, models, training logs
     and the figures that are shown against their records; files that cannot be read. Exits with 1 if
     anything is wrong. Writes nothing, asks no model.
     """

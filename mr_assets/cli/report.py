@@ -1,4 +1,4 @@
-"""The tables that `mr` prints, and the same for programs: what was learnt, pairs made and left out, time.
+"""The tables that `mr` prints, and the same for programs: what was learnt, pairs made and dropped, time.
 
 What is out of date says so in its row, and below the tables why.
 """
@@ -48,7 +48,7 @@ def _marked(name: str, is_stale: bool) -> str:
 
 
 def print_report(run: Run) -> None:
-    """What each model is worth; per iteration the pairs made and left out, and the time per stage."""
+    """What each model is worth; per iteration the pairs made and dropped, and the time per stage."""
     old = stale(run)
     tables = [learnt_table(run, old)] if run.recipe.evaluation else []
     true = [truth_table(run, old)] if checker(run.recipe) else []
@@ -105,7 +105,7 @@ def learnt_table(run: Run, old: Mapping[Place, str] | None = None) -> Table:
 
 
 def pairs_table(run: Run, old: Mapping[Place, str] | None = None) -> Table:
-    """One row per iteration: pairs made by kind, and what was left out and why."""
+    """One row per iteration: pairs made by kind, and what was dropped and why."""
     old = stale(run) if old is None else old
     counted = [Column(title, number=True) for title in ("prompts", "actor pairs", "judge pairs", "trained on")]
     why = [Column(f"no {kind} pair because", text=True, least=16) for kind in PAIR_ASSETS]
@@ -137,7 +137,7 @@ def truth_table(run: Run, old: Mapping[Place, str] | None = None) -> Table:
 
 
 def _dropped(run: Run, asset: str, t: str) -> Counter[str]:
-    """How many things an asset left out, by reason."""
+    """How many things an asset dropped, by reason."""
     path = found_dropped(run.path(asset, t))
     if path is None or run.record(asset, t) is None:
         return Counter()

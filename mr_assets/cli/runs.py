@@ -50,7 +50,7 @@ def status(name: str | None, watched: bool, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for programs.")
 def report(name: str, as_json: bool) -> None:
-    """The table of what a run has learnt, pairs made and left out, and time per stage.
+    """The table of what a run has learnt, pairs made and dropped, and time per stage.
 
     What is out of date, the scores of a model that was trained again since for one, says so.
     """

@@ -22,8 +22,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mr_assets.addresses import listed, page_of
 from mr_assets.errors import UserError
 from mr_assets.explorer import pages
+from mr_assets.explorer.dropped import DroppedList
 from mr_assets.explorer.kept import Kept, Seen, Shared
-from mr_assets.explorer.left_out import LeftOutList
 from mr_assets.explorer.text import found_in, marked, shown
 from mr_assets.explorer.texts import TEXTS, TextList
 from mr_assets.gate import LOOPBACK, Gate
@@ -169,11 +169,16 @@ class Explorer:
         status = 400 if listing.wrong else 200
         return self.page("pairs.html", status, run=run, listing=listing, dagster=self.dagster(run))
 
-    def left_out(self, request: Request) -> Response:
-        """What a run's assets left out."""
+    def dropped(self, request: Request) -> Response:
+        """What a run's assets dropped."""
         run = self.run(request)
-        found = LeftOutList.of(run, request.query_params)
-        return self.page("left_out.html", run=run, found=found, dagster=self.dagster(run))
+        found = DroppedList.of(run, request.query_params)
+        return self.page("dropped.html", run=run, found=found, dagster=self.dagster(run))
+
+    @staticmethod
+    def moved(request: Request) -> Response:
+        """The page of what was dropped, under its address of earlier versions."""
+        return RedirectResponse("dropped" + (f"?{request.url.query}" if request.url.query else ""), 301)
 
     def texts(self, request: Request) -> Response:
         """A run's prompts, responses or judgments."""
@@ -327,7 +332,8 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK) -> Starlett
         Route("/", here.index),
         Route("/id", here.find),
         Route("/runs/{run}", here.answering(here.pairs)),
-        Route("/runs/{run}/left-out", here.answering(here.left_out)),
+        Route("/runs/{run}/dropped", here.answering(here.dropped)),
+        Route("/runs/{run}/left-out", here.moved),
         *(Route(f"/runs/{{run}}/{kind}", here.answering(here.texts)) for kind in TEXTS),
         Route("/runs/{run}/{id}", here.answering(here.identity)),
         Route("/runs/{run}/{id}/raw", here.answering(here.raw)),

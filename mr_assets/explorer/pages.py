@@ -386,7 +386,7 @@ def _makers(lineage: Lineage) -> Iterator[Provenance]:
         parts += [round_.rule, round_.contest]
         if round_.contest:
             parts += [*round_.contest.battles[:1], round_.contest.matrix, round_.contest.elo]
-        yield from (part.provenance for part in [*parts, *round_.left_out] if part)
+        yield from (part.provenance for part in [*parts, *round_.dropped] if part)
         for pair in round_.pairs:
             yield from filter(None, (pair.provenance, pair.dataset, pair.trained))
     yield from _makers_of_models(lineage.model)

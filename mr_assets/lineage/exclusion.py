@@ -4,7 +4,7 @@
     r4    its mean score 4.091 lies between the tiers, bottom to 1 and top from 4.273
     j3    its Elo 1.98 lies between -5.81 and 3.265
 
-Where there is no pair, `Round.no_pair` says why; what an asset left out of all that follows is in `Response.left_out`.
+Where there is no pair, `Round.no_pair` says why; what an asset dropped of all that follows is in `Response.dropped`.
 """
 
 from mr_assets.ids import PairKind, response_of, short

@@ -48,8 +48,8 @@ class Provenance:
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """Something that an asset left out: the reason as a word, in words, and the numbers behind it."""
+class Dropped:
+    """Something that an asset dropped: the reason as a word, in words, and the numbers behind it."""
 
     id: str
     reason: str
@@ -122,7 +122,7 @@ class Response:
     in_bottom: bool | None
     selected: bool | None
     judgments: tuple[Judgment, ...]
-    left_out: tuple[LeftOut, ...]
+    dropped: tuple[Dropped, ...]
     provenance: Provenance
     true_score: float | None = None
 
@@ -267,7 +267,7 @@ MARGIN_NOTE = (
 class Pair:
     """A preference pair. chosen_worth, rejected_worth: mean scores of an actor pair, Elo of a judge pair.
 
-    dataset: what took it into the DPO dataset; None if it was left out (`left_out`) or none was made of it yet.
+    dataset: what took it into the DPO dataset; None if it was dropped (`dropped`) or none was made of it yet.
     trained: what trained M_t on it; margin: what is known of its reward margin then. true_gap: by how much the truth is
     on its side, below 0 against it (`mr_assets.worlds.truth`); None where it is not known.
     """
@@ -281,7 +281,7 @@ class Pair:
     chosen_chars: int
     rejected_chars: int
     dataset: Provenance | None
-    left_out: LeftOut | None
+    dropped: Dropped | None
     trained: Provenance | None
     margin: RewardMargin | None
     provenance: Provenance
@@ -315,7 +315,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Round:
-    """What became of a prompt in one iteration. pairs: those that were made; left_out: everything that was not kept."""
+    """What became of a prompt in one iteration. pairs: those that were made; dropped: everything that was not kept."""
 
     iteration: str
     prompt: Prompt | None
@@ -324,7 +324,7 @@ class Round:
     rule: ActorRule | None
     contest: Contest | None
     pairs: tuple[Pair, ...]
-    left_out: tuple[LeftOut, ...]
+    dropped: tuple[Dropped, ...]
     judge_training: bool
 
     @property
@@ -337,14 +337,14 @@ class Round:
         """The pair of a kind, if there is one."""
         return next((pair for pair in self.pairs if pair.kind == kind), None)
 
-    def no_pair(self, kind: PairKind) -> LeftOut | None:
+    def no_pair(self, kind: PairKind) -> Dropped | None:
         """Why there is no pair of a kind, if there is none: what the last asset on its way said."""
         if self.pair(kind):
             return None
         side = ("actor_pairs",) if kind == "actor" else ("elo_pairs", "battle_matrices", "selected_responses")
         selected = self.contest.response_id if self.contest else None
         for asset in (*side, "responses"):
-            for each in self.left_out:
+            for each in self.dropped:
                 if each.provenance.asset == asset and each.id in (selected, prompt_of(each.id)):
                     return each
         return None

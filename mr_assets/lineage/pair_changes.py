@@ -6,7 +6,7 @@
                                             are 50)
 
 Pairs are compared by what is trained on, their texts, per prompt. Reasons of pairs that are not there are those of
-the rows left out (`mr_assets.method.dropped`).
+the rows dropped (`mr_assets.method.dropped`).
 """
 
 import json
@@ -88,7 +88,7 @@ class Comparison(NamedTuple):
 
 
 def actor_side(made: Selected, tiers: pl.DataFrame, seed: int | str) -> Side:
-    """The side of actor pairs: `ACTOR_PAIRS` with what was left out, and the `tiers` that they were taken from."""
+    """The side of actor pairs: `ACTOR_PAIRS` with what was dropped, and the `tiers` that they were taken from."""
     candidates: dict[str, dict[str, Candidate]] = {}
     bounds = {}
     columns = ("response_id", "response", "chars", "mean", "cut_off", "in_top", "in_bottom")
@@ -105,7 +105,7 @@ def actor_side(made: Selected, tiers: pl.DataFrame, seed: int | str) -> Side:
 def judge_side(
     made: Selected, ratings: pl.DataFrame, judgments: pl.DataFrame, seed: int | str, tolerance: float
 ) -> Side:
-    """The side of judge pairs: rows of `ELO_PAIRS` with what was left out, and what they were taken from.
+    """The side of judge pairs: rows of `ELO_PAIRS` with what was dropped, and what they were taken from.
 
     ratings: response_id, judgment_ids and elo, two lists in the same order; judgments: rows of `JUDGMENTS`.
     """
@@ -220,7 +220,7 @@ def _pairs(rows: pl.DataFrame) -> dict[str, Pair]:
 
 
 def _reasons(dropped: pl.DataFrame) -> dict[str, str]:
-    """Why each id was left out, in words with numbers."""
+    """Why each id was dropped, in words with numbers."""
     found: dict[str, str] = {}
     for i, reason, numbers in dropped.iter_rows():
         given: Mapping[str, Any] = json.loads(numbers)

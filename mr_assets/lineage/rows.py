@@ -67,14 +67,14 @@ def ids_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.Series:
 
 
 def dropped(run: Run, asset: str, t: str, where: pl.Expr | None = None) -> pl.DataFrame:
-    """What an asset left out: rows of `DROPPED`, sorted by id; none if it leaves nothing out. Raises as `read` does."""
+    """What an asset dropped: rows of `DROPPED`, sorted by id; none if it drops nothing. Raises as `read` does."""
     with _said(run, asset, t):
         rows = scan_dropped(run.path(asset, t))
         return (rows if where is None else rows.filter(where)).collect().sort("id", "reason")
 
 
 def dropped_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.DataFrame:
-    """What an asset left out of a prompt and its descendants: rows of `DROPPED`."""
+    """What an asset dropped of a prompt and its descendants: rows of `DROPPED`."""
     return dropped(run, asset, t, (pl.col("id") == prompt_id) | of_prompt("id", t, prompt_id))
 
 

@@ -17,9 +17,9 @@ from mr_assets.lineage.facts import (
     Contest,
     Descent,
     Draw,
+    Dropped,
     Elo,
     Judgment,
-    LeftOut,
     Lineage,
     Matrix,
     Model,
@@ -152,15 +152,15 @@ class _Reading:
         return self._provenance[asset]
 
     @cached_property
-    def left_out(self) -> tuple[LeftOut, ...]:
-        """Everything of the prompt that an asset which belongs left out, in the order of the loop."""
+    def dropped(self) -> tuple[Dropped, ...]:
+        """Everything of the prompt that an asset which belongs dropped, in the order of the loop."""
         there = [a for a in LOOP.per("iteration") if a in self.shown and LOOP[a].holds == "table"]
         return tuple(each for asset in there for each in self._dropped(asset))
 
-    def _dropped(self, asset: str) -> Iterator[LeftOut]:
+    def _dropped(self, asset: str) -> Iterator[Dropped]:
         for identity, reason, numbers in dropped_of(self.run, asset, self.t, self.prompt_id).iter_rows():
             given = json.loads(numbers)
-            yield LeftOut(identity, reason, in_words(reason, given), given, self.provenance(asset))
+            yield Dropped(identity, reason, in_words(reason, given), given, self.provenance(asset))
 
     def round(self) -> Round:
         policy = ("policy", self.t)
@@ -175,7 +175,7 @@ class _Reading:
             rule=self.rule,
             contest=contest,
             pairs=tuple(self.pairs()),
-            left_out=self.left_out,
+            dropped=self.dropped,
             judge_training=self.run.recipe.row(int(self.t)).judge_training,
         )
 
@@ -235,7 +235,7 @@ class _Reading:
                 in_bottom=score.get("in_bottom"),
                 selected=identity in selected if "selected_responses" in self.tables else None,
                 judgments=tuple(judgments.pop(identity, ())),
-                left_out=tuple(each for each in self.left_out if each.id == identity),
+                dropped=tuple(each for each in self.dropped if each.id == identity),
                 provenance=self.provenance("responses"),
                 true_score=self.truth.get(identity),
             )
@@ -252,7 +252,7 @@ class _Reading:
                 None,
                 **unknown,
                 judgments=tuple(theirs),
-                left_out=(),
+                dropped=(),
                 provenance=provenance,
             )
 
@@ -339,9 +339,9 @@ class _Reading:
         )
 
     def _elo(self) -> Elo | None:
-        """The Elo as elo_pairs has it: in the pair, or in the numbers of what it left out."""
+        """The Elo as elo_pairs has it: in the pair, or in the numbers of what it dropped."""
         given = [row["elo"] for row in self.rows("elo_pairs")]
-        given += [x.numbers["elo"] for x in self.left_out if x.provenance.asset == "elo_pairs" and "elo" in x.numbers]
+        given += [x.numbers["elo"] for x in self.dropped if x.provenance.asset == "elo_pairs" and "elo" in x.numbers]
         matrices = self.rows("battle_matrices")
         if not given or not matrices:
             return None
@@ -387,7 +387,7 @@ class _Reading:
                     chosen_chars=row["chosen_chars"],
                     rejected_chars=row["rejected_chars"],
                     dataset=self.provenance("dpo_dataset") if row["pair_id"] in taken else None,
-                    left_out=outs.get(row["pair_id"]),
+                    dropped=outs.get(row["pair_id"]),
                     trained=self.provenance("checkpoints") if trained else None,
                     margin=self._margin(row["pair_id"]) if trained else None,
                     provenance=self.provenance(PAIR_ASSETS[kind]),

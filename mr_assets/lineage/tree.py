@@ -19,8 +19,8 @@ from mr_assets.lineage.facts import (
     Battle,
     Contest,
     Draw,
+    Dropped,
     Judgment,
-    LeftOut,
     Lineage,
     Model,
     Pair,
@@ -123,7 +123,7 @@ class _Tree:
             why = round_.no_pair(kind)
             if kind == "judge" and not round_.judge_training:
                 return Node("no judge pair: this iteration trains the actor alone")
-            return self.left_out(f"no {kind} pair", why) if why else Node(f"no {kind} pair is known here")
+            return self.dropped(f"no {kind} pair", why) if why else Node(f"no {kind} pair is known here")
         worth = "score" if kind == "actor" else "Elo"
         node = Node(f"{kind} pair {pair.id}{self.focus(pair.id)}{self.by(pair.provenance)}")
         for side, identity, value, chars in (
@@ -138,8 +138,8 @@ class _Tree:
         return node
 
     def training(self, pair: Pair) -> Iterator[Node]:
-        if pair.left_out:
-            yield self.left_out("not trained on", pair.left_out)
+        if pair.dropped:
+            yield self.dropped("not trained on", pair.dropped)
         elif pair.dataset is None:
             yield Node("no DPO dataset that is there was made of it")
         elif pair.trained is None:
@@ -210,8 +210,8 @@ class _Tree:
             facts += [side for side in ("chosen", "rejected") if getattr(pair, f"{side}_id") == each.id]
         head = f"{short(each.id)}{self.focus(each.id)}: {', '.join(facts)}"
         node = Node(f"{head}; its text was made anew since") if each.text is None else self.text(head, each.text)
-        told = [x for x in each.left_out if "judge" in self.kinds() or LOOP[x.provenance.asset].side != "judge"]
-        node.children += [self.left_out("left out", x) for x in told]
+        told = [x for x in each.dropped if "judge" in self.kinds() or LOOP[x.provenance.asset].side != "judge"]
+        node.children += [self.dropped("dropped", x) for x in told]
         if "actor" in self.kinds() and (why := response_fate(round_, each)):
             node.children.append(Node(f"not in the actor pair: {why}"))
         judgments = [self.judgment(judgment, round_) for judgment in each.judgments if self.wanted(judgment, each)]
@@ -339,7 +339,7 @@ class _Tree:
         numbers = ", ".join(f"{short(i)} {n}" for i, n in draw.among.items())
         return Node(f"tie for {draw.side}: drawn {numbers}; the lowest, {short(draw.winner)}, wins (seed {draw.seed})")
 
-    def left_out(self, head: str, x: LeftOut) -> Node:
+    def dropped(self, head: str, x: Dropped) -> Node:
         return Node(f"{head} ({x.reason}): {x.why}{self.by(x.provenance)}")
 
     def focus(self, identity: str) -> str:

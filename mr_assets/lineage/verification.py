@@ -3,7 +3,7 @@
 What was sampled, the texts, cannot be worked out again: that nothing touched them is what a record's version says.
 Everything after them can be, by the method's own functions and with the settings that each record has: ids, duplicates,
 scores and verdicts from texts, means, tiers and pairs, battles, matrices and Elo, the dataset down to its token ids,
-and what was left out and why. So are the figures that a record keeps of its table, of an evaluation or of a training
+and what was dropped and why. So are the figures that a record keeps of its table, of an evaluation or of a training
 log. What was made of something else than lies there now is said, and not compared.
 """
 
@@ -171,7 +171,7 @@ class _Artifact:
             yield self.fault(f"its content has version {now}, its record says {self.record.version}.")
         for what, count, said in (
             ("rows", _height(self.table), self.record.rows),
-            ("rows left out", self.dropped.height, self.record.dropped or 0),
+            ("rows dropped", self.dropped.height, self.record.dropped or 0),
         ):
             if said is not None and count != said:
                 yield self.fault(f"it has {count} {what}, its record says {said}.")
@@ -282,7 +282,7 @@ class _Artifact:
         return TABLES[asset].scan(self.run.path(asset, None if LOOP[asset].per == "family" else self.t))
 
     def row_faults(self) -> Iterator[Fault]:
-        """Rows, kept and left out, that are not those that the ancestors give."""
+        """Rows, kept and dropped, that are not those that the ancestors give."""
         if LOOP[self.asset].side == "judge" and self.settings == JUDGE_SIDE_OFF:
             yield from self.differ(TABLES[self.asset].empty(), self.table.collect())
             return
@@ -296,7 +296,7 @@ class _Artifact:
         found = self.hashed(self.table) if self.asset == "meta_judgments" else self.table
         yield from self.differ(expected, found.select(expected.columns).collect(engine="streaming"))
         if dropped is not None:
-            yield from self.differ_in_what_was_left_out(dropped)
+            yield from self.differ_in_dropped(dropped)
 
     def differ(self, expected: pl.DataFrame, found: pl.DataFrame) -> Iterator[Fault]:
         """Rows that are missing, not expected, there twice, or other in a column."""
@@ -318,26 +318,26 @@ class _Artifact:
             if not _close(wanted, came, TOLERANCE.get(self.asset, _SUMS)):
                 yield self.fault(f"{column} is {shown(came)}, its ancestors give {shown(wanted)}.", identity)
 
-    def differ_in_what_was_left_out(self, expected: pl.DataFrame) -> Iterator[Fault]:
+    def differ_in_dropped(self, expected: pl.DataFrame) -> Iterator[Fault]:
         key = ["id", "reason"]
         for frame, other, said in (
-            (expected, self.dropped, "it should be left out as {}, and is not"),
-            (self.dropped, expected, "it is left out as {}, and should not be"),
+            (expected, self.dropped, "it should be dropped as {}, and is not"),
+            (self.dropped, expected, "it is dropped as {}, and should not be"),
         ):
             for identity, reason in frame.join(other, on=key, how="anti").select(key).iter_rows():
                 yield self.fault(f"{said.format(reason)}.", identity)
         for identity, reason, wanted, came in expected.join(self.dropped, on=key, how="inner").iter_rows():
             if wanted != came and not _close(json.loads(wanted), _read(came), TOLERANCE.get(self.asset, _SUMS)):
-                yield self.fault(f"it is left out as {reason} with {shown(came)}, expected {shown(wanted)}.", identity)
+                yield self.fault(f"it is dropped as {reason} with {shown(came)}, expected {shown(wanted)}.", identity)
 
     def bad_finish_reasons(self) -> Iterator[Fault]:
-        """Sampled texts that ended in no way that there is, and requests left out for no reason that there is."""
+        """Sampled texts that ended in no way that there is, and requests dropped for no reason that there is."""
         key, how = TABLES[self.asset].key, pl.col("finish_reason")
         odd = self.table.filter(how.is_not_null() & ~how.is_in(_FINISHED)).select(key, how).collect()
         for identity, came in odd.iter_rows():
             yield self.fault(f"finish_reason is {shown(came)}, expected stop or length.", identity)
         for identity, reason, _ in self.dropped.filter(pl.col("reason") != "prompt_too_long").iter_rows():
-            yield self.fault(f"it is left out as {reason}, expected prompt_too_long.", identity)
+            yield self.fault(f"it is dropped as {reason}, expected prompt_too_long.", identity)
 
     # ------------------------------------------------------------------------------------- what the ancestors give
 
@@ -350,7 +350,7 @@ class _Artifact:
         return draw_prompts(self.upstream("seed_prompts").collect(), int(self.t), counts, given["seed"], disjoint)
 
     def asked(self, ids: pl.DataFrame, index: str, count: int) -> pl.DataFrame:
-        """Every request that was not left out, `count` times over: columns of `ids`, and `index` from 0."""
+        """Every request that was not dropped, `count` times over: columns of `ids`, and `index` from 0."""
         kept = ids.filter(~pl.col(ids.columns[0]).is_in(self.dropped["id"].implode()))
         return kept.join(pl.DataFrame({index: pl.Series(range(count), dtype=pl.Int32)}), how="cross")
 

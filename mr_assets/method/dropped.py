@@ -1,6 +1,6 @@
-"""What was left out and why: the words in the ``reason`` column of all rows left out, in one place.
+"""What was dropped and why: the words in the ``reason`` column of all rows dropped, in one place.
 
-A row names what was left out, the reason, and the numbers behind the decision:
+A row names what was dropped, the reason, and the numbers behind the decision:
 
     3f1c09aa72be    equal_scores        {"responses":7,"scored":7,"score_max":4.0,"score_min":4.0}
 """
@@ -46,7 +46,7 @@ REASONS: dict[str, str] = {
     "judge_share_cap": "the judge pairs would exceed their share of the dataset",
 }
 
-# The settings that decide how many are left out for a reason, by asset where they differ; as records name them.
+# The settings that decide how many are dropped for a reason, by asset where they differ; as records name them.
 _SETTINGS: dict[str, dict[str, str]] = {
     "prompt_too_long": {"": "engine.max_model_len"},
     "chosen_not_above_rejected": {"actor_pairs": "iteration.rho"},
@@ -62,7 +62,7 @@ _SETTINGS: dict[str, dict[str, str]] = {
 
 
 def setting_behind(asset: str, reason: str) -> str | None:
-    """The path of the setting by which an asset leaves out for that reason; None if no setting decides it."""
+    """The path of the setting by which an asset drops for that reason; None if no setting decides it."""
     by_asset = _SETTINGS.get(reason, {})
     return by_asset.get(asset, by_asset.get(""))
 

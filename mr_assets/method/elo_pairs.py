@@ -52,10 +52,10 @@ def elo_pairs(
             pair_id=pair_ids("response_id", "judge"),
         )
     )
-    left_out = considered.filter(pl.col("reason").is_not_null())
+    without_pair = considered.filter(pl.col("reason").is_not_null())
     return Selected(
         considered.filter(pl.col("reason").is_null()).select(list(ELO_PAIRS.schema)).sort("pair_id"),
-        gathered(dropped(left_out, "response_id", pl.col("reason"), [*_NUMBERS, "max_chosen_chars"])),
+        gathered(dropped(without_pair, "response_id", pl.col("reason"), [*_NUMBERS, "max_chosen_chars"])),
     )
 
 

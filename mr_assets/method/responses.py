@@ -1,4 +1,4 @@
-"""The responses: K per prompt (section 3.1), of which identical ones are left out of what follows."""
+"""The responses: K per prompt (section 3.1), of which identical ones go no further."""
 
 from typing import TypeVar
 

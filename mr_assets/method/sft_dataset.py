@@ -24,7 +24,7 @@ def sft_dataset(
     """Columns example_id, prompt_token_ids, completion_token_ids, one row per example.
 
     A prompt that is the judge template filled is encoded as the sampling engine will see it. Examples longer than
-    `max_length` tokens are left out (reason too_long), never cut.
+    `max_length` tokens are dropped (reason too_long), never cut.
     """
     rows, dropped = [], []
     for example, prompt, completion in eft.select("example_id", "prompt", "completion").iter_rows():

@@ -55,7 +55,7 @@ class Model:
 class Artifact:
     """What an asset made: rows of a table or a model, with the record that will stand beside it.
 
-    rows: the table, as a frame or lazily; dropped: what was left out (columns of `DROPPED`), if the asset selects.
+    rows: the table, as a frame or lazily; dropped: what was dropped (columns of `DROPPED`), if the asset selects.
     """
 
     record: Record

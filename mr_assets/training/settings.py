@@ -23,7 +23,7 @@ class TrainingSettings(Section):
         description="share of the steps with a rising learning rate (paper: silent)"
     )
     max_length: Count = Field(
-        description="tokens of prompt and completion together; what is longer is counted and left out, never cut"
+        description="tokens of prompt and completion together; what is longer is counted and dropped, never cut"
     )
     optimizer: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit"] = Field(
         description="optimizer; its state is fresh in every iteration (paper: silent)"

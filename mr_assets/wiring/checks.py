@@ -147,11 +147,11 @@ def iteration_findings(run: Run, t: int, tables: Mapping[str, Frame]) -> list[Fi
 
 
 def background(run: Run, asset: str, partition: str | None) -> Background:
-    """What may lie behind a finding on a complete artifact: what it left out, its settings, and what was chosen."""
+    """What may lie behind a finding on a complete artifact: what it dropped, its settings, and what was chosen."""
     record = run.record(asset, partition)
-    left_out = scan_dropped(run.path(asset, partition)) if found_dropped(run.path(asset, partition)) else None
+    dropped = scan_dropped(run.path(asset, partition)) if found_dropped(run.path(asset, partition)) else None
     own = _departed(run, asset, partition, record.overrides if record else {})
-    return Background(left_out, record.settings if record else {}, (*own, *departed_above(run, asset, partition)))
+    return Background(dropped, record.settings if record else {}, (*own, *departed_above(run, asset, partition)))
 
 
 def departed_above(run: Run, asset: str, partition: str | None) -> tuple[Departed, ...]:
@@ -179,12 +179,12 @@ def _departed(run: Run, asset: str, partition: str | None, made: Mapping[str, An
 def background_of_making(
     run: Run,
     place: tuple[str, str | None],
-    left_out: Frame | None,
+    dropped: Frame | None,
     settings: Mapping[str, Any],
     made: Mapping[str, Any],
 ) -> Background:
     """The same for an artifact that is being made, at `place`; `run` is as launched, `made` what was chosen."""
-    return Background(left_out, settings, (*_departed(run, *place, made), *departed_above(run, *place)))
+    return Background(dropped, settings, (*_departed(run, *place, made), *departed_above(run, *place)))
 
 
 def fit_to_train(context: dg.AssetExecutionContext, run: Run, t: int, *others: Finding) -> Finding:

@@ -61,7 +61,7 @@ def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False) -> dict
     if table is not None:
         metadata["dagster/column_schema"] = _column_schema(table)
     if row.selects:
-        metadata["columns of what was left out"] = _column_schema(DROPPED)
+        metadata["columns of what was dropped"] = _column_schema(DROPPED)
     if asset == "checkpoints":
         metadata["columns of the reward margins"] = _column_schema(REWARD_MARGINS)
     return {

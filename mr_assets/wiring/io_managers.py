@@ -47,7 +47,7 @@ def users_errors() -> Iterator[None]:
 
 
 class TableIOManager(dg.UPathIOManager):
-    """Tables as `<data root>/<run>/<asset>/<t>.parquet`, written atomically; what was left out: `dropped_path`."""
+    """Tables as `<data root>/<run>/<asset>/<t>.parquet`, written atomically; what was dropped: `dropped_path`."""
 
     extension = ".parquet"
 
@@ -61,21 +61,21 @@ class TableIOManager(dg.UPathIOManager):
         sweep_temporary(target.parent)
         record_path = target.with_suffix(".json")
         record_path.unlink(missing_ok=True)
-        left_out = dropped_path(target)
+        dropped_file = dropped_path(target)
         dropped_beside(target).unlink(missing_ok=True)
         if dropped is None:
-            left_out.unlink(missing_ok=True)
+            dropped_file.unlink(missing_ok=True)
         else:
             DROPPED.check(dropped)
-            left_out.parent.mkdir(parents=True, exist_ok=True)
-            sweep_temporary(left_out.parent)
-            atomically(left_out, lambda p: dropped.write_parquet(p))
+            dropped_file.parent.mkdir(parents=True, exist_ok=True)
+            sweep_temporary(dropped_file.parent)
+            atomically(dropped_file, lambda p: dropped.write_parquet(p))
         if isinstance(rows, pl.LazyFrame):
             atomically(target, lambda p: rows.sink_parquet(p, row_group_size=20_000, maintain_order=True))
         else:
             atomically(target, lambda p: rows.write_parquet(p, row_group_size=20_000))
-        made = [target] if dropped is None else [target, left_out]
-        files = {os.path.relpath(p, target.parent): note_of(p, content=True) for p in made}
+        written = [target] if dropped is None else [target, dropped_file]
+        files = {os.path.relpath(p, target.parent): note_of(p, content=True) for p in written}
         write_record(record_path, replace(obj.record, files=files))
         shutil.rmtree(shard_folder(target), ignore_errors=True)
 

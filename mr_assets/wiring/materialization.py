@@ -177,8 +177,8 @@ class Materialization:
             metadata["preview"] = dg.MetadataValue.md(preview(rows.lazy().head(3).collect()))
         if dropped is not None and dropped.height:
             reasons = dropped.group_by("reason").len().sort("len", "reason", descending=[True, False])
-            metadata["left out"] = dg.MetadataValue.md("\n".join(f"- {n} {r}" for r, n in reasons.iter_rows()))
-            metadata |= {f"left out: {r}": n for r, n in reasons.iter_rows()}
+            metadata["dropped"] = dg.MetadataValue.md("\n".join(f"- {n} {r}" for r, n in reasons.iter_rows()))
+            metadata |= {f"dropped: {r}": n for r, n in reasons.iter_rows()}
         tables = {self.asset: rows, **(beside or {})}
         limits = self.run.recipe.guardrails
         place = (self.asset, self.partition)

@@ -87,9 +87,9 @@ def _write(run: Run, asset: str, rows: pl.LazyFrame) -> None:
     path.parent.mkdir(parents=True)
     whole = rows.with_columns(lacking).select(list(schema)).cast(schema)
     whole.sink_parquet(path, row_group_size=ROWS_OF_A_GROUP, maintain_order=True)
-    left_out = dropped_path(path)
-    left_out.parent.mkdir(parents=True, exist_ok=True)
-    dropped_frame().write_parquet(left_out)
+    place = dropped_path(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    dropped_frame().write_parquet(place)
 
 
 def _record(run: Run, asset: str, t: str | None) -> None:

@@ -33,7 +33,7 @@ def addresses(data: Path, names: list[str]) -> list[str]:
     found = ["/"]
     for name in names:
         pairs = pl.read_parquet(data / name / "actor_pairs" / "1.parquet")["pair_id"].to_list()
-        lists = ("", "?sort=score_gap", "?text=letters", "?truth=contradicts", "/left-out")
+        lists = ("", "?sort=score_gap", "?text=letters", "?truth=contradicts", "/dropped")
         found += [f"/runs/{name}{each}" for each in lists] + [f"/runs/{name}/{each}" for each in [*pairs, "M1", "M2"]]
     return found
 

@@ -60,14 +60,14 @@ def test_chosen_and_rejected_are_marked_and_led_to_the_rule(finished: Run) -> No
 
 def test_without_a_pair_the_picture_says_why(finished: Run) -> None:
     round_ = first_round(finished)
-    why = replace(round_.left_out[0], id=round_.prompt.id if round_.prompt else "", reason="equal_scores")
+    why = replace(round_.dropped[0], id=round_.prompt.id if round_.prompt else "", reason="equal_scores")
     why = replace(why, provenance=replace(why.provenance, asset="actor_pairs"))
-    none = replace(round_, pairs=(), rule=None, left_out=(why,))
+    none = replace(round_, pairs=(), rule=None, dropped=(why,))
     picture = ancestry(none, ("actor",))
     assert ("no actor pair", "equal scores") in {box.lines for box in picture.boxes}
 
 
 def test_a_pair_whose_tables_were_made_anew_is_drawn_all_the_same(finished: Run) -> None:
-    round_ = replace(first_round(finished), rule=None, contest=None, left_out=())
+    round_ = replace(first_round(finished), rule=None, contest=None, dropped=())
     there = {box.href for box in ancestry(round_, ("actor", "judge")).boxes}
     assert {pair.id for pair in round_.pairs} <= there

@@ -293,20 +293,22 @@ def test_a_models_page_has_its_evaluation_in_words(pages: TestClient, finished: 
     assert f"true score {record.numbers['true_score']:.4g}" in said and "judge_exact" not in said
 
 
-# ------------------------------------------------------------------------------------------------------------ left out
+# ------------------------------------------------------------------------------------------------------------ dropped
 
 
-def test_what_was_left_out_is_counted_and_listed(
+def test_what_was_dropped_is_counted_and_listed(
     pages: TestClient, finished: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By asset and reason; the list leads to the page of each id, and has them all once."""
-    for module in ("left_out", "pages"):
+    for module in ("dropped", "pages"):
         monkeypatch.setattr(f"mr_assets.explorer.{module}.PAGE", 3)
-    page = pages.get("/runs/tiny/left-out?iteration=1").text
-    assert "/runs/tiny/left-out?iteration=1" in Links(pages.get("/runs/tiny?iteration=1").text).found
+    page = pages.get("/runs/tiny/dropped?iteration=1").text
+    moved = pages.get("/runs/tiny/left-out?iteration=1")  # the address of earlier versions
+    assert (moved.status_code, moved.headers["location"]) == (301, "dropped?iteration=1")
+    assert "/runs/tiny/dropped?iteration=1" in Links(pages.get("/runs/tiny?iteration=1").text).found
     everything = dropped(finished, "selected_responses")
     for reason, count in everything["reason"].value_counts().iter_rows():
-        address = f"/runs/tiny/left-out?iteration=1&asset=selected_responses&reason={reason}"
+        address = f"/runs/tiny/dropped?iteration=1&asset=selected_responses&reason={reason}"
         assert address in Links(page).found
         assert f"{count} selected_responses of iteration 1" in words(pages.get(address).text)
         seen = []
@@ -317,7 +319,7 @@ def test_what_was_left_out_is_counted_and_listed(
         assert sorted(seen) == sorted(everything.filter(reason=reason)["id"])
         assert pages.get(f"/runs/tiny/{seen[0]}").status_code == 200
     query = f"iteration=1&asset=selected_responses&reason={everything['reason'][0]}&page=99"
-    assert "is beyond the last one" in words(pages.get(f"/runs/tiny/left-out?{query}").text)
+    assert "is beyond the last one" in words(pages.get(f"/runs/tiny/dropped?{query}").text)
 
 
 def test_a_prompt_without_a_pair_leads_to_why(run: Run) -> None:
@@ -326,7 +328,7 @@ def test_a_prompt_without_a_pair_leads_to_why(run: Run) -> None:
     rows = dropped_frame([(pair.split(".")[1], "equal_scores", '{"score_max": 4.0}')])
     rows.write_parquet(dropped_path(run.path("actor_pairs", "1")))
     pages = pages_over(run)
-    page = pages.get("/runs/tiny/left-out?iteration=1&asset=actor_pairs&reason=equal_scores").text
+    page = pages.get("/runs/tiny/dropped?iteration=1&asset=actor_pairs&reason=equal_scores").text
     assert "all responses to the prompt have the same score (4)" in words(page) and f"/runs/tiny/{pair}" in page
     assert "No actor pair" in words(pages.get(f"/runs/tiny/{pair}").text)
 
@@ -339,7 +341,7 @@ def test_a_reason_that_nobody_knows_is_shown_as_it_is(run: Run) -> None:
     pages = pages_over(run)
     said = words(pages.get(f"/runs/tiny/{response}").text)
     assert "<b>new</b>" in said and "lower variance , the judgments of another response" in said
-    listing = pages.get("/runs/tiny/left-out?iteration=1&asset=selected_responses&reason=%3Cb%3Enew%3C/b%3E").text
+    listing = pages.get("/runs/tiny/dropped?iteration=1&asset=selected_responses&reason=%3Cb%3Enew%3C/b%3E").text
     assert listed(listing) == [response]
 
 
@@ -350,7 +352,7 @@ def test_no_reason_acts_in_a_page(run: Run) -> None:
     left = dropped(run, "selected_responses").with_columns(reason=pl.lit(ESCAPES))
     left.write_parquet(dropped_path(run.path("selected_responses", "1")))
     pages = pages_over(run)
-    for address in ["/runs/tiny/left-out", *(f"/runs/tiny/{identity}" for identity in ids(run))]:
+    for address in ["/runs/tiny/dropped", *(f"/runs/tiny/{identity}" for identity in ids(run))]:
         assert not set(pages.get(address).text) & {"\x1b", "\x07", "\u202e", "\x00", "\x9b"}
 
 
@@ -363,8 +365,8 @@ def test_a_data_folder_may_have_any_name(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("query", ["iteration=9", "asset=../etc", "page=0", "iteration=1&page=x"])
-def test_what_cannot_be_asked_for_of_what_was_left_out_is_said(pages: TestClient, query: str) -> None:
-    page = pages.get(f"/runs/tiny/left-out?{query}")
+def test_what_cannot_be_asked_for_of_what_was_dropped_is_said(pages: TestClient, query: str) -> None:
+    page = pages.get(f"/runs/tiny/dropped?{query}")
     assert page.status_code == 400 and ", expected " in words(page.text)
 
 

@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome on the PATH"),
 ]
-PLACES = ("", "?score_gap=wide", "/left-out", "/prompts", "/responses", "/judgments", "/judgments?score=many")
+PLACES = ("", "?score_gap=wide", "/dropped", "/prompts", "/responses", "/judgments", "/judgments?score=many")
 HOSTILE = [
     "<script>window.acted = 1; document.title = 'acted'</script>",
     "<img src=x onerror='window.acted = 1'>",
@@ -133,10 +133,10 @@ def test_from_the_first_page_to_a_judgment_and_a_battle_and_back(finished: Run) 
         assert page.url.endswith("/raw")
         page.go_back()
         page.goto(f"{watched.address}/runs/tiny?iteration=1")
-        page.get_by_role("link", name="What was left out").click()
+        page.get_by_role("link", name="What was dropped").click()
         page.locator("table.groups td a").first.click()
         page.locator("table.pairs tbody a").first.click()
-        expect(page.locator(".left-out", has_text="Left out by").first).to_be_visible()
+        expect(page.locator(".dropped", has_text="Dropped by").first).to_be_visible()
         page.get_by_label("open an id").fill("M1")
         page.get_by_role("button", name="open").click()
         expect(page.get_by_role("heading", name="model M1")).to_be_visible()

@@ -235,7 +235,7 @@ def test_a_table_that_cannot_be_read_is_a_message(mr: Mr, run: Run) -> None:
 
 @pytest.mark.parametrize("damaged", ["responses/1.parquet", "elo_pairs/1.parquet", "dropped/actor_pairs/1.parquet"])
 def test_a_table_that_is_damaged_within_is_a_message(mr: Mr, run: Run, damaged: str) -> None:
-    """The columns can still be told, the rows cannot be read; or not even that, of what was left out."""
+    """The columns can still be told, the rows cannot be read; or not even that, of what was dropped."""
     pair, path = table(run, "actor_pairs")["pair_id"][0], run.folder / damaged
     good = path.read_bytes()
     path.write_bytes(b"PAR1 nothing" if "dropped" in damaged else good[: len(good) // 2] + good[-len(good) // 4 :])

@@ -28,7 +28,7 @@ def test_a_prompts_rows_are_those_that_name_it(finished: Run) -> None:
     assert rows_of(finished, "responses", "1", prompt).height == 4
 
 
-def test_what_was_left_out_of_a_prompt_is_its_own_and_its_descendants(finished: Run) -> None:
+def test_what_was_dropped_of_a_prompt_is_its_own_and_its_descendants(finished: Run) -> None:
     prompt = table(finished, "prompts")["prompt_id"][2]
     everything = dropped(finished, "selected_responses")
     expected = sorted(i for i in everything["id"] if prompt in i)

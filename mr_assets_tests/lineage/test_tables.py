@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from mr_assets.cli.report import _dropped
-from mr_assets.lineage.rows import dropped as left_out
+from mr_assets.lineage import rows
 from mr_assets.lineage.verification import verify
 from mr_assets.loop import LOOP
 from mr_assets.runs.run import Run
@@ -32,12 +32,12 @@ def test_a_glob_over_a_table_s_folder_is_the_table(finished: Run, tmp_path: Path
     assert loaded.column_names == read.columns
 
 
-def test_what_was_left_out_has_one_schema_too(finished: Run) -> None:
-    """All that a run left out, by one glob."""
+def test_what_was_dropped_has_one_schema_too(finished: Run) -> None:
+    """All that a run dropped, by one glob."""
     DROPPED.check(pl.read_parquet(finished.folder / "dropped" / "**" / "*.parquet"))
 
 
-def test_rows_left_out_by_an_earlier_version_are_read_where_they_lie(run: Run) -> None:
+def test_rows_dropped_by_an_earlier_version_are_read_where_they_lie(run: Run) -> None:
     """An earlier version wrote them beside the table: lineage, report and verification find them there."""
     before = {asset: dropped(run, asset) for asset in SELECTING}
     counted = {asset: _dropped(run, asset, "1") for asset in SELECTING}
@@ -45,7 +45,7 @@ def test_rows_left_out_by_an_earlier_version_are_read_where_they_lie(run: Run) -
         path = run.path(asset, "1")
         dropped_path(path).rename(dropped_beside(path))
     for asset in SELECTING:
-        assert left_out(run, asset, "1").equals(before[asset].sort("id", "reason"))
+        assert rows.dropped(run, asset, "1").equals(before[asset].sort("id", "reason"))
         assert _dropped(run, asset, "1") == counted[asset]
     assert sum(map(len, counted.values())) > 0
     assert not [fault for fault in verify(run, ["1"], SELECTING)]

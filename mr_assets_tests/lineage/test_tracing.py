@@ -246,12 +246,12 @@ def test_a_model_leads_to_what_it_wrote_and_was_trained_on(finished: Run) -> Non
     assert {d.role for d in trace(finished, "M2").descent} == {"trained on"}
 
 
-def test_what_was_left_out_says_why(finished: Run) -> None:
-    """Every row of every table of what was left out is in the lineage of its prompt, in words."""
+def test_what_was_dropped_says_why(finished: Run) -> None:
+    """Every row of every table of what was dropped is in the lineage of its prompt, in words."""
     for asset in ("actor_pairs", "selected_responses", "elo_pairs"):
         for identity, reason, numbers in dropped(finished, asset).iter_rows():
             prompt = identity.split(".")[1] if "." in identity else identity
-            found = only(trace(finished, prompt)).left_out
+            found = only(trace(finished, prompt)).dropped
             [out] = [x for x in found if (x.id, x.provenance.asset) == (identity, asset)]
             assert (out.reason, out.numbers) == (reason, json.loads(numbers))
             assert " " in out.why

@@ -145,11 +145,11 @@ CHANGES: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
 
 
 @pytest.mark.parametrize("how", CHANGES)
-def test_what_was_left_out_is_compared_too(run: Run, how: str) -> None:
+def test_what_was_dropped_is_compared_too(run: Run, how: str) -> None:
     """Reasons, the numbers behind them, and that all are there."""
-    left_out = dropped(run, "selected_responses")
+    rows = dropped(run, "selected_responses")
     path = dropped_path(run.path("selected_responses", "1"))
-    CHANGES[how](left_out).write_parquet(path)
+    CHANGES[how](rows).write_parquet(path)
     assert [f for f in faults(run) if f.asset == "selected_responses" and f.id]
 
 

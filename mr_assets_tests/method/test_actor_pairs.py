@@ -72,7 +72,7 @@ def test_ties_within_a_tier_go_to_length_then_to_a_seeded_draw() -> None:
     assert pairs == {("r1", "r3"), ("r1", "r4"), ("r2", "r3"), ("r2", "r4")}
 
 
-def test_response_without_a_valid_judgment_is_left_out_and_recorded() -> None:
+def test_response_without_a_valid_judgment_is_dropped_and_recorded() -> None:
     """Row 6: never ranked last, never scored 0; its drop names the counts."""
     made = paired(Answer("a", [5]), Answer("b", [3]), Answer("c", [None, None]), Answer("d", []))
     assert ids(made) == ("r0", "r1")

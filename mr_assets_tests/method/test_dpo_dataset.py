@@ -103,7 +103,7 @@ def test_completions_keep_or_lack_the_end_token_as_sampled() -> None:
     assert (row["chosen_token_ids"], row["rejected_token_ids"]) == ([103, 2], [98, 97])
 
 
-def test_pairs_beyond_the_maximal_length_are_left_out_not_cut() -> None:
+def test_pairs_beyond_the_maximal_length_are_dropped_not_cut() -> None:
     """Row 21: prompt 7 and longer completion 4: 11 tokens fit into 11, not into 10."""
     assert made(actor_rows("p"), judge_rows(), "p", length=11).rows.height == 1
     result = made(actor_rows("p"), judge_rows(), "p", length=10)

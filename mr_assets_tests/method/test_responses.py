@@ -13,7 +13,7 @@ def marked(*rows: tuple[str, str, int, str]) -> list[str | None]:
 
 
 def test_duplicates_point_to_the_first_by_k() -> None:
-    """Identical responses to a prompt are left out of what follows (3.1); k = 2 is first here though it comes last."""
+    """Identical responses to a prompt go no further (3.1); k = 2 is first here though it comes last."""
     assert marked(("r10", "p", 10, "x"), ("r3", "p", 3, "y"), ("r2", "p", 2, "x")) == ["r2", None, None]
 
 

@@ -31,5 +31,5 @@ def test_without_an_order_anyone_may_be_drawn() -> None:
 def test_others_do_not_change_a_draw() -> None:
     """The draw belongs to an id: leaving out one that was not drawn changes nothing."""
     taken = set(first_of_each(EQUAL, "group", "id", "x")["id"])
-    for left_out in set("abcdefgh") - taken:
-        assert set(first_of_each(EQUAL.filter(pl.col("id") != left_out), "group", "id", "x")["id"]) == taken
+    for dropped in set("abcdefgh") - taken:
+        assert set(first_of_each(EQUAL.filter(pl.col("id") != dropped), "group", "id", "x")["id"]) == taken

@@ -72,15 +72,15 @@ def test_a_table_reads_back_as_it_was_written(tmp_path: Path, lazy: bool, partit
     assert pl.read_parquet(tmp_path / "r" / f"{stem}.parquet").equals(PROMPT)
 
 
-def test_what_was_left_out_lies_in_a_folder_of_its_own(tmp_path: Path) -> None:
+def test_what_was_dropped_lies_in_a_folder_of_its_own(tmp_path: Path) -> None:
     dropped = dropped_frame([("p2", "repeated", '{"row": 2}')])
     write(tmp_path, Artifact(record("seed_prompts"), rows=PROMPT, dropped=dropped))
     assert pl.read_parquet(tmp_path / "r" / "dropped" / "seed_prompts.parquet").equals(dropped)
     assert read(tmp_path).equals(PROMPT)
 
 
-def test_what_an_earlier_version_left_out_beside_the_table_goes_with_it(tmp_path: Path) -> None:
-    """Made again, the table has no file of another schema beside it, nor rows left out of an older one."""
+def test_what_an_earlier_version_dropped_beside_the_table_goes_with_it(tmp_path: Path) -> None:
+    """Made again, the table has no file of another schema beside it, nor rows dropped of an older one."""
     write(tmp_path, Artifact(record("prompts", "2"), rows=PROMPT), "2")
     beside = tmp_path / "r" / "prompts" / "2.dropped.parquet"
     dropped_frame([("p2", "repeated", "{}")]).write_parquet(beside)

@@ -86,7 +86,7 @@ def test_inputs_are_recorded_as_they_were_when_the_work_began(run: Run) -> None:
 
 
 def test_the_record_of_a_table(run: Run) -> None:
-    """What it is, of what and with which settings it was made, how many rows, how many were left out."""
+    """What it is, of what and with which settings it was made, how many rows, how many were dropped."""
     rows, dropped = table("a", "b"), dropped_frame([("p9", "too_long", "{}"), ("p8", "too_long", "{}")])
     made = work(run, "prompts", "2").table(Selected(rows, dropped), {"prompts": 2})
     record = made.value.record
@@ -100,7 +100,7 @@ def test_the_record_of_a_table(run: Run) -> None:
     assert shown["dagster/row_count"] == 2
     assert shown["prompts"] == 2
     assert shown["settings"] == record.settings
-    assert shown["left out"] == "- 2 too_long"
+    assert shown["dropped"] == "- 2 too_long"
 
 
 def test_what_a_model_wrote_names_the_model(run: Run) -> None:

@@ -1,7 +1,7 @@
-"""What the assets of a run left out, and why: counts by reason, and the ids of one reason.
+"""What the assets of a run dropped, and why: counts by reason, and the ids of one reason.
 
-/runs/RUN/left-out                                                          how many, of every iteration
-/runs/RUN/left-out?iteration=2&asset=actor_pairs&reason=equal_scores        which
+/runs/RUN/dropped                                                          how many, of every iteration
+/runs/RUN/dropped?iteration=2&asset=actor_pairs&reason=equal_scores        which
 """
 
 import json
@@ -14,7 +14,7 @@ import polars as pl
 from mr_assets.addresses import page_of
 from mr_assets.explorer.pages import PAGE, one_of, page_count, page_number
 from mr_assets.ids import drawn_prompt, pair_id, prompt_of
-from mr_assets.lineage.facts import LeftOut, Provenance
+from mr_assets.lineage.facts import Dropped, Provenance
 from mr_assets.lineage.rows import dropped
 from mr_assets.loop import LOOP
 from mr_assets.method.dropped import REASONS, in_words
@@ -25,7 +25,7 @@ ASKED = ("iteration", "asset", "reason")
 
 @dataclass(frozen=True)
 class Group:
-    """How many ids an asset left out for a reason."""
+    """How many ids an asset dropped for a reason."""
 
     provenance: Provenance
     reason: str
@@ -38,17 +38,17 @@ class Group:
 
 
 @dataclass(frozen=True)
-class LeftOutList:
+class DroppedList:
     """What was asked for, the groups that it has, and of a single group a page of its ids."""
 
     run: Run
     asked: Mapping[str, str]
     groups: list[Group]
     page: int
-    rows: list[LeftOut]
+    rows: list[Dropped]
 
     @classmethod
-    def of(cls, run: Run, given: Mapping[str, str]) -> "LeftOutList":
+    def of(cls, run: Run, given: Mapping[str, str]) -> "DroppedList":
         """What a query string asks for. Raises `UserError` if it asks for what there is not."""
         asked = {name: given[name] for name in ASKED if given.get(name)}
         one_of("iteration", asked.get("iteration"), run.iterations)
@@ -86,9 +86,9 @@ class LeftOutList:
     def address(self, **changed: object) -> str:
         """The same with something else asked for."""
         asked = {name: value for name, value in {**self.asked, **changed}.items() if value}
-        return f"{page_of(self.run.name)}/left-out" + (f"?{urlencode(asked)}" if asked else "")
+        return f"{page_of(self.run.name)}/dropped" + (f"?{urlencode(asked)}" if asked else "")
 
-    def whole_id(self, each: LeftOut) -> str:
+    def whole_id(self, each: Dropped) -> str:
         """The id whose page says more: of a prompt without an actor pair that of the pair."""
         if each.id != prompt_of(each.id):
             return each.id
@@ -96,6 +96,6 @@ class LeftOutList:
         return pair_id(t, each.id, "actor") if each.provenance.asset == "actor_pairs" else drawn_prompt(t, each.id)
 
 
-def _fact(provenance: Provenance, identity: str, reason: str, numbers: str) -> LeftOut:
+def _fact(provenance: Provenance, identity: str, reason: str, numbers: str) -> Dropped:
     given = json.loads(numbers)
-    return LeftOut(identity, reason, in_words(reason, given), given, provenance)
+    return Dropped(identity, reason, in_words(reason, given), given, provenance)
