@@ -1,7 +1,9 @@
 """The guides: their links lead somewhere, the commands that they show can be typed, and their fields are a recipe's."""
 
+import ast
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -21,6 +23,16 @@ def commands(guide: Path) -> list[str]:
     blocks = re.findall(r"^```\w*\n(.*?)^```", guide.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     lines = [line for block in blocks for line in re.sub(r"\\\n\s*", "", block).splitlines()]
     return [re.split(r"\s{2,}", line)[0] for line in lines if line.startswith("mr ")]
+
+
+def python(guide: Path) -> str:
+    """What stands in its blocks of Python; of a script, all."""
+    text = guide.read_text(encoding="utf-8")
+    return (
+        text
+        if guide.suffix == ".py"
+        else "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    )
 
 
 def anchors(guide: Path) -> set[str]:
@@ -53,6 +65,14 @@ def test_commands_can_be_typed(guide: Path) -> None:
         for said in context.params.get("sets") or ():
             key = re.sub(r"^iterations\.(all|\d+)\.", "iterations.*.", said.partition("=")[0])
             assert key in PATHS or key in {path.rpartition(".")[2] for path in PATHS}, f"{guide.name}: {line}"
+
+
+@pytest.mark.parametrize("guide", [*GUIDES, *PROJECT.glob("docs/pictures/*.py")], ids=lambda guide: guide.name)
+def test_what_python_imports_is_there(guide: Path) -> None:
+    for node in ast.walk(ast.parse(python(guide))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mr_assets"):
+            for alias in node.names:
+                assert hasattr(import_module(node.module or ""), alias.name), f"{guide.name}: {ast.unparse(node)}"
 
 
 def test_the_readme_shows_commands_and_is_short() -> None:

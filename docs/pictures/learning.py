@@ -11,7 +11,8 @@ from pathlib import Path
 
 import polars as pl
 
-from mr_assets.runs.run import data_root, named_runs
+from mr_assets.runs.data_folder import data_root
+from mr_assets.runs.stored import named_runs
 
 HERE = Path(__file__).parent
 FIGURES = {"true_score": "actor: true score, 0 to 5", "judge_exact": "judge: share of exact scores"}
