@@ -184,7 +184,7 @@ def test_tables_show_their_columns(assets: dict[str, dg.AssetsDefinition], asset
 def test_what_selects_shows_the_columns_of_what_it_leaves_out(
     assets: dict[str, dg.AssetsDefinition], asset: str
 ) -> None:
-    shown = spec(assets[asset]).metadata.get("columns of what was left out")
+    shown = spec(assets[asset]).metadata.get("columns of what was dropped")
     assert (shown is not None) == (asset in CHECKS and asset not in (*SHARED, "prompts"))
     if shown is not None:
         assert isinstance(shown, dg.TableSchema)

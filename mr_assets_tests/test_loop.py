@@ -717,9 +717,9 @@ def test_the_partitions_page_follows_content_not_time(done: World) -> None:
         assert stale(done, "dpo_dataset", "1") == []
         assert ("checkpoints", "2") in follows(done.run, [("dpo_dataset", "2")])
         rest = "after that, iteration 2: checkpoints; evaluation of M2; if what they are made of changes"
-        assert done.metadata("actor_pairs", "2")["puts out of date"] == f"dpo_dataset of iteration 2; {rest}"
+        assert done.metadata("actor_pairs", "2")["makes stale"] == f"dpo_dataset of iteration 2; {rest}"
     assert done.materialize(again, actor_pairs={"rho": 0.0}).success
-    assert "puts out of date" not in done.metadata("actor_pairs", "2")
+    assert "makes stale" not in done.metadata("actor_pairs", "2")
     after = done.run.record("actor_pairs", "2")
     assert before is not None and after is not None
     assert (after.version, after.overrides) == (before.version, {})

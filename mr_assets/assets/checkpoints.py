@@ -1,18 +1,17 @@
 """checkpoints: M_t, trained by DPO from M_{t-1} (sections 2 and A.3)."""
 
-import dagster as dg
 import polars as pl
 
 from mr_assets.ids import model_id
 from mr_assets.runs.artifact import Model
 from mr_assets.wiring.checks import fit_to_train, rows_follow
 from mr_assets.wiring.declare import loop_asset
-from mr_assets.wiring.materialization import Materialization, partition_link
+from mr_assets.wiring.materialization import Materialization, Result, partition_link
 from mr_assets.wiring.training import train_model, training_job
 
 
 @loop_asset(kinds={"pytorch", "huggingface"}, gpu=True)
-def checkpoints(work: Materialization, dpo_dataset: pl.LazyFrame, policy: Model) -> dg.MaterializeResult:
+def checkpoints(work: Materialization, dpo_dataset: pl.LazyFrame, policy: Model) -> Result:
     """The next model: DPO on the iteration's preference pairs, with M_{t-1} as start and as reference model.
 
     For iterations beyond the last one: `mr extend RUN N` in the terminal, then *Reload definitions* here

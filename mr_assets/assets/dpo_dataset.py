@@ -1,6 +1,5 @@
 """dpo_dataset: what the next model is trained on, actor pairs and, in judge iterations, judge pairs (section 3.1)."""
 
-import dagster as dg
 import polars as pl
 
 from mr_assets.errors import UserError
@@ -10,7 +9,7 @@ from mr_assets.runs.artifact import Model
 from mr_assets.runs.settings import prompts_differ
 from mr_assets.templates import judge_template
 from mr_assets.wiring.declare import loop_asset
-from mr_assets.wiring.materialization import Materialization
+from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets.wiring.sampling import encoder
 
 
@@ -23,7 +22,7 @@ def dpo_dataset(
     actor_pairs: pl.LazyFrame,
     elo_pairs: pl.LazyFrame,
     policy: Model,
-) -> dg.MaterializeResult:
+) -> Result:
     """Preference pairs as conversations, with the very token ids that the engine saw and sampled."""
     _expect_same_prompts(work)
     recipe = work.recipe

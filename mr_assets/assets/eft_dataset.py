@@ -1,18 +1,16 @@
 """eft_dataset: evaluation fine-tuning data, conversations that end in a judgment (section 3.1)."""
 
-import dagster as dg
-
 from mr_assets.inputs.user_files import HELD_OUT, eft_notes, user_eft
 from mr_assets.tables import EFT_DATASET
 from mr_assets.templates import judge_template
 from mr_assets.wiring.declare import loop_asset
-from mr_assets.wiring.materialization import Materialization
+from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets.worlds.eft import make_eft
 from mr_assets.worlds.letters import Imperfection
 
 
 @loop_asset(kinds={"polars", "parquet"})
-def eft_dataset(work: Materialization) -> dg.MaterializeResult:
+def eft_dataset(work: Materialization) -> Result:
     """Judgments to finetune the seed model on: made by the small world, or read from the user's file."""
     recipe = work.recipe
     if recipe.sft is None:

@@ -1,18 +1,17 @@
 """elo_pairs: per selected response the judgments with the highest and the lowest Elo (section 2.2)."""
 
-import dagster as dg
 import polars as pl
 
 from mr_assets.method import elo_pairs as method
 from mr_assets.method.numbers import elo_pair_numbers, with_pair_scores
 from mr_assets.wiring.declare import loop_asset
-from mr_assets.wiring.materialization import Materialization
+from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets.wiring.pictures import histogram
 from mr_assets.wiring.truth import true_counts
 
 
 @loop_asset(kinds={"numpy", "parquet"})
-def elo_pairs(work: Materialization, battle_matrices: pl.LazyFrame, judgments: pl.LazyFrame) -> dg.MaterializeResult:
+def elo_pairs(work: Materialization, battle_matrices: pl.LazyFrame, judgments: pl.LazyFrame) -> Result:
     """Chosen: the judgment with the highest Elo. Rejected: the lowest. Too long a chosen one is dropped."""
     matrices, switches = battle_matrices.collect(), work.recipe.switches
     texts = judgments.drop("token_ids").join(battle_matrices, on="response_id", how="semi").collect()

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-import dagster as dg
 import polars as pl
 
 from mr_assets.chat import ChatEncoder
@@ -15,13 +14,13 @@ from mr_assets.tables import EVALUATION
 from mr_assets.templates import judge_template, meta_judge_template
 from mr_assets.wiring.declare import loop_asset
 from mr_assets.wiring.handoff import handed_over
-from mr_assets.wiring.materialization import Materialization
+from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets.wiring.sampling import encoder, sample
 from mr_assets.worlds.held_out import HeldOut, actor_numbers, judge_numbers, meta_judge_numbers
 
 
 @loop_asset(kinds={"vllm", "parquet"}, gpu=True)
-def evaluation(work: Materialization) -> dg.MaterializeResult:
+def evaluation(work: Materialization) -> Result:
     """True score of the actor, exactness of the judge, accuracy of the meta-judge, on a fixed held-out set."""
     work.policy = model = _model(work)
     sizes = work.recipe.evaluation

@@ -1,6 +1,5 @@
 """judgments: the policy scores every response N times, as the judge (section 2.1, prompt of A.1)."""
 
-import dagster as dg
 import polars as pl
 
 from mr_assets.method import judgments as method
@@ -9,15 +8,13 @@ from mr_assets.runs.artifact import Model
 from mr_assets.sampling.engine import Request
 from mr_assets.templates import judge_template
 from mr_assets.wiring.declare import loop_asset
-from mr_assets.wiring.materialization import Materialization
+from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets.wiring.pictures import score_histogram
 from mr_assets.wiring.sampling import encoder, sample
 
 
 @loop_asset(kinds={"vllm", "parquet"}, gpu=True)
-def judgments(
-    work: Materialization, prompts: pl.LazyFrame, responses: pl.LazyFrame, policy: Model
-) -> dg.MaterializeResult:
+def judgments(work: Materialization, prompts: pl.LazyFrame, responses: pl.LazyFrame, policy: Model) -> Result:
     """The policy judges every response N times by the rubric; the score is parsed from its own completion alone."""
     section, encode = work.recipe.judgments, encoder(work)
     template = judge_template(work.run.template(section.template))

@@ -1,6 +1,5 @@
 """meta_judgments: the policy compares its own judgments in pairs, in both orders (section 2.2, prompt of Figure 2)."""
 
-import dagster as dg
 import polars as pl
 
 from mr_assets.method import meta_judgments as method
@@ -10,7 +9,7 @@ from mr_assets.sampling.engine import Request
 from mr_assets.tables import Selected
 from mr_assets.templates import meta_judge_template
 from mr_assets.wiring.declare import loop_asset
-from mr_assets.wiring.materialization import Materialization
+from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets.wiring.sampling import encoder, sample
 
 
@@ -22,7 +21,7 @@ def meta_judgments(
     selected_responses: pl.LazyFrame,
     judgments: pl.LazyFrame,
     policy: Model,
-) -> dg.MaterializeResult:
+) -> Result:
     """The policy says which of two judgments of a selected response is more accurate, for every ordered pair."""
     section, encode = work.recipe.meta_judgments, encoder(work)
     template = meta_judge_template(work.run.template(section.template))

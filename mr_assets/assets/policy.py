@@ -1,14 +1,12 @@
 """policy: the model that iteration t starts from, M_{t-1}. This is the handoff."""
 
-import dagster as dg
-
 from mr_assets.wiring.declare import loop_asset
 from mr_assets.wiring.handoff import handed_over
-from mr_assets.wiring.materialization import Materialization, partition_link
+from mr_assets.wiring.materialization import Materialization, Result, partition_link
 
 
 @loop_asset(kinds={"huggingface"})
-def policy(work: Materialization) -> dg.MaterializeResult:
+def policy(work: Materialization) -> Result:
     """The model iteration t starts from: the SFT model for iteration 1, then checkpoints of iteration t-1.
 
     Dagster holds no cycle of assets, so the edge from checkpoints[t-1] is resolved here, when it runs, and not

@@ -1,15 +1,14 @@
 """prompts: what the policy answers in an iteration, drawn from seed_prompts (section 3.1: 5,000 of 20,000)."""
 
-import dagster as dg
 import polars as pl
 
 from mr_assets.method.prompts import draw_prompts
 from mr_assets.wiring.declare import loop_asset
-from mr_assets.wiring.materialization import Materialization
+from mr_assets.wiring.materialization import Materialization, Result
 
 
 @loop_asset(kinds={"polars", "parquet"})
-def prompts(work: Materialization, seed_prompts: pl.LazyFrame) -> dg.MaterializeResult:
+def prompts(work: Materialization, seed_prompts: pl.LazyFrame) -> Result:
     """The iteration's prompts: a seeded draw, disjoint from the other iterations' unless the recipe says not."""
     recipe = work.recipe
     if "seed" in work.overrides and recipe.prompts.disjoint:

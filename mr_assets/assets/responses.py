@@ -1,6 +1,5 @@
 """responses: K variations that the policy samples per prompt, as the actor (section 2.1)."""
 
-import dagster as dg
 import polars as pl
 
 from mr_assets.method import responses as method
@@ -9,14 +8,14 @@ from mr_assets.runs.artifact import Model
 from mr_assets.sampling.engine import Request
 from mr_assets.tables import Selected
 from mr_assets.wiring.declare import loop_asset
-from mr_assets.wiring.materialization import Materialization
+from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets.wiring.pictures import lengths
 from mr_assets.wiring.sampling import encoder, sample
 from mr_assets.worlds.truth import world_numbers
 
 
 @loop_asset(kinds={"vllm", "parquet"}, gpu=True)
-def responses(work: Materialization, prompts: pl.LazyFrame, policy: Model) -> dg.MaterializeResult:
+def responses(work: Materialization, prompts: pl.LazyFrame, policy: Model) -> Result:
     """The policy answers every prompt K times; identical answers stay in the table, marked, and go no further."""
     section, encode = work.recipe.responses, encoder(work)
     asked = prompts.collect()

@@ -1,17 +1,16 @@
 """seed_prompts: what every iteration draws its prompts from (section 3.1: 20,000 prompts)."""
 
-import dagster as dg
 import polars as pl
 
 from mr_assets.inputs.user_files import HELD_OUT, to_train_on, user_prompts
 from mr_assets.method.prompts import check_prompts
 from mr_assets.wiring.declare import loop_asset
-from mr_assets.wiring.materialization import Materialization
+from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets.worlds.letters import make_prompts
 
 
 @loop_asset(kinds={"polars", "parquet"})
-def seed_prompts(work: Materialization) -> dg.MaterializeResult:
+def seed_prompts(work: Materialization) -> Result:
     """The prompts that iterations draw from: made by the small world, or read from the user's file."""
     recipe = work.recipe
     held_out: dict[str, int] = {}

@@ -1,6 +1,5 @@
 """sft_checkpoint: M_0, the seed model finetuned on evaluation data (sections 3.1 and A.3)."""
 
-import dagster as dg
 import polars as pl
 
 from mr_assets.chat import ChatEncoder
@@ -12,12 +11,12 @@ from mr_assets.tables import dropped_path
 from mr_assets.templates import judge_template
 from mr_assets.wiring.checks import exempt
 from mr_assets.wiring.declare import loop_asset
-from mr_assets.wiring.materialization import Materialization
+from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets.wiring.training import train_model, training_job
 
 
 @loop_asset(kinds={"pytorch", "huggingface"}, gpu=True)
-def sft_checkpoint(work: Materialization, eft_dataset: pl.LazyFrame) -> dg.MaterializeResult:
+def sft_checkpoint(work: Materialization, eft_dataset: pl.LazyFrame) -> Result:
     """M_0: the seed model after SFT on EFT; the seed model itself if the recipe leaves SFT out."""
     recipe, root, out = work.recipe, work.run.data, work.run.path("sft_checkpoint")
     seed = seed_model(recipe, root)

@@ -189,14 +189,14 @@ class _Artifact:
                 yield self.fault(f"it points at {shown(model)}, its parent is {shown(parent.model)}.")
 
     def policy_faults(self) -> Iterator[Fault]:
-        """A table or a model that another policy made than the iteration's."""
+        """A table or a model of another policy than the iteration's."""
         if self.asset == "evaluation":  # its partition is the model itself
             parents = self.run.ancestors(*self.place)
             policy = self.staleness.record(parents[0]) if parents else None
         else:
             policy = self.staleness.record(("policy", self.place[1])) if self.record.policy else None
         if policy and policy.version != self.record.policy:
-            yield self.fault(f"policy {self.record.policy} made it, the iteration's policy is {policy.version}.")
+            yield self.fault(f"it is of policy {self.record.policy}, the iteration's policy is {policy.version}.")
 
     def prompt_faults(self) -> Iterator[Fault]:
         """Prompts to train on that are others than those that were sampled from."""
@@ -288,11 +288,11 @@ class _Artifact:
             return
         if self.asset in _SAMPLED:
             yield from self.bad_finish_reasons()
-        again = RECOMPUTE.get(self.asset)
-        if again is None:
+        recompute = RECOMPUTE.get(self.asset)
+        if recompute is None:
             return
-        made = again(self)
-        expected, dropped = made if isinstance(made, Selected) else (made, None)
+        recomputed = recompute(self)
+        expected, dropped = recomputed if isinstance(recomputed, Selected) else (recomputed, None)
         found = self.hashed(self.table) if self.asset == "meta_judgments" else self.table
         yield from self.differ(expected, found.select(expected.columns).collect(engine="streaming"))
         if dropped is not None:

@@ -1,6 +1,6 @@
 """The guardrails: is a table fit to go on with? What `measures` finds, held against the bounds of the recipe.
 
-    Expected at least 90% of judgments to give a score (below 50% training stops), came 43.1%: 431 of 1,000, left out
+    Expected at least 90% of judgments to give a score (below 50% training stops), came 43.1%: 431 of 1,000, dropped
     569 no_score. Read the column invalid of judgments; ...
 
 A check is *harmful* where training on such data would do harm: it stops training. Beyond the milder bound it is a
@@ -70,28 +70,28 @@ class Departed(NamedTuple):
 class Background(NamedTuple):
     """What may lie behind a finding on an artifact.
 
-    dropped: what it left out (`DROPPED`), if it selects; settings: those it was made with, by path; departed: what was
-    chosen in place of the recipe for it and for what it is made of.
+    dropped: its rows of `DROPPED`, if it selects; settings: those it was made with, by path; departed: what departs
+    from the recipe in it and in what it is made of.
     """
 
     dropped: Frame | None = None
     settings: Mapping[str, Any] = {}
     departed: tuple[Departed, ...] = ()
 
-    def why(self, asset: str, *, left_out: bool) -> tuple[str, bool]:
+    def why(self, asset: str, *, drops: bool) -> tuple[str, bool]:
         """The cause in sentences, and whether a departure from the recipe is behind it.
 
-        left_out: whether what was left out explains the finding; then the most frequent reason is named with its
+        drops: whether what was dropped explains the finding; then the most frequent reason is named with its
         count, and the setting that decides it.
         """
         said, mine = [], [d for d in self.departed if d.asset == asset]
-        if left_out and (found := self._most(asset)):
+        if drops and (found := self._most(asset)):
             reason, count, total = found
             path = setting_behind(asset, reason)
             value = _at(self.settings, path) if path else None
             by = "" if value is None else f", by {path} = {shown(value)}"
             words = REASONS.get(reason, reason)
-            said.append(f"Most were left out as {reason} ({words}): {count:,} of {total:,}{by}.")
+            said.append(f"Most were dropped as {reason} ({words}): {count:,} of {total:,}{by}.")
             if path and any(d.path == path for d in mine):
                 mine = [d for d in mine if d.path == path]
             elif path and value is not None:
@@ -106,14 +106,14 @@ class Background(NamedTuple):
         return " ".join(said), bool(behind)
 
     def _most(self, asset: str) -> tuple[str, int, int] | None:
-        """The most frequent reason, how often it is given, and how many were left out."""
+        """The most frequent reason, how often it is given, and how many were dropped."""
         if self.dropped is None:
             return None
-        left_out = measures.collect(self.dropped, "id", "reason")
+        rows = measures.collect(self.dropped, "id", "reason")
         if asset == "actor_pairs":  # prompts without a pair; responses without a score are beside the point
-            left_out = left_out.filter(~pl.col("id").str.contains(".", literal=True))
-        counts = left_out.group_by("reason").len().sort("len", "reason", descending=[True, False])
-        return None if counts.is_empty() else (*counts.row(0), left_out.height)
+            rows = rows.filter(~pl.col("id").str.contains(".", literal=True))
+        counts = rows.group_by("reason").len().sort("len", "reason", descending=[True, False])
+        return None if counts.is_empty() else (*counts.row(0), rows.height)
 
 
 def _at(settings: Mapping[str, Any], path: str) -> Any:
@@ -145,7 +145,7 @@ class Check:
     needs: tuple[str, ...] = ()
     counted: bool = False  # whether few rows (guardrails.min_count) say nothing
     unit: Literal["%", "times", "bits"] = "%"
-    left_out: bool = False  # whether what the asset left out explains what was found
+    drops: bool = False  # whether what the asset dropped explains what was found
 
     def bounds(self, limits: Guardrails) -> Bounds:
         """Where it warns and where it stops."""
@@ -160,7 +160,7 @@ class Check:
         measured = None if missing else self.measure(tables)
         if measured is None:
             return self.passes(f"Nothing to compare: there are no {missing[0] if missing else 'rows'}.")
-        why, departed = background.why(self.asset, left_out=self.left_out)
+        why, departed = background.why(self.asset, drops=self.drops)
         return self.judge(measured._replace(why=why, departed=departed), limits)
 
     def judge(self, measured: Measured, limits: Guardrails) -> Finding:
@@ -217,7 +217,7 @@ def findings(asset: str, tables: Tables, limits: Guardrails, background: Backgro
 def judged(asset: str, measured: Mapping[str, Mapping[str, Any]], limits: Guardrails) -> list[Finding]:
     """What the checks of `asset` find in what they measured earlier (fields of `Measured`, by the check's name).
 
-    What another version measured, and this one cannot read, is left out.
+    What another version measured, and this one cannot read, is skipped.
     """
     needed = set(Measured._fields) - set(Measured._field_defaults)
     known = {name: {f: each[f] for f in Measured._fields if f in each} for name, each in measured.items()}
@@ -251,10 +251,10 @@ def _integrity(
             name="not_empty",
             limit=if_empty,
             expects="at least 1 row",
-            next=f"See what was left out of {name} and why, and the tables that it is made of.",
+            next=f"See what was dropped of {name} and why, and the tables that it is made of.",
             measure=measures.empty(name),
             needs=(name,),
-            left_out=True,
+            drops=True,
         ),
         Check(
             asset=name,
@@ -378,10 +378,10 @@ CHECKS: tuple[Check, ...] = (
         name="pair_yield",
         limit="actor_pair_yield_at_least",
         expects="at least {} of prompts to give an actor pair",
-        next="See what was left out and why: equal_scores is a judge that does not tell responses apart, "
+        next="See what was dropped and why: equal_scores is a judge that does not tell responses apart, "
         "no_valid_judgment one that does not score.",
         measure=measures.pair_yield("actor_pairs", "responses", "prompt_id"),
-        left_out=True,
+        drops=True,
         needs=("actor_pairs", "responses"),
         counted=True,
     ),
@@ -429,9 +429,9 @@ CHECKS: tuple[Check, ...] = (
         name="pair_yield",
         limit="judge_pair_yield_at_least",
         expects="at least {} of battle matrices to give a judge pair",
-        next="See what was left out and why; chosen_too_long is the iteration's max_chosen_judgment_chars.",
+        next="See what was dropped and why; chosen_too_long is the iteration's max_chosen_judgment_chars.",
         measure=measures.pair_yield("elo_pairs", "battle_matrices", "response_id"),
-        left_out=True,
+        drops=True,
         needs=("elo_pairs", "battle_matrices"),
         counted=True,
     ),

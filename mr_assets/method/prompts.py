@@ -52,7 +52,7 @@ def draw_prompts(
 
     A draw is a set; in the order of ids a reader can skip the row groups of a table that cannot hold a prompt.
     `counts` has the number of prompts of every iteration. Disjoint draws are consecutive slices of one seeded
-    permutation: a further iteration changes no earlier one. Otherwise every iteration draws anew from all of them.
+    permutation: a further iteration changes no earlier one. Otherwise every iteration draws from all of them.
     Raises `UserError` if there are too few, for all iterations at once and before the first is sampled.
     """
     if not 1 <= iteration <= len(counts):

@@ -1,4 +1,4 @@
-"""Guardrails in Dagster: each check of `mr_assets.method.guardrails` as an asset check, evaluated as the asset is made.
+"""Guardrails in Dagster: each check of `mr_assets.method.guardrails` as an asset check, run with the asset itself.
 
 A harmful finding fails its check with severity ERROR, which stops what follows in the same run; a warning has severity
 WARN. What is materialized later, in another run, Dagster does not stop: `checkpoints` therefore asks all of the
@@ -106,7 +106,7 @@ class CheckResult(dg.AssetCheckResult):
 
 
 def log_findings(context: dg.AssetExecutionContext, found: Sequence[Finding]) -> None:
-    """Say in the run's log what did not pass."""
+    """Say in the Dagster run's log what did not pass."""
     for finding in found:
         if not finding.passed:
             say = context.log.error if finding.level == "harmful" else context.log.warning
@@ -141,13 +141,13 @@ def check_inputs(run: Run, asset: str, partition: str | None) -> None:
 def iteration_findings(run: Run, t: int, tables: Mapping[str, Frame]) -> list[Finding]:
     """What every check finds in the tables that iteration t trains on. An empty judge's side is as declared."""
     off = None if run.recipe.row(t).judge_training else "judge"
-    made = [a for a in LOOP.per("iteration") if a in tables and (off is None or LOOP[a].side != off)]
+    filled = [a for a in LOOP.per("iteration") if a in tables and (off is None or LOOP[a].side != off)]
     limits = run.recipe.guardrails
-    return [finding for a in made for finding in findings(a, tables, limits, background(run, a, str(t)))]
+    return [finding for a in filled for finding in findings(a, tables, limits, background(run, a, str(t)))]
 
 
 def background(run: Run, asset: str, partition: str | None) -> Background:
-    """What may lie behind a finding on a complete artifact: what it dropped, its settings, and what was chosen."""
+    """What may lie behind a finding on a complete artifact: what it dropped, its settings, and its overrides."""
     record = run.record(asset, partition)
     dropped = scan_dropped(run.path(asset, partition)) if found_dropped(run.path(asset, partition)) else None
     own = _departed(run, asset, partition, record.overrides if record else {})
@@ -155,7 +155,7 @@ def background(run: Run, asset: str, partition: str | None) -> Background:
 
 
 def departed_above(run: Run, asset: str, partition: str | None) -> tuple[Departed, ...]:
-    """What was chosen in place of the recipe for what an artifact is made of, within its iteration."""
+    """What departs from the recipe in what an artifact is made of, within its iteration."""
     above: dict[tuple[str, str | None], None] = {}
     waiting = [(asset, partition)]
     while waiting:
@@ -167,31 +167,27 @@ def departed_above(run: Run, asset: str, partition: str | None) -> tuple[Departe
     return tuple(d for place, record in records if record for d in _departed(run, *place, record.overrides))
 
 
-def _departed(run: Run, asset: str, partition: str | None, made: Mapping[str, Any] | None) -> list[Departed]:
+def _departed(run: Run, asset: str, partition: str | None, overrides: Mapping[str, Any] | None) -> list[Departed]:
     known = overridable(asset)
-    made = {name: value for name, value in (made or {}).items() if name in known}
+    overrides = {name: value for name, value in (overrides or {}).items() if name in known}
     return [
         Departed(asset, d.setting, d.used, d.recipe, known[d.setting].path.replace("row.", "iteration."))
-        for d in departures(run.recipe, asset, partition, made)
+        for d in departures(run.recipe, asset, partition, overrides)
     ]
 
 
-def background_of_making(
-    run: Run,
-    place: tuple[str, str | None],
-    dropped: Frame | None,
-    settings: Mapping[str, Any],
-    made: Mapping[str, Any],
+def background_under_way(
+    run: Run, place: Place, dropped: Frame | None, settings: Mapping[str, Any], overrides: Mapping[str, Any]
 ) -> Background:
-    """The same for an artifact that is being made, at `place`; `run` is as launched, `made` what was chosen."""
-    return Background(dropped, settings, (*_departed(run, *place, made), *departed_above(run, *place)))
+    """The same for an artifact under way at `place`; `run` is as launched."""
+    return Background(dropped, settings, (*_departed(run, *place, overrides), *departed_above(run, *place)))
 
 
 def fit_to_train(context: dg.AssetExecutionContext, run: Run, t: int, *others: Finding) -> Finding:
     """Ask every check of the iteration once more before training, whoever launched it and whatever ran before.
 
     others: what else was found before training. Raises `dg.Failure` with every harmful finding, after recording the
-    failed check and the others; and `UserError` if the dataset is not the one that was made.
+    failed check and the others; and `UserError` if the dataset's file is not the one that was written.
     """
     tables = tables_of(run, t)
     missing = [a for a in LOOP.per("iteration") if a in TABLES and a not in tables]
@@ -243,8 +239,8 @@ def _latest(
     instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
     """The materialization that the UI shows: a check's failure counts there only if it names that one."""
-    chosen = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition] if partition else None)
-    for found in instance.fetch_materializations(chosen, limit=1).records:
+    of_asset = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition] if partition else None)
+    for found in instance.fetch_materializations(of_asset, limit=1).records:
         return AssetCheckEvaluationTargetMaterializationData(
             storage_id=found.storage_id, run_id=found.run_id, timestamp=found.timestamp
         )

@@ -15,7 +15,7 @@ from mr_assets.tables import DROPPED, REWARD_MARGINS, TABLES, Table
 from mr_assets.wiring.checks import check_specs
 from mr_assets.wiring.io_managers import users_errors
 from mr_assets.wiring.launchpad import config_schema
-from mr_assets.wiring.materialization import Materialization
+from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets.wiring.partitions import POOL, asset_key, partitions
 
 OWNER = "team:mr_assets"
@@ -24,7 +24,7 @@ GPU_POD = {"container_config": {"resources": {"limits": {"nvidia.com/gpu": 1}}}}
 
 def loop_asset(
     *, kinds: set[str], gpu: bool = False
-) -> Callable[[Callable[..., dg.MaterializeResult]], Callable[[Run], dg.AssetsDefinition]]:
+) -> Callable[[Callable[..., Result]], Callable[[Run], dg.AssetsDefinition]]:
     """Declare an asset of the loop by the function that materializes it; its name then gives the asset of a run.
 
         @loop_asset(kinds={"polars", "parquet"})
@@ -39,15 +39,17 @@ def loop_asset(
     table is empty.
     """
 
-    def factory(materialize: Callable[..., dg.MaterializeResult]) -> Callable[[Run], dg.AssetsDefinition]:
+    def factory(materialize: Callable[..., Result]) -> Callable[[Run], dg.AssetsDefinition]:
         def asset_of(run: Run) -> dg.AssetsDefinition:
-            def step(context: dg.AssetExecutionContext, **inputs: Any) -> dg.MaterializeResult:
+            # Dagster reads this annotation, and knows the plain class alone.
+            def step(context: dg.AssetExecutionContext, **inputs: Any) -> dg.MaterializeResult:  # type: ignore[type-arg]
                 with users_errors():
                     work = Materialization(context, run, inputs.get("policy"))
                     return work.nothing() if work.is_off else materialize(work, **inputs)
 
             declared = declare(run, materialize.__name__, kinds=kinds, gpu=gpu)
-            return dg.asset(**declared, description=getdoc(materialize))(step)
+            asset: dg.AssetsDefinition = dg.asset(**declared, description=getdoc(materialize))(step)
+            return asset
 
         return asset_of
 

@@ -1,4 +1,4 @@
-"""The launchpad: what a person may choose anew for one materialization, as Dagster shows and checks it.
+"""The launchpad: what a person may override for one materialization, as Dagster shows and checks it.
 
     ops:
       small_world_meta_rewarding__actor_pairs:

@@ -1,4 +1,4 @@
-"""One asset under way: how it reports progress, and how what it made is recorded and shown."""
+"""One asset under way: how it reports progress, and how its table or model is recorded and shown."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ from mr_assets.runs.stored import save
 from mr_assets.tables import TABLES, Selected, dropped_frame, version_of
 from mr_assets.wiring.checks import (
     CheckResult,
-    background_of_making,
+    background_under_way,
     check_inputs,
     complete_table,
     exempt,
@@ -35,12 +35,14 @@ from mr_assets.wiring.checks import (
 )
 from mr_assets.wiring.previews import departures_table, figures, preview
 
+Result = dg.MaterializeResult[Artifact]
+"""What an asset gives to Dagster: its table or model with the record, metadata and checks."""
+
 
 class Materialization:
     """One asset under way. What it is made of is noted before it begins, so that its record is true.
 
-    `run` has the recipe that is in force: what was chosen in the launchpad is in it. Raises `UserError` if that
-    contradicts other fields.
+    `run` has the recipe in force, with the launchpad's overrides. Raises `UserError` if those contradict other fields.
     """
 
     def __init__(self, context: dg.AssetExecutionContext, run: Run, policy: Model | None = None) -> None:
@@ -84,7 +86,7 @@ class Materialization:
         return LOOP[self.asset].side == "judge" and not self.row.judge_training
 
     def _check_choices(self, run: Run) -> None:
-        """Raise `UserError` if what was chosen for this asset, or for one that follows, contradicts other fields."""
+        """Raise `UserError` if an override of this asset, or of one downstream, contradicts other fields."""
         configured: Any = self.context.run.run_config.get("ops") or {}
         for op, given in configured.items():
             space, _, asset = op.rpartition("__")
@@ -155,20 +157,20 @@ class Materialization:
 
     def table(
         self,
-        made: Selected | pl.DataFrame | pl.LazyFrame,
+        rows: Selected | pl.DataFrame | pl.LazyFrame,
         numbers: Mapping[str, Any],
         dropped: pl.DataFrame | None = None,
         *,
         beside: Mapping[str, Frame] | None = None,
         pictures: Mapping[str, str] | None = None,
         empty_because: str | None = None,
-    ) -> dg.MaterializeResult:
-        """The result of an asset that made a table: row count, preview, drops by reason, numbers, checks.
+    ) -> Result:
+        """The result of an asset that is a table: row count, preview, drops by reason, numbers, checks.
 
         beside: the tables, by name, that the asset's checks compare with. pictures: by title, as Markdown.
         empty_because: why a table is empty by declaration; its checks then pass.
         """
-        rows, dropped = made if isinstance(made, Selected) else (made, dropped)
+        rows, dropped = rows if isinstance(rows, Selected) else (rows, dropped)
         count = rows.lazy().select(pl.len()).collect().item()
         version = version_of(rows)
         drawn = {f"picture: {title}": dg.MetadataValue.md(picture) for title, picture in (pictures or {}).items()}
@@ -182,7 +184,7 @@ class Materialization:
         tables = {self.asset: rows, **(beside or {})}
         limits = self.run.recipe.guardrails
         place = (self.asset, self.partition)
-        known = background_of_making(self.as_launched, place, dropped, self.settings, self.overrides)
+        known = background_under_way(self.as_launched, place, dropped, self.settings, self.overrides)
         found = exempt(self.asset, empty_because) if empty_because else findings(self.asset, tables, limits, known)
         record = self._record(version, numbers, found, count, None if dropped is None else dropped.height)
         return self._result(Artifact(record, rows=rows, dropped=dropped), metadata, found)
@@ -192,7 +194,7 @@ class Materialization:
         before = complete_table(self.run, asset, str(int(self.partition or 1) - 1))
         return {} if before is None else {PREVIOUS: before}
 
-    def nothing(self) -> dg.MaterializeResult:
+    def nothing(self) -> Result:
         """The empty table of an asset of the judge's side, in an iteration that trains the actor alone."""
         table = TABLES[self.asset]
         self.context.log.info(f"Iteration {self.partition} trains no judge: {self.asset} is empty, as the recipe says.")
@@ -205,8 +207,8 @@ class Materialization:
         numbers: Mapping[str, Any],
         found: Sequence[Finding] = (),
         shown: Mapping[str, Any] | None = None,
-    ) -> dg.MaterializeResult:
-        """The result of an asset that made, or points at, a model; `shown` is further metadata: links, pictures."""
+    ) -> Result:
+        """The result of an asset that is, or points at, a model; `shown` is further metadata: links, pictures."""
         metadata = {
             "path": model.path,
             "fingerprint": model.fingerprint,
@@ -217,7 +219,7 @@ class Materialization:
         artifact = Artifact(self._record(model.fingerprint, numbers, found), model=model)
         return self._result(artifact, metadata, found)
 
-    def _result(self, artifact: Artifact, metadata: dict[str, Any], found: Sequence[Finding]) -> dg.MaterializeResult:
+    def _result(self, artifact: Artifact, metadata: dict[str, Any], found: Sequence[Finding]) -> Result:
         forget(self.run, self.asset, self.partition)
         metadata["settings"] = dg.MetadataValue.json(artifact.record.settings)
         if artifact.record.policy:
@@ -227,7 +229,7 @@ class Materialization:
             departed = departures(self.as_launched.recipe, self.asset, self.partition, self.overrides)
             first["departs from the recipe"] = dg.MetadataValue.md(departures_table(departed))
         if self.partition and (outdated := outdated_by(self.run, self.asset, self.partition, artifact.record.version)):
-            first["puts out of date"] = outdated
+            first["makes stale"] = outdated
         if page := page_of_artifact(self.run.name, self.asset, self.partition):
             first["pairs and lineage"] = dg.MetadataValue.url(page)
         log_findings(self.context, found)

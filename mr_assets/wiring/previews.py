@@ -69,6 +69,6 @@ def figures(numbers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def departures_table(departures: Iterable[Departure]) -> str:
-    """What was chosen beside what the recipe says, as a Markdown table."""
+    """Overrides beside what the recipe says, as a Markdown table."""
     lines = ["| setting | used | recipe |", "| --- | --- | --- |"]
     return "\n".join(lines + ["| " + " | ".join(escaped(str(cell)) for cell in d) + " |" for d in departures])

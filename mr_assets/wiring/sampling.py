@@ -36,7 +36,7 @@ def sample(
     n: int,
     **signature: str,
 ) -> Samples:
-    """Sample `requests`, which `encode` made, from the policy of the asset under way.
+    """Sample `requests`, encoded by `encode`, from the policy of the asset under way.
 
     total: how many requests there are; n: how many completions each wants.
     signature: what else shapes the completions (the template's text, say). With it, the policy, the settings and the

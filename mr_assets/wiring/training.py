@@ -1,4 +1,4 @@
-"""What the two training assets share: a training job in a process of its own, with its metrics in the run's log."""
+"""What the two training assets share: a training job in a process of its own, with its metrics in the log."""
 
 import re
 from collections.abc import Callable

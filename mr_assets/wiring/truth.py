@@ -15,7 +15,7 @@ from mr_assets.worlds.truth import checker, counted, true_gaps, true_scores
 def true_counts(work: Materialization, kind: PairKind, pairs: pl.DataFrame) -> dict[str, int]:
     """How many of the pairs the truth is on the side of, equal in, and against; nothing where it is not known.
 
-    pairs: what `mr_assets.worlds.truth.true_gaps` takes. If responses were made anew since the judgments that a pair is
+    pairs: what `mr_assets.worlds.truth.true_gaps` takes. If responses were resampled since the judgments that a pair is
     of, the truth of those is not known.
     """
     check, t = checker(work.run.recipe), work.partition

@@ -388,7 +388,7 @@ def test_texts_of_models_never_reach_a_sentence() -> None:
 
 
 def left_out(**reasons: int) -> pl.DataFrame:
-    """So many left out for each reason, of prompts, and two responses without a score."""
+    """So many dropped for each reason, of prompts, and two responses without a score."""
     ids = [(f"{reason}{i}", reason, "{}") for reason, count in reasons.items() for i in range(count)]
     return dropped_frame([*ids, ("1.p.r0", "not_judged", "{}"), ("1.p.r1", "not_judged", "{}")])
 
@@ -406,7 +406,7 @@ def said(background: Background, name: str = "pair_yield", tables: Frames = NO_P
 def test_a_finding_names_the_reason_the_setting_and_the_departure_behind_it(name: str) -> None:
     """All were too long because of a launchpad's value: that is to be taken back, and the bound is left alone."""
     text = said(Background(TOO_LONG, {"iteration.max_chosen_chars": 10}, (CHOSEN,)), name)
-    assert "Most were left out as chosen_too_long" in text
+    assert "Most were dropped as chosen_too_long" in text
     assert "7 of 8, by iteration.max_chosen_chars = 10." in text
     assert "actor_pairs with max_chosen_chars = 10 (the recipe: 2500)" in text
     assert "go back to the recipe's value" in text

@@ -141,6 +141,7 @@ def test_the_judges_side_of_an_actors_iteration(run: Run, caplog: pytest.LogCapt
     caplog.set_level("INFO")
     begun = work(run, "selected_responses", "2")
     made = begun.nothing()
+    assert isinstance(made.value.rows, pl.DataFrame)
     assert made.value.rows.equals(SELECTED_RESPONSES.empty())
     assert made.value.record.rows == made.value.record.dropped == 0
     assert "preview" not in metadata(made)
