@@ -14,7 +14,7 @@ from mr_assets.printable import printable
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--watch", "watched", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")
+@click.option("--watch", "watched", is_flag=True, help="Show it again as it changes, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for programs.")
 def status(name: str | None, watched: bool, as_json: bool) -> None:
     """What is done, running, failed, out of date or missing, per run and iteration, and the disk that it takes.
@@ -23,7 +23,7 @@ def status(name: str | None, watched: bool, as_json: bool) -> None:
     which Dagster run, when and why.
     """
     from mr_assets.cli.status import statuses
-    from mr_assets.cli.terminal import show, watch, width
+    from mr_assets.cli.terminal import show, watch
     from mr_assets.runs.data_folder import data_root
     from mr_assets.runs.stored import named_runs, stored_runs
 
@@ -38,10 +38,8 @@ def status(name: str | None, watched: bool, as_json: bool) -> None:
     if not runs:
         say("No run yet. Start one: mr run small_world_meta_rewarding")
         return
-    if watched and width() is None:
-        raise UserError("--watch shows one place of a terminal again and again, and the output is none. Leave it out.")
     if watched:
-        watch(lambda: [part for each in statuses(wanted) for part in each.parts()])
+        watch(lambda: [part for each in statuses(wanted) for part in each.parts(watched=True)])
     else:
         show(*(part for each in statuses(wanted) for part in each.parts()))
 

@@ -66,12 +66,16 @@ class Status:
         of_it = attempt and found and attempt.state == "running" and attempt.dagster_run == found.dagster_run
         return found if of_it else None
 
-    def parts(self) -> Iterator[RenderableType]:
-        """What `mr status` shows of the run, for `mr_assets.cli.terminal.show`."""
+    def parts(self, *, watched: bool = False) -> Iterator[RenderableType]:
+        """What `mr status` shows of the run, for `mr_assets.cli.terminal.show`.
+
+        watched: what is under way comes first, where the end of the screen cuts nothing of it off.
+        """
         run = self.run
+        yield from self.under_way() if watched else ()
         yield self.table()
         yield Wrapped(f"{mebibytes(bytes_in(run.folder))} on disk in {run.folder}", "dim")
-        yield from self.under_way()
+        yield from self.under_way() if not watched else ()
         yield from self.ended()
         if any(self.sign(place) == FOLLOWS for place in self.old):
             yield "* comes of what is out of date"
@@ -103,7 +107,8 @@ class Status:
             yield "running"
         for place, attempt in at_work.items():
             progress = self.progress(place)
-            how_far = f"{progress.share:.0%}, {progress.said}" if progress else "at work"
+            share = "" if progress is None or progress.share is None else f"{progress.share:.0%}, "
+            how_far = f"{share}{progress.said.removeprefix(f'{place[0]}: ')}" if progress else "at work"
             since = f"since {_clock(attempt.when)}"
             yield f"  {_listed(place)}: {how_far} ({since}, Dagster run {attempt.dagster_run})"
 

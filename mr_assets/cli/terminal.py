@@ -17,6 +17,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ import click
 from mr_assets.printable import as_json, printable_lines
 
 if TYPE_CHECKING:  # rich takes a tenth of a second to load, and `mr trace` needs none of it
-    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.console import Console, ConsoleOptions, Group, RenderableType
     from rich.text import Text
 
 PIPED = 150  # characters of a line where it goes to a file or to another program
@@ -82,14 +83,35 @@ def show(*parts: "RenderableType") -> None:
 
 
 def watch(parts: "Callable[[], Sequence[RenderableType]]") -> None:
-    """Show what `parts` gives, and again every few seconds in the same place, until Ctrl-C."""
-    from rich.console import Group
+    """Show what `parts` gives, and again every few seconds in the same place, until Ctrl-C; then what was last there.
+
+    Where standard output is no terminal, it is printed again whenever it changes.
+    """
     from rich.live import Live
 
-    with Live(console=console(), auto_refresh=False, vertical_overflow="visible") as live:
-        while True:
-            live.update(Group(*(Wrapped(p) if isinstance(p, str) else p for p in parts())), refresh=True)
-            time.sleep(WATCHED_SECONDS)
+    last: Sequence[RenderableType] = ()
+    where, printed = console(), ""
+    with suppress(KeyboardInterrupt):
+        if not where.is_terminal:
+            while True:
+                with where.capture() as captured:
+                    where.print(_group(parts()), crop=False)
+                if captured.get() != printed:
+                    printed = captured.get()
+                    click.echo(printed)
+                time.sleep(WATCHED_SECONDS)
+        with Live(console=where, screen=True, auto_refresh=False) as live:
+            while True:
+                last = parts()
+                live.update(_group(last), refresh=True)
+                time.sleep(WATCHED_SECONDS)
+    show(*last)
+
+
+def _group(parts: "Sequence[RenderableType]") -> "Group":
+    from rich.console import Group
+
+    return Group(*(Wrapped(part) if isinstance(part, str) else part for part in parts))
 
 
 def wrapped(text: str, columns: int | None, indent: str = "", hanging: str = "  ") -> list[str]:

@@ -23,8 +23,9 @@ from mr_assets.runs.run import Run
 class Progress:
     """What a process has done of an asset.
 
-    what: the part of the asset at work; rate: units per second of this process, None while it is not known;
-    seconds_left: None like the rate; at: when this was so, as ISO time; process: as `Worker.tag` writes it.
+    what: the part of the asset at work; unit: "" while there are no figures yet; rate: units per second of this
+    process, None while it is not known; seconds_left: None like the rate; at: when this was so, as ISO time;
+    process: as `Worker.tag` writes it.
     """
 
     asset: str
@@ -42,6 +43,8 @@ class Progress:
     @property
     def said(self) -> str:
         """As a line: "judgments: 3,200 of 7,350 requests, 410/s, 10 s left"."""
+        if not self.unit:
+            return self.what
         line = f"{self.what}: {self.done:,} of {self.total:,} {self.unit}"
         if self.rate is None or self.seconds_left is None:
             return line
@@ -49,8 +52,10 @@ class Progress:
         return f"{line}, {shown}/s, {self.seconds_left:.0f} s left"
 
     @property
-    def share(self) -> float:
-        """From 0 to 1."""
+    def share(self) -> float | None:
+        """From 0 to 1; None while there are no figures yet."""
+        if not self.unit:
+            return None
         return self.done / self.total if self.total else 1.0
 
 

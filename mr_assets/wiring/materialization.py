@@ -106,6 +106,11 @@ class Materialization:
                 allow_retries=False,
             )
 
+    def announce(self, what: str) -> None:
+        """Say what begins, in the log and in `mr status`, before there are figures."""
+        self.context.log.info(what)
+        note(self.run, Progress(self.asset, self.partition, what, "", 0, 0, None, None, self.context.run_id))
+
     def progress(self, what: str, unit: str) -> Callable[..., None]:
         """A callback (done, total, before=0) that says how far it is: `mr status` every second, the log every five.
 

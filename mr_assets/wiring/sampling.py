@@ -44,7 +44,7 @@ def sample(
     """
     assert work.policy is not None
     recipe = work.recipe
-    work.context.log.info(f"{work.asset}: {total:,} requests for {work.policy.name}, as soon as the engine is ready")
+    work.announce(f"{work.asset}: {total:,} requests for {work.policy.name}, as soon as the engine is ready")
     engine = open_engine(
         work.policy.folder(work.run.data),
         work.policy.fingerprint,

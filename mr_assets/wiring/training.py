@@ -46,7 +46,7 @@ def train_model(work: Materialization, job: TrainingJob, name: str, *before: Fin
     if work.policy is not None:
         work.policy.check(work.run.data)
     what = f"{work.asset} ({name})"
-    work.context.log.info(f"{what}: starting; the first step comes when the model and its reference are ready")
+    work.announce(f"{what}: starting; the first step comes when the model and its reference are ready")
     try:
         result = train(job, _reporter(work, what), code=code_version(work.asset))
     except TrainingFailed as error:

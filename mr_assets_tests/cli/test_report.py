@@ -5,12 +5,14 @@ import os
 import pty
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import dagster as dg
 import pytest
@@ -166,13 +168,15 @@ def test_status_shows_how_far_a_run_is(mr: Mr, data: Path) -> None:
     progress = Progress("responses", "2", "responses", "requests", 30, 120, 12.5, 7.2, me)
     note(run, progress)
     shown = said(mr("status", "tiny"))
-    assert "  responses, iteration 2: 25%, responses: 30 of 120 requests, 12/s, 7 s left (since " in shown
+    assert "  responses, iteration 2: 25%, 30 of 120 requests, 12/s, 7 s left (since " in shown
     assert f"Dagster run {me}" in shown
     [status] = statuses([run])
     assert status.state(("responses", "2")) == "running"
     found = status.as_json()["artifacts"]
     [at_work] = [a["progress"] for a in found if a["progress"]]
     assert (at_work["share"], at_work["rate"], at_work["seconds_left"]) == (0.25, 12.5, 7.2)
+    note(run, replace(progress, what="responses: 120 requests, as soon as the engine is ready", unit=""))
+    assert "  responses, iteration 2: 120 requests, as soon as the engine is ready (" in said(mr("status", "tiny"))
     note(run, replace(progress, dagster_run="another"))
     assert "25%" not in said(mr("status", "tiny"))
     file = data / "tiny" / "responses" / ".2.progress.json"
@@ -186,9 +190,47 @@ def test_status_shows_how_far_a_run_is(mr: Mr, data: Path) -> None:
     assert not file.exists()
 
 
-def test_watching_needs_a_terminal(mr: Mr, done: Run) -> None:
-    assert "Leave it out" in mr("status", "--watch").output
+def test_watching_in_a_pipe_prints_what_changes(mr: Mr, data: Path) -> None:
+    """The states as often as they change, and nothing else; Ctrl-C is how it ends."""
+    run = tiny_run(data)
+    save(run)
     assert "exclude each other" in mr("status", "--watch", "--json").output
+    command = [sys.executable, "-m", "mr_assets.cli", "status", "tiny", "--watch"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as watching:
+        assert watching.stdout is not None
+        seen = [_block(watching.stdout)]
+        complete(run, "prompts", "1")
+        seen.append(_block(watching.stdout))
+        watching.send_signal(signal.SIGINT)
+        rest, status = watching.stdout.read(), watching.wait()
+    assert status == 0
+    assert rest == ""
+    assert ["done" in block for block in seen] == [False, True]
+
+
+def _block(output: IO[str]) -> str:
+    """What is printed up to the next empty line."""
+    return "".join(iter(output.readline, "\n"))
+
+
+def test_watching_a_terminal_leaves_only_the_last_state_there(done: Run) -> None:
+    """It has a screen of its own meanwhile, however small the terminal is."""
+    reading, writing = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "LINES": "10", "COLUMNS": "80"}
+    command = [sys.executable, "-m", "mr_assets.cli", "status", "tiny", "--watch"]
+    with subprocess.Popen(command, stdout=writing, stderr=writing, env=environment) as watching:
+        os.close(writing)
+        shown = b""
+        while shown.count(b"tiny: ") < 2:
+            shown += os.read(reading, 65536)
+        watching.send_signal(signal.SIGINT)
+        with suppress(OSError):  # the other end is closed
+            while part := os.read(reading, 65536):
+                shown += part
+    assert watching.returncode == 0
+    own, left = shown.decode().split("\x1b[?1049h")[1].split("\x1b[?1049l")
+    assert left.count("tiny: ") == 1
+    assert all(frame.count("\n") < 10 for frame in own.split("\x1b[H"))
 
 
 # ------------------------------------------------------------------------------------------------------------ recipes
