@@ -75,6 +75,16 @@ def test_what_python_imports_is_there(guide: Path) -> None:
                 assert hasattr(import_module(node.module or ""), alias.name), f"{guide.name}: {ast.unparse(node)}"
 
 
+@guides
+def test_files_that_are_named_are_there(guide: Path) -> None:
+    """`worlds/letters.py` in a sentence, and the rooms as architecture.md lists them."""
+    text = guide.read_text(encoding="utf-8") if guide.name not in OF_THEN else ""
+    named = re.findall(r"`([a-z_]+(?:/[a-z_]+)+\.(?:py|txt|yaml|json))`", text)
+    named += re.findall(r"^  ([a-z_]+(?:/|\.py)) ", text, re.MULTILINE)
+    for name in named:
+        assert any((folder / name).exists() for folder in (PROJECT, PROJECT / "mr_assets")), f"{guide.name}: {name}"
+
+
 def test_the_readme_shows_commands_and_is_short() -> None:
     readme = PROJECT / "README.md"
     assert len(commands(readme)) >= 10
