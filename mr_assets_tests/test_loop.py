@@ -677,7 +677,7 @@ def test_a_contradiction_stops_the_run_before_anything_is_sampled(patch: pytest.
     whole = Step("iteration 1", LOOP.per("iteration"), "1")
     result = world.materialize(whole, checkpoints={"keep_epoch": 4})
     assert not result.success
-    assert all("iterations.1.keep_epoch = 4" in each and "Choose other values" in each for each in messages(result))
+    assert all("iterations.1.keep_epoch = 4" in each and "Set other values" in each for each in messages(result))
     assert world.opened == []
     assert world.run.record("policy", "1") is world.run.record("prompts", "1") is None
 

@@ -1,0 +1,7 @@
+"""Requests to completions: vLLM, in shards that a killed run finds again.
+
+settings.py          the recipe's section engine, and what responses, judgments and meta-judgments share
+engine_arguments.py  what engine.extra may name
+engine.py            the engine: token ids in, completions out
+shards.py            what is sampled together, kept and resumed
+"""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mr_assets.errors import did_you_mean
+from mr_assets.sampling.settings import EngineSettings
 
 ALLOWED = frozenset(
     (
@@ -31,13 +32,7 @@ OURS = {  # what the recipe says in a field of its own
     "revision": "model.revision",
     "seed": "seed",
     "kv_cache_memory_bytes": "engine.cpu_kv_cache_gib",
-    **{
-        name: f"engine.{name}"
-        for name in (
-            *("dtype", "quantization", "kv_cache_dtype", "max_model_len", "max_num_seqs", "max_num_batched_tokens"),
-            *("gpu_memory_utilization", "enforce_eager", "tensor_parallel_size", "enable_prefix_caching"),
-        )
-    },
+    **{name: f"engine.{name}" for name in EngineSettings.model_fields},
 }
 
 

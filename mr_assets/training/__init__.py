@@ -2,10 +2,11 @@
 
     launch.py    train(job, on_metrics): checks the data, starts the process, passes its metrics on, ends it;
                  start_ahead(threads): a process for DPO that loads its libraries and waits for the next job
-    job.py       TrainingJob: every hyperparameter of one training
+    settings.py  the recipe's sections sft and dpo: every hyperparameter
+    job.py       TrainingJob: these, the starting model, the data and where to
     dpo.py       the process: python -m mr_assets.training.dpo [WORKSPACE]
     sft.py       the process: python -m mr_assets.training.sft WORKSPACE
-    loop.py      what both share: model, arguments, checkpoints, log, result
+    trainer.py   what both share: model, arguments, checkpoints, log, result
     log.py       the log that the model's folder keeps
     margins.py   the reward margin of every pair after its training, which the folder keeps too
     leash.py     the process ends when the one that started it is gone; one that waits is told its workspace

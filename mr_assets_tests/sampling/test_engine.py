@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from mr_assets.errors import UserError
+from mr_assets.recipes.load import load_recipe
 from mr_assets.sampling import engine
 from mr_assets.sampling.engine import VLLMSampler, close_engine, open_engine
 from mr_assets.sampling.settings import EngineSettings, SamplingSettings
@@ -128,6 +129,21 @@ def test_stop_tokens_count_only_where_there_are_any(monkeypatch: pytest.MonkeyPa
     plain, more = (VLLMSampler(Path("m"), "M0", engine_settings(), ids).signature["engine"] for ids in ((), (7,)))
     assert plain == engine_settings().signature()
     assert more == {**plain, "stop_token_ids": [7]}
+
+
+def test_threads_of_the_engine_are_as_the_recipe_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU, from the first shard on; where there is another engine, its own number."""
+    vllm = SimpleNamespace(
+        model_config=SimpleNamespace(max_model_len=8),
+        reset_prefix_cache=lambda: True,
+        collective_rpc=lambda *_, **__: None,
+    )
+    monkeypatch.setattr(engine, "_start", lambda *_: (vllm, "cpu"))
+    asked: list[int] = []
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(set_num_threads=asked.append))
+    for settings in (load_recipe("small_world_meta_rewarding", ["engine.cpu_threads=2"]).engine, engine_settings()):
+        VLLMSampler(Path("m"), "M0", settings).reseed(1)
+    assert asked == [2, 1]
 
 
 # ------------------------------------------------------------------------------------------------- what it prints
