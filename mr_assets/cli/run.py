@@ -22,7 +22,9 @@ from mr_assets.runs.stored import save
 @click.option("--name", help="Name of the run: its key prefix and data folder. Default: the recipe's name.")
 @click.option("--iterations", type=int, help="Number of iterations; more than the recipe has repeat its last row.")
 @click.option("--update", is_flag=True, help="Let a run that exists take over changed settings.")
-@click.option("--as-recipe", is_flag=True, help="Make anew what was made with other settings in the UI's launchpad.")
+@click.option(
+    "--as-recipe", is_flag=True, help="Go back to the recipe where settings were overridden in the launchpad."
+)
 @click.option("--dry-run", is_flag=True, help="Check the recipe and list every step that would be done.")
 def run(
     recipe: str | None,
@@ -36,8 +38,8 @@ def run(
     """Run RECIPE: a shipped name (see `mr recipes`) or a YAML file. Without one, list runs and recipes, and do nothing.
 
     Goes iteration by iteration through Dagster, skips what is complete, and ends in a table of what was learnt. Stopped
-    midway, the same command goes on where it was. What was made with other settings in the UI's launchpad stays so, and
-    what follows from it is made of it.
+    midway, the same command goes on where it was. What was overridden in the UI's launchpad stays so, and what
+    follows from it is made of it.
 
     \b
     mr run small_world_self_rewarding
@@ -63,8 +65,8 @@ def run(
         say(f"note: {warning}", err=True)
     for note in check_run(wanted, dry=dry_run):
         say(f"note: {note}", err=True)
-    for place, chosen in departed(wanted).items():
-        say(f"note: {titled(*place)} stays as chosen: {'; '.join(chosen)} (--as-recipe goes back).", err=True)
+    for place, overridden in departed(wanted).items():
+        say(f"note: {titled(*place)} stays overridden: {'; '.join(overridden)} (--as-recipe goes back).", err=True)
 
     from mr_assets.cli.report import print_report
 

@@ -47,13 +47,13 @@ class Model:
         """What to do about a damaged folder."""
         if self.name == "seed":
             return "Restore its files. If the seed model was changed on purpose, materialize sft_checkpoint again."
-        made = "sft_checkpoint" if self.name == model_id(0) else f"checkpoints of iteration {model_key(self.name)}"
-        return f"Restore its files, or remove the folder and materialize {made} again (`mr run` does)."
+        asset = "sft_checkpoint" if self.name == model_id(0) else f"checkpoints of iteration {model_key(self.name)}"
+        return f"Restore its files, or remove the folder and materialize {asset} again (`mr run` does)."
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """What an asset made: rows of a table or a model, with the record that will stand beside it.
+    """What an asset gives to its IO manager: rows of a table or a model, with the record that will stand beside it.
 
     rows: the table, as a frame or lazily; dropped: what was dropped (columns of `DROPPED`), if the asset selects.
     """

@@ -29,8 +29,8 @@ JUDGE_SIDE_OFF = {"iteration.judge_training": False}
 def shaping_settings(recipe: Recipe, asset: str, partition: str | None) -> dict[str, Any]:
     """The recipe's fields that shape an artifact, by their paths.
 
-    What only changes speed or memory is not among them, and an asset of the judge's side is shaped by nothing but the
-    recipe's word that the iteration trains no judge.
+    What only changes speed or memory is not among them. Of the judge's side, if the iteration does not train the judge,
+    only that flag counts.
     """
     t = iteration_of(asset, partition)
     if LOOP[asset].side == "judge" and not recipe.row(t).judge_training:

@@ -7,7 +7,7 @@ failed (nothing is made of it until its cause is mended, or its bound changed)
   judgments of iteration 1: check parse_rate: Expected at least 90% of judgments to give a score, came 1.04%: ...
 damaged (the record is there; mr run makes it again)
   responses of iteration 2: .../responses/2.parquet is not there
-made with other settings than the recipe's (mr run keeps them; mr run --as-recipe makes them anew)
+settings overridden in the launchpad (mr run keeps them; mr run --as-recipe goes back to the recipe's)
   actor_pairs of iteration 1: rho = 0.3, the recipe says 0.0
 made by earlier code of the method (mr run keeps them; materialize them again if it matters)
   iteration 1: actor_pairs, elo_pairs
@@ -48,7 +48,7 @@ def places(run: Run) -> Iterator[Place]:
 def state(run: Run, asset: str, partition: str | None = None) -> State:
     """Whether an artifact is complete, made of what is there now with the settings in force, and fit to go on with.
 
-    One that is damaged is missing; one that is out of date is made again, whatever its checks say.
+    One that is damaged is missing; one that is out of date is materialized again, whatever its checks say.
     """
     record = run.record(asset, partition)
     if record is None or run.damage(asset, partition):
@@ -82,7 +82,7 @@ def why_out_of_date(run: Run, asset: str, partition: str | None) -> list[str]:
 
 
 def stale(run: Run) -> dict[Place, str]:
-    """Every artifact that is there and that the run would make anew, and why: nothing of it is to be shown as current.
+    """Every artifact that is there and stale, and why: nothing of it is to be shown as current.
 
     It is out of date itself ("judgments of iteration 1 changed"), or it comes, through however many steps and
     iterations, of what is ("comes of dpo_dataset of iteration 1, which is out of date").
@@ -141,18 +141,18 @@ def damaged(run: Run) -> dict[Place, str]:
 
 
 def departed(run: Run) -> dict[Place, list[str]]:
-    """The artifacts for which a person chose other settings than the recipe's, and which."""
+    """The artifacts for which a person overrode settings of the recipe, and which."""
     found = {}
     for asset, partition in places(run):
-        if made := departures(run.recipe, asset, partition, overrides_of(run, asset, partition)):
+        if departing := departures(run.recipe, asset, partition, overrides_of(run, asset, partition)):
             found[asset, partition] = [
-                f"{d.setting} = {shown(d.used)}, the recipe says {shown(d.recipe)}" for d in made
+                f"{d.setting} = {shown(d.used)}, the recipe says {shown(d.recipe)}" for d in departing
             ]
     return found
 
 
 def follows(run: Run, first: Sequence[Place]) -> list[Place]:
-    """What is there and comes, through however many steps and iterations, of what is to be made anew."""
+    """Existing artifacts downstream of `first`, across iterations."""
 
     @cache
     def comes(place: Place) -> bool:
@@ -177,8 +177,8 @@ def _after(run: Run, stale: Sequence[Place]) -> Iterator[str]:
 
 def of_earlier_code(run: Run) -> list[Place]:
     """The artifacts that another version of the method's code made; of those without a note it is not known."""
-    made = [(place, run.record(*place)) for place in places(run)]
-    return [place for place, record in made if record and record.code and record.code != code_version(place[0])]
+    records = [(place, run.record(*place)) for place in places(run)]
+    return [place for place, record in records if record and record.code and record.code != code_version(place[0])]
 
 
 def drift(run: Run) -> list[Difference]:
@@ -205,9 +205,9 @@ def lines(run: Run) -> Iterator[str]:
     if broken := damaged(run):
         yield "damaged (the record is there; mr run makes it again)"
         yield from (f"  {titled(*place)}: {why}" for place, why in broken.items())
-    if chosen := departed(run):
-        yield "made with other settings than the recipe's (mr run keeps them; mr run --as-recipe makes them anew)"
-        yield from (f"  {titled(*place)}: {'; '.join(what)}" for place, what in chosen.items())
+    if overridden := departed(run):
+        yield "settings overridden in the launchpad (mr run keeps them; mr run --as-recipe goes back to the recipe's)"
+        yield from (f"  {titled(*place)}: {'; '.join(what)}" for place, what in overridden.items())
     if earlier := of_earlier_code(run):
         yield "made by earlier code of the method (mr run keeps them; materialize them again if it matters)"
         yield from (f"  {group}" for group in _grouped(earlier))
@@ -231,11 +231,11 @@ def _grouped(found: Sequence[Place]) -> list[str]:
         )
     said = []
     for title, assets in groups.items():
-        left_out = [asset for asset in LOOP.per("iteration") if asset not in assets]
-        if title and not left_out:
+        others = [asset for asset in LOOP.per("iteration") if asset not in assets]
+        if title and not others:
             said.append(f"{title}everything")
-        elif title and len(left_out) < 3:
-            said.append(f"{title}everything but {' and '.join(left_out)}")
+        elif title and len(others) < 3:
+            said.append(f"{title}everything but {' and '.join(others)}")
         else:
             said.append(f"{title}{', '.join(assets)}")
     return said

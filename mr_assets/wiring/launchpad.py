@@ -31,13 +31,13 @@ KINDS = {
 class _Checked(ConfigScalar):
     """A value of one of the recipe's fields; the type's name says what it may be."""
 
-    def __init__(self, choice: Override) -> None:
-        self.choice = choice
-        super().__init__(f"{choice.path}: {choice.allowed}", choice.allowed, KINDS[choice.kind])
+    def __init__(self, field: Override) -> None:
+        self.field = field
+        super().__init__(f"{field.path}: {field.allowed}", field.allowed, KINDS[field.kind])
 
     def post_process(self, value: Any) -> Any:
         """The value. Raises `UserError` if it is out of range: Dagster then refuses the launch with that message."""
-        return self.choice.check(value)
+        return self.field.check(value)
 
 
 def launchpad(recipe: Recipe, asset: str) -> dict[str, dg.Field]:
@@ -56,8 +56,8 @@ def config_schema(recipe: Recipe, asset: str) -> dg.Field:
 
 def _all_said(recipe: Recipe, asset: str) -> str:
     """What the recipe says of each field that an asset has in the launchpad, as JSON."""
-    known = {name: choice for name, choice in overridable(asset).items() if _present(recipe, choice)}
-    return json.dumps({name: _said(recipe, choice) for name, choice in known.items()})
+    known = {name: field for name, field in overridable(asset).items() if _present(recipe, field)}
+    return json.dumps({name: _said(recipe, field) for name, field in known.items()})
 
 
 @cache
@@ -69,12 +69,12 @@ def _schema(asset: str, all_said: str) -> dg.Field:
 def _fields(asset: str, all_said: str) -> dict[str, dg.Field]:
     known, fields = overridable(asset), {}
     for name, said in json.loads(all_said).items():
-        choice = known[name]
-        listed = any(value is None or value != said[0] for value in said) and not choice.options
+        field = known[name]
+        listed = any(value is None or value != said[0] for value in said) and not field.options
         fields[name] = dg.Field(
-            dg.Noneable(dg.ScalarUnion(_type(choice), _Each(choice, len(said))) if listed else _type(choice)),
+            dg.Noneable(dg.ScalarUnion(_type(field), _Each(field, len(said))) if listed else _type(field)),
             default_value=said if listed else said[0],
-            description=f"{choice.field.description}. {_in_words(said, choice)}",
+            description=f"{field.field.description}. {_in_words(said, field)}",
         )
     nullable = [name for name in fields if known[name].nullable]
     if nullable:
@@ -87,34 +87,34 @@ def _fields(asset: str, all_said: str) -> dict[str, dg.Field]:
 class _Each(dg.Array):
     """A list with a value for each iteration, or with the only one."""
 
-    def __init__(self, choice: Override, count: int) -> None:
-        self.choice, self.count = choice, count
-        super().__init__(dg.Noneable(_type(choice)))
+    def __init__(self, field: Override, count: int) -> None:
+        self.field, self.count = field, count
+        super().__init__(dg.Noneable(_type(field)))
 
     def post_process(self, value: Any) -> Any:
         """The list. Raises `UserError` if it is of another length, before the launch."""
-        return self.choice.check_list(value, self.count)
+        return self.field.check_list(value, self.count)
 
 
-def _type(choice: Override) -> dg.Enum | _Checked:
-    if choice.options:
-        return dg.Enum(choice.allowed, [dg.EnumValue(option) for option in choice.options])
-    return _Checked(choice)
+def _type(field: Override) -> dg.Enum | _Checked:
+    if field.options:
+        return dg.Enum(field.allowed, [dg.EnumValue(option) for option in field.options])
+    return _Checked(field)
 
 
-def _present(recipe: Recipe, choice: Override) -> bool:
-    """Whether the recipe has the section of a choice: one without SFT has nothing to choose there."""
-    section = choice.path.rpartition(".")[0]
+def _present(recipe: Recipe, field: Override) -> bool:
+    """Whether the recipe has the section of a field: one without SFT has nothing to override there."""
+    section = field.path.rpartition(".")[0]
     return section in ("", "row") or getattr(recipe, section) is not None
 
 
-def _said(recipe: Recipe, choice: Override) -> list[Any]:
+def _said(recipe: Recipe, field: Override) -> list[Any]:
     """What the recipe says; of a row's field, per iteration."""
-    rows = len(recipe.iterations) if choice.path.startswith("row.") else 1
-    return [choice.in_recipe(recipe, t) for t in range(1, rows + 1)]
+    rows = len(recipe.iterations) if field.path.startswith("row.") else 1
+    return [field.in_recipe(recipe, t) for t in range(1, rows + 1)]
 
 
-def _in_words(said: list[Any], choice: Override) -> str:
-    if choice.path.startswith("row.") and any(value != said[0] for value in said):
+def _in_words(said: list[Any], field: Override) -> str:
+    if field.path.startswith("row.") and any(value != said[0] for value in said):
         return f"The recipe says {', '.join(map(shown, said))} in iterations 1 to {len(said)}."
-    return f"The recipe says {shown(said[0])}" + (" in every iteration." if choice.path.startswith("row.") else ".")
+    return f"The recipe says {shown(said[0])}" + (" in every iteration." if field.path.startswith("row.") else ".")

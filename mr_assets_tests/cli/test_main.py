@@ -178,17 +178,17 @@ def test_a_recipes_drift_is_told(mr: Mr, launched: Run) -> None:
 
 
 def test_what_was_chosen_in_the_ui_stays_unless_told_otherwise(mr: Mr, launched: Run) -> None:
-    """The last model aside everything is there; with --as-recipe the pairs of iteration 1 are made anew."""
+    """The last model aside everything is there; with --as-recipe the pairs of iteration 1 are re-materialized."""
     chosen = {"rho": 0.3}
     record = complete(overridden(launched, "actor_pairs", "1", chosen), "actor_pairs", "1")
     write_record(launched.record_path("actor_pairs", "1"), replace(record, overrides=chosen))
     complete(launched, "evaluation", "1")
     command = ("run", NAME, "--name", "tiny", "--dry-run")
     said = worked(mr(*command))
-    assert "note: actor_pairs of iteration 1 stays as chosen: rho = 0.3, the recipe says 0.0 (--as-recipe" in said
+    assert "note: actor_pairs of iteration 1 stays overridden: rho = 0.3, the recipe says 0.0 (--as-recipe" in said
     assert "tiny: would begin with iteration 2 of 2" in said
     back = worked(mr(*command, "--as-recipe"))
-    assert "stays as chosen" not in back
+    assert "stays overridden" not in back
     assert "tiny: would begin with iteration 1 of 2" in back
     assert "actor_pairs of iteration 1: rho = 0.3, the recipe says 0.0" in worked(mr("status", "tiny"))
 
