@@ -1,7 +1,7 @@
 """How an asset of the loop is declared: what Dagster is told of it before anything is materialized."""
 
 from collections.abc import Callable
-from inspect import getdoc
+from inspect import getdoc, signature
 from typing import Any
 
 import dagster as dg
@@ -48,6 +48,12 @@ def loop_asset(
                     return work.nothing() if work.is_off else materialize(work, **inputs)
 
             declared = declare(run, materialize.__name__, kinds=kinds, gpu=gpu)
+            taken, named = set(signature(materialize).parameters) - {"work"}, set(declared["ins"])
+            if taken != named:
+                raise TypeError(
+                    f"{materialize.__name__} takes {sorted(taken)}, its row in mr_assets.loop names {sorted(named)}. "
+                    "Make them agree."
+                )
             asset: dg.AssetsDefinition = dg.asset(**declared, description=getdoc(materialize))(step)
             return asset
 
