@@ -121,6 +121,11 @@ def model_key(name: str) -> str:
     return name.removeprefix("M")
 
 
+def iteration_of(identity: str) -> str:
+    """The iteration that an id names: "2" of all but a prompt's own id and a model's."""
+    return identity.partition(".")[0]
+
+
 def prompt_of(identity: str) -> str:
     """The prompt that an id comes of; of a prompt itself."""
     parts = identity.split(".", 2)

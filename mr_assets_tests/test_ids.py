@@ -32,7 +32,7 @@ def test_what_is_built_is_parsed(descent: tuple[int, str, int, int, int], kind: 
     for text, what in ((response, "response"), (judgment, "judgment"), (battle, "battle"), (pair, "pair")):
         found = parsed(text)
         assert (found.text, found.kind, found.iteration, found.prompt_id) == (text, what, str(t), prompt)
-        assert ids.prompt_of(text) == prompt
+        assert (ids.iteration_of(text), ids.prompt_of(text)) == (str(t), prompt)
     assert parsed(ids.drawn_prompt(t, prompt)) == Id(prompt, "prompt", str(t), prompt)
     assert ids.prompt_of(prompt) == ids.prompt_of(ids.drawn_prompt(t, prompt)) == prompt
     assert ids.response_id(t, ids.prompt_of(response), ids.sample_of(response)) == response

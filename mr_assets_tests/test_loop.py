@@ -31,7 +31,7 @@ from mr_assets.cli.report import learnt_table, pairs_table, time_table
 from mr_assets.definitions import build_definitions
 from mr_assets.errors import UserError
 from mr_assets.files import fingerprint
-from mr_assets.lineage.compare import KINDS, other_recipe, sampled_anew, with_other_run, with_other_settings
+from mr_assets.lineage.compare import KINDS, other_recipe, resampled, with_other_run, with_other_settings
 from mr_assets.lineage.verification import verify
 from mr_assets.loop import LOOP
 from mr_assets.orchestration.steps import Step, failures, pending, plan, step_config, steps
@@ -802,11 +802,11 @@ def test_compare_as_a_program_reads_it(done: World, mr: Callable[..., str]) -> N
     assert "allowed are 1)" in judge["changes"][0]["why"]
 
 
-def test_compare_says_what_it_does_not_sample_anew(done: World) -> None:
+def test_compare_says_what_it_does_not_resample(done: World) -> None:
     recipe = other_recipe(done.run, ["judgments.n=5"])
-    assert sampled_anew(done.run, recipe, "1") == ["judgments"]
-    assert "responses" in sampled_anew(done.run, other_recipe(done.run, ["seed=9"]), "1")
-    assert sampled_anew(done.run, other_recipe(done.run, ["rho=0.5", "elo_ridge=1"]), "1") == []
+    assert resampled(done.run, recipe, "1") == ["judgments"]
+    assert "responses" in resampled(done.run, other_recipe(done.run, ["seed=9"]), "1")
+    assert resampled(done.run, other_recipe(done.run, ["rho=0.5", "elo_ridge=1"]), "1") == []
     unjudged = other_recipe(done.run, ["judge_training=false"])
     assert [each.kind for each in with_other_settings(done.run, unjudged, "1")] == ["actor"]
 

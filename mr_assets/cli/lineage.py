@@ -27,7 +27,7 @@ def compare(
     mr compare small_world_meta_rewarding beta_02
     """
     from mr_assets.cli.report import comparison_as_json, print_comparison
-    from mr_assets.lineage.compare import comparable, other_recipe, sampled_anew, with_other_run, with_other_settings
+    from mr_assets.lineage.compare import comparable, other_recipe, resampled, with_other_run, with_other_settings
     from mr_assets.runs.data_folder import data_root
     from mr_assets.runs.stored import named_runs
 
@@ -44,8 +44,8 @@ def compare(
     changed, found = other_recipe(run, sets), []
     for t in wanted:
         found += with_other_run(run, known[other], t) if other else with_other_settings(run, changed, t)
-        if not other and (anew := sampled_anew(run, changed, t)):
-            say(f"note: {', '.join(anew)} of iteration {t} would change, too; compared as stored.", err=True)
+        if not other and (also := resampled(run, changed, t)):
+            say(f"note: {', '.join(also)} of iteration {t} would change, too; compared as stored.", err=True)
     if as_json:
         say_json(comparison_as_json(found, list(known.values())))
     else:

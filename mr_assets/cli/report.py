@@ -68,7 +68,7 @@ def report_as_json(run: Run) -> dict[str, Any]:
         for key, record in evaluated.items()
         if record
     ]
-    made = []
+    by_iteration = []
     for t in run.iterations:
         records = {asset: run.record(asset, t) for asset in PAIRS_OF}
         if any(records.values()):
@@ -76,13 +76,13 @@ def report_as_json(run: Run) -> dict[str, Any]:
             known = {kind: pairs(run, [t], [kind])["true_gap"].drop_nulls() for kind in KINDS}
             truth = {f"truth of {kind} pairs": counted(gaps) for kind, gaps in known.items() if len(gaps)}
             without = {f"no {kind} pair because": dict(_dropped(run, PAIR_ASSETS[kind], t)) for kind in PAIR_ASSETS}
-            made.append({"iteration": t, **rows, **without, **truth, "stale": _first(old, PAIRS_OF, t)})
+            by_iteration.append({"iteration": t, **rows, **without, **truth, "stale": _first(old, PAIRS_OF, t)})
     seconds = [
         {"asset": asset, "partition": partition, "seconds": record.seconds, "stale": old.get((asset, partition))}
         for asset, partition in places(run)
         if (record := run.record(asset, partition))
     ]
-    return {"run": run.name, "models": models, "pairs": made, "seconds": seconds}
+    return {"run": run.name, "models": models, "pairs": by_iteration, "seconds": seconds}
 
 
 def _first(old: Mapping[Place, str], assets: Sequence[str], t: str) -> str | None:
@@ -281,9 +281,9 @@ def runs_as_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def _complete(run: Run) -> tuple[list[str], list[str]]:
     """The iterations whose model is there and current, and those whose model is there and out of date."""
-    made = [t for t in run.iterations if run.record("checkpoints", t) is not None]
-    old = stale(run) if made else {}
-    return [t for t in made if ("checkpoints", t) not in old], [t for t in made if ("checkpoints", t) in old]
+    trained = [t for t in run.iterations if run.record("checkpoints", t) is not None]
+    old = stale(run) if trained else {}
+    return [t for t in trained if ("checkpoints", t) not in old], [t for t in trained if ("checkpoints", t) in old]
 
 
 # ------------------------------------------------------------------------------------------------------------- recipes

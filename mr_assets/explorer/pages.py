@@ -265,7 +265,7 @@ def _quoted(value: str) -> str:
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a pair: its text, null if it was made anew since, and its score or Elo."""
+    """One side of a pair: its text, null if it was re-materialized since, and its score or Elo."""
 
     name: str
     id: str

@@ -1,7 +1,7 @@
 """`mr compare`: the pairs of a run beside those that other settings, or another run, give. Nothing is written.
 
 The actor pairs come again from the stored responses and judgments, the judge pairs from the stored meta-judgments; no
-model is asked, so what other settings would sample anew is taken as it is stored.
+model is asked, so what other settings would resample is taken as it is stored.
 """
 
 from collections.abc import Sequence
@@ -76,8 +76,8 @@ def with_other_run(run: Run, other: Run, t: str) -> list[Compared]:
     return _compared(t, {kind: (_stored(run, kind, t), _stored(other, kind, t)) for kind in kinds})
 
 
-def sampled_anew(run: Run, changed: Recipe, t: str) -> list[str]:
-    """The assets that other settings would make anew, too, and that `with_other_settings` takes as they are stored."""
+def resampled(run: Run, changed: Recipe, t: str) -> list[str]:
+    """The assets that other settings would change, too, and that `with_other_settings` takes as they are stored."""
     loop = LOOP.per("iteration")
     assets = [asset for asset in loop[: loop.index("elo_pairs")] if asset not in RECOMPUTED]
     return [a for a in assets if shaping_settings(run.recipe, a, t) != shaping_settings(changed, a, t)]
@@ -89,14 +89,14 @@ def comparable(run: Run) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Made:
-    """One side with the settings that made it."""
+class _Pairs:
+    """The pairs of one side, with the settings in force."""
 
     settings: dict[str, Any]
     side: Side
 
 
-def _compared(t: str, sides: dict[str, tuple[_Made, _Made]]) -> list[Compared]:
+def _compared(t: str, sides: dict[str, tuple[_Pairs, _Pairs]]) -> list[Compared]:
     found = []
     for kind, (before, after) in sides.items():
         paths = {**before.settings, **after.settings}
@@ -117,33 +117,33 @@ def _kinds(run: Run, t: str) -> list[str]:
     return ["actor", "judge"] if judge and judge.settings != JUDGE_SIDE_OFF else ["actor"]
 
 
-def _stored(run: Run, kind: str, t: str) -> _Made:
+def _stored(run: Run, kind: str, t: str) -> _Pairs:
     """The pairs as they are stored, with the settings that their records say."""
     assets = ("actor_pairs",) if kind == "actor" else ("battle_matrices", "elo_pairs")
     records = [run.record(asset, t) for asset in assets]
     settings = {path: value for record in records if record for path, value in record.settings.items()}
     path = run.path(KINDS[kind], t)
-    made = Selected(_table(run, KINDS[kind], t).collect(), scan_dropped(path).collect())
+    pairs = Selected(_table(run, KINDS[kind], t).collect(), scan_dropped(path).collect())
     if kind == "actor":
         found = tiers(*_scored(run, t), settings["iteration.rho"])
-        return _Made(settings, actor_side(made, found, settings["seed"]))
+        return _Pairs(settings, actor_side(pairs, found, settings["seed"]))
     matrices = _table(run, "battle_matrices", t).collect()
-    return _Made(settings, _judge(run, t, made, matrices, settings))
+    return _Pairs(settings, _judge(run, t, pairs, matrices, settings))
 
 
-def _again(run: Run, recipe: Recipe, kind: str, t: str) -> _Made:
+def _again(run: Run, recipe: Recipe, kind: str, t: str) -> _Pairs:
     """The pairs that the stored tables give with a recipe's settings."""
     row, switches = recipe.row(int(t)), recipe.switches
     if kind == "actor":
         settings = shaping_settings(recipe, "actor_pairs", t)
         tables = _scored(run, t)
         limit = row.max_chosen_chars
-        made = actor_pairs(*tables, rho=row.rho, max_chosen_chars=limit, seed=recipe.seed, cut_off=switches.cut_off)
-        return _Made(settings, actor_side(made, tiers(*tables, row.rho), recipe.seed))
+        pairs = actor_pairs(*tables, rho=row.rho, max_chosen_chars=limit, seed=recipe.seed, cut_off=switches.cut_off)
+        return _Pairs(settings, actor_side(pairs, tiers(*tables, row.rho), recipe.seed))
     settings = shaping_settings(recipe, "battle_matrices", t) | shaping_settings(recipe, "elo_pairs", t)
     battles, chosen = (_table(run, a, t) for a in ("meta_judgments", "selected_responses"))
     matrices = battle_matrices(battles, chosen, scope=switches.omega_scope).rows
-    made = elo_pairs(
+    pairs = elo_pairs(
         matrices,
         _judged(run, t, matrices),
         max_chosen_chars=row.max_chosen_judgment_chars,
@@ -152,12 +152,12 @@ def _again(run: Run, recipe: Recipe, kind: str, t: str) -> _Made:
         seed=recipe.seed,
         cut_off=switches.cut_off,
     )
-    return _Made(settings, _judge(run, t, made, matrices, settings))
+    return _Pairs(settings, _judge(run, t, pairs, matrices, settings))
 
 
-def _judge(run: Run, t: str, made: Selected, matrices: pl.DataFrame, settings: dict[str, Any]) -> Side:
+def _judge(run: Run, t: str, pairs: Selected, matrices: pl.DataFrame, settings: dict[str, Any]) -> Side:
     rated, judged = ratings(matrices, settings["switches.elo_ridge"]), _judged(run, t, matrices)
-    return judge_side(made, rated, judged, settings["seed"], settings["switches.elo_tie_tolerance"])
+    return judge_side(pairs, rated, judged, settings["seed"], settings["switches.elo_tie_tolerance"])
 
 
 def _table(run: Run, asset: str, t: str) -> pl.LazyFrame:

@@ -11,7 +11,7 @@
       .model -> Model         of a model's id
       .broken -> StaleLink       where what lies there now is not what it was made of
 
-Every fact carries its `Provenance`: the asset and the Dagster run. What does not belong, because it was made anew
+Every fact carries its `Provenance`: the asset and the Dagster run. What does not belong, because it was re-materialized
 since, is not there: a field is None, or a tuple empty, and `broken` says why. Texts are as they were sampled and are
 not to be trusted.
 """
@@ -105,7 +105,7 @@ class Response:
     chars: its length in characters; judged, valid: its judgments and those with a score; mean, variance: of the valid
     scores (ddof 0). in_top, in_bottom: the tiers it is in, by score; None where there is nothing to tell.
     selected: whether its judgments were chosen to battle. true_score: what it is worth, where known. text, chars
-    and finish_reason are None where the responses were made anew since its judgments.
+    and finish_reason are None where the responses were re-materialized since its judgments.
     """
 
     id: str
@@ -293,7 +293,7 @@ class Model:
     """A model, and the one that it was trained from: M2 from M1 from M0, the SFT model.
 
     trained_on: the training data (dpo_dataset, or eft_dataset for M0), with its counts; numbers: the training's.
-    parent: None for M0, for which `seed` names what it was finetuned from; None, too, if the parent was made anew.
+    parent: None for M0, for which `seed` names what it was finetuned from; None, too, if that was re-materialized.
     """
 
     name: str

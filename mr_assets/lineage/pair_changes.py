@@ -87,7 +87,7 @@ class Comparison(NamedTuple):
     changes: list[Change]
 
 
-def actor_side(made: Selected, tiers: pl.DataFrame, seed: int | str) -> Side:
+def actor_side(pairs: Selected, tiers: pl.DataFrame, seed: int | str) -> Side:
     """The side of actor pairs: `ACTOR_PAIRS` with what was dropped, and the `tiers` that they were taken from."""
     candidates: dict[str, dict[str, Candidate]] = {}
     bounds = {}
@@ -97,20 +97,20 @@ def actor_side(made: Selected, tiers: pl.DataFrame, seed: int | str) -> Side:
         candidates.setdefault(prompt, {})[values[0]] = Candidate(*values)
         if top_from is not None:
             bounds[prompt] = (top_from, bottom_to)
-    reasons = _reasons(made.dropped)
+    reasons = _reasons(pairs.dropped)
     missing = {prompt: reasons[prompt] for prompt in candidates if prompt in reasons}
-    return Side(_pairs(made.rows), missing, candidates, bounds, seed, by_length=True)
+    return Side(_pairs(pairs.rows), missing, candidates, bounds, seed, by_length=True)
 
 
 def judge_side(
-    made: Selected, ratings: pl.DataFrame, judgments: pl.DataFrame, seed: int | str, tolerance: float
+    pairs: Selected, ratings: pl.DataFrame, judgments: pl.DataFrame, seed: int | str, tolerance: float
 ) -> Side:
     """The side of judge pairs: rows of `ELO_PAIRS` with what was dropped, and what they were taken from.
 
     ratings: response_id, judgment_ids and elo, two lists in the same order; judgments: rows of `JUDGMENTS`.
     """
     said = {i: (text, how == "length") for i, text, how in judgments.select(*_JUDGED).iter_rows()}
-    reasons, candidates, missing = _reasons(made.dropped), {}, {}
+    reasons, candidates, missing = _reasons(pairs.dropped), {}, {}
     for response_id, ids, elo in ratings.select("response_id", "judgment_ids", "elo").iter_rows():
         prompt, high, low = prompt_of(response_id), max(elo) - tolerance, min(elo) + tolerance
         rated = {i: (*said[i], e) for i, e in zip(ids, elo, strict=True)}
@@ -119,7 +119,7 @@ def judge_side(
         }
         if response_id in reasons:
             missing[prompt] = reasons[response_id]
-    return Side(_pairs(made.rows), missing, candidates, {}, seed, by_length=False)
+    return Side(_pairs(pairs.rows), missing, candidates, {}, seed, by_length=False)
 
 
 def compare(before: Side, after: Side) -> Comparison:

@@ -76,9 +76,10 @@ def pairs(run: Run, iterations: Sequence[str] | None = None, kinds: Sequence[Pai
     """Every pair of a run: columns of `SCHEMA`, sorted by iteration and pair_id.
 
     score_gap: score of chosen less rejected (of judge pairs the scores that the two judgments give; null if the
-    judgments were made anew since); length_gap: the same in characters; elo_gap: null for actor pairs; trained_on:
-    whether the DPO dataset has it, null if that was not made of these pairs; reward_margin: after the training on it,
-    null without one; true_gap: as `mr_assets.worlds.truth` says, null where no world knows the truth of its texts.
+    judgments were re-materialized since); length_gap: the same in characters; elo_gap: null for actor pairs;
+    trained_on: whether the DPO dataset has it, null if that was not made of these pairs; reward_margin: after the
+    training on it, null without one; true_gap: as `mr_assets.worlds.truth` says, null where no world knows the
+    truth of its texts.
     """
     staleness, found = Staleness(run), [pl.DataFrame(schema=SCHEMA)]
     for t in iterations or run.iterations:
@@ -152,7 +153,7 @@ def _with_true_gaps(staleness: Staleness, kind: PairKind, t: str, rows: pl.DataF
 
 
 def with_texts(run: Run, found: pl.DataFrame) -> pl.DataFrame:
-    """Add prompt, chosen and rejected: the texts, null where they were made anew since the pair."""
+    """Add prompt, chosen and rejected: the texts, null where they were re-materialized since the pair."""
     staleness, parts = Staleness(run), []
     sources = {"actor": ("responses", "response_id", "response"), "judge": ("judgments", "judgment_id", "judgment")}
     for (t, kind), rows in found.group_by("iteration", "kind", maintain_order=True):

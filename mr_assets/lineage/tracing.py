@@ -98,9 +98,9 @@ def why_stale(run: Run, lineage: Lineage, now: Mapping[Place, str]) -> tuple[str
         firsts = [run.model_at(found.iteration or "0")]
         return tuple(f"{titled(*place)}: {now[place]}" for place in firsts if place in now)
     said = []
-    for made in lineage.rounds:
-        focus = (found.asset, made.iteration)
-        after = [(asset, made.iteration) for asset in LOOP.per("iteration")]
+    for round_ in lineage.rounds:
+        focus = (found.asset, round_.iteration)
+        after = [(asset, round_.iteration) for asset in LOOP.per("iteration")]
         among = [focus, *(place for place in after if focus in staleness.ancestors(place))]
         said += [f"{titled(*place)}: {now[place]}" for place in among if place in now][:1]
     return tuple(said)
@@ -239,7 +239,10 @@ class _Reading:
                 provenance=self.provenance("responses"),
                 true_score=self.truth.get(identity),
             )
-        for identity, theirs in judgments.items():  # their responses were made anew since: nothing is known of them
+        for (
+            identity,
+            theirs,
+        ) in judgments.items():  # whose responses were re-materialized since
             k = sample_of(identity)
             unknown = dict.fromkeys(("judged", "valid", "mean", "variance", "in_top", "in_bottom", "selected"))
             provenance = self.provenance("judgments")
@@ -480,7 +483,7 @@ def _policy(staleness: Staleness, policy: Place) -> Model | None:
 
 
 def _model(staleness: Staleness, place: Place) -> Model | None:
-    """A model with its ancestors back to the SFT model; they end where one was made anew since."""
+    """A model with its ancestors back to the SFT model; they end where one was re-materialized since."""
     record = staleness.record(place)
     if record is None or record.model is None:
         return None

@@ -13,7 +13,7 @@ those pass it, too.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from mr_assets.ids import PairKind, judgments_of, kind_of_pair, model_id, short
+from mr_assets.ids import PairKind, iteration_of, judgments_of, kind_of_pair, model_id, short
 from mr_assets.lineage.exclusion import judgment_truth, pair_truth, response_fate
 from mr_assets.lineage.facts import (
     Battle,
@@ -109,7 +109,7 @@ class _Tree:
         if round_.policy:
             yield Node("written by", [self.model(round_.policy)])
         else:
-            yield Node("written by a model that is not there any more, or was made anew since")
+            yield Node("written by a model that is not there any more, or was re-materialized since")
 
     def kinds(self) -> Sequence[PairKind]:
         """The pairs to tell of."""
@@ -209,7 +209,7 @@ class _Tree:
         for pair in round_.pairs:
             facts += [side for side in ("chosen", "rejected") if getattr(pair, f"{side}_id") == each.id]
         head = f"{short(each.id)}{self.focus(each.id)}: {', '.join(facts)}"
-        node = Node(f"{head}; its text was made anew since") if each.text is None else self.text(head, each.text)
+        node = Node(f"{head}; its text was re-materialized since") if each.text is None else self.text(head, each.text)
         told = [x for x in each.dropped if "judge" in self.kinds() or LOOP[x.provenance.asset].side != "judge"]
         node.children += [self.dropped("dropped", x) for x in told]
         if "actor" in self.kinds() and (why := response_fate(round_, each)):
@@ -294,7 +294,7 @@ class _Tree:
     # -------------------------------------------------------------------------------------------------------- forward
 
     def forward(self, round_: Round) -> Node:
-        mine = [d for d in self.lineage.descent if d.pair_id.startswith(f"{round_.iteration}.")]
+        mine = [d for d in self.lineage.descent if iteration_of(d.pair_id) == round_.iteration]
         node = Node("came of it")
         node.children = [Node(f"{d.pair_id}: {d.role}") for d in mine] or [Node("no pair")]
         if self.lineage.models:
@@ -324,7 +324,7 @@ class _Tree:
         elif model.seed:
             node.children.append(Node(f"finetuned from the seed model {model.seed}"))
         else:
-            node.children.append(Node("trained from a model that is not there any more, or was made anew since"))
+            node.children.append(Node("trained from a model that is not there any more, or was re-materialized since"))
         return node
 
     # ----------------------------------------------------------------------------------------------------------- parts
@@ -377,7 +377,7 @@ class _Brief(_Tree):
         if round_.policy:
             yield Node(f"written by {round_.policy.name} (fingerprint {round_.policy.fingerprint})")
         else:
-            yield Node("written by a model that is not there any more, or was made anew since")
+            yield Node("written by a model that is not there any more, or was re-materialized since")
         for kind in self.kinds():
             yield from self.result(round_, kind)
         if self.lineage.models:

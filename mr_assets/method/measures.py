@@ -206,8 +206,8 @@ def pair_yield(pairs: str, of: str, column: str) -> Measure:
     """The share of the candidates, the distinct values of a column of table `of`, that gave a pair."""
 
     def measure(tables: Tables) -> Measured | None:
-        made = collect(tables[pairs], pl.len()).item()
-        return _share(made, collect(tables[of], pl.col(column).n_unique()).item(), "pairs", "candidates")
+        count = collect(tables[pairs], pl.len()).item()
+        return _share(count, collect(tables[of], pl.col(column).n_unique()).item(), "pairs", "candidates")
 
     return measure
 

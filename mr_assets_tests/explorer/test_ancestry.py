@@ -67,7 +67,7 @@ def test_without_a_pair_the_picture_says_why(finished: Run) -> None:
     assert ("no actor pair", "equal scores") in {box.lines for box in picture.boxes}
 
 
-def test_a_pair_whose_tables_were_made_anew_is_drawn_all_the_same(finished: Run) -> None:
+def test_a_pair_whose_tables_were_rematerialized_is_drawn_all_the_same(finished: Run) -> None:
     round_ = replace(first_round(finished), rule=None, contest=None, dropped=())
     there = {box.href for box in ancestry(round_, ("actor", "judge")).boxes}
     assert {pair.id for pair in round_.pairs} <= there

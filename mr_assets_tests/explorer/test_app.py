@@ -28,7 +28,7 @@ from mr_assets.tables import (
 )
 from mr_assets.worlds import letters
 from mr_assets_tests.explorer.conftest import UI, pages_over
-from mr_assets_tests.lineage.conftest import change, dropped, made_anew, table, with_hostile_texts
+from mr_assets_tests.lineage.conftest import change, dropped, rematerialized, table, with_hostile_texts
 from mr_assets_tests.lineage.test_tree import ESCAPES, ids
 from mr_assets_tests.test_loop import World
 from mr_assets_tests.tiny import files
@@ -225,7 +225,7 @@ def test_what_is_stale_says_so_wherever_it_is_shown(run: Run) -> None:
     for address in ("/", "/runs/tiny", "/runs/tiny/M1"):
         assert "stale" not in words(pages.get(address).text).lower(), address
     assert "2 of 2 iterations complete" in words(pages.get("/").text)
-    made_anew(run, "checkpoints")
+    rematerialized(run, "checkpoints")
     for address in ("/", "/runs/tiny?iteration=2", "/runs/tiny/M1", "/runs/tiny/M2"):
         assert "stale" in words(pages.get(address).text).lower(), address
     assert "1 of 2 iterations complete" in words(pages.get("/").text)
@@ -493,9 +493,9 @@ def test_json_is_that_of_mr_trace(pages: TestClient, finished: Run) -> None:
     assert answer.json() == json.loads(json.dumps(trace(finished, identity).as_json() | {"stale": []}))
 
 
-def test_made_anew_upstream_is_said_and_not_shown(run: Run) -> None:
+def test_rematerialized_upstream_is_said_and_not_shown(run: Run) -> None:
     identity = table(run, "actor_pairs")["pair_id"][0]
-    made_anew(run, "judgments")
+    rematerialized(run, "judgments")
     page = words(pages_over(run).get(f"/runs/tiny/{identity}").text)
     assert "Stale" in page and "was made of judgments of iteration 1" in page
     assert "11 judgments" not in page and "3 judgments" not in page

@@ -77,7 +77,7 @@ def with_hostile_texts(run: Run, text: str) -> None:
         table(run, asset).with_columns(pl.lit(text).alias(column)).write_parquet(run.path(asset, "1"))
 
 
-def made_anew(run: Run, asset: str, t: str | None = "1") -> None:
+def rematerialized(run: Run, asset: str, t: str | None = "1") -> None:
     """The record of an artifact that another Dagster run made again, with other content."""
     _write(run, asset, t, version="another", run_id="later")
 

@@ -21,7 +21,7 @@ from mr_assets.runs.run import Run
 from mr_assets.runs.stored import save
 from mr_assets.worlds import letters
 from mr_assets.worlds.truth import AGREEMENTS, COUNTED
-from mr_assets_tests.lineage.conftest import made_anew, table, with_hostile_texts
+from mr_assets_tests.lineage.conftest import rematerialized, table, with_hostile_texts
 from mr_assets_tests.lineage.test_tree import ESCAPES
 
 Mr = Callable[..., Result]
@@ -89,14 +89,14 @@ def test_the_largest_gap_comes_first_and_the_count_is_of_all(finished: Run) -> N
     assert (found["length_gap"].to_list(), count) == (gaps[:2].to_list(), len(gaps))
 
 
-def test_what_was_made_anew_since_is_not_shown_as_a_pairs(run: Run) -> None:
+def test_what_was_rematerialized_since_is_not_shown_as_a_pairs(run: Run) -> None:
     """Neither scores nor texts of judgments that the pair was not made of."""
-    made_anew(run, "judgments")
+    rematerialized(run, "judgments")
     found = Query(iteration="1", kinds=("judge",)).answer([run])[0]
     assert found.height
     assert found["score_gap"].null_count() == found["chosen"].null_count() == found.height
     assert found["prompt"].null_count() == 0
-    made_anew(run, "elo_pairs")
+    rematerialized(run, "elo_pairs")
     assert pairs(run, ["1"], ["judge"])["trained_on"].null_count() == found.height
 
 
@@ -128,8 +128,8 @@ def test_pairs_are_filtered_and_counted_by_the_truth(finished: Run) -> None:
         Query.parsed(None, None, None, "maybe")
 
 
-def test_the_truth_of_texts_that_were_made_anew_is_not_known(run: Run) -> None:
-    made_anew(run, "responses")
+def test_the_truth_of_texts_that_were_rematerialized_is_not_known(run: Run) -> None:
+    rematerialized(run, "responses")
     assert pairs(run, ["1"])["true_gap"].null_count() == pairs(run, ["1"]).height
 
 
@@ -147,7 +147,7 @@ def test_a_pair_has_the_reward_margin_of_the_training_on_it(finished: Run, run: 
     found = dict(pairs(finished, ["1"]).select("pair_id", "reward_margin").iter_rows())
     order = table(finished, "dpo_dataset")["pair_id"].to_list()
     assert found == {pair: (n - 1) / 4 for n, pair in enumerate(order)}
-    made_anew(run, "dpo_dataset")
+    rematerialized(run, "dpo_dataset")
     assert pairs(run, ["1"])["reward_margin"].null_count() == len(order)
 
 

@@ -24,7 +24,7 @@ from mr_assets.tables import (
     dropped_path,
 )
 from mr_assets.training.margins import MARGINS
-from mr_assets_tests.lineage.conftest import change, dropped, made_anew, table
+from mr_assets_tests.lineage.conftest import change, dropped, rematerialized, table
 
 Row = dict[str, Any]
 
@@ -161,8 +161,8 @@ def test_a_margin_that_an_earlier_version_did_not_record_is_unknown(run: Run, ac
 
 
 def test_a_model_of_another_dataset_gives_no_margin(run: Run, actor: str) -> None:
-    """The dataset was made anew: the margins are of pairs with these ids, and not of what they are now."""
-    made_anew(run, "dpo_dataset")
+    """The dataset was re-materialized: the margins are of pairs with these ids, and not of what they are now."""
+    rematerialized(run, "dpo_dataset")
     pair = only(trace(run, actor)).pair("actor")
     assert pair is not None
     assert (pair.dataset is not None, pair.trained, pair.margin) == (True, None, None)
@@ -295,9 +295,9 @@ def test_an_iteration_that_trains_no_judge_says_so(finished: Run) -> None:
 # ------------------------------------------------------------------------------------------------------------ stale
 
 
-def test_judgments_that_were_made_anew_are_not_shown_as_parents(run: Run, actor: str) -> None:
+def test_judgments_that_were_rematerialized_are_not_shown_as_parents(run: Run, actor: str) -> None:
     """The pair keeps its own numbers; what broke is said; nothing is made up of the new scores."""
-    made_anew(run, "judgments")
+    rematerialized(run, "judgments")
     found = trace(run, actor)
     round_ = only(found)
     assert any("was made of judgments of iteration 1 in version" in b.why for b in found.broken)
@@ -309,7 +309,7 @@ def test_judgments_that_were_made_anew_are_not_shown_as_parents(run: Run, actor:
 
 def test_a_judgment_of_earlier_responses_has_no_response_text(run: Run, actor: str) -> None:
     """The text that lies there now is another's."""
-    made_anew(run, "responses")
+    rematerialized(run, "responses")
     judgment = f"{rows(run, 'actor_pairs')[actor]['chosen_id']}.j0"
     found = trace(run, judgment)
     [response] = [r for r in only(found).responses if judgment in [j.id for j in r.judgments]]
@@ -317,9 +317,9 @@ def test_a_judgment_of_earlier_responses_has_no_response_text(run: Run, actor: s
     assert found.broken
 
 
-def test_a_model_that_was_trained_anew_is_not_the_parent(run: Run) -> None:
+def test_a_model_that_was_trained_again_is_not_the_parent(run: Run) -> None:
     """M1 is another by now: what iteration 2 sampled was not written by it."""
-    made_anew(run, "checkpoints", "1")
+    rematerialized(run, "checkpoints", "1")
     pair = table(run, "actor_pairs", "2")["pair_id"][0]
     found = trace(run, pair)
     assert only(found).policy is None
@@ -331,7 +331,7 @@ def test_a_model_that_was_trained_anew_is_not_the_parent(run: Run) -> None:
 
 def test_a_dataset_of_earlier_pairs_did_not_take_these(run: Run, actor: str, judge: str) -> None:
     """The actor pairs are new: M1 was not trained on them, but it was on the judge pairs."""
-    made_anew(run, "actor_pairs")
+    rematerialized(run, "actor_pairs")
     pair = only(trace(run, actor)).pair("actor")
     assert pair is not None
     assert (pair.dataset, pair.trained) == (None, None)

@@ -12,7 +12,7 @@ from mr_assets.lineage.tree import BRIEF, brief, lines
 from mr_assets.runs.run import Run
 from mr_assets.training.margins import MARGINS
 from mr_assets.worlds import letters
-from mr_assets_tests.lineage.conftest import made_anew, table, with_hostile_texts
+from mr_assets_tests.lineage.conftest import rematerialized, table, with_hostile_texts
 from mr_assets_tests.test_printable import HOSTILE
 
 ESCAPES = "".join(HOSTILE) + "\n[red]markup[/] <script>alert(1)</script>"
@@ -80,7 +80,7 @@ def test_fifteen_lines_answer_the_question(finished: Run) -> None:
 
 def test_fifteen_lines_begin_with_what_is_stale(run: Run) -> None:
     pair = table(run, "actor_pairs")["pair_id"][0]
-    made_anew(run, "judgments")
+    rematerialized(run, "judgments")
     said = list(brief(trace(run, pair)))
     assert said[1].startswith("├─ STALE: ")
     assert len(said) <= BRIEF
@@ -165,7 +165,7 @@ def test_no_text_of_a_model_acts_on_the_terminal(run: Run, full: bool) -> None:
 
 
 def test_what_is_stale_is_said_first(run: Run) -> None:
-    made_anew(run, "judgments")
+    rematerialized(run, "judgments")
     pair = table(run, "actor_pairs")["pair_id"][0]
     second = tree(run, pair).splitlines()[1]
     assert second.startswith("├─ STALE: actor_pairs of iteration 1 (Dagster run ")

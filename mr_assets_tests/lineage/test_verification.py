@@ -22,7 +22,7 @@ from mr_assets.tables import (
     dropped_path,
 )
 from mr_assets.training.margins import MARGINS, MEAN
-from mr_assets_tests.lineage.conftest import change, dropped, forge, made_anew, table
+from mr_assets_tests.lineage.conftest import change, dropped, forge, rematerialized, table
 from mr_assets_tests.test_loop import World, new_world
 
 TABLES_OF_A_RUN = [asset for asset in LOOP.per("iteration") if asset in TABLES]
@@ -212,8 +212,8 @@ def test_a_model_of_an_earlier_version_has_no_margins_to_verify(run: Run) -> Non
 
 
 def test_what_was_made_of_something_else_is_said_and_not_compared(run: Run) -> None:
-    """judgments were made anew: what was made of the earlier ones says so, once for each."""
-    made_anew(run, "judgments")
+    """judgments were re-materialized: what was made of the earlier ones says so, once for each."""
+    rematerialized(run, "judgments")
     stale = [f for f in faults(run) if "was made of judgments of iteration 1 in version" in f.said]
     expected = ["actor_pairs", "selected_responses", "meta_judgments", "elo_pairs", "dpo_dataset"]
     assert [f.asset for f in stale] == expected
