@@ -1,7 +1,9 @@
 """Settings and fixtures that all tests share, and what several processes make of them."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -38,6 +40,21 @@ def fresh_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("DAGSTER_HOME", str(home))
         instance().dispose()
     return home
+
+
+@pytest.fixture(scope="session")
+def finished_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The tiny run with all that is made of it, by fakes, and its Dagster history: a `test_loop.World`."""
+    from mr_assets.orchestration.steps import steps
+    from mr_assets_tests.test_loop import messages, new_world
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mr_assets.files.os.fsync", lambda file: None)
+        world = new_world(patch, tmp_path_factory.mktemp("finished") / "data")
+        for step in steps(world.run):
+            result = world.materialize(step)
+            assert result.success, messages(result)
+        yield world
 
 
 @pytest.fixture(scope="session")

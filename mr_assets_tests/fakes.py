@@ -59,10 +59,10 @@ class WorldSampler:
 
     def _complete(self, request: Request) -> Completion:
         message = self._tokenizer.decode(request.prompt_ids, skip_special_tokens=False)
-        text = self._say(message.removeprefix("<|begin|><|user|>").removesuffix("<|assistant|>"))
+        text = self.say(message.removeprefix("<|begin|><|user|>").removesuffix("<|assistant|>"))
         return Completion(text, [*self._tokenizer.encode(text, add_special_tokens=False).ids, self._end], "stop")
 
-    def _say(self, message: str) -> str:
+    def say(self, message: str) -> str:
         """A meta-judgment, a judgment or an answer, whatever the message asks for."""
         if compared := meta_judge_template().unfill(message):
             a, b = (int(parse_score(compared[side])[0] or 0) for side in ("judgment_a", "judgment_b"))

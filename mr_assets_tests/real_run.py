@@ -53,7 +53,7 @@ RECORDER = """
 import json, os
 from mr_assets.sampling import engine
 
-start = engine._start
+start = engine.start_engine
 
 def recorded(folder, settings):
     llm, device = start(folder, settings)
@@ -65,7 +65,7 @@ def recorded(folder, settings):
     llm.add_request = add
     return llm, device
 
-engine._start = recorded
+engine.start_engine = recorded
 """
 
 

@@ -278,7 +278,6 @@ def answers(after: str = "{{ m.content }}", end: str = "<|eot_id|>") -> str:
             "A system",
         ),
         ({"tool_use": TURNS, "rag": TURNS}, "has the chat templates rag, tool_use and none called default"),
-        ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "more than 5 seconds"),
     ],
     ids=[
         *(
@@ -291,7 +290,6 @@ def answers(after: str = "{{ m.content }}", end: str = "<|eot_id|>") -> str:
             "newline",
         ),
         *("space before the end", "newline before the end", "changed", "no end", "no answer", "raises", "named"),
-        "loops",
     ],
 )
 def test_a_template_that_would_train_on_another_text_is_refused(template: Template, said: str) -> None:

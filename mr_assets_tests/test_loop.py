@@ -1,6 +1,6 @@
-"""Two whole iterations through Dagster in this process, with a fake engine and a fake trainer.
+"""The loop from end to end: two whole iterations through Dagster in this process, with a fake engine and trainer.
 
-Everything between the two is the product's own.
+Everything between the two is the product's own. What belongs to one module alone is tested beside that module's name.
 """
 
 import json
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -416,8 +415,8 @@ def test_a_warning_does_not_stop_training(done: World, patch: pytest.MonkeyPatch
 def silent(sampler: WorldSampler, count: int) -> WorldSampler:
     """The engine, whose first `count` completions say nothing."""
     texts = chain(repeat("I cannot say.", count), repeat(None))
-    say = sampler._say
-    sampler._say = lambda message: next(texts) or say(message)  # type: ignore[method-assign]
+    say = sampler.say
+    sampler.say = lambda message: next(texts) or say(message)  # type: ignore[method-assign]
     return sampler
 
 
@@ -1096,8 +1095,7 @@ def test_what_an_open_engine_has_loaded_is_not_read_again(
     folder, record = world.run.path("checkpoints", "1"), world.run.record("policy", "2")
     assert record is not None
     flip_bits(folder / "model.safetensors")
-    live = SimpleNamespace(key=(folder.resolve(), record.version))
-    monkeypatch.setattr("mr_assets.sampling.engine._live", live)
+    monkeypatch.setattr("mr_assets.wiring.sampling.is_open", lambda *opened: opened == (folder, record.version))
     result = world.materialize(Step("again", ("responses",), "2"))
     assert result.success, messages(result)
     said = messages(world.materialize(Step("again", ("checkpoints",), "2")))

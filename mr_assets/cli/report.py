@@ -75,7 +75,7 @@ def report_as_json(run: Run) -> dict[str, Any]:
             rows = {asset: record and record.rows for asset, record in records.items()}
             known = {kind: pairs(run, [t], [kind])["true_gap"].drop_nulls() for kind in KINDS}
             truth = {f"truth of {kind} pairs": counted(gaps) for kind, gaps in known.items() if len(gaps)}
-            without = {f"no {kind} pair because": dict(_dropped(run, PAIR_ASSETS[kind], t)) for kind in PAIR_ASSETS}
+            without = {f"no {kind} pair because": dict(reasons_of(run, PAIR_ASSETS[kind], t)) for kind in PAIR_ASSETS}
             by_iteration.append({"iteration": t, **rows, **without, **truth, "stale": _first(old, PAIRS_OF, t)})
     seconds = [
         {"asset": asset, "partition": partition, "seconds": record.seconds, "stale": old.get((asset, partition))}
@@ -115,7 +115,7 @@ def pairs_table(run: Run, old: Mapping[Place, str] | None = None) -> Table:
         if any(records.values()):
             counts = [str(r.rows) if r else "-" for r in records.values()]
             reasons = [
-                ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in _dropped(run, asset, t).most_common())
+                ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in reasons_of(run, asset, t).most_common())
                 for asset in PAIR_ASSETS.values()
             ]
             is_stale = _first(old, PAIRS_OF, t) is not None
@@ -136,7 +136,7 @@ def truth_table(run: Run, old: Mapping[Place, str] | None = None) -> Table:
     return table
 
 
-def _dropped(run: Run, asset: str, t: str) -> Counter[str]:
+def reasons_of(run: Run, asset: str, t: str) -> Counter[str]:
     """How many things an asset dropped, by reason."""
     path = found_dropped(run.path(asset, t))
     if path is None or run.record(asset, t) is None:

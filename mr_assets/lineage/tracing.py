@@ -294,7 +294,7 @@ class _Reading:
             eligible=tuple(row["response_id"] for row in eligible),
             bottom=tuple(row["response_id"] for row in bottom),
             max_chosen_chars=settings["iteration.max_chosen_chars"],
-            draws=_draws("actor_pairs", tied, settings["seed"]),
+            draws=draws_of("actor_pairs", tied, settings["seed"]),
             provenance=self.provenance("actor_pairs"),
         )
 
@@ -310,7 +310,7 @@ class _Reading:
                 response_id=row["response_id"],
                 variance=row["score_variance"],
                 variances=variances,
-                draw=_draw("selected", tied, seed),
+                draw=draw_between("selected", tied, seed),
                 battles=tuple(sorted(map(self._battle, self.rows("meta_judgments")), key=lambda each: each.order)),
                 matrix=next(map(self._matrix, self.rows("battle_matrices")), None),
                 elo=self._elo(),
@@ -364,7 +364,7 @@ class _Reading:
             top=tuple(top),
             bottom=tuple(bottom),
             max_chosen_chars=settings["iteration.max_chosen_judgment_chars"],
-            draws=_draws("elo", tied, settings["seed"]),
+            draws=draws_of("elo", tied, settings["seed"]),
             provenance=self.provenance("elo_pairs"),
         )
 
@@ -424,12 +424,13 @@ def _why(invalid: str | None) -> str | None:
     return None if invalid is None else REASONS.get(invalid, invalid)
 
 
-def _draws(asset: str, tied: Mapping[str, Sequence[str]], seed: int | str) -> tuple[Draw, ...]:
-    found = [_draw(side, ids, f"{asset}|{side}|{seed}") for side, ids in tied.items()]
+def draws_of(asset: str, tied: Mapping[str, Sequence[str]], seed: int | str) -> tuple[Draw, ...]:
+    """The draws that an asset made between equals, for each side ("chosen", "rejected") where there were several."""
+    found = [draw_between(side, ids, f"{asset}|{side}|{seed}") for side, ids in tied.items()]
     return tuple(draw for draw in found if draw)
 
 
-def _draw(side: str, tied: Sequence[str], seed: str) -> Draw | None:
+def draw_between(side: str, tied: Sequence[str], seed: str) -> Draw | None:
     """The draw between equals, as `mr_assets.method.ties` draws; None if there is nothing to draw."""
     if len(tied) < 2:
         return None

@@ -47,7 +47,7 @@ REASONS: dict[str, str] = {
 }
 
 # The settings that decide how many are dropped for a reason, by asset where they differ; as records name them.
-_SETTINGS: dict[str, dict[str, str]] = {
+SETTINGS: dict[str, dict[str, str]] = {
     "prompt_too_long": {"": "engine.max_model_len"},
     "chosen_not_above_rejected": {"actor_pairs": "iteration.rho"},
     "no_eligible_chosen": {"": "switches.cut_off"},
@@ -63,12 +63,12 @@ _SETTINGS: dict[str, dict[str, str]] = {
 
 def setting_behind(asset: str, reason: str) -> str | None:
     """The path of the setting by which an asset drops for that reason; None if no setting decides it."""
-    by_asset = _SETTINGS.get(reason, {})
+    by_asset = SETTINGS.get(reason, {})
     return by_asset.get(asset, by_asset.get(""))
 
 
 # What to add of the numbers in the row, where they say more than the reason itself.
-_DETAILS = {
+DETAILS = {
     "equal_scores": "{score_max:.4g}",
     "chosen_not_above_rejected": "{chosen_id} with {chosen_score:.4g}, {rejected_id} with {rejected_score:.4g}",
     "identical_texts": "{chosen_id} and {rejected_id}",
@@ -85,7 +85,7 @@ def in_words(reason: str, numbers: Mapping[str, Any]) -> str:
     """
     ids = {name: short(value) for name, value in numbers.items() if name.endswith("_id") and isinstance(value, str)}
     try:
-        details = f" ({_DETAILS[reason].format_map({**numbers, **ids})})" if reason in _DETAILS else ""
+        details = f" ({DETAILS[reason].format_map({**numbers, **ids})})" if reason in DETAILS else ""
     except (KeyError, ValueError, TypeError):
         details = ""
     return REASONS.get(reason, reason) + details

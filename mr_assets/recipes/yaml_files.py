@@ -63,11 +63,11 @@ class _Reading(Composer, SafeConstructor):
         return super().construct_mapping(node, deep)
 
 
-class _Loader(_Reading, yaml.SafeLoader):
+class Loader(_Reading, yaml.SafeLoader):
     """Says in words what is wrong with a file, and where."""
 
 
-class _FastLoader(_Reading, yaml.CSafeLoader):
+class FastLoader(_Reading, yaml.CSafeLoader):
     """The same with libyaml's parser, which takes a tenth of the time: a data folder may hold hundreds of recipes."""
 
     def __init__(self, text: str) -> None:
@@ -101,7 +101,7 @@ def _size(node: yaml.Node, sizes: dict[int, int]) -> int:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what `_Loader` reads."""
+    """Writes what `Loader` reads."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -118,14 +118,14 @@ _SCALARS = (  # tag, pattern, first characters ("" is the empty scalar)
     ),
     ("merge", r"<<", ["<"]),
 )
-for _class in (_Loader, _FastLoader, _Dumper):
+for _class in (Loader, FastLoader, _Dumper):
     _class.yaml_implicit_resolvers = {}
     for _tag, _pattern, _first in _SCALARS:
         _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
 
 
-_Loader.yaml_constructors = (
-    _FastLoader.yaml_constructors
+Loader.yaml_constructors = (
+    FastLoader.yaml_constructors
 ) = {  # not !!binary, !!set, !!timestamp and whatever else a SafeLoader makes
     tag: make
     for tag, make in yaml.SafeLoader.yaml_constructors.items()
@@ -148,9 +148,9 @@ def parse_value(text: str, origin: str) -> Any:
     if len(text) > LARGEST:
         raise UserError(f"{origin}: has {len(text):,} characters, and at most {LARGEST:,} are read. Shorten it.")
     with suppress(yaml.YAMLError, ValueError, LookupError, RecursionError):  # then the other says what is wrong
-        return yaml.load(text, Loader=_FastLoader)  # constructs what a SafeLoader does
+        return yaml.load(text, Loader=FastLoader)  # constructs what a SafeLoader does
     try:
-        return yaml.load(text, Loader=_Loader)  # a SafeLoader
+        return yaml.load(text, Loader=Loader)  # a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -21,21 +21,30 @@ FOLLOWED = ("method", "worlds", "templates")
 FOR_PEOPLE = ("method.dropped", "method.numbers")  # reasons in plain words; figures: no content comes of them
 
 
+def code_version(asset: str, package: Path | None = None) -> str:
+    """Sixteen hex digits over the code behind an asset, as it is in the folder `package`; None: in this one."""
+    return _version(asset, package or PACKAGE)
+
+
 @cache
-def code_version(asset: str) -> str:
-    """Sixteen hex digits over the code behind an asset."""
-    modules = set(LOOP[asset].code)
-    waiting = list(modules)
-    while waiting:
-        found = set(_imported(waiting.pop())) - modules
-        modules |= found
-        waiting += found
-    texts = [_bare(module) for module in modules]
-    texts += [(PACKAGE / f"templates/{name}.txt").read_text(encoding="utf-8") for name in LOOP[asset].templates]
+def _version(asset: str, package: Path) -> str:
+    texts = [_bare(package, module) for module in code_modules(asset, package)]
+    texts += [(package / f"templates/{name}.txt").read_text(encoding="utf-8") for name in LOOP[asset].templates]
     digest = blake2b(digest_size=8)
     for text in sorted(texts):
         digest.update(f"{text}\0".encode())
     return digest.hexdigest()
+
+
+def code_modules(asset: str, package: Path | None = None) -> set[str]:
+    """The modules (without the package's name) behind an asset: its own, and those of FOLLOWED that these import."""
+    modules = set(LOOP[asset].code)
+    waiting = list(modules)
+    while waiting:
+        found = set(_imported(package or PACKAGE, waiting.pop())) - modules
+        modules |= found
+        waiting += found
+    return modules
 
 
 def bare(source: str) -> str:
@@ -61,29 +70,29 @@ def _is_loose(node: ast.stmt) -> bool:
 
 
 @cache
-def _bare(module: str) -> str:
-    return bare(_source(module))
+def _bare(package: Path, module: str) -> str:
+    return bare(_source(package, module))
 
 
 @cache
-def _source(module: str) -> str:
-    return _file(module).read_text(encoding="utf-8")
+def _source(package: Path, module: str) -> str:
+    return _file(package, module).read_text(encoding="utf-8")
 
 
-def _file(module: str) -> Path:
-    path = PACKAGE.joinpath(*module.split("."))
+def _file(package: Path, module: str) -> Path:
+    path = package.joinpath(*module.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 @cache
-def _imported(module: str) -> tuple[str, ...]:
-    """The modules of FOLLOWED that a module imports, itself or by a name in them."""
-    names = _names(ast.parse(_source(module)))
-    return tuple(name for name in names if name not in FOR_PEOPLE and _file(name).is_file())
+def _imported(package: Path, module: str) -> tuple[str, ...]:
+    names = followed_imports(_source(package, module))
+    return tuple(name for name in names if name not in FOR_PEOPLE and _file(package, name).is_file())
 
 
-def _names(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+def followed_imports(source: str) -> Iterator[str]:
+    """What Python source imports of FOLLOWED: each module, and each name in it, which may be a module, too."""
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("mr_assets."):
             module = node.module.removeprefix("mr_assets.")
             if module.split(".")[0] in FOLLOWED:

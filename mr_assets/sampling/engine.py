@@ -107,7 +107,7 @@ class VLLMSampler:
     ) -> None:
         self.key = (folder, fingerprint, settings, stop_token_ids)
         self.device: str
-        self._engine, self.device = _start(folder, settings, log)
+        self._engine, self.device = start_engine(folder, settings, log)
         self._cpu_threads = settings.cpu_threads
         self._stop_token_ids = stop_token_ids
         self.max_model_len: int = self._engine.model_config.max_model_len
@@ -195,7 +195,7 @@ def _completion(output: Any) -> Completion:
     return Completion(output.text, list(output.token_ids), output.finish_reason)
 
 
-def _start(folder: Path, settings: EngineSettings, log: Path | None) -> tuple[Any, str]:
+def start_engine(folder: Path, settings: EngineSettings, log: Path | None) -> tuple[Any, str]:
     """A started vLLM engine and its device; `UserError` if it cannot start."""
     if problems := list(refused(settings.extra)):
         raise UserError("\n  - ".join(["the engine's extra arguments cannot be used.", *problems]))
@@ -203,11 +203,11 @@ def _start(folder: Path, settings: EngineSettings, log: Path | None) -> tuple[An
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     with printed_to(log):
-        return _started(folder, settings)
+        return start_vllm(folder, settings)
 
 
-def _started(folder: Path, settings: EngineSettings) -> tuple[Any, str]:
-    """As `_start`, of a folder and settings that were checked."""
+def start_vllm(folder: Path, settings: EngineSettings) -> tuple[Any, str]:
+    """As `start_engine`, of a folder and settings that were checked."""
     try:
         from vllm import EngineArgs, LLMEngine
         from vllm.platforms import current_platform
@@ -220,15 +220,15 @@ def _started(folder: Path, settings: EngineSettings) -> tuple[Any, str]:
         gc.freeze()  # vLLM collects garbage four times as it starts, each time over all that is loaded; it unfreezes
     try:
         with _undone():
-            return LLMEngine.from_engine_args(EngineArgs(**_engine_arguments(folder, settings, device))), device
+            return LLMEngine.from_engine_args(EngineArgs(**vllm_arguments(folder, settings, device))), device
     except Exception as error:
         from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
 
         cleanup_dist_env_and_memory()
-        raise UserError(_explanation(error, folder, settings, device)) from error
+        raise UserError(explanation(error, folder, settings, device)) from error
 
 
-def _engine_arguments(folder: Path, settings: EngineSettings, device: str) -> dict[str, Any]:
+def vllm_arguments(folder: Path, settings: EngineSettings, device: str) -> dict[str, Any]:
     """The settings in vLLM's names."""
     arguments: dict[str, Any] = {
         "model": str(folder),
@@ -312,7 +312,7 @@ def _undone() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _explanation(error: Exception, folder: Path, settings: EngineSettings, device: str) -> str:
+def explanation(error: Exception, folder: Path, settings: EngineSettings, device: str) -> str:
     """What failed, in vLLM's words, and what to do about it."""
     said = str(error).strip() or type(error).__name__
     lower = said.lower()
@@ -362,5 +362,7 @@ def is_open(policy_folder: Path | str, fingerprint: str) -> bool:
 
 def close_engine() -> None:
     """Stop the process's engine, if there is one, and give its memory back."""
+    global _live
     if _live is not None:
         _live.close()
+        _live = None

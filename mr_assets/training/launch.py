@@ -86,7 +86,7 @@ def train(
     else:
         first = _run(job, on_metrics)
         _note_epochs(job, code)
-    _install(job)
+    install_model(job)
     lines = (job.out / STEPS).read_text(encoding="utf-8").splitlines()
     last = json.loads(lines[-1]) if lines else {}
     return TrainingResult(job.out, rows, steps, first, time.monotonic() - started, last)
@@ -95,7 +95,7 @@ def train(
 def _run(job: TrainingJob, on_metrics: Callable[[Metrics], None]) -> int:
     """Train in a process of its own; returns the step of the checkpoint that it started from, 0 without one."""
     log, first = job.workspace / LOG, None
-    with closing(watch(lambda: _started(job, log), log, job.workspace / "metrics.jsonl")) as stream:
+    with closing(watch(lambda: trainer_of(job, log), log, job.workspace / "metrics.jsonl")) as stream:
         for line in stream:
             if first is None and "step" in line:
                 first = line["step"] - 1
@@ -193,10 +193,10 @@ def start_ahead(cpu_threads: int | None) -> None:
     There is one at a time, and it does not outlive this process. It holds some 0.6 GB and, on a GPU, nothing there.
     """
     global _ahead
-    environment = _environment(cpu_threads)
+    environment = trainer_environment(cpu_threads)
     if _ahead is None or _ahead.environment != environment or _ahead.process.poll() is not None:
         end_ahead()
-        _ahead = _Ahead(environment, start(_program("dpo"), environment, None))
+        _ahead = _Ahead(environment, start(trainer_program("dpo"), environment, None))
 
 
 def end_ahead() -> None:
@@ -215,13 +215,18 @@ class _Ahead(NamedTuple):
 _ahead: _Ahead | None = None
 
 
-def _started(job: TrainingJob, log: Path) -> subprocess.Popen[bytes]:
+def waiting_trainer() -> subprocess.Popen[bytes] | None:
+    """The process of the trainer that waits for its job."""
+    return _ahead.process if _ahead else None
+
+
+def trainer_of(job: TrainingJob, log: Path) -> subprocess.Popen[bytes]:
     """The trainer that waits, told of its job, if it would have been started just so; else a new one."""
     global _ahead
-    command, environment = _command(job), _environment(job.cpu_threads)
+    command, environment = trainer_command(job), trainer_environment(job.cpu_threads)
     ahead, _ahead = _ahead, None
     if ahead is not None:
-        if command == [*_program("dpo"), str(job.workspace)] and environment == ahead.environment:
+        if command == [*trainer_program("dpo"), str(job.workspace)] and environment == ahead.environment:
             with suppress(BrokenPipeError):  # it has ended, whatever the reason: a new one will tell
                 assert ahead.process.stdin is not None
                 ahead.process.stdin.write(json.dumps(str(job.workspace)).encode() + b"\n")
@@ -244,12 +249,14 @@ def start(command: Sequence[str], environment: dict[str, str], log: Path | None)
         )
 
 
-def _program(kind: Kind) -> list[str]:
+def trainer_program(kind: Kind) -> list[str]:
+    """The command of a trainer, without its workspace."""
     return [sys.executable, "-m", f"mr_assets.training.{kind}"]
 
 
-def _command(job: TrainingJob) -> list[str]:
-    python, *script = [*_program(job.kind), str(job.workspace)]
+def trainer_command(job: TrainingJob) -> list[str]:
+    """The command that trains `job`: the trainer itself, or accelerate with several of it."""
+    python, *script = [*trainer_program(job.kind), str(job.workspace)]
     if job.num_processes == 1:
         return [python, *script]
     launcher = [python, "-m", "accelerate.commands.launch", f"--num_processes={job.num_processes}"]
@@ -260,7 +267,7 @@ def _command(job: TrainingJob) -> list[str]:
     return [*launcher, *script]
 
 
-def _environment(cpu_threads: int | None) -> dict[str, str]:
+def trainer_environment(cpu_threads: int | None) -> dict[str, str]:
     """This process's environment, without what an engine that ran here put into it; offline and quiet.
 
     OpenMP's threads sleep while they wait: spinning ones made a step ten times slower when the cores were shared. The
@@ -319,7 +326,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _install(job: TrainingJob) -> None:
+def install_model(job: TrainingJob) -> None:
     """Put the finished model in the place of `out`; what was there goes only when the new one is whole."""
     model = job.workspace / "model"
     if not (model / STEPS).is_file():

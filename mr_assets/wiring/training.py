@@ -48,7 +48,7 @@ def train_model(work: Materialization, job: TrainingJob, name: str, *before: Fin
     what = f"{work.asset} ({name})"
     work.announce(f"{what}: starting; the first step comes when the model and its reference are ready")
     try:
-        result = train(job, _reporter(work, what), code=code_version(work.asset))
+        result = train(job, reporter(work, what), code=code_version(work.asset))
     except TrainingFailed as error:
         record_now(work.context, before, work.partition)
         if broken := re.search(_NOT_FINITE, str(error)):
@@ -95,7 +95,7 @@ PANELS: dict[str, list[tuple[str, ...]]] = {
 }
 
 
-def _reporter(work: Materialization, what: str) -> Callable[[dict[str, Any]], None]:
+def reporter(work: Materialization, what: str) -> Callable[[dict[str, Any]], None]:
     """Steps as progress, timed from the first one seen: before it, models are loaded. Pairs as one of their own."""
     of_steps: Callable[..., None] | None = None
     of_pairs: Callable[..., None] | None = None

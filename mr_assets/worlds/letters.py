@@ -272,7 +272,7 @@ class Imperfection:
             return rng.choice(VAGUE)
         rate = _ERROR_BY_OPERATION[operation] + (0.12 if len(letters) == 4 else 0.0)
         if rng.random() < rate * self.actor_error:
-            given = _slip(operation, letters, rng)
+            given = slip(operation, letters, rng)
         for i, letter in enumerate(given):
             confused = _CONFUSED.get(letter.lower())
             if confused and rng.random() < 0.40 * self.actor_error:
@@ -290,7 +290,7 @@ _MISTAKEN_FOR = {"copy": "reverse", "upper": "copy", "reverse": "copy", "rotate"
 _CONFUSED = {"q": "p", "x": "k", "z": "s", "j": "g", "v": "w"}
 
 
-def _slip(operation: str, letters: list[str], rng: random.Random) -> list[str]:
+def slip(operation: str, letters: list[str], rng: random.Random) -> list[str]:
     """A wrong answer: mostly the operation that this one is mistaken for, else a slip of one letter or two."""
     given, kind = OPERATIONS[operation](letters), rng.random()
     i = rng.randrange(len(given))
@@ -326,7 +326,7 @@ def graded_response(prompt: str, true: int, rng: random.Random) -> str:
             response = rng.choice(VAGUE)
         else:
             form = rng.choice((BARE, CONCISE, CONCISE))
-            response = rng.choice(form).format(" ".join(_slip(operation, letters, rng)))
+            response = rng.choice(form).format(" ".join(slip(operation, letters, rng)))
             if form is CONCISE and rng.random() < 0.4:
                 response += "".join(rng.sample(PADDING, rng.choice((1, 2))))
         if true_score(prompt, response) == true:

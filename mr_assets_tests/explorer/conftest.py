@@ -8,7 +8,6 @@ from starlette.testclient import TestClient
 from mr_assets.explorer.app import explorer
 from mr_assets.runs.run import Run
 from mr_assets_tests.lineage.conftest import finished as finished
-from mr_assets_tests.lineage.conftest import finished_world as finished_world
 from mr_assets_tests.lineage.conftest import run as run
 
 UI = "http://127.0.0.1:3000"

@@ -2,30 +2,17 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from mr_assets.orchestration.steps import steps
 from mr_assets.runs.run import Run
 from mr_assets.tables import dropped_path, version_of
-from mr_assets_tests.test_loop import World, messages, new_world
+from mr_assets_tests.test_loop import World
 from mr_assets_tests.tiny import tiny_run
-
-
-@pytest.fixture(scope="session")
-def finished_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Everything of the run, with its Dagster history."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mr_assets.files.os.fsync", lambda file: None)
-        world = new_world(patch, tmp_path_factory.mktemp("lineage") / "data")
-        for step in steps(world.run):
-            result = world.materialize(step)
-            assert result.success, messages(result)
-        yield world
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import datasets
 import polars as pl
 import pytest
 
-from mr_assets.cli.report import _dropped
+from mr_assets.cli.report import reasons_of
 from mr_assets.lineage import rows
 from mr_assets.lineage.verification import verify
 from mr_assets.loop import LOOP
@@ -40,12 +40,12 @@ def test_what_was_dropped_has_one_schema_too(finished: Run) -> None:
 def test_rows_dropped_by_an_earlier_version_are_read_where_they_lie(run: Run) -> None:
     """An earlier version wrote them beside the table: lineage, report and verification find them there."""
     before = {asset: dropped(run, asset) for asset in SELECTING}
-    counted = {asset: _dropped(run, asset, "1") for asset in SELECTING}
+    counted = {asset: reasons_of(run, asset, "1") for asset in SELECTING}
     for asset in SELECTING:
         path = run.path(asset, "1")
         dropped_path(path).rename(dropped_beside(path))
     for asset in SELECTING:
         assert rows.dropped(run, asset, "1").equals(before[asset].sort("id", "reason"))
-        assert _dropped(run, asset, "1") == counted[asset]
+        assert reasons_of(run, asset, "1") == counted[asset]
     assert sum(map(len, counted.values())) > 0
     assert not [fault for fault in verify(run, ["1"], SELECTING)]

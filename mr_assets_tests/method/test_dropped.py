@@ -4,7 +4,7 @@ from pathlib import Path
 import polars as pl
 
 from mr_assets import method
-from mr_assets.method.dropped import _DETAILS, REASONS, dropped, gathered, in_words
+from mr_assets.method.dropped import DETAILS, REASONS, dropped, gathered, in_words
 from mr_assets.tables import DROPPED
 
 
@@ -44,4 +44,4 @@ def test_a_reason_in_words() -> None:
 
 
 def test_details_are_of_known_reasons() -> None:
-    assert set(_DETAILS) <= set(REASONS)
+    assert set(DETAILS) <= set(REASONS)

@@ -8,7 +8,7 @@ import pytest
 
 from mr_assets.bounds import Bounds, Guardrails
 from mr_assets.loop import LOOP
-from mr_assets.method.dropped import _SETTINGS, REASONS, setting_behind
+from mr_assets.method.dropped import REASONS, SETTINGS, setting_behind
 from mr_assets.method.guardrails import (
     CHECKS,
     Background,
@@ -450,8 +450,8 @@ def test_every_check_names_a_departure_and_none_where_it_passes() -> None:
 def test_the_settings_behind_reasons_are_settings_of_the_assets() -> None:
     """Each is stored with the asset that leaves out for it, under that path; each reason is known."""
     recipe = load_recipe("small_world_meta_rewarding")
-    assert set(_SETTINGS) <= set(REASONS)
-    for reason, by_asset in _SETTINGS.items():
+    assert set(SETTINGS) <= set(REASONS)
+    for reason, by_asset in SETTINGS.items():
         for asset in [a for a in by_asset if a]:
             assert setting_behind(asset, reason) in shaping_settings(recipe, asset, "1")
-    assert set(LOOP) >= {asset for by_asset in _SETTINGS.values() for asset in by_asset if asset}
+    assert set(LOOP) >= {asset for by_asset in SETTINGS.values() for asset in by_asset if asset}

@@ -858,7 +858,7 @@ def test_temperature_0_with_several_judgments() -> None:
 def test_both_parsers_read_the_same(path: Path) -> None:
     """The fast one reads the shipped recipes as the one that says what is wrong does; so does it a stored one."""
     text = path.read_text(encoding="utf-8")
-    found = [yaml.load(text, Loader=loader) for loader in (yaml_files._Loader, yaml_files._FastLoader)]
+    found = [yaml.load(text, Loader=loader) for loader in (yaml_files.Loader, yaml_files.FastLoader)]
     assert found[0] == found[1]
     again = yaml_files.dump_mapping(found[0])
-    assert yaml.load(again, Loader=yaml_files._FastLoader) == found[0]
+    assert yaml.load(again, Loader=yaml_files.FastLoader) == found[0]

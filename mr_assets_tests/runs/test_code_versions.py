@@ -1,46 +1,30 @@
 """Code versions: they change with the method's code, and with nothing else."""
 
-import ast
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mr_assets.loop import LOOP
-from mr_assets.runs import code_versions
-from mr_assets.runs.code_versions import FOR_PEOPLE, PACKAGE, bare, code_version
+from mr_assets.runs.code_versions import FOR_PEOPLE, PACKAGE, bare, code_modules, code_version, followed_imports
 
-Edit = Callable[[str, str, str], None]
+Changed = Callable[[str, str, str], set[str]]
 
 
 @pytest.fixture
-def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edit]:
-    """Replace text in a file of a copy of the package, whose versions are asked for from then on."""
-    copy = tmp_path / "mr_assets"
-    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(code_versions, "PACKAGE", copy)
+def changed(tmp_path: Path) -> Changed:
+    """The assets whose version another text in a file of the package changes."""
 
-    def forget() -> None:
-        for cached in (code_version, code_versions._bare, code_versions._source, code_versions._imported):
-            cached.cache_clear()
-
-    def replace(file: str, old: str, new: str) -> None:
+    def changed(file: str, old: str, new: str) -> set[str]:
+        copy = tmp_path / "mr_assets"
+        shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
         text = (copy / file).read_text(encoding="utf-8")
         assert old in text
         (copy / file).write_text(text.replace(old, new), encoding="utf-8")
-        forget()
+        return {asset for asset in LOOP if code_version(asset, copy) != code_version(asset)}
 
-    forget()
-    yield replace
-    forget()
-
-
-def changed(edit: Edit, file: str, old: str, new: str) -> set[str]:
-    """The assets whose version an edit changes."""
-    before = {asset: code_version(asset) for asset in LOOP}
-    edit(file, old, new)
-    return {asset for asset in LOOP if code_version(asset) != before[asset]}
+    return changed
 
 
 def test_every_asset_has_a_version() -> None:
@@ -62,9 +46,9 @@ def test_every_asset_has_a_version() -> None:
         ("method/elo.py", "from mr_assets.errors import", "import mr_assets.errors\nfrom mr_assets.errors import"),
     ],
 )
-def test_words_and_layout_are_no_code(edit: Edit, file: str, old: str, new: str) -> None:
+def test_words_and_layout_are_no_code(changed: Changed, file: str, old: str, new: str) -> None:
     """Docstrings, comments, line breaks, imports, types, reasons in plain words, and figures that an asset reports."""
-    assert changed(edit, file, old, new) == set()
+    assert changed(file, old, new) == set()
 
 
 @pytest.mark.parametrize(
@@ -81,21 +65,20 @@ def test_words_and_layout_are_no_code(edit: Edit, file: str, old: str, new: str)
         ("templates/meta_judge.txt", "Winner", "Victor", {"meta_judgments", "evaluation"}),
     ],
 )
-def test_code_and_templates_change_what_they_shape(edit: Edit, file: str, old: str, new: str, assets: set[str]) -> None:
+def test_code_and_templates_change_what_they_shape(
+    changed: Changed, file: str, old: str, new: str, assets: set[str]
+) -> None:
     """Whether it is the asset's own module, one that this imports, the trainer's script or a shipped template."""
-    assert changed(edit, file, old, new) == assets
+    assert changed(file, old, new) == assets
 
 
 @pytest.mark.parametrize("asset", sorted(LOOP))
 def test_what_an_asset_takes_of_the_method_is_in_its_version(asset: str) -> None:
     """Every module of method and worlds that an asset's file imports is among its code; the rest is for people."""
-    tree = ast.parse((PACKAGE / "assets" / f"{asset}.py").read_text(encoding="utf-8"))
-    modules = set(LOOP[asset].code)
-    for module in LOOP[asset].code:
-        modules |= set(code_versions._imported(module))
-    taken = {name for name in code_versions._names(tree) if name.startswith(("method.", "worlds."))}
+    source = (PACKAGE / "assets" / f"{asset}.py").read_text(encoding="utf-8")
+    taken = {name for name in followed_imports(source) if name.startswith(("method.", "worlds."))}
     taken -= {"worlds.truth", *FOR_PEOPLE}
-    assert {name for name in taken if (PACKAGE / f"{name.replace('.', '/')}.py").is_file()} <= modules
+    assert {name for name in taken if (PACKAGE / f"{name.replace('.', '/')}.py").is_file()} <= code_modules(asset)
 
 
 def test_loose_texts_are_taken_out() -> None:

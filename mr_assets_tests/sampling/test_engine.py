@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,15 +31,15 @@ class Opened:
 
     def close(self) -> None:
         self.closed.append(self.key[1])
-        engine._live = None
 
 
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> type[Opened]:
+def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Opened]]:
+    close_engine()
     monkeypatch.setattr(engine, "VLLMSampler", Opened)
-    monkeypatch.setattr(engine, "_live", None)
     monkeypatch.setattr(Opened, "closed", [])
-    return Opened
+    yield Opened
+    close_engine()
 
 
 def test_one_engine_lives_and_is_used_again(opened: type[Opened], tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_an_extra_argument_that_is_none_of_speed_or_memory_is_refused_first(
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(UserError, match=rf"engine\.extra\.{name}: "):
         open_engine(tmp_path / "nowhere", "M0", engine_settings(extra={name: True}))
-    arguments = engine._engine_arguments(Path("m"), engine_settings(extra={"trust_remote_code": True}), "cpu")
+    arguments = engine.vllm_arguments(Path("m"), engine_settings(extra={"trust_remote_code": True}), "cpu")
     assert arguments["trust_remote_code"] is False
 
 
@@ -116,7 +117,7 @@ def test_a_missing_vllm_is_told_with_both_ways_to_install_it(monkeypatch: pytest
     ],
 )
 def test_a_failed_start_is_told_in_vllms_words_with_what_to_do(said: str, device: str, advice: str) -> None:
-    text = engine._explanation(ValueError(said), Path("m"), engine_settings(), device)
+    text = engine.explanation(ValueError(said), Path("m"), engine_settings(), device)
     assert said in text
     assert re.search(advice, text)
 
@@ -124,7 +125,7 @@ def test_a_failed_start_is_told_in_vllms_words_with_what_to_do(said: str, device
 def test_stop_tokens_count_only_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without further ones the signature, and with it every shard's seed, is what it was before there were any."""
     monkeypatch.setattr(
-        engine, "_start", lambda *_: (SimpleNamespace(model_config=SimpleNamespace(max_model_len=8)), "cpu")
+        engine, "start_engine", lambda *_: (SimpleNamespace(model_config=SimpleNamespace(max_model_len=8)), "cpu")
     )
     plain, more = (VLLMSampler(Path("m"), "M0", engine_settings(), ids).signature["engine"] for ids in ((), (7,)))
     assert plain == engine_settings().signature()
@@ -160,7 +161,7 @@ def noisy(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> None:
             raise error
         return "engine", "cpu"
 
-    monkeypatch.setattr(engine, "_started", start)
+    monkeypatch.setattr(engine, "start_vllm", start)
     monkeypatch.setattr(engine, "check_model_folder", lambda folder: None)
 
 
@@ -172,7 +173,7 @@ def test_what_the_start_prints_goes_to_the_log(
     log = tmp_path / "run" / "engine.log"
     for _ in range(2):
         print("before")
-        assert engine._start(tmp_path, engine_settings(), log) == ("engine", "cpu")
+        assert engine.start_engine(tmp_path, engine_settings(), log) == ("engine", "cpu")
         os.write(2, b"after\n")
     assert capfd.readouterr() == ("before\n" * 2, "after\n" * 2)
     assert sorted(log.read_text().splitlines()) == sorted(
@@ -188,7 +189,7 @@ def test_a_start_that_fails_tells_the_end_of_its_log(
     noisy(monkeypatch, error)
     log = tmp_path / "engine.log"
     with pytest.raises(type(error)) as raised:
-        engine._start(tmp_path, engine_settings(), log)
+        engine.start_engine(tmp_path, engine_settings(), log)
     os.write(2, b"after\n")
     assert capfd.readouterr() == ("", "after\n")
     if isinstance(error, UserError):

@@ -97,14 +97,14 @@ def test_a_resumed_stage_equals_an_uninterrupted_one(whole: Sampled, tmp_path: P
     assert_frame_equal(scan_shards(resumed.paths).collect(), scan_shards(whole.paths).collect())
 
 
-def test_sampling_leaves_the_environment_of_a_trainer_run_lock(tmp_path: Path) -> None:
+def test_sampling_leaves_the_environment_of_a_trainer_alone(tmp_path: Path) -> None:
     """One that was started while the engine samples is taken only by a training that would have started it so."""
     open_engine(SEED, fingerprint(SEED), SMALL)
-    before = launch._environment(None)
+    before = launch.trainer_environment(None)
     stage(tmp_path)
-    assert launch._environment(None) == before
+    assert launch.trainer_environment(None) == before
     close_engine()
-    assert launch._environment(None) == before
+    assert launch.trainer_environment(None) == before
 
 
 def test_a_completion_ends_in_its_end_token_and_its_text_has_none(whole: Sampled) -> None:

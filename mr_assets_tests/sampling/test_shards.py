@@ -152,7 +152,7 @@ def test_on_cuda_a_kill_while_a_shard_is_written_costs_no_more(tmp_path: Path, m
     """All that came in the same step is noted before; the next run writes the shard without an engine's help."""
     first, second = FakeSampler("cuda", max_num_seqs=20), FakeSampler("cuda")
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(shards, "_commit", dies)
+        patch.setattr(shards, "atomically", dies)  # with which a shard is written
         run(first, tmp_path)
     assert not list(tmp_path.glob("*.parquet"))
     resumed = run(second, tmp_path)

@@ -226,27 +226,27 @@ def test_environment_is_free_of_the_engines(monkeypatch: pytest.MonkeyPatch) -> 
     for name in names:
         monkeypatch.setenv(name, "7")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    environment = launch._environment(None)
+    environment = launch.trainer_environment(None)
     assert not set(names) & set(environment)
     assert environment["CUDA_VISIBLE_DEVICES"] == "1"
     assert environment["HF_HUB_OFFLINE"] == "1"
-    assert launch._environment(2)["OMP_NUM_THREADS"] == "2"
+    assert launch.trainer_environment(2)["OMP_NUM_THREADS"] == "2"
 
 
 def test_one_process_runs_directly_and_several_through_accelerate(job: TrainingJob) -> None:
     """The same script and workspace either way."""
-    assert launch._command(job)[1:] == ["-m", "mr_assets.training.dpo", str(job.workspace)]
+    assert launch.trainer_command(job)[1:] == ["-m", "mr_assets.training.dpo", str(job.workspace)]
     job = replace(job, micro_batch_size=4)
-    several = launch._command(replace(job, num_processes=2, accelerate_config="fsdp.yaml"))
+    several = launch.trainer_command(replace(job, num_processes=2, accelerate_config="fsdp.yaml"))
     assert several[1:5] == ["-m", "accelerate.commands.launch", "--num_processes=2", "--config_file=fsdp.yaml"]
-    assert several[5:] == launch._command(job)[1:]
+    assert several[5:] == launch.trainer_command(job)[1:]
 
 
 @pytest.fixture
 def programs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A small program in place of every trainer; none waits before the test or after it."""
     launch.end_ahead()
-    monkeypatch.setattr(launch, "_program", lambda kind: [sys.executable, "-c", f"kind = {kind!r}\n{PROGRAM}"])
+    monkeypatch.setattr(launch, "trainer_program", lambda kind: [sys.executable, "-c", f"kind = {kind!r}\n{PROGRAM}"])
     yield
     launch.end_ahead()
 
@@ -255,7 +255,7 @@ def pid_of_training(job: TrainingJob) -> int:
     """Train, as `launch.train` does; the id of the process that did."""
     launch.prepare_workspace(job)
     log = job.workspace / "trainer.log"
-    [line] = launch.watch(lambda: launch._started(job, log), log, job.workspace / "metrics.jsonl")
+    [line] = launch.watch(lambda: launch.trainer_of(job, log), log, job.workspace / "metrics.jsonl")
     assert log.read_text() == f"trains in {job.workspace}\n"
     pid: int = line["pid"]
     return pid
@@ -263,8 +263,9 @@ def pid_of_training(job: TrainingJob) -> int:
 
 def pid_ahead() -> int:
     """The id of the trainer that waits."""
-    assert launch._ahead is not None
-    return launch._ahead.process.pid
+    process = launch.waiting_trainer()
+    assert process is not None
+    return process.pid
 
 
 @pytest.mark.usefixtures("programs")
@@ -275,7 +276,7 @@ def test_a_trainer_that_waits_is_told_its_job_and_serves_once(job: TrainingJob) 
     launch.start_ahead(None)
     assert pid_ahead() == ahead
     assert pid_of_training(job) == ahead
-    assert launch._ahead is None
+    assert launch.waiting_trainer() is None
     assert pid_of_training(job) != ahead
 
 
@@ -296,7 +297,7 @@ def test_a_trainer_that_would_have_been_started_otherwise_is_ended(
         job = replace(job, kind="sft")
     if other == "processes":
         several = [sys.executable, "-u", "-c", PROGRAM]  # in accelerate's place
-        monkeypatch.setattr(launch, "_command", lambda job: [*several, str(job.workspace)])
+        monkeypatch.setattr(launch, "trainer_command", lambda job: [*several, str(job.workspace)])
     assert pid_of_training(job) != ahead
     assert gone([ahead])
 
@@ -323,7 +324,7 @@ def test_the_error_of_a_trainer_that_fails_after_it_was_told_is_told(
 ) -> None:
     """It was loading still when its job came, and what it says of that is in the job's log."""
     program = "from mr_assets.training.leash import follow_starter as d; d(); import time; time.sleep(1); import gone"
-    monkeypatch.setattr(launch, "_program", lambda kind: [sys.executable, "-c", program])
+    monkeypatch.setattr(launch, "trainer_program", lambda kind: [sys.executable, "-c", program])
     launch.start_ahead(None)
     time.sleep(0.5)
     with pytest.raises(launch.TrainingFailed, match="No module named 'gone'"):
@@ -334,7 +335,7 @@ def test_sigkill_of_the_caller_ends_the_trainer_that_waits() -> None:
     """As it ends one that trains."""
     script = (
         "import sys; from mr_assets.training import launch; from mr_assets_tests.training.test_launch import *\n"
-        "launch._program = lambda kind: [sys.executable, '-c', PROGRAM]\n"
+        "launch.trainer_program = lambda kind: [sys.executable, '-c', PROGRAM]\n"
         "launch.start_ahead(None); print(pid_ahead(), flush=True); time.sleep(60)"
     )
     caller = subprocess.Popen(
@@ -355,12 +356,12 @@ def test_a_finished_model_replaces_the_old_one_and_the_workspace_goes(job: Train
     job.out.mkdir()
     (job.out / "old.safetensors").touch()
     with pytest.raises(launch.TrainingFailed, match="without a model"):
-        launch._install(job)
+        launch.install_model(job)
     assert (job.out / "old.safetensors").exists()
     model = job.workspace / "model"
     model.mkdir()
     (model / "training_log.jsonl").write_text(json.dumps({"step": 1}))
-    launch._install(job)
+    launch.install_model(job)
     assert [path.name for path in job.out.iterdir()] == ["training_log.jsonl"]
     assert not job.workspace.exists()
 
@@ -369,7 +370,7 @@ def test_a_finished_model_replaces_the_old_one_and_the_workspace_goes(job: Train
 def every_epoch(job: TrainingJob, monkeypatch: pytest.MonkeyPatch) -> TrainingJob:
     """Two steps, one each in two epochs, that a small program trained: all were kept, and the second is the result."""
     launch.end_ahead()
-    monkeypatch.setattr(launch, "_program", lambda kind: [sys.executable, "-c", KEEPS_ALL])
+    monkeypatch.setattr(launch, "trainer_program", lambda kind: [sys.executable, "-c", KEEPS_ALL])
     monkeypatch.setattr(launch, "check_model_folder", lambda folder: None)
     job = replace(job, keep_all_epochs=True, schedule_epochs=2, keep_epoch=2)
     assert steps_trained(job) == [1, 2]

@@ -85,7 +85,7 @@ patch.setattr("mr_assets.orchestration.sensors.SECONDS", 5)  # as often as the d
 patch.setattr("mr_assets.wiring.training.close_engine", lambda: None)
 patch.setattr("mr_assets.wiring.training.train", train)
 patch.setattr(
-    "mr_assets.training.launch._program", lambda kind: [sys.executable, "-m", "mr_assets_tests.ui.fake_trainer"]
+    "mr_assets.training.launch.trainer_program", lambda kind: [sys.executable, "-m", "mr_assets_tests.ui.fake_trainer"]
 )
 patch.setattr("mr_assets.files.os.fsync", fsync)
 

@@ -351,7 +351,7 @@ def test_progress_of_training_counts_from_the_first_step(
     run: Run, clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     """30 s for the models and step 1, then 5 steps in 10 s: one every two seconds, and 12 s for the last six."""
-    on_metrics = training._reporter(work(run, "checkpoints"), "checkpoints (M1)")
+    on_metrics = training.reporter(work(run, "checkpoints"), "checkpoints (M1)")
     for seconds, step in [(30, 1), (40, 6)]:
         clock[0] = seconds
         on_metrics({"step": step, "total_steps": 12})
@@ -361,7 +361,7 @@ def test_progress_of_training_counts_from_the_first_step(
 def test_an_epoch_that_is_taken_without_training_is_told(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     """Which one and from where; it is no progress."""
     caplog.set_level("INFO")
-    on_metrics = training._reporter(work(run, "checkpoints"), "checkpoints (M1)")
+    on_metrics = training.reporter(work(run, "checkpoints"), "checkpoints (M1)")
     on_metrics({"kept_epoch": 2, "folder": "checkpoints/1/epochs/2"})
     [said] = caplog.messages
     assert said.startswith("checkpoints (M1): no step is trained.")

@@ -14,7 +14,6 @@ from mr_assets.worlds.letters import (
     OPERATIONS,
     PHRASINGS,
     Imperfection,
-    _slip,
     align,
     answer,
     better_judgment,
@@ -27,6 +26,7 @@ from mr_assets.worlds.letters import (
     make_prompts,
     meta_judgment_text,
     parse_prompt,
+    slip,
     true_score,
 )
 
@@ -291,7 +291,7 @@ def test_judge_noise_is_even() -> None:
 def test_a_slip_is_never_right() -> None:
     """Three letters swapped are three letters reversed: the operation it is mistaken for must be another one."""
     rng = random.Random(0)
-    assert all(_slip(o, list("bcd"), rng) != OPERATIONS[o](list("bcd")) for o in OPERATIONS for _ in range(100))
+    assert all(slip(o, list("bcd"), rng) != OPERATIONS[o](list("bcd")) for o in OPERATIONS for _ in range(100))
 
 
 def test_a_first_position_bias_decides_ties_and_flips() -> None:
