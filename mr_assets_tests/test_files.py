@@ -108,7 +108,7 @@ def test_the_fingerprint_changes_with_every_byte(tmp_path: Path, name: str) -> N
     assert fingerprint(tmp_path) != before
 
 
-def test_the_fingerprint_is_of_content_run_lock(tmp_path: Path) -> None:
+def test_the_fingerprint_is_of_content_alone(tmp_path: Path) -> None:
     """Not of the folder's name, the record, the training's log, or times; a file moved under another name counts."""
     first, second = model_folder(tmp_path / "a"), model_folder(tmp_path / "b")
     before = fingerprint(first)

@@ -278,7 +278,7 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     assert peak < 4 * LONGEST_LINE
 
 
-def test_reading_leaves_the_csv_modules_limit_run_lock(tmp_path: Path) -> None:
+def test_reading_leaves_the_csv_modules_limit_alone(tmp_path: Path) -> None:
     """It is one for the whole process."""
     before = csv.field_size_limit()
     long = "a" * (before + 1)

@@ -1,159 +1,178 @@
-"""Settings: what may be chosen for one artifact, within which range, and what is in force then."""
+"""Settings: what shapes an artifact, the user's own files among it, and what a person overrode."""
 
-from typing import Any
+import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from mr_assets.errors import UserError
 from mr_assets.loop import LOOP
-from mr_assets.recipes.recipe import SPEED_FIELDS, Recipe
-from mr_assets.runs.overrides import Departure, as_config, departures, overridable, overrides_in, with_overrides
-from mr_assets.runs.settings import shaping_settings
-from mr_assets_tests.tiny import tiny_recipe
+from mr_assets.runs.record import write_record
+from mr_assets.runs.run import Run
+from mr_assets.runs.settings import changed_settings, overridden, overrides_of, settings_in_force, settings_of
+from mr_assets.runs.status import places, state
+from mr_assets_tests.runs.conftest import states
+from mr_assets_tests.tiny import complete, tiny_run
+
+JUDGE_SIDE = {"selected_responses", "meta_judgments", "battle_matrices", "elo_pairs"}
 
 
-@pytest.fixture
-def recipe() -> Recipe:
-    return tiny_recipe("iterations.1.max_chosen_chars=90")
-
-
-@pytest.mark.parametrize(
-    ("asset", "names"),
-    [
-        ("policy", set()),
-        ("evaluation", set()),
-        ("prompts", {"seed", "disjoint"}),
-        ("responses", {"seed", "k", "temperature", "top_p", "max_tokens"}),
-        ("judgments", {"seed", "n", "temperature", "top_p", "max_tokens"}),
-        ("actor_pairs", {"seed", "rho", "max_chosen_chars", "cut_off"}),
-        ("battle_matrices", {"omega_scope"}),
-        ("elo_pairs", {"seed", "max_chosen_judgment_chars", "elo_ridge", "elo_tie_tolerance", "cut_off"}),
-        ("dpo_dataset", {"seed", "judge_share_cap", "max_length"}),
-    ],
-)
-def test_what_may_be_chosen(asset: str, names: set[str]) -> None:
-    """The fields that shape the asset, by their own names; no template, no engine, and nothing of evaluation."""
-    assert set(overridable(asset)) == names
-
-
-def test_no_choice_is_for_speed_and_none_has_one_value() -> None:
-    speed = {f"{section}.{name}" for section, names in SPEED_FIELDS.items() for name in names}
-    for asset in LOOP:
-        assert not {choice.path for choice in overridable(asset).values()} & speed
-        assert all(len(choice.options) != 1 for choice in overridable(asset).values())
-
-
-def test_two_fields_of_one_name_are_told_apart() -> None:
-    """The run's seed, and the seed model."""
-    known = overridable("sft_checkpoint")
-    assert (known["seed"].path, known["model_seed"].path) == ("seed", "model.seed")
-
-
-def test_a_rows_learning_rate_stands_for_dpos(recipe: Recipe) -> None:
-    """What a checkpoint is trained with is one number, and the recipe's is the one that is in force."""
-    assert overridable("checkpoints")["learning_rate"].path == "row.learning_rate"
-    assert overridable("checkpoints")["learning_rate"].in_recipe(recipe, 1) == recipe.dpo.learning_rate
-    changed = with_overrides(recipe, "checkpoints", "1", {"learning_rate": 0.5})
-    assert (changed.learning_rate(1), changed.learning_rate(2)) == (0.5, recipe.dpo.learning_rate)
+def reshaped(old: Run, *sets: str) -> set[str]:
+    """The artifacts whose settings differ once the recipe is changed, like "actor_pairs 2"."""
+    new = tiny_run(old.data, *sets)
+    return {f"{a} {t or ''}".strip() for a, t in places(old) if settings_of(old, a, t) != settings_of(new, a, t)}
 
 
 @pytest.mark.parametrize(
-    ("asset", "name", "value", "said"),
+    ("sets", "expected"),
     [
-        ("actor_pairs", "rho", 3, "rho = 3: expected a number >= 0 and <= 1 (length control"),
-        ("actor_pairs", "rho", -0.1, "rho = -0.1: expected a number >= 0 and <= 1"),
-        ("actor_pairs", "rho", float("nan"), "rho = NaN: expected a number >= 0 and <= 1"),
-        ("actor_pairs", "max_chosen_chars", 0, "max_chosen_chars = 0: expected a whole number >= 1"),
-        ("actor_pairs", "seed", 2**31, "seed = 2147483648: expected a whole number >= 0 and < 2147483648"),
-        ("actor_pairs", "cut_off", "always", 'cut_off = "always": expected never_chosen or eligible'),
-        ("responses", "k", 1, "k = 1: expected a whole number >= 2"),
-        ("responses", "temperature", 2.5, "temperature = 2.5: expected a number >= 0 and <= 2"),
-        ("judgments", "n", 1.5, "n = 1.5: expected a whole number >= 1"),
-        ("elo_pairs", "elo_ridge", 0, "elo_ridge = 0: expected a number > 0"),
-        ("meta_judgments", "sample_distinct_once", "yes", "expected true or false"),
-        ("dpo_dataset", "judge_share_cap", 1, "judge_share_cap = 1: expected a number > 0 and < 1"),
-        ("seed_prompts", "column", "", 'column = "": expected text that is not empty'),
+        ("iterations.2.rho=0.3", {"actor_pairs 2"}),
+        ("iterations.1.max_chosen_chars=90", {"actor_pairs 1"}),
+        ("iterations.1.max_chosen_judgment_chars=90", {"elo_pairs 1"}),
+        ("iterations.2.keep_epoch=2", {"checkpoints 2"}),
+        ("iterations.2.learning_rate=1e-5", {"checkpoints 2"}),
+        ("dpo.beta=0.2", {"checkpoints 1", "checkpoints 2"}),
+        ("switches.omega_scope=response", {"battle_matrices 1"}),
+        ("switches.elo_ridge=0.1", {"elo_pairs 1"}),
+        ("switches.judge_share_cap=0.5", {"dpo_dataset 1", "dpo_dataset 2"}),
+        ("iterations.1.prompts=6", {"prompts 1", "prompts 2"}),
+        ("iterations.2.prompts=6", {"prompts 2"}),
+        ("sft.schedule_epochs=2", {"sft_checkpoint"}),
+        ("responses.k=5", {"responses 1", "responses 2", *(f"evaluation {m}" for m in ("seed", 0, 1, 2))}),
+        ("iterations.1.judge_training=false", {f"{asset} 1" for asset in JUDGE_SIDE}),
     ],
 )
-def test_a_value_out_of_range_is_refused(recipe: Recipe, asset: str, name: str, value: object, said: str) -> None:
-    """The message names field, value, range and meaning."""
-    with pytest.raises(UserError) as error:
-        overrides_in(recipe, asset, "1", {name: value})
-    assert str(error.value).startswith(said) or said in str(error.value)
-    assert "as the recipe says" in str(error.value)
-
-
-def test_what_is_the_recipes_own_is_no_choice(recipe: Recipe) -> None:
-    """Null, nothing, and the value that the recipe has anyway; 0 is 0.0."""
-    config: dict[str, Any] = {"rho": 0, "seed": None, "max_chosen_chars": 90, "without": []}
-    assert overrides_in(recipe, "actor_pairs", "1", config) == {}
-    assert overrides_in(recipe, "actor_pairs", "2", config) == {"max_chosen_chars": 90}  # iteration 2 has no limit
-
-
-def test_null_is_chosen_by_name(recipe: Recipe) -> None:
-    """No limit in iteration 1, which has one of 90; in iteration 2 there is none anyway."""
-    config = {"without": ["max_chosen_chars"]}
-    assert overrides_in(recipe, "actor_pairs", "1", config) == {"max_chosen_chars": None}
-    assert overrides_in(recipe, "actor_pairs", "2", config) == {}
-    made = with_overrides(recipe, "actor_pairs", "1", {"max_chosen_chars": None})
-    assert [row.max_chosen_chars for row in made.iterations] == [None, None]
-    assert overrides_in(recipe, "actor_pairs", "1", {"max_chosen_chars": 90, **config}) == {"max_chosen_chars": None}
-    with pytest.raises(UserError, match="rho is none of max_chosen_chars"):
-        overrides_in(recipe, "actor_pairs", "1", {"without": ["rho"]})
-
-
-def test_a_choice_is_in_force_in_its_iteration_alone(recipe: Recipe) -> None:
-    made = with_overrides(recipe, "actor_pairs", "2", {"rho": 0.3, "seed": 7})
-    assert [row.rho for row in made.iterations] == [0.0, 0.3]
-    assert shaping_settings(made, "actor_pairs", "2") == {
-        "seed": 7,
-        "iteration.rho": 0.3,
-        "iteration.max_chosen_chars": None,
-        "switches.cut_off": "never_chosen",
-    }
-    assert with_overrides(recipe, "actor_pairs", "2", {}) is recipe
+def test_a_setting_shapes_what_reads_it(run: Run, sets: str, expected: set[str]) -> None:
+    """And nothing else; what follows from that is found through its inputs."""
+    assert reshaped(run, sets) == expected
 
 
 @pytest.mark.parametrize(
-    ("asset", "made", "said"),
+    "sets",
     [
-        ("checkpoints", {"keep_epoch": 4}, "iterations.1.keep_epoch = 4: the schedule has dpo.schedule_epochs = 3"),
-        ("checkpoints", {"batch_size": 33}, "dpo.batch_size = 33: should be a multiple"),
-        ("judgments", {"n": 1}, "judgments.n = 1: judge training compares judgments"),
-        ("judgments", {"temperature": 0.0}, "no judge pairs; raise it"),
-        ("responses", {"temperature": 0.0}, "no pairs; raise it"),
-        ("responses", {"max_tokens": 512}, "leaves no room for a prompt"),
-        ("seed_prompts", {"count": 9}, "prompts.count = 9: the iterations need 5 + 5 = 10"),
+        "engine.max_num_seqs=16",
+        "engine.shard_size=8",
+        "engine.enforce_eager=false",
+        "engine.gpu_memory_utilization=0.5",
+        "dpo.micro_batch_size=8",
+        "dpo.gradient_checkpointing=true",
+        "sft.save_steps=5",
+        "title=another",
     ],
 )
-def test_fields_must_agree_with_each_other(recipe: Recipe, asset: str, made: dict[str, Any], said: str) -> None:
-    """The checks of a recipe hold for the one that is in force, too."""
-    with pytest.raises(UserError) as error:
-        with_overrides(recipe, asset, "1", made)
-    assert said in str(error.value)
-    assert "Set other values" in str(error.value)
+def test_speed_and_memory_shape_nothing(run: Run, sets: str) -> None:
+    assert reshaped(run, sets) == set()
 
 
-def test_the_judges_side_of_an_actors_iteration_has_no_choice(recipe: Recipe) -> None:
-    """Iteration 2 trains no judge: its empty table is what it is, whatever a backfill over both says."""
-    assert overrides_in(recipe, "elo_pairs", "1", {"elo_ridge": 1.0}) == {"elo_ridge": 1.0}
-    assert overrides_in(recipe, "elo_pairs", "2", {"elo_ridge": 1.0}) == {}
+def test_guardrails_shape_nothing(run: Run) -> None:
+    """They judge what was made."""
+    assert reshaped(run, "guardrails.min_count=1", "guardrails.position_bias={warn: 0.0, stop: 0.0}") == set()
 
 
-def test_a_section_that_is_null_has_no_choice() -> None:
-    with pytest.raises(UserError, match="the recipe has sft: null"):
-        overrides_in(tiny_recipe("sft=null"), "sft_checkpoint", None, {"keep_epoch": 1})
+def test_the_seed_model_shapes_the_models_that_are_made_of_it(run: Run) -> None:
+    """M_0, and the evaluation of the seed model itself; of a later model, the evaluation has it as its input."""
+    changed = reshaped(run, "model.seed=another")
+    assert {"sft_checkpoint", "evaluation seed"} <= changed
+    assert not [a for a in changed if a.split()[0] in LOOP.per("iteration")]
 
 
-def test_departures_name_both_values(recipe: Recipe) -> None:
-    made = {"rho": 0.3, "max_chosen_chars": None, "seed": 0}
-    assert departures(recipe, "actor_pairs", "1", made) == [
-        Departure("rho", 0.3, 0.0),
-        Departure("max_chosen_chars", None, 90),
-    ]
+def test_the_engines_own_type_shapes_every_sample(run: Run) -> None:
+    sampled = {f"{a} {t}" for a in ("responses", "judgments") for t in (1, 2)} | {"meta_judgments 1"}
+    assert reshaped(run, "engine.dtype=float32") == sampled | {f"evaluation {m}" for m in ("seed", 0, 1, 2)}
 
 
-def test_what_was_chosen_can_be_launched_again(recipe: Recipe) -> None:
-    made = {"rho": 0.3, "max_chosen_chars": None}
-    assert as_config(made) == {"rho": 0.3, "without": ["max_chosen_chars"]}
-    assert overrides_in(recipe, "actor_pairs", "1", as_config(made)) == made
+def test_the_judges_side_without_judge_training_is_shaped_by_that_word(run: Run) -> None:
+    """Iteration 2 of the tiny run trains no judge: its four empty tables survive any other change."""
+    for asset in JUDGE_SIDE:
+        assert settings_of(run, asset, "2") == {"iteration.judge_training": False}
+    changed = reshaped(run, "seed=5", "judgments.n=4", "switches.elo_ridge=1.0", "engine.dtype=float32")
+    assert not [a for a in changed if a.endswith(" 2") and a.split()[0] in JUDGE_SIDE]
+
+
+def test_settings_are_json(run: Run) -> None:
+    """A record that was read back compares equal."""
+    for asset, partition in places(run):
+        settings = settings_of(run, asset, partition)
+        assert json.loads(json.dumps(settings)) == settings
+
+
+def test_what_a_person_overrode_is_done(done: Run) -> None:
+    """actor_pairs[2] were made with another rho on purpose: they stay, also when they must be made again for their
+    inputs. Going as the recipe says, they are out of date; and so they are when another field of the recipe changes.
+    """
+    overrides = {"rho": 0.3}
+    record = complete(overridden(done, "actor_pairs", "2", overrides), "actor_pairs", "2")
+    write_record(done.record_path("actor_pairs", "2"), replace(record, overrides=overrides))
+    assert states(done) == {}
+    assert overrides_of(done, "actor_pairs", "2") == overrides
+    complete(done, "judgments", "2", version="v2")
+    assert "actor_pairs 2" in states(done)["out of date"]
+    assert overrides_of(done, "actor_pairs", "2") == overrides
+    complete(done, "judgments", "2")
+    assert states(replace(done, as_recipe=True)) == {"out of date": {"actor_pairs 2"}}
+    changed = tiny_run(done.data, "iterations.2.max_chosen_chars=90")
+    assert states(changed) == {"out of date": {"actor_pairs 2"}}
+    assert settings_in_force(changed, "actor_pairs", "2")["iteration.rho"] == 0.3
+
+
+def test_an_override_that_the_recipe_has_taken_over_is_none(done: Run) -> None:
+    """The run was updated to the very rho that was chosen: nothing departs any more, and nothing is out of date."""
+    overrides = {"rho": 0.3}
+    record = complete(overridden(done, "actor_pairs", "2", overrides), "actor_pairs", "2")
+    write_record(done.record_path("actor_pairs", "2"), replace(record, overrides=overrides))
+    updated = tiny_run(done.data, "iterations.2.rho=0.3")
+    assert overrides_of(updated, "actor_pairs", "2") == {}
+    assert states(updated) == {}
+
+
+def test_an_override_that_the_recipe_has_come_to_refuse_is_given_up(done: Run) -> None:
+    """Epoch 2 was kept, and the schedule has one epoch now."""
+    overrides = {"keep_epoch": 2}
+    record = complete(overridden(done, "checkpoints", "2", overrides), "checkpoints", "2")
+    write_record(done.record_path("checkpoints", "2"), replace(record, overrides=overrides))
+    assert states(done) == {}
+    shorter = tiny_run(done.data, "iterations.all.keep_epoch=1", "dpo.schedule_epochs=1")
+    assert overrides_of(shorter, "checkpoints", "2") == {}
+    assert "checkpoints 2" in states(shorter)["out of date"]
+
+
+@pytest.mark.parametrize(
+    ("name", "sets", "asset", "setting"),
+    [
+        ("mine.txt", ("prompts.source=mine.txt", "prompts.count=null"), "seed_prompts", "content of prompts.source"),
+        ("mine.jsonl", ("eft.source=mine.jsonl",), "eft_dataset", "content of eft.source"),
+        ("mine/config.json", ("model.seed=mine",), "sft_checkpoint", "content of model.seed"),
+    ],
+)
+def test_another_content_of_a_file_makes_out_of_date(
+    tmp_path: Path, name: str, sets: tuple[str, ...], asset: str, setting: str
+) -> None:
+    """Replaced in place, under the same name: what is made of it is out of date, until the old content is back."""
+    run, path = tiny_run(tmp_path, *sets), tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("one")
+    assert setting in complete(run, asset).settings
+    assert state(run, asset) == "done"
+    path.write_text("two")
+    assert state(run, asset) == "out of date"
+    assert list(changed_settings(run, asset)) == [setting]
+    path.write_text("one")
+    assert state(run, asset) == "done"
+
+
+def test_another_seed_model_in_its_place_reaches_its_evaluation(tmp_path: Path) -> None:
+    """Of a later model the seed is an ancestor, found through its inputs."""
+    run = tiny_run(tmp_path, "model.seed=mine")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text("{}")
+    assert "content of model.seed" in settings_of(run, "evaluation", "seed")
+    assert "content of model.seed" not in settings_of(run, "evaluation", "1")
+
+
+def test_a_record_without_a_content_is_not_out_of_date_for_it(tmp_path: Path) -> None:
+    """It is of before contents were noted; what it names is all that is known."""
+    run = tiny_run(tmp_path, "prompts.source=mine.txt", "prompts.count=null")
+    record = complete(run, "seed_prompts")
+    (tmp_path / "mine.txt").write_text("one")
+    assert "content of prompts.source" not in record.settings
+    assert state(run, "seed_prompts") == "done"

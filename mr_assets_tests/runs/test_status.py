@@ -1,5 +1,6 @@
-"""What `mr status` says besides the table: what is out of date and why, what departs, and what has drifted."""
+"""The state of artifacts, and what `mr status` says: what is out of date and why, what departs, what has drifted."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from mr_assets.runs.settings import overridden
 from mr_assets.runs.status import (
     departed,
     drift,
+    failed_checks,
     follows,
     lines,
     of_earlier_code,
@@ -24,33 +26,21 @@ from mr_assets.runs.status import (
     why_out_of_date,
 )
 from mr_assets.runs.stored import load_run, save, stored_runs
+from mr_assets_tests.runs.conftest import states
 from mr_assets_tests.tiny import NAME, SMALL, complete, tiny_run
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return tiny_run(tmp_path)
-
-
-@pytest.fixture
-def done(run: Run) -> Run:
-    """A run of which everything is complete."""
-    for asset, partition in places(run):
-        complete(run, asset, partition)
-    return run
-
-
-def choose(run: Run, asset: str, partition: str | None, **chosen: Any) -> None:
-    """Complete an artifact with settings that a person chose in the launchpad."""
-    record = complete(overridden(run, asset, partition, chosen), asset, partition)
-    write_record(run.record_path(asset, partition), replace(record, overrides=chosen))
+def override(run: Run, asset: str, partition: str | None, **overrides: Any) -> None:
+    """Complete an artifact with settings that a person overrode in the launchpad."""
+    record = complete(overridden(run, asset, partition, overrides), asset, partition)
+    write_record(run.record_path(asset, partition), replace(record, overrides=overrides))
 
 
 def test_nothing_to_say(run: Run, done: Run) -> None:
     assert list(lines(done)) == []
 
 
-def test_what_is_missing_is_in_the_table_run_lock(run: Run) -> None:
+def test_what_is_missing_is_in_the_table_alone(run: Run) -> None:
     assert list(lines(run)) == []
     assert why_out_of_date(run, "actor_pairs", "1") == []
 
@@ -129,7 +119,7 @@ def test_what_an_artifact_puts_out_of_date(done: Run) -> None:
 
 
 def test_what_departs_is_named_with_both_values(done: Run) -> None:
-    choose(done, "actor_pairs", "2", rho=0.3, max_chosen_chars=90)
+    override(done, "actor_pairs", "2", rho=0.3, max_chosen_chars=90)
     assert departed(done) == {
         ("actor_pairs", "2"): ["rho = 0.3, the recipe says 0.0", "max_chosen_chars = 90, the recipe says null"]
     }
@@ -202,3 +192,99 @@ def test_titles() -> None:
         "evaluation of M0",
         "evaluation of M3",
     ]
+
+
+def test_nothing_is_done_before_it_has_a_record(run: Run) -> None:
+    assert {state(run, a, t) for a, t in places(run)} == {"missing"}
+
+
+def test_everything_is_done_once_it_has_one(done: Run) -> None:
+    assert states(done) == {}
+
+
+def test_another_rho_makes_that_iterations_actor_pairs_out_of_date(done: Run) -> None:
+    """Nothing of iteration 1. What follows in iteration 2 is out of date once the new pairs differ."""
+    changed = tiny_run(done.data, "iterations.2.rho=0.3")
+    assert states(changed) == {"out of date": {"actor_pairs 2"}}
+    complete(changed, "actor_pairs", "2", version="v2")
+    assert states(changed) == {"out of date": {"dpo_dataset 2"}}
+
+
+def test_a_model_trained_again_reaches_the_next_iteration(done: Run) -> None:
+    """The handoff is no edge of Dagster's graph, but the record of policy[2] has checkpoints[1] as its input."""
+    assert done.ancestors("policy", "2") == [("checkpoints", "1")]
+    assert done.ancestors("policy", "1") == [("sft_checkpoint", None)]
+    complete(done, "checkpoints", "1", version="v2")
+    assert states(done) == {"out of date": {"policy 2", "evaluation 1"}}
+    complete(done, "sft_checkpoint", version="v2")
+    assert states(done)["out of date"] == {"policy 1", "policy 2", "evaluation 0", "evaluation 1"}
+
+
+def test_the_same_content_again_makes_nothing_out_of_date(done: Run) -> None:
+    """Versions are of content: materializing again with the same result changes nothing."""
+    complete(done, "responses", "1", version="v1")
+    assert states(done) == {}
+
+
+def test_what_lost_its_record_is_missing(done: Run) -> None:
+    """What was made of it is out of date until it is there again."""
+    done.record_path("prompts", "2").unlink()
+    assert states(done) == {
+        "missing": {"prompts 2"},
+        "out of date": {"responses 2", "judgments 2", "meta_judgments 2", "dpo_dataset 2"},
+    }
+
+
+@pytest.mark.parametrize("where", ["seed_prompts", "prompts", "evaluation"])
+@pytest.mark.parametrize("how", ["deleted", "cut short", "a folder", "a pipe"])
+def test_a_record_without_its_table_is_missing(done: Run, where: str, how: str) -> None:
+    """Complete is the record and what it stands for; a pipe in its place is not waited for."""
+    partition = {"seed_prompts": None, "prompts": "2", "evaluation": "seed"}[where]
+    path = done.path(where, partition)
+    content = path.read_bytes()
+    path.unlink()
+    if how == "cut short":
+        path.write_bytes(content[:-1])
+    elif how != "deleted":
+        path.mkdir() if how == "a folder" else os.mkfifo(path)
+    assert state(done, where, partition) == "missing"
+    assert str(path) in done.damage(where, partition)
+
+
+@pytest.mark.parametrize("record", ["a pipe", "a folder"])
+def test_a_pipe_in_place_of_a_record_is_not_waited_for(done: Run, record: str) -> None:
+    path = done.record_path("prompts", "2")
+    path.unlink()
+    os.mkfifo(path) if record == "a pipe" else path.mkdir()
+    assert state(done, "prompts", "2") == "missing"
+
+
+FEW_SCORES = {"value": 0.0104, "rows": 480, "came": "1.04%: 5 of 480, the others 475 no_score", "numbers": {"all": 480}}
+
+
+def fails(run: Run, asset: str, partition: str | None, **checks: dict[str, object]) -> None:
+    """Have an artifact's record say what its checks measured."""
+    record = complete(run, asset, partition)
+    write_record(run.record_path(asset, partition), replace(record, checks=checks))
+
+
+def test_a_failed_check_stays_failed(done: Run) -> None:
+    """By the bounds of now: lower ones let the run go on, and what must be made again is not failed but to do."""
+    fails(done, "judgments", "1", parse_rate=FEW_SCORES)
+    assert states(done) == {"failed": {"judgments 1"}}
+    [(place, [finding])] = failed_checks(done).items()
+    assert place == ("judgments", "1")
+    assert "Expected at least 90%" in finding.said
+    assert "came 1.04%: 5 of 480, the others 475 no_score" in finding.said
+    lower = tiny_run(done.data, "guardrails.judgment_parse_rate_at_least={warn: 0.9, stop: 0.01}")
+    assert states(lower) == {}
+    few = tiny_run(done.data, "guardrails.min_count=500")
+    assert states(few) == {}
+    complete(done, "responses", "1", version="v2")
+    assert states(done)["out of date"] >= {"judgments 1"}
+
+
+def test_what_an_unknown_or_other_check_measured_is_no_failure(done: Run) -> None:
+    """A later version's check, and a figure that this version cannot read."""
+    fails(done, "judgments", "1", of_the_future=FEW_SCORES, parse_rate={"value": 0.0})
+    assert states(done) == {}
