@@ -985,7 +985,10 @@ def test_no_pairs_no_training(patch: pytest.MonkeyPatch, tmp_path: Path, done: W
     world.table("dpo_dataset", "2").clear().write_parquet(world.run.path("dpo_dataset", "2"))
     result = world.materialize(Step("train", ("checkpoints",), "2"))
     assert "Iteration 2 is not trained" in messages(result)[0]
-    assert "not_empty of dpo_dataset: Expected at least 1 row, came 0 rows. See what was left" in messages(result)[0]
+    assert (
+        "not_empty of dpo_dataset: Expected at least 1 row, came 0 rows. See what dpo_dataset dropped"
+        in messages(result)[0]
+    )
     assert world.jobs == []
 
 

@@ -251,7 +251,7 @@ def _integrity(
             name="not_empty",
             limit=if_empty,
             expects="at least 1 row",
-            next=f"See what was dropped of {name} and why, and the tables that it is made of.",
+            next=f"See what {name} dropped and why, and the tables that it is made of.",
             measure=measures.empty(name),
             needs=(name,),
             drops=True,
