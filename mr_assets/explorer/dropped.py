@@ -49,7 +49,7 @@ class DroppedList:
 
     @classmethod
     def of(cls, run: Run, given: Mapping[str, str]) -> "DroppedList":
-        """What a query string asks for. Raises `UserError` if it asks for what there is not."""
+        """What a query string asks for. Raises `UserError` if it asks for something unknown."""
         asked = {name: given[name] for name in ASKED if given.get(name)}
         one_of("iteration", asked.get("iteration"), run.iterations)
         one_of("asset", asked.get("asset"), LOOP.per("iteration"))

@@ -77,7 +77,7 @@ class Listing:
     def of(
         cls, run: Run, given: Mapping[str, str], now: Mapping[Place, str], listed_pairs: Listed = pairs
     ) -> "Listing":
-        """What a query string asks for. Raises `UserError` if it names a filter that there is not.
+        """What a query string asks for. Raises `UserError` if it names an unknown filter.
 
         now: what of the run is stale, as `stale_now` says.
         """
@@ -251,7 +251,7 @@ def page_count(rows: int) -> int:
 
 
 def one_of(name: str, value: str | None, known: Collection[str]) -> None:
-    """Raises `UserError` if a value was asked for that there is not."""
+    """Raises `UserError` if an unknown value was asked for."""
     if value is not None and value not in known:
         raise UserError(f"{name} is '{excerpt(value, 80)}', expected one of {', '.join(known)}.")
 

@@ -54,7 +54,7 @@ class TextList:
 
     @classmethod
     def of(cls, run: Run, kind: str, given: Mapping[str, str], now: Mapping[Place, str]) -> "TextList":
-        """What a query string asks for. Raises `UserError` if it names a filter that there is not.
+        """What a query string asks for. Raises `UserError` if it names an unknown filter.
 
         now: what of the run is stale, as `mr_assets.lineage.staleness.stale_now` says.
         """

@@ -45,7 +45,7 @@ def located(text: str, runs: Mapping[str, Run]) -> tuple[Run, Id]:
 
 
 def iterations_of(run: Run, found: Id) -> list[str]:
-    """The iterations in which a run has an id that is none of a model's."""
+    """The iterations in which a run has an id; not of a model's id."""
     asked = [found.iteration] if found.iteration else run.iterations
     return [t for t in asked if _has(run, found, t)]
 
@@ -76,4 +76,4 @@ def _why_not(found: Id) -> str:
             "It was not sampled, is of a duplicate, or its iteration is not made yet: "
             f"mr trace {found.prompt_id} says what there is of the prompt."
         )
-    return "`mr pairs` lists the pairs, `mr status` what is made."
+    return "`mr pairs` lists the pairs, `mr status` what is there."

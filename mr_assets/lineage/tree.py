@@ -298,7 +298,7 @@ class _Tree:
         node = Node("came of it")
         node.children = [Node(f"{d.pair_id}: {d.role}") for d in mine] or [Node("no pair")]
         if self.lineage.models:
-            named = ", ".join(f"{m.name} (run {m.provenance.dagster_run[:8]})" for m in self.lineage.models)
+            named = ", ".join(f"{m.name} (Dagster run {m.provenance.dagster_run[:8]})" for m in self.lineage.models)
             node.children.append(Node(f"models trained on it, directly or through the one before: {named}"))
         return node
 
@@ -311,7 +311,7 @@ class _Tree:
                 shown += [Node(f"and {len(mine) - 3} more: --full")] * (len(shown) < len(mine))
                 yield Node(f"pairs {role}: {' and '.join(kinds)} pairs{self.by(mine[0].provenance)}", shown)
         if self.lineage.models:
-            named = ", ".join(f"{m.name} (run {m.provenance.dagster_run[:8]})" for m in self.lineage.models)
+            named = ", ".join(f"{m.name} (Dagster run {m.provenance.dagster_run[:8]})" for m in self.lineage.models)
             yield Node(f"models that come of it: {named}")
 
     def model(self, model: Model) -> Node:
@@ -348,7 +348,7 @@ class _Tree:
     def by(self, provenance: Provenance) -> str:
         """Who made a fact; the end of the tree has the whole ids of the Dagster runs."""
         self.runs.setdefault(provenance.dagster_run)
-        return f"  [{titled(provenance.asset, provenance.partition)}, run {provenance.dagster_run[:8]}]"
+        return f"  [{titled(provenance.asset, provenance.partition)}, Dagster run {provenance.dagster_run[:8]}]"
 
 
 class _Brief(_Tree):

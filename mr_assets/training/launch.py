@@ -221,7 +221,7 @@ def waiting_trainer() -> subprocess.Popen[bytes] | None:
 
 
 def trainer_of(job: TrainingJob, log: Path) -> subprocess.Popen[bytes]:
-    """The trainer that waits, told of its job, if it would have been started just so; else a new one."""
+    """The waiting trainer, told of its job, if command and environment match; else a new one."""
     global _ahead
     command, environment = trainer_command(job), trainer_environment(job.cpu_threads)
     ahead, _ahead = _ahead, None

@@ -53,7 +53,7 @@ def test_an_actor_pairs_tree(finished: Run) -> None:
     for asset in ("prompts", "responses", "judgments", "actor_pairs", "dpo_dataset", "checkpoints"):
         record = finished.record(asset, "1")
         assert record is not None
-        assert f"[{asset} of iteration 1, run {record.run_id[:8]}]" in said
+        assert f"[{asset} of iteration 1, Dagster run {record.run_id[:8]}]" in said
         assert record.run_id in said
 
 
