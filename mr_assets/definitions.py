@@ -66,7 +66,14 @@ def executor() -> dg.ExecutorDefinition:
     return known[chosen]
 
 
+_last: tuple[tuple[list[Run], dg.ExecutorDefinition], dg.Definitions] | None = None
+
+
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What the UI, the daemon and `mr` load."""
-    return build_definitions(all_runs())
+    """What the UI, the daemon and `mr` load. Dagster asks for them twice as a code server begins."""
+    global _last
+    key = all_runs(), executor()
+    if _last is None or _last[0] != key:
+        _last = key, build_definitions(key[0])
+    return _last[1]

@@ -134,21 +134,22 @@ def _serve(stack: ExitStack, module: str, door: socket.socket, known: Sequence[s
     code = ProxyServerManager(dagster, target, LOG_LEVEL)
     workspace = Path(stack.enter_context(TemporaryDirectory())) / "workspace.yaml"
     workspace.write_text(yaml.safe_dump({"load_from": [dict(spec) for spec in code.get_code_server_specs()]}))
-    daemon = subprocess.Popen(
+    when_code_is_gone = stack.enter_context(ExitStack())
+    stack.push(code)
+    dagster.optimize_for_webserver(STATEMENT_MS, RECYCLE_SECONDS, OVERFLOW)
+    seen = WorkspaceFileTarget([str(workspace)])
+    context = stack.enter_context(WorkspaceProcessContext(dagster, seen, dagster_version, read_only=False))
+    daemon = subprocess.Popen(  # it asks for all definitions; with many runs the webserver would wait twice as long
         [
             *(sys.executable, "-m", DAEMON_MODULE, "run", "--log-level", LOG_LEVEL),
             *("--instance-ref", dg.serialize_value(dagster.get_ref()), "--workspace", str(workspace)),
         ],
         start_new_session=True,  # Ctrl-C is for this process, which then ends it in order
     )
-    stack.callback(_ended, daemon)  # once it is asked to, and the code server is gone, which it shares
-    stack.push(code)
+    when_code_is_gone.callback(_ended, daemon)  # they share it
     stack.callback(daemon.terminate)
-    dagster.optimize_for_webserver(STATEMENT_MS, RECYCLE_SECONDS, OVERFLOW)
-    seen = WorkspaceFileTarget([str(workspace)])
-    context = WorkspaceProcessContext(dagster, seen, dagster_version, read_only=False)
     config = uvicorn.Config(
-        Webserver(stack.enter_context(context), known).create_asgi_app(),
+        Webserver(context, known).create_asgi_app(),
         http="h11",  # it hands an address with a foreign host in it on as it came
         log_config=None,
         access_log=False,
