@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -38,6 +39,7 @@ from mr_assets.loop import Place, titled
 from mr_assets.printable import as_json, excerpt, printable
 from mr_assets.runs.data_folder import resolve
 from mr_assets.runs.run import Run
+from mr_assets.runs.snapshot import Snapshot
 from mr_assets.runs.stored import stored_and_unreadable_runs
 from mr_assets.words import worded, worded_settings
 
@@ -54,6 +56,9 @@ HEADERS = {
 }
 AT_ONCE = 4
 """Pages made at the same time: a search through the texts of an iteration takes memory, and more of them take more."""
+TURN = 0.0005
+"""Seconds after which a thread lets another one go on. To see whether a page is still true takes hundreds of system
+calls, each of which waits for its turn while another page is made: at Python's 5 ms, for a second in all."""
 # By path; a page without a head, of plain text, makes the browser ask for the icon under its old name.
 STATIC = {
     "/style.css": ("style.css", "text/css"),
@@ -97,11 +102,13 @@ class Explorer:
     data: Path
     ui: str
     templates: Environment
+    looking: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(AT_ONCE))
     shared: Shared = field(default_factory=Shared)
     answers: Kept[Answer] = field(default_factory=lambda: Kept(KEPT, lambda answer: len(answer.body)))
     stored: Kept[Stored] = field(default_factory=lambda: Kept(1, lambda _: 1))
     rows: Kept[dict[str, Any]] = field(default_factory=lambda: Kept(2000, lambda _: 1))
     stale: Kept[dict[Place, str]] = field(default_factory=lambda: Kept(2000, lambda _: 1))
+    at_once: Kept[Snapshot] = field(default_factory=lambda: Kept(20, lambda _: 1))
     listed: Kept[Any] = field(default_factory=lambda: Kept(KEPT, lambda frame: int(frame.estimated_size())))
 
     def answering(self, make: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
@@ -109,14 +116,19 @@ class Explorer:
 
         async def answer(request: Request) -> Response:
             key = (request.url.path, request.url.query)
-            answer = await self.shared.do(key, lambda: self._kept(key, make, request))
-            return Response(answer.body, answer.status, media_type=answer.media)
+            kept = await to_thread.run_sync(self._still, key, request, limiter=self.looking)
+            if kept is None:
+                kept = await self.shared.do(key, lambda: self._kept(key, make, request))
+            return Response(kept.body, kept.status, media_type=kept.media)
 
         return answer
 
+    def _still(self, key: tuple[str, str], request: Request) -> Answer | None:
+        """A page that is kept, for which nobody waits until others are made."""
+        return self.answers.still(key, self._seen(self.run(request)))
+
     def _kept(self, key: tuple[str, str], make: Callable[[Request], Response], request: Request) -> Answer:
-        seen = Seen.of(*self.places(self.run(request)))
-        return self.answers.of(key, seen, lambda: Answer.of(make(request)))
+        return self.answers.of(key, self._seen(self.run(request)), lambda: Answer.of(make(request)))
 
     async def index(self, request: Request) -> Response:
         """The runs."""
@@ -153,25 +165,33 @@ class Explorer:
         others = [resolve(each, run.data) for each in named if each != "world"]
         return list(dict.fromkeys([run.folder, run.data / run.family, *others]))
 
+    def _seen(self, run: Run) -> Seen:
+        return Seen.of(*self.places(run))
+
+    def now(self, request: Request) -> Snapshot:
+        """The run that an address names, its records read once while its files are the same."""
+        run = self.run(request)
+        return self.at_once.of(run.name, self._seen(run), lambda: Snapshot.of(run))
+
     def stale_of(self, run: Run) -> dict[Place, str]:
         """What of a run is stale, as `stale_now` says, kept while its files are the same."""
-        return self.stale.of(run.name, Seen.of(*self.places(run)), lambda: stale_now(run))
+        return self.stale.of(run.name, self._seen(run), lambda: stale_now(run))
 
     def pairs_of(self, run: Run, iterations: Any, kinds: Any) -> Any:
         """The pairs of a run, as `mr_assets.lineage.pairs.pairs` gives them, kept while its files are the same."""
-        seen, key = Seen.of(*self.places(run)), (run.name, tuple(iterations or ()), tuple(kinds))
-        return self.listed.of(key, seen, lambda: pairs(run, iterations, kinds))
+        key = (run.name, tuple(iterations or ()), tuple(kinds))
+        return self.listed.of(key, self._seen(run), lambda: pairs(run, iterations, kinds))
 
     def pairs(self, request: Request) -> Response:
         """A run's pairs."""
-        run = self.run(request)
+        run = self.now(request)
         listing = pages.Listing.of(run, request.query_params, self.stale_of(run), self.pairs_of)
         status = 400 if listing.wrong else 200
         return self.page("pairs.html", status, run=run, listing=listing, dagster=self.dagster(run))
 
     def dropped(self, request: Request) -> Response:
         """What a run's assets dropped."""
-        run = self.run(request)
+        run = self.now(request)
         found = DroppedList.of(run, request.query_params)
         return self.page("dropped.html", run=run, found=found, dagster=self.dagster(run))
 
@@ -182,7 +202,7 @@ class Explorer:
 
     def texts(self, request: Request) -> Response:
         """A run's prompts, responses or judgments."""
-        run, kind = self.run(request), request.url.path.rpartition("/")[2]
+        run, kind = self.now(request), request.url.path.rpartition("/")[2]
         found = TextList.of(run, kind, request.query_params, self.stale_of(run))
         return self.page("texts.html", 400 if found.wrong else 200, run=run, found=found)
 
@@ -251,7 +271,7 @@ class Explorer:
 
     def lineage(self, request: Request) -> tuple[Run, Any]:
         """The run and the lineage that an address names."""
-        run = self.run(request)
+        run = self.now(request)
         try:
             return run, trace(run, request.path_params["id"][:200])
         except UserError as error:
@@ -345,7 +365,10 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK) -> Starlett
 
     @asynccontextmanager
     async def running(app: Starlette) -> AsyncIterator[None]:
-        """While the server runs, pages wait for each other beyond `AT_ONCE`; the first one is made ahead."""
+        """While the server runs, pages wait for each other beyond `AT_ONCE`; templates and first page come ahead."""
+        sys.setswitchinterval(TURN)
+        for name in templates.list_templates():
+            templates.get_template(name)
         to_thread.current_default_thread_limiter().total_tokens = AT_ONCE
         ahead = asyncio.ensure_future(here.first_page())
         ahead.add_done_callback(lambda done: done.cancelled() or done.exception())  # whoever asks for it is told

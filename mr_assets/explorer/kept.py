@@ -75,15 +75,21 @@ class Kept(Generic[V]):
         self._values: OrderedDict[Hashable, tuple[Seen, V]] = OrderedDict()
         self._total, self._lock = 0, Lock()
 
+    def still(self, key: Hashable, seen: Seen) -> V | None:
+        """What is kept for a key if its files are as they are `seen`; else None."""
+        with self._lock:
+            if (found := self._values.get(key)) is None or found[0] != seen:
+                return None
+            self._values.move_to_end(key)
+            return found[1]
+
     def of(self, key: Hashable, seen: Seen, make: Callable[[], V]) -> V:
         """What is kept for a key if its files are as they are `seen`, else what `make` gives now.
 
         The files must have been looked at before; then a change while `make` reads them is seen the next time.
         """
-        with self._lock:
-            if (found := self._values.get(key)) and found[0] == seen:
-                self._values.move_to_end(key)
-                return found[1]
+        if (found := self.still(key, seen)) is not None:
+            return found
         value = make()
         with self._lock:
             self._take_out(key)
