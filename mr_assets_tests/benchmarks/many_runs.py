@@ -4,8 +4,9 @@
 
 One run is made with the fake engine and the fake trainer; the others are copies of it under other names, each with a
 beta of its own, with records that say so. A table or a tensor is one file that all of them share. Of `mr ui`: seconds
-from its start until GraphQL lists the assets of every run, and the proportional set size of all its processes then.
-Every command is a fresh process, from the interpreter's start to its end, with warm file caches.
+from its start until GraphQL lists the assets of every run, and of all its processes by then the CPU seconds and the
+proportional set size. Every command is a fresh process, from the interpreter's start to its end, with warm file caches.
+Where the machine is busy, CPU seconds say more.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import time
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 from typing import Any
 
 import psutil
@@ -79,12 +81,13 @@ def copy(run: Run, name: str, beta: float) -> Run:
     return made
 
 
-def timed(data: Path, *command: str) -> float:
-    """Seconds of a whole process."""
-    start = time.perf_counter()
+def timed(data: Path, *command: str) -> tuple[float, float]:
+    """Seconds of a whole process, and its CPU seconds."""
+    start, before = time.perf_counter(), getrusage(RUSAGE_CHILDREN)
     environment = {**os.environ, "MR_DATA": str(data)}
     subprocess.run([sys.executable, "-m", "mr_assets.cli", *command], check=True, capture_output=True, env=environment)
-    return time.perf_counter() - start
+    after = getrusage(RUSAGE_CHILDREN)
+    return time.perf_counter() - start, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def ui(data: Path, groups: int) -> dict[str, float]:
@@ -107,7 +110,9 @@ def ui(data: Path, groups: int) -> dict[str, float]:
         seconds = time.perf_counter() - start
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         memory = sum(each.memory_full_info().pss for each in family) / 1e6
-        return {"answers at all s": first, "answers s": seconds, "MB": memory, "processes": len(family)}
+        used = [each.cpu_times() for each in family]
+        cpu = sum(each.user + each.system for each in used)
+        return {"first answer s": first, "s": seconds, "CPU s": cpu, "MB": memory, "processes": len(family)}
     finally:
         process.terminate()
         process.wait()
@@ -133,16 +138,15 @@ def main() -> None:
         ready = [ui(data, len(made)) for _ in range(given.repeats)]
         figures: dict[str, dict[str, Any]] = {
             "mr ui answers": {
-                "s": spread([each["answers s"] for each in ready]),
-                "first answer s": spread([each["answers at all s"] for each in ready]),
-                "MB": spread([each["MB"] for each in ready]),
-                "processes": ready[0]["processes"],
+                name: spread([each[name] for each in ready]) for name in ("first answer s", "s", "CPU s", "MB")
             }
+            | {"processes": ready[0]["processes"]}
         }
         commands = {"mr status RUN": ("status", made[-1].name), "mr status": ("status",), "mr runs": ("runs",)}
         commands |= {"mr report RUN": ("report", made[-1].name)}
         for name, command in commands.items():
-            figures[name] = {"s": spread([timed(data, *command) for _ in range(given.repeats)])}
+            seconds, cpu = zip(*(timed(data, *command) for _ in range(given.repeats)), strict=True)
+            figures[name] = {"s": spread(list(seconds)), "CPU s": spread(list(cpu))}
     for name, found in figures.items():
         print(f"{name:20} {found} goal {GOAL.get(name, 'none')}")
     path = write_result("many_runs", {"goal": GOAL, "runs": given.runs, "figures": figures})

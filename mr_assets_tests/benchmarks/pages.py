@@ -4,7 +4,8 @@
 
 The runs are those of `many_runs`. Of one `mr explore`: the first page, the very first time and once warm; then clients
 that ask, one page after the other, for the first page, lists, pairs and models of several runs, and the 99th of 100
-answers by the time that they take. Memory is the process's highest resident set.
+answers by the time that they take. Memory is the process's highest resident set. CPU seconds are the server's; of the
+first page, those since it was started.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import psutil
 
 from mr_assets_tests.benchmarks.lineage import fetched
 from mr_assets_tests.benchmarks.machine import spread, write_result
@@ -55,6 +57,12 @@ def load(port: int, paths: list[str], clients: int, seconds: float) -> list[floa
     return took
 
 
+def cpu(pid: int) -> float:
+    """The CPU seconds of a process so far."""
+    used = psutil.Process(pid).cpu_times()
+    return used.user + used.system
+
+
 def measured(data: Path, names: list[str], clients: int, seconds: float) -> dict[str, dict[str, object]]:
     """The figures of one server."""
     port = free_port()
@@ -63,17 +71,24 @@ def measured(data: Path, names: list[str], clients: int, seconds: float) -> dict
     try:
         assert server.stderr is not None
         server.stderr.readline()
-        first = fetched(port, "/")
+        first, first_cpu = fetched(port, "/"), cpu(server.pid)
         warm = [fetched(port, "/") for _ in range(10)]
+        warm_cpu = (cpu(server.pid) - first_cpu) / len(warm)
+        before = cpu(server.pid)
         took = load(port, addresses(data, names), clients, seconds)
+        load_cpu = cpu(server.pid) - before
         peak = next(x for x in Path(f"/proc/{server.pid}/status").read_text().splitlines() if x.startswith("VmHWM"))
     finally:
         server.kill()
         server.communicate()
     return {
-        "first page, the first time": {"s": round(first, 3)},
-        "first page, once warm": {"s": spread(warm)},
-        "99th of 100 answers": {"s": round(float(np.quantile(took, 0.99)), 3), "answers": len(took)},
+        "first page, the first time": {"s": round(first, 3), "CPU s": round(first_cpu, 3)},
+        "first page, once warm": {"s": spread(warm), "CPU s": round(warm_cpu, 3)},
+        "99th of 100 answers": {
+            "s": round(float(np.quantile(took, 0.99)), 3),
+            "answers": len(took),
+            "CPU s of all": round(load_cpu, 1),
+        },
         "median answer": {"s": round(float(np.median(took)), 3)},
         "memory of the server": {"MB": round(int(peak.split()[1]) / 1000)},
     }
