@@ -600,7 +600,7 @@ def test_few_pages_are_made_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return PlainTextResponse("")
 
     monkeypatch.setattr(Explorer, "pairs", slow)
-    tiny_run(tmp_path).save()
+    save(tiny_run(tmp_path))
     with (
         TestClient(explorer(tmp_path, UI), base_url="http://127.0.0.1") as client,
         ThreadPoolExecutor(3 * AT_ONCE) as askers,
