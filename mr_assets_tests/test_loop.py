@@ -30,7 +30,8 @@ from mr_assets.cli.report import learnt_table, pairs_table, time_table
 from mr_assets.definitions import build_definitions
 from mr_assets.errors import UserError
 from mr_assets.files import fingerprint
-from mr_assets.lineage.compare import KINDS, other_recipe, resampled, with_other_run, with_other_settings
+from mr_assets.ids import PAIR_ASSETS
+from mr_assets.lineage.compare import other_recipe, resampled, with_other_run, with_other_settings
 from mr_assets.lineage.verification import verify
 from mr_assets.loop import LOOP
 from mr_assets.orchestration.steps import Step, failures, pending, plan, step_config, steps
@@ -760,7 +761,7 @@ def test_the_recipes_own_settings_give_the_stored_pairs(done: World) -> None:
         assert [each.kind for each in found] == kinds
         for each in found:
             assert (each.settings, each.result.changes) == ({}, [])
-            assert each.result.counts["same"] == done.table(KINDS[each.kind], t).height > 0
+            assert each.result.counts["same"] == done.table(PAIR_ASSETS[each.kind], t).height > 0
 
 
 def test_what_compare_foretells_comes_true(patch: pytest.MonkeyPatch, tmp_path: Path, done: World) -> None:

@@ -35,6 +35,7 @@ LEARNT = {
     "meta_accuracy": ("meta-judge acc.", "{:.2f}"),
     "meta_first": ("first wins", "{:.2f}"),
 }
+# What has a column of its own in the tables of time and of pairs; the rest is under "other".
 STAGES = ("responses", "judgments", "meta_judgments", "checkpoints")
 PAIRS_OF = ("prompts", "actor_pairs", "elo_pairs", "dpo_dataset")
 OUT_OF_DATE = "out of date"

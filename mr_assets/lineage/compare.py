@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from mr_assets.errors import UserError
+from mr_assets.ids import PAIR_ASSETS
 from mr_assets.lineage.pair_changes import Comparison, Side, actor_side, compare, judge_side
 from mr_assets.loop import LOOP
 from mr_assets.method.actor_pairs import actor_pairs, tiers
@@ -26,8 +27,8 @@ from mr_assets.tables import (
     scan_dropped,
 )
 
+# What is worked out again with other settings; what comes before it is taken as it is stored.
 RECOMPUTED = ("actor_pairs", "battle_matrices", "elo_pairs")
-KINDS = {"actor": "actor_pairs", "judge": "elo_pairs"}
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,8 @@ def _stored(run: Run, kind: str, t: str) -> _Pairs:
     assets = ("actor_pairs",) if kind == "actor" else ("battle_matrices", "elo_pairs")
     records = [run.record(asset, t) for asset in assets]
     settings = {path: value for record in records if record for path, value in record.settings.items()}
-    path = run.path(KINDS[kind], t)
-    pairs = Selected(_table(run, KINDS[kind], t).collect(), scan_dropped(path).collect())
+    path = run.path(PAIR_ASSETS[kind], t)
+    pairs = Selected(_table(run, PAIR_ASSETS[kind], t).collect(), scan_dropped(path).collect())
     if kind == "actor":
         found = tiers(*_scored(run, t), settings["iteration.rho"])
         return _Pairs(settings, actor_side(pairs, found, settings["seed"]))

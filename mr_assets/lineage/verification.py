@@ -183,14 +183,14 @@ class _Artifact:
         for what, found in (("its record's version", self.record.version), ("fingerprint", model.get("fingerprint"))):
             if found != now:
                 yield self.fault(f"{what} is {found}, the folder {model.get('path')} has the fingerprint {now}.")
-        if self.asset == "policy":
+        if LOOP[self.asset].holds == "pointer":
             parent = self.staleness.record(self.run.ancestors(*self.place)[0])
             if parent and parent.model != model:
                 yield self.fault(f"it points at {shown(model)}, its parent is {shown(parent.model)}.")
 
     def policy_faults(self) -> Iterator[Fault]:
         """A table or a model of another policy than the iteration's."""
-        if self.asset == "evaluation":  # its partition is the model itself
+        if LOOP[self.asset].per == "model":  # its partition is the model itself
             parents = self.run.ancestors(*self.place)
             policy = self.staleness.record(parents[0]) if parents else None
         else:
