@@ -55,8 +55,8 @@ from mr_assets.sampling import engine
 
 start = engine.start_engine
 
-def recorded(folder, settings):
-    llm, device = start(folder, settings)
+def recorded(folder, settings, log):
+    llm, device = start(folder, settings, log)
     add_request = llm.add_request
     def add(request_id, prompt, *args, **kwargs):
         with open(os.environ["ENGINE_PROMPTS"], "a") as file:
