@@ -17,6 +17,7 @@ from typing import Any
 from mr_assets.errors import UserError
 
 TEMPORARY = ".tmp-"
+WRITES = 1 << 20  # bytes: with fewer free, a disk is full, though SQLite may say that it cannot be read or written
 WORTH_A_NOTE = 1 << 26  # bytes that take about a tenth of a second to read
 
 
@@ -60,10 +61,10 @@ _SQLITE = {
 }
 
 
-def storage_trouble(error: BaseException, path: Path | None = None) -> str:
+def storage_trouble(error: BaseException, path: Path | None = None, database: Path | None = None) -> str:
     """What an error, or one behind it, says of the disk or of a folder's rights, and what to do; "" if nothing.
 
-    path: what was written when it came, if that is known.
+    path: what was written when it came, if that is known. database: where SQLite's files are; its errors do not say.
     """
     seen: list[BaseException] = []
     each: BaseException | None = error
@@ -75,6 +76,7 @@ def storage_trouble(error: BaseException, path: Path | None = None) -> str:
             number = ENOSPC
         if isinstance(each, sqlite3.Error):
             number = next((n for text, n in _SQLITE.items() if text in said), None)
+            path = path or database
         where = path or (Path(os.fsdecode(each.filename)) if isinstance(each, OSError) and each.filename else None)
         if number is not None and (trouble := _trouble(number, where, str(each))):
             return trouble
@@ -83,8 +85,9 @@ def storage_trouble(error: BaseException, path: Path | None = None) -> str:
 
 
 def _trouble(number: int, where: Path | None, said: str) -> str:
-    if number in (ENOSPC, EDQUOT):
-        free = f" ({shutil.disk_usage(_there(where)).free / 2**20:.0f} MiB free)" if where else ""
+    left = shutil.disk_usage(_there(where)).free if where else None
+    if number in (ENOSPC, EDQUOT) or (number == EIO and left is not None and left < WRITES):
+        free = "" if left is None else f" ({left / 2**20:.0f} MiB free)"
         return (
             f"no space left on disk{f' while writing {where}' if where else ''}{free}. "
             "What was complete before is untouched; free some space and start again."

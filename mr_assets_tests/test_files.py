@@ -163,6 +163,8 @@ def test_what_a_disk_refuses_is_told_wherever_it_comes_up() -> None:
     read_only = sqlite3.OperationalError("attempt to write a readonly database")
     assert "/data/x cannot be read or written" in storage_trouble(denied)
     assert "set MR_DATA" in storage_trouble(read_only)
+    in_history = storage_trouble(sqlite3.OperationalError("database or disk is full"), database=Path("/data/.dagster"))
+    assert in_history.startswith("no space left on disk while writing /data/.dagster (")
     for other in (ValueError("x"), sqlite3.OperationalError("no such table: runs"), FileNotFoundError(2, "no")):
         assert storage_trouble(other) == ""
 

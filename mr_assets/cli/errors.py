@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -58,9 +59,18 @@ def _messages() -> Iterator[None]:
     except click.ClickException as error:
         error.message = printable_lines(error.message)  # type: ignore[misc]
         raise
+    except (click.exceptions.Exit, click.Abort):
+        raise
     except UserError as error:
         raise click.ClickException(printable_lines(str(error))) from error
     except Exception as error:  # whatever it was that could not be written: Dagster's history, too
-        if trouble := storage_trouble(error):
+        if trouble := storage_trouble(error, database=_history()):
             raise click.ClickException(printable_lines(trouble)) from error
         raise
+
+
+def _history() -> Path:
+    """The folder of Dagster's history; imported late, as Dagster takes a second to load."""
+    from mr_assets.orchestration.instance import home
+
+    return home()

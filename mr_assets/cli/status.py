@@ -12,11 +12,12 @@ from typing import Any
 from rich.console import RenderableType
 
 from mr_assets.cli.terminal import PIPED, Column, Table, Wrapped, mebibytes, width
-from mr_assets.files import bytes_in
+from mr_assets.errors import UserError
+from mr_assets.files import bytes_in, storage_trouble
 from mr_assets.ids import model_id
 from mr_assets.loop import LOOP, Place
 from mr_assets.orchestration.history import Attempt, attempts
-from mr_assets.orchestration.instance import instance
+from mr_assets.orchestration.instance import home, instance
 from mr_assets.orchestration.run_launcher import fail_dead_runs
 from mr_assets.runs.progress import Progress, noted
 from mr_assets.runs.run import Run
@@ -40,11 +41,15 @@ SIGNS = {
 
 @dataclass(frozen=True)
 class Status:
-    """The state of every artifact of a run at a moment: its records, and what Dagster is doing or failed to do."""
+    """The state of every artifact of a run at a moment: its records, and what Dagster is doing or failed to do.
+
+    unknown: why Dagster's history cannot be read, if it cannot.
+    """
 
     run: Run
     tried: dict[Place, Attempt]
     old: dict[Place, str]
+    unknown: str = ""
 
     def state(self, place: Place) -> str:
         """A word: what a Dagster run is doing, then what the record says, then how the last attempt ended."""
@@ -77,6 +82,7 @@ class Status:
         yield Wrapped(f"{mebibytes(bytes_in(run.folder))} on disk in {run.folder}", "dim")
         yield from self.under_way() if not watched else ()
         yield from self.ended()
+        yield from [f"what is running, failed or was interrupted is not known: {self.unknown}"] * bool(self.unknown)
         if any(self.sign(place) == FOLLOWS for place in self.old):
             yield "* comes of what is out of date"
         yield from lines(run)
@@ -149,6 +155,7 @@ class Status:
             "bytes": bytes_in(run.folder),
             "artifacts": artifacts,
             "notes": list(lines(run)),
+            "unknown": self.unknown,
         }
 
 
@@ -164,11 +171,18 @@ def _ranges(signs: Sequence[str]) -> Iterator[str]:
 
 def statuses(runs: Sequence[Run]) -> list[Status]:
     """The state of runs now, after every Dagster run whose process is gone is marked as failed."""
-    with instance() as history:
-        fail_dead_runs(history)
-        tried = attempts(runs, history)
+    tried: dict[str, dict[Place, Attempt]] = {run.name: {} for run in runs}
+    unknown = ""
+    try:
+        with instance() as history:
+            fail_dead_runs(history)
+            tried = attempts(runs, history)
+    except Exception as error:
+        unknown = str(error) if isinstance(error, UserError) else storage_trouble(error, database=home())
+        if not unknown:
+            raise
     at_once = [Snapshot.of(run) for run in runs]
-    return [Status(run, tried[run.name], stale(run)) for run in at_once]
+    return [Status(run, tried[run.name], stale(run), unknown) for run in at_once]
 
 
 def _listed(place: Place) -> str:

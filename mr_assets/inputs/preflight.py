@@ -63,7 +63,10 @@ def check_run(run: Run, *, dry: bool = False) -> list[str]:
         raise UserError(f"vLLM's cache {cache} cannot be written. Set VLLM_CACHE_ROOT to a writable folder.")
     free = shutil.disk_usage(there).free // 2**20
     if free < LEAST_FREE_MIB:
-        raise UserError(f"only {free} MiB are free in {run.data}; a run needs {LEAST_FREE_MIB} at the very least.")
+        raise UserError(
+            f"only {free} MiB are free in {run.data}; a run needs {LEAST_FREE_MIB} at the very least. Free some space, "
+            "or set MR_DATA to a folder on another disk."
+        )
     prompts, eft = SEED_PROMPTS.empty(), EFT_DATASET.empty()
     templates = (
         judge_template(run.template(recipe.judgments.template)),

@@ -6,6 +6,9 @@
 import logging
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from typing import IO, Any, cast
 
 import dagster as dg
 
@@ -15,6 +18,24 @@ from mr_assets.printable import printable_lines
 NOT_BEGUN = re.compile(
     r"Dependencies for step \S+ .*Not executing\.|Step \S+ finished without success or failure event"
 )
+
+
+@contextmanager
+def without_history_errors() -> Iterator[None]:
+    """Keep what Dagster prints of its history from standard error: where it cannot be written, the command says so."""
+    with redirect_stderr(cast(IO[str], _Without(sys.stderr))):
+        yield
+
+
+class _Without:
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return len(text) if text.startswith("Exception while writing logger call") else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class _Line(logging.Formatter):

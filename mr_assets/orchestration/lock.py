@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from mr_assets.errors import UserError
+from mr_assets.files import full_disk_told
 from mr_assets.printable import tell
 
 
@@ -29,9 +30,10 @@ def run_lock(folder: Path, what: str, *, wait: bool) -> Iterator[None]:
                     )
                 tell(f"waiting for process {holder}, which makes {what}")
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
+            with full_disk_told(folder / ".lock"):
+                lock.truncate(0)
+                lock.write(str(os.getpid()))
+                lock.flush()
             yield
     finally:
         if created and folder.is_dir() and [path.name for path in folder.iterdir()] == [".lock"]:

@@ -28,6 +28,7 @@ from mr_assets.dagster_internals import (
 )
 from mr_assets.errors import UserError
 from mr_assets.loop import LOOP, Place, titled
+from mr_assets.orchestration.console import without_history_errors
 from mr_assets.orchestration.run_launcher import held_recipes
 from mr_assets.processes import MARK, TAG, Worker
 from mr_assets.runs.overrides import as_config
@@ -121,6 +122,7 @@ def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
     job = ReconstructableJob(ReconstructableRepository.for_module(MODULE, "defs"), IMPLICIT_ASSET_JOB_NAME)
     dagster_run_id = str(uuid4())
     with (
+        without_history_errors(),
         _marked(run, dagster_run_id, instance),
         execute_run(job, _create(run, step, dagster_run_id, instance, job), instance) as result,
     ):
