@@ -139,7 +139,7 @@ def test_threads_of_the_engine_are_as_the_recipe_says(monkeypatch: pytest.Monkey
         reset_prefix_cache=lambda: True,
         collective_rpc=lambda *_, **__: None,
     )
-    monkeypatch.setattr(engine, "_start", lambda *_: (vllm, "cpu"))
+    monkeypatch.setattr(engine, "start_engine", lambda *_: (vllm, "cpu"))
     asked: list[int] = []
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(set_num_threads=asked.append))
     for settings in (load_recipe("small_world_meta_rewarding", ["engine.cpu_threads=2"]).engine, engine_settings()):
