@@ -14,11 +14,13 @@ from mr_assets.files import (
     TEMPORARY,
     atomically,
     fingerprint,
+    fingerprint_like,
     remembered_fingerprint,
     storage_trouble,
     sweep_temporary,
     write_json,
 )
+from mr_assets.runs.artifact import Model
 from mr_assets_tests.tiny import files, model_folder
 
 NO_SUCH_PROCESS = 2**30  # beyond what Linux gives out
@@ -129,6 +131,39 @@ def test_a_file_has_a_fingerprint_too(tmp_path: Path) -> None:
     assert fingerprint(path) != first
     path.write_text("one")
     assert fingerprint(path) == first
+
+
+@pytest.mark.parametrize("size", [8, 9, 16, 17, 40])
+def test_every_byte_of_a_file_in_chunks_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """So does the order of the chunks; how they are read does not."""
+    monkeypatch.setattr(module, "CHUNK", 8)
+    path, content = tmp_path / "model.safetensors", bytes(range(size))
+    path.write_bytes(content)
+    before = fingerprint(path)
+    for at in range(size):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        assert fingerprint(path) != before
+    path.write_bytes(content[8:] + content[:8])
+    assert (fingerprint(path) == before) == (size == 8)
+    path.write_bytes(content)
+    monkeypatch.setattr(module, "_BLOCK", 3)
+    assert fingerprint(path) == before
+
+
+def test_a_fingerprint_of_an_earlier_version_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It hashed a file of any size in one piece, as files of one chunk are still; another content is another's."""
+    folder = model_folder(tmp_path / "m")
+    in_one_piece = fingerprint(folder)
+    monkeypatch.setattr(module, "CHUNK", 8)
+    assert fingerprint(folder) != in_one_piece
+    assert fingerprint_like(in_one_piece, folder) == in_one_piece
+    assert fingerprint_like(fingerprint(folder), folder) == fingerprint(folder)
+    Model("m", in_one_piece, "M1").check(tmp_path)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    assert fingerprint_like(in_one_piece, folder) == fingerprint(folder)
+    with pytest.raises(UserError, match="M1 is damaged"):
+        Model("m", in_one_piece, "M1").check(tmp_path)
 
 
 def test_a_large_files_fingerprint_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from mr_assets.errors import UserError, shown
-from mr_assets.files import fingerprint
+from mr_assets.files import fingerprint_like
 from mr_assets.ids import judgment_ids, response_ids
 from mr_assets.lineage.staleness import Staleness
 from mr_assets.loop import LOOP, RENDERING, Place, titled
@@ -179,7 +179,7 @@ class _Artifact:
     def model_faults(self) -> Iterator[Fault]:
         """A model folder whose content is not the one that its record names; a pointer that points elsewhere."""
         model = self.record.model or {}
-        now = fingerprint(self.run.data / model.get("path", ""))
+        now = fingerprint_like(self.record.version, self.run.data / model.get("path", ""))
         for what, found in (("its record's version", self.record.version), ("fingerprint", model.get("fingerprint"))):
             if found != now:
                 yield self.fault(f"{what} is {found}, the folder {model.get('path')} has the fingerprint {now}.")

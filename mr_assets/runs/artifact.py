@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from mr_assets.errors import UserError
-from mr_assets.files import damage, fingerprint
+from mr_assets.files import damage, fingerprint_like
 from mr_assets.ids import model_id, model_key
 from mr_assets.runs.record import Record, read_record
 
@@ -31,7 +31,7 @@ class Model:
         """
         folder = self.folder(data)
         try:
-            came = fingerprint(folder)
+            came = fingerprint_like(self.fingerprint, folder)
         except OSError as error:
             came = f"what cannot be read ({error})"
         if came != self.fingerprint:

@@ -576,10 +576,19 @@ def test_wrong_usage(refused: Callable[..., str], arguments: list[str]) -> None:
     assert "Usage: " in refused(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("home", "said"),
+    [
+        ("relative", "DAGSTER_HOME is 'relative', expected an absolute path"),
+        ("tiny/recipe.yaml/home", "recipe.yaml/home cannot be written"),
+    ],
+)
 def test_a_dagster_home_that_cannot_be_used(
-    refused: Callable[..., str], launched: Run, monkeypatch: pytest.MonkeyPatch
+    mr: Mr, refused: Callable[..., str], launched: Run, monkeypatch: pytest.MonkeyPatch, home: str, said: str
 ) -> None:
-    monkeypatch.setenv("DAGSTER_HOME", "relative")
-    assert "DAGSTER_HOME is 'relative', expected an absolute path" in refused("status", "tiny")
-    monkeypatch.setenv("DAGSTER_HOME", str(launched.folder / "recipe.yaml" / "home"))
-    assert "cannot be written" in refused("status", "tiny")
+    """Nothing runs; `mr status` shows what the records say, and why it does not know the rest."""
+    monkeypatch.setenv("DAGSTER_HOME", home if home == "relative" else str(launched.data / home))
+    assert said in refused("run", NAME)
+    shown = " ".join(worked(mr("status", "tiny")).split())
+    assert "failed or was interrupted is not known" in shown
+    assert said.split()[0] in shown
