@@ -15,6 +15,7 @@ import polars as pl
 
 from mr_assets.bounds import Bounds, Guardrails
 from mr_assets.errors import shown
+from mr_assets.ids import prompts_of
 from mr_assets.method import Frame, measures
 from mr_assets.method.dropped import REASONS, setting_behind
 from mr_assets.method.measures import PREVIOUS, Measure, Measured, Tables
@@ -111,7 +112,7 @@ class Background(NamedTuple):
             return None
         rows = measures.collect(self.dropped, "id", "reason")
         if asset == "actor_pairs":  # prompts without a pair; responses without a score are beside the point
-            rows = rows.filter(~pl.col("id").str.contains(".", literal=True))
+            rows = rows.filter(pl.col("id") == prompts_of("id"))
         counts = rows.group_by("reason").len().sort("len", "reason", descending=[True, False])
         return None if counts.is_empty() else (*counts.row(0), rows.height)
 
