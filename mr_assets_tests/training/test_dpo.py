@@ -404,7 +404,7 @@ def test_the_result_is_a_model_folder(dpo_job: TrainingJob) -> None:
 
 def test_a_loss_that_is_not_finite_ends_without_a_model(dpo_job: TrainingJob) -> None:
     """Told with the step and the rate; the next try does not resume from broken weights."""
-    broken = replace(dpo_job, learning_rate=1e30, keep_epoch=3)
+    broken = replace(dpo_job, beta=1e38, keep_epoch=3)
     with pytest.raises(TrainingFailed, match=r"(?s)error: .* at step \d of 9 .*No model is written"):
         train(broken)
     assert not broken.out.exists()
@@ -412,7 +412,12 @@ def test_a_loss_that_is_not_finite_ends_without_a_model(dpo_job: TrainingJob) ->
 
 def test_a_margin_that_is_not_finite_ends_without_a_model(dpo_job: TrainingJob) -> None:
     """The only step's loss was still fine, and what it left of the weights is not."""
-    broken = replace(dpo_job, learning_rate=1e30, batch_size=12)
-    with pytest.raises(TrainingFailed, match=r"error: reward margin is (nan|-?inf) after step 1, for \d+ of 10 pairs"):
-        train(broken)
+    from mr_assets.training.dpo import write_reward_margins
+    from mr_assets.training.trainer import NotFiniteError, run
+
+    broken = replace(dpo_job, batch_size=12)
+    trainer = make_trainer(broken)
+    trainer.args.learning_rate = 1e30  # more than a job may have
+    with pytest.raises(NotFiniteError, match=r"reward margin is (nan|-?inf) after step 1, for \d+ of 10 pairs"):
+        run(trainer, broken, write_reward_margins)
     assert not broken.out.exists()
