@@ -22,7 +22,7 @@ WRITES = 1 << 20  # bytes: with fewer free, a disk is full, though SQLite may sa
 WORTH_A_NOTE = 1 << 26  # bytes that take about a tenth of a second to read
 CHUNK = 1 << 26
 """Bytes of a larger file that are hashed by one thread: one core hashes 0.9 GB/s, a fast disk gives many times that."""
-_BLOCK = 1 << 20  # bytes that a thread has in memory
+BLOCK = 1 << 20  # bytes that a thread has in memory
 
 
 def atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -151,7 +151,7 @@ def _chunk(path: Path, at: int) -> bytes:
     digest, end = blake2b(digest_size=16), at + CHUNK
     with open(path, "rb", buffering=0) as file:
         file.seek(at)
-        while at < end and (block := file.read(min(_BLOCK, end - at))):
+        while at < end and (block := file.read(min(BLOCK, end - at))):
             digest.update(block)
             at += len(block)
     return digest.digest()
@@ -169,7 +169,7 @@ def fingerprint_like(recorded: str, path: Path) -> str:
     for part in _parts(path):
         digest.update(f"{part.name}\0{part.stat().st_size}\0".encode())
         with open(part, "rb") as file:
-            while block := file.read(_BLOCK):
+            while block := file.read(BLOCK):
                 digest.update(block)
     return recorded if digest.hexdigest() == recorded else now
 

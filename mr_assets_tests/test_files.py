@@ -146,7 +146,7 @@ def test_every_byte_of_a_file_in_chunks_counts(tmp_path: Path, monkeypatch: pyte
     path.write_bytes(content[8:] + content[:8])
     assert (fingerprint(path) == before) == (size == 8)
     path.write_bytes(content)
-    monkeypatch.setattr(module, "_BLOCK", 3)
+    monkeypatch.setattr(module, "BLOCK", 3)
     assert fingerprint(path) == before
 
 
