@@ -127,19 +127,21 @@ def bytes_in(folder: Path) -> int:
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
 
-def fingerprint(path: Path) -> str:
+def fingerprint(path: Path, *, in_one_piece: bool = False) -> str:
     """Sixteen hex digits over the content of a file, or of a model folder: weights, configuration, tokenizer, template.
 
     Where a folder lies and when it was written is not in it. Of a file of more than `CHUNK` bytes it is over the hashes
-    of its chunks, which as many threads as there are cores make side by side.
+    of its chunks, which as many threads as there are cores make side by side; `in_one_piece` as earlier versions did.
     """
     digest = blake2b(digest_size=8)
     with ThreadPoolExecutor() as threads:
         for part in _parts(path):
             size = part.stat().st_size
             digest.update(f"{part.name}\0{size}\0".encode())
-            if size <= CHUNK:
-                digest.update(part.read_bytes())
+            if in_one_piece or size <= CHUNK:
+                with open(part, "rb") as file:
+                    while block := file.read(BLOCK):
+                        digest.update(block)
             else:
                 for hashed in threads.map(lambda at, file=part: _chunk(file, at), range(0, size, CHUNK)):
                     digest.update(hashed)
@@ -165,13 +167,7 @@ def fingerprint_like(recorded: str, path: Path) -> str:
     now = fingerprint(path)
     if now == recorded or all(part.stat().st_size <= CHUNK for part in _parts(path)):
         return now
-    digest = blake2b(digest_size=8)
-    for part in _parts(path):
-        digest.update(f"{part.name}\0{part.stat().st_size}\0".encode())
-        with open(part, "rb") as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
-    return recorded if digest.hexdigest() == recorded else now
+    return recorded if fingerprint(path, in_one_piece=True) == recorded else now
 
 
 def _parts(path: Path) -> list[Path]:
@@ -241,9 +237,7 @@ def damage(path: Path, note: Note, notes: Path, *, content: bool = False) -> str
         return f"{path} has {stat.st_size:,} bytes, {note.bytes:,} were written"
     if note.content is None or (stat.st_mtime_ns == note.written and not content):
         return ""
-    now = _remembered(path, notes, stat.st_size, stat.st_mtime_ns, content)
-    if now != note.content:
-        now = fingerprint_like(note.content, path)
+    now = _remembered(path, notes, stat.st_size, stat.st_mtime_ns, content, note.content)
     return "" if now == note.content else f"{path} is not what was written: its content has changed since"
 
 
@@ -254,6 +248,7 @@ def _end(path: Path) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _remembered(path: Path, notes: Path, size: int, written: int, read: bool) -> str:
-    """The fingerprint of a file of this size and time of writing; with `read`, of what the disk gives now."""
-    return fingerprint(path) if read else remembered_fingerprint(path, notes)
+def _remembered(path: Path, notes: Path, size: int, written: int, read: bool, recorded: str) -> str:
+    """`fingerprint_like` of a file of this size and time of writing; with `read`, of what the disk gives now."""
+    noted = None if read else remembered_fingerprint(path, notes)
+    return noted if noted == recorded else fingerprint_like(recorded, path)
