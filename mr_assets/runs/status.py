@@ -11,6 +11,8 @@ settings overridden in the launchpad (mr run keeps them; mr run --as-recipe goes
   actor_pairs of iteration 1: rho = 0.3, the recipe says 0.0
 made by earlier code of the method (mr run keeps them; materialize them again if it matters)
   iteration 1: actor_pairs, elo_pairs
+trained on prompts that the evaluation asks (an earlier version left them in; materialize these again)
+  seed_prompts: 2 of 156 prompts are held out
 the recipe small_world_meta_rewarding has changed since the launch (mr run goes on with what was launched)
   dpo.beta: launched with 0.1, now 0.2
 """
@@ -181,6 +183,26 @@ def of_earlier_code(run: Run) -> list[Place]:
     return [place for place, record in records if record and record.code and record.code != code_version(place[0])]
 
 
+def held_out(run: Run) -> dict[str, tuple[int, int]]:
+    """What a run trains on although its world holds it out: by asset, the rows with a held-out prompt and all rows.
+
+    Only an earlier version left them in, so what this one made is not read.
+    """
+    found = {}
+    for asset in ("seed_prompts", "eft_dataset") if run.recipe.world else ():
+        record = run.record(asset)
+        if record and record.code != code_version(asset) and not run.damage(asset):
+            import polars as pl  # which not every command needs
+
+            from mr_assets.worlds.letters import has_held_out
+
+            prompts = pl.read_parquet(run.path(asset), columns=["prompt"])["prompt"]
+            asked = [p if isinstance(p, str) else "\n".join(m["content"] for m in p) for p in prompts]
+            if count := sum(map(has_held_out, asked)):
+                found[asset] = count, len(asked)
+    return found
+
+
 def drift(run: Run) -> list[Difference]:
     """Where the recipe that a run was launched from, with what --set changed in it, says something else by now.
 
@@ -211,6 +233,9 @@ def lines(run: Run) -> Iterator[str]:
     if earlier := of_earlier_code(run):
         yield "made by earlier code of the method (mr run keeps them; materialize them again if it matters)"
         yield from (f"  {group}" for group in _grouped(earlier))
+    if mixed := held_out(run):
+        yield "trained on prompts that the evaluation asks (an earlier version left them in; materialize these again)"
+        yield from (f"  {asset}: {count} of {rows} prompts are held out" for asset, (count, rows) in mixed.items())
     try:
         drifted = drift(run)
     except UserError as error:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from mr_assets.loop import titled
@@ -17,6 +18,7 @@ from mr_assets.runs.status import (
     drift,
     failed_checks,
     follows,
+    held_out,
     lines,
     of_earlier_code,
     outdated_by,
@@ -26,6 +28,7 @@ from mr_assets.runs.status import (
     why_out_of_date,
 )
 from mr_assets.runs.stored import load_run, save, stored_runs
+from mr_assets.worlds.letters import make_prompts
 from mr_assets_tests.runs.conftest import states
 from mr_assets_tests.tiny import NAME, SMALL, complete, tiny_run
 
@@ -149,6 +152,25 @@ def test_earlier_code_is_told(done: Run) -> None:
     assert of_earlier_code(done) == [("actor_pairs", "1")]
     assert state(done, "actor_pairs", "1") == "done"
     assert list(lines(done))[1:] == ["  iteration 1: actor_pairs"]
+
+
+@pytest.mark.parametrize("code", ["", "another"])
+def test_held_out_prompts_of_an_earlier_version_are_told(done: Run, code: str) -> None:
+    """Of a world's prompts one in fifty is held out: an earlier version trained on them."""
+    asked, others = make_prompts(2, "x", held_out=True), make_prompts(3, "x")
+    judged = [[{"role": "user", "content": f"Judge this: {prompt} It says: b."}] for prompt in (asked[0], others[0])]
+    for asset, prompts in (("seed_prompts", [*others, *asked]), ("eft_dataset", judged)):
+        path = done.path(asset)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pl.DataFrame({"prompt": prompts}).write_parquet(path)
+        record = complete(done, asset)
+        write_record(done.record_path(asset), replace(record, code=code))
+    assert held_out(done) == {"seed_prompts": (2, 5), "eft_dataset": (1, 2)}
+    assert list(lines(done))[-3:] == [
+        "trained on prompts that the evaluation asks (an earlier version left them in; materialize these again)",
+        "  seed_prompts: 2 of 5 prompts are held out",
+        "  eft_dataset: 1 of 2 prompts are held out",
+    ]
 
 
 def test_drift_of_a_persons_own_recipe(tmp_path: Path) -> None:
