@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster_ray.configs import RayExecutionConfig
 
 from mr_assets.dagster_internals import IMPLICIT_ASSET_JOB_NAME
 from mr_assets.definitions import build_definitions, executor
@@ -162,12 +163,13 @@ def test_each_asset_is_declared(assets: dict[str, dg.AssetsDefinition], asset: s
     assert manager == ("models" if asset in MODELS else "tables")
     tags: Mapping[str, Any] = definition.op.tags
     if asset in ON_GPU:
-        assert json.loads(tags["ray/num_gpus"]) == 1
+        assert RayExecutionConfig.from_tags(tags).num_gpus == 1
         limits = json.loads(tags["dagster-k8s/config"])["container_config"]["resources"]["limits"]
         assert limits == {"nvidia.com/gpu": 1}
         assert definition.op.pool == "gpu"
     else:
-        assert "ray/num_gpus" not in tags
+        assert RayExecutionConfig.from_tags(tags).num_gpus is None
+        assert "dagster-k8s/config" not in tags
         assert definition.op.pool is None
 
 

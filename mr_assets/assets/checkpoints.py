@@ -10,7 +10,7 @@ from mr_assets.wiring.materialization import Materialization, Result, partition_
 from mr_assets.wiring.training import train_model, training_job
 
 
-@loop_asset(kinds={"pytorch", "huggingface"}, gpu=True)
+@loop_asset(kinds={"pytorch", "huggingface"})
 def checkpoints(work: Materialization, dpo_dataset: pl.LazyFrame, policy: Model) -> Result:
     """The next model: DPO on the iteration's preference pairs, with M_{t-1} as start and as reference model.
 

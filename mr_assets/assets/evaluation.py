@@ -19,7 +19,7 @@ from mr_assets.wiring.sampling import encoder, sample
 from mr_assets.worlds.held_out import HeldOut, actor_numbers, judge_numbers, meta_judge_numbers
 
 
-@loop_asset(kinds={"vllm", "parquet"}, gpu=True)
+@loop_asset(kinds={"vllm", "parquet"})
 def evaluation(work: Materialization) -> Result:
     """True score of the actor, exactness of the judge, accuracy of the meta-judge, on a fixed held-out set."""
     work.policy = model = _model(work)

@@ -13,7 +13,7 @@ from mr_assets.wiring.pictures import score_histogram
 from mr_assets.wiring.sampling import encoder, sample
 
 
-@loop_asset(kinds={"vllm", "parquet"}, gpu=True)
+@loop_asset(kinds={"vllm", "parquet"})
 def judgments(work: Materialization, prompts: pl.LazyFrame, responses: pl.LazyFrame, policy: Model) -> Result:
     """The policy judges every response N times by the rubric; the score is parsed from its own completion alone."""
     section, encode = work.recipe.judgments, encoder(work)

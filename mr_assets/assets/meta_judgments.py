@@ -13,7 +13,7 @@ from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets.wiring.sampling import encoder, sample
 
 
-@loop_asset(kinds={"vllm", "parquet"}, gpu=True)
+@loop_asset(kinds={"vllm", "parquet"})
 def meta_judgments(
     work: Materialization,
     prompts: pl.LazyFrame,

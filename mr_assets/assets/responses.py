@@ -14,7 +14,7 @@ from mr_assets.wiring.sampling import encoder, sample
 from mr_assets.worlds.truth import world_numbers
 
 
-@loop_asset(kinds={"vllm", "parquet"}, gpu=True)
+@loop_asset(kinds={"vllm", "parquet"})
 def responses(work: Materialization, prompts: pl.LazyFrame, policy: Model) -> Result:
     """The policy answers every prompt K times; identical answers stay in the table, marked, and go no further."""
     section, encode = work.recipe.responses, encoder(work)

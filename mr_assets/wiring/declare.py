@@ -8,6 +8,7 @@ import dagster as dg
 import polars as pl
 
 from mr_assets.loop import LOOP, Asset
+from mr_assets.recipes.gpus import gpus
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.run import Run
@@ -19,12 +20,9 @@ from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets.wiring.partitions import POOL, asset_key, partitions
 
 OWNER = "team:mr_assets"
-GPU_POD = {"container_config": {"resources": {"limits": {"nvidia.com/gpu": 1}}}}
 
 
-def loop_asset(
-    *, kinds: set[str], gpu: bool = False
-) -> Callable[[Callable[..., Result]], Callable[[Run], dg.AssetsDefinition]]:
+def loop_asset(*, kinds: set[str]) -> Callable[[Callable[..., Result]], Callable[[Run], dg.AssetsDefinition]]:
     """Declare an asset of the loop by the function that materializes it; its name then gives the asset of a run.
 
         @loop_asset(kinds={"polars", "parquet"})
@@ -47,7 +45,7 @@ def loop_asset(
                     work = Materialization(context, run, inputs.get("policy"))
                     return work.nothing() if work.is_off else materialize(work, **inputs)
 
-            declared = declare(run, materialize.__name__, kinds=kinds, gpu=gpu)
+            declared = declare(run, materialize.__name__, kinds=kinds)
             taken, named = set(signature(materialize).parameters) - {"work"}, set(declared["ins"])
             if taken != named:
                 raise TypeError(
@@ -62,9 +60,9 @@ def loop_asset(
     return factory
 
 
-def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False) -> dict[str, Any]:
+def declare(run: Run, asset: str, *, kinds: set[str]) -> dict[str, Any]:
     """The arguments of `dg.asset` for one of the loop's assets: key, inputs, partitions, kinds, columns, IO manager."""
-    row, table = LOOP[asset], TABLES.get(asset)
+    row, table, devices = LOOP[asset], TABLES.get(asset), gpus(run.recipe, asset)
     metadata: dict[str, Any] = {}
     if table is not None:
         metadata["dagster/column_schema"] = _column_schema(table)
@@ -88,8 +86,19 @@ def declare(run: Run, asset: str, *, kinds: set[str], gpu: bool = False) -> dict
         "code_version": code_version(asset),
         "config_schema": config_schema(run.recipe, asset),
         "io_manager_key": "tables" if table is not None else "models",
-        "op_tags": {"ray/num_gpus": 1, "dagster-k8s/config": GPU_POD} if gpu else {},
-        "pool": POOL if gpu else None,
+        "op_tags": asking_for(devices),
+        "pool": POOL if devices else None,
+    }
+
+
+def asking_for(devices: int) -> dict[str, Any]:
+    """The op tags by which a step asks for GPUs: dagster-ray's and dagster-k8s's; none if it needs none."""
+    if not devices:
+        return {}
+    limits = {"nvidia.com/gpu": devices}
+    return {
+        "dagster-ray/config": {"num_gpus": devices},
+        "dagster-k8s/config": {"container_config": {"resources": {"limits": limits}}},
     }
 
 

@@ -1,5 +1,6 @@
 """How an asset of the loop is declared by the function that materializes it."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,10 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
+from dagster_ray.configs import RayExecutionConfig
 
+from mr_assets.assets.checkpoints import checkpoints
+from mr_assets.assets.responses import responses
 from mr_assets.errors import UserError
 from mr_assets.runs.run import Run
 from mr_assets.tables import ACTOR_PAIRS, SELECTED_RESPONSES, TABLES
@@ -100,3 +104,13 @@ def test_an_input_that_the_row_does_not_name_is_refused(run: Run) -> None:
         TypeError, match=r"prompts takes \['responses'\], its row in mr_assets.loop names \['seed_prompts'\]"
     ):
         prompts(run)
+
+
+def test_a_step_asks_clusters_for_as_many_gpus_as_the_recipe_uses(tmp_path: Path) -> None:
+    """By the tags as dagster-ray and dagster-k8s read them."""
+    run = tiny_run(tmp_path, "engine.tensor_parallel_size=4", "dpo.num_processes=2", "dpo.micro_batch_size=8")
+    for build, count in ((responses, 4), (checkpoints, 2)):
+        tags = build(run).op.tags
+        assert RayExecutionConfig.from_tags(tags).num_gpus == count
+        pod = json.loads(tags["dagster-k8s/config"])
+        assert pod["container_config"]["resources"]["limits"] == {"nvidia.com/gpu": count}

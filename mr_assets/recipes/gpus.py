@@ -1,0 +1,25 @@
+"""How many GPUs each asset of a recipe works on: what the executors of clusters are asked for.
+
+gpus(recipe, "responses")       4    engine.tensor_parallel_size: 4
+gpus(recipe, "checkpoints")     2    dpo.num_processes: 2
+gpus(recipe, "actor_pairs")     0
+"""
+
+from mr_assets.loop import LOOP
+from mr_assets.recipes.recipe import Recipe
+
+
+def gpus(recipe: Recipe, asset: str) -> int:
+    """The GPUs that an asset uses at a time: its engine's, or its trainer's, one per process; 0 if it needs none.
+
+    Whether there are GPUs is not the recipe's: the same recipe samples and trains on CPUs where vLLM and torch are
+    built for them.
+    """
+    row = LOOP[asset]
+    if "engine" in row.shaped_by:
+        stages = recipe.engine.extra.get("pipeline_parallel_size", 1)
+        return recipe.engine.tensor_parallel_size * (stages if isinstance(stages, int) else 1)
+    if row.holds == "model":
+        trained = recipe.sft if asset == "sft_checkpoint" else recipe.dpo
+        return trained.num_processes if trained else 0  # without SFT, M0 is the seed model itself
+    return 0

@@ -1,0 +1,39 @@
+"""How many GPUs an asset works on follows from the recipe."""
+
+import pytest
+
+from mr_assets.loop import LOOP
+from mr_assets.recipes.gpus import gpus
+from mr_assets_tests.tiny import tiny_recipe
+
+SAMPLING = ("responses", "judgments", "meta_judgments", "evaluation")
+
+
+def asked(*sets: str) -> dict[str, int]:
+    """Of each asset that asks for any, how many."""
+    recipe = tiny_recipe(*sets)
+    return {asset: count for asset in LOOP if (count := gpus(recipe, asset))}
+
+
+def test_engine_and_trainer_have_one_each_by_default() -> None:
+    assert asked() == dict.fromkeys((*SAMPLING, "sft_checkpoint", "checkpoints"), 1)
+
+
+@pytest.mark.parametrize(
+    ("sets", "assets", "count"),
+    [
+        (("engine.tensor_parallel_size=4",), SAMPLING, 4),
+        (("engine.tensor_parallel_size=2", "engine.extra.pipeline_parallel_size=3"), SAMPLING, 6),
+        (("dpo.num_processes=2", "dpo.micro_batch_size=8"), ("checkpoints",), 2),
+        (("sft.num_processes=8", "sft.micro_batch_size=1"), ("sft_checkpoint",), 8),
+    ],
+)
+def test_each_gpu_of_an_engine_and_each_training_process_counts(
+    sets: tuple[str, ...], assets: tuple[str, ...], count: int
+) -> None:
+    assert asked(*sets) == asked() | dict.fromkeys(assets, count)
+
+
+def test_without_sft_the_first_model_needs_none() -> None:
+    """It is the seed model itself."""
+    assert "sft_checkpoint" not in asked("sft=null")
