@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import time
@@ -16,8 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from mr_assets.errors import UserError
+from mr_assets.processes import Worker
 
 TEMPORARY = ".tmp-"
+_WRITER = re.compile(rf"{re.escape(TEMPORARY)}(?P<pid>\d+)~(?P<ticks>\d+)~(?P<boot>[^~]*)~(?P<host>.+?)~.*")
+FORSAKEN = 24 * 3600
+"""Seconds without a write after which a temporary file counts as left behind, where its writer cannot be looked up."""
 WRITES = 1 << 20  # bytes: with fewer free, a disk is full, though SQLite may say that it cannot be read or written
 WORTH_A_NOTE = 1 << 26  # bytes that take about a tenth of a second to read
 CHUNK = 1 << 26
@@ -31,7 +36,7 @@ def atomically(path: Path, write: Callable[[Path], object]) -> None:
     The temporary name starts with a dot, so that readers ignore it. Whatever goes wrong, `path` is the old file or
     the whole new one. Raises `UserError` when the disk is full or the folder cannot be written.
     """
-    temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{path.name}"
+    temporary = temporary_beside(path, Worker.of(os.getpid()))
     try:
         with full_disk_told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,12 +119,36 @@ def write_json(path: Path, value: Any) -> None:
     atomically(path, lambda p: p.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"))
 
 
+def temporary_beside(path: Path, writer: Worker) -> Path:
+    """The file that a process writes in place of `path` until it is whole; its name says whose it is.
+
+    .tmp-41213~9120345~8a52c0de~gpu-07~2.parquet         process id, its start, the boot and the host that it is of
+    """
+    owner = f"{writer.pid}~{writer.ticks}~{writer.boot[:8]}~{writer.host}"
+    return path.parent / f"{TEMPORARY}{owner}~{path.name[-100:]}"
+
+
 def sweep_temporary(folder: Path) -> None:
-    """Remove what a killed writer left in `folder`; a living writer's files stay."""
+    """Remove what a killed writer left in `folder`; a living writer's files stay.
+
+    What another host's process writes, or one that an earlier version did not name, stays for a day after its last
+    write: on shared storage nobody else can tell whether it lives.
+    """
     for path in folder.glob(f"{TEMPORARY}*"):
-        owner = path.name.removeprefix(TEMPORARY).split("-")[0]
-        if not (owner.isdigit() and Path(f"/proc/{owner}").exists()):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        if _forsaken(path):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _forsaken(path: Path) -> bool:
+    """Whether nobody writes a temporary file any more."""
+    me, named = Worker.of(os.getpid()), _WRITER.fullmatch(path.name)
+    if named and named["host"] == me.host:
+        same_boot = named["boot"] == me.boot[:8]
+        return not (same_boot and Worker(me.host, int(named["pid"]), me.boot, int(named["ticks"])).alive)
+    try:
+        return time.time() - path.stat().st_mtime > FORSAKEN
+    except FileNotFoundError:
+        return False
 
 
 def bytes_in(folder: Path) -> int:

@@ -63,8 +63,18 @@ class Worker:
         return self.host == socket.gethostname()
 
     @property
+    def gone(self) -> bool:
+        """Whether it is known to have ended. Of another machine's process that is never known here."""
+        return self.here and not self.alive
+
+    @property
+    def said(self) -> str:
+        """As a message names it: "process 41213", with its machine where that is another one."""
+        return f"process {self.pid}" + ("" if self.here else f" on host {self.host}")
+
+    @property
     def alive(self) -> bool:
-        """Whether it is there still. One that has ended and that nobody waited for is not."""
+        """Whether a process of this machine is there still. One that ended and that nobody waited for is not."""
         if self.boot != _boot():
             return False
         try:

@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+import time
+from dataclasses import replace
 from errno import EACCES, ENOSPC, EROFS
 from pathlib import Path
 
@@ -18,8 +20,10 @@ from mr_assets.files import (
     remembered_fingerprint,
     storage_trouble,
     sweep_temporary,
+    temporary_beside,
     write_json,
 )
+from mr_assets.processes import Worker
 from mr_assets.runs.artifact import Model
 from mr_assets_tests.tiny import files, model_folder
 
@@ -86,13 +90,36 @@ def test_a_full_disk_is_recognised_in_polars_errors(tmp_path: Path, lazy: bool) 
 
 
 def test_only_dead_writers_are_swept(tmp_path: Path) -> None:
-    """A temporary file's name has its writer's process id."""
-    (tmp_path / f"{TEMPORARY}{os.getpid()}-mine").write_text("")
-    (tmp_path / f"{TEMPORARY}{NO_SUCH_PROCESS}-dead").write_text("")
-    (tmp_path / f"{TEMPORARY}{NO_SUCH_PROCESS}-folder").mkdir()
+    """A temporary file's name has its writer: host, boot, process id, start. Another host's may live."""
+    me = Worker.of(os.getpid())
+    dead = [replace(me, pid=NO_SUCH_PROCESS), replace(me, ticks=1), replace(me, boot="of-an-earlier-day")]
+    living = [me, replace(me, host="gpu-07"), replace(me, host="gpu-07", boot="another", pid=NO_SUCH_PROCESS)]
+    for writer in (*dead, *living):
+        temporary_beside(tmp_path / "1.parquet", writer).write_text("")
+    temporary_beside(tmp_path / "2", dead[0]).mkdir()
     (tmp_path / "1.parquet").write_text("")
     sweep_temporary(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == [f"{TEMPORARY}{os.getpid()}-mine", "1.parquet"]
+    stay = [temporary_beside(tmp_path / "1.parquet", writer) for writer in living]
+    assert sorted(tmp_path.iterdir()) == sorted([*stay, tmp_path / "1.parquet"])
+
+
+@pytest.mark.parametrize("name", ["of another host", f"{TEMPORARY}41213-2.parquet"])
+def test_what_nobody_here_can_look_up_is_swept_a_day_after_its_last_write(tmp_path: Path, name: str) -> None:
+    """Another host's process, and one of an earlier version, whose files named no host."""
+    other = replace(Worker.of(os.getpid()), host="gpu-07", pid=NO_SUCH_PROCESS)
+    path = tmp_path / name if name.startswith(TEMPORARY) else temporary_beside(tmp_path / "2.parquet", other)
+    path.write_text("")
+    for hours, there in ((0, True), (23, True), (25, False)):
+        written = time.time() - hours * 3600
+        os.utime(path, (written, written))
+        sweep_temporary(tmp_path)
+        assert path.exists() == there
+
+
+def test_a_temporary_name_is_no_longer_than_a_name_may_be(tmp_path: Path) -> None:
+    """On a host whose name has the 64 characters that Linux allows."""
+    writer = Worker("h" * 64, 4194304, "8a52c0de-1f6e-4c55-9b1b-0a4f6d1d2a77", 2**63)
+    temporary_beside(tmp_path / ("n" * 255), writer).touch()
 
 
 def test_sweeping_a_folder_that_is_not_there(tmp_path: Path) -> None:

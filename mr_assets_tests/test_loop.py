@@ -79,7 +79,7 @@ class World:
     def close_engine(self) -> None:
         self.closed += 1
 
-    def train(self, job: TrainingJob, on_metrics: Any, *, code: str) -> TrainingResult:
+    def train(self, job: TrainingJob, on_metrics: Any, *, code: str, start: str) -> TrainingResult:
         """The model's folder again, with a note of what it was trained on: another fingerprint, and no record."""
         self.jobs.append(job)
         if self.failing:

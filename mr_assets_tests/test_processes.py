@@ -64,7 +64,16 @@ def test_a_process_id_that_is_used_again_is_another_worker(other: dict[str, Any]
 def test_a_tag_says_it_all() -> None:
     me = Worker.of(os.getpid())
     assert Worker.from_tag(me.tag("run-1"), "run-1") == me
-    assert not replace(me, host="gpu-07").here
+    other = replace(me, host="gpu-07")
+    assert not other.here
+
+
+def test_of_another_host_nothing_is_known() -> None:
+    """Its process ids are not ours: the one that has this id here says nothing of it, nor does that there is none."""
+    me = Worker.of(os.getpid())
+    gone, other = replace(me, ticks=1), replace(me, host="gpu-07", ticks=1)
+    assert (me.gone, gone.gone, other.gone) == (False, True, False)
+    assert (gone.said, other.said) == (f"process {me.pid}", f"process {me.pid} on host gpu-07")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def checkpoints(work: Materialization, dpo_dataset: pl.LazyFrame, policy: Model)
         seed=recipe.seed,
     )
 
-    trained = train_model(work, job, model_id(t), fit, follow)
+    trained = train_model(work, job, policy, model_id(t), fit, follow)
 
     links = {"trained from": partition_link(run, "policy", str(t))}
     if t < len(run.iterations):

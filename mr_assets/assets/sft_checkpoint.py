@@ -37,7 +37,7 @@ def sft_checkpoint(work: Materialization, eft_dataset: pl.LazyFrame) -> Result:
         )
 
     job = training_job("sft", recipe.sft, root=root, model=seed, data=data, out=out, seed=recipe.seed)
-    trained = train_model(work, job, model_id(0))
+    trained = train_model(work, job, model, model_id(0))
 
     numbers = {**trained.numbers, "examples": examples.rows.height, "examples too long": examples.dropped.height}
     shown = {"picture: training": trained.curves, "dropped examples": str(dropped_path(data))}

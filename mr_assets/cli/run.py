@@ -205,8 +205,8 @@ def _run_lock(wanted: Any, stored: Any) -> Iterator[Any]:
     from mr_assets.orchestration.lock import run_lock
     from mr_assets.orchestration.run_launcher import fail_dead_runs
 
-    with run_lock(wanted.folder, f"run {wanted.name}", wait=False), instance() as dagster:
-        fail_dead_runs(dagster)
+    with run_lock(wanted.folder, f"run {wanted.name}", wait=False) as former, instance() as dagster:
+        fail_dead_runs(dagster, former)
         refuse_if_busy(wanted.name, dagster)
         if _stored(wanted) != stored:
             raise UserError(f"run {wanted.name} was changed by another command meanwhile. Look at it, and start again.")

@@ -142,7 +142,7 @@ def _unused(run: Any) -> Iterator[None]:
 
     what = f"run {run.name}"
     if run.folder.is_symlink() and (holder := holder_of(run.folder)):
-        raise UserError(f"{what} is being run by process {holder}. Wait for it, or end it, then start again.")
+        raise UserError(f"{what} is being run by {holder}. Wait for it, or end it, then start again.")
     with nullcontext() if run.folder.is_symlink() else run_lock(run.folder, what, wait=False):
         if home().is_dir():
             with instance() as dagster:

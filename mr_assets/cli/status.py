@@ -116,7 +116,8 @@ class Status:
             share = "" if progress is None or progress.share is None else f"{progress.share:.0%}, "
             how_far = f"{share}{progress.said.removeprefix(f'{place[0]}: ')}" if progress else "at work"
             since = f"since {_clock(attempt.when)}"
-            yield f"  {_listed(place)}: {how_far} ({since}, Dagster run {attempt.dagster_run})"
+            where = f" on host {attempt.host}" if attempt.host else ""
+            yield f"  {_listed(place)}: {how_far} ({since}, Dagster run {attempt.dagster_run}{where})"
 
     def ended(self) -> Iterator[str]:
         """What failed or was interrupted and has not been made since: why, when and in which Dagster run."""

@@ -17,6 +17,7 @@ from mr_assets.dagster_internals import (
 )
 from mr_assets.errors import UserError
 from mr_assets.loop import LOOP, Place
+from mr_assets.orchestration.run_launcher import elsewhere
 from mr_assets.orchestration.steps import failures
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import places
@@ -34,8 +35,10 @@ def under_way(namespace: str, instance: dg.DagsterInstance) -> str | None:
     """A sentence that names what is queued or in progress under a key prefix, however it was started; None if idle."""
     for dagster_run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
         if _concerns(dagster_run.asset_selection, namespace):
-            state = dagster_run.status.value.lower()
-            return f"{namespace}: {_what(dagster_run)} is being made by Dagster run {dagster_run.run_id} ({state})."
+            state, host = dagster_run.status.value.lower(), elsewhere(dagster_run)
+            said = f"{namespace}: {_what(dagster_run)} is being made by Dagster run {dagster_run.run_id} ({state}"
+            lost = "If that host is gone, cancel the Dagster run in the UI with Force termination immediately."
+            return f"{said} on host {host}). {lost}" if host else f"{said})."
     running = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
     for backfill in instance.get_backfills(filters=BulkActionsFilter(statuses=running)):
         if _concerns(backfill.asset_selection, namespace):
@@ -85,13 +88,14 @@ class Attempt:
 
     state: running; waiting for what comes before it in that Dagster run, or for that to start; failed; interrupted,
     which is stopped, cancelled or killed. when: the end of what ended, the beginning of what is under way, as ISO time.
-    message: of what ended the first line of why, else "".
+    message: of what ended the first line of why, else "". host: that of its process, where that is another one.
     """
 
     dagster_run: str
     state: Literal["running", "waiting", "failed", "interrupted"]
     when: str
     message: str = ""
+    host: str = ""
 
 
 def attempts(runs: Sequence[Run], instance: dg.DagsterInstance) -> dict[str, dict[Place, Attempt]]:
@@ -134,7 +138,12 @@ def _attempts(run: Run, newest: Sequence[dg.RunRecord], instance: dg.DagsterInst
             if unfinished and status in (None, "IN_PROGRESS"):
                 at_work = status is not None and dagster_run.status != Status.QUEUED
                 since = (step.start_time if step else None) or began
-                found[place] = Attempt(dagster_run.run_id, "running" if at_work else "waiting", _iso(since))
+                found[place] = Attempt(
+                    dagster_run.run_id,
+                    "running" if at_work else "waiting",
+                    _iso(since),
+                    host=elsewhere(dagster_run) or "",
+                )
             elif not unfinished and status in ("FAILURE", "IN_PROGRESS"):
                 stopped = said == INTERRUPTED or dagster_run.status == Status.CANCELED
                 found[place] = Attempt(

@@ -37,7 +37,7 @@ DAGSTER = (sys.executable, "-m", "dagster")  # the command itself need not be on
 ITERATION_TAG = "mr/iteration"
 GRACE_SECONDS = 15  # for a cancelled Dagster run to stop by itself; less than cancel_timeout_seconds in dagster.yaml
 GONE = (
-    "its process {pid} has ended without a word: it was killed, or the machine ran out of memory. Re-execute the "
+    "its {process} has ended without a word: it was killed, or the machine ran out of memory. Re-execute the "
     "Dagster run from failure: what is complete is kept, sampling goes on from its last shard, training from its last "
     "checkpoint"
 )
@@ -120,10 +120,10 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
         """
         self._reap()
         worker = _worker(dagster_run)
-        if worker is None or not worker.here or worker.alive:
+        if worker is None or not worker.gone:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         end_processes(dagster_run.run_id)
-        return CheckRunHealthResult(WorkerStatus.FAILED, GONE.format(pid=worker.pid))
+        return CheckRunHealthResult(WorkerStatus.FAILED, GONE.format(process=worker.said))
 
     def get_run_worker_debug_info(
         self, dagster_run: dg.DagsterRun, include_container_logs: bool | None = True
@@ -166,10 +166,19 @@ def _worker(dagster_run: dg.DagsterRun) -> Worker | None:
     return Worker.from_tag(dagster_run.tags.get(TAG), dagster_run.run_id)
 
 
-def fail_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Mark as failed every Dagster run whose process is gone, as the daemon does where it is up."""
+def fail_dead_runs(instance: dg.DagsterInstance, former: Worker | None = None) -> None:
+    """Mark as failed every Dagster run whose process is gone, as the daemon does where it is up.
+
+    former: a process of any host of which it is known that it is gone, since it has lost its lock (`run_lock`).
+    """
     for dagster_run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
         worker = _worker(dagster_run)
-        if worker is not None and worker.here and not worker.alive:
+        if worker is not None and (worker.gone or worker == former):
             end_processes(dagster_run.run_id)
-            instance.report_run_failed(dagster_run, GONE.format(pid=worker.pid))
+            instance.report_run_failed(dagster_run, GONE.format(process=worker.said))
+
+
+def elsewhere(dagster_run: dg.DagsterRun) -> str | None:
+    """The other host whose process leads a Dagster run; None if it is led from here, or nobody knows from where."""
+    worker = _worker(dagster_run)
+    return None if worker is None or worker.here else worker.host

@@ -1,16 +1,25 @@
 """The data root, which runs write to, and the files in it that a recipe names."""
 
 import os
+import re
 from pathlib import Path
 
+from mr_assets.errors import UserError, shown
 from mr_assets.text_files import given_path, is_file_or_folder
 
 PROJECT = Path(__file__).parents[2]
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 
 
 def data_root() -> Path:
-    """The folder that runs write to: MR_DATA, or the project's own data folder."""
-    return given_path(os.environ.get("MR_DATA") or str(PROJECT / "data"), "MR_DATA").resolve()
+    """The folder that runs write to: MR_DATA, or the project's own data folder. Raises `UserError` for a URL."""
+    named = os.environ.get("MR_DATA") or str(PROJECT / "data")
+    if _URL.match(named):
+        raise UserError(
+            f"MR_DATA = {shown(named)}: expected a folder, and this is a URL. Mount that storage and name the folder "
+            "where it is mounted."
+        )
+    return given_path(named, "MR_DATA").resolve()
 
 
 def resolve(path: str, data: Path) -> Path:

@@ -73,11 +73,14 @@ def forget(run: Run, asset: str, partition: str | None) -> None:
 
 
 def noted(run: Run, asset: str, partition: str | None) -> Progress | None:
-    """How far an artifact is; None if no process of this machine works on it now, or has nothing to say yet."""
+    """How far an artifact is; None if no process works on it now, or has nothing to say yet.
+
+    Of another machine's process it is what that one noted last, at the time `at`.
+    """
     with suppress(OSError, ValueError, TypeError):
         found = Progress(**json.loads(_path(run, asset, partition).read_text(encoding="utf-8")))
         worker = Worker.from_tag(found.process, found.dagster_run)
-        if worker is not None and worker.here and worker.alive:
+        if worker is not None and not worker.gone:
             return found
     return None
 

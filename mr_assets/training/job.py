@@ -16,6 +16,8 @@ from mr_assets.training.settings import DPOSettings, SFTSettings
 Kind = Literal["dpo", "sft"]
 Folder = Annotated[Path, Field(strict=False)]  # in JSON a text
 UNUSED_IN_SFT: dict[str, Any] = {"beta": 0.1, "keep_all_epochs": False}
+PLACES = {"model", "data", "out", "accelerate_config"}
+"""The fields that say where something lies: another host may have the same storage under another path."""
 EPOCHS = "epochs"
 EPOCH_NOTE = "training_job.json"  # in an epoch's folder: of what training it is
 COLUMNS: dict[Kind, tuple[str, ...]] = {

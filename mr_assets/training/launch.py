@@ -31,7 +31,7 @@ import polars as pl
 from mr_assets.errors import UserError
 from mr_assets.files import write_json
 from mr_assets.model_folder import check_model_folder
-from mr_assets.training.job import EPOCH_NOTE, EPOCHS, Kind, TrainingJob, link_kept_epoch
+from mr_assets.training.job import EPOCH_NOTE, EPOCHS, PLACES, Kind, TrainingJob, link_kept_epoch
 from mr_assets.training.leash import LOG
 from mr_assets.training.log import LOG as STEPS
 from mr_assets.training.margins import MARGINS
@@ -63,9 +63,12 @@ class TrainingResult:
 
 
 def train(
-    job: TrainingJob, on_metrics: Callable[[Metrics], None] = lambda line: None, *, code: str = ""
+    job: TrainingJob, on_metrics: Callable[[Metrics], None] = lambda line: None, *, code: str = "", start: str = ""
 ) -> TrainingResult:
     """Train `job`, in as many attempts as it takes: a later call with the same job and data resumes.
+
+    That call may come from another host, to which the same storage has another path: what is compared are settings
+    and contents. `start` is the starting model's fingerprint; without one its weights' sizes and times stand for it.
 
     If ``job.out`` has the epoch to keep already, from this training with another `keep_epoch`, it is taken from there.
     `code` is the version of the code that trains: what another one trained is not taken.
@@ -77,7 +80,7 @@ def train(
     """
     started = time.monotonic()
     check_model_folder(job.model)
-    rows = prepare_workspace(job)
+    rows = prepare_workspace(job, start)
     steps = job.steps_per_epoch(rows) * job.keep_epoch
     if _has_kept_epoch(job, code):
         link_kept_epoch(job, job.out / EPOCHS)
@@ -108,13 +111,12 @@ def _has_kept_epoch(job: TrainingJob, code: str) -> bool:
     if not job.keep_all_epochs:
         return False
     folder = job.out / EPOCHS / str(job.keep_epoch)
-    try:
-        noted = json.loads((folder / EPOCH_NOTE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False  # it was not kept, or nobody knows of what training it is
+    noted = _read(folder / EPOCH_NOTE)  # None: it was not kept, or nobody knows of what training it is
     files = _epoch_files(folder)
     whole = STEPS in files and (MARGINS in files or job.kind != "dpo")
-    return whole and noted == {"of": _of_any_epoch(job, code), "files": files}
+    if not whole or not isinstance(noted, dict) or noted.get("files") != files:
+        return False
+    return _same(noted.get("of"), _of_any_epoch(job, code), job)
 
 
 def _note_epochs(job: TrainingJob, code: str) -> None:
@@ -135,27 +137,64 @@ def _of_any_epoch(job: TrainingJob, code: str) -> dict[str, Any]:
     return identity | {"job": settings, "code": code}
 
 
+def _same(noted: Any, wanted: dict[str, Any], job: TrainingJob) -> bool:
+    """Whether a note is of the wanted training, wherever model, data and result of the noted one lay.
+
+    Earlier versions noted sizes and times of the starting weights, and nothing of what accelerate's file says.
+    """
+    if not isinstance(noted, dict) or not isinstance(noted.get("job"), dict):
+        return False
+    weights = _weights(job) if isinstance(noted.get("weights"), dict) else wanted["weights"]
+    told = {"accelerate": wanted["accelerate"]} | noted
+    return _placeless(told) == _placeless(wanted | {"weights": weights})
+
+
+def _placeless(identity: dict[str, Any]) -> dict[str, Any]:
+    """An identity without the paths of its job."""
+    return identity | {"job": {name: value for name, value in identity["job"].items() if name not in PLACES}}
+
+
+def _weights(job: TrainingJob) -> dict[str, list[int]]:
+    return _files(job.model, "*.safetensors")
+
+
 def _files(folder: Path, pattern: str = "*") -> dict[str, list[int]]:
     """Size and time of each file in `folder`: they stand for a content that would take minutes to hash."""
     return {p.name: [p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(folder.glob(pattern))}
 
 
-def prepare_workspace(job: TrainingJob) -> int:
-    """Check the data and make the workspace ready, keeping what the same job left; returns the number of rows."""
+def prepare_workspace(job: TrainingJob, start: str = "") -> int:
+    """Check the data and make the workspace ready, keeping what the same job left; returns the number of rows.
+
+    start: see `train`.
+    """
     data = _read_data(job)
     buffer = data.write_ipc_stream(None, compat_level=pl.CompatLevel.oldest()).getvalue()
-    weights = _files(job.model, "*.safetensors")
-    identity = {"job": job.to_dict(), "data": blake2b(buffer).hexdigest(), "weights": weights}
+    accelerate = Path(job.accelerate_config).read_bytes() if job.accelerate_config else None
+    identity = {
+        "job": job.to_dict(),
+        "data": blake2b(buffer).hexdigest(),
+        "weights": start or _weights(job),
+        "accelerate": blake2b(accelerate).hexdigest() if accelerate is not None else None,
+    }
     recorded = job.workspace / "job.json"
-    if not recorded.is_file() or json.loads(recorded.read_text(encoding="utf-8")) != identity:
+    if not _same(_read(recorded), identity, job):
         shutil.rmtree(job.workspace, ignore_errors=True)
         job.workspace.mkdir(parents=True)
         (job.workspace / "data.arrow").write_bytes(buffer)
-        write_json(recorded, identity)
+    write_json(recorded, identity)  # with the paths of this host
     for name in ("metrics.jsonl", LOG):
         (job.workspace / name).write_bytes(b"")
     shutil.rmtree(job.workspace / "model", ignore_errors=True)
     return data.height
+
+
+def _read(note: Path) -> Any:
+    """What a JSON file says; None if there is none that can be read."""
+    try:
+        return json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _read_data(job: TrainingJob) -> pl.DataFrame:

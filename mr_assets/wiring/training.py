@@ -35,8 +35,8 @@ class Trained:
     curves: dg.MarkdownMetadataValue
 
 
-def train_model(work: Materialization, job: TrainingJob, name: str, *before: Finding) -> Trained:
-    """Train in a process of its own. The engine gives its memory back first.
+def train_model(work: Materialization, job: TrainingJob, start: Model, name: str, *before: Finding) -> Trained:
+    """Train `start` in a process of its own, to become the model `name`. The engine gives its memory back first.
 
     Raises `UserError` if the policy's folder is damaged, and `dg.Failure` with the end of the trainer's log if training
     fails. What was found before it is recorded then; if the loss or a reward margin was not finite, the check that
@@ -48,7 +48,7 @@ def train_model(work: Materialization, job: TrainingJob, name: str, *before: Fin
     what = f"{work.asset} ({name})"
     work.announce(f"{what}: starting; the first step comes when the model and its reference are ready")
     try:
-        result = train(job, reporter(work, what), code=code_version(work.asset))
+        result = train(job, reporter(work, what), code=code_version(work.asset), start=start.fingerprint)
     except TrainingFailed as error:
         record_now(work.context, before, work.partition)
         if broken := re.search(_NOT_FINITE, str(error)):

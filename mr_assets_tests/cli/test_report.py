@@ -184,6 +184,12 @@ def test_status_shows_how_far_a_run_is(mr: Mr, data: Path) -> None:
     file.write_text(json.dumps(asdict(left_behind)))
     assert noted(run, "responses", "2") is None
     assert "25%" not in said(mr("status", "tiny"))
+    elsewhere = replace(Worker.of(os.getpid()), host="gpu-07")  # its process id says nothing here
+    file.write_text(json.dumps(asdict(replace(progress, process=elsewhere.tag(me)))))
+    with instance() as dagster:
+        dagster.add_run_tags(me, {TAG: elsewhere.tag(me)})
+    assert "25%, 30 of 120 requests, 12/s, 7 s left (since " in (shown := said(mr("status", "tiny")))
+    assert f"Dagster run {me} on host gpu-07)" in shown
     file.write_text("{")
     assert noted(run, "responses", "2") is None
     forget(run, "responses", "2")

@@ -155,6 +155,18 @@ def test_of_what_it_cannot_see_it_says_nothing(
     assert not launcher.terminate(dagster_run.run_id)
 
 
+def test_a_run_of_another_host_is_failed_when_its_process_has_lost_its_lock(
+    dagster_run: dg.DagsterRun, instance: dg.DagsterInstance
+) -> None:
+    """Then it is known to be gone; of another process of that host still nothing is."""
+    former = replace(Worker.of(os.getpid()), host="gpu-07")
+    instance.add_run_tags(dagster_run.run_id, {TAG: former.tag(dagster_run.run_id)})
+    fail_dead_runs(instance, replace(former, ticks=1))
+    assert now(instance, dagster_run).status == STARTED
+    fail_dead_runs(instance, former)
+    assert now(instance, dagster_run).status == dg.DagsterRunStatus.FAILURE
+
+
 def test_without_a_daemon_dead_runs_are_failed_by_the_command(
     instance: dg.DagsterInstance,
     dagster_run: dg.DagsterRun,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mr_assets.errors import UserError
 from mr_assets.runs.data_folder import PROJECT, data_root, resolve
 
 
@@ -24,3 +25,13 @@ def test_the_data_root_is_what_mr_data_names(tmp_path: Path, monkeypatch: pytest
     assert data_root() == tmp_path.resolve()
     monkeypatch.setenv("MR_DATA", "")
     assert data_root() == PROJECT / "data"
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/runs", "gs://bucket", "file:///data", "https://example.org/d", "s3:/x"])
+def test_a_url_is_no_data_root(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would have been a folder called s3: in whatever folder the command is given."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MR_DATA", url)
+    with pytest.raises(UserError, match=f'MR_DATA = "{url}": expected a folder, and this is a URL'):
+        data_root()
+    assert list(tmp_path.iterdir()) == []

@@ -195,6 +195,52 @@ def test_workspace_keeps_the_same_jobs_leftovers_and_no_others(job: TrainingJob)
     assert not mark.exists()
 
 
+def test_another_host_goes_on_under_another_path(job: TrainingJob, tmp_path: Path) -> None:
+    """Its mount of the same storage: settings and contents are compared, and the job names the paths of now."""
+    launch.prepare_workspace(job, "the fingerprint")
+    (job.workspace / "checkpoints").mkdir()
+    for path in tmp_path.rglob("*.safetensors"):
+        os.utime(path, (0, 0))  # times are not those of the storage that was copied
+    mount = tmp_path.with_name(f"{tmp_path.name}-mount")
+    shutil.copytree(tmp_path, mount)
+    there = {name: mount / getattr(job, name).relative_to(tmp_path) for name in ("model", "data", "out")}
+    moved = replace(job, **there)
+    launch.prepare_workspace(moved, "the fingerprint")
+    assert (moved.workspace / "checkpoints").exists()
+    assert TrainingJob.read(moved.workspace / "job.json") == moved
+    launch.prepare_workspace(moved, "another model's")
+    assert not (moved.workspace / "checkpoints").exists()
+
+
+def test_what_an_earlier_version_left_of_a_training_is_gone_on_with(job: TrainingJob) -> None:
+    """It noted the sizes and times of the starting weights, and no more of accelerate's file than its path."""
+    launch.prepare_workspace(job)
+    (job.workspace / "checkpoints").mkdir()
+    note = job.workspace / "job.json"
+    earlier = json.loads(note.read_text())
+    assert earlier.pop("accelerate") is None
+    for said, kept in ((earlier, True), (earlier | {"weights": {"model.safetensors": [1, 2]}}, False)):
+        note.write_text(json.dumps(said))
+        launch.prepare_workspace(job, "the fingerprint")
+        assert (job.workspace / "checkpoints").exists() == kept
+
+
+def test_accelerates_configuration_counts_by_what_it_says(job: TrainingJob, tmp_path: Path) -> None:
+    """Not by where it lies."""
+    files = [tmp_path / name for name in ("a.yaml", "b.yaml")]
+    for file in files:
+        file.write_text("mixed_precision: 'no'\n")
+    first, second = (replace(job, accelerate_config=str(file)) for file in files)
+    launch.prepare_workspace(first)
+    (job.workspace / "checkpoints").mkdir()
+    files[0].rename(files[1])
+    launch.prepare_workspace(second)
+    assert (job.workspace / "checkpoints").exists()
+    files[1].write_text("mixed_precision: bf16\n")
+    launch.prepare_workspace(second)
+    assert not (job.workspace / "checkpoints").exists()
+
+
 def test_a_row_that_is_too_long_is_an_error(job: TrainingJob) -> None:
     """The longest row has 2 + 3 = 5 tokens: max_length 5 takes it, 4 refuses it and says how many and how long."""
     launch.prepare_workspace(job)

@@ -72,10 +72,12 @@ def open_engine(folder: Path, policy: str, settings: EngineSettings, **_: Any) -
     return LoggedSampler(folder, policy)
 
 
-def train(job: TrainingJob, on_metrics: Callable[[launch.Metrics], None], *, code: str) -> launch.TrainingResult:
+def train(
+    job: TrainingJob, on_metrics: Callable[[launch.Metrics], None], *, code: str, start: str
+) -> launch.TrainingResult:
     """As the product's."""
     refuse(job.out)
-    return launch.train(job, on_metrics, code=code)
+    return launch.train(job, on_metrics, code=code, start=start)
 
 
 patch = pytest.MonkeyPatch()  # for as long as this process lives
