@@ -6,7 +6,10 @@ The data folder is a file system of its own in memory, which takes the right to 
 import os
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ import pytest
 from mr_assets.recipes.load import with_iterations
 from mr_assets.runs.run import Run
 from mr_assets.runs.stored import save
-from mr_assets_tests.real_run import PROJECT, printed, started, wait_for
+from mr_assets_tests.real_run import PROJECT, free_port, printed, started, wait_for
 from mr_assets_tests.tiny import NAME, tiny_recipe
 from mr_assets_tests.ui.server import MODULE, PATIENCE
 
@@ -50,6 +53,13 @@ def said(data: Path, *command: str) -> tuple[int, list[str]]:
     return ended.returncode, [line for line in ended.stdout.splitlines() if not line.startswith("note: ")]
 
 
+def page(port: int, path: str) -> bytes | None:
+    """A page of the explorer; None while nothing answers."""
+    with suppress(urllib.error.URLError), urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
+        return bytes(answer.read())
+    return None
+
+
 def full(data: Path) -> str:
     """The size that the disk has if nothing more fits on it."""
     found = os.statvfs(data)
@@ -74,6 +84,34 @@ def test_a_disk_that_fills_up(disk: tuple[Path, Remount], moment: str, monkeypat
     assert status == 0 and any("no space left on disk" in line for line in lines)
     remount("size=400m")
     assert said(data, *RUN)[0] == 0
+
+
+def test_a_disk_that_is_full_at_one_file(disk: tuple[Path, Remount]) -> None:
+    """At the record of a table that is whole, then at the table of what was dropped: a folder takes no more files."""
+    data, _ = disk
+    for folder, files in (("prompts", 1), ("dropped", 0)):
+        place = data / "tiny" / folder
+        place.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"nr_inodes={files + 1}", "tmpfs", place], check=True)
+        try:
+            status, lines = said(data, *RUN)
+            assert status == 1 and not any("Traceback" in line for line in lines)
+            [message] = [line for line in lines if f"no space left on disk while writing {place}" in line]
+            assert "free some space and start again" in message
+            assert len([path for path in place.rglob("*") if path.is_file()]) == files
+        finally:
+            subprocess.run(["umount", "-l", place], check=True)
+    assert said(data, *RUN)[0] == 0
+
+
+def test_the_pages_of_a_full_disk(disk: tuple[Path, Remount]) -> None:
+    """`mr explore` needs no space."""
+    data, remount = disk
+    port = free_port()
+    with started(data, "explore", "--port", str(port), module=MODULE) as server:
+        remount(full(data))
+        for path in ("/", "/runs/tiny"):
+            assert b"tiny" in wait_for(lambda: page(port, path), PATIENCE, server)  # noqa: B023
 
 
 def test_a_disk_that_cannot_be_written(disk: tuple[Path, Remount]) -> None:
