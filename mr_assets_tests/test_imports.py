@@ -23,6 +23,7 @@ ORDER = (
     ("worlds", "sampling", "training"),
     ("recipes",),
     ("runs",),
+    ("planning",),
     ("lineage", "inputs"),
     ("explorer", "wiring"),
     ("assets",),
@@ -31,7 +32,9 @@ ORDER = (
     ("cli",),
 )
 LEVELS = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
-WITHOUT_DAGSTER = ("lineage", "method", "sampling", "training", "worlds", "templates", "recipes", "runs", "inputs")
+WITHOUT_DAGSTER = (
+    *("lineage", "method", "sampling", "training", "worlds", "templates", "recipes", "runs", "planning", "inputs"),
+)
 
 Imports = dict[str, set[str]]
 

@@ -1,0 +1,174 @@
+"""`mr plan`: what a recipe asks for, before a person pays for it."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mr_assets.cli.terminal import say_json
+
+if TYPE_CHECKING:
+    from mr_assets.cli.terminal import Table
+    from mr_assets.planning.plan import Plan
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("--gpu", metavar="NAME", help="The GPU to plan for, such as h200, h100, a100-40, l40s, 4090.")
+@click.option("--count", type=click.IntRange(min=1), help="How many of them. Default: 1.")
+@click.option("--shape", metavar="SIZE", help="Plan for a model of this size, such as 8b, in place of the recipe's.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change a field of the recipe. Repeatable.")
+@click.option("--iterations", type=int, help="Number of iterations; more than the recipe has repeat its last row.")
+@click.option("--name", help="Name of the run, as for `mr run`. Default: the recipe's name.")
+@click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for programs.")
+def plan(
+    recipe: str,
+    gpu: str | None,
+    count: int | None,
+    shape: str | None,
+    sets: tuple[str, ...],
+    iterations: int | None,
+    name: str | None,
+    as_json: bool,
+) -> None:
+    """Say what RECIPE would take: requests, tokens, hours, memory and disk, and what does not fit.
+
+    Nothing is run, and no GPU is needed. Without --gpu, the plan is for the GPUs of this machine, if it has any. Hours
+    are computed from the GPU's data sheet and an assumed efficiency; lengths of texts are assumed.
+
+    \b
+    mr plan llama_3_8b_meta_rewarding --gpu h200
+    mr plan llama_3_8b_meta_rewarding --gpu a100-40 --count 8 --set dpo.micro_batch_size=1
+    mr plan my_recipe.yaml --gpu 4090 --shape 1b
+    """
+    from mr_assets.cli.terminal import Wrapped, show
+    from mr_assets.planning.devices import devices
+    from mr_assets.planning.gpus import gpu_of_device, known_gpu
+    from mr_assets.planning.lengths import assumed_lengths
+    from mr_assets.planning.plan import make_plan, verdict
+    from mr_assets.planning.shapes import model_shape
+    from mr_assets.runs.data_folder import resolve
+    from mr_assets.runs.stored import load_run
+    from mr_assets.templates import judge_template, meta_judge_template
+
+    run = load_run(recipe, name=name, sets=sets, iterations=iterations)
+    chosen, number = known_gpu(gpu) if gpu else None, count or 1
+    if chosen is None and (here := devices()):
+        chosen, number = gpu_of_device(here[0].name, here[0].memory), count or len(here)
+    seed = run.recipe.model.seed
+    found, origin = model_shape(seed, resolve(seed, run.data), shape)
+    templates = (
+        judge_template(run.template(run.recipe.judgments.template)),
+        meta_judge_template(run.template(run.recipe.meta_judgments.template)),
+    )
+    lengths = assumed_lengths(run.recipe, *templates)
+    made = make_plan(run.name, run.recipe, found, lengths, run.data, chosen, number)
+    assumptions = [origin, *_assumed(made)]
+    if as_json:
+        say_json(plan_as_json(made) | {"assumptions": assumptions})
+        return
+    said = Wrapped(verdict(made), hanging="")
+    show(said, "", *_problems(made), stages_table(made), memory_table(made), "\n".join(assumptions))
+
+
+def _problems(plan: "Plan") -> list[str]:
+    said = []
+    for problem in plan.problems:
+        said.append(f"- {problem.said}")
+        if problem.change:
+            said.append(f"  To change: {' '.join(f'--set {change}' for change in problem.change)}")
+    return [*said, ""] if said else []
+
+
+def stages_table(plan: "Plan") -> "Table":
+    """One row per stage: what it asks for, how long it takes, what it leaves on the disk."""
+    from mr_assets.cli.terminal import Column, Table
+    from mr_assets.planning.plan import size
+    from mr_assets.planning.stages import Sampling
+
+    titles = ("of", "requests", "in", "cached", "out", "hours", "disk")
+    table = Table("stages", [Column("stage"), *(Column(title, number=True) for title in titles)])
+    for row in plan.rows:
+        stage, hours = row.stage, "-" if row.seconds is None else f"{row.seconds / 3600:.2f}"
+        most = "<" if stage.at_most else ""
+        if isinstance(stage, Sampling):
+            tokens = (short(stage.tokens_in), f"{stage.cached:.0%}", short(stage.tokens_out))
+            cells = (f"{most}{stage.requests:,}", *tokens)
+        else:
+            cells = (f"{most}{stage.examples:,}", short(stage.tokens * stage.epochs), "-", "-")
+        table.add(stage.asset, stage.partition or "-", *cells, hours, size(row.disk.kept))
+    return table
+
+
+def memory_table(plan: "Plan") -> "Table":
+    """What one GPU holds while it samples and trains."""
+    from mr_assets.cli.terminal import Column, Table
+    from mr_assets.planning.plan import size
+
+    table = Table("memory of one GPU", [Column("for"), Column("in all", number=True), Column("parts", text=True)])
+    for name, memory in plan.memory.items():
+        parts = ", ".join(f"{part} {size(count)}" for part, count in memory.parts.items())
+        table.add(name, size(memory.needed), parts)
+    return table
+
+
+def _assumed(plan: "Plan") -> list[str]:
+    from mr_assets.planning.gpus import SAMPLING_EFFICIENCY, TRAINING_EFFICIENCY
+    from mr_assets.planning.memory import kv_tokens
+
+    lengths = plan.lengths
+    said = [
+        f"Assumed lengths, in tokens: prompt {lengths.prompt:.0f}, response {lengths.response:.0f}, judgment "
+        f"{lengths.judgment:.0f}, meta-judgment {lengths.meta_judgment:.0f}; judge prompt {lengths.judge_prompt:,.0f}, "
+        f"meta-judge prompt {lengths.meta_judge_prompt:,.0f}."
+    ]
+    reasons = {row.stage.asset: row.stage.at_most for row in plan.rows if row.stage.at_most}
+    said += [f"< is at most: {asset}: {why}." for asset, why in reasons.items()]
+    if plan.gpu:
+        said.append(
+            f"Hours: {plan.gpu.bandwidth:,.0f} GB/s and {plan.gpu.tflops:,.0f} bf16 TFLOP/s ({plan.gpu.source}), of "
+            f"which sampling is assumed to reach {SAMPLING_EFFICIENCY:.0%} and training {TRAINING_EFFICIENCY:.0%}. "
+            "Starts of engine and trainer are not counted."
+        )
+        said.append(
+            f"The engine's cache holds {kv_tokens(plan.shape, plan.recipe.engine, plan.gpu.memory):,.0f} tokens."
+        )
+    return said
+
+
+def short(count: float) -> str:
+    """A number of tokens for a reader: 950, 1.2k, 385M, 1.3G."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= size:
+            return f"{count / size:.0f}{unit}" if count >= 100 * size else f"{count / size:.1f}{unit}"
+    return f"{count:.0f}"
+
+
+def plan_as_json(plan: "Plan") -> dict[str, Any]:
+    """For programs: sizes in bytes, times in seconds."""
+    from dataclasses import asdict
+
+    from mr_assets.planning.plan import verdict
+
+    rows = []
+    for row in plan.rows:
+        counts = {key: value for key, value in asdict(row.stage).items() if key != "at_most"}
+        rows.append(
+            counts
+            | {"at_most_because": row.stage.at_most or None, "roofline_seconds": row.roofline, "seconds": row.seconds}
+            | {"disk_bytes": row.disk.kept, "disk_bytes_while_working": row.disk.passing}
+        )
+    return {
+        "run": plan.name,
+        "verdict": verdict(plan),
+        "fits": None if plan.gpu is None else not plan.problems,
+        "gpu": asdict(plan.gpu) if plan.gpu else None,
+        "count": plan.count,
+        "shape": asdict(plan.shape) | {"weights": plan.shape.weights},
+        "hours": plan.hours,
+        "disk_bytes": plan.disk_peak,
+        "disk_bytes_kept": plan.kept,
+        "stages": rows,
+        "memory_bytes": {name: memory.parts for name, memory in plan.memory.items()},
+        "problems": [asdict(problem) for problem in plan.problems],
+        "lengths": asdict(plan.lengths),
+    }

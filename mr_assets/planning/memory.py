@@ -1,0 +1,114 @@
+"""What a stage holds in a GPU's memory, in bytes, by what holds it.
+
+    dpo, 8B on one GPU: weights 32.1 GB, gradients 32.1, optimizer 16.1, bf16 copies 14.0, layer inputs 8.6, one layer
+    5.0, CUDA 3.0: 110.8 in all
+
+Weights, gradients and optimizer are certain; activations are for rows of max_length and come close to it only then.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mr_assets.planning.shapes import Shape
+from mr_assets.sampling.settings import EngineSettings
+from mr_assets.training.settings import DPOSettings, TrainingSettings
+
+CUDA = 3e9
+"""Of every process: CUDA's context, its libraries' buffers, memory that is torn into pieces."""
+OPTIMIZER_BYTES = {"adamw_torch": 8, "adamw_torch_fused": 8, "adamw_8bit": 2}
+"""Per weight: two moments, in fp32 or in 8 bits."""
+DTYPE_BYTES = {"auto": 2, "bfloat16": 2, "float16": 2, "float32": 4}
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What one GPU holds. certain: the parts that do not depend on the data; estimated: the others."""
+
+    certain: Mapping[str, float]
+    estimated: Mapping[str, float]
+
+    @property
+    def least(self) -> float:
+        """Bytes without which it cannot begin."""
+        return sum(self.certain.values())
+
+    @property
+    def needed(self) -> float:
+        """Bytes at the most."""
+        return self.least + sum(self.estimated.values())
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """Bytes of everything."""
+        return {**self.certain, **self.estimated}
+
+
+# ----------------------------------------------------------------------------------------------------------- sampling
+
+
+def weight_bytes(shape: Shape, engine: EngineSettings) -> float:
+    """Of the engine's weights, on all of its GPUs together. Quantized ones by what their method's name says."""
+    return shape.weights * _value_bytes(engine.quantization or "auto", DTYPE_BYTES[engine.dtype])
+
+
+def cache_bytes(shape: Shape, engine: EngineSettings) -> float:
+    """Of the key-value cache per token, on all of the engine's GPUs together."""
+    return shape.cached_values * _value_bytes(engine.kv_cache_dtype, DTYPE_BYTES[engine.dtype])
+
+
+def _value_bytes(name: str, plain: float) -> float:
+    """Bytes of a number in a format that is named like nvfp4, int8_per_token_head, awq; `plain` if it says nothing."""
+    if any(part in name for part in ("fp4", "4bit", "int4", "awq", "gptq")):
+        return 0.5
+    return 1.0 if any(part in name for part in ("fp8", "int8", "experts_int8")) else plain
+
+
+def kv_room(shape: Shape, engine: EngineSettings, gigabytes: float) -> float:
+    """Bytes that each of the engine's GPUs, of so many GB, has left for the key-value cache; negative if none."""
+    share = weight_bytes(shape, engine) / engine.tensor_parallel_size
+    return engine.gpu_memory_utilization * gigabytes * 1e9 - share - CUDA
+
+
+def kv_tokens(shape: Shape, engine: EngineSettings, gigabytes: float) -> float:
+    """Tokens that the key-value cache of one engine holds."""
+    per_gpu = cache_bytes(shape, engine) / min(engine.tensor_parallel_size, shape.kv_heads)
+    return max(0.0, kv_room(shape, engine, gigabytes) / per_gpu)
+
+
+def engine_memory(shape: Shape, engine: EngineSettings) -> Memory:
+    """What one GPU needs for an engine that samples one completion at a time; more memory means more at a time."""
+    share = weight_bytes(shape, engine) / engine.tensor_parallel_size
+    per_gpu = cache_bytes(shape, engine) / min(engine.tensor_parallel_size, shape.kv_heads)
+    longest = {"cache of one completion": per_gpu * engine.max_model_len}
+    return Memory({"weights": share, **longest}, {"CUDA": CUDA})
+
+
+# ----------------------------------------------------------------------------------------------------------- training
+
+
+def training_memory(shape: Shape, section: TrainingSettings, *, sharded: bool = False) -> Memory:
+    """What one GPU holds while it trains. sharded: FSDP, which shares weights, gradients and optimizer out.
+
+    Weights and gradients are fp32. A step under bf16 keeps bf16 copies of the weights, with FSDP of what is unpacked at
+    a time. Plain data parallelism keeps a second copy of the gradients.
+    """
+    n = section.num_processes if sharded else 1
+    sequences = section.micro_batch_size * (2 if isinstance(section, DPOSettings) else 1)
+    tokens = sequences * section.max_length
+    certain = {
+        "weights": 4 * shape.weights / n,
+        "gradients": 4 * shape.weights / n,
+        "optimizer": OPTIMIZER_BYTES[section.optimizer] * shape.weights / n,
+    }
+    if sharded:  # one layer and the one that is fetched ahead, and the embeddings
+        certain["unpacked weights"] = 4 * (2 * shape.layer + shape.weights - shape.layers * shape.layer)
+    elif section.num_processes > 1:
+        certain["buckets of data parallelism"] = 4 * shape.weights
+    if section.precision == "bf16":
+        certain["bf16 copies"] = 2 * (shape.layer if sharded else shape.layers * shape.layer)
+    layer = tokens * (3 * shape.intermediate + 8 * shape.hidden) * 4
+    if section.gradient_checkpointing:
+        estimated = {"layer inputs": tokens * shape.layers * shape.hidden * 4.0, "one layer": layer * 1.0}
+    else:
+        estimated = {"activations": layer * shape.layers * (0.5 if section.precision == "bf16" else 1.0)}
+    return Memory(certain, {**estimated, "CUDA": CUDA})

@@ -1,0 +1,222 @@
+"""What a run asks of the engine and of the trainer, stage by stage: requests, tokens, steps.
+
+    judgments of iteration 1: 35,000 requests, 385,000 completions, 321M tokens in (93% cached), 46M out
+    checkpoints of iteration 1: 10,000 pairs, 6 epochs, 1,878 steps, 14.6M tokens per epoch
+
+Counts are those that the loop makes of the recipe's numbers. Where they depend on what is sampled they are upper
+bounds, and say why; `Shares` of an earlier run bring them down.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil
+
+from mr_assets.loop import titled
+from mr_assets.planning.lengths import Lengths, Pieces
+from mr_assets.recipes.recipe import Recipe
+
+EFT_EXAMPLES = 1630
+"""Where the recipe does not say how many EFT examples there are: as many as Yuan et al. (2024) trained on."""
+BLOCK = 16
+"""Tokens of the prefix cache's unit on a GPU: what is shared beyond the last whole one is computed again."""
+DUPLICATES = "equal responses to a prompt are judged once"
+UNSCORED = "judgments without a score, and two with the same text, do not battle"
+NO_PAIR = "not every prompt gives a pair"
+
+Shares = Mapping[str, float]
+"""By what was counted, how much of the upper bound an earlier run had: {"judgments": 0.97, "meta_judgments": 0.6}."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What one asset asks of the engine.
+
+    requests: prompts; completions: of all of them; tokens_in: of the prompts, counted for each completion;
+    tokens_computed: what of these a prefix cache that forgets nothing leaves to compute; tokens_out: sampled.
+    at_most: why the counts are an upper bound; "" if they are exact.
+    """
+
+    asset: str
+    partition: str | None
+    requests: int
+    completions: int
+    tokens_in: int
+    tokens_computed: int
+    tokens_out: int
+    at_most: str = ""
+
+    @property
+    def title(self) -> str:
+        """As a person would call it."""
+        return titled(self.asset, self.partition)
+
+    @property
+    def cached(self) -> float:
+        """The ceiling of the prefix cache's hit rate."""
+        return 1 - self.tokens_computed / self.tokens_in if self.tokens_in else 0.0
+
+    @property
+    def prompt(self) -> float:
+        """Mean tokens of a prompt."""
+        return self.tokens_in / max(1, self.completions)
+
+    @property
+    def answer(self) -> float:
+        """Mean tokens of a completion."""
+        return self.tokens_out / max(1, self.completions)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What one asset asks of the trainer.
+
+    examples: pairs in DPO; epochs: those that are trained, of the schedule; steps: of the optimizer, in all of them;
+    tokens: of one epoch, prompts and completions, of a pair both sides. at_most: as in `Sampling`.
+    """
+
+    asset: str
+    partition: str | None
+    examples: int
+    epochs: int
+    steps: int
+    tokens: int
+    at_most: str = ""
+
+    @property
+    def title(self) -> str:
+        """As a person would call it."""
+        return titled(self.asset, self.partition)
+
+
+Stage = Sampling | Training
+
+
+@dataclass
+class _Prompts:
+    """Counts what must be computed of prompts that share beginnings: piece by piece, how many differ so far."""
+
+    length: float = 0.0
+    computed: float = 0.0
+    different: float = 1.0
+
+    def add(self, tokens: float, different: float = 1.0) -> None:
+        """A piece of so many tokens, of which there are `different` ones."""
+        if different > self.different:
+            self.computed += different * min(BLOCK / 2, self.length)
+            self.different = different
+        self.computed += tokens * self.different
+        self.length += tokens
+
+    def sampled(self, n: int) -> "_Prompts":
+        """The same where `n` completions of each are sampled: each but the first computes its last block again."""
+        self.computed += (n - 1) * self.different * min(BLOCK / 2, self.length)
+        return self
+
+
+def stages(recipe: Recipe, lengths: Lengths, shares: Shares | None = None) -> list[Stage]:
+    """Every stage that samples or trains, in the order of the loop; what the family has one of comes first."""
+    shares = shares or {}
+    found: list[Stage] = [sft(recipe, lengths)] if recipe.sft else []
+    found += [evaluation(recipe, lengths, model) for model in ("seed", "0") if recipe.evaluation]
+    for t in range(1, len(recipe.iterations) + 1):
+        found += [*samplings(recipe, lengths, t, shares), dpo(recipe, lengths, t, shares)]
+        if recipe.evaluation:
+            found.append(evaluation(recipe, lengths, str(t)))
+    return found
+
+
+def samplings(recipe: Recipe, lengths: Lengths, t: int, shares: Shares) -> Iterator[Sampling]:
+    """responses, judgments and, where the judge is trained, meta_judgments of iteration `t`."""
+    row, k, n = recipe.row(t), recipe.responses.k, recipe.judgments.n
+    partition = str(t)
+    yield _sampling("responses", partition, row.prompts, k, _prompts(lengths, row.prompts, k), lengths.response)
+
+    judged = _share(row.prompts * k, shares, "judgments")
+    judge = _filled(lengths, lengths.judge, prompt=row.prompts, response=judged).sampled(n)
+    yield _sampling("judgments", partition, judged, n, judge, lengths.judgment, DUPLICATES)
+
+    if row.judge_training:
+        battles = _share(row.prompts * n * (n - 1), shares, "meta_judgments")
+        a, b = min(battles, row.prompts * n), battles
+        selected = {"prompt": row.prompts, "response": row.prompts}
+        meta = _filled(lengths, lengths.meta_judge, **selected, judgment_a=a, judgment_b=b)
+        yield _sampling("meta_judgments", partition, battles, 1, meta, lengths.meta_judgment, UNSCORED)
+
+
+def sft(recipe: Recipe, lengths: Lengths) -> Training:
+    """sft_checkpoint: each EFT example is a judge prompt and its judgment."""
+    assert recipe.sft is not None
+    examples = recipe.eft.examples or EFT_EXAMPLES
+    why = "" if recipe.eft.examples else "the recipe does not say how many EFT examples there are"
+    per_epoch = ceil(examples / recipe.sft.batch_size)
+    epochs = recipe.sft.keep_epoch
+    tokens = round(examples * (lengths.judge_prompt + lengths.judgment))
+    return Training("sft_checkpoint", None, examples, epochs, per_epoch * epochs, tokens, why)
+
+
+def dpo(recipe: Recipe, lengths: Lengths, t: int, shares: Shares) -> Training:
+    """checkpoints of iteration `t`: one actor pair per prompt and, where the judge is trained, one judge pair."""
+    row = recipe.row(t)
+    actor = _share(row.prompts, shares, "actor_pairs")
+    judge = _share(row.prompts, shares, "elo_pairs") if row.judge_training else 0
+    if cap := recipe.switches.judge_share_cap:
+        judge = min(judge, int(actor * cap / (1 - cap)))
+    tokens = 2 * actor * (lengths.asked + lengths.response) + 2 * judge * (lengths.judge_prompt + lengths.judgment)
+    epochs = recipe.dpo.schedule_epochs if recipe.dpo.keep_all_epochs else row.keep_epoch
+    steps = ceil((actor + judge) / recipe.dpo.batch_size) * epochs
+    return Training("checkpoints", str(t), actor + judge, epochs, steps, round(tokens), NO_PAIR)
+
+
+def evaluation(recipe: Recipe, lengths: Lengths, model: str) -> Sampling:
+    """evaluation of one model: its three roles together."""
+    assert recipe.evaluation is not None
+    sizes = recipe.evaluation
+    n, judged, pairs, battles = sizes.samples, sizes.judged_responses, sizes.battles, 2 * sizes.battles
+    graded = _filled(lengths, lengths.judge, prompt=judged, response=judged).sampled(n)
+    selected = {"prompt": pairs, "response": pairs}
+    compared = _filled(lengths, lengths.meta_judge, **selected, judgment_a=battles, judgment_b=battles)
+    roles = (
+        (_prompts(lengths, sizes.prompts, n), sizes.prompts * n, lengths.response),
+        (graded, judged * n, lengths.judgment),
+        (compared, battles, lengths.meta_judgment),
+    )
+    return Sampling(
+        "evaluation",
+        model,
+        sizes.prompts + judged + battles,
+        sum(completions for _, completions, _ in roles),
+        round(sum(prefixes.length * completions for prefixes, completions, _ in roles)),
+        round(sum(prefixes.computed for prefixes, _, _ in roles)),
+        round(sum(completions * answer for _, completions, answer in roles)),
+    )
+
+
+def _sampling(
+    asset: str, partition: str, requests: int, n: int, prompts: _Prompts, answer: float, at_most: str = ""
+) -> Sampling:
+    completions = requests * n
+    tokens_in = prompts.length * completions
+    counts = (round(tokens_in), round(min(prompts.computed, tokens_in)), round(answer * completions))
+    return Sampling(asset, partition, requests, completions, *counts, at_most)
+
+
+def _prompts(lengths: Lengths, prompts: int, n: int) -> _Prompts:
+    """The users' prompts, each of which `n` completions share."""
+    found = _Prompts()
+    found.add(lengths.chat)
+    found.add(lengths.prompt + lengths.chat, prompts)
+    return found.sampled(n)
+
+
+def _filled(lengths: Lengths, pieces: Pieces, **different: float) -> _Prompts:
+    """A filled template; `different`: how many beginnings differ once a text is inserted, by the text's name."""
+    found = _Prompts()
+    found.add(lengths.chat)
+    for name, tokens in lengths.filled(pieces):
+        found.add(tokens, different.get(name, 1.0))
+    found.add(lengths.chat)
+    return found
+
+
+def _share(most: int, shares: Shares, name: str) -> int:
+    return round(most * shares.get(name, 1.0))

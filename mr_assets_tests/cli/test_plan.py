@@ -1,0 +1,102 @@
+"""`mr plan`: a verdict, tables that fit the terminal, JSON, and messages."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mr_assets.cli.main import main
+from mr_assets.planning.devices import Device
+from mr_assets_tests.tiny import files
+
+Mr = Callable[..., Result]
+PAPER = "llama_3_8b_meta_rewarding"
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MR_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr("mr_assets.planning.devices.devices", lambda: [])
+    return tmp_path
+
+
+@pytest.fixture
+def mr(data: Path) -> Mr:
+    return lambda *arguments: CliRunner().invoke(main, ["plan", *map(str, arguments)])
+
+
+def as_json(result: Result) -> Any:
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_the_paper_on_one_h200(mr: Mr, data: Path) -> None:
+    """The verdict comes first; nothing is written."""
+    result = mr(PAPER, "--gpu", "h200")
+    assert result.exit_code == 0
+    assert result.output.startswith(f"{PAPER} fits on 1 x NVIDIA H200 (141 GB). 4 iterations would take about 28 hours")
+    assert "550,000" in result.output and "the shape is the known one called 8b, by its name" in result.output
+    assert files(data) == {}
+
+
+def test_it_fits_80_columns(mr: Mr, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for a path, which is not broken."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    output = mr(PAPER, "--gpu", "a100-40", "--count", 8, "--set", "dpo.num_processes=16").output
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", output).splitlines()
+    assert max(len(line) for line in lines if str(data) not in line) <= 80
+    assert any("┃ stage" in line for line in lines), "a table, not lines of words"
+
+
+def test_what_to_change_can_be_typed(mr: Mr) -> None:
+    result = mr(PAPER, "--gpu", "h200", "--set", "dpo.micro_batch_size=8")
+    assert "does not fit" in result.output and "--set dpo.micro_batch_size=1" in result.output
+
+
+def test_json(mr: Mr) -> None:
+    """Seconds and bytes; the same verdict."""
+    found = as_json(mr(PAPER, "--gpu", "h200", "--json"))
+    assert found["fits"] is True and found["problems"] == []
+    assert found["hours"] == pytest.approx(sum(row["seconds"] for row in found["stages"]) / 3600)
+    (meta,) = (row for row in found["stages"] if (row["asset"], row["partition"]) == ("meta_judgments", "1"))
+    assert meta["requests"] == 550_000 and meta["at_most_because"].startswith("judgments without a score")
+    assert found["memory_bytes"]["dpo"]["weights"] == 4 * found["shape"]["weights"] == 4 * 8_030_261_248
+    none = as_json(mr("small_world_meta_rewarding", "--json"))
+    assert (none["gpu"], none["fits"], none["hours"]) == (None, None, None)
+
+
+def test_iterations_shape_and_settings(mr: Mr) -> None:
+    found = as_json(mr(PAPER, "--json", "--shape", "1b", "--iterations", 2, "--set", "iterations.all.prompts=10"))
+    assert (found["shape"]["name"], found["stages"][-1]["partition"]) == ("1b", "2")
+    assert found["stages"][1]["requests"] == 10
+
+
+def test_the_gpus_of_this_machine(mr: Mr, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where none is named, they are planned for; --count says how many of them."""
+    here = [Device("NVIDIA H100 80GB HBM3", 81559 * 2**20, 81559 * 2**20)] * 4
+    monkeypatch.setattr("mr_assets.planning.devices.devices", lambda: here)
+    found = as_json(mr(PAPER, "--json"))
+    assert (found["gpu"]["name"], found["count"]) == ("h100", 4)
+    assert as_json(mr(PAPER, "--json", "--count", 2))["count"] == 2
+    assert as_json(mr(PAPER, "--json", "--gpu", "l4"))["count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((PAPER, "--gpu", "h300"), "GPU 'h300' is not known. Did you mean h200"),
+        ((PAPER, "--shape", "9b"), "shape '9b' is not known."),
+        ((PAPER, "--count", "0"), "0 is not in the range x>=1"),
+        (("nothing",), "recipe 'nothing' is not known."),
+        ((PAPER, "--set", "model.seed=mine"), "name a model folder (--set model.seed=...) or a shape"),
+    ],
+)
+def test_messages(mr: Mr, arguments: tuple[str, ...], said: str) -> None:
+    result = mr(*arguments)
+    assert result.exit_code != 0 and "Traceback" not in result.output
+    assert said.lower() in " ".join(result.output.split()).lower()

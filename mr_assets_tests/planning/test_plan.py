@@ -1,0 +1,120 @@
+"""The whole plan: what fits, what does not, which fields to change, and the words."""
+
+from pathlib import Path
+
+import pytest
+
+from mr_assets.planning.gpus import GPUS
+from mr_assets.planning.lengths import Lengths
+from mr_assets.planning.plan import Plan, is_sharded, make_plan, size, verdict
+from mr_assets.planning.shapes import KNOWN
+from mr_assets.recipes.overrides import with_sets
+from mr_assets.recipes.recipe import Recipe
+
+FSDP = "distributed_type: FSDP\nnum_processes: 8\n"
+
+
+def planned(recipe: Recipe, lengths: Lengths, data: Path, gpu: str | None, count: int = 1, shape: str = "8b") -> Plan:
+    return make_plan("a run", recipe, KNOWN[shape], lengths, data, GPUS[gpu] if gpu else None, count)
+
+
+def test_the_papers_recipe_on_one_h200(paper: Recipe, lengths: Lengths, tmp_path: Path) -> None:
+    """It is meant for it. Most of the time is the meta-judge's, two iterations of it 12 hours."""
+    plan = planned(paper, lengths, tmp_path, "h200")
+    assert plan.problems == []
+    assert plan.hours == pytest.approx(28, abs=2)
+    assert plan.hours == pytest.approx(sum(row.seconds or 0 for row in plan.rows) / 3600)
+    said = verdict(plan)
+    assert "a run fits on 1 x NVIDIA H200 (141 GB). 4 iterations would take about 28 hours" in said
+    assert "Most of it goes into meta_judgments (12 hours), then checkpoints" in said
+    assert "The disk needs 212 GB, of which 164 GB stay." in said
+
+
+@pytest.mark.parametrize(
+    ("gpu", "count", "shape", "sets", "changes"),
+    [
+        ("h100", 1, "8b", (), [(), ()]),
+        (
+            "h100",
+            8,
+            "8b",
+            (),
+            [
+                ("sft.accelerate_config=FSDP.yaml", "sft.num_processes=8", "sft.optimizer=adamw_torch"),
+                ("dpo.accelerate_config=FSDP.yaml", "dpo.num_processes=8", "dpo.optimizer=adamw_torch"),
+            ],
+        ),
+        ("h200", 1, "8b", ("dpo.micro_batch_size=8",), [("dpo.micro_batch_size=1",)]),
+        (
+            "h200",
+            1,
+            "8b",
+            ("dpo.gradient_checkpointing=false", "sft=null", "dpo.optimizer=adamw_torch_fused"),
+            [("dpo.micro_batch_size=1", "dpo.gradient_checkpointing=true", "dpo.optimizer=adamw_8bit")],
+        ),
+        ("l40s", 1, "1b", (), []),
+        ("4090", 2, "8b", ("engine.max_model_len=65536", "sft=null", "dpo.max_length=128"), None),
+        ("h200", 2, "1b", ("engine.tensor_parallel_size=4", "dpo.num_processes=4"), None),
+    ],
+)
+def test_what_does_not_fit(
+    paper: Recipe,
+    lengths: Lengths,
+    tmp_path: Path,
+    gpu: str,
+    count: int,
+    shape: str,
+    sets: tuple[str, ...],
+    changes: list[tuple[str, ...]] | None,
+) -> None:
+    """Each problem names the fields, and with them changed it is none any more."""
+    (tmp_path / "FSDP.yaml").write_text(FSDP)
+    recipe = with_sets(paper, sets)
+    plan = planned(recipe, lengths, tmp_path, gpu, count, shape)
+    if changes is not None:
+        assert [problem.change for problem in plan.problems] == changes
+    assert bool(plan.problems) == ("does not fit" in verdict(plan))
+    fixes = [change for problem in plan.problems for change in problem.change]
+    mended = planned(with_sets(recipe, fixes), lengths, tmp_path, gpu, count, shape) if fixes else plan
+    assert [problem for problem in mended.problems if problem.change] == []
+
+
+def test_too_few_gpus(paper: Recipe, lengths: Lengths, tmp_path: Path) -> None:
+    recipe = with_sets(paper, ["engine.tensor_parallel_size=4", "dpo.num_processes=2"])
+    engine, dpo = planned(recipe, lengths, tmp_path, "h200", 1, "1b").problems
+    assert engine.said == "engine.tensor_parallel_size = 4 needs 4 GPUs, there are 1."
+    assert dpo.change == ("dpo.num_processes=1",)
+
+
+def test_an_engine_that_takes_two_gpus(paper: Recipe, lengths: Lengths, tmp_path: Path) -> None:
+    """16 GB of weights and a cache of 16,384 tokens (2.1 GB) do not fit into 0.9 x 24 GB less 3 GB."""
+    recipe = with_sets(paper, ["engine.max_model_len=32768"])
+    problem, *_ = planned(recipe, lengths, tmp_path, "4090", 2).problems
+    assert problem.said.startswith("The engine needs 23 GB of each GPU")
+    assert problem.change == ("engine.tensor_parallel_size=2",)
+    alone, *_ = planned(recipe, lengths, tmp_path, "4090", 1).problems
+    assert alone.change == ()
+
+
+def test_without_a_gpu_there_are_no_hours(paper: Recipe, lengths: Lengths, tmp_path: Path) -> None:
+    plan = planned(paper, lengths, tmp_path, None)
+    assert (plan.hours, plan.problems) == (None, [])
+    assert {row.seconds for row in plan.rows} == {None}
+    assert "no GPU is named" in verdict(plan)
+
+
+@pytest.mark.parametrize(
+    ("text", "sharded"),
+    [(FSDP, True), ("distributed_type: DEEPSPEED", True), ("distributed_type: MULTI_GPU", False), ("[", True)],
+)
+def test_what_shares_the_weights_out(paper: Recipe, tmp_path: Path, text: str, sharded: bool) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    assert is_sharded(with_sets(paper, ["dpo.accelerate_config=a.yaml"]).dpo, tmp_path) is sharded
+    assert not is_sharded(paper.dpo, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(1e5, "0.1 MB"), (9.5e8, "950 MB"), (9.3e9, "9.3 GB"), (1.11e11, "111 GB"), (2e12, "2.0 TB")]
+)
+def test_sizes(count: float, said: str) -> None:
+    assert size(count) == said

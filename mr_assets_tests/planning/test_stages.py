@@ -1,0 +1,113 @@
+"""What is asked of the engine and the trainer: the counts are those that the loop makes."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mr_assets.planning.lengths import Lengths
+from mr_assets.planning.stages import BLOCK, Sampling, Stage, Training, stages
+from mr_assets.recipes.overrides import with_sets
+from mr_assets.recipes.recipe import Recipe
+
+BARE = Lengths(10, 20, 5, 7, (("", 0.0), ("prompt", 0.0), ("response", 0.0)), (), chat=0)
+
+
+def found(recipe: Recipe, lengths: Lengths, asset: str, partition: str | None, shares: Any = None) -> Any:
+    every: list[Stage] = stages(recipe, lengths, shares)
+    return next(stage for stage in every if (stage.asset, stage.partition) == (asset, partition))
+
+
+def test_the_papers_counts(paper: Recipe, lengths: Lengths) -> None:
+    """5,000 prompts, K = 7, N = 11: 35,000 requests for 385,000 judgments, 110 battles for each prompt."""
+    assert [(stage.asset, stage.partition) for stage in stages(paper, lengths)] == [
+        ("sft_checkpoint", None),
+        *((asset, t) for t in "12" for asset in ("responses", "judgments", "meta_judgments", "checkpoints")),
+        *((asset, t) for t in "34" for asset in ("responses", "judgments", "checkpoints")),
+    ]
+    responses = found(paper, lengths, "responses", "1")
+    assert (responses.requests, responses.completions, responses.at_most) == (5000, 35000, "")
+    judgments = found(paper, lengths, "judgments", "1")
+    assert (judgments.requests, judgments.completions) == (35000, 385_000)
+    assert judgments.tokens_in == pytest.approx(385_000 * lengths.judge_prompt, abs=1)
+    assert (judgments.tokens_out, judgments.prompt, judgments.answer) == (385_000 * 120, pytest.approx(835, abs=1), 120)
+    assert "judged once" in judgments.at_most
+    meta = found(paper, lengths, "meta_judgments", "2")
+    assert (meta.requests, meta.completions, meta.tokens_out) == (550_000, 550_000, 550_000 * 250)
+    trained = found(paper, lengths, "checkpoints", "1")
+    assert (trained.examples, trained.epochs, trained.steps) == (10_000, 6, 6 * 313)
+    assert trained.tokens == pytest.approx(2 * 5000 * (520 + 835.2 + 120), rel=1e-3)
+
+
+def test_a_prefix_cache_saves_what_is_known_of_the_paper(paper: Recipe, lengths: Lengths) -> None:
+    """14.7 times fewer prompt tokens in judging, 4.8 times in meta-judging: a hit rate of 79% there."""
+    judgments, meta = (found(paper, lengths, asset, "1") for asset in ("judgments", "meta_judgments"))
+    assert judgments.tokens_in / judgments.tokens_computed == pytest.approx(14.7, rel=0.05)
+    assert meta.tokens_in / meta.tokens_computed == pytest.approx(4.8, rel=0.02)
+    assert meta.cached == pytest.approx(0.79, abs=0.005)
+
+
+def test_what_is_computed_by_hand(paper: Recipe) -> None:
+    """Two prompts of 10 tokens, three responses of 20 each, judged four times.
+
+    Each prompt is computed once and each response once: 2 x 10 + 6 x 20. Where beginnings part, and for every further
+    sample, half a block (8 tokens) is computed again: by 6 responses and 6 x 3 samples. The first piece of all has
+    nothing before it.
+    """
+    recipe = with_sets(paper, ["iterations.all.prompts=2", "responses.k=3", "judgments.n=4"])
+    judged = found(recipe, BARE, "judgments", "1")
+    assert judged.tokens_in == 24 * 30
+    assert judged.tokens_computed == 2 * 10 + 6 * 20 + (6 + 6 * 3) * BLOCK / 2
+
+
+def test_a_template_that_shows_the_response_first_shares_less(paper: Recipe, lengths: Lengths) -> None:
+    """Then the prompt's tokens are computed for each response."""
+    usual = found(paper, lengths, "judgments", "1")
+    turned = replace(lengths, judge=tuple(lengths.judge[i] for i in (0, 3, 2, 1, 4)))
+    other = found(paper, turned, "judgments", "1")
+    assert other.tokens_in == usual.tokens_in
+    # in place of 5,000 prompts 35,000 are computed, and half a block at the prompts' parting is not
+    assert other.tokens_computed - usual.tokens_computed == pytest.approx(30_000 * (60 + 12 / 5) - 5000 * 8, abs=2)
+
+
+def test_what_is_switched_off_is_not_planned(paper: Recipe, lengths: Lengths) -> None:
+    """No SFT, no judge's side, and a cap on the judge pairs: with 1/5 there is one for four actor pairs."""
+    recipe = with_sets(paper, ["sft=null", "iterations.1.judge_training=false", "switches.judge_share_cap=0.2"])
+    assert [(s.asset, s.partition) for s in stages(recipe, lengths)][:4] == [
+        *(("responses", "1"), ("judgments", "1"), ("checkpoints", "1"), ("responses", "2")),
+    ]
+    assert found(recipe, lengths, "checkpoints", "2").examples == 5000 + 1250
+
+
+def test_every_epoch_of_the_schedule_is_trained_where_all_are_kept(paper: Recipe, lengths: Lengths) -> None:
+    recipe = with_sets(paper, ["dpo.keep_all_epochs=true"])
+    assert (found(recipe, lengths, "checkpoints", "4").epochs, found(paper, lengths, "checkpoints", "4").epochs) == (
+        10,
+        2,
+    )
+
+
+def test_shares_of_an_earlier_run_bring_the_bounds_down(paper: Recipe, lengths: Lengths) -> None:
+    shares = {"judgments": 0.9, "meta_judgments": 0.5, "actor_pairs": 0.8, "elo_pairs": 0.7}
+    assert found(paper, lengths, "judgments", "1", shares).requests == 31_500
+    assert found(paper, lengths, "meta_judgments", "1", shares).requests == 275_000
+    assert found(paper, lengths, "checkpoints", "1", shares).examples == 4000 + 3500
+
+
+def test_counts_are_those_of_a_run_that_was_made(finished_world: Any, lengths: Lengths) -> None:
+    """Of a tiny run, by its records: equal where the count is exact, no more where it is an upper bound."""
+    run = finished_world.run
+    exact = 0
+    for stage in stages(run.recipe, lengths):
+        numbers = run.record(stage.asset, stage.partition).numbers
+        if isinstance(stage, Training):
+            assert numbers["examples"] <= stage.examples
+        elif stage.asset != "evaluation":  # whose record counts no requests
+            assert numbers["requests"] <= stage.requests
+            assert stage.at_most or numbers["requests"] == stage.requests
+            exact += not stage.at_most
+        else:
+            assert isinstance(stage, Sampling)
+            sizes = run.recipe.evaluation
+            assert stage.requests == sizes.prompts + sizes.judged_responses + 2 * sizes.battles
+    assert exact == len(run.iterations)
