@@ -33,11 +33,6 @@ class Shelf(dg.IOManager):
         self.kept.append(obj)
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return tiny_run(tmp_path)
-
-
 def materialize(build: Callable[[Run], dg.AssetsDefinition], run: Run, t: str) -> tuple[Any, Shelf]:
     shelf, asset = Shelf(), build(run)
     parents = [

@@ -1,7 +1,6 @@
 """The launchpad: what Dagster shows for an asset, and what it refuses to launch."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -14,14 +13,9 @@ from mr_assets.errors import UserError
 from mr_assets.runs.overrides import overridable, overrides_in
 from mr_assets.runs.run import Run
 from mr_assets.wiring.launchpad import launchpad
-from mr_assets_tests.tiny import files, tiny_recipe, tiny_run
+from mr_assets_tests.tiny import files, tiny_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return tiny_run(tmp_path)
 
 
 def launch(run: Run, asset: str, **config: object) -> dg.ExecuteInProcessResult:
