@@ -34,8 +34,10 @@ from mr_assets.ids import PAIR_ASSETS
 from mr_assets.lineage.compare import other_recipe, resampled, with_other_run, with_other_settings
 from mr_assets.lineage.verification import verify
 from mr_assets.loop import LOOP
+from mr_assets.orchestration.history import tell_shared
 from mr_assets.orchestration.steps import Step, failures, pending, plan, step_config, steps
 from mr_assets.runs import status
+from mr_assets.runs.branch import branch, shared
 from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.data_folder import PROJECT
 from mr_assets.runs.run import Run
@@ -1105,3 +1107,20 @@ def test_what_an_open_engine_has_loaded_is_not_read_again(
     said = messages(world.materialize(Step("again", ("checkpoints",), "2")))
     assert "M1 is damaged" in said[0]
     assert world.jobs == []
+
+
+def test_a_branch_goes_on_from_what_it_shares(done: World, tmp_path: Path) -> None:
+    """Iteration 2 anew with the same settings gives what the whole run has; the UI knows what is shared."""
+    shutil.copytree(done.run.data, tmp_path / "data")
+    made = branch(replace(done.run, data=tmp_path / "data"), "branched", 2)
+    world = replace(done, run=made)
+    tell_shared(made, shared(made, 2), "tiny", done.instance)
+    assert world.metadata("actor_pairs", "1")["shared with"] == "tiny"
+    for step in steps(made):
+        assert step.partition == "2"
+        result = world.materialize(step)
+        assert result.success, messages(result)
+    assert list(verify(made)) == []
+    for asset in LOOP.per("iteration"):
+        record, whole = made.record(asset, "2"), done.run.record(asset, "2")
+        assert record and whole and record.version == whole.version

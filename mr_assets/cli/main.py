@@ -9,7 +9,7 @@ import click
 from mr_assets.cli.errors import Commands
 from mr_assets.cli.lineage import compare, pairs, trace, verify
 from mr_assets.cli.plan import plan
-from mr_assets.cli.run import extend, run
+from mr_assets.cli.run import branch, extend, run
 from mr_assets.cli.runs import recipes, report, runs, status
 from mr_assets.cli.terminal import say
 from mr_assets.cli.ui import explore, ui
@@ -48,5 +48,5 @@ if multiprocessing.parent_process() is not None:  # a step of Dagster's multipro
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
-for _command in (run, extend, plan, status, report, compare, trace, pairs, verify, recipes, runs, explore, ui):
+for _command in (run, extend, branch, plan, status, report, compare, trace, pairs, verify, recipes, runs, explore, ui):
     main.add_command(_command)

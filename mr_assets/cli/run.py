@@ -273,3 +273,41 @@ def extend(name: str, iterations: int) -> None:
         "In the UI: Deployment > Code locations > Reload definitions; then materialize, backfill, or let the sensor "
         f"{name}_hands_off go on.\nIn the terminal: {command(longer)}"
     )
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@click.option("--from", "first", type=int, required=True, help="The first iteration that is to be another.")
+@click.option("--name", "branched", required=True, help="Name of the new run.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change a field from there on. Repeatable.")
+def branch(name: str, first: int, branched: str, sets: tuple[str, ...]) -> None:
+    """Begin a new run where RUN stands before an iteration, for example to try other settings in the last one.
+
+    What is before that iteration is shared: the same files, nothing is computed or copied. Either run can be removed.
+
+    \b
+    mr branch small_world_meta_rewarding --from 4 --name no_length_control --set rho=0
+    mr run small_world_meta_rewarding --name no_length_control --set iterations.4.rho=0.0     (as it then says)
+    """
+    from mr_assets.inputs.preflight import check_run
+    from mr_assets.orchestration.history import tell_shared
+    from mr_assets.runs.branch import branch, shared
+    from mr_assets.runs.data_folder import data_root
+    from mr_assets.runs.status import command
+    from mr_assets.runs.stored import named_runs, remove_run
+
+    source = named_runs(data_root(), name)[name]
+    made = branch(source, branched, first, sets)
+    try:
+        for note in check_run(made):
+            say(f"note: {note}", err=True)
+        with _run_lock(made, made) as dagster:
+            tell_shared(made, shared(made, first), name, dagster)
+    except BaseException:
+        remove_run(made)
+        raise
+    say(
+        f"{branched} shares the iterations before {first} with {name}; from {first} on they are to be made.\n"
+        f"In the terminal: {command(made)}\n"
+        "In the UI: Deployment > Code locations > Reload definitions; then materialize or backfill."
+    )

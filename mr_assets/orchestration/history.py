@@ -22,6 +22,7 @@ from mr_assets.orchestration.steps import failures
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import places
 from mr_assets.wiring.partitions import asset_key
+from mr_assets.wiring.previews import figures
 
 LOOK_BACK = 200  # Dagster runs
 
@@ -182,3 +183,23 @@ def _why_ended(dagster_run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
 
 def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def tell_shared(run: Run, shared: Sequence[Place], other: str, instance: dg.DagsterInstance) -> None:
+    """Tell Dagster that these artifacts of a branch are there, each with its version and figures, and from which run.
+
+    The UI then shows them as materialized.
+    """
+    for asset, partition in shared:
+        record = run.record(asset, partition)
+        assert record is not None
+        rows = {} if record.rows is None else {"dagster/row_count": record.rows}
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                asset_key(run, asset),
+                partition=partition,
+                description=f"Shared with run {other}, by mr branch.",
+                metadata={"shared with": other, **rows, **figures(record.numbers)},
+                tags={"dagster/data_version": record.version, "dagster/data_version_is_user_provided": "true"},
+            )
+        )

@@ -7,7 +7,7 @@ failed (nothing is made of it until its cause is mended, or its bound changed)
   judgments of iteration 1: check parse_rate: Expected at least 90% of judgments to give a score, came 1.04%: ...
 damaged (the record is there; mr run makes it again)
   responses of iteration 2: .../responses/2.parquet is not there
-settings overridden in the launchpad (mr run keeps them; mr run --as-recipe goes back to the recipe's)
+settings overridden in the launchpad, or kept by mr branch (mr run --as-recipe takes the recipe's)
   actor_pairs of iteration 1: rho = 0.3, the recipe says 0.0
 made by earlier code of the method (mr run keeps them; materialize them again if it matters)
   iteration 1: actor_pairs, elo_pairs
@@ -228,7 +228,7 @@ def lines(run: Run) -> Iterator[str]:
         yield "damaged (the record is there; mr run makes it again)"
         yield from (f"  {titled(*place)}: {why}" for place, why in broken.items())
     if overridden := departed(run):
-        yield "settings overridden in the launchpad (mr run keeps them; mr run --as-recipe goes back to the recipe's)"
+        yield "settings overridden in the launchpad, or kept by mr branch (mr run --as-recipe takes the recipe's)"
         yield from (f"  {titled(*place)}: {'; '.join(what)}" for place, what in overridden.items())
     if earlier := of_earlier_code(run):
         yield "made by earlier code of the method (mr run keeps them; materialize them again if it matters)"

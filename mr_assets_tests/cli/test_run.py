@@ -184,6 +184,29 @@ def test_an_extension_that_cannot_be(refused: Refused, launched: Run, arguments:
     assert part in refused("extend", *arguments)
 
 
+def test_a_branch_says_how_to_go_on(mr: Mr, data: Path, done: Run) -> None:
+    """And that command begins where the branch does."""
+    save(replace(done, origin=(NAME, *SMALL)))
+    said = worked(mr("branch", "tiny", "--from", 2, "--name", "other", "--set", "rho=0.3"))
+    assert "other shares the iterations before 2 with tiny; from 2 on they are to be made." in said
+    command = next(line for line in said.splitlines() if "mr run" in line).partition("mr run ")[2]
+    assert "other: would begin with iteration 2 of 2" in worked(mr("run", *shlex.split(command), "--dry-run"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["tiny", "--from", 3, "--name", "other"], "expected an iteration from 2 to 2"),
+        (["tny", "--from", 2, "--name", "other"], "there is no run 'tny'. Runs: tiny"),
+        (["tiny", "--from", 2, "--name", "tiny"], "exists already"),
+        (["tiny", "--from", 2, "--name", "other", "--set", "seed=3"], "seed: this shapes M0"),
+        (["tiny", "--from", 2, "--name", "other", "--set", "dpo.optimizer=adamw_9bit"], "adamw_9bit"),
+    ],
+)
+def test_a_branch_that_cannot_be(refused: Refused, done: Run, arguments: list[object], part: str) -> None:
+    assert part in refused("branch", *arguments)
+
+
 BUSY = (
     ["run", NAME, "--name", "tiny", "--iterations", "4"],
     ["run", NAME, "--name", "tiny", *SETS, "--set", "beta=0.3", "--update"],

@@ -128,7 +128,7 @@ def test_what_departs_is_named_with_both_values(done: Run) -> None:
     }
     assert departed(replace(done, as_recipe=True)) == {}
     assert list(lines(done)) == [
-        "settings overridden in the launchpad (mr run keeps them; mr run --as-recipe goes back to the recipe's)",
+        "settings overridden in the launchpad, or kept by mr branch (mr run --as-recipe takes the recipe's)",
         "  actor_pairs of iteration 2: rho = 0.3, the recipe says 0.0; max_chosen_chars = 90, the recipe says null",
     ]
 

@@ -1,0 +1,111 @@
+"""Branches: what two runs share, what a branch may set, and that a refusal leaves nothing behind."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mr_assets.errors import UserError
+from mr_assets.loop import LOOP
+from mr_assets.runs.branch import branch, shared
+from mr_assets.runs.record import write_record
+from mr_assets.runs.run import Run
+from mr_assets.runs.status import command, departed, places, state
+from mr_assets.runs.stored import load_run, named_runs, remove_run, save
+from mr_assets_tests.tiny import NAME, SMALL, complete, files
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Run:
+    """A run of three iterations of which everything is complete; its models hold weights."""
+    run = load_run(NAME, sets=tuple(SMALL), iterations=3, name="whole", data=tmp_path)
+    save(run)
+    for asset, partition in places(run):
+        complete(run, asset, partition)
+        if LOOP[asset].holds == "model":
+            (run.path(asset, partition) / "model.safetensors").write_bytes(f"{asset} {partition}".encode())
+    return run
+
+
+def test_what_is_before_the_iteration_is_shared_and_the_rest_is_to_be_made(finished: Run) -> None:
+    made = branch(finished, "other", 3, ["iterations.3.rho=0.3"])
+    made = named_runs(finished.data, "other")["other"]
+    states = {place: state(made, *place) for place in places(made)}
+    assert {place for place, now in states.items() if now == "done"} == {
+        place for place in places(made) if place[1] is None or place[1] in ("seed", "0", "1", "2")
+    }
+    assert {now for (_, at), now in states.items() if at == "3"} == {"missing"}
+    assert not departed(made)
+    for place in (("checkpoints", "2"), ("responses", "1")):
+        assert made.record(*place).version == finished.record(*place).version  # type: ignore[union-attr]
+    weights = (made.path("checkpoints", "2") / "model.safetensors").stat()
+    assert weights.st_nlink == 2  # one file on the disk, under two names
+    assert made.record("policy", "2").model["path"] == "other/checkpoints/1"  # type: ignore[index, union-attr]
+
+
+def test_settings_hold_from_the_iteration_on(finished: Run) -> None:
+    """A row's field named without a row; a field of the whole run is noted with what was made with another value.
+
+    Iteration 2 trains no judge: nothing of its elo_pairs goes by the ridge.
+    """
+    made = branch(finished, "other", 3, ["rho=0.3", "dpo.beta=0.7", "switches.elo_ridge=0.5"])
+    assert [row.rho for row in made.recipe.iterations] == [*[r.rho for r in finished.recipe.iterations[:2]], 0.3]
+    assert departed(made) == {
+        ("elo_pairs", "1"): ["elo_ridge = 0.01, the recipe says 0.5"],
+        ("checkpoints", "1"): ["beta = 0.1, the recipe says 0.7"],
+        ("checkpoints", "2"): ["beta = 0.1, the recipe says 0.7"],
+    }
+    assert all(state(made, *place) == "done" for place in shared(made, 3))
+
+
+def test_the_command_that_goes_on_means_the_same_run(finished: Run) -> None:
+    made = branch(finished, "other", 3, ["rho=0.3", "dpo.beta=0.7"])
+    assert made.origin[-2:] == ("dpo.beta=0.7", "iterations.3.rho=0.3")
+    assert "--name other" in command(made)
+    again = load_run(made.origin[0], sets=made.origin[1:], name="other", iterations=3, data=made.data)
+    assert again.recipe == made.recipe
+
+
+def test_either_run_can_be_removed(finished: Run) -> None:
+    made = branch(finished, "other", 2)
+    before = files(made.folder)
+    remove_run(finished)
+    assert files(made.folder) == before
+    assert all(state(made, *place) == "done" for place in shared(made, 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "sets", "message"),
+    [
+        ("other", 1, [], "expected an iteration from 2 to 3"),
+        ("other", 4, [], "expected an iteration from 2 to 3"),
+        ("whole", 2, [], "exists already"),
+        ("Other!", 2, [], "Other!"),
+        ("other", 3, ["iterations.2.rho=0.1"], "iteration 2 is shared"),
+        ("other", 3, ["seed=7"], "seed: this shapes M0"),
+        ("other", 3, ["sft.learning_rate=0.1"], "this shapes M0"),
+        ("other", 3, ["evaluation.samples=7"], r"evaluation.samples.*the same in a whole run"),
+        ("other", 3, ["rho=7"], "rho"),
+        ("other", 3, ["rhho=0.7"], "rhho"),
+    ],
+)
+def test_a_refusal_names_the_cause_and_leaves_nothing(
+    finished: Run, name: str, first: int, sets: list[str], message: str
+) -> None:
+    before = files(finished.data)
+    with pytest.raises(UserError, match=message):
+        branch(finished, name, first, sets)
+    assert files(finished.data) == before
+    assert not [path for path in finished.data.iterdir() if path.name.startswith(".branch")]
+
+
+def test_what_is_missing_or_stale_is_not_shared(finished: Run) -> None:
+    record = finished.record("actor_pairs", "2")
+    assert record is not None
+    write_record(finished.record_path("actor_pairs", "2"), replace(record, inputs={**record.inputs, "judgments": "x"}))
+    with pytest.raises(UserError, match=r"actor_pairs of iteration 2 is out of date"):
+        branch(finished, "other", 3)
+    branch(finished, "other", 2)
+    finished.record_path("responses", "1").unlink()
+    with pytest.raises(UserError, match=r"responses of iteration 1 is missing \(and .* more\)"):
+        branch(finished, "third", 2)
