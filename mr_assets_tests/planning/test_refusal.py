@@ -1,0 +1,227 @@
+"""What is refused before the first token, and what is only said."""
+
+import json
+from collections import namedtuple
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from mr_assets.errors import UserError
+from mr_assets.inputs.preflight import check_run
+from mr_assets.planning.devices import Device
+from mr_assets.planning.refusal import busy_gpus, check_disk, check_gpus
+from mr_assets.recipes.load import load_recipe
+from mr_assets.runs.artifact import Model
+from mr_assets.runs.run import Run
+from mr_assets.training.job import TrainingJob
+from mr_assets.wiring.sampling import sample
+from mr_assets.wiring.training import train_model
+from mr_assets_tests.tiny import complete, files, tiny_run
+
+MODEL = 4 * 8_030_261_248
+LLAMA = {
+    "num_hidden_layers": 32,
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+}
+H200, L4 = (
+    Device(name, size, size) for name, size in (("NVIDIA H200", 150_754_820_096), ("NVIDIA L4", 24_152_899_584))
+)
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Sets how many bytes are free on the disk."""
+
+    def set_free(count: float) -> None:
+        monkeypatch.setattr("mr_assets.planning.refusal.shutil.disk_usage", lambda path: Usage(0, 0, int(count)))
+
+    set_free(1e15)
+    return set_free
+
+
+@pytest.fixture
+def paper_run(tmp_path: Path, free: Any) -> Run:
+    """The paper's recipe on a folder that says it holds an 8B model."""
+    folder = tmp_path / "models" / "8b"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(LLAMA))
+    return Run("paper", load_recipe("llama_3_8b_meta_rewarding", [f"model.seed={folder}"]), tmp_path)
+
+
+def with_recipe(run: Run, *sets: str) -> Run:
+    return Run(
+        "paper", load_recipe("llama_3_8b_meta_rewarding", [f"model.seed={run.recipe.model.seed}", *sets]), run.data
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------- GPUs
+
+
+def test_what_fits_is_let_through(paper_run: Run) -> None:
+    assert check_gpus(paper_run, [H200]) == []
+
+
+def test_what_cannot_fit_is_refused(paper_run: Run) -> None:
+    """94 GB of weights, gradients and optimizer in 24; the smallest GPU counts. The engine's 17 GB fit, just so."""
+    with pytest.raises(UserError) as error:
+        check_gpus(paper_run, [H200, L4])
+    said = str(error.value)
+    assert said.startswith("paper does not fit on 2 x NVIDIA L4. Nothing was started.\n")
+    assert "Training (sft) needs 111 GB of each GPU, there are 24 GB." in said
+    assert "Training (dpo) needs 111 GB" in said
+    assert "engine" not in said
+
+
+def test_an_asset_is_refused_for_its_own_need_alone(paper_run: Run) -> None:
+    assert check_gpus(paper_run, [L4], "responses") == []
+    with pytest.raises(UserError, match="checkpoints does not fit on 1 x NVIDIA L4"):
+        check_gpus(paper_run, [L4], "checkpoints")
+    large = with_recipe(paper_run, "engine.max_model_len=131072")
+    with pytest.raises(UserError, match=r"judgments does not fit .*\n  - The engine needs 36 GB of each GPU"):
+        check_gpus(large, [L4], "judgments")
+
+
+def test_what_depends_on_the_data_is_said_and_not_refused(paper_run: Run) -> None:
+    """94 GB are certain and fit; 151 GB with eight pairs of the greatest length do not."""
+    (said,) = check_gpus(with_recipe(paper_run, "dpo.micro_batch_size=8"), [H200])
+    assert "with rows of dpo.max_length = 4096 tokens, there are 151 GB" in said
+    assert "To change: --set dpo.micro_batch_size=1" in said
+
+
+def test_weights_that_may_lie_in_the_hosts_memory_are_not_refused(paper_run: Run) -> None:
+    (paper_run.data / "a.yaml").write_text("distributed_type: FSDP\nfsdp_config: {fsdp_offload_params: true}\n")
+    sets = [
+        f"{name}.{field}" for name in ("sft", "dpo") for field in ("accelerate_config=a.yaml", "optimizer=adamw_torch")
+    ]
+    assert len(check_gpus(with_recipe(paper_run, *sets), [L4])) == 2
+
+
+def test_more_gpus_than_there_are(paper_run: Run) -> None:
+    with pytest.raises(
+        UserError, match=r"dpo\.num_processes = 2 needs 2 GPUs, there is 1\. .*--set dpo\.num_processes=1"
+    ):
+        check_gpus(with_recipe(paper_run, "dpo.num_processes=2"), [H200])
+
+
+def test_nothing_is_said_without_gpus_or_shape(paper_run: Run) -> None:
+    assert check_gpus(paper_run, []) == []
+    (Path(paper_run.recipe.model.seed) / "config.json").write_text("{}")
+    assert (check_gpus(paper_run, [L4]), check_disk(paper_run)) == ([], [])
+
+
+def test_gpus_that_others_hold(paper_run: Run) -> None:
+    """0.9 of 150.8 GB are 135.7; 100 are free. A GPU that the engine does not use may be full."""
+    held = Device(H200.name, H200.memory, 100_000_000_000)
+    (said,) = busy_gpus(paper_run, [held, held])
+    assert said.startswith("GPU 0 (NVIDIA H200): 100 GB are free, engine.gpu_memory_utilization = 0.9 asks for 136 GB.")
+    assert list(busy_gpus(paper_run, [H200, held])) == []
+
+
+# ---------------------------------------------------------------------------------------------------------------- disk
+
+
+def test_models_that_do_not_fit_on_the_disk(paper_run: Run, free: Any) -> None:
+    """M0 to M4 are five models of 32 GB; while M2 is trained (four epochs), two checkpoints of 48 GB lie beside two."""
+    free(5 * MODEL + 1e9)
+    with pytest.raises(UserError) as error:
+        check_disk(paper_run)
+    assert "run paper: its models and the checkpoints to resume from take 209 GB at a time, 162 GB are free" in str(
+        error.value
+    )
+    assert "Nothing was started." in str(error.value)
+    free(209.5e9)
+    (said,) = check_disk(paper_run)
+    assert "is expected to take 212 GB of disk" in said
+    free(213e9)
+    assert check_disk(paper_run) == []
+
+
+def test_one_model_alone(paper_run: Run, free: Any) -> None:
+    """M4 is trained for two epochs: 32 GB, and 48 to resume from; what an attempt left of that is there already."""
+    free(2.6 * MODEL)
+    assert check_disk(paper_run, "checkpoints", "4") == []
+    free(2.4 * MODEL)
+    with pytest.raises(UserError, match=r"checkpoints of iteration 4: its models .* take 80 GB at a time"):
+        check_disk(paper_run, "checkpoints", "4")
+    left = paper_run.path("checkpoints", "4").with_name("4.training") / "checkpoints" / "checkpoint-5" / "weights"
+    left.parent.mkdir(parents=True)
+    with left.open("wb") as file:
+        file.truncate(int(0.2 * MODEL))  # takes no room
+    assert check_disk(paper_run, "checkpoints", "4") == []
+
+
+def test_kept_epochs_take_no_room_again(paper_run: Run, free: Any) -> None:
+    run = with_recipe(paper_run, "dpo.keep_all_epochs=true")
+    free(1e9)
+    with pytest.raises(UserError, match="checkpoints of iteration 1: its models"):
+        check_disk(run, "checkpoints", "1")
+    (run.path("checkpoints", "1") / "epochs" / "6").mkdir(parents=True)
+    assert check_disk(run, "checkpoints", "1") == []
+
+
+def test_what_is_done_needs_no_room(tmp_path: Path, free: Any) -> None:
+    """The models of the tiny run take some 4 MB each; when they are made, an almost full disk does."""
+    run = tiny_run(tmp_path)
+    free(1e6)
+    with pytest.raises(UserError, match="run tiny: its models"):
+        check_disk(run)
+    for asset in ("seed_prompts", "eft_dataset", "sft_checkpoint"):
+        complete(run, asset)
+    before = check_message(run)
+    for asset in ("policy", "prompts", "responses", "judgments", "actor_pairs", "selected_responses", "meta_judgments"):
+        complete(run, asset, "1")
+    for asset in ("battle_matrices", "elo_pairs", "dpo_dataset", "checkpoints"):
+        complete(run, asset, "1")
+    assert check_message(run) != before
+
+
+def check_message(run: Run) -> str:
+    with pytest.raises(UserError) as error:
+        check_disk(run)
+    return str(error.value)
+
+
+# -------------------------------------------------------------------------------------------- where it is asked
+
+
+@pytest.fixture
+def small_gpu(monkeypatch: pytest.MonkeyPatch) -> Device:
+    """A machine with one GPU of 8 MB and a vLLM for CUDA."""
+    device = Device("a small GPU", 8_000_000, 8_000_000)
+    monkeypatch.setattr("mr_assets.planning.refusal.samples_on_cpu", lambda: False)
+    monkeypatch.setattr("mr_assets.planning.refusal.devices", lambda: [device])
+    return device
+
+
+@pytest.mark.parametrize(
+    ("executor", "on_cpu", "refused"),
+    [("in_process", False, True), ("multiprocess", False, True), ("ray", False, False), ("in_process", True, False)],
+)
+def test_mr_run_refuses(
+    tmp_path: Path, small_gpu: Device, monkeypatch: pytest.MonkeyPatch, executor: str, on_cpu: bool, refused: bool
+) -> None:
+    """Before files are read or written; not where steps work on other machines, nor with a vLLM for CPUs."""
+    monkeypatch.setenv("MR_EXECUTOR", executor)
+    monkeypatch.setattr("mr_assets.planning.refusal.samples_on_cpu", lambda: on_cpu)
+    message = r"tiny does not fit on 1 x a small GPU\. Nothing was started\." if refused else "there is no file"
+    with pytest.raises(UserError, match=message):
+        check_run(tiny_run(tmp_path / "data", "prompts.source=missing.txt"))
+    assert files(tmp_path) == {}
+
+
+def test_assets_refuse_at_their_start(tmp_path: Path, small_gpu: Device) -> None:
+    """As the UI launches them without asking the command line: before an engine or a trainer is started."""
+    run = tiny_run(tmp_path)
+    work: Any = SimpleNamespace(run=run, recipe=run.recipe, policy=object(), asset="responses", partition="1")
+    with pytest.raises(UserError, match="responses does not fit on 1 x a small GPU"):
+        sample(work, cast(Any, None), [], 0, run.recipe.responses, n=1)
+    work.asset = "checkpoints"
+    with pytest.raises(UserError, match="checkpoints does not fit on 1 x a small GPU"):
+        train_model(work, cast(TrainingJob, None), cast(Model, None), "M1")
