@@ -196,7 +196,7 @@ def held_out(run: Run) -> dict[str, tuple[int, int]]:
 
             from mr_assets.worlds.letters import has_held_out
 
-            prompts = pl.read_parquet(run.path(asset), columns=["prompt"])["prompt"]
+            prompts = pl.read_parquet(run.path(asset), columns=["prompt"], glob=False)["prompt"]
             asked = [p if isinstance(p, str) else "\n".join(m["content"] for m in p) for p in prompts]
             if count := sum(map(has_held_out, asked)):
                 found[asset] = count, len(asked)

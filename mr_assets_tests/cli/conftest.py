@@ -53,9 +53,14 @@ def refused(mr: Mr, data: Path) -> Refused:
 
 
 @pytest.fixture
-def launched(data: Path, fresh_home: Path) -> Run:
+def dagster_home(data: Path, fresh_home: Path) -> Path:
+    """A Dagster home in the data folder, in which nothing has run."""
+    return shutil.copytree(fresh_home, data / ".dagster")
+
+
+@pytest.fixture
+def launched(data: Path, dagster_home: Path) -> Run:
     """A run that is complete but for the last model."""
-    shutil.copytree(fresh_home, data / ".dagster")
     run = tiny_run(data)
     save(run)
     for asset in LOOP.per("family"):
@@ -70,9 +75,8 @@ def launched(data: Path, fresh_home: Path) -> Run:
 
 
 @pytest.fixture
-def done(data: Path, fresh_home: Path) -> Run:
+def done(data: Path, dagster_home: Path) -> Run:
     """A run of which everything has its record; its tables have no rows."""
-    shutil.copytree(fresh_home, data / ".dagster")
     run = tiny_run(data)
     save(run)
     for asset, partition in places(run):

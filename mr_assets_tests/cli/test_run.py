@@ -252,7 +252,7 @@ def test_a_run_that_is_stopped_says_so_in_a_line(mr: Mr, launched: Run, monkeypa
     assert "Traceback" not in said.output
 
 
-def test_a_refused_command_leaves_no_folder(mr: Mr, data: Path) -> None:
+def test_a_refused_command_leaves_no_folder(mr: Mr, data: Path, dagster_home: Path) -> None:
     """A run that is not there yet, and whose assets the UI makes: neither folder nor lock is left."""
     with instance() as dagster:
         keys = frozenset({dg.AssetKey(["fresh", "responses"])})

@@ -7,12 +7,14 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import IO
+from types import SimpleNamespace
 
 import dagster as dg
+import pytest
 from dagster._core.test_utils import create_run_for_test
 from dagster._core.utils import make_new_run_id
 
@@ -68,7 +70,7 @@ def dagster_run(run: Run, status: dg.DagsterRunStatus, worker: Worker, *assets: 
     return run_id
 
 
-def test_status_names_a_dagster_run_that_died(mr: Mr, data: Path) -> None:
+def test_status_names_a_dagster_run_that_died(mr: Mr, data: Path, dagster_home: Path) -> None:
     """Which artifact, which Dagster run, when, and the first line of why."""
     run = tiny_run(data)
     save(run)
@@ -89,7 +91,7 @@ def test_status_names_a_dagster_run_that_died(mr: Mr, data: Path) -> None:
     assert "failed" not in said(mr("status", "tiny"))  # it was made since
 
 
-def test_status_shows_how_far_a_run_is(mr: Mr, data: Path) -> None:
+def test_status_shows_how_far_a_run_is(mr: Mr, data: Path, dagster_home: Path) -> None:
     """Share, rate and time left of a process that is there; nothing of one that is not, or of another Dagster run."""
     run = tiny_run(data)
     save(run)
@@ -125,29 +127,25 @@ def test_status_shows_how_far_a_run_is(mr: Mr, data: Path) -> None:
     assert not file.exists()
 
 
-def test_watching_in_a_pipe_prints_what_changes(mr: Mr, data: Path) -> None:
+def test_watching_in_a_pipe_prints_what_changes(mr: Mr, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The states as often as they change, and nothing else; Ctrl-C is how it ends."""
     run = tiny_run(data)
     save(run)
     assert "exclude each other" in mr("status", "--watch", "--json").output
-    command = [sys.executable, "-m", "mr_assets.cli", "status", "tiny", "--watch"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as watching:
-        assert watching.stdout is not None
-        seen = [_block(watching.stdout)]
-        complete(run, "prompts", "1")
-        seen.append(_block(watching.stdout))
-        watching.send_signal(signal.SIGINT)
-        rest, status = watching.stdout.read(), watching.wait()
-    assert status == 0
+    meanwhile: list[Callable[[], object]] = [lambda: complete(run, "prompts", "1"), lambda: "nothing"]
+
+    def sleep(seconds: float) -> None:
+        if not meanwhile:
+            raise KeyboardInterrupt
+        meanwhile.pop(0)()
+
+    monkeypatch.setattr("mr_assets.cli.terminal.time", SimpleNamespace(sleep=sleep))
+    *blocks, rest = said(mr("status", "tiny", "--watch")).split("\n\n")
     assert rest == ""
-    assert ["done" in block for block in seen] == [False, True]
+    assert ["done" in block for block in blocks] == [False, True]
 
 
-def _block(output: IO[str]) -> str:
-    """What is printed up to the next empty line."""
-    return "".join(iter(output.readline, "\n"))
-
-
+@pytest.mark.slow
 def test_watching_a_terminal_leaves_only_the_last_state_there(done: Run) -> None:
     """It has a screen of its own meanwhile, however small the terminal is."""
     reading, writing = pty.openpty()

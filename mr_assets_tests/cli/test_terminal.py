@@ -1,14 +1,8 @@
 """What is shown on a terminal: tables that fit, ids that stay whole, text that never acts."""
 
 import io
-import json
-import os
-import pty
 import re
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -20,6 +14,7 @@ from mr_assets.recipes.load import list_recipes
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import places
 from mr_assets.runs.stored import save
+from mr_assets_tests.cli.conftest import Mr, said
 from mr_assets_tests.test_printable import HOSTILE
 from mr_assets_tests.tiny import NAME, complete
 
@@ -99,47 +94,21 @@ def test_a_continued_line_is_indented() -> None:
     assert wrapped("   └─ one two", 10) == ["   └─ one", "        two"]
 
 
-def on_a_terminal(data: Path, columns: int, *commands: list[str]) -> list[str]:
-    """What each of some commands prints on a terminal of so many columns, without colours."""
-    program = (
-        "import json, sys; from mr_assets.cli.main import main\n"
-        "for command in json.loads(sys.argv[1]):\n"
-        "    main(command, standalone_mode=False); print('\\f', end='', flush=True)"
-    )
-    leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, json.dumps(commands)],
-        stdin=subprocess.DEVNULL,
-        stdout=follower,
-        stderr=follower,
-        env=os.environ | {"MR_DATA": str(data), "COLUMNS": str(columns), "TERM": "xterm"},
-    )
-    os.close(follower)
-    read = b""
-    while True:
-        try:
-            part = os.read(leader, 4096)
-        except OSError:  # the other end is closed
-            break
-        if not part:
-            break
-        read += part
-    assert process.wait() == 0, read.decode()
-    os.close(leader)
-    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", read.decode()).replace("\r\n", "\n")
-    return shown.split("\f")[:-1]
-
-
 @pytest.mark.parametrize("columns", [80, 60])
-def test_status_report_and_runs_fit_a_terminal(done: Run, columns: int) -> None:
+def test_status_report_and_runs_fit_a_terminal(
+    mr: Mr, done: Run, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No line is wider, and what one copies is whole."""
+    for variable, value in (("FORCE_COLOR", "1"), ("COLUMNS", str(columns)), ("TERM", "xterm")):
+        monkeypatch.setenv(variable, value)
     name = "a_name_of_as_many_letters_as_one_gives_runs"
     long = replace(done, name=name)
     save(long)
     for asset, partition in places(long):
         complete(long, asset, partition)
     commands = [["status", name], ["report", name], ["runs"], ["recipes"], ["recipes", NAME]]
-    for command, shown in zip(commands, on_a_terminal(done.data, columns, *commands), strict=True):
+    for command in commands:
+        shown = ESCAPE.sub("", said(mr(*command)))
         for line in shown.split("\n"):
             assert len(line) <= columns or str(done.data) in line, line
         wanted = {"recipes": list_recipes() if len(command) == 1 else [NAME, "dpo.beta"]}.get(command[0], [name])

@@ -1,5 +1,6 @@
 """The IO managers: tables and models that are whole, with a record beside them, or refused by name."""
 
+from functools import cache
 from pathlib import Path
 
 import dagster as dg
@@ -25,6 +26,12 @@ def io_managers(data: Path) -> dict[str, object]:
     return {"tables": TableIOManager(UPath(data)), "models": ModelIOManager(data)}
 
 
+@cache
+def history() -> dg.DagsterInstance:
+    """One for all tests here: to make one takes longer than to materialize an asset."""
+    return dg.DagsterInstance.ephemeral()
+
+
 def write(data: Path, artifact: Artifact, partition: str | None = None) -> None:
     """Materialize r/seed_prompts (or, for iteration `partition`, r/prompts) with that artifact."""
     parts = dg.StaticPartitionsDefinition(["1", "2"]) if partition else None
@@ -38,7 +45,7 @@ def write(data: Path, artifact: Artifact, partition: str | None = None) -> None:
     def table() -> Artifact:
         return artifact
 
-    dg.materialize([table], resources=io_managers(data), partition_key=partition)
+    dg.materialize([table], resources=io_managers(data), partition_key=partition, instance=history())
 
 
 def read(data: Path, partition: str | None = None) -> pl.DataFrame:
@@ -54,7 +61,13 @@ def read(data: Path, partition: str | None = None) -> pl.DataFrame:
 
     source = dg.AssetSpec(["r", name], partitions_def=parts).with_io_manager_key("tables")
     assets: list[dg.AssetsDefinition | dg.AssetSpec] = [reader, source]
-    dg.materialize(assets, resources=io_managers(data), partition_key=partition, selection=[reader])
+    dg.materialize(
+        assets,
+        resources=io_managers(data),
+        partition_key=partition,
+        selection=[reader],
+        instance=history(),
+    )
     return got[0]
 
 
@@ -174,7 +187,9 @@ def test_a_model_reads_back_as_its_record(tmp_path: Path) -> None:
     def reader(a: Model, b: Model) -> None:
         seen.extend([a, b])
 
-    dg.materialize([checkpoints, policy, reader], resources=io_managers(tmp_path), partition_key="1")
+    dg.materialize(
+        [checkpoints, policy, reader], resources=io_managers(tmp_path), partition_key="1", instance=history()
+    )
     assert seen == [model, model]
     assert sorted(files(tmp_path)) == ["r/checkpoints/1/complete.json", "r/policy/1.json"]
     written = read_record(tmp_path / "r" / "policy" / "1.json")

@@ -1,0 +1,32 @@
+"""`mr ui` and `mr explore`: what is served where. The servers themselves have tests of their own."""
+
+import pytest
+
+from mr_assets_tests.cli.conftest import Mr, worked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "served"),
+    [
+        ([], ("127.0.0.1", 3000, 3001)),
+        (["--port", "4000", "--host", "127.0.0.2"], ("127.0.0.2", 4000, 4001)),
+        (["--port", "4000", "--pages-port", "5000"], ("127.0.0.1", 4000, 5000)),
+    ],
+)
+def test_the_pages_are_on_the_port_after_the_uis_unless_told_otherwise(
+    mr: Mr, monkeypatch: pytest.MonkeyPatch, arguments: list[str], served: tuple[str, int, int]
+) -> None:
+    seen: list[tuple[object, ...]] = []
+    monkeypatch.setattr(
+        "mr_assets.orchestration.webserver.serve_ui",
+        lambda module, host, port, pages_port, allowed: seen.append((host, port, pages_port, allowed)),
+    )
+    worked(mr("ui", *arguments, "--allow-host", "proxy"))
+    assert seen == [(*served, ("proxy",))]
+
+
+def test_the_pages_alone_are_on_loopback_by_default(mr: Mr, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+    monkeypatch.setattr("mr_assets.explorer.serve.serve", lambda data, host, port, **more: seen.append((host, port)))
+    worked(mr("explore"))
+    assert seen == [("127.0.0.1", 3001)]
