@@ -8,6 +8,8 @@ from mr_assets.loop import LOOP
 
 UI, PAGES = "MR_UI_URL", "MR_EXPLORE_URL"
 """Environment variables that name the Dagster UI and the pages, where they are not on their usual ports."""
+RAY = "RAY_API_SERVER_ADDRESS"
+"""The environment variable by which Ray's own commands find where a cluster takes jobs."""
 
 
 def ui_url() -> str:

@@ -4,7 +4,7 @@
 
 A run that was launched, and every shipped recipe that was not yet, has its loop here under its own key prefix and
 group. Recipes of one family share seed_prompts, eft_dataset and sft_checkpoint. MR_EXECUTOR chooses in_process (the
-default: assets of one run share one engine) or multiprocess.
+default: assets of one run share one engine), multiprocess, or ray: each step on a node of a Ray cluster.
 """
 
 import os
@@ -18,6 +18,7 @@ from upath import UPath
 from mr_assets.errors import UserError
 from mr_assets.loop import LOOP
 from mr_assets.orchestration.console import console
+from mr_assets.orchestration.ray_steps import ray_executor
 from mr_assets.orchestration.sensors import hands_off
 from mr_assets.processes import collect_seldom
 from mr_assets.runs.data_folder import data_root
@@ -58,12 +59,16 @@ def build_definitions(runs: list[Run]) -> dg.Definitions:
 
 
 def executor() -> dg.ExecutorDefinition:
-    """The executor that MR_EXECUTOR names."""
+    """The executor that MR_EXECUTOR names. Raises `UserError` if there is none of that name, or it cannot be used."""
     chosen = os.environ.get("MR_EXECUTOR", "in_process")
-    known = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
+    known = {
+        "in_process": lambda: dg.in_process_executor,
+        "multiprocess": lambda: dg.multiprocess_executor,
+        "ray": ray_executor,
+    }
     if chosen not in known:
         raise UserError(f"MR_EXECUTOR is {chosen!r}, expected one of {', '.join(known)}.")
-    return known[chosen]
+    return known[chosen]()
 
 
 _last: tuple[tuple[list[Run], dg.ExecutorDefinition], dg.Definitions] | None = None

@@ -45,6 +45,7 @@ TAKES: list[tuple[Callable[..., Any], str]] = [
     ),
     (dg.DagsterInstance.get_backfills, "- filters"),
     (dg.DagsterInstance.get_run_step_stats, "- -"),
+    (dg.DagsterInstance.get_records_for_run, "- - -"),
     (dg.DagsterInstance.all_logs, "- - of_type"),
     (dg.DagsterInstance.add_run_tags, "- - -"),
     (dg.DagsterInstance.report_engine_event, "- - -"),

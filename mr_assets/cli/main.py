@@ -6,6 +6,7 @@ import signal
 
 import click
 
+from mr_assets.cli.cluster import cluster
 from mr_assets.cli.errors import Commands
 from mr_assets.cli.lineage import compare, pairs, trace, verify
 from mr_assets.cli.plan import plan
@@ -48,5 +49,22 @@ if multiprocessing.parent_process() is not None:  # a step of Dagster's multipro
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
-for _command in (run, extend, branch, plan, status, report, compare, trace, pairs, verify, recipes, runs, explore, ui):
+_COMMANDS = (
+    run,
+    extend,
+    branch,
+    plan,
+    status,
+    report,
+    compare,
+    trace,
+    pairs,
+    verify,
+    recipes,
+    runs,
+    explore,
+    ui,
+    cluster,
+)
+for _command in _COMMANDS:
     main.add_command(_command)

@@ -6,6 +6,8 @@
 import logging
 import re
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import IO, Any, cast
@@ -13,6 +15,10 @@ from typing import IO, Any, cast
 import dagster as dg
 
 from mr_assets.printable import printable_lines
+
+FOLLOW_SECONDS = 0.5  # between two looks at the history of a Dagster run whose steps are elsewhere
+WAIT_SECONDS = 45  # until a step that was handed to a cluster should have begun, on a busy machine, too
+WAITS = "waits for a node of the cluster that is free and has what it asks for"
 
 # Of what is downstream of a step that failed or was stopped Dagster says this, a line for each.
 NOT_BEGUN = re.compile(
@@ -61,8 +67,54 @@ def _own(record: logging.LogRecord) -> bool:
 def console(init_context: dg.InitLoggerContext) -> logging.Logger:
     """The console logger of every run, in `mr run` and in the UI's own processes alike."""
     logger = logging.Logger("mr_assets", level=logging.INFO)
+    logger.addHandler(_handler())
+    return logger
+
+
+def _handler() -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Line())
     handler.addFilter(_own)
-    logger.addHandler(handler)
-    return logger
+    return handler
+
+
+@contextmanager
+def following(dagster_run_id: str, instance: dg.DagsterInstance) -> Iterator[None]:
+    """Print meanwhile what steps log that run on other machines: what they print themselves is not seen here.
+
+    A step that was handed to a cluster and does not begin is named once: it waits for a node that is free.
+    """
+    ended = threading.Event()
+    thread = threading.Thread(target=_follow, args=(dagster_run_id, instance, ended), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=5)
+
+
+def _follow(dagster_run_id: str, instance: dg.DagsterInstance, ended: threading.Event) -> None:
+    handler, cursor, waiting = _handler(), None, dict[str, float]()
+    last = False
+    while not last:
+        last = ended.wait(FOLLOW_SECONDS)
+        found = instance.get_records_for_run(dagster_run_id, cursor)
+        cursor = found.cursor
+        for entry in (record.event_log_entry for record in found.records):
+            step, event = entry.step_key, entry.dagster_event
+            if step and event is None:
+                handler.handle(_as_logged(int(entry.level), entry.timestamp, step, entry.user_message))
+            elif step and event and event.event_type == dg.DagsterEventType.STEP_WORKER_STARTING:
+                waiting[step] = entry.timestamp + WAIT_SECONDS
+            elif step:
+                waiting.pop(step, None)
+        for step in [step for step, until in waiting.items() if time.time() > until]:
+            del waiting[step]
+            handler.handle(_as_logged(logging.INFO, time.time(), step, WAITS))
+
+
+def _as_logged(level: int, when: float, step: str, message: str) -> logging.LogRecord:
+    meta = {"step_key": step, "orig_message": message}
+    fields = {"levelno": level, "levelname": logging.getLevelName(level), "created": when, "dagster_meta": meta}
+    return logging.makeLogRecord(fields)

@@ -29,6 +29,7 @@ from mr_assets.dagster_internals import (
     RunLauncher,
     WorkerStatus,
 )
+from mr_assets.orchestration.ray_steps import end_ray_steps, ray_tags
 from mr_assets.processes import MARK, TAG, UI_MARK, Worker, end_processes
 from mr_assets.runs.data_folder import data_root
 from mr_assets.runs.stored import hold_recipes, recipes_of
@@ -86,7 +87,9 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
                 start_new_session=True,
             )
         self._started.append(process)
-        instance.add_run_tags(run_id, {TAG: Worker.of(process.pid).tag(run_id)} | iteration_tag(dagster_run))
+        instance.add_run_tags(
+            run_id, {TAG: Worker.of(process.pid).tag(run_id)} | iteration_tag(dagster_run) | ray_tags()
+        )
 
     def terminate(self, run_id: str) -> bool:
         """Interrupt the Dagster run's process; what is still there after a while is killed, engine and trainer too."""
@@ -101,11 +104,11 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
             return False
         self._instance.report_run_canceling(dagster_run)
         if not worker.alive:
-            end_processes(run_id)
+            _end(dagster_run)
             self._instance.report_run_canceled(dagster_run)
             return True
         worker.interrupt()
-        threading.Thread(target=_end_after_grace, args=(worker, run_id), daemon=True).start()
+        threading.Thread(target=_end_after_grace, args=(worker, dagster_run), daemon=True).start()
         return True
 
     @property
@@ -122,7 +125,7 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
         worker = _worker(dagster_run)
         if worker is None or not worker.gone:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        end_processes(dagster_run.run_id)
+        _end(dagster_run)
         return CheckRunHealthResult(WorkerStatus.FAILED, GONE.format(process=worker.said))
 
     def get_run_worker_debug_info(
@@ -155,11 +158,17 @@ def iteration_tag(dagster_run: dg.DagsterRun) -> dict[str, str]:
     return {ITERATION_TAG: first} if first and first == last else {}
 
 
-def _end_after_grace(worker: Worker, run_id: str) -> None:
+def _end(dagster_run: dg.DagsterRun) -> None:
+    """End everything that works on a Dagster run: its steps on a cluster, its processes here."""
+    end_ray_steps(dagster_run.tags, dagster_run.run_id)
+    end_processes(dagster_run.run_id)
+
+
+def _end_after_grace(worker: Worker, dagster_run: dg.DagsterRun) -> None:
     until = time.monotonic() + GRACE_SECONDS
     while worker.alive and time.monotonic() < until:
         time.sleep(0.1)
-    end_processes(run_id)
+    _end(dagster_run)
 
 
 def _worker(dagster_run: dg.DagsterRun) -> Worker | None:
@@ -174,7 +183,7 @@ def fail_dead_runs(instance: dg.DagsterInstance, former: Worker | None = None) -
     for dagster_run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
         worker = _worker(dagster_run)
         if worker is not None and (worker.gone or worker == former):
-            end_processes(dagster_run.run_id)
+            _end(dagster_run)
             instance.report_run_failed(dagster_run, GONE.format(process=worker.said))
 
 

@@ -28,7 +28,8 @@ from mr_assets.dagster_internals import (
 )
 from mr_assets.errors import UserError
 from mr_assets.loop import LOOP, Place, titled
-from mr_assets.orchestration.console import without_history_errors
+from mr_assets.orchestration import ray_steps
+from mr_assets.orchestration.console import following, without_history_errors
 from mr_assets.orchestration.run_launcher import held_recipes
 from mr_assets.processes import MARK, TAG, Worker
 from mr_assets.runs.overrides import as_config
@@ -124,6 +125,7 @@ def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
     with (
         without_history_errors(),
         _marked(run, dagster_run_id, instance),
+        _on_cluster(dagster_run_id, instance),
         execute_run(job, _create(run, step, dagster_run_id, instance, job), instance) as result,
     ):
         if result.success:
@@ -158,7 +160,7 @@ def _create(
         job_def=job.get_definition(),
         run_id=dagster_run_id,
         run_config={"loggers": quiet, "ops": step_config(run, step)},
-        tags=step_tags(run, step) | {TAG: Worker.of(os.getpid()).tag(dagster_run_id)},
+        tags=step_tags(run, step) | {TAG: Worker.of(os.getpid()).tag(dagster_run_id)} | ray_steps.ray_tags(),
         asset_selection=frozenset(asset_keys(run, step)),
         job_code_origin=job.get_python_origin(),
         remote_job_origin=origin(),
@@ -183,6 +185,19 @@ def _marked(run: Run, dagster_run_id: str, instance: dg.DagsterInstance) -> Iter
         for name in marks:
             del os.environ[name]
         place.unlink(missing_ok=True)
+
+
+@contextmanager
+def _on_cluster(dagster_run_id: str, instance: dg.DagsterInstance) -> Iterator[None]:
+    """Where steps are jobs of a cluster, print what they log meanwhile; however it ends, none is at work afterwards."""
+    if not ray_steps.chosen():
+        yield
+        return
+    with following(dagster_run_id, instance):
+        try:
+            yield
+        finally:
+            ray_steps.end_ray_steps(ray_steps.ray_tags(), dagster_run_id)
 
 
 def _stopped(event: dg.DagsterEvent) -> bool:

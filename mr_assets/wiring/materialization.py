@@ -34,6 +34,7 @@ from mr_assets.wiring.checks import (
     log_findings,
 )
 from mr_assets.wiring.previews import departures_table, figures, preview
+from mr_assets.wiring.ray_job import ray_job
 
 Result = dg.MaterializeResult[Artifact]
 """What an asset gives to Dagster: its table or model with the record, metadata and checks."""
@@ -51,6 +52,8 @@ class Materialization:
         # `context.has_partition_key` would be False in a backfill's runs, which have a range of one key instead.
         self.partition = None if LOOP[self.asset].per == "family" else context.partition_key
         self.started = time.monotonic()
+        if job := ray_job():
+            context.log.info(job.said)
         self.as_launched = run
         config = context.op_execution_context.op_config or {}
         self._check_choices(run)
@@ -229,6 +232,10 @@ class Materialization:
         metadata["settings"] = dg.MetadataValue.json(artifact.record.settings)
         if artifact.record.policy:
             metadata["policy"] = artifact.record.policy
+        if job := ray_job():
+            metadata |= {"node": f"{job.host} {job.node}", "GPUs": job.gpus or "none", "Ray job": job.id}
+            if job.page:
+                metadata["log of the Ray job"] = dg.MetadataValue.url(job.page)
         first: dict[str, Any] = {}  # where it is not overlooked
         if self.overrides:
             departed = departures(self.as_launched.recipe, self.asset, self.partition, self.overrides)

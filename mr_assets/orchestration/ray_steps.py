@@ -1,0 +1,108 @@
+"""MR_EXECUTOR=ray: each step of a Dagster run is a job of a Ray cluster, on a node that has the GPUs it asks for.
+
+RAY_API_SERVER_ADDRESS=http://HEAD:8265     where the cluster takes jobs, as Ray's own commands read it
+
+The process that leads the Dagster run (`mr run`, or what the UI's daemon started) hands each step to the cluster and
+follows the history that they share. When it is gone, its jobs are not: a tag of the Dagster run has the cluster's
+address, so that whoever finds it dead ends them.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from mr_assets.addresses import PAGES, RAY, UI
+from mr_assets.errors import UserError
+from mr_assets.processes import MARK, UI_MARK
+from mr_assets.runs.stored import HELD
+
+TAG = ".dagster/ray"  # of a Dagster run whose steps are Ray jobs: the cluster's address
+STOP_SECONDS = 45  # until the jobs of a Dagster run that ended early are no longer waited for
+INSTALL = (
+    "MR_EXECUTOR is ray, and dagster-ray is not installed in this environment. Install it here and on every node of "
+    "the cluster: pip install -e '.[ray]'. Or unset MR_EXECUTOR."
+)
+NO_ADDRESS = (
+    f"MR_EXECUTOR is ray, and {RAY} is not set. Set it to where the cluster takes jobs, http://HEAD:8265 for example. "
+    "A cluster for trying, on this machine alone: mr cluster -- mr run RECIPE."
+)
+
+
+def chosen() -> bool:
+    """Whether steps go to a Ray cluster."""
+    return os.environ.get("MR_EXECUTOR") == "ray"
+
+
+def installed() -> bool:
+    """Whether the extra `ray` is there."""
+    return find_spec("dagster_ray") is not None and find_spec("ray") is not None
+
+
+def ray_executor() -> dg.ExecutorDefinition:
+    """dagster-ray's executor for the cluster that the environment names. Raises `UserError` with what is missing."""
+    if not installed():
+        raise UserError(INSTALL)
+    address = os.environ.get(RAY)
+    if not address:
+        raise UserError(NO_ADDRESS)
+    return _configured(address, tuple(passed_on(os.environ)))
+
+
+def passed_on(environment: Mapping[str, str]) -> list[str]:
+    """What a step's process gets of this one's environment: names, whose values count when the step begins.
+
+    The command `dagster` is found by the PATH, on which this environment comes first. The node's own variables hold
+    for the rest.
+    """
+    own = str(Path(sys.executable).parent)
+    ours = {MARK, HELD, UI, PAGES, *(name for name in environment if name.startswith("MR_"))} - {UI_MARK}
+    path = os.pathsep.join(dict.fromkeys([own, *environment.get("PATH", os.defpath).split(os.pathsep)]))
+    return [f"PATH={path}", "PYTHONPATH", "DAGSTER_HOME", RAY, *sorted(ours)]
+
+
+@cache
+def _configured(address: str, env_vars: tuple[str, ...]) -> dg.ExecutorDefinition:
+    from dagster_ray import ray_executor
+
+    made: dg.ExecutorDefinition = ray_executor.configured(
+        {"ray": {"address": address, "env_vars": list(env_vars)}}, name="ray"
+    )
+    return made
+
+
+def ray_tags() -> dict[str, str]:
+    """The tag of a Dagster run whose steps this process hands to a cluster; none if they stay here."""
+    return {TAG: os.environ[RAY]} if chosen() and RAY in os.environ else {}
+
+
+def end_ray_steps(tags: Mapping[str, str], run_id: str) -> None:
+    """Stop the Ray jobs of a Dagster run with these tags, and wait until they have ended; no more than `STOP_SECONDS`.
+
+    Nothing is said of a cluster that cannot be reached: its nodes end what has no head any more.
+    """
+    address = tags.get(TAG)
+    if address is None:
+        return
+    with suppress(ImportError, OSError, RuntimeError):
+        from ray.job_submission import JobSubmissionClient
+
+        client, until = JobSubmissionClient(address), time.monotonic() + STOP_SECONDS
+        for job in (at_work := _at_work(client, run_id)):
+            client.stop_job(job)
+        while at_work and time.monotonic() < until:
+            time.sleep(0.5)
+            at_work = _at_work(client, run_id)
+
+
+def _at_work(client: Any, run_id: str) -> list[str]:
+    """The Ray jobs of a Dagster run that have not ended, by their submission ids."""
+    jobs = (job for job in client.list_jobs() if (job.metadata or {}).get("dagster/run-id") == run_id)
+    return [job.submission_id for job in jobs if not job.status.is_terminal()]
