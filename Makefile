@@ -34,6 +34,7 @@ bench: install  ## the benchmarks; results go to benchmarks/results
 	$(BIN)/python -m mr_assets_tests.benchmarks.elo
 	$(BIN)/python -m mr_assets_tests.benchmarks.lineage
 	$(BIN)/python -m mr_assets_tests.benchmarks.many_runs
+	$(BIN)/python -m mr_assets_tests.benchmarks.padding
 	$(BIN)/python -m mr_assets_tests.benchmarks.sampling
 
 install: $(VENV)/installed

@@ -20,13 +20,15 @@ from mr_assets.method.prompts import draw_prompts
 from mr_assets.planning.refusal import busy_gpus, check_disk, check_gpus, gpus_here, samples_on_cpu
 from mr_assets.recipes.recipe import ModelSection
 from mr_assets.recipes.yaml_files import parse_mapping
-from mr_assets.runs.data_folder import resolve
+from mr_assets.runs.data_folder import accelerate_file, resolve
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import state
 from mr_assets.sampling.engine_arguments import refused
 from mr_assets.tables import EFT_DATASET, SEED_PROMPTS
 from mr_assets.templates import Template, judge_template, meta_judge_template
 from mr_assets.text_files import read_text_file
+from mr_assets.training.accelerate_config import accelerate_faults
+from mr_assets.training.settings import TrainingSettings
 
 LEAST_FREE_MIB = 200
 EXECUTED_HERE = ("in_process", "multiprocess")  # the executors whose steps work on this machine
@@ -116,12 +118,16 @@ def _check_training(run: Run) -> None:
                 "(pip install bitsandbytes), or take adamw_torch."
             )
         if section.accelerate_config is not None:
-            _check_accelerate_config(f"{name}.accelerate_config", resolve(section.accelerate_config, run.data))
+            path = accelerate_file(section.accelerate_config, run.data)
+            _check_accelerate_config(f"{name}.accelerate_config", path, section)
 
 
-def _check_accelerate_config(what: str, path: Path) -> None:
-    """Raise `UserError` if accelerate would not take the file: within our limits first, then as accelerate reads it."""
-    parse_mapping(read_text_file(path, what), f"{what} {path}")
+def _check_accelerate_config(what: str, path: Path, section: TrainingSettings) -> None:
+    """Raise `UserError` if accelerate would not take the file, or would train something wrong with it.
+
+    It is read within our limits first, then as accelerate reads it.
+    """
+    config = parse_mapping(read_text_file(path, what), f"{what} {path}")
     from accelerate.commands.config.config_args import load_config_from_file
 
     try:
@@ -138,6 +144,8 @@ def _check_accelerate_config(what: str, path: Path) -> None:
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
             expected = "a whole number" if kind is int else "a mapping"
             raise UserError(f"{what} {path}: {field} is {shown(value)}, expected {expected}. Mend the file.")
+    if faults := list(accelerate_faults(section, config)):
+        raise UserError("\n  - ".join([f"{what} {path} cannot be trained with. Mend it, or the recipe.", *faults]))
 
 
 def _check_memory(cache_gib: float) -> None:

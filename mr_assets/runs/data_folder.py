@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mr_assets.errors import UserError, shown
 from mr_assets.text_files import given_path, is_file_or_folder
+from mr_assets.training.accelerate_config import SHIPPED
 
 PROJECT = Path(__file__).parents[2]
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
@@ -30,3 +31,8 @@ def resolve(path: str, data: Path) -> Path:
     given = given_path(path, "path")
     places = [given] if given.is_absolute() else [data / given, PROJECT / "data" / given]
     return next((p for p in places if is_file_or_folder(p)), places[0])
+
+
+def accelerate_file(name: str, data: Path) -> Path:
+    """accelerate's configuration that a recipe names: one that ships ("fsdp"), or a file of the user's."""
+    return SHIPPED.get(name) or resolve(name, data)

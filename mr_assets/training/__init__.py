@@ -7,6 +7,9 @@
     dpo.py       the process: python -m mr_assets.training.dpo [WORKSPACE]
     sft.py       the process: python -m mr_assets.training.sft WORKSPACE
     trainer.py   what both share: model, arguments, checkpoints, log, result
+    accelerate_config.py, fsdp.yaml
+                 accelerate's configuration for FSDP, and what another one may not say
+    batches.py   in which order a step's rows are passed
     log.py       the log that the model's folder keeps
     margins.py   the reward margin of every pair after its training, which the folder keeps too
     leash.py     the process ends when the one that started it is gone; one that waits is told its workspace
@@ -19,6 +22,7 @@ is removed at the end:
     checkpoints/    checkpoint-<step>/, each complete if it holds the file COMPLETE
     metrics.jsonl   one line per optimizer step of this attempt, then how far the reward margins are
     trainer.log     what the process printed
+    failure.txt     why the process that failed first did
     epochs/         with dpo.keep_all_epochs: <e>/, each epoch's model with its reward margins
     model/          the result, renamed to checkpoints/2 when it is whole
 

@@ -31,6 +31,13 @@ def make_trainer(job: TrainingJob) -> "DPOTrainer":
         def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
             return dataset
 
+        def lengths(self) -> list[int]:
+            """Of a pair, both sides are padded to the longer one."""
+            prompt, chosen, rejected = (
+                trainer.token_counts(self.train_dataset, f"{name}_ids") for name in ("prompt", "chosen", "rejected")
+            )
+            return [p + max(c, r) for p, c, r in zip(prompt, chosen, rejected, strict=True)]
+
         def leave_out(self, batch: dict[str, Any], kept: int) -> None:
             """Without completions and with reference 0, a pair has rewards 0, loss ln 2 and no gradient."""
             for side in batch["completion_mask"].chunk(2):
@@ -57,16 +64,15 @@ def make_trainer(job: TrainingJob) -> "DPOTrainer":
                     values[-1] *= share * self.current_gradient_accumulation_steps
             return (loss - math.log(2) * left_out / rows) * share
 
-    model, tokenizer = trainer.load_model(job)
-    config = trainer.config(
-        DPOConfig,
-        job,
+    config = DPOConfig(  # before the model: accelerate's part of it says how models are loaded
+        **trainer.arguments(job),
         beta=job.beta,
         loss_type=["sigmoid"],
         precompute_ref_log_probs=True,
         precompute_ref_batch_size=job.micro_batch_size,
         per_device_eval_batch_size=job.micro_batch_size,
     )
+    model, tokenizer = trainer.load_model(job)
     return TokenDPOTrainer(model, args=config, train_dataset=trainer.load_data(job), processing_class=tokenizer)
 
 

@@ -19,6 +19,7 @@ UNUSED_IN_SFT: dict[str, Any] = {"beta": 0.1, "keep_all_epochs": False}
 PLACES = {"model", "data", "out", "accelerate_config"}
 """The fields that say where something lies: another host may have the same storage under another path."""
 EPOCHS = "epochs"
+FAILURE = "failure.txt"  # in the workspace: why the process that failed first did
 EPOCH_NOTE = "training_job.json"  # in an epoch's folder: of what training it is
 COLUMNS: dict[Kind, tuple[str, ...]] = {
     "dpo": ("prompt_token_ids", "chosen_token_ids", "rejected_token_ids"),

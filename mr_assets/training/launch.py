@@ -27,11 +27,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
+import yaml
 
 from mr_assets.errors import UserError
 from mr_assets.files import write_json
 from mr_assets.model_folder import check_model_folder
-from mr_assets.training.job import EPOCH_NOTE, EPOCHS, PLACES, Kind, TrainingJob, link_kept_epoch
+from mr_assets.training.accelerate_config import accelerate_faults
+from mr_assets.training.job import EPOCH_NOTE, EPOCHS, FAILURE, PLACES, Kind, TrainingJob, link_kept_epoch
 from mr_assets.training.leash import LOG
 from mr_assets.training.log import LOG as STEPS
 from mr_assets.training.margins import MARGINS
@@ -80,6 +82,7 @@ def train(
     """
     started = time.monotonic()
     check_model_folder(job.model)
+    _check_processes(job)
     rows = prepare_workspace(job, start)
     steps = job.steps_per_epoch(rows) * job.keep_epoch
     if _has_kept_epoch(job, code):
@@ -93,6 +96,25 @@ def train(
     lines = (job.out / STEPS).read_text(encoding="utf-8").splitlines()
     last = json.loads(lines[-1]) if lines else {}
     return TrainingResult(job.out, rows, steps, first, time.monotonic() - started, last)
+
+
+def _check_processes(job: TrainingJob) -> None:
+    """Raise `UserError` for several processes that could not work, or would train something wrong."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible and job.num_processes > (gpus := len(visible.split(","))):
+        raise UserError(
+            f"num_processes = {job.num_processes}: CUDA_VISIBLE_DEVICES={visible} leaves {gpus} GPUs, and each process "
+            "needs one. Lower num_processes, or let this process see more GPUs."
+        )
+    if job.accelerate_config is not None:
+        try:
+            config = yaml.safe_load(Path(job.accelerate_config).read_text(encoding="utf-8"))
+            faults = list(accelerate_faults(job, config))
+        except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
+            raise UserError(f"accelerate_config {job.accelerate_config} cannot be read: {error}. Mend it.") from error
+        if faults:
+            said = f"accelerate_config {job.accelerate_config} cannot be trained with. Mend it, or the recipe."
+            raise UserError("\n  - ".join([said, *faults]))
 
 
 def _run(job: TrainingJob, on_metrics: Callable[[Metrics], None]) -> int:
@@ -185,6 +207,7 @@ def prepare_workspace(job: TrainingJob, start: str = "") -> int:
     write_json(recorded, identity)  # with the paths of this host
     for name in ("metrics.jsonl", LOG):
         (job.workspace / name).write_bytes(b"")
+    (job.workspace / FAILURE).unlink(missing_ok=True)
     shutil.rmtree(job.workspace / "model", ignore_errors=True)
     return data.height
 
@@ -262,7 +285,7 @@ def waiting_trainer() -> subprocess.Popen[bytes] | None:
 def trainer_of(job: TrainingJob, log: Path) -> subprocess.Popen[bytes]:
     """The waiting trainer, told of its job, if command and environment match; else a new one."""
     global _ahead
-    command, environment = trainer_command(job), trainer_environment(job.cpu_threads)
+    command, environment = trainer_command(job), trainer_environment(job.cpu_threads, job.num_processes)
     ahead, _ahead = _ahead, None
     if ahead is not None:
         if command == [*trainer_program("dpo"), str(job.workspace)] and environment == ahead.environment:
@@ -306,8 +329,10 @@ def trainer_command(job: TrainingJob) -> list[str]:
     return [*launcher, *script]
 
 
-def trainer_environment(cpu_threads: int | None) -> dict[str, str]:
+def trainer_environment(cpu_threads: int | None, num_processes: int = 1) -> dict[str, str]:
     """This process's environment, without what an engine that ran here put into it; offline and quiet.
+
+    A single process sees the first of the visible GPUs alone: of several, TRL would share each batch out to all.
 
     OpenMP's threads sleep while they wait: spinning ones made a step ten times slower when the cores were shared. The
     allocator keeps freed memory: that halves the page faults on a CPU, a twentieth of the time.
@@ -325,14 +350,16 @@ def trainer_environment(cpu_threads: int | None) -> dict[str, str]:
     }
     if cpu_threads:
         ours["OMP_NUM_THREADS"] = str(cpu_threads)
+    if num_processes == 1:
+        ours["CUDA_VISIBLE_DEVICES"] = ours.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     return ours
 
 
 def watch(started: Callable[[], subprocess.Popen[bytes]], log: Path, metrics: Path) -> Generator[Metrics, None, None]:
     """Yield the JSON lines that come to `metrics` while the process lives that `started` returns, as `start` makes it.
 
-    However the loop ends, the process's whole group is dead afterwards. Raises `TrainingFailed` with the tail of `log`
-    if the exit status is not 0.
+    However the loop ends, the process's whole group is dead afterwards. Raises `TrainingFailed` if the exit status is
+    not 0: with what the process that failed first wrote of it beside `log`, else with the tail of `log`.
     """
     process = started()
     position = 0
@@ -351,10 +378,18 @@ def watch(started: Callable[[], subprocess.Popen[bytes]], log: Path, metrics: Pa
     finally:
         _kill(process)
     if process.returncode:
-        tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-25:])
-        raise TrainingFailed(
-            f"the training's process ended with status {process.returncode}; its log {log} ends:\n{tail}"
-        )
+        raise TrainingFailed(_failure(process.returncode, log))
+
+
+def _failure(status: int, log: Path) -> str:
+    """Why a training failed, in words."""
+    with suppress(FileNotFoundError):
+        said = log.with_name(FAILURE).read_text(encoding="utf-8")
+        return f"the training's process ended with status {status}. {said}\nIts whole log is {log}."
+    tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-25:])
+    killed = "Signal 9 (SIGKILL)" in tail or status == -signal.SIGKILL
+    why = " It was killed, as a machine does that runs out of memory: lower micro_batch_size." if killed else ""
+    return f"the training's process ended with status {status}.{why} Its log {log} ends:\n{tail}"
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

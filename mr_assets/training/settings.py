@@ -39,7 +39,7 @@ class TrainingSettings(Section):
     )
     num_processes: Annotated[Count, SPEED] = Field(default=1, description="training processes, one per GPU")
     accelerate_config: Annotated[File | None, SPEED] = Field(
-        default=None, description="accelerate's YAML for FSDP or DeepSpeed; null is plain data parallelism"
+        default=None, description="fsdp, or a YAML of accelerate's; null: each process holds the whole model"
     )
     cpu_threads: Annotated[Count | None, SPEED] = Field(
         default=None, description="threads on a CPU; null is torch's choice"

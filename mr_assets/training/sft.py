@@ -17,11 +17,15 @@ def make_trainer(job: TrainingJob) -> "SFTTrainer":
     from mr_assets.training import trainer
 
     class TokenSFTTrainer(trainer.WholeSteps, SFTTrainer):
+        def lengths(self) -> list[int]:
+            return trainer.token_counts(self.train_dataset, "input_ids")
+
         def leave_out(self, batch: dict[str, Any], kept: int) -> None:
             batch["labels"][kept:] = -100
 
+    # before the model: accelerate's part of it says how models are loaded
+    config = SFTConfig(**trainer.arguments(job), packing=False, dataset_kwargs={"skip_prepare_dataset": True})
     model, tokenizer = trainer.load_model(job)
-    config = trainer.config(SFTConfig, job, packing=False, dataset_kwargs={"skip_prepare_dataset": True})
     dataset = trainer.load_data(job).map(_with_labels, remove_columns=["prompt_ids", "completion_ids"])
     return TokenSFTTrainer(model, args=config, train_dataset=dataset, processing_class=tokenizer)
 

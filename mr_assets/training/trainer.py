@@ -7,13 +7,19 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import DistributedType
 from datasets import Dataset
+from pyarrow.compute import list_value_length
+from torch.distributed.fsdp import MixedPrecisionPolicy
+from torch.distributed.tensor import DTensor
+from torch.utils.data import Sampler
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -29,12 +35,13 @@ from transformers.utils.logging import disable_progress_bar
 
 from mr_assets.errors import UserError
 from mr_assets.files import storage_trouble
-from mr_assets.training.job import EPOCHS, TrainingJob, link_kept_epoch
+from mr_assets.training.batches import longest_first
+from mr_assets.training.job import EPOCHS, FAILURE, TrainingJob, link_kept_epoch
 from mr_assets.training.log import LOG
 
 COMPLETE = "COMPLETE"
-FIRST_LOSS = 0.05
-"""By how much the first loss of DPO may differ from ln 2 at beta 0.1: bf16 rounds the sums of long completions."""
+FIRST_LOSS = {"fp32": 0.005, "tf32": 0.02, "bf16": 0.05}
+"""By how much the first loss of DPO may differ from ln 2 at beta 0.1: sums over long completions are rounded."""
 Measure = Callable[[Any, TrainingJob, Path], None]  # see `main`
 # What a model folder holds besides weights. Copied from the starting model, because training changes none of it, and
 # TRL would write the padding token that it chose: an embedding without gradient once the folder is loaded again.
@@ -81,19 +88,56 @@ def arguments(job: TrainingJob) -> dict[str, Any]:
     }
 
 
-def config(kind: type[TrainingArguments], job: TrainingJob, **more: Any) -> Any:
-    """The configuration of a trainer. A process takes one GPU, however many there are."""
-    made = kind(**arguments(job), **more)
-    made._n_gpu = min(made.n_gpu, 1)  # else one process shares every batch out to all GPUs, and takes as many more rows
-    return made
+class LongestFirst(Sampler[int]):
+    """The rows that another sampler gives, in the order of `longest_first`."""
+
+    def __init__(self, sampler: Any, lengths: Sequence[int], rows: int) -> None:
+        self.sampler, self.lengths, self.rows = sampler, lengths, rows
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[int]:
+        return longest_first(self.sampler, self.lengths, self.rows)
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch whose order comes next."""
+        self.sampler.set_epoch(epoch)
 
 
 class WholeSteps(Trainer):
-    """A step is over all of its rows alike, in whatever micro-batches and processes they come.
+    """A step is over all of its rows alike, in whatever micro-batches and processes they come, the longest first.
 
     Where an epoch's last batch cannot be split evenly among the processes, accelerate fills it up with rows from the
     epoch's beginning, so that no process waits for another. Here they count for nothing (`leave_out`).
     """
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """With FSDP, the same on CPUs as on GPUs, and the numbers of plain data parallelism.
+
+        accelerate has FSDP for GPUs alone and drops it on CPUs without a word. In bf16 it would round what a model
+        returns, the log-probabilities too; autocast has the passes in bf16 and what is summed up in fp32.
+        """
+        state = PartialState()
+        if sharded() and state.distributed_type == DistributedType.MULTI_CPU:
+            state.distributed_type = DistributedType.MULTI_GPU
+        super().create_accelerator_and_postprocess()
+        if self.is_fsdp_enabled:
+            self.accelerator.state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy()
+
+    def lengths(self) -> list[int]:
+        """Tokens of each row of the training data: what its place in a micro-batch takes."""
+        raise NotImplementedError
+
+    def get_train_dataloader(self) -> Any:
+        """The micro-batches of an epoch. A step of a single one is left in its order: nothing is to be gained."""
+        loader = super().get_train_dataloader()
+        args = self.args
+        micro_batches = self.accelerator.num_processes * args.gradient_accumulation_steps
+        if micro_batches > 1:
+            rows = args.per_device_train_batch_size * micro_batches
+            loader.set_sampler(LongestFirst(loader.get_sampler(), self.lengths(), rows))
+        return loader
 
     def leave_out(self, batch: dict[str, torch.Tensor], kept: int) -> None:
         """Make the rows of a micro-batch after the first `kept` ones count for nothing, in place."""
@@ -126,6 +170,17 @@ def load_data(job: TrainingJob) -> Dataset:
     """
     dataset = Dataset.from_file(str(job.workspace / "data.arrow"))
     return dataset.rename_columns({name: name.replace("_token_ids", "_ids") for name in job.columns})
+
+
+def sharded() -> bool:
+    """Whether accelerate was told to share the model out to the processes."""
+    return os.environ.get("ACCELERATE_USE_FSDP") == "true"
+
+
+def token_counts(dataset: Dataset, column: str) -> list[int]:
+    """The length of each list in a column."""
+    counts: list[int] = list_value_length(dataset.data.column(column)).to_pylist()
+    return counts
 
 
 def load_model(job: TrainingJob) -> tuple[PreTrainedModel, Any]:
@@ -163,8 +218,13 @@ class Keeper(TrainerCallback):
         self.started = time.monotonic()
         self.first_step = 0
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Start the clock, at the resumed step if there is one."""
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
+        """Start the clock, at the resumed step if there is one. `UserError` for a model that is not shared out."""
+        if sharded() and not all(isinstance(parameter, DTensor) for parameter in kw["model"].parameters()):
+            raise UserError(
+                f"accelerate_config = {self.job.accelerate_config}: says FSDP, but every process holds the whole "
+                "model. Take accelerate_config: fsdp."
+            )
         self.started, self.first_step = time.monotonic(), state.global_step
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -202,7 +262,7 @@ class Keeper(TrainerCallback):
                     "at the data."
                 )
         if self.job.kind == "dpo" and state.global_step == 1:
-            self.check_reference(logs["loss"])
+            self.check_reference(logs)
         seconds = time.monotonic() - self.started
         left = seconds / (state.global_step - self.first_step) * (self.steps - state.global_step)
         line = {"step": state.global_step, "total_steps": self.steps, **logs}
@@ -210,13 +270,19 @@ class Keeper(TrainerCallback):
         state.log_history[-1] = line  # is saved with the checkpoint, so that the log of a resumed training is whole
         report(self.job, line)
 
-    def check_reference(self, loss: float) -> None:
-        """Raise `UserError` if the first step's loss says that the reference is another model than the starting one."""
-        if abs(loss - math.log(2)) > FIRST_LOSS * max(1.0, self.job.beta / 0.1):
+    def check_reference(self, first: dict[str, float]) -> None:
+        """Raise `UserError` if the first step's metrics say that the reference is not the starting model.
+
+        The loss goes by the difference of both rewards alone: a reference that is wrong on both sides shows in them.
+        """
+        bound = FIRST_LOSS[self.job.precision] * max(1.0, self.job.beta / 0.1)
+        rewards = {name: first[name] for name in ("rewards/chosen", "rewards/rejected") if name in first}
+        if abs(first["loss"] - math.log(2)) > bound or any(abs(reward) > 2 * bound for reward in rewards.values()):
+            said = "".join(f", {name} {reward:.4g}" for name, reward in rewards.items())
             raise UserError(
-                f"loss is {loss:.4g} at step 1, expected ln 2 = 0.6931: before the first step model and reference are "
-                f"the same, so that every reward is 0. One of them was not loaded as it lies in {self.job.model}. No "
-                "model is written. Look at precision and accelerate_config."
+                f"loss is {first['loss']:.4g}{said} at step 1, expected ln 2 = 0.6931 and rewards of 0: before the "
+                "first step model and reference are the same. One of them was not loaded as it lies in "
+                f"{self.job.model}. No model is written. Look at precision and accelerate_config."
             )
 
 
@@ -238,15 +304,38 @@ def main(
     disable_progress_bar()
     job = TrainingJob.read(workspace() / "job.json")
     try:
+        check_processes(job)
         run(make_trainer(job), job, measure)
     except UserError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {_noted(job, str(error))}")
     except Exception as error:
         if trouble := storage_trouble(error, job.workspace):
-            sys.exit(f"error: {trouble}")
+            sys.exit(f"error: {_noted(job, trouble)}")
+        _noted(job, f"{type(error).__name__}: {error}")
         raise
     sys.stdout.flush()
     os._exit(0)  # everything is on disk, and taking torch's modules down in order takes a second
+
+
+def check_processes(job: TrainingJob) -> None:
+    """Raise `UserError` if this is not one of `num_processes` processes, or has no GPU of its own where there are some.
+
+    A step would have other rows, or two processes would share a GPU.
+    """
+    started, gpus = int(os.environ.get("WORLD_SIZE", "1")), torch.cuda.device_count()
+    if started != job.num_processes:
+        raise UserError(f"accelerate started {started} processes, expected num_processes = {job.num_processes}.")
+    if 0 < gpus < started:
+        raise UserError(f"num_processes = {started}: there are {gpus} GPUs, one is needed per process. Lower it.")
+
+
+def _noted(job: TrainingJob, said: str) -> str:
+    """Note why this process fails. Of several, the first one is the cause: the others only miss it."""
+    rank = os.environ.get("RANK")
+    one = "" if rank is None else f"Process {int(rank) + 1} of {os.environ['WORLD_SIZE']}: "
+    with suppress(OSError):  # another one was first, or nothing can be written: then the log has it
+        (job.workspace / FAILURE).open("x", encoding="utf-8").write(f"{one}{said}")
+    return said
 
 
 def run(trainer: Trainer, job: TrainingJob, measure: Measure | None = None) -> None:

@@ -13,7 +13,7 @@ from mr_assets.method.guardrails import Finding, findings
 from mr_assets.planning.refusal import check_disk, check_gpus, gpus_here
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.code_versions import code_version
-from mr_assets.runs.data_folder import resolve
+from mr_assets.runs.data_folder import accelerate_file
 from mr_assets.sampling.engine import close_engine
 from mr_assets.training.job import EPOCHS, UNUSED_IN_SFT, TrainingJob
 from mr_assets.training.launch import TrainingFailed, start_ahead, train
@@ -140,5 +140,5 @@ def training_job(
     """
     settings = UNUSED_IN_SFT | section.model_dump() | given
     if section.accelerate_config is not None:
-        settings["accelerate_config"] = str(resolve(section.accelerate_config, root))
+        settings["accelerate_config"] = str(accelerate_file(section.accelerate_config, root))
     return TrainingJob(kind=kind, model=model, data=data, out=out, **settings)

@@ -19,6 +19,7 @@ from mr_assets.inputs.seed_model import seed_model
 from mr_assets.recipes.load import from_yaml
 from mr_assets.runs.run import Run
 from mr_assets.templates import judge_template
+from mr_assets.training.accelerate_config import SHIPPED
 from mr_assets_tests.tiny import complete, files, model_folder, tiny_run
 
 Check = Callable[..., str]
@@ -314,10 +315,24 @@ def test_accelerates_configuration_is_read(refused: Check, data: Path, text: Any
     assert message in said and "dpo.accelerate_config" in said and str(data / "a.yaml") in said
 
 
+TWO = ("dpo.num_processes=2", "dpo.micro_batch_size=16", "dpo.optimizer=adamw_torch")
+
+
 def test_a_good_configuration_of_accelerate_passes(data: Path) -> None:
+    """The one that ships, by its name, and a file of one's own."""
+    check_run(tiny_run(data, "dpo.accelerate_config=fsdp", *TWO))
+    (data / "a.yaml").write_text(SHIPPED["fsdp"].read_text())
+    check_run(tiny_run(data, "dpo.accelerate_config=a.yaml", *TWO))
+
+
+def test_a_configuration_that_would_train_something_wrong_is_refused(refused: Check, data: Path) -> None:
+    """All that is wrong at once."""
     data.mkdir()
     (data / "a.yaml").write_text(GOOD)
-    check_run(tiny_run(data, "dpo.accelerate_config=a.yaml"))
+    said = refused("dpo.accelerate_config=a.yaml", *TWO[:2], "dpo.optimizer=adamw_8bit")
+    assert "fsdp_state_dict_type is missing" in said
+    assert "fsdp_cpu_ram_efficient_loading is missing" in said
+    assert "optimizer is adamw_8bit" in said
 
 
 @pytest.mark.parametrize("section", ["sft", "dpo"])

@@ -362,8 +362,64 @@ def test_a_reference_that_is_not_the_starting_model_ends_the_training(dpo_job: T
             parameter.data += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
         return trainer
 
-    with pytest.raises(UserError, match=r"loss is \d\.\d+ at step 1, expected ln 2 = 0\.6931"):
+    with pytest.raises(UserError, match=r"loss is 0\.7\d+, .* at step 1, expected ln 2 = 0\.6931"):
         trained_here(dpo_job, moved)
+
+
+def test_a_reference_that_is_wrong_on_both_sides_ends_the_training(dpo_job: TrainingJob) -> None:
+    """It leaves the loss at ln 2, since that goes by the difference: log-probabilities off by 1 are rewards of -0.1."""
+
+    def shifted(job: TrainingJob) -> Any:
+        trainer = make_trainer(job)
+        sides = ("ref_chosen_logps", "ref_rejected_logps")
+        trainer.train_dataset = trainer.train_dataset.map(lambda row: {side: row[side] + 1 for side in sides})
+        return trainer
+
+    with pytest.raises(UserError, match=r"loss is 0\.6931, rewards/chosen -0\.1, rewards/rejected -0\.1 at step 1"):
+        trained_here(dpo_job, shifted)
+
+
+def test_the_order_within_a_step_changes_no_weight(dpo_job: TrainingJob) -> None:
+    """In float64, a step of 4 pairs in passes of 2, the longest first, moves the weights as it does in the drawn order.
+
+    The passes are others, the steps' rows are the same.
+    """
+    from transformers import Trainer
+
+    def double(job: TrainingJob) -> Any:
+        trainer = make_trainer(job)
+        trainer.model.double()
+        return trainer
+
+    def as_drawn(job: TrainingJob) -> Any:
+        trainer = double(job)
+        trainer.get_train_dataloader = lambda: Trainer.get_train_dataloader(trainer)
+        return trainer
+
+    job = replace(dpo_job, micro_batch_size=2, keep_epoch=2)
+    orders = [list(make(job).get_train_dataloader().batch_sampler) for make in (double, as_drawn)]
+    rows = [[sorted(step[0] + step[1]) for step in zip(o[::2], o[1::2], strict=False)] for o in orders]
+    assert orders[0] != orders[1]
+    assert rows[0] == rows[1]
+    (ours, moved), (theirs, expected) = (trained_here(job, make) for make in (double, as_drawn))
+    assert [line["loss"] for line in ours] == pytest.approx([line["loss"] for line in theirs], abs=1e-6)
+    assert (moved - expected).abs().max() < 1e-6 < expected.abs().max()
+
+
+def test_the_8_bit_optimizer_of_the_papers_recipe(dpo_job: TrainingJob) -> None:
+    """It steps as the one whose state has 32 bits does, up to what 8 bits round; its state has 8 bits."""
+    import torch
+
+    job, kept = replace(dpo_job, optimizer="adamw_8bit", keep_epoch=3), []
+
+    def make(job: TrainingJob) -> Any:
+        kept.append(make_trainer(job))
+        return kept[-1]
+
+    (_, moved), (_, expected) = (trained_here(j, make) for j in (job, replace(job, optimizer="adamw_torch")))
+    assert (moved - expected).norm() < 0.2 * expected.norm()
+    state = kept[0].optimizer.state.values()
+    assert torch.uint8 in {value.dtype for of_one in state for value in of_one.values() if torch.is_tensor(value)}
 
 
 def test_an_interrupt_ends_every_process_of_several(dpo_job: TrainingJob) -> None:

@@ -126,6 +126,24 @@ def test_failure_shows_the_logs_tail(tmp_path: Path) -> None:
         list(child(tmp_path, 1, status=3))
 
 
+def test_failure_shows_what_the_process_noted_of_it(tmp_path: Path) -> None:
+    """In place of the log's last lines, which may be those of others that went down with it."""
+    (tmp_path / "failure.txt").write_text("Process 2 of 2: it broke")
+    with pytest.raises(launch.TrainingFailed) as failed:
+        list(child(tmp_path, 1, status=3))
+    assert str(failed.value) == (
+        "the training's process ended with status 3. Process 2 of 2: it broke\n"
+        f"Its whole log is {tmp_path / 'trainer.log'}."
+    )
+
+
+def test_a_process_that_was_killed_is_told_as_such(tmp_path: Path) -> None:
+    """As the kernel does when memory runs out: nobody could note it."""
+    with pytest.raises(launch.TrainingFailed, match=r"status -9\. It was killed, as a machine does"):
+        for line in child(tmp_path, 1000):
+            os.kill(line["pids"][0], signal.SIGKILL)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_an_exception_of_the_caller_ends_every_process(tmp_path: Path, error: type[BaseException]) -> None:
     """The child and its worker in another session are dead when the exception arrives."""
@@ -277,6 +295,57 @@ def test_environment_is_free_of_the_engines(monkeypatch: pytest.MonkeyPatch) -> 
     assert environment["CUDA_VISIBLE_DEVICES"] == "1"
     assert environment["HF_HUB_OFFLINE"] == "1"
     assert launch.trainer_environment(2)["OMP_NUM_THREADS"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("visible", "one", "two"),
+    [
+        (None, "0", None),
+        ("2,3", "2", "2,3"),
+        ("GPU-8932f937,GPU-01ab", "GPU-8932f937", "GPU-8932f937,GPU-01ab"),
+        ("", "", ""),
+    ],
+)
+def test_one_process_sees_one_gpu(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, one: str, two: str | None
+) -> None:
+    """The first of those that this process may use, whatever they are called; several processes see them all."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert launch.trainer_environment(None)["CUDA_VISIBLE_DEVICES"] == one
+    assert launch.trainer_environment(None, num_processes=2).get("CUDA_VISIBLE_DEVICES") == two
+
+
+def test_more_processes_than_gpus_are_refused(job: TrainingJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before there is a workspace."""
+    monkeypatch.setattr(launch, "check_model_folder", lambda folder: None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
+    with pytest.raises(UserError, match=r"num_processes = 2: CUDA_VISIBLE_DEVICES=2 leaves 1 GPUs"):
+        launch.train(replace(job, num_processes=2, micro_batch_size=16))
+    assert not job.workspace.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot be read: .*No such file"),
+        ("[", "cannot be read"),
+        ("- FSDP", "cannot be read"),
+        ("distributed_type: DEEPSPEED", "cannot be trained with.*\n.*DEEPSPEED: it saves bf16 weights"),
+    ],
+)
+def test_an_accelerate_config_that_cannot_be_trained_with_is_refused(
+    job: TrainingJob, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None, message: str
+) -> None:
+    """Here, too: the file may have changed since the run was launched."""
+    monkeypatch.setattr(launch, "check_model_folder", lambda folder: None)
+    if text is not None:
+        (tmp_path / "a.yaml").write_text(text)
+    wrong = replace(job, num_processes=2, micro_batch_size=16, accelerate_config=str(tmp_path / "a.yaml"))
+    with pytest.raises(UserError, match=message):
+        launch.train(wrong)
+    assert not job.workspace.exists()
 
 
 def test_one_process_runs_directly_and_several_through_accelerate(job: TrainingJob) -> None:

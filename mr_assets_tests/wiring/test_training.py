@@ -6,6 +6,7 @@ import pytest
 
 from mr_assets.recipes.load import load_recipe
 from mr_assets.runs.run import Run
+from mr_assets.training.accelerate_config import SHIPPED
 from mr_assets.wiring import training
 from mr_assets_tests.tiny import NAME
 from mr_assets_tests.wiring.conftest import work
@@ -33,11 +34,12 @@ def test_an_epoch_that_is_taken_without_training_is_told(run: Run, caplog: pytes
 
 
 def test_accelerates_configuration_is_looked_for_in_the_data_folder(tmp_path: Path) -> None:
-    """As every file of a recipe; not where the command was given."""
-    recipe = load_recipe(NAME, ["dpo.accelerate_config=fsdp.yaml"])
+    """As every file of a recipe; not where the command was given. The one that ships goes by its name."""
+    recipe = load_recipe(NAME, ["dpo.accelerate_config=fsdp.yaml", "sft.accelerate_config=fsdp"])
     places = {"root": tmp_path, "model": tmp_path, "data": tmp_path, "out": tmp_path}
     assert training.training_job(
         "dpo", recipe.dpo, **places, keep_epoch=1, seed=0, learning_rate=1e-5
     ).accelerate_config == str(tmp_path / "fsdp.yaml")
     assert recipe.sft is not None
-    assert training.training_job("sft", recipe.sft, **places, seed=0).accelerate_config is None
+    sft = training.training_job("sft", recipe.sft, **places, seed=0)
+    assert sft.accelerate_config == str(SHIPPED["fsdp"])

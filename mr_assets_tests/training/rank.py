@@ -1,0 +1,45 @@
+"""A trainer's process that also tells how each of its parameters is shared out: ``python -m ... rank WORKSPACE``.
+
+With a file ``break`` in the workspace, the second process fails before there is anything to train, and the first waits.
+"""
+
+import os
+import time
+from typing import Any
+
+from mr_assets.training import leash
+from mr_assets.training.job import TrainingJob
+
+
+def make_trainer(job: TrainingJob) -> Any:
+    """The job's trainer, which first reports ``{"shares": {NAME: [KIND, PROCESSES, PLACEMENT, SHARE]}}``."""
+    from transformers import TrainerCallback
+
+    from mr_assets.training import dpo, sft
+    from mr_assets.training.trainer import report
+
+    if (job.workspace / "break").exists():
+        if os.environ["RANK"] == "1":
+            raise ValueError("the second one broke")
+        time.sleep(60)
+
+    class Shares(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
+        def on_train_begin(self, *_: Any, model: Any = None, **__: Any) -> None:
+            shares = {
+                name: [type(p).__name__, p.device_mesh.size(), str(p.placements), p.to_local().numel() / p.numel()]
+                for name, p in model.named_parameters()
+            }
+            report(job, {"shares": shares})
+
+    trainer: Any = (dpo if job.kind == "dpo" else sft).make_trainer(job)
+    trainer.add_callback(Shares)
+    return trainer
+
+
+if __name__ == "__main__":
+    workspace = leash.follow_starter()
+    from mr_assets.training.dpo import write_reward_margins
+    from mr_assets.training.trainer import main
+
+    dpo = TrainingJob.read(workspace() / "job.json").kind == "dpo"
+    main(workspace, make_trainer, write_reward_margins if dpo else None)

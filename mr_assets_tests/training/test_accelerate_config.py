@@ -1,0 +1,68 @@
+"""accelerate's configurations: the shipped one passes, and what would train or save something wrong has a name."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from mr_assets.training.accelerate_config import SHIPPED, accelerate_faults
+from mr_assets_tests.training.test_job import PAPER
+
+
+def shipped() -> dict[str, Any]:
+    """The configuration that ships, as PyYAML reads it."""
+    config: dict[str, Any] = yaml.safe_load(SHIPPED["fsdp"].read_text(encoding="utf-8"))
+    return config
+
+
+def test_the_shipped_one_passes() -> None:
+    assert list(accelerate_faults(PAPER, shipped())) == []
+
+
+def test_words_for_false_are_those_of_both_versions_of_yaml() -> None:
+    """In YAML 1.2, as recipes are read, ``no`` is a text; in 1.1, as accelerate reads, it is false."""
+    assert list(accelerate_faults(PAPER, shipped() | {"mixed_precision": False})) == []
+    assert list(accelerate_faults(PAPER, {"distributed_type": "MULTI_GPU", "mixed_precision": "no"})) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "fsdp", "message"),
+    [
+        ({}, {"fsdp_state_dict_type": "SHARDED_STATE_DICT"}, 'fsdp_state_dict_type is "SHARDED_STATE_DICT"'),
+        ({}, {"fsdp_state_dict_type": None}, "fsdp_state_dict_type is null, expected FULL_STATE_DICT"),
+        ({}, {"fsdp_cpu_ram_efficient_loading": True}, "fsdp_cpu_ram_efficient_loading is true, expected false"),
+        ({}, {"fsdp_version": 1}, "fsdp_version is 1, expected 2"),
+        ({}, {"fsdp_activation_checkpointing": True}, "the recipe's gradient_checkpointing decides"),
+        ({"mixed_precision": "bf16"}, {}, "the recipe's precision decides"),
+        ({"num_machines": 2}, {}, "num_machines is 2"),
+        ({"distributed_type": "DEEPSPEED"}, {}, "saves bf16 weights where fp32 is said"),
+        ({"distributed_type": "NO"}, {}, 'distributed_type is "NO", expected FSDP or MULTI_GPU'),
+    ],
+    ids=str,
+)
+def test_what_trains_or_saves_something_wrong_is_refused(change: Any, fsdp: Any, message: str) -> None:
+    """Each by its name, and nothing else is said."""
+    config = shipped() | change
+    config["fsdp_config"] |= fsdp
+    [said] = accelerate_faults(PAPER, config)
+    assert message in said
+
+
+def test_accelerates_defaults_are_not_the_right_ones() -> None:
+    """What is not said in the file is as wrong as what is said wrongly."""
+    said = list(accelerate_faults(PAPER, {"distributed_type": "FSDP"}))
+    assert [line.split()[0].removeprefix("fsdp_config.") for line in said] == [
+        "fsdp_version",
+        "fsdp_state_dict_type",
+        "fsdp_cpu_ram_efficient_loading",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"optimizer": "adamw_8bit"}, "take adamw_torch"), ({"num_processes": 1}, "num_processes is 1")],
+    ids=str,
+)
+def test_settings_that_do_not_go_with_it(change: Any, message: str) -> None:
+    [said] = accelerate_faults(PAPER.model_copy(update=change), shipped())
+    assert message in said
