@@ -1,7 +1,7 @@
 """What does not fit on so many GPUs of so much memory, and the fields of the recipe to change.
 
 Training (dpo) needs 111 GB of each GPU, there are 80 GB. Changed as below it needs 49 GB.
-  dpo.accelerate_config=FSDP.yaml dpo.num_processes=8 dpo.optimizer=adamw_torch
+  dpo.accelerate_config=fsdp dpo.num_processes=8 dpo.optimizer=adamw_torch
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from mr_assets.planning.memory import Memory, engine_memory, training_memory
 from mr_assets.planning.shapes import Shape
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.recipes.yaml_files import parse_mapping
-from mr_assets.runs.data_folder import resolve
+from mr_assets.runs.data_folder import accelerate_file
 from mr_assets.text_files import read_text_file
 from mr_assets.training.settings import TrainingSettings
 
@@ -60,7 +60,7 @@ def _accelerate(section: TrainingSettings, data: Path) -> dict[str, Any] | None:
     """What the section's configuration of accelerate says; empty without one, None if it cannot be read."""
     if section.accelerate_config is None:
         return {}
-    path = resolve(section.accelerate_config, data)
+    path = accelerate_file(section.accelerate_config, data)
     try:
         return parse_mapping(read_text_file(path, "accelerate's configuration"), str(path))
     except UserError:
@@ -147,7 +147,7 @@ def _smaller(
         update = {"num_processes": count, "optimizer": "adamw_torch"}
         for saving in ({}, {"micro_batch_size": 1}, {"gradient_checkpointing": True}):
             update |= saving
-            change = (f"{name}.accelerate_config=FSDP.yaml", *_changes(name, section, update))
+            change = (f"{name}.accelerate_config=fsdp", *_changes(name, section, update))
             yield change, section.model_copy(update=update), True
 
 

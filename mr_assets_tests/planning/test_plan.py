@@ -41,8 +41,8 @@ def test_the_papers_recipe_on_one_h200(paper: Recipe, lengths: Lengths, tmp_path
             "8b",
             (),
             [
-                ("sft.accelerate_config=FSDP.yaml", "sft.num_processes=8", "sft.optimizer=adamw_torch"),
-                ("dpo.accelerate_config=FSDP.yaml", "dpo.num_processes=8", "dpo.optimizer=adamw_torch"),
+                ("sft.accelerate_config=fsdp", "sft.num_processes=8", "sft.optimizer=adamw_torch"),
+                ("dpo.accelerate_config=fsdp", "dpo.num_processes=8", "dpo.optimizer=adamw_torch"),
             ],
         ),
         ("h200", 1, "8b", ("dpo.micro_batch_size=8",), [("dpo.micro_batch_size=1",)]),
@@ -69,7 +69,6 @@ def test_what_does_not_fit(
     changes: list[tuple[str, ...]] | None,
 ) -> None:
     """Each problem names the fields, and with them changed it is none any more."""
-    (tmp_path / "FSDP.yaml").write_text(FSDP)
     recipe = with_sets(paper, sets)
     plan = planned(recipe, lengths, tmp_path, gpu, count, shape)
     if changes is not None:
