@@ -83,5 +83,5 @@ def _figure(panels: int) -> tuple[Any, list[Any]]:
 
 def _markdown(figure: Any, title: str) -> str:
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    figure.canvas.print_png(buffer, metadata={"Software": None})  # `savefig` would lay it out and draw it once more
     return f"![{title}](data:image/png;base64,{b64encode(buffer.getvalue()).decode()})"
