@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -319,8 +320,9 @@ class WithHeaders:
         await self.app(scope, receive, sent)
 
 
-def explorer(data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK) -> Starlette:
-    """The application. hosts: names under which it answers, so that no page of another site can read it."""
+@cache
+def environment() -> Environment:
+    """The templates of the pages, with the functions that they call; compiled once in a process."""
     templates = Environment(
         loader=PackageLoader("mr_assets.explorer"),
         autoescape=True,
@@ -347,6 +349,12 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK) -> Starlett
     templates.globals |= {"titled": titled, "response_fate": response_fate, "judgment_fate": judgment_fate}
     templates.globals |= {"pair_truth": pair_truth, "judgment_truth": judgment_truth}
     templates.globals |= {f.__name__: f for f in (page_of, listed, pages.makers, pages.grouped)}
+    return templates
+
+
+def explorer(data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK) -> Starlette:
+    """The application. hosts: names under which it answers, so that no page of another site can read it."""
+    templates = environment()
     here = Explorer(data, ui.rstrip("/"), templates)
     routes = [
         Route("/", here.index),
