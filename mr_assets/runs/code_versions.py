@@ -7,7 +7,6 @@ are in the recipe.
 """
 
 import ast
-from collections.abc import Iterator
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -28,7 +27,7 @@ def code_version(asset: str, package: Path | None = None) -> str:
 
 @cache
 def _version(asset: str, package: Path) -> str:
-    texts = [_bare(package, module) for module in code_modules(asset, package)]
+    texts = [bare(_source(package, module)) for module in code_modules(asset, package)]
     texts += [(package / f"templates/{name}.txt").read_text(encoding="utf-8") for name in LOOP[asset].templates]
     digest = blake2b(digest_size=8)
     for text in sorted(texts):
@@ -47,6 +46,7 @@ def code_modules(asset: str, package: Path | None = None) -> set[str]:
     return modules
 
 
+@cache
 def bare(source: str) -> str:
     """Python source as its syntax tree says it: no comments, docstrings, loose texts, imports or types, one layout."""
     tree = ast.parse(source)
@@ -70,11 +70,6 @@ def _is_loose(node: ast.stmt) -> bool:
 
 
 @cache
-def _bare(package: Path, module: str) -> str:
-    return bare(_source(package, module))
-
-
-@cache
 def _source(package: Path, module: str) -> str:
     return _file(package, module).read_text(encoding="utf-8")
 
@@ -90,11 +85,13 @@ def _imported(package: Path, module: str) -> tuple[str, ...]:
     return tuple(name for name in names if name not in FOR_PEOPLE and _file(package, name).is_file())
 
 
-def followed_imports(source: str) -> Iterator[str]:
+@cache
+def followed_imports(source: str) -> tuple[str, ...]:
     """What Python source imports of FOLLOWED: each module, and each name in it, which may be a module, too."""
+    found: list[str] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("mr_assets."):
             module = node.module.removeprefix("mr_assets.")
             if module.split(".")[0] in FOLLOWED:
-                yield module
-                yield from (f"{module}.{alias.name}" for alias in node.names)
+                found += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+    return tuple(found)
