@@ -1,7 +1,10 @@
 """Settings and fixtures that all tests share, and what several processes make of them."""
 
+import fcntl
+import gc
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +22,77 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.pop("MR_EXECUTOR", None)  # a test that wants another executor than the default says so
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """With `-n auto`, one process more than there are cores, as the tests of the UI mostly wait; no more than four."""
-    return min(len(os.sched_getaffinity(0)) + 1, 4)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """With `-n auto`, as many processes as there are cores; one more where the tests of the UI, which mostly wait, run.
+
+    No more than four: each imports everything once more.
+    """
+    cores = len(os.sched_getaffinity(0))
+    return min(cores if config.option.markexpr == "not slow" else cores + 1, 4)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes the slow tests begin first, and of those the UI's, which wait while others compute."""
+    """With several processes the slow tests begin first, and of those the UI's, which wait while others compute.
+
+    Of the others, `test_loop` begins: it takes the longest, and leaves the finished run to all.
+    """
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: ("ui" not in item.path.parts, item.get_closest_marker("slow") is None))
+        items.sort(
+            key=lambda item: (
+                "ui" not in item.path.parts,
+                item.get_closest_marker("slow") is None,
+                item.path.name != "test_loop.py",
+            )
+        )
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected is no garbage: whoever looks for some need not look through it."""
+    gc.freeze()
+
+
+def once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first process to ask for it fills, and that those after it find; no test may change it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    shared.mkdir(exist_ok=True)
+    folder, whole = shared / name, shared / f"{name} is whole"
+    with open(shared / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not whole.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            whole.touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished_world(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The tiny run with all that is made of it, by fakes, and its Dagster history: a `test_loop.World`.
+
+    Seconds in each process that asks for it: what needs no history takes `finished`.
+    """
+    from mr_assets.orchestration.steps import steps
+    from mr_assets_tests.test_loop import messages, new_world
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mr_assets.files.os.fsync", lambda file: None)  # the tests outlive no power cut
+        world = new_world(patch, tmp_path_factory.mktemp("finished") / "data")
+        for step in steps(world.run):
+            result = world.materialize(step)
+            assert result.success, messages(result)
+    return world
+
+
+@pytest.fixture(scope="session")
+def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The finished tiny run, as a `Run`. Not to be changed: a test that changes it takes a copy."""
+    from mr_assets_tests.tiny import tiny_run
+
+    def make(folder: Path) -> None:
+        shutil.copytree(request.getfixturevalue("finished_world").run.data, folder)
+
+    return tiny_run(once(tmp_path_factory, "finished", make))
 
 
 @pytest.fixture(scope="session")
@@ -35,31 +100,22 @@ def fresh_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Dagster home in which nothing has run: a copy is there in a quarter of the time that it takes to make one."""
     from mr_assets.orchestration.instance import instance
 
-    home = tmp_path_factory.mktemp("dagster") / "home"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DAGSTER_HOME", str(home))
-        instance().dispose()
-    return home
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DAGSTER_HOME", str(folder))
+            instance().dispose()
 
-
-@pytest.fixture(scope="session")
-def finished_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The tiny run with all that is made of it, by fakes, and its Dagster history: a `test_loop.World`."""
-    from mr_assets.orchestration.steps import steps
-    from mr_assets_tests.test_loop import messages, new_world
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mr_assets.files.os.fsync", lambda file: None)
-        world = new_world(patch, tmp_path_factory.mktemp("finished") / "data")
-        for step in steps(world.run):
-            result = world.materialize(step)
-            assert result.success, messages(result)
-        yield world
+    return once(tmp_path_factory, "fresh_home", make)
 
 
 @pytest.fixture(scope="session")
 def one_iteration(tmp_path_factory: pytest.TempPathFactory) -> RealRun:
     """A whole iteration from the shipped seed, by the command that a person types; slow tests read what it wrote."""
-    data = tmp_path_factory.mktemp("one_iteration") / "data"
-    data.mkdir()
-    return RealRun(data, "t", mr(data, *ONE_ITERATION, "--name", "t"))
+
+    def make(folder: Path) -> None:
+        data = folder / "data"
+        data.mkdir(parents=True)
+        (folder / "said.txt").write_text(mr(data, *ONE_ITERATION, "--name", "t"), encoding="utf-8")
+
+    folder = once(tmp_path_factory, "one_iteration", make)
+    return RealRun(folder / "data", "t", (folder / "said.txt").read_text(encoding="utf-8"))

@@ -2,6 +2,8 @@
 
 import json
 from contextlib import nullcontext
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,18 @@ from mr_assets.templates import Template, judge_template, meta_judge_template
 from mr_assets.worlds.make_seed import make_tokenizer
 from mr_assets_tests.llama3_shape import make_llama3_shaped_tokenizer
 
-SHAPES = {"small world": make_tokenizer, "llama 3": make_llama3_shaped_tokenizer}
+
+@cache
+def trained_tokenizer() -> Any:
+    return make_tokenizer()
+
+
+def small_world_tokenizer() -> Any:
+    """One that may be changed; to train it takes most of a second."""
+    return deepcopy(trained_tokenizer())
+
+
+SHAPES = {"small world": small_world_tokenizer, "llama 3": make_llama3_shaped_tokenizer}
 HARMLESS = (
     "Reverse the letters f w r b.",
     "  leading and trailing white space \n\n",
@@ -136,7 +149,7 @@ def test_loaded_from_a_folder(encoder: ChatEncoder, tmp_path: Path) -> None:
 
 def test_a_tokenizer_without_chat_template_is_refused(tmp_path: Path) -> None:
     """A base model has no template: the message says what to do."""
-    tokenizer = make_tokenizer()
+    tokenizer = small_world_tokenizer()
     tokenizer.chat_template = None
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(UserError, match="no chat template"):
@@ -158,7 +171,7 @@ def test_a_missing_or_unreadable_folder_is_refused(tmp_path: Path) -> None:
 )
 def test_a_template_that_changes_the_message_is_refused(template: Template) -> None:
     """The message must show exactly once and unchanged, else untrusted text could not be put in its place."""
-    tokenizer = make_tokenizer()
+    tokenizer = small_world_tokenizer()
     tokenizer.chat_template = template
     with pytest.raises(UserError, match="Take a model"):
         ChatEncoder(tokenizer)
@@ -199,7 +212,7 @@ def test_control_tokens_that_swallow_white_space(side: str) -> None:
     """Some models' control tokens (Phi 3's) take the white space beside them with them, natively and here."""
     from transformers import AddedToken
 
-    tokenizer = make_tokenizer()
+    tokenizer = small_world_tokenizer()
     tokenizer.chat_template = (
         "{% for m in messages %}<|x|> {{ m['content'] }}{{ '' if m['role'] == 'assistant' else ' \n' }}<|x|> \n"
         "{% if m['role'] == 'user' %}Go{% endif %}{% endfor %}{% if add_generation_prompt %}<|x|> {% endif %}"

@@ -120,7 +120,11 @@ def test_as_transformers_renders() -> None:
         ("{% for i in range(9999) %}{{ 'x' * 1000 }}{% endfor %}", "9,999,000 characters, more than 1,000,000"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "maximum recursion depth"),
         ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "maximum recursion depth"),
-        ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "more than 5 seconds"),
+        pytest.param(
+            "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+            "more than 5 seconds",
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=[
         *("raises", "at length", "syntax", "undefined", "random", "lipsum", "include", "unsafe", "memory", "output"),

@@ -5,7 +5,9 @@ functions, from the rules of the method (sections 2.1, 2.2, 3.1 and A.3).
 """
 
 import re
+import shutil
 from collections import defaultdict
+from dataclasses import replace
 from fractions import Fraction
 from itertools import permutations
 from statistics import pvariance
@@ -58,8 +60,11 @@ WRITTEN_BY_THE_POLICY = ("responses", "judgments", "meta_judgments", "dpo_datase
 
 
 @pytest.fixture(scope="module")
-def run(one_iteration: RealRun) -> RealRun:
-    return one_iteration
+def run(one_iteration: RealRun, tmp_path_factory: pytest.TempPathFactory) -> RealRun:
+    """A copy, in whose folder these tests run further commands."""
+    data = tmp_path_factory.mktemp("run") / "data"
+    shutil.copytree(one_iteration.data, data)
+    return replace(one_iteration, data=data)
 
 
 # ------------------------------------------------------------------------------------------------------- ids, texts

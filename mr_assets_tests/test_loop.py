@@ -53,6 +53,7 @@ from mr_assets.training.margins import MEAN, POSITIVE, scan_margins
 from mr_assets.wiring import declare, sampling, training
 from mr_assets.wiring.previews import SHOWN_IN_PLACE
 from mr_assets.worlds import letters
+from mr_assets_tests.explorer.conftest import pages_over
 from mr_assets_tests.fakes import WorldSampler, copy_model, trained_on
 from mr_assets_tests.golden import GOLDEN, artifacts
 from mr_assets_tests.tiny import files, tiny_run
@@ -73,6 +74,15 @@ class World:
     expected: list[int | None] = field(default_factory=list)
     closed: int = 0
     failing: str = ""
+    built: tuple[Any, dg.Definitions] | None = None
+
+    @property
+    def definitions(self) -> dg.Definitions:
+        """Those of the run as it is now, built once: most of what a small step costs."""
+        key = self.run, vars(declare)["code_version"]  # which a test replaces
+        if self.built is None or self.built[0] != key:
+            self.built = key, build_definitions([self.run])
+        return self.built[1]
 
     def open_engine(self, folder: Path, policy: str, settings: EngineSettings, **_: Any) -> WorldSampler:
         self.opened.append((folder, policy))
@@ -93,7 +103,7 @@ class World:
     ) -> dg.ExecuteInProcessResult:
         """What `mr run` and the UI do, in this process; `config` is the launchpad's, by asset."""
         tags = tags or ({PARTITION_NAME_TAG: step.partition} if step.partition else {})
-        job = build_definitions([self.run]).resolve_implicit_global_asset_job_def()
+        job = self.definitions.resolve_implicit_global_asset_job_def()
         keys = [dg.AssetKey([self.run.namespace(asset), asset]) for asset in step.assets]
         ops = step_config(self.run, step)
         ops |= {f"{self.run.namespace(asset)}__{asset}": {"config": given} for asset, given in config.items()}
@@ -114,7 +124,7 @@ class World:
 
     def check_specs(self, asset: str) -> list[str]:
         """The names of an asset's checks."""
-        graph = build_definitions([self.run]).resolve_asset_graph()
+        graph = self.definitions.resolve_asset_graph()
         return [k.name for k in graph.get_check_keys_for_assets({dg.AssetKey([self.run.namespace(asset), asset])})]
 
     def check(self, asset: str, name: str, partition: str | None) -> dg.AssetCheckEvaluation:
@@ -149,13 +159,12 @@ def new_world(patch: pytest.MonkeyPatch, folder: Path, *sets: str) -> World:
 
 
 @pytest.fixture(scope="module")
-def done(patch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> World:
-    """Everything of the tiny run, step by step as `mr run` goes."""
-    world = new_world(patch, tmp_path_factory.mktemp("data"))
-    for step in steps(world.run):
-        result = world.materialize(step)
-        assert result.success, messages(result)
-    return world
+def done(finished: Run, finished_world: World) -> World:
+    """Everything of the tiny run, step by step as `mr run` goes; these tests alone may make parts of it again.
+
+    `finished` comes first: it is a copy of this world, made before, if no other process has made one.
+    """
+    return finished_world
 
 
 def test_the_run_is_the_golden_one(done: World) -> None:
@@ -282,6 +291,16 @@ def test_a_checkpoints_page_links_to_its_policies(done: World) -> None:
     assert "handed over to" not in shown[1]
 
 
+@pytest.mark.parametrize("asset", LOOP.per("iteration"))
+def test_the_metadata_of_every_asset_leads_to_a_page(done: World, asset: str) -> None:
+    """Of its pairs and their lineage, in both iterations."""
+    pages = pages_over(done.run)
+    for t in done.run.iterations:
+        link = done.metadata(asset, t)["pairs and lineage"]
+        assert link.startswith("http://127.0.0.1:3001/")
+        assert pages.get(link.removeprefix("http://127.0.0.1:3001")).status_code == 200, link
+
+
 # What a person follows over iterations, by asset: names of numbers, which the UI plots, and of pictures.
 FIGURES = {
     "responses": ("mean characters", "median characters", "duplicates", "cut off"),
@@ -359,6 +378,8 @@ def test_every_check_of_a_finished_run_passed_or_warned(done: World) -> None:
                 assert found.partition == t
     off = done.check("elo_pairs", "not_empty", "2")
     assert (off.passed, off.description) == (True, "Empty: this iteration trains the actor alone.")
+    for t in done.run.iterations:  # it is evaluated whenever a model is trained
+        assert done.check("checkpoints", "follows_from_ancestors", t).passed
     assert "checks: none is harmful" in (done.check("checkpoints", "data_is_fit", "1").description or "")
 
 
@@ -697,7 +718,7 @@ def test_prompts_of_another_seed_come_with_a_warning(patch: pytest.MonkeyPatch, 
 
 def stale(world: World, asset: str, t: str) -> list[tuple[str, str]]:
     """Why the page of a partition says that it is out of date: (what differs, in which asset)."""
-    graph = build_definitions([world.run]).resolve_asset_graph()
+    graph = world.definitions.resolve_asset_graph()
     resolver = CachingStaleStatusResolver(world.instance, graph, LoadingContextForTest(world.instance))
     causes = resolver.get_stale_root_causes(dg.AssetKey([world.run.name, asset]), t)
     return [(cause.category.value, cause.asset_key.path[-1]) for cause in causes]

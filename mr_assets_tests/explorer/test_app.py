@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 
-import dagster as dg
 import polars as pl
 import pytest
 from starlette.requests import Request
@@ -21,7 +20,6 @@ from mr_assets.explorer.app import AT_ONCE, Explorer, explorer
 from mr_assets.explorer.pages import round_view
 from mr_assets.lineage import trace
 from mr_assets.lineage.pairs import GAPS, pairs
-from mr_assets.loop import LOOP
 from mr_assets.runs.run import Run
 from mr_assets.runs.stored import save
 from mr_assets.tables import (
@@ -32,7 +30,6 @@ from mr_assets.worlds import letters
 from mr_assets_tests.explorer.conftest import UI, pages_over
 from mr_assets_tests.lineage.conftest import change, dropped, rematerialized, table, with_hostile_texts
 from mr_assets_tests.lineage.test_tree import ESCAPES, ids
-from mr_assets_tests.test_loop import World
 from mr_assets_tests.tiny import files, tiny_run
 
 
@@ -102,9 +99,10 @@ def test_the_form_keeps_what_was_asked_for(pages: TestClient) -> None:
     assert "mr pairs tiny --kind actor --score-gap 0.. --text '\"><b>'" in words(page)
 
 
-def test_pages_of_the_list(pages: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_of_the_list(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Page by page everything once; what lies beyond the last page is empty."""
     monkeypatch.setattr("mr_assets.explorer.pages.PAGE", 4)
+    pages = pages_over(finished)
     everything = listed(pages.get("/runs/tiny").text)
     assert len(everything) == 4
     seen, address = [], "/runs/tiny"
@@ -298,12 +296,11 @@ def test_a_models_page_has_its_evaluation_in_words(pages: TestClient, finished: 
 # ------------------------------------------------------------------------------------------------------------ dropped
 
 
-def test_what_was_dropped_is_counted_and_listed(
-    pages: TestClient, finished: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_dropped_is_counted_and_listed(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """By asset and reason; the list leads to the page of each id, and has them all once."""
     for module in ("dropped", "pages"):
         monkeypatch.setattr(f"mr_assets.explorer.{module}.PAGE", 3)
+    pages = pages_over(finished)
     page = pages.get("/runs/tiny/dropped?iteration=1").text
     moved = pages.get("/runs/tiny/left-out?iteration=1")  # the address of earlier versions
     assert (moved.status_code, moved.headers["location"]) == (301, "dropped?iteration=1")
@@ -633,20 +630,3 @@ def test_no_text_acts_in_a_page(run: Run, text: str) -> None:
         assert not [name for _, attributes in links.elements for name in attributes if name.startswith("on")]
         assert not [link for link in links.found if not link.startswith(("/", UI))]
         assert not set(page) & {"\x1b", "\x07", "\u202e", "\x00", "\x9b"}
-
-
-# ------------------------------------------------------------------------------------------------------- from Dagster
-
-
-def test_the_metadata_of_every_asset_leads_to_a_page(finished_world: World) -> None:
-    """Each link that a materialization of the loop has is a page that is there."""
-    run, pages = finished_world.run, pages_over(finished_world.run)
-    for asset in LOOP.per("iteration"):
-        key = dg.AssetKey([run.namespace(asset), asset])
-        records = finished_world.instance.fetch_materializations(key, limit=10).records
-        assert records, asset
-        for record in records:
-            assert record.asset_materialization is not None
-            link = str(record.asset_materialization.metadata["pairs and lineage"].value)
-            assert link.startswith("http://127.0.0.1:3001/")
-            assert pages.get(link.removeprefix("http://127.0.0.1:3001")).status_code == 200, link

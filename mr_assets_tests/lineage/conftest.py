@@ -1,4 +1,4 @@
-"""A finished run of two iterations, made with a fake engine and a fake trainer; the first trains the judge."""
+"""Copies of the finished run (two iterations, the first trains the judge), and changes of what lies in them."""
 
 import json
 import shutil
@@ -11,14 +11,7 @@ import pytest
 
 from mr_assets.runs.run import Run
 from mr_assets.tables import dropped_path, version_of
-from mr_assets_tests.test_loop import World
 from mr_assets_tests.tiny import tiny_run
-
-
-@pytest.fixture(scope="session")
-def finished(finished_world: World) -> Run:
-    """The finished run. Not to be changed: `run` is a copy that may be."""
-    return finished_world.run
 
 
 @pytest.fixture

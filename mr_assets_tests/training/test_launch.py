@@ -73,20 +73,28 @@ link_kept_epoch(job, workspace / "epochs")
 @pytest.fixture
 def job(tmp_path: Path) -> TrainingJob:
     """A job on two rows; the model's folder is only looked at."""
-    model = tmp_path / "policy"
+    return with_inputs(job_in(tmp_path))
+
+
+def with_inputs(job: TrainingJob) -> TrainingJob:
+    """The job, whose model and data are there now."""
+    model = job.model
     model.mkdir()
     (model / "config.json").write_text('{"vocab_size": 10}')
     (model / "model.safetensors").write_bytes(b"weights")
-    data = tmp_path / "dpo.parquet"
     columns = ("prompt_token_ids", "chosen_token_ids", "rejected_token_ids")
     rows = [("1.a.actor", [1, 2], [3, 4, 9], [5]), ("1.b.actor", [1], [6], [7, 8])]
     schema = pl.Schema({"pair_id": pl.String(), **dict.fromkeys(columns, IDS)})
-    pl.DataFrame(rows, schema=schema, orient="row").write_parquet(data)
+    pl.DataFrame(rows, schema=schema, orient="row").write_parquet(job.data)
+    return job
+
+
+def job_in(folder: Path) -> TrainingJob:
     return new_job(
         kind="dpo",
-        model=model,
-        data=data,
-        out=tmp_path / "checkpoints" / "1",
+        model=folder / "policy",
+        data=folder / "dpo.parquet",
+        out=folder / "checkpoints" / "1",
         learning_rate=1e-4,
         schedule_epochs=1,
         keep_epoch=1,
@@ -481,15 +489,32 @@ def test_a_finished_model_replaces_the_old_one_and_the_workspace_goes(job: Train
     assert not job.workspace.exists()
 
 
-@pytest.fixture
-def every_epoch(job: TrainingJob, monkeypatch: pytest.MonkeyPatch) -> TrainingJob:
-    """Two steps, one each in two epochs, that a small program trained: all were kept, and the second is the result."""
+def trains_with_small_program(patch: pytest.MonkeyPatch) -> None:
     launch.end_ahead()
-    monkeypatch.setattr(launch, "trainer_program", lambda kind: [sys.executable, "-c", KEEPS_ALL])
-    monkeypatch.setattr(launch, "check_model_folder", lambda folder: None)
-    job = replace(job, keep_all_epochs=True, schedule_epochs=2, keep_epoch=2)
-    assert steps_trained(job) == [1, 2]
-    return job
+    patch.setattr(launch, "trainer_program", lambda kind: [sys.executable, "-c", KEEPS_ALL])
+    patch.setattr(launch, "check_model_folder", lambda folder: None)
+
+
+def every_epoch_in(folder: Path) -> TrainingJob:
+    return replace(job_in(folder), keep_all_epochs=True, schedule_epochs=2, keep_epoch=2)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a job that was trained: two steps, one each in two epochs."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        trains_with_small_program(patch)
+        assert steps_trained(with_inputs(every_epoch_in(folder))) == [1, 2]
+    return folder
+
+
+@pytest.fixture
+def every_epoch(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingJob:
+    """The trained job in a folder of its own: all epochs were kept, and the second is the result."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    trains_with_small_program(monkeypatch)
+    return every_epoch_in(tmp_path)
 
 
 def steps_trained(job: TrainingJob, code: str = "") -> list[int]:

@@ -1,6 +1,7 @@
 """The held-out set of the small world, and what is measured on it."""
 
 import random
+from functools import cache
 from itertools import islice
 from math import isnan
 
@@ -43,6 +44,12 @@ def test_a_larger_set_contains_the_smaller_one() -> None:
     assert larger.battles[:20] == HELD_OUT.battles
 
 
+@cache
+def trained_on(seed: str) -> set[str]:
+    """The seed prompts of a seed, and those of its EFT examples."""
+    return {*make_prompts(3000, seed), *(p for p, *_ in islice(judged_examples(f"eft {seed}", BIASED), 1000))}
+
+
 @pytest.mark.parametrize("sizes", [(300, 600, 150), (40, 30, 20), (2000, 6, 1)])
 def test_nothing_is_trained_on_a_held_out_prompt(sizes: tuple[int, int, int]) -> None:
     """Whatever the seed and however many: neither a seed prompt nor an EFT example, by the actor, judge or meta-judge
@@ -52,8 +59,7 @@ def test_nothing_is_trained_on_a_held_out_prompt(sizes: tuple[int, int, int]) ->
     assert len(set(held_out.questions)) == sizes[0]
     assert all(is_held_out(prompt) for prompt in asked)
     for seed in ("0", "1", "2", "3", "17", "held out"):
-        trained = {*make_prompts(3000, seed), *(p for p, *_ in islice(judged_examples(f"eft {seed}", BIASED), 1000))}
-        assert not asked & trained
+        assert not asked & trained_on(seed)
 
 
 def test_the_shipped_recipes_are_trained_on_no_held_out_prompt() -> None:
