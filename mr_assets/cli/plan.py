@@ -1,5 +1,7 @@
 """`mr plan`: what a recipe asks for, before a person pays for it."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -8,7 +10,10 @@ from mr_assets.cli.terminal import say_json
 
 if TYPE_CHECKING:
     from mr_assets.cli.terminal import Table
-    from mr_assets.planning.plan import Plan
+    from mr_assets.planning.gpus import Gpu
+    from mr_assets.planning.plan import Compared, Plan
+    from mr_assets.planning.shapes import Shape
+    from mr_assets.runs.run import Run
 
 
 @click.command()
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--gpu", metavar="NAME", help="The GPU to plan for, such as h200, h100, a100-40, l40s, 4090.")
 @click.option("--count", type=click.IntRange(min=1), help="How many of them. Default: 1.")
 @click.option("--shape", metavar="SIZE", help="Plan for a model of this size, such as 8b, in place of the recipe's.")
+@click.option("--from", "from_run", metavar="RUN", help="Plan with what this run measured: lengths, shares, rates.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change a field of the recipe. Repeatable.")
 @click.option("--iterations", type=int, help="Number of iterations; more than the recipe has repeat its last row.")
 @click.option("--name", help="Name of the run, as for `mr run`. Default: the recipe's name.")
@@ -25,6 +31,7 @@ def plan(
     gpu: str | None,
     count: int | None,
     shape: str | None,
+    from_run: str | None,
     sets: tuple[str, ...],
     iterations: int | None,
     name: str | None,
@@ -33,41 +40,60 @@ def plan(
     """Say what RECIPE would take: requests, tokens, hours, memory and disk, and what does not fit.
 
     Nothing is run, and no GPU is needed. Without --gpu, the plan is for the GPUs of this machine, if it has any. Hours
-    are computed from the GPU's data sheet and an assumed efficiency; lengths of texts are assumed.
+    are computed from the GPU's data sheet and an assumed efficiency; lengths of texts are assumed. --from takes both
+    from a run that was made; with --gpu the lengths alone. If the run that is planned is there already, in part or
+    whole, its plan is held against the time that it took.
 
     \b
     mr plan llama_3_8b_meta_rewarding --gpu h200
     mr plan llama_3_8b_meta_rewarding --gpu a100-40 --count 8 --set dpo.micro_batch_size=1
-    mr plan my_recipe.yaml --gpu 4090 --shape 1b
+    mr plan small_world_meta_rewarding --from rho_03
     """
     from mr_assets.cli.terminal import Wrapped, show
     from mr_assets.planning.devices import devices
     from mr_assets.planning.gpus import gpu_of_device, known_gpu
-    from mr_assets.planning.lengths import assumed_lengths
-    from mr_assets.planning.plan import make_plan, verdict
+    from mr_assets.planning.measured import seconds_so_far
+    from mr_assets.planning.plan import compared, verdict
     from mr_assets.planning.shapes import model_shape
     from mr_assets.runs.data_folder import resolve
-    from mr_assets.runs.stored import load_run
-    from mr_assets.templates import judge_template, meta_judge_template
+    from mr_assets.runs.stored import load_run, named_runs, stored_and_unreadable_runs
 
     run = load_run(recipe, name=name, sets=sets, iterations=iterations)
+    earlier = named_runs(run.data, from_run)[from_run] if from_run else None
     chosen, number = known_gpu(gpu) if gpu else None, count or 1
-    if chosen is None and (here := devices()):
+    if chosen is None and earlier is None and (here := devices()):
         chosen, number = gpu_of_device(here[0].name, here[0].memory), count or len(here)
-    seed = run.recipe.model.seed
-    found, origin = model_shape(seed, resolve(seed, run.data), shape)
-    templates = (
-        judge_template(run.template(run.recipe.judgments.template)),
-        meta_judge_template(run.template(run.recipe.meta_judgments.template)),
-    )
-    lengths = assumed_lengths(run.recipe, *templates)
-    made = make_plan(run.name, run.recipe, found, lengths, run.data, chosen, number)
+    folder = resolve(run.recipe.model.seed, run.data)
+    found, origin = model_shape(run.recipe.model.seed, folder, shape)
+    made = _plan_of(run, found, chosen, number, earlier)
     assumptions = [origin, *_assumed(made)]
+    there, _ = stored_and_unreadable_runs(run.data, [run.name])
+    old: list[Compared] = []
+    if run.name in there and run.name != from_run:  # its own rates would fit it
+        stored = there[run.name]
+        old = compared(_plan_of(stored, found, chosen, number, earlier), seconds_so_far(stored))
     if as_json:
-        say_json(plan_as_json(made) | {"assumptions": assumptions})
+        say_json(plan_as_json(made) | {"assumptions": assumptions, "compared": [asdict(each) for each in old]})
         return
     said = Wrapped(verdict(made), hanging="")
-    show(said, "", *_problems(made), stages_table(made), memory_table(made), "\n".join(assumptions))
+    tables = [stages_table(made), memory_table(made), *([compared_table(run.name, old)] if old else [])]
+    show(said, "", *_problems(made), *tables, "\n".join(assumptions))
+
+
+def _plan_of(run: "Run", shape: "Shape", gpu: "Gpu | None", count: int, earlier: "Run | None") -> "Plan":
+    """The plan of a run; `earlier`: the run that lengths, shares and rates are from."""
+    from mr_assets.planning.lengths import assumed_lengths, token_counter
+    from mr_assets.planning.measured import measured
+    from mr_assets.planning.plan import make_plan
+    from mr_assets.runs.data_folder import resolve
+    from mr_assets.templates import judge_template, meta_judge_template
+
+    recipe = run.recipe
+    tokens = token_counter(resolve(recipe.model.seed, run.data))
+    judge, meta = run.template(recipe.judgments.template), run.template(recipe.meta_judgments.template)
+    lengths = assumed_lengths(recipe, judge_template(judge), meta_judge_template(meta), tokens)
+    found = measured(earlier, lengths) if earlier else None
+    return make_plan(run.name, recipe, shape, found.lengths if found else lengths, run.data, gpu, count, found)
 
 
 def _problems(plan: "Plan") -> list[str]:
@@ -89,7 +115,7 @@ def stages_table(plan: "Plan") -> "Table":
     table = Table("stages", [Column("stage"), *(Column(title, number=True) for title in titles)])
     for row in plan.rows:
         stage, hours = row.stage, "-" if row.seconds is None else f"{row.seconds / 3600:.2f}"
-        most = "<" if stage.at_most else ""
+        most = ("~" if plan.measured else "<") if stage.at_most else ""
         if isinstance(stage, Sampling):
             tokens = (short(stage.tokens_in), f"{stage.cached:.0%}", short(stage.tokens_out))
             cells = (f"{most}{stage.requests:,}", *tokens)
@@ -111,18 +137,33 @@ def memory_table(plan: "Plan") -> "Table":
     return table
 
 
+def compared_table(name: str, old: "Sequence[Compared]") -> "Table":
+    """One row per asset: what is planned for the artifacts that are there, and what they took."""
+    from mr_assets.cli.terminal import Column, Table
+
+    titles = ("planned, s", "took, s", "planned / took")
+    table = Table(f"{name}: planned and taken", [Column("stage"), *(Column(title, number=True) for title in titles)])
+    for each in old:
+        table.add(each.asset, f"{each.planned:,.1f}", f"{each.took:,.1f}", f"{each.planned / max(each.took, 1e-9):.2f}")
+    return table
+
+
 def _assumed(plan: "Plan") -> list[str]:
     from mr_assets.planning.gpus import SAMPLING_EFFICIENCY, TRAINING_EFFICIENCY
     from mr_assets.planning.memory import kv_tokens
 
     lengths = plan.lengths
+    origin = f"Mean lengths in run {plan.measured}" if plan.measured else "Assumed lengths"
     said = [
-        f"Assumed lengths, in tokens: prompt {lengths.prompt:.0f}, response {lengths.response:.0f}, judgment "
+        f"{origin}, in tokens: prompt {lengths.prompt:.0f}, response {lengths.response:.0f}, judgment "
         f"{lengths.judgment:.0f}, meta-judgment {lengths.meta_judgment:.0f}; judge prompt {lengths.judge_prompt:,.0f}, "
         f"meta-judge prompt {lengths.meta_judge_prompt:,.0f}."
     ]
-    reasons = {row.stage.asset: row.stage.at_most for row in plan.rows if row.stage.at_most}
-    said += [f"< is at most: {asset}: {why}." for asset, why in reasons.items()]
+    if plan.measured:
+        said.append(f"~ is as large a share of the most that there can be as in run {plan.measured}.")
+    else:
+        reasons = {row.stage.asset: row.stage.at_most for row in plan.rows if row.stage.at_most}
+        said += [f"< is at most: {asset}: {why}." for asset, why in reasons.items()]
     if plan.gpu:
         said.append(
             f"Hours: {plan.gpu.bandwidth:,.0f} GB/s and {plan.gpu.tflops:,.0f} bf16 TFLOP/s ({plan.gpu.source}), of "
@@ -145,8 +186,6 @@ def short(count: float) -> str:
 
 def plan_as_json(plan: "Plan") -> dict[str, Any]:
     """For programs: sizes in bytes, times in seconds."""
-    from dataclasses import asdict
-
     from mr_assets.planning.plan import verdict
 
     rows = []
@@ -171,4 +210,6 @@ def plan_as_json(plan: "Plan") -> dict[str, Any]:
         "memory_bytes": {name: memory.parts for name, memory in plan.memory.items()},
         "problems": [asdict(problem) for problem in plan.problems],
         "lengths": asdict(plan.lengths),
+        "measured_in": plan.measured,
+        "unknown": plan.unknown,
     }

@@ -3,8 +3,12 @@
 prompt 60, response 450, judgment 120, meta-judgment 250; judge prompt 835, meta-judge prompt 1,111
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import zip_longest
+from pathlib import Path
+
+from tokenizers import Tokenizer
 
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.templates import Template
@@ -16,6 +20,20 @@ CHARACTERS_PER_TOKEN = 5
 """Of the English of the two templates, with a vocabulary of 128,000 tokens."""
 CHAT_TOKENS = 5
 """What a chat template puts before the user's message, and after it."""
+
+
+def by_characters(text: str) -> float:
+    """Tokens of an English text by its length."""
+    return len(text) / CHARACTERS_PER_TOKEN
+
+
+def token_counter(model: Path) -> Callable[[str], float]:
+    """Counts tokens with the tokenizer of a model folder; by characters where there is none that can be read."""
+    try:
+        tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    except Exception:  # tokenizers raises nothing more special; a run refuses such a folder, a plan needs it not
+        return by_characters
+    return lambda text: float(len(tokenizer.encode(text, add_special_tokens=False).ids))
 
 
 Pieces = tuple[tuple[str, float], ...]
@@ -60,20 +78,25 @@ class Lengths:
         return tuple((name, inserted[name] if name else tokens) for name, tokens in pieces)
 
 
-def assumed_lengths(recipe: Recipe, judge: Template, meta_judge: Template) -> Lengths:
-    """Those of a chat model of Llama 3's kind; no completion is longer than the recipe's max_tokens."""
+def assumed_lengths(
+    recipe: Recipe, judge: Template, meta_judge: Template, tokens: Callable[[str], float] = by_characters
+) -> Lengths:
+    """Those of a chat model of Llama 3's kind; no completion is longer than the recipe's max_tokens.
+
+    tokens: counts those of a text of the templates.
+    """
     return Lengths(
         PROMPT,
         min(RESPONSE, recipe.responses.max_tokens),
         min(JUDGMENT, recipe.judgments.max_tokens),
         min(META_JUDGMENT, recipe.meta_judgments.max_tokens),
-        pieces_of(judge),
-        pieces_of(meta_judge),
+        pieces_of(judge, tokens),
+        pieces_of(meta_judge, tokens),
     )
 
 
-def pieces_of(template: Template) -> Pieces:
-    """A template's pieces; the fixed ones in tokens, by their characters."""
-    fixed = (("", len(piece) / CHARACTERS_PER_TOKEN) for piece in template.pieces[::2])
+def pieces_of(template: Template, tokens: Callable[[str], float] = by_characters) -> Pieces:
+    """A template's pieces; the fixed ones in tokens, as `tokens` counts them."""
+    fixed = (("", tokens(piece)) for piece in template.pieces[::2])
     fields = ((name, 0.0) for name in template.pieces[1::2])
     return tuple(piece for pair in zip_longest(fixed, fields) for piece in pair if piece)

@@ -1,10 +1,10 @@
 """A plan: what a run would ask for, how long it would take, what it needs and what of that there is not.
 
-found = make_plan(run, shape, lengths, gpu=known_gpu("h200"), count=1)
-found.hours, found.problems, found.verdict
+found = make_plan("a run", recipe, shape, lengths, data, known_gpu("h200"), 1)
+found.hours, found.problems, verdict(found)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from mr_assets.planning.disk import Disk, disk, most
 from mr_assets.planning.fits import Problem, gpu_problems, memory_of, sections, size
 from mr_assets.planning.gpus import RANGE, Gpu
 from mr_assets.planning.lengths import Lengths
+from mr_assets.planning.measured import Measured, work_of
 from mr_assets.planning.memory import Memory
 from mr_assets.planning.shapes import Shape
 from mr_assets.planning.speed import sampling_roofline, sampling_seconds, training_roofline, training_seconds
@@ -22,7 +23,7 @@ from mr_assets.training.settings import TrainingSettings
 
 @dataclass(frozen=True)
 class Row:
-    """One stage of a plan. roofline: the seconds that no software can be under; both None where nothing is known."""
+    """One stage of a plan. roofline: the seconds that no software can be under; None where nothing is known."""
 
     stage: Stage
     roofline: float | None
@@ -32,7 +33,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a plan says. memory: of one GPU, for "engine", "sft" and "dpo"; count: GPUs that there are."""
+    """Everything that a plan says.
+
+    count: GPUs that there are; memory: of one of them, for "engine", "sft" and "dpo"; measured: the run that lengths
+    and shares, and without a GPU the rates, are from.
+    """
 
     name: str
     recipe: Recipe
@@ -43,12 +48,18 @@ class Plan:
     rows: Sequence[Row]
     memory: dict[str, Memory]
     problems: Sequence[Problem]
+    measured: str | None = None
 
     @property
     def hours(self) -> float | None:
-        """Of all stages, one after the other; None if that of one is not known."""
-        seconds = [row.seconds for row in self.rows]
-        return None if None in seconds else sum(s for s in seconds if s is not None) / 3600
+        """Of all stages of which something is known, one after the other; None if nothing is."""
+        seconds = [row.seconds for row in self.rows if row.seconds is not None]
+        return sum(seconds) / 3600 if seconds else None
+
+    @property
+    def unknown(self) -> list[str]:
+        """The assets whose hours are not known."""
+        return list(dict.fromkeys(row.stage.asset for row in self.rows if row.seconds is None))
 
     @property
     def kept(self) -> float:
@@ -62,19 +73,32 @@ class Plan:
 
 
 def make_plan(
-    name: str, recipe: Recipe, shape: Shape, lengths: Lengths, data: Path, gpu: Gpu | None = None, count: int = 1
+    name: str,
+    recipe: Recipe,
+    shape: Shape,
+    lengths: Lengths,
+    data: Path,
+    gpu: Gpu | None = None,
+    count: int = 1,
+    measured: Measured | None = None,
 ) -> Plan:
-    """The plan of a recipe. Without a GPU there are no hours, and nothing is said of what does not fit one."""
-    rows = [_row(stage, recipe, shape, gpu) for stage in stages(recipe, lengths)]
+    """The plan of a recipe. Without a GPU nothing is said of what does not fit one.
+
+    lengths: those that are planned with. measured: brings the upper bounds down; without a GPU the hours are by its
+    rates, and without both there are none.
+    """
+    shares, rates = (measured.shares, measured.rates) if measured else (None, {})
+    rows = [_row(stage, recipe, shape, gpu, rates) for stage in stages(recipe, lengths, shares)]
     memory = memory_of(recipe, shape, data)
     problems = list(gpu_problems(recipe, shape, data, gpu.memory, count)) if gpu else []
-    return Plan(name, recipe, shape, lengths, gpu, count, rows, memory, problems)
+    return Plan(name, recipe, shape, lengths, gpu, count, rows, memory, problems, measured.run if measured else None)
 
 
-def _row(stage: Stage, recipe: Recipe, shape: Shape, gpu: Gpu | None) -> Row:
+def _row(stage: Stage, recipe: Recipe, shape: Shape, gpu: Gpu | None, rates: Mapping[str, float]) -> Row:
     found = disk(stage, shape, recipe)
     if gpu is None:
-        return Row(stage, None, None, found)
+        rate = rates.get(stage.asset)
+        return Row(stage, None, work_of(stage) / rate if rate else None, found)
     if isinstance(stage, Sampling):
         of = (stage, shape, recipe.engine, gpu)
         return Row(stage, sampling_roofline(*of), sampling_seconds(*of), found)
@@ -91,17 +115,21 @@ def training_of(recipe: Recipe, stage: Training) -> TrainingSettings:
 
 def verdict(plan: Plan) -> str:
     """The plan in one paragraph."""
-    where = f"{plan.count} x {plan.gpu.title} ({plan.gpu.memory:.0f} GB)" if plan.gpu else "no GPU"
+    where = f"{plan.count} x {plan.gpu.title} ({plan.gpu.memory:.0f} GB)" if plan.gpu else ""
     if plan.problems:
-        said = [f"{plan.name} does not fit on {where}: {len(plan.problems)} things to change, below."]
+        said = [f"{plan.name} does not fit on {where}: {counted(len(plan.problems), 'thing')} to change, below."]
     elif plan.gpu:
         said = [f"{plan.name} fits on {where}."]
+    elif plan.measured:
+        said = [f"{plan.name} on the machine of run {plan.measured}, at its rates."]
     else:
         said = [f"{plan.name}: no GPU is named, so that there are no hours. Add --gpu h200, or --from RUN."]
-    count = len(plan.recipe.iterations)
     if (hours := plan.hours) is not None:
         least, longest = hours / (1 + RANGE), hours / (1 - RANGE)
-        said.append(f"{_iterations(count)} would take about {_time(hours)}, from {_time(least)} to {_time(longest)}.")
+        what = counted(len(plan.recipe.iterations), "iteration")
+        said.append(f"{what} would take about {_time(hours)}, from {_time(least)} to {_time(longest)}.")
+        if plan.unknown:
+            said.append(f"Of {', '.join(plan.unknown)} nothing was measured: that time is not in it.")
         said.append(_where_the_time_goes(plan))
     if plan.gpu:
         name, need = max(plan.memory.items(), key=lambda item: item[1].needed)
@@ -110,14 +138,35 @@ def verdict(plan: Plan) -> str:
     return " ".join(said)
 
 
-def _iterations(count: int) -> str:
-    return "One iteration" if count == 1 else f"{count} iterations"
+def counted(count: int, what: str) -> str:
+    """One thing, 2 things."""
+    return f"One {what}" if count == 1 else f"{count} {what}s"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a plan says of one asset's finished artifacts, and what they took, seconds."""
+
+    asset: str
+    planned: float
+    took: float
+
+
+def compared(plan: Plan, took: Mapping[tuple[str, str | None], float]) -> list[Compared]:
+    """A plan against the seconds that artifacts of the same recipe took, by asset and partition; one row per asset."""
+    found: dict[str, Compared] = {}
+    for row in plan.rows:
+        seconds = took.get((row.stage.asset, row.stage.partition))
+        if seconds is not None and row.seconds is not None:
+            so_far = found.get(row.stage.asset, Compared(row.stage.asset, 0.0, 0.0))
+            found[so_far.asset] = Compared(so_far.asset, so_far.planned + row.seconds, so_far.took + seconds)
+    return list(found.values())
 
 
 def _time(hours: float) -> str:
     if hours >= 10:
         return f"{hours:.0f} hours"
-    return f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.0f} minutes"
+    return f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.2g} minutes"
 
 
 def _where_the_time_goes(plan: Plan) -> str:

@@ -100,3 +100,21 @@ def test_messages(mr: Mr, arguments: tuple[str, ...], said: str) -> None:
     result = mr(*arguments)
     assert result.exit_code != 0 and "Traceback" not in result.output
     assert said.lower() in " ".join(result.output.split()).lower()
+
+
+def test_from_a_run(mr: Mr, data: Path, finished_world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hours at its rates; the run itself is held against the data sheet's, and not against its own."""
+    monkeypatch.setenv("MR_DATA", str(finished_world.run.data))
+    recipe = str(finished_world.run.folder / "recipe.yaml")
+    name = finished_world.run.name
+    result = mr(recipe, "--from", name, "--name", "again")
+    assert result.exit_code == 0, result.output
+    assert f"again on the machine of run {name}, at its rates." in result.output
+    assert f"Mean lengths in run {name}, in tokens" in result.output and "planned / took" not in result.output
+    assert as_json(mr(recipe, "--from", name, "--name", name, "--json"))["compared"] == []
+    held = as_json(mr(recipe, "--gpu", "h200", "--name", name, "--json"))["compared"]
+    assert {each["asset"] for each in held} >= {"responses", "judgments", "checkpoints", "evaluation"}
+    assert all(each["took"] > 0 and each["planned"] > 0 for each in held)
+    table = mr(recipe, "--gpu", "h200", "--name", name).output
+    assert f"{name}: planned and taken" in table and "planned / took" in table
+    assert "there is no run 'nobody'" in mr(recipe, "--from", "nobody").output
