@@ -14,6 +14,7 @@ instance that they serve.
 
 import gc
 import os
+import select
 import signal
 import socket
 import sys
@@ -94,9 +95,13 @@ def _boot() -> str:
 
 
 def _state_and_ticks(pid: int) -> tuple[str, int]:
-    """The third and the 22nd field of /proc/<pid>/stat; the second, a name in brackets, may hold anything."""
-    fields = (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    fields = _stat(pid)
     return fields[0], int(fields[19])
+
+
+def _stat(pid: int) -> list[str]:
+    """/proc/<pid>/stat from the third field on: state, parent, group, ...; the second, a name, may hold anything."""
+    return (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
 
 
 def end_processes(owner: str, mark: str = MARK, *, seconds: float = 5) -> None:
@@ -140,6 +145,37 @@ def die_with_parent(told: Callable[[bytes], None] = lambda line: None) -> None:
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True, name="die_with_parent").start()
+
+
+def die_with_process(pid: int) -> None:
+    """From now on this process and its group die when that process is gone, whoever started them (Linux 5.3)."""
+    gone = os.pidfd_open(pid)
+
+    def watch() -> None:
+        select.select([gone], [], [])
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="die_with_process").start()
+
+
+def end_group(group: int, *, seconds: float = 5) -> None:
+    """Kill every process of a group, and wait until they are gone: what they held, on a GPU for one, is free then."""
+    until = time.monotonic() + seconds
+    while _group_works(group) and time.monotonic() < until:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def _group_works(group: int) -> bool:
+    """Whether a process of the group is there that has not ended: one that nobody waited for has."""
+    for entry in PROC.iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                fields = _stat(int(entry.name))
+                if int(fields[2]) == group and fields[0] not in "ZX":
+                    return True
+    return False
 
 
 def collect_seldom() -> None:

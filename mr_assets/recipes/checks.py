@@ -190,6 +190,12 @@ def _context(name: str) -> Callable[[Any], Iterator[str]]:
     return check
 
 
+def _replicas(recipe: Any) -> Iterator[str]:
+    replicas = _given(recipe.engine, "replicas", 1)
+    if replicas > 1 and _given(recipe.engine, "own_process", None) is False:
+        yield f"engine.own_process = false: {replicas} replicas are in processes of their own; set it to null"
+
+
 def _guardrails(recipe: Any) -> Iterator[str]:
     for name, bounds in vars(recipe.guardrails).items():
         if name == "min_count":
@@ -223,6 +229,7 @@ CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
     _context("responses"),
     _context("judgments"),
     _context("meta_judgments"),
+    _replicas,
     _guardrails,
 )
 

@@ -1,6 +1,6 @@
 """How many GPUs each asset of a recipe works on: what the executors of clusters are asked for.
 
-gpus(recipe, "responses")       4    engine.tensor_parallel_size: 4
+gpus(recipe, "responses")       8    engine.tensor_parallel_size: 4, engine.replicas: 2
 gpus(recipe, "checkpoints")     2    dpo.num_processes: 2
 gpus(recipe, "actor_pairs")     0
 """
@@ -17,8 +17,7 @@ def gpus(recipe: Recipe, asset: str) -> int:
     """
     row = LOOP[asset]
     if "engine" in row.shaped_by:
-        stages = recipe.engine.extra.get("pipeline_parallel_size", 1)
-        return recipe.engine.tensor_parallel_size * (stages if isinstance(stages, int) else 1)
+        return recipe.engine.gpus * recipe.engine.replicas
     if row.holds == "model":
         trained = recipe.sft if asset == "sft_checkpoint" else recipe.dpo
         return trained.num_processes if trained else 0  # without SFT, M0 is the seed model itself

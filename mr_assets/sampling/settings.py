@@ -1,5 +1,6 @@
 """What a recipe says of sampling: how completions are drawn, and how the engine runs."""
 
+from math import prod
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -99,6 +100,13 @@ class EngineSettings(Section):
         description="no compilation; null is eager on the CPU and compiled on CUDA"
     )
     tensor_parallel_size: Annotated[Count, SPEED] = Field(description="GPUs that share one model")
+    replicas: Annotated[Count, SPEED] = Field(
+        default=1, description="engines, each with the whole model on GPUs of its own; they share out the shards"
+    )
+    own_process: Annotated[bool | None, SPEED] = Field(
+        default=None,
+        description="whether an engine is in a process of its own; null is so on CUDA, and with several replicas",
+    )
     enable_prefix_caching: Annotated[bool, SPEED] = Field(
         default=True, description="compute a common beginning of prompts once"
     )
@@ -110,6 +118,16 @@ class EngineSettings(Section):
         default_factory=dict,
         description="further vLLM engine arguments by vLLM's names; they count as changing samples",
     )
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that share one model: tensor parallel ranks, times what `extra` says of pipeline and prefill ranks."""
+        others = (self.extra.get(f"{kind}_parallel_size", 1) for kind in ("pipeline", "prefill_context"))
+        return self.tensor_parallel_size * prod(size for size in others if isinstance(size, int))
+
+    def in_own_process(self, device: str) -> bool:
+        """Whether engines on that device, "cpu" or "cuda", are in processes of their own."""
+        return device != "cpu" or self.replicas > 1 if self.own_process is None else self.own_process
 
     def signature(self) -> dict[str, Any]:
         """The settings that shape a completion. The context does not: it decides which requests there are."""

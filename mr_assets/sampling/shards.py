@@ -15,6 +15,9 @@ On the CPU a shard is a barrier: the engine forgets its cache and is reseeded be
 equal to an uninterrupted one, bit by bit. On CUDA, where that would idle the device, requests flow on over the borders
 of shards, and a shard is written when the last of its requests is done. Until then a journal beside it, of the same
 name but for .jsonl, has a line for each request that is: a killed stage loses what was in flight and no more.
+
+Several engines in processes of their own (`mr_assets.sampling.replicas`) share out whole shards. They are the same
+files as one engine's, so that another number of engines finds them again.
 """
 
 import json
@@ -24,7 +27,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple, Protocol, runtime_checkable
 
 import polars as pl
 
@@ -69,6 +72,55 @@ class Progress(NamedTuple):
     seconds_left: float | None
 
 
+class Shares(Protocol):
+    """What `sample_shards` hands shards to, and how far it is."""
+
+    @property
+    def reused(self) -> int:
+        """Requests that were taken over."""
+        ...
+
+    @property
+    def sampled(self) -> int:
+        """Requests that were sampled now."""
+        ...
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of these."""
+        ...
+
+    def take_over(self, shard: "Shard") -> None:
+        """Count a finished shard."""
+        ...
+
+    def sample(self, shard: "Shard") -> None:
+        """Take a shard; return when there is room for the next one."""
+        ...
+
+    def drain(self) -> None:
+        """Return when every shard that was taken is written."""
+        ...
+
+
+@runtime_checkable
+class ShardSampler(Protocol):
+    """Engines that are given whole shards, in place of a `Sampler`, which is given requests."""
+
+    max_model_len: int
+    signature: Mapping[str, Any]
+
+    def stage(
+        self, settings: SamplingSettings, report: Callable[[Shares], None], warn: Callable[[str], None]
+    ) -> Shares:
+        """Begin a stage. `report` is called as it goes on; `warn` gets what the person should know of."""
+        ...
+
+    def close(self) -> None:
+        """End the engines."""
+        ...
+
+
 @dataclass(frozen=True)
 class Sampled:
     """What a stage has sampled: its shards in request order, and how the requests fared."""
@@ -82,7 +134,7 @@ class Sampled:
 
 
 def sample_shards(
-    sampler: Sampler,
+    sampler: Sampler | ShardSampler,
     requests: Iterable[Request],
     settings: SamplingSettings,
     folder: Path,
@@ -92,6 +144,7 @@ def sample_shards(
     shard_size: int,
     total: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    warn: Callable[[str], None] = lambda said: None,
 ) -> Sampled:
     """Sample every request into shards under `folder`, taking over the shards that an earlier run finished.
 
@@ -102,6 +155,7 @@ def sample_shards(
     shard_size: completions of a shard at most, but at least one request's; see `size_of_shard`. On the CPU a killed
         run has to do one again, and smaller ones cost speed. Shards of another size are not found again.
     total: number of requests, for the progress alone.
+    warn: gets what a person should know of: an engine of several that has ended.
 
     Raises `UserError` if the disk is full; finished shards stay. After any exception the engine is closed, since what
     was in flight may have left it in any state; the next `open_engine` starts a fresh one.
@@ -113,12 +167,16 @@ def sample_shards(
     basis = {"sampler": sampler.signature, "signature": signature, "settings": sampling, "seed": seed}
     fitting = _fitting(requests, settings, sampler.max_model_len, too_long)
     reporter = _Reporter(on_progress, total)
-    stage = _Stage(sampler, settings, reporter)
     paths = []
     try:
+        stage = (
+            sampler.stage(settings, reporter.report, warn)
+            if isinstance(sampler, ShardSampler)
+            else Stage(sampler, settings, reporter.report)
+        )
         for shard in _shards(fitting, folder, json.dumps(basis, sort_keys=True), shard_size):
             paths.append(shard.path)
-            if _whole(shard):
+            if shard.whole:
                 stage.take_over(shard)
             else:
                 stage.sample(shard)
@@ -145,44 +203,107 @@ def scan_shards(paths: Sequence[Path]) -> pl.LazyFrame:
 
 
 @dataclass
-class _Shard:
+class Shard:
     """The requests of one file, and the completions of those that are done."""
 
     path: Path
     seed: int
     requests: list[Request]
     done: dict[str, list[Completion]] = field(default_factory=dict)
+    recalled: int = 0
+    """Of those that are done, how many a killed stage had noted."""
+    _journal: IO[str] | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether its file is there and can be read: all of its requests' completions. Else it is sampled again."""
+        if not self.path.is_file():
+            return False
+        try:
+            rows = pl.read_parquet(self.path, glob=False)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
+            return False
+        wanted = [(request.id, sample) for request in self.requests for sample in range(request.n)]
+        return rows.schema == SHARD_SCHEMA and list(rows.select("request_id", "sample").iter_rows()) == wanted
 
     @property
     def journal(self) -> Path:
         """Holds what is done of it until all is; on the CPU, where a shard is sampled as a whole, there is none."""
         return self.path.with_suffix(".jsonl")
 
+    def note(self, request_id: str) -> None:
+        """Add a request that is done to the journal, which stays open until the shard is written."""
+        with full_disk_told(self.journal):
+            if self._journal is None:
+                self._journal = self.journal.open("a", encoding="utf-8")
+            self._journal.write(json.dumps([request_id, self.done[request_id]]) + "\n")
+            self._journal.flush()
 
-class _Stage:
-    """Keeps the sampler busy and commits shards; only shards with a request in flight are held."""
+    def recall(self) -> None:
+        """Take over what a killed stage noted, up to the first line that is not whole; from there on it is cut off."""
+        if not self.journal.is_file():
+            return
+        whole = 0
+        for line in self.journal.read_bytes().splitlines(keepends=True):
+            try:
+                request_id, completions = json.loads(line)
+            except (ValueError, TypeError):
+                break
+            if not line.endswith(b"\n"):
+                break
+            self.done[request_id] = [Completion(*c) for c in completions]
+            whole += len(line)
+        self.recalled = len(self.done)
+        os.truncate(self.journal, whole)
 
-    def __init__(self, sampler: Sampler, settings: SamplingSettings, reporter: "_Reporter") -> None:
+    def commit(self) -> None:
+        """Write it, now that all is done: a reader sees all of it or nothing."""
+        rows = [
+            (request.id, sample, c.text, c.finish_reason, c.token_ids)
+            for request in self.requests
+            for sample, c in enumerate(self.done[request.id])
+        ]
+        atomically(self.path, pl.DataFrame(rows, schema=SHARD_SCHEMA, orient="row").write_parquet)
+        if self._journal is not None:
+            self._journal.close()
+        self.journal.unlink(missing_ok=True)
+
+
+class Stage:
+    """Keeps one sampler busy and commits shards; only shards with a request in flight are held."""
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        settings: SamplingSettings,
+        report: Callable[[Shares], None],
+        committed: Callable[[Shard], None] = lambda shard: None,
+    ) -> None:
         self.reused = self.sampled = self.tokens = 0
+        self.barrier = sampler.device == "cpu"
+        """Whether a shard is done before the next one begins."""
         self._sampler = sampler
         self._settings = settings
-        self._reporter = reporter
-        self._barrier = sampler.device == "cpu"
+        self._report = report
+        self._committed = committed
         self._window = 2 * sampler.max_num_seqs  # one batch runs, the next one waits at the engine's door
-        self._owner: dict[str, _Shard] = {}  # by the ids of the requests in flight
+        self._owner: dict[str, Shard] = {}  # by the ids of the requests in flight
 
-    def take_over(self, shard: _Shard) -> None:
+    @property
+    def in_flight(self) -> int:
+        """Completions asked for and not returned yet."""
+        return self._sampler.in_flight
+
+    def take_over(self, shard: Shard) -> None:
         """Count a finished shard."""
         self.reused += len(shard.requests)
-        self._reporter.report(self)
+        self._report(self)
 
-    def sample(self, shard: _Shard) -> None:
+    def sample(self, shard: Shard) -> None:
         """Hand the requests of a shard to the sampler as it has room for them."""
-        if self._barrier:
-            self.drain()
-        else:
-            _recall(shard)
-        self.reused += len(shard.done)
+        if not self.barrier:
+            shard.recall()
+        self.reused += shard.recalled
         recalled, asked = set(shard.done), set()
         if not self._sampler.in_flight:
             self._sampler.reseed(shard.seed)
@@ -193,31 +314,38 @@ class _Stage:
             if request.id in recalled:
                 continue
             while self._sampler.in_flight >= self._window:
-                self._step()
+                self.step()
             self._owner[request.id] = shard
             self._sampler.add(request, self._settings)
         if recalled == asked:
-            _commit(shard)
+            self._commit(shard)
+        if self.barrier:
+            self.drain()
 
     def drain(self) -> None:
         """Wait for everything in flight."""
         while self._sampler.in_flight:
-            self._step()
+            self.step()
 
-    def _step(self) -> None:
-        advanced: dict[Path, _Shard] = {}
+    def step(self) -> None:
+        """Compute one token of everything in flight; write what is done."""
+        advanced: dict[Path, Shard] = {}
         for request_id, completions in self._sampler.step():
             shard = self._owner.pop(request_id)
             shard.done[request_id] = completions
-            if not self._barrier:
-                _note(shard, request_id)
+            if not self.barrier:
+                shard.note(request_id)
             advanced[shard.path] = shard
             self.sampled += 1
             self.tokens += sum(len(c.token_ids) for c in completions)
         for shard in advanced.values():
             if len(shard.done) == len(shard.requests):
-                _commit(shard)
-        self._reporter.report(self)
+                self._commit(shard)
+        self._report(self)
+
+    def _commit(self, shard: Shard) -> None:
+        shard.commit()
+        self._committed(shard)
 
 
 def _fitting(
@@ -236,15 +364,15 @@ def _fitting(
             yield request
 
 
-def _shards(requests: Iterator[Request], folder: Path, basis: str, size: int) -> Iterator[_Shard]:
+def _shards(requests: Iterator[Request], folder: Path, basis: str, size: int) -> Iterator[Shard]:
     """Consecutive requests in shards of at most `size` completions; a request with more has one for itself."""
     batch: list[Request] = []
     index = completions = 0
 
-    def shard() -> _Shard:
+    def shard() -> Shard:
         key = blake2b(basis.encode(), digest_size=8)
         key.update(json.dumps([(r.id, r.n, r.prompt_ids) for r in batch]).encode())
-        return _Shard(folder / f"{index:05d}-{key.hexdigest()}.parquet", int(key.hexdigest(), 16), batch)
+        return Shard(folder / f"{index:05d}-{key.hexdigest()}.parquet", int(key.hexdigest(), 16), batch)
 
     for request in requests:
         if batch and completions + request.n > size:
@@ -256,52 +384,6 @@ def _shards(requests: Iterator[Request], folder: Path, basis: str, size: int) ->
         yield shard()
 
 
-def _whole(shard: _Shard) -> bool:
-    """Whether a shard is there and can be read: all of its requests' completions. Else it is sampled again."""
-    if not shard.path.is_file():
-        return False
-    try:
-        rows = pl.read_parquet(shard.path, glob=False)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
-        return False
-    wanted = [(request.id, sample) for request in shard.requests for sample in range(request.n)]
-    return rows.schema == SHARD_SCHEMA and list(rows.select("request_id", "sample").iter_rows()) == wanted
-
-
-def _commit(shard: _Shard) -> None:
-    """Write a complete shard: a reader sees all of it or nothing."""
-    rows = [
-        (request.id, sample, c.text, c.finish_reason, c.token_ids)
-        for request in shard.requests
-        for sample, c in enumerate(shard.done[request.id])
-    ]
-    atomically(shard.path, pl.DataFrame(rows, schema=SHARD_SCHEMA, orient="row").write_parquet)
-    shard.journal.unlink(missing_ok=True)
-
-
-def _note(shard: _Shard, request_id: str) -> None:
-    """Add a request that is done to the journal."""
-    with full_disk_told(shard.journal), shard.journal.open("a", encoding="utf-8") as journal:
-        journal.write(json.dumps([request_id, shard.done[request_id]]) + "\n")
-
-
-def _recall(shard: _Shard) -> None:
-    """Take over what a killed run noted, up to the first line that is not whole; from there on it is cut off."""
-    if not shard.journal.is_file():
-        return
-    whole = 0
-    for line in shard.journal.read_bytes().splitlines(keepends=True):
-        try:
-            request_id, completions = json.loads(line)
-        except (ValueError, TypeError):
-            break
-        if not line.endswith(b"\n"):
-            break
-        shard.done[request_id] = [Completion(*c) for c in completions]
-        whole += len(line)
-    os.truncate(shard.journal, whole)
-
-
 class _Reporter:
     """Calls back at most every few seconds, and when a stage is done."""
 
@@ -310,7 +392,7 @@ class _Reporter:
         self._total = total
         self._started = self._last = time.monotonic()
 
-    def report(self, stage: _Stage, final: bool = False) -> None:
+    def report(self, stage: Shares, final: bool = False) -> None:
         now = time.monotonic()
         if self._call is None or (now - self._last < SECONDS_BETWEEN_REPORTS and not final):
             return

@@ -9,7 +9,8 @@ import polars as pl
 from mr_assets.chat import ChatEncoder
 from mr_assets.method.numbers import Numbers
 from mr_assets.planning.refusal import check_gpus, gpus_here
-from mr_assets.sampling.engine import Request, is_open, open_engine
+from mr_assets.sampling.engine import Request
+from mr_assets.sampling.live import is_open, open_engine
 from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.sampling.shards import sample_shards, scan_shards, size_of_shard
 from mr_assets.tables import draws, dropped_frame
@@ -67,6 +68,7 @@ def sample(
         seed=draws([f"{work.asset} {work.partition}"], recipe.seed)[0] % 2**31,
         total=total,
         on_progress=lambda p: report(p.done, p.total or total, p.reused),
+        warn=work.context.log.warning,
     )
     dropped = dropped_frame(
         [(x.id, "prompt_too_long", json.dumps({"prompt tokens": x.prompt_tokens})) for x in sampled.too_long]

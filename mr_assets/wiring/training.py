@@ -14,7 +14,7 @@ from mr_assets.planning.refusal import check_disk, check_gpus, gpus_here
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.data_folder import accelerate_file
-from mr_assets.sampling.engine import close_engine
+from mr_assets.sampling.live import close_engine
 from mr_assets.training.job import EPOCHS, UNUSED_IN_SFT, TrainingJob
 from mr_assets.training.launch import TrainingFailed, start_ahead, train
 from mr_assets.training.log import COLUMNS, last_epoch, read_log

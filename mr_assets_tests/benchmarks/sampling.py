@@ -21,7 +21,7 @@ from typing import Any
 from mr_assets.chat import ChatEncoder
 from mr_assets.files import fingerprint
 from mr_assets.recipes.load import load_recipe
-from mr_assets.sampling.engine import Request, Sampler, close_engine, open_engine
+from mr_assets.sampling.engine import Request, Sampler, VLLMSampler
 from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.sampling.shards import sample_shards, size_of_shard
 from mr_assets.templates import meta_judge_template
@@ -114,7 +114,7 @@ def main() -> None:
     args = parser.parse_args()
 
     requests = meta_judge_requests(ChatEncoder.load(args.model), args.requests)
-    engine = open_engine(
+    engine = VLLMSampler(
         args.model, fingerprint(args.model), ENGINE.model_copy(update={"max_num_seqs": args.max_num_seqs})
     )
     bare(engine, requests[: 2 * args.max_num_seqs])  # the first batches are slower
@@ -125,7 +125,7 @@ def main() -> None:
         "goal": "wall_ratio <= 1.10 and redone_after_kill_share <= 0.02",
         "by_completions_of_the_asset": [compare(engine, requests, args.slice, each) for each in args.completions],
     }
-    close_engine()
+    engine.close()
     print(result["by_completions_of_the_asset"])
     if not args.dry:
         print(write_result("sampling", result))

@@ -18,13 +18,13 @@ from polars.testing import assert_frame_equal
 from mr_assets.chat import ChatEncoder
 from mr_assets.errors import UserError
 from mr_assets.files import fingerprint
+from mr_assets.sampling import live
 from mr_assets.sampling.engine import (
     Completion,
     Request,
     VLLMSampler,
-    close_engine,
-    open_engine,
 )
+from mr_assets.sampling.live import close_engine
 from mr_assets.sampling.settings import EngineSettings, SamplingSettings
 from mr_assets.sampling.shards import Sampled, sample_shards, scan_shards
 from mr_assets.training import launch
@@ -55,6 +55,13 @@ def llama3(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def requests(n: int = 3, count: int = 40) -> list[Request]:
     encoder = ChatEncoder.load(SEED)
     return [Request(f"q{i}", encoder.prompt_ids(p), n) for i, p in enumerate(letters.make_prompts(count, "slow"))]
+
+
+def open_engine(folder: Path, fingerprint: str, settings: EngineSettings, **more: Any) -> VLLMSampler:
+    """The process's engine, which is in it."""
+    engine = live.open_engine(folder, fingerprint, settings, **more)
+    assert isinstance(engine, VLLMSampler)
+    return engine
 
 
 def stage(folder: Path) -> Sampled:

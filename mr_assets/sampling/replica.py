@@ -1,0 +1,116 @@
+"""An engine in a process of its own: what `mr_assets.sampling.replicas` starts, one per replica.
+
+    python -m mr_assets.sampling.replica 5        the number of the file descriptor that connects it with its starter
+
+It does not outlive its starter: when the connection breaks, it dies with its whole process group, in which vLLM's
+processes are. They in turn die when it is gone. SIGINT asks it to close its engine and end.
+"""
+
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from mr_assets.errors import UserError
+from mr_assets.sampling.engine import Sampler, VLLMSampler
+from mr_assets.sampling.replicas import Begin, Committed, Counted, End, Ended, Failed, Ready, Start, Wanted
+from mr_assets.sampling.shards import Shard, Shares, Stage
+
+SECONDS_BETWEEN_COUNTS = 0.5
+
+
+def open_sampler(start: Start) -> Sampler:
+    """The engine that the starter asks for."""
+    sampler = VLLMSampler(*start)
+    sampler.die_with(os.getpid())
+    return sampler
+
+
+def main(sampler_of: Callable[[Start], Sampler] = open_sampler) -> None:
+    """Start an engine, sample stage after stage, end with the starter. It does not return."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
+    connection = Connection(int(sys.argv[1]))
+    os.set_inheritable(connection.fileno(), False)
+    told: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_hear, args=(connection, told), daemon=True, name="starter").start()
+    sampler: Sampler | None = None
+    status = 0
+    try:
+        sampler = sampler_of(told.get())
+        connection.send(Ready(sampler.device, sampler.max_model_len))
+        while True:
+            begin: Begin = told.get()
+            _sample(Stage(sampler, begin.settings, *_reports(connection)), connection, told)
+    except KeyboardInterrupt:
+        pass
+    except Exception as error:
+        to_mend = isinstance(error, UserError)
+        connection.send(Failed(str(error) if to_mend else f"{type(error).__name__}: {error}", to_mend))
+        traceback.print_exc()
+        status = 1
+    try:
+        if sampler is not None:
+            sampler.close()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # Python would take seconds to put torch and vLLM away
+
+
+def _hear(connection: Connection, told: queue.SimpleQueue[Any]) -> None:
+    """Take what the starter says, at once: it never waits for the engine. Without it, die."""
+    try:
+        while True:
+            told.put(connection.recv())
+    finally:
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _reports(connection: Connection) -> tuple[Callable[[Shares], None], Callable[[Shard], None]]:
+    """What a stage calls as it goes on, and when a shard is written."""
+    last = 0.0
+
+    def report(stage: Shares) -> None:
+        nonlocal last
+        if time.monotonic() - last >= SECONDS_BETWEEN_COUNTS:
+            last = time.monotonic()
+            connection.send(Counted(stage.sampled, stage.tokens))
+
+    def committed(shard: Shard) -> None:
+        tokens = sum(
+            len(c.token_ids) for completions in list(shard.done.values())[shard.recalled :] for c in completions
+        )
+        connection.send(Committed(shard.path, shard.recalled, tokens))
+
+    return report, committed
+
+
+def _sample(stage: Stage, connection: Connection, told: queue.SimpleQueue[Any]) -> None:
+    """Ask for shards and sample them until the stage is over. On CUDA the next one is there before the last is done."""
+    connection.send(Wanted())
+    while True:
+        try:
+            message = told.get(block=not stage.in_flight)
+        except queue.Empty:
+            stage.step()
+            continue
+        if isinstance(message, End):
+            break
+        if not stage.barrier:
+            connection.send(Wanted())
+        stage.sample(message)
+        if stage.barrier:
+            connection.send(Wanted())
+    stage.drain()
+    connection.send(Counted(stage.sampled, stage.tokens))
+    connection.send(Ended())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""A replica with a fake engine, for the fast tier: `python -m mr_assets_tests.sampling.fake_replica FD`.
+
+What it does is set from outside:
+    MR_FAKE_DEVICE       cpu or cuda
+    MR_FAKE_SECONDS      what a step takes
+A request whose prompt begins with DEADLY kills the process that samples it, the first time; with FATAL, every time. One
+with BROKEN or FULL raises. Which process was given which request is in requests.log of the working folder.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from mr_assets.errors import UserError
+from mr_assets.sampling.engine import Completion, Request, Sampler
+from mr_assets.sampling.replica import main
+from mr_assets.sampling.replicas import Start
+from mr_assets.sampling.settings import SamplingSettings
+from mr_assets_tests.sampling.fake import FakeSampler
+
+DEADLY, FATAL, BROKEN, FULL = 91, 92, 93, 94
+
+
+class Logged(FakeSampler):
+    """Tells what it samples, and breaks where it is told to."""
+
+    def add(self, request: Request, settings: SamplingSettings) -> None:
+        with Path("requests.log").open("a") as log:
+            log.write(f"{os.getpid()} {request.id}\n")
+        first, died = request.prompt_ids[0], Path("died")
+        if first == FATAL or (first == DEADLY and not died.exists()):
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if first == BROKEN:
+            raise RuntimeError("the device is lost")
+        if first == FULL:
+            raise UserError("no space left on disk")
+        super().add(request, settings)
+
+    def step(self) -> list[tuple[str, list[Completion]]]:
+        time.sleep(float(os.environ.get("MR_FAKE_SECONDS", "0")))
+        return super().step()
+
+
+def open_sampler(start: Start) -> Sampler:
+    """In place of the engine; it has a process of its own beside it, as vLLM may have."""
+    print("loading", start.fingerprint, os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
+    if start.fingerprint == "bad":
+        raise UserError("the KV cache is too small")
+    if start.fingerprint == "dead":
+        os.kill(os.getpid(), signal.SIGKILL)
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    return Logged(os.environ.get("MR_FAKE_DEVICE", "cpu"), policy=start.fingerprint)
+
+
+if __name__ == "__main__":
+    main(open_sampler)

@@ -1,0 +1,232 @@
+"""Engines in processes of their own: with a fake engine, each with a child as vLLM's has; then with the real one."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from polars.testing import assert_frame_equal
+
+from mr_assets.errors import UserError
+from mr_assets.sampling import replicas
+from mr_assets.sampling.engine import Request, signature
+from mr_assets.sampling.replicas import Replicas
+from mr_assets.sampling.settings import SamplingSettings
+from mr_assets.sampling.shards import Progress, Sampled, sample_shards, scan_shards
+from mr_assets_tests.sampling.fake import FakeSampler, engine_settings
+from mr_assets_tests.sampling.fake_replica import BROKEN, DEADLY, FATAL, FULL
+
+SETTINGS = SamplingSettings(temperature=0.8, top_p=0.95, max_tokens=6)
+REQUESTS = [Request(f"q{i}", [i, i + 1], n=2) for i in range(24)]  # 48 completions: 8 shards of 3 requests
+PROGRAM = [sys.executable, "-m", "mr_assets_tests.sampling.fake_replica"]
+
+pytestmark = pytest.mark.slow
+
+Open = Callable[..., Replicas]
+
+
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """Opens replicas with the fake engine, which are closed afterwards. The working folder is the test's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(replicas, "replica_program", lambda: PROGRAM)
+    monkeypatch.setattr(replicas, "check_engine", lambda folder, settings: None)
+    monkeypatch.setattr(replicas, "cpu_build", lambda: True)
+    all_opened: list[Replicas] = []
+
+    def open_replicas(count: int = 2, policy: str = "M0") -> Replicas:
+        all_opened.append(Replicas(tmp_path, policy, engine_settings(replicas=count), (), tmp_path / "engine.log"))
+        return all_opened[-1]
+
+    yield open_replicas
+    for each in all_opened:
+        each.close()
+
+
+def run(engine: Any, folder: Path, requests: list[Request] = REQUESTS, **more: Any) -> Sampled:
+    return sample_shards(engine, requests, SETTINGS, folder, signature={}, seed=7, shard_size=6, **more)
+
+
+def alone(device: str = "cpu") -> FakeSampler:
+    """One engine in this process, of the same policy and settings."""
+    sampler = FakeSampler(device)
+    sampler.signature = signature("M0", device, engine_settings(), ())
+    return sampler
+
+
+def with_first(request: int, token: int) -> list[Request]:
+    """The requests, one of which has a token at its beginning that tells the fake engine what to do."""
+    return [Request(r.id, [token, 1], r.n) if i == request else r for i, r in enumerate(REQUESTS)]
+
+
+def sampled_by() -> dict[str, list[int]]:
+    """The processes that sampled each request."""
+    found: dict[str, list[int]] = {}
+    for line in Path("requests.log").read_text().splitlines():
+        pid, request = line.split()
+        found.setdefault(request, []).append(int(pid))
+    return found
+
+
+def group(pids: list[int]) -> list[psutil.Process]:
+    """Processes with those that they started."""
+    found = [psutil.Process(pid) for pid in pids]
+    return [*found, *(child for process in found for child in process.children(recursive=True))]
+
+
+def left(processes: list[psutil.Process], seconds: float = 5) -> list[psutil.Process]:
+    """Those that work after so long at the latest. One that nobody waited for has ended."""
+    until = time.monotonic() + seconds
+    while True:
+        alive = [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        if not alive or time.monotonic() > until:
+            return alive
+        time.sleep(0.02)
+
+
+def test_on_the_cpu_the_table_is_the_one_of_one_engine_in_this_process(opened: Open, tmp_path: Path) -> None:
+    """Bit by bit, in files of the same names; both replicas took part, and a shard is one replica's."""
+    one = run(alone(), tmp_path / "alone")
+    engine = opened()
+    shared = run(engine, tmp_path / "shared")
+    assert [p.name for p in shared.paths] == [p.name for p in one.paths]
+    assert_frame_equal(scan_shards(shared.paths).collect(), scan_shards(one.paths).collect())
+    assert (shared.requests, shared.sampled, shared.reused) == (24, 24, 0)
+    assert shared.tokens == one.tokens
+    by = sampled_by()
+    assert {pid for pids in by.values() for pid in pids} == set(engine.pids)
+    for first in range(0, 24, 3):
+        assert by[f"q{first}"] == by[f"q{first + 1}"] == by[f"q{first + 2}"]
+
+
+def test_what_one_engine_left_is_found_again(opened: Open, tmp_path: Path) -> None:
+    """Another number of engines goes on with the same shards; so does the next stage."""
+    run(alone(), tmp_path / "stage", REQUESTS[:9])
+    engine = opened()
+    resumed = run(engine, tmp_path / "stage")
+    assert (resumed.reused, resumed.sampled) == (9, 15)
+    assert run(engine, tmp_path / "stage").reused == 24
+    assert run(engine, tmp_path / "next").sampled == 24
+
+
+def test_on_cuda_the_rows_are_the_same(opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every sample once, in order, though shards overlap within a replica; journals are gone."""
+    monkeypatch.setenv("MR_FAKE_DEVICE", "cuda")
+    shared = run(opened(3), tmp_path / "stage")
+    rows = scan_shards(shared.paths).collect()
+    assert rows.select("request_id", "sample").rows() == [(r.id, k) for r in REQUESTS for k in range(2)]
+    assert shared.tokens == rows["token_ids"].list.len().sum()
+    assert not list((tmp_path / "stage").glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_lost_replicas_shards_go_to_the_other(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    """Nothing is lost, and at most the shards that it had are sampled again. The person is told."""
+    monkeypatch.setenv("MR_FAKE_DEVICE", device)
+    engine, warned = opened(), list[str]()
+    family = group(engine.pids)
+    done = run(engine, tmp_path / "stage", with_first(10, DEADLY), warn=warned.append)
+    rows = scan_shards(done.paths).collect()
+    assert rows.select("request_id", "sample").rows() == [(r.id, k) for r in REQUESTS for k in range(2)]
+    assert done.requests == done.reused + done.sampled == 24
+    [dead] = sampled_by()["q10"][:1]
+    again = [request for request, pids in sampled_by().items() if len(pids) > 1]
+    assert "q10" in again and len(again) <= (3 if device == "cpu" else 9)
+    if device == "cpu":
+        undisturbed = run(alone(), tmp_path / "alone", with_first(10, DEADLY))
+        assert_frame_equal(rows, scan_shards(undisturbed.paths).collect())
+    [said] = warned
+    assert "is gone: its process ended with status -9" in said and "go to the other" in said
+    assert engine.closed
+    assert len(left(family, 0)) == 2, "the other replica and its child alone"
+    assert not psutil.pid_exists(dead)
+
+
+def test_an_engine_that_breaks_is_told_in_its_words(opened: Open, tmp_path: Path) -> None:
+    """When the last one is gone, too, the stage ends, and no process is left."""
+    engine, warned = opened(), list[str]()
+    family = group(engine.pids)
+    with pytest.raises(UserError, match=r"(?s)is gone: RuntimeError: the device is lost.*No engine is left"):
+        run(engine, tmp_path / "stage", with_first(10, BROKEN), warn=warned.append)
+    assert len(warned) == 1 and "RuntimeError: the device is lost" in warned[0]
+    assert not left(family)
+    assert len(list((tmp_path / "stage").glob("*.parquet"))) >= 3, "what was before it is kept"
+
+
+def test_what_the_person_has_to_mend_ends_the_stage_at_once(opened: Open, tmp_path: Path) -> None:
+    """The other replica would meet the same full disk."""
+    engine = opened()
+    family = group(engine.pids)
+    with pytest.raises(UserError, match=r"^no space left on disk$"):
+        run(engine, tmp_path / "stage", with_first(4, FULL))
+    assert not left(family)
+
+
+def test_one_replica_that_dies_ends_the_stage_with_its_log(opened: Open, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"(?s)status -9.*No engine is left.*engine.log, which ends:\nloading M0"):
+        run(opened(1), tmp_path / "stage", with_first(10, FATAL))
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [("bad", r"^the KV cache is too small$"), ("dead", r"(?s)could not start: its process ended\n.*loading dead")],
+)
+def test_a_start_that_fails_is_told_and_leaves_nothing(opened: Open, policy: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        opened(2, policy)
+    assert not [p for p in psutil.Process().children() if "fake_replica" in " ".join(p.cmdline())]
+
+
+def test_closing_ends_the_replicas_and_their_processes(opened: Open) -> None:
+    engine = opened()
+    family = group(engine.pids)
+    assert len(family) == 4
+    engine.close()
+    engine.close()
+    assert not left(family, 0)
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from mr_assets.sampling import replicas
+from mr_assets_tests.sampling import test_replicas_slow as test
+
+replicas.replica_program = lambda: test.PROGRAM
+replicas.check_engine = lambda folder, settings: None
+engine = replicas.Replicas(Path("."), "M0", test.engine_settings(replicas=2), (), Path("engine.log"))
+print(*engine.pids, flush=True)
+test.run(engine, Path("stage"))
+"""
+
+
+def test_no_replica_outlives_its_starter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while they sample: both, and what they had started, end by themselves."""
+    monkeypatch.setenv("MR_FAKE_SECONDS", "0.2")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pids = list(map(int, parent.stdout.readline().split()))
+    family = group(pids)
+    assert len(family) == 4
+    while not (tmp_path / "requests.log").exists():
+        time.sleep(0.02)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert not left(family)
+
+
+def test_progress_is_one_for_all(opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It never falls, and ends at all requests."""
+    monkeypatch.setattr("mr_assets.sampling.shards.SECONDS_BETWEEN_REPORTS", 0.0)
+    seen: list[Progress] = []
+    run(opened(), tmp_path / "stage", total=24, on_progress=seen.append)
+    assert [p.done for p in seen] == sorted(p.done for p in seen)
+    assert (seen[-1].done, seen[-1].total, seen[-1].seconds_left) == (24, 24, 0.0)
