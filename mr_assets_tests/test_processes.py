@@ -1,6 +1,7 @@
 """Processes of a run: told apart from all others, and ended together."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from mr_assets.processes import MARK, Worker, end_processes, processes_of
+from mr_assets.processes import MARK, Worker, end_group, end_processes, processes_of
 
 # starts a child in a session of its own, as training is, and says its id
 PARENT = """
@@ -99,3 +100,45 @@ def test_this_process_is_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """`mr run` works on runs itself, and ends what an earlier one left."""
     monkeypatch.setenv(MARK, "run-3")
     assert os.getpid() not in processes_of("run-3")
+
+
+# a process of a group of its own, with a child in it that dies with a process that is named
+WATCHED = """
+import subprocess, sys
+child = "import sys, time; from mr_assets.processes import die_with_process; die_with_process(int(sys.argv[1]));"
+child += "print(0, flush=True); time.sleep(600)"
+process = subprocess.Popen([sys.executable, "-c", child, sys.argv[1]], stdout=subprocess.PIPE, text=True)
+process.stdout.readline()
+print(process.pid, flush=True)
+process.wait()
+"""
+
+
+def test_a_process_dies_with_one_that_is_not_its_parent() -> None:
+    """And with it its group: its parent, too."""
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    with subprocess.Popen(
+        [sys.executable, "-c", WATCHED, str(other.pid)], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        child = psutil.Process(int(process.stdout.readline()))
+        time.sleep(0.2)
+        assert child.is_running() and process.poll() is None
+        other.kill()
+        assert process.wait(10) == -signal.SIGKILL
+        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    other.wait()
+
+
+def test_a_group_is_ended_with_those_who_lost_their_parent() -> None:
+    """It is waited for: none of it works any more."""
+    start = "import subprocess, sys; print(subprocess.Popen(['sleep', '600']).pid, flush=True)"
+    with subprocess.Popen(
+        [sys.executable, "-c", start], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        child = psutil.Process(int(process.stdout.readline()))
+        process.wait()
+        assert child.is_running()
+        end_group(process.pid)
+        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE

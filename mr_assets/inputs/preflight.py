@@ -17,13 +17,15 @@ from mr_assets.errors import UserError, shown
 from mr_assets.inputs.seed_model import seed_model
 from mr_assets.inputs.user_files import control_token_note, eft_notes, to_train_on, user_eft, user_prompts
 from mr_assets.method.prompts import draw_prompts
-from mr_assets.planning.refusal import busy_gpus, check_disk, check_gpus, gpus_here, samples_on_cpu
+from mr_assets.planning.refusal import busy_gpus, check_disk, check_gpus, gpus_here
 from mr_assets.recipes.recipe import ModelSection
 from mr_assets.recipes.yaml_files import parse_mapping
 from mr_assets.runs.data_folder import accelerate_file, resolve
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import state
+from mr_assets.sampling.engine import samples_on_cpu
 from mr_assets.sampling.engine_arguments import refused
+from mr_assets.sampling.settings import EngineSettings
 from mr_assets.tables import EFT_DATASET, SEED_PROMPTS
 from mr_assets.templates import Template, judge_template, meta_judge_template
 from mr_assets.text_files import read_text_file
@@ -94,7 +96,7 @@ def check_run(run: Run, *, dry: bool = False) -> list[str]:
             "or on a CUDA host: pip install -e '.[cuda]'."
         )
     _check_training(run)
-    _check_memory(recipe.engine.cpu_kv_cache_gib)
+    _check_memory(recipe.engine)
     notes += _notes(run, encode, prompts, eft)
     if not dry:
         run.data.mkdir(parents=True, exist_ok=True)
@@ -148,14 +150,16 @@ def _check_accelerate_config(what: str, path: Path, section: TrainingSettings) -
         raise UserError("\n  - ".join([f"{what} {path} cannot be trained with. Mend it, or the recipe.", *faults]))
 
 
-def _check_memory(cache_gib: float) -> None:
-    """Raise `UserError` if the KV cache on a CPU is larger than the memory that is free to this process."""
+def _check_memory(engine: EngineSettings) -> None:
+    """Raise `UserError` if the KV caches on a CPU are larger than the memory that is free to this process."""
     if importlib.util.find_spec("vllm") is None or not samples_on_cpu():
         return
-    free = free_memory() / 2**30
-    if cache_gib > free:
+    free, each = free_memory() / 2**30, engine.cpu_kv_cache_gib
+    if each * engine.replicas > free:
+        several = f" for each of engine.replicas = {engine.replicas}" if engine.replicas > 1 else ""
         raise UserError(
-            f"engine.cpu_kv_cache_gib = {cache_gib}: only {free:.1f} GiB of memory are free. Lower it, or free some."
+            f"engine.cpu_kv_cache_gib = {each}{several}: only {free:.1f} GiB of memory are free. "
+            "Lower it, or free some."
         )
 
 

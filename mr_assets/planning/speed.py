@@ -23,7 +23,7 @@ def running(stage: Sampling, shape: Shape, engine: EngineSettings, gpu: Gpu) -> 
 
 
 def sampling_roofline(stage: Sampling, shape: Shape, engine: EngineSettings, gpu: Gpu, *, cached: bool = True) -> float:
-    """Seconds at the least, on the GPUs of one engine. cached: with a prefix cache that forgets nothing."""
+    """Seconds at the least, on the GPUs of all engines. cached: with a prefix cache that forgets nothing."""
     context = stage.prompt + stage.answer / 2
     at_a_time = running(stage, shape, engine, gpu)
     computed = stage.tokens_computed if cached and engine.enable_prefix_caching else stage.tokens_in
@@ -31,7 +31,7 @@ def sampling_roofline(stage: Sampling, shape: Shape, engine: EngineSettings, gpu
     read_per_step = weight_bytes(shape, engine) + at_a_time * context * cache_bytes(shape, engine)
     reading = stage.tokens_out / at_a_time * read_per_step
     one = operations / (gpu.tflops * 1e12) + reading / (gpu.bandwidth * 1e9)
-    return one / engine.tensor_parallel_size
+    return one / (engine.tensor_parallel_size * engine.replicas)
 
 
 def sampling_seconds(stage: Sampling, shape: Shape, engine: EngineSettings, gpu: Gpu) -> float:

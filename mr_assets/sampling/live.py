@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from mr_assets.sampling.engine import VLLMSampler, cpu_build
+from mr_assets.sampling.engine import VLLMSampler, samples_on_cpu
 from mr_assets.sampling.replicas import Replicas
 from mr_assets.sampling.settings import EngineSettings
 
@@ -52,7 +52,7 @@ def open_engine(
     key = _Key(Path(policy_folder).resolve(), fingerprint, settings, stop_token_ids)
     if _live is None or _live.key != key or _live.engine.in_flight or _live.engine.closed:
         close_engine()
-        elsewhere = settings.in_own_process("cpu" if cpu_build() else "cuda")
+        elsewhere = settings.in_own_process("cpu" if samples_on_cpu() else "cuda")
         _live = _Live(key, (Replicas if elsewhere else VLLMSampler)(*key, log=log))
     return _live.engine
 

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 from mr_assets.errors import UserError
 from mr_assets.processes import end_group
-from mr_assets.sampling.engine import check_engine, cpu_build, signature, with_end_of
+from mr_assets.sampling.engine import check_engine, samples_on_cpu, signature, with_end_of
 from mr_assets.sampling.settings import EngineSettings, SamplingSettings
 from mr_assets.sampling.shards import Shard, Shares
 
@@ -146,7 +146,7 @@ class Replicas:
         self._replicas: list[_Replica] = []
         self._count = settings.replicas
         try:
-            for number, environment in enumerate(environments(settings, os.environ, cpu_build()), start=1):
+            for number, environment in enumerate(environments(settings, os.environ, samples_on_cpu()), start=1):
                 self._replicas.append(_started(number, environment, log))
             for replica in self._replicas:
                 replica.connection.send(Start(folder, fingerprint, settings, stop_token_ids, replica.log))

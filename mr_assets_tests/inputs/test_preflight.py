@@ -347,6 +347,8 @@ def test_a_cache_must_fit_into_memory(refused: Check, monkeypatch: pytest.Monkey
     monkeypatch.setattr(preflight, "free_memory", lambda: 3 * 2**29)
     monkeypatch.setattr(preflight, "samples_on_cpu", lambda: True)
     assert "cpu_kv_cache_gib = 2.0: only 1.5 GiB of memory are free" in refused("engine.cpu_kv_cache_gib=2.0")
+    said = refused("engine.cpu_kv_cache_gib=1.0", "engine.replicas=2")
+    assert "cpu_kv_cache_gib = 1.0 for each of engine.replicas = 2: only 1.5 GiB" in said
 
 
 def test_a_control_group_limits_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,10 @@ def test_too_few_gpus(paper: Recipe, lengths: Lengths, tmp_path: Path) -> None:
     engine, dpo = planned(recipe, lengths, tmp_path, "h200", 1, "1b").problems
     assert engine.said == "engine.tensor_parallel_size = 4 needs 4 GPUs, there is 1."
     assert dpo.change == ("dpo.num_processes=1",)
+    recipe = with_sets(paper, ["engine.tensor_parallel_size=2", "engine.replicas=4"])
+    [engine] = planned(recipe, lengths, tmp_path, "h200", 6, "1b").problems
+    assert engine.said == "engine.replicas = 4 with 2 GPUs each need 8 GPUs, there are 6."
+    assert engine.change == ("engine.replicas=3",)
 
 
 def test_an_engine_that_takes_two_gpus(paper: Recipe, lengths: Lengths, tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def test_every_check_asks_for_fields_that_there_are() -> None:
             "guardrails.score_entropy_at_least={warn: 0.5, stop: 1.0}",
             ["guardrails.score_entropy_at_least.stop = 1.0: is above warn = 0.5"],
         ),
+        ("engine={replicas: 2, own_process: false}", ["engine.own_process = false: 2 replicas", "set it to null"]),
         ("world=null", ["world is null", 'prompts.source = "world"', 'eft.source = "world"', "evaluation:"]),
     ],
 )

@@ -24,6 +24,7 @@ def test_engine_and_trainer_have_one_each_by_default() -> None:
     [
         (("engine.tensor_parallel_size=4",), SAMPLING, 4),
         (("engine.tensor_parallel_size=2", "engine.extra.pipeline_parallel_size=3"), SAMPLING, 6),
+        (("engine.tensor_parallel_size=2", "engine.replicas=4"), SAMPLING, 8),
         (("dpo.num_processes=2", "dpo.micro_batch_size=8"), ("checkpoints",), 2),
         (("sft.num_processes=8", "sft.micro_batch_size=1"), ("sft_checkpoint",), 8),
     ],

@@ -80,6 +80,36 @@ def test_a_failed_start_is_told_in_vllms_words_with_what_to_do(said: str, device
     assert re.search(advice, text)
 
 
+LOG = """
+Loading safetensors checkpoint shards: 100%
+(EngineCore pid=7) ERROR 11-29 01:02:03 [core.py:1100] EngineCore failed to start.
+(Worker pid=8) ERROR 11-29 01:02:03 [multiproc.py:1] ValueError: 4.0 GiB KV cache is needed, 0.1 GiB are free
+(EngineCore pid=7) ERROR 11-29 01:02:03 [core.py:1100] Exception: WorkerProc failed. See stack trace for root cause.
+(EngineCore pid=7) Traceback (most recent call last):
+(EngineCore pid=7)   raise RuntimeError: this is code
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "printed", "cause"),
+    [
+        ("Engine core failed. See root cause above.", LOG, "4.0 GiB KV cache is needed, 0.1 GiB are free"),
+        (
+            "Engine core failed. See root cause above.",
+            "torch.OutOfMemoryError: CUDA out of memory.\n",
+            "CUDA out of memory.",
+        ),
+        ("Engine core failed. See root cause above.", "Loading\n", "Engine core failed. See root cause above."),
+        ("Unknown quantization", LOG, "Unknown quantization"),
+    ],
+)
+def test_an_error_of_another_process_is_told_by_its_log(tmp_path: Path, said: str, printed: str, cause: str) -> None:
+    """The last error there that does not itself point elsewhere. An error that says what is wrong stays."""
+    (tmp_path / "engine.log").write_text(printed)
+    assert engine.root_cause(said, tmp_path / "engine.log") == cause
+    assert engine.root_cause(said, None) == said
+
+
 def test_stop_tokens_count_only_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without further ones the signature, and with it every shard's seed, is what it was before there were any."""
     monkeypatch.setattr(

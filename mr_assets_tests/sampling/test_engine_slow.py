@@ -25,6 +25,7 @@ from mr_assets.sampling.engine import (
     VLLMSampler,
 )
 from mr_assets.sampling.live import close_engine
+from mr_assets.sampling.replicas import Replicas
 from mr_assets.sampling.settings import EngineSettings, SamplingSettings
 from mr_assets.sampling.shards import Sampled, sample_shards, scan_shards
 from mr_assets.training import launch
@@ -92,6 +93,27 @@ def test_another_process_samples_the_same_shards(whole: Sampled, tmp_path: Path)
     assert len(whole.paths) == 3
     for path in whole.paths:
         assert_frame_equal(pl.read_parquet(tmp_path / path.name), pl.read_parquet(path))
+
+
+def test_two_replicas_sample_the_same_shards_though_one_is_killed(whole: Sampled, tmp_path: Path) -> None:
+    """Each an engine in a process of its own, of which one is killed while both sample."""
+    close_engine()
+    engine = live.open_engine(SEED, fingerprint(SEED), SMALL.model_copy(update={"replicas": 2}))
+    assert isinstance(engine, Replicas)
+    pids, warned = engine.pids, list[str]()
+
+    def asked() -> Iterator[Request]:
+        for number, request in enumerate(requests()):
+            if number == 39:  # of the third shard: the others are being sampled
+                psutil.Process(pids[0]).kill()
+            yield request
+
+    shared = sample_shards(engine, asked(), DRAWN, tmp_path, signature={}, seed=1, shard_size=50, warn=warned.append)
+    assert [path.name for path in shared.paths] == [path.name for path in whole.paths]
+    assert_frame_equal(scan_shards(shared.paths).collect(), scan_shards(whole.paths).collect())
+    assert len(warned) == 1 and engine.pids == pids[1:]
+    close_engine()
+    assert not psutil.Process().children(recursive=True)
 
 
 def test_a_resumed_stage_equals_an_uninterrupted_one(whole: Sampled, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     close_engine()
     monkeypatch.setattr(live, "VLLMSampler", Opened)
     monkeypatch.setattr(live, "Replicas", Elsewhere)
-    monkeypatch.setattr(live, "cpu_build", lambda: True)
+    monkeypatch.setattr(live, "samples_on_cpu", lambda: True)
     monkeypatch.setattr(Opened, "ended", [])
     yield Opened.ended
     close_engine()
@@ -89,5 +89,5 @@ def test_an_engine_has_a_process_of_its_own_on_cuda_and_where_there_are_several(
     ended: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpu: bool, said: dict[str, Any], elsewhere: bool
 ) -> None:
     """Or as the recipe says."""
-    monkeypatch.setattr(live, "cpu_build", lambda: cpu)
+    monkeypatch.setattr(live, "samples_on_cpu", lambda: cpu)
     assert isinstance(open_engine(tmp_path, "M0", engine_settings(**said)), Elsewhere) == elsewhere

@@ -1,9 +1,12 @@
 """Engines in processes of their own: with a fake engine, each with a child as vLLM's has; then with the real one."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +15,17 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from mr_assets.errors import UserError
+from mr_assets.processes import MARK, processes_of
 from mr_assets.sampling import replicas
 from mr_assets.sampling.engine import Request, signature
 from mr_assets.sampling.replicas import Replicas
 from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.sampling.shards import Progress, Sampled, sample_shards, scan_shards
+from mr_assets_tests.real_run import wait_for
 from mr_assets_tests.sampling.fake import FakeSampler, engine_settings
 from mr_assets_tests.sampling.fake_replica import BROKEN, DEADLY, FATAL, FULL
 
+SEED = Path(__file__).parents[2] / "data" / "seeds" / "small-world"
 SETTINGS = SamplingSettings(temperature=0.8, top_p=0.95, max_tokens=6)
 REQUESTS = [Request(f"q{i}", [i, i + 1], n=2) for i in range(24)]  # 48 completions: 8 shards of 3 requests
 PROGRAM = [sys.executable, "-m", "mr_assets_tests.sampling.fake_replica"]
@@ -35,7 +41,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(replicas, "replica_program", lambda: PROGRAM)
     monkeypatch.setattr(replicas, "check_engine", lambda folder, settings: None)
-    monkeypatch.setattr(replicas, "cpu_build", lambda: True)
+    monkeypatch.setattr(replicas, "samples_on_cpu", lambda: True)
     all_opened: list[Replicas] = []
 
     def open_replicas(count: int = 2, policy: str = "M0") -> Replicas:
@@ -206,21 +212,30 @@ test.run(engine, Path("stage"))
 """
 
 
+@contextmanager
+def starter(folder: Path, code: str) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
+    """A process that starts replicas, says their ids, and samples in a folder; and the replicas with their children."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        family = group(list(map(int, parent.stdout.readline().split())))
+        try:
+            yield parent, family
+        finally:
+            parent.kill()
+
+
 def test_no_replica_outlives_its_starter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed while they sample: both, and what they had started, end by themselves."""
     monkeypatch.setenv("MR_FAKE_SECONDS", "0.2")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    parent = subprocess.Popen([sys.executable, "-c", PARENT], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    pids = list(map(int, parent.stdout.readline().split()))
-    family = group(pids)
-    assert len(family) == 4
-    while not (tmp_path / "requests.log").exists():
-        time.sleep(0.02)
-    parent.kill()
-    parent.wait()
-    parent.stdout.close()
-    assert not left(family)
+    with starter(tmp_path, PARENT) as (parent, family):
+        assert len(family) == 4
+        wait_for(lambda: (tmp_path / "requests.log").exists(), 60)
+        parent.kill()
+        parent.wait()
+        assert not left(family)
 
 
 def test_progress_is_one_for_all(opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,3 +245,62 @@ def test_progress_is_one_for_all(opened: Open, tmp_path: Path, monkeypatch: pyte
     run(opened(), tmp_path / "stage", total=24, on_progress=seen.append)
     assert [p.done for p in seen] == sorted(p.done for p in seen)
     assert (seen[-1].done, seen[-1].total, seen[-1].seconds_left) == (24, 24, 0.0)
+
+
+def test_an_interrupt_ends_the_replicas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Ctrl-C and the UI's Cancel do: to the starter alone, while they sample. It ends, and nothing is left."""
+    monkeypatch.setenv("MR_FAKE_SECONDS", "0.2")
+    with starter(tmp_path, PARENT) as (parent, family):
+        assert len(family) == 4
+        wait_for(lambda: (tmp_path / "requests.log").exists(), 60)
+        parent.send_signal(signal.SIGINT)
+        assert parent.wait(30) != 0
+        assert not left(family, 0)
+
+
+# --------------------------------------------------------------------------- the real engine, in vLLM's own process
+
+SMALL = engine_settings(max_num_seqs=32, cpu_kv_cache_gib=0.25, own_process=True)
+REAL_PARENT = """
+from dataclasses import replace
+from pathlib import Path
+from mr_assets.sampling import replicas
+from mr_assets_tests.sampling import test_replicas_slow as test
+from mr_assets_tests.sampling.test_engine_slow import DRAWN, SEED, requests
+
+engine = replicas.Replicas(SEED, "M0", test.SMALL, (), Path("engine.log"))
+print(*engine.pids, flush=True)
+asked = (replace(request, id=f"{turn}.{request.id}") for turn in range(1000) for request in requests())
+test.sample_shards(engine, asked, DRAWN, Path("stage"), signature={}, seed=1, shard_size=50)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_vllms_own_process_dies_with_a_killed_starter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Though its parent, the replica, is killed in the same moment. All of them bear the mark of their run."""
+    monkeypatch.setenv("VLLM_WORKER_MULTIPROC_METHOD", method)
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+    monkeypatch.setenv(MARK, f"run-{method}")
+    with starter(tmp_path, REAL_PARENT) as (parent, family):
+        replica, *others = family
+        assert any("EngineCore" in process.name() for process in others)
+        assert {process.pid for process in family} <= set(processes_of(f"run-{method}"))
+        wait_for(lambda: list(tmp_path.glob("stage/*.parquet")), 120)
+        parent.kill()
+        replica.kill()
+        parent.wait()
+        assert not left(family)
+
+
+def test_a_cache_that_is_too_small_is_told_by_vllms_own_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the words that it has in this process, with what to change; nothing is left."""
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+    small = SMALL.model_copy(update={"cpu_kv_cache_gib": 0.0001})
+    with pytest.raises(UserError, match=r"could not start on .*: To serve at least one request") as raised:
+        Replicas(SEED, "M0", small, (), tmp_path / "engine.log")
+    assert "cpu_kv_cache_gib (now 0.0001)" in str(raised.value)
+    assert not psutil.Process().children(recursive=True)
