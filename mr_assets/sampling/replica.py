@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from mr_assets.errors import UserError
+from mr_assets.processes import die_with_process
 from mr_assets.sampling.engine import Sampler, VLLMSampler
 from mr_assets.sampling.replicas import Begin, Committed, Counted, End, Ended, Failed, Ready, Start, Wanted
 from mr_assets.sampling.shards import Shard, Shares, Stage
@@ -26,9 +27,14 @@ SECONDS_BETWEEN_COUNTS = 0.5
 
 
 def open_sampler(start: Start) -> Sampler:
-    """The engine that the starter asks for."""
+    """The engine that the starter asks for. Processes that vLLM starts for it die with this one.
+
+    Those that are forked do from their first moment, those that are spawned from when the engine has started.
+    """
+    pid = os.getpid()
+    os.register_at_fork(after_in_child=lambda: die_with_process(pid))
     sampler = VLLMSampler(*start)
-    sampler.die_with(os.getpid())
+    sampler.die_with(pid)
     return sampler
 
 

@@ -62,9 +62,10 @@ def test_a_smaller_cache_runs_fewer_at_a_time(first: dict[str, Sampling], paper:
 
 
 def test_several_gpus_share_the_work(first: dict[str, Sampling], paper: Recipe, lengths: Lengths) -> None:
-    two = paper.engine.model_copy(update={"tensor_parallel_size": 2})
     of = (first["responses"], SHAPE)
-    assert sampling_roofline(*of, two, GPU) == pytest.approx(sampling_roofline(*of, paper.engine, GPU) / 2)
+    for field in ("tensor_parallel_size", "replicas"):
+        two = paper.engine.model_copy(update={field: 2})
+        assert sampling_roofline(*of, two, GPU) == pytest.approx(sampling_roofline(*of, paper.engine, GPU) / 2)
     stage = next(s for s in stages(paper, lengths) if isinstance(s, Training))
     eight = paper.dpo.model_copy(update={"num_processes": 8})
     assert training_roofline(stage, SHAPE, eight, GPU) == training_roofline(stage, SHAPE, paper.dpo, GPU) / 8
