@@ -10,7 +10,7 @@ import click
 import pytest
 
 from mr_assets.cli.main import main
-from mr_assets.recipes.overrides import PATHS
+from mr_assets.recipes.sets import PATHS
 
 PROJECT = Path(__file__).parents[1]
 GUIDES = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), PROJECT / "benchmarks" / "README.md"]

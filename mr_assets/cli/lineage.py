@@ -17,9 +17,10 @@ from mr_assets.printable import printable
 def compare(
     name: str, other: str | None, sets: tuple[str, ...], iteration: str | None, limit: int, as_json: bool
 ) -> None:
-    """Which preference pairs of RUN other settings would change, or another run has, and why. Writes nothing.
+    """Show which preference pairs of RUN would differ with other settings, or differ in another run, and why.
 
-    Without OTHER and --set, the pairs are compared with what the recipe says: what the launchpad changed.
+    Without OTHER and --set, the pairs are compared with those of the recipe: this shows what the launchpad changed.
+    Nothing is written.
 
     \b
     mr compare small_world_meta_rewarding --set rho=0.3
@@ -45,7 +46,10 @@ def compare(
     for t in wanted:
         found += with_other_run(run, known[other], t) if other else with_other_settings(run, changed, t)
         if not other and (also := resampled(run, changed, t)):
-            say(f"note: {', '.join(also)} of iteration {t} would change, too; compared as stored.", err=True)
+            say(
+                f"note: {', '.join(also)} of iteration {t} would change too. The pairs are compared without that.",
+                err=True,
+            )
     if as_json:
         say_json(comparison_as_json(found, list(known.values())))
     else:
@@ -54,15 +58,16 @@ def compare(
 
 @click.command()
 @click.argument("identity", metavar="ID")
-@click.option("--more", is_flag=True, help="The whole tree: every response, judgment and battle, and who made it.")
-@click.option("--full", is_flag=True, help="Whole texts in place of their beginnings.")
+@click.option(
+    "--more", is_flag=True, help="The whole tree: every response, judgment and battle, and the policy that sampled it."
+)
+@click.option("--full", is_flag=True, help="The whole tree, with whole texts.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for programs.")
 def trace(identity: str, more: bool, full: bool, as_json: bool) -> None:
-    """Where ID comes from and what came of it: a pair, prompt, response, judgment, battle or model.
+    """Show where ID comes from and what was made of it: a pair, prompt, response, judgment, battle or model.
 
-    Fifteen lines answer the question; --more shows all there is to tell, --full with whole texts.
-    Of a pair that was not made, or of a response that was dropped, it says why. Where two runs have the same id, write
-    run/ID.
+    The answer has about fifteen lines. --more shows everything, --full also the whole texts. For a pair that was not
+    made, or a response that was dropped, it says why. Where two runs have the same id, write RUN/ID.
 
     \b
     mr trace 2.3f1c09aa72be.actor           the pair, its responses, judgments, policy, training
@@ -89,25 +94,27 @@ def trace(identity: str, more: bool, full: bool, as_json: bool) -> None:
 @click.argument("name", metavar="RUN", required=False)
 @click.option("--iteration", metavar="T", help="One iteration; by default all.")
 @click.option("--kind", type=click.Choice(["actor", "judge"]), help="One kind; by default both.")
-@click.option("--score-gap", metavar="A..B", help="Score of chosen less rejected, from A to B; either may be left out.")
-@click.option("--length-gap", metavar="A..B", help="Characters of chosen less rejected.")
-@click.option("--elo-gap", metavar="A..B", help="Elo of chosen less rejected; judge pairs alone have one.")
+@click.option(
+    "--score-gap", metavar="A..B", help="Score of chosen minus rejected, from A to B. A or B may be left out."
+)
+@click.option("--length-gap", metavar="A..B", help="Characters of chosen minus rejected.")
+@click.option("--elo-gap", metavar="A..B", help="Elo of chosen minus rejected. Only judge pairs have one.")
 @click.option("--reward-margin", metavar="A..B", help="Reward margin after training.")
-@click.option("--true-gap", metavar="A..B", help="True score of chosen less rejected, where a world knows it.")
+@click.option("--true-gap", metavar="A..B", help="True score of chosen minus rejected, in a world that knows it.")
 @click.option(
     "--truth",
     type=click.Choice(["agrees", "equal", "contradicts"]),
-    help="What the truth says of the pair, where a world knows it.",
+    help="Whether the truth agrees with the pair, in a world that knows it.",
 )
-@click.option("--text", help="In the prompt, the chosen or the rejected text, in any case.")
+@click.option("--text", help="Text that the prompt, the chosen or the rejected side contains, in upper or lower case.")
 @click.option(
     "--sort",
     type=click.Choice(["pair_id", "score_gap", "length_gap", "elo_gap", "reward_margin", "true_gap"]),
     default="pair_id",
     show_default=True,
-    help="Gaps and margin: the largest first.",
+    help="What to sort by. Gaps and margins: the largest first.",
 )
-@click.option("--ascending", is_flag=True, help="The smallest first.")
+@click.option("--ascending", is_flag=True, help="Sort with the smallest first.")
 @click.option("--limit", default=20, show_default=True, help="Pairs to show; 0 for all.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON with whole texts, for programs.")
 def pairs(
@@ -126,7 +133,7 @@ def pairs(
     limit: int,
     as_json: bool,
 ) -> None:
-    """List the preference pairs of RUN, or of every run; `mr trace` tells all about one.
+    """List the preference pairs of RUN, or of every run. `mr trace` shows everything about one pair.
 
     \b
     mr pairs small_world_meta_rewarding --iteration 2 --kind actor --score-gap 2.. --sort score_gap
@@ -156,11 +163,11 @@ def pairs(
 @click.option("--limit", default=20, show_default=True, help="Faults to show; 0 for all.")
 @click.option("--json", "as_json", is_flag=True, help="All faults as JSON, for programs.")
 def verify(name: str, iteration: str | None, limit: int, as_json: bool) -> None:
-    """Work RUN out again from its raw texts and report every row that does not follow from its ancestors.
+    """Compute RUN again from its sampled texts and report every row that does not follow from its ancestors.
 
-    Scores, means, tiers, pairs, battles, matrices, Elo, dataset and what was dropped; contents, models, training logs
-    and the figures that are shown against their records; files that cannot be read. Exits with 1 if
-    anything is wrong. Writes nothing, asks no model.
+    Computed again: scores, means, tiers, pairs, battles, matrices, Elo, dataset and what was dropped. Compared with
+    their records: contents, models, training logs and figures. Files that cannot be read are reported. Exits with 1 if
+    anything is wrong. Nothing is written, and no model is used.
     """
     from dataclasses import asdict
 

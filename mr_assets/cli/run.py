@@ -20,12 +20,12 @@ from mr_assets.runs.stored import save
 @click.argument("recipe", required=False)
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change a field of the recipe. Repeatable.")
 @click.option("--name", help="Name of the run: its key prefix and data folder. Default: the recipe's name.")
-@click.option("--iterations", type=int, help="Number of iterations; more than the recipe has repeat its last row.")
-@click.option("--update", is_flag=True, help="Let a run that exists take over changed settings.")
 @click.option(
-    "--as-recipe", is_flag=True, help="Go back to the recipe where settings were overridden in the launchpad."
+    "--iterations", type=int, help="Number of iterations. Beyond the recipe's rows, the last row is repeated."
 )
-@click.option("--dry-run", is_flag=True, help="Check the recipe and list every step that would be done.")
+@click.option("--update", is_flag=True, help="If the run exists: replace its settings by those given now.")
+@click.option("--as-recipe", is_flag=True, help="Undo what was overridden in the launchpad: the recipe's values again.")
+@click.option("--dry-run", is_flag=True, help="Check the recipe and list every step. Nothing is run.")
 def run(
     recipe: str | None,
     sets: tuple[str, ...],
@@ -37,9 +37,9 @@ def run(
 ) -> None:
     """Run RECIPE: a shipped name (see `mr recipes`) or a YAML file. Without one, list runs and recipes, and do nothing.
 
-    Goes iteration by iteration through Dagster, skips what is complete, and ends in a table of what was learnt. Stopped
-    midway, the same command goes on where it was. What was overridden in the UI's launchpad stays so, and what
-    follows from it is made of it.
+    Dagster materializes one iteration after the other and skips what is complete. A table of what was learnt comes at
+    the end. After a stop, the same command goes on from there. What was overridden in the UI's launchpad stays
+    overridden, and everything downstream is made of it.
 
     \b
     mr run small_world_self_rewarding
@@ -112,7 +112,7 @@ def _refuse_run_as_recipe(recipe: str) -> None:
     from mr_assets.runs.stored import stored_runs
 
     if recipe not in shipped() and (stored := stored_runs(data_root()).get(recipe)):
-        raise UserError(f"{recipe} is a run, and no recipe. To go on with it: {command(stored)}")
+        raise UserError(f"{recipe} is a run, not a recipe. To go on with it: {command(stored)}")
 
 
 def _planned(wanted: Any) -> Iterator[str]:
@@ -124,7 +124,7 @@ def _planned(wanted: Any) -> Iterator[str]:
     yield f"{wanted.name}: {f'would begin with {first}' if planned else 'nothing to do'}"
     for number, (step, certain) in enumerate(planned, start=1):
         where = f" [{step.partition}]" if step.partition else ""
-        doubt = "" if certain else " (if what these are made of comes out otherwise than before)"
+        doubt = "" if certain else " (only if something upstream changes)"
         yield f"{number:3}. {step.title}{doubt}: {', '.join(asset + where for asset in step.assets)}"
 
 
@@ -146,7 +146,7 @@ def adopt(wanted: Any, *, changed: bool, update: bool, extended: bool) -> Any:
     if stored is None and (wanted.folder / "recipe.yaml").exists() and not update:
         raise UserError(
             f"run {wanted.name} exists, but its {wanted.folder / 'recipe.yaml'} cannot be read any more. "
-            "Give this one another --name, or take over the run with --update."
+            "Give this one another --name, or put this recipe in its place with --update."
         )
     if stored is None or update:
         return wanted
@@ -209,7 +209,9 @@ def _run_lock(wanted: Any, stored: Any) -> Iterator[Any]:
         fail_dead_runs(dagster, former)
         refuse_if_busy(wanted.name, dagster)
         if _stored(wanted) != stored:
-            raise UserError(f"run {wanted.name} was changed by another command meanwhile. Look at it, and start again.")
+            raise UserError(
+                f"run {wanted.name} was changed by another command meanwhile. Look at it (mr status), then start again."
+            )
         yield dagster
 
 
@@ -244,10 +246,10 @@ def _run_steps(wanted: Any, stored: Any) -> bool:
 @click.argument("name", metavar="RUN")
 @click.argument("iterations", type=int)
 def extend(name: str, iterations: int) -> None:
-    """Give RUN more iterations, ITERATIONS in all, to be made in the UI, by its sensor or by `mr run`.
+    """Give RUN more iterations, ITERATIONS in all. They are made later: in the UI, by its sensor, or by `mr run`.
 
-    The new ones go by the rows that its recipe had at the launch; beyond them, the last row is repeated. Nothing is
-    computed. The UI shows them after *Reload definitions* (Deployment, Code locations).
+    New iterations have the rows that the recipe had at the launch. Beyond these, the last row is repeated. Nothing is
+    computed now. The UI shows them after *Reload definitions* (Deployment > Code locations).
 
     \b
     mr extend small_world_meta_rewarding 6
@@ -277,13 +279,20 @@ def extend(name: str, iterations: int) -> None:
 
 @click.command()
 @click.argument("name", metavar="RUN")
-@click.option("--from", "first", type=int, required=True, help="The first iteration that is to be another.")
+@click.option("--from", "first", type=int, required=True, help="The first iteration that is not shared.")
 @click.option("--name", "branched", required=True, help="Name of the new run.")
-@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change a field from there on. Repeatable.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a field of the recipe, from that iteration on. Repeatable.",
+)
 def branch(name: str, first: int, branched: str, sets: tuple[str, ...]) -> None:
     """Begin a new run where RUN stands before an iteration, for example to try other settings in the last one.
 
-    What is before that iteration is shared: the same files, nothing is computed or copied. Either run can be removed.
+    Everything before that iteration is shared: the same files, nothing is computed or copied. Either run can be
+    removed.
 
     \b
     mr branch small_world_meta_rewarding --from 4 --name no_length_control --set rho=0

@@ -14,13 +14,13 @@ from mr_assets.printable import printable
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--watch", "watched", is_flag=True, help="Show it again as it changes, until Ctrl-C.")
+@click.option("--watch", "watched", is_flag=True, help="Show it again whenever it changes, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for programs.")
 def status(name: str | None, watched: bool, as_json: bool) -> None:
-    """What is done, running, failed, out of date or missing, per run and iteration, and the disk that it takes.
+    """Show what is done, running, failed, out of date or missing, per run and iteration, and the disk space in use.
 
-    Of what is running it says how far it is, at which rate, and the time left; of what failed or was interrupted, in
-    which Dagster run, when and why.
+    For what is running: how far it is, the rate, and the time left. For what failed or was interrupted: in which
+    Dagster run, when and why.
     """
     from mr_assets.cli.status import statuses
     from mr_assets.cli.terminal import show, watch
@@ -30,7 +30,7 @@ def status(name: str | None, watched: bool, as_json: bool) -> None:
     runs = named_runs(data_root(), name) if name is not None else stored_runs(data_root())
     wanted = [runs[name]] if name else list(runs.values())
     if as_json and watched:
-        raise UserError("--json and --watch exclude each other: leave one out.")
+        raise UserError("--json and --watch do not go together: leave one out.")
     if as_json:
         found = [each.as_json() for each in statuses(wanted)] if wanted else []
         say_json(found[0] if name else found)
@@ -48,9 +48,9 @@ def status(name: str | None, watched: bool, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for programs.")
 def report(name: str, as_json: bool) -> None:
-    """The table of what a run has learnt, pairs made and dropped, and time per stage.
+    """Show what a run has learnt, the pairs that were made and dropped, and the time per stage.
 
-    What is out of date, the scores of a model that was trained again since for one, says so.
+    What is out of date is marked: for example the scores of a model that was trained again since.
     """
     from mr_assets.cli.report import print_report, report_as_json
     from mr_assets.runs.data_folder import data_root
@@ -67,9 +67,9 @@ def report(name: str, as_json: bool) -> None:
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 def recipes(name: str | None, as_json: bool) -> None:
-    """The shipped recipes; of one of them, or of a YAML file, every key with its value, range and meaning.
+    """List the shipped recipes. With NAME, a recipe or a YAML file: every key with its value, range and meaning.
 
-    A key is what --set takes. The star in a key of the iterations stands for a row's number, or for all.
+    A key is what --set takes. The star in a key of the iterations stands for the number of a row, or for all.
 
     \b
     mr recipes small_world_meta_rewarding
@@ -98,7 +98,7 @@ def recipes(name: str | None, as_json: bool) -> None:
 def runs(context: click.Context, as_json: bool) -> None:
     """List runs, or remove one: mr runs remove NAME.
 
-    An iteration is complete when its model is there and made of what is there now.
+    An iteration is complete when its model is there and is not out of date.
     """
     if context.invoked_subcommand is None:
         from mr_assets.cli.report import print_runs, runs_as_json

@@ -3,14 +3,17 @@
 import click
 
 HOST = click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; beyond loopback at your own risk."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on. Any that is not loopback is at your own risk.",
 )
 ALLOW_HOST = click.option(
     "--allow-host",
     "allowed",
     multiple=True,
     metavar="NAME",
-    help="Answer under this name too, a reverse proxy's for example. Repeatable; also MR_ALLOWED_HOSTS=NAME,NAME.",
+    help="Answer under this name too, for example a reverse proxy's. Repeatable. Or set MR_ALLOWED_HOSTS=NAME,NAME.",
 )
 
 
@@ -20,9 +23,9 @@ ALLOW_HOST = click.option(
 @ALLOW_HOST
 @click.option("--with-starter", is_flag=True, hidden=True)
 def explore(port: int, host: str, allowed: tuple[str, ...], with_starter: bool) -> None:
-    """Pages over the preference pairs of every run: where each comes from, down to every judgment and battle.
+    """Serve pages about the preference pairs of every run: where each comes from, down to every judgment and battle.
 
-    They only read, and are known under the names of this machine and of --host alone. `mr ui` serves them, too.
+    They only read. They answer only under the names of this machine, --host and --allow-host. `mr ui` serves them too.
     """
     from mr_assets.explorer.serve import serve
     from mr_assets.runs.data_folder import data_root
@@ -36,9 +39,9 @@ def explore(port: int, host: str, allowed: tuple[str, ...], with_starter: bool) 
 @ALLOW_HOST
 @click.option("--pages-port", type=int, help="Port of the pages of `mr explore`. Default: the one after --port.")
 def ui(port: int, host: str, allowed: tuple[str, ...], pages_port: int | None) -> None:
-    """The Dagster UI with its daemon: materialize any asset of any iteration, backfill, look.
+    """Serve the Dagster UI with its daemon: materialize any asset of any iteration, backfill, look.
 
-    Beside it the pages over preference pairs, as `mr explore` serves them. No page of another site can use either.
+    Beside it are the pages about preference pairs, as `mr explore` serves them. No page of another site can use either.
     """
     from mr_assets.orchestration.steps import MODULE
     from mr_assets.orchestration.webserver import serve_ui

@@ -17,8 +17,8 @@ from mr_assets.loop import LOOP
 from mr_assets.method.actor_pairs import actor_pairs, tiers
 from mr_assets.method.battle_matrices import battle_matrices
 from mr_assets.method.elo_pairs import elo_pairs, ratings
-from mr_assets.recipes.overrides import with_sets
 from mr_assets.recipes.recipe import Recipe
+from mr_assets.recipes.sets import with_sets
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import JUDGE_SIDE_OFF, shaping_settings
 from mr_assets.tables import (
@@ -112,7 +112,7 @@ def _kinds(run: Run, t: str) -> list[str]:
     if run.record("actor_pairs", t) is None:
         raise UserError(
             f"run {run.name} has no actor pairs of iteration {t} yet. "
-            f"There are those of {', '.join(comparable(run)) or 'no iteration'}."
+            f"Iterations that have them: {', '.join(comparable(run)) or 'none'}."
         )
     judge = run.record("elo_pairs", t)
     return ["actor", "judge"] if judge and judge.settings != JUDGE_SIDE_OFF else ["actor"]

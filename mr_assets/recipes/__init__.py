@@ -3,7 +3,7 @@
     recipe.py       what a recipe may say. Sampling, training and guardrails declare their own sections, it has them
     load.py         load_recipe: a file, --set and a number of iterations become a `Recipe`, or one `UserError`
     yaml_files.py   YAML 1.2 and ``extends``
-    overrides.py    --set
+    sets.py         --set
     validation.py   every problem at once, each as ``path = value: reason (meaning)``
     checks.py       what must hold between fields, and what is only worth a warning
     differences.py  in which fields two recipes differ

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from mr_assets.recipes.recipe import Recipe
+from mr_assets.training.settings import batch_problem, epoch_problem
 from mr_assets.worlds.letters import MOST_HELD_OUT, MOST_PROMPTS
 
 
@@ -61,32 +62,23 @@ def _some_iterations(recipe: Any) -> Iterator[str]:
 
 
 def _epochs(recipe: Any) -> Iterator[str]:
-    if recipe.sft and recipe.sft.keep_epoch > recipe.sft.schedule_epochs:
-        yield (
-            f"sft.keep_epoch = {recipe.sft.keep_epoch}: the schedule has sft.schedule_epochs = "
-            f"{recipe.sft.schedule_epochs} epochs; keep one of them"
-        )
+    if (sft := recipe.sft) and (reason := epoch_problem(sft.keep_epoch, sft.schedule_epochs, "sft.schedule_epochs")):
+        yield f"sft.keep_epoch = {sft.keep_epoch}: {reason}"
 
 
 def _row_epochs(recipe: Any) -> Iterator[str]:
     for t, row in enumerate(recipe.iterations, start=1):
         with suppress(NotGiven):
-            if row.keep_epoch > recipe.dpo.schedule_epochs:
-                yield (
-                    f"iterations.{t}.keep_epoch = {row.keep_epoch}: the schedule has dpo.schedule_epochs = "
-                    f"{recipe.dpo.schedule_epochs} epochs; keep one of them"
-                )
+            if reason := epoch_problem(row.keep_epoch, recipe.dpo.schedule_epochs, "dpo.schedule_epochs"):
+                yield f"iterations.{t}.keep_epoch = {row.keep_epoch}: {reason}"
 
 
 def _batches(name: str) -> Callable[[Any], Iterator[str]]:
     def check(recipe: Any) -> Iterator[str]:
         section = getattr(recipe, name)
         processes = _given(section, "num_processes", 1) if section else 1
-        if section and section.batch_size % (section.micro_batch_size * processes):
-            yield (
-                f"{name}.batch_size = {section.batch_size}: should be a multiple of micro_batch_size x num_processes = "
-                f"{section.micro_batch_size} x {processes}"
-            )
+        if section and (reason := batch_problem(section.batch_size, section.micro_batch_size, processes)):
+            yield f"{name}.batch_size = {section.batch_size}: {reason}"
 
     return check
 
@@ -239,7 +231,10 @@ def warnings(recipe: Recipe) -> Iterator[str]:
     yield from recipe.notes
     for t, row in enumerate(recipe.iterations, start=1):
         if row.rho >= 0.5:
-            yield f"iterations.{t}.rho = {row.rho}: from 0.5 on the tiers overlap; pairs that turn round are dropped"
+            yield (
+                f"iterations.{t}.rho = {row.rho}: from 0.5 on the tiers overlap; a pair whose chosen response does not "
+                "score above the rejected one is dropped"
+            )
         if row.max_chosen_judgment_chars is not None and not row.judge_training:
             yield f"iterations.{t}.max_chosen_judgment_chars has no effect: the iteration has judge_training: false"
     context, longest = recipe.engine.max_model_len, recipe.responses.max_tokens + recipe.judgments.max_tokens

@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from mr_assets.errors import UserError, shown
-from mr_assets.recipes.overrides import override
 from mr_assets.recipes.recipe import MAX_ITERATIONS, Iteration, Recipe
+from mr_assets.recipes.sets import apply_set
 from mr_assets.recipes.validation import former_switches, validated
 from mr_assets.recipes.yaml_files import find_recipe, parse_mapping, read_recipe, shipped
 from mr_assets.sampling.engine_arguments import refused
@@ -104,5 +104,5 @@ def _raw(name_or_path: str | Path, sets: Sequence[str]) -> tuple[dict[str, Any],
             f"recipe {path.stem} is a base for others and no run of its own. Run one of {', '.join(list_recipes())}."
         )
     for text in sets:
-        override(raw, text)
+        apply_set(raw, text)
     return raw, f"recipe {path.stem}"

@@ -24,8 +24,8 @@ from mr_assets.recipes.differences import differences
 from mr_assets.recipes.family import family_settings
 from mr_assets.recipes.load import with_rows
 from mr_assets.recipes.names import check_run_name
-from mr_assets.recipes.overrides import with_sets
 from mr_assets.recipes.recipe import Recipe
+from mr_assets.recipes.sets import with_sets
 from mr_assets.runs.overrides import overridable
 from mr_assets.runs.record import Record, write_record
 from mr_assets.runs.run import Run

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from mr_assets.errors import UserError, shown
-from mr_assets.training.settings import DPOSettings, SFTSettings
+from mr_assets.training.settings import DPOSettings, SFTSettings, batch_problem, epoch_problem
 
 Kind = Literal["dpo", "sft"]
 Folder = Annotated[Path, Field(strict=False)]  # in JSON a text
@@ -59,13 +59,10 @@ class TrainingJob(DPOSettings, SFTSettings):
         raise UserError("\n  - ".join(["training job: mend it in the recipe.", *problems]))
 
     def _contradictions(self) -> Iterator[str]:
-        if self.keep_epoch > self.schedule_epochs:
-            yield f"keep_epoch = {self.keep_epoch}: should be at most schedule_epochs = {self.schedule_epochs}"
-        if self.batch_size % (self.micro_batch_size * self.num_processes):
-            yield (
-                f"batch_size = {self.batch_size}: should be a multiple of micro_batch_size x num_processes = "
-                f"{self.micro_batch_size} x {self.num_processes}"
-            )
+        if reason := epoch_problem(self.keep_epoch, self.schedule_epochs):
+            yield f"keep_epoch = {self.keep_epoch}: {reason}"
+        if reason := batch_problem(self.batch_size, self.micro_batch_size, self.num_processes):
+            yield f"batch_size = {self.batch_size}: {reason}"
 
     @property
     def columns(self) -> tuple[str, ...]:

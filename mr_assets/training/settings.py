@@ -46,6 +46,20 @@ class TrainingSettings(Section):
     )
 
 
+def epoch_problem(keep_epoch: int, schedule_epochs: int, field: str = "schedule_epochs") -> str | None:
+    """Why the epoch cannot be kept; None if it can. field: what to call `schedule_epochs`."""
+    if keep_epoch <= schedule_epochs:
+        return None
+    return f"the schedule has {field} = {schedule_epochs} epochs; keep one of them"
+
+
+def batch_problem(batch_size: int, micro_batch_size: int, num_processes: int) -> str | None:
+    """Why the processes cannot take equal shares of a batch in whole micro-batches; None if they can."""
+    if batch_size % (micro_batch_size * num_processes) == 0:
+        return None
+    return f"should be a multiple of micro_batch_size x num_processes = {micro_batch_size} x {num_processes}"
+
+
 class SFTSettings(TrainingSettings):
     """Supervised fine-tuning of the seed model on the EFT data, which gives M_0 (sections 3.1, A.3)."""
 

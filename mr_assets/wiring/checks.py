@@ -25,9 +25,9 @@ from mr_assets.tables import TABLES, found_dropped, scan_dropped
 from mr_assets.wiring.partitions import asset_key, partitions
 
 FIT = "data_is_fit"
-FIT_MEANS = "No check of the iteration's tables finds that training on them would do harm."
+FIT_MEANS = "The iteration's tables are fit to train on: none of their checks has a harmful finding."
 FOLLOWS = "follows_from_ancestors"
-FOLLOWS_MEANS = "Expected every row of the iteration to follow from its ancestors, as `mr verify` works them out again."
+FOLLOWS_MEANS = "Every row of the iteration follows from its ancestors, as `mr verify` computes them again."
 FAULTS_SHOWN = 5
 
 

@@ -29,6 +29,6 @@ def test_a_comparison_that_cannot_be(refused: Refused, launched: Run, arguments:
 def test_a_comparison_before_there_are_pairs(refused: Refused, data: Path) -> None:
     save(tiny_run(data))
     assert "there are no pairs to compare yet. Materialize actor_pairs of tiny." in refused("compare", "tiny")
-    assert "no actor pairs of iteration 1 yet. There are those of no iteration" in refused(
+    assert "no actor pairs of iteration 1 yet. Iterations that have them: none" in refused(
         "compare", "tiny", "--iteration", "1"
     )

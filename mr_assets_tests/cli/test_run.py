@@ -58,7 +58,7 @@ def test_what_the_list_says_to_do_is_done(mr: Mr, data: Path, launched: Run) -> 
     assert "note: the recipe" not in said
     hinted = mr("run", "tiny")
     assert hinted.exit_code == 1
-    assert "tiny is a run, and no recipe. To go on with it: mr run" in hinted.output
+    assert "tiny is a run, not a recipe. To go on with it: mr run" in hinted.output
 
 
 def test_a_field_of_rows_means_all_of_them(mr: Mr, data: Path, launched: Run) -> None:

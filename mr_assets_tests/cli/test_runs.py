@@ -9,7 +9,7 @@ import pytest
 
 from mr_assets.recipes.fields import described
 from mr_assets.recipes.load import list_recipes, load_recipe
-from mr_assets.recipes.overrides import PATHS
+from mr_assets.recipes.sets import PATHS
 from mr_assets.runs.run import Run
 from mr_assets.runs.stored import all_runs, save, stored_and_unreadable_runs, stored_runs
 from mr_assets_tests.cli.conftest import Mr, Refused, as_json, said, worked

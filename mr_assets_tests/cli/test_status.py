@@ -131,7 +131,7 @@ def test_watching_in_a_pipe_prints_what_changes(mr: Mr, data: Path, monkeypatch:
     """The states as often as they change, and nothing else; Ctrl-C is how it ends."""
     run = tiny_run(data)
     save(run)
-    assert "exclude each other" in mr("status", "--watch", "--json").output
+    assert "do not go together" in mr("status", "--watch", "--json").output
     meanwhile: list[Callable[[], object]] = [lambda: complete(run, "prompts", "1"), lambda: "nothing"]
 
     def sleep(seconds: float) -> None:

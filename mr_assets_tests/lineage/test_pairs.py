@@ -16,7 +16,7 @@ from mr_assets.ids import PAIR_ASSETS
 from mr_assets.lineage import trace
 from mr_assets.lineage.pairs import GAPS, SCHEMA, Between, Query, pairs
 from mr_assets.lineage.tree import lines
-from mr_assets.recipes.overrides import with_sets
+from mr_assets.recipes.sets import with_sets
 from mr_assets.runs.run import Run
 from mr_assets.runs.stored import save
 from mr_assets.worlds import letters

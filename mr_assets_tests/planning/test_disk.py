@@ -3,8 +3,8 @@
 from mr_assets.planning.disk import Disk, disk, most
 from mr_assets.planning.shapes import KNOWN
 from mr_assets.planning.stages import Sampling, Training
-from mr_assets.recipes.overrides import with_sets
 from mr_assets.recipes.recipe import Recipe
+from mr_assets.recipes.sets import with_sets
 
 SHAPE = KNOWN["8b"]
 MODEL = 4 * SHAPE.weights  # 32 GB

@@ -9,8 +9,8 @@ from mr_assets.planning.gpus import GPUS
 from mr_assets.planning.lengths import Lengths
 from mr_assets.planning.plan import Plan, make_plan, verdict
 from mr_assets.planning.shapes import KNOWN
-from mr_assets.recipes.overrides import with_sets
 from mr_assets.recipes.recipe import Recipe
+from mr_assets.recipes.sets import with_sets
 
 FSDP = "distributed_type: FSDP\nnum_processes: 8\n"
 

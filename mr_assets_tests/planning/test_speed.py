@@ -7,8 +7,8 @@ from mr_assets.planning.lengths import Lengths
 from mr_assets.planning.shapes import KNOWN
 from mr_assets.planning.speed import running, sampling_roofline, sampling_seconds, training_roofline, training_seconds
 from mr_assets.planning.stages import Sampling, Training, stages
-from mr_assets.recipes.overrides import with_sets
 from mr_assets.recipes.recipe import Recipe
+from mr_assets.recipes.sets import with_sets
 
 SHAPE, GPU = KNOWN["8b"], GPUS["h200"]
 

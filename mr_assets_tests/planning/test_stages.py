@@ -7,8 +7,8 @@ import pytest
 
 from mr_assets.planning.lengths import Lengths
 from mr_assets.planning.stages import BLOCK, Stage, stages
-from mr_assets.recipes.overrides import with_sets
 from mr_assets.recipes.recipe import Recipe
+from mr_assets.recipes.sets import with_sets
 
 BARE = Lengths(10, 20, 5, 7, (("", 0.0), ("prompt", 0.0), ("response", 0.0)), (), chat=0)
 

@@ -4,7 +4,7 @@ import pytest
 
 from mr_assets.recipes.fields import described
 from mr_assets.recipes.load import list_recipes, load_recipe
-from mr_assets.recipes.overrides import PATHS
+from mr_assets.recipes.sets import PATHS
 from mr_assets_tests.tiny import NAME
 
 

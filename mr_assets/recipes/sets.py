@@ -35,11 +35,11 @@ def with_sets(recipe: Recipe, sets: Sequence[str]) -> Recipe:
     data = recipe.model_dump()
     data["iterations"] = list(data["iterations"])
     for text in sets:
-        override(data, text)
+        apply_set(data, text)
     return validated(data, "recipe")
 
 
-def override(raw: dict[str, Any], text: str) -> None:
+def apply_set(raw: dict[str, Any], text: str) -> None:
     """Put one ``key=value`` into a raw recipe, in place. Raises `UserError` if it is none, or means no field."""
     key, equals, value = (part.strip() for part in text.partition("="))
     if len(key) > LONGEST_KEY:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mr_assets.recipes.load import load_recipe
-from mr_assets.recipes.overrides import PATHS
+from mr_assets.recipes.sets import PATHS
 from mr_assets_tests.recipes.conftest import DEFAULT, columns, refused, written
 
 
