@@ -5,8 +5,7 @@ takes what we hand to it: a newer Dagster fails there first. Unless a line says 
 replacement.
 """
 
-# webserver: the code server behind a Unix socket, as `dagster dev` starts it
-from dagster._cli.proxy_server_manager import ProxyServerManager as ProxyServerManager
+from typing import TYPE_CHECKING, Any
 
 # launchpad: a scalar that is checked when a Dagster run is launched; the public dg.Config is checked as its step begins
 from dagster._config.config_type import ConfigScalar as ConfigScalar
@@ -73,5 +72,18 @@ from dagster._serdes.config_class import ConfigurableClassData as ConfigurableCl
 # webserver: how loudly Dagster's own processes log
 from dagster._utils.log import configure_loggers as configure_loggers
 
+if TYPE_CHECKING:
+    # webserver: the code server behind a Unix socket, as `dagster dev` starts it
+    from dagster._cli.proxy_server_manager import ProxyServerManager as ProxyServerManager
+
 # webserver: `python -m` this is the public command dagster-daemon, which need not be on the PATH
 DAEMON_MODULE = "dagster._daemon"
+
+
+def __getattr__(name: str) -> Any:
+    """`ProxyServerManager`, imported when it is asked for: it brings all of Dagster's commands, a tenth of a second."""
+    if name != "ProxyServerManager":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from dagster._cli.proxy_server_manager import ProxyServerManager
+
+    return ProxyServerManager

@@ -14,7 +14,6 @@ from mr_assets.cli.run import branch, extend, run
 from mr_assets.cli.runs import recipes, report, runs, status
 from mr_assets.cli.terminal import say
 from mr_assets.cli.ui import explore, ui
-from mr_assets.processes import collect_seldom
 
 
 class _Said(logging.Handler):
@@ -40,7 +39,6 @@ def main() -> None:
 
     Runs are written to the project's data folder, or to the folder that MR_DATA names.
     """
-    collect_seldom()
     log = logging.getLogger("mr_assets")
     log.handlers = log.handlers or [_Said()]
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,8 +12,9 @@ from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from polars import DataFrame
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import MutableHeaders, QueryParams
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -25,20 +26,21 @@ from mr_assets.addresses import listed, page_of
 from mr_assets.errors import UserError
 from mr_assets.explorer import pages
 from mr_assets.explorer.dropped import DroppedList
-from mr_assets.explorer.kept import Kept, Seen, Shared
+from mr_assets.explorer.kept import Kept, Looks, Seen, Shared
 from mr_assets.explorer.text import found_in, marked, shown
 from mr_assets.explorer.texts import TEXTS, TextList
 from mr_assets.gate import LOOPBACK, Gate
-from mr_assets.ids import kind_of_pair, model_id, parsed, response_of, short
+from mr_assets.ids import PairKind, kind_of_pair, model_id, parsed, response_of, short
 from mr_assets.lineage import trace
 from mr_assets.lineage.exclusion import judgment_fate, judgment_truth, pair_truth, response_fate
+from mr_assets.lineage.facts import Lineage
 from mr_assets.lineage.lookup import has, having, named
-from mr_assets.lineage.pairs import pairs
+from mr_assets.lineage.pairs import Listed, pairs
 from mr_assets.lineage.staleness import stale_now
 from mr_assets.lineage.tracing import why_stale
 from mr_assets.loop import Place, titled
 from mr_assets.printable import as_json, excerpt, printable
-from mr_assets.runs.data_folder import resolve
+from mr_assets.runs.data_folder import candidates
 from mr_assets.runs.run import Run
 from mr_assets.runs.snapshot import Snapshot
 from mr_assets.runs.stored import stored_and_unreadable_runs
@@ -94,6 +96,20 @@ Stored = tuple[dict[str, Run], dict[str, str]]
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What is asked of a run, its records as they are now, and its files as they were seen before they were read."""
+
+    request: Request
+    run: Snapshot
+    seen: Seen
+
+    @property
+    def query(self) -> QueryParams:
+        """What the address says behind the question mark."""
+        return self.request.query_params
+
+
+@dataclass(frozen=True)
 class Explorer:
     """The pages over a data folder. ui: where the Dagster UI is.
 
@@ -103,8 +119,9 @@ class Explorer:
     data: Path
     ui: str
     templates: Environment
-    looking: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(AT_ONCE))
+    looks: Shared = field(default_factory=lambda: Shared(CapacityLimiter(AT_ONCE)))
     shared: Shared = field(default_factory=Shared)
+    look: Looks = field(default_factory=Looks)
     answers: Kept[Answer] = field(default_factory=lambda: Kept(KEPT, lambda answer: len(answer.body)))
     stored: Kept[Stored] = field(default_factory=lambda: Kept(1, lambda _: 1))
     rows: Kept[dict[str, Any]] = field(default_factory=lambda: Kept(2000, lambda _: 1))
@@ -112,24 +129,32 @@ class Explorer:
     at_once: Kept[Snapshot] = field(default_factory=lambda: Kept(20, lambda _: 1))
     listed: Kept[Any] = field(default_factory=lambda: Kept(KEPT, lambda frame: int(frame.estimated_size())))
 
-    def answering(self, make: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
-        """A page of a run as the server gives it: made once for all who ask at a time, and while its files are so."""
+    def answering(self, make: Callable[[Asked], Response]) -> Callable[[Request], Awaitable[Response]]:
+        """A page of a run as the server gives it: made once for all who ask at a time, and while its files are so.
+
+        Nobody waits for a page that is kept until others are made.
+        """
 
         async def answer(request: Request) -> Response:
             key = (request.url.path, request.url.query)
-            kept = await to_thread.run_sync(self._still, key, request, limiter=self.looking)
+            run = self.named(request, (await self.looks.do("runs", self._stored))[1])
+            seen = await self.looks.do((run.name, id(run)), lambda: self._seen(run))
+            kept = self.answers.still(key, seen)
             if kept is None:
-                kept = await self.shared.do(key, lambda: self._kept(key, make, request))
+                kept = await self.shared.do(key, lambda: self._answer(key, make, request))
             return Response(kept.body, kept.status, media_type=kept.media)
 
         return answer
 
-    def _still(self, key: tuple[str, str], request: Request) -> Answer | None:
-        """A page that is kept, for which nobody waits until others are made."""
-        return self.answers.still(key, self._seen(self.run(request)))
+    def _answer(self, key: tuple[str, str], make: Callable[[Asked], Response], request: Request) -> Answer:
+        run = self.named(request, self._stored()[1])
+        seen = self._seen(run)
 
-    def _kept(self, key: tuple[str, str], make: Callable[[Request], Response], request: Request) -> Answer:
-        return self.answers.of(key, self._seen(self.run(request)), lambda: Answer.of(make(request)))
+        def made() -> Answer:
+            at_once = self.at_once.of(run.name, seen, lambda: Snapshot.of(run))
+            return Answer.of(make(Asked(request, at_once, seen)))
+
+        return self.answers.of(key, seen, made)
 
     async def index(self, request: Request) -> Response:
         """The runs."""
@@ -143,96 +168,88 @@ class Explorer:
     def _index(self) -> Answer:
         recipes, (runs, unreadable) = self._stored()
         looked: dict[Path, Seen] = {}
-        by_run: dict[str, Seen] = {}
-        for run in runs.values():
-            places = self.places(run)
-            looked |= {place: Seen.of(place) for place in places if place not in looked}
-            by_run[run.name] = Seen.together(*(looked[place] for place in places))
+        seen = {name: self._seen(run, looked) for name, run in runs.items()}
 
         def make() -> Answer:
             rows = [
-                self.rows.of(run.name, by_run[run.name], lambda run=run: pages.summary(self.ui, run))  # type: ignore[misc]
+                self.rows.of(run.name, seen[run.name], lambda run=run: pages.summary(self.ui, run))  # type: ignore[misc]
                 for run in runs.values()
             ]
             return Answer.of(self.page("index.html", runs=rows, unreadable=unreadable))
 
-        return self.answers.of("/", Seen.together(recipes, *looked.values()), make)
+        return self.answers.of("/", Seen.together(recipes, *seen.values()), make)
 
-    def places(self, run: Run) -> list[Path]:
-        """Files and folders that a page of a run may come of: its own, its family's, and what its recipe names."""
-        recipe = run.recipe
+    def _seen(self, run: Run, looked: dict[Path, Seen] | None = None) -> Seen:
+        """The files and folders that a page of a run may come of: its own, its family's, and what its recipe names.
+
+        looked: what was looked at a moment ago, for another run.
+        """
+        recipe, looked = run.recipe, {} if looked is None else looked
         named = [recipe.model.seed, recipe.prompts.source, recipe.eft.source]
         named += [each for each in (recipe.judgments.template, recipe.meta_judgments.template) if each]
-        others = [resolve(each, run.data) for each in named if each != "world"]
-        return list(dict.fromkeys([run.folder, run.data / run.family, *others]))
+        others = [place for each in named if each != "world" for place in candidates(each, run.data)]
+        places = dict.fromkeys([run.folder, run.data / run.family, *others])
+        return Seen.together(*(looked.setdefault(place, looked.get(place) or self.look.at(place)) for place in places))
 
-    def _seen(self, run: Run) -> Seen:
-        return Seen.of(*self.places(run))
-
-    def now(self, request: Request) -> Snapshot:
-        """The run that an address names, its records read once while its files are the same."""
-        run = self.run(request)
-        return self.at_once.of(run.name, self._seen(run), lambda: Snapshot.of(run))
-
-    def stale_of(self, run: Run) -> dict[Place, str]:
+    def stale_of(self, asked: Asked) -> dict[Place, str]:
         """What of a run is stale, as `stale_now` says, kept while its files are the same."""
-        return self.stale.of(run.name, self._seen(run), lambda: stale_now(run))
+        return self.stale.of(asked.run.name, asked.seen, lambda: stale_now(asked.run))
 
-    def pairs_of(self, run: Run, iterations: Any, kinds: Any) -> Any:
-        """The pairs of a run, as `mr_assets.lineage.pairs.pairs` gives them, kept while its files are the same."""
-        key = (run.name, tuple(iterations or ()), tuple(kinds))
-        return self.listed.of(key, self._seen(run), lambda: pairs(run, iterations, kinds))
+    def pairs_of(self, asked: Asked) -> Listed:
+        """What gives the pairs of the run, as `mr_assets.lineage.pairs.pairs`, kept while its files are the same."""
 
-    def pairs(self, request: Request) -> Response:
+        def listed(run: Run, iterations: Sequence[str] | None, kinds: Sequence[PairKind]) -> DataFrame:
+            key = (run.name, tuple(iterations or ()), tuple(kinds))
+            return self.listed.of(key, asked.seen, lambda: pairs(run, iterations, kinds))
+
+        return listed
+
+    def pairs(self, asked: Asked) -> Response:
         """A run's pairs."""
-        run = self.now(request)
-        listing = pages.Listing.of(run, request.query_params, self.stale_of(run), self.pairs_of)
+        run = asked.run
+        listing = pages.Listing.of(run, asked.query, self.stale_of(asked), self.pairs_of(asked))
         status = 400 if listing.wrong else 200
         return self.page("pairs.html", status, run=run, listing=listing, dagster=self.dagster(run))
 
-    def dropped(self, request: Request) -> Response:
+    def dropped(self, asked: Asked) -> Response:
         """What a run's assets dropped."""
-        run = self.now(request)
-        found = DroppedList.of(run, request.query_params)
-        return self.page("dropped.html", run=run, found=found, dagster=self.dagster(run))
+        found = DroppedList.of(asked.run, asked.query)
+        return self.page("dropped.html", run=asked.run, found=found, dagster=self.dagster(asked.run))
 
     @staticmethod
     def moved(request: Request) -> Response:
         """The page of what was dropped, under its address of earlier versions."""
         return RedirectResponse("dropped" + (f"?{request.url.query}" if request.url.query else ""), 301)
 
-    def texts(self, request: Request) -> Response:
+    def texts(self, asked: Asked) -> Response:
         """A run's prompts, responses or judgments."""
-        run, kind = self.now(request), request.url.path.rpartition("/")[2]
-        found = TextList.of(run, kind, request.query_params, self.stale_of(run))
-        return self.page("texts.html", 400 if found.wrong else 200, run=run, found=found)
+        kind = asked.request.url.path.rpartition("/")[2]
+        found = TextList.of(asked.run, kind, asked.query, self.stale_of(asked))
+        return self.page("texts.html", 400 if found.wrong else 200, run=asked.run, found=found)
 
-    def identity(self, request: Request) -> Response:
+    def identity(self, asked: Asked) -> Response:
         """The page of an id."""
-        run, lineage = self.lineage(request)
-        rounds = [pages.round_view(lineage, round_) for round_ in lineage.rounds]
-        now = self.stale_of(run)
-        around = pages.around(run, lineage, request.query_params, self.pairs_of)
+        run, lineage, now = asked.run, self.lineage(asked), self.stale_of(asked)
         return self.page(
             "lineage.html",
             run=run,
             lineage=lineage,
-            rounds=rounds,
+            rounds=[pages.round_view(lineage, round_) for round_ in lineage.rounds],
             dagster=self.dagster(run),
-            around=around,
-            needle=request.query_params.get("text", "").strip(),
+            around=pages.around(run, lineage, asked.query, self.pairs_of(asked)),
+            needle=asked.query.get("text", "").strip(),
             stale_here=why_stale(run, lineage, now),
             evaluation=pages.evaluation(run, lineage, now),
         )
 
-    def raw(self, request: Request) -> Response:
+    def raw(self, asked: Asked) -> Response:
         """The text of an id."""
-        return PlainTextResponse(pages.raw_text(self.lineage(request)[1]))
+        return PlainTextResponse(pages.raw_text(self.lineage(asked)))
 
-    def json(self, request: Request) -> Response:
+    def json(self, asked: Asked) -> Response:
         """The lineage of an id, as `mr trace --json` has it."""
-        run, lineage = self.lineage(request)
-        stale = why_stale(run, lineage, self.stale_of(run))
+        lineage = self.lineage(asked)
+        stale = why_stale(asked.run, lineage, self.stale_of(asked))
         return Response(as_json(lineage.as_json() | {"stale": stale}), media_type="application/json")
 
     def find(self, request: Request) -> Response:
@@ -255,14 +272,13 @@ class Explorer:
 
     def _stored(self) -> tuple[Seen, Stored]:
         """The stored recipes as they were seen, and the runs that they are."""
-        names = sorted(os.listdir(self.data)) if self.data.is_dir() else []  # noqa: PTH208 (a Path each takes longer)
-        seen = Seen.of(*(f"{self.data}/{name}/recipe.yaml" for name in names if not name.startswith(".")))
+        seen = self.look.at(self.data, _recipes)
         return seen, self.stored.of("runs", seen, lambda: stored_and_unreadable_runs(self.data))
 
-    def run(self, request: Request) -> Run:
+    @staticmethod
+    def named(request: Request, stored: Stored) -> Run:
         """The run that an address names: looked up among those that are there, so that no path comes of it."""
-        _, (runs, unreadable) = self._stored()
-        name = request.path_params["run"]
+        (runs, unreadable), name = stored, request.path_params["run"]
         if name in unreadable:
             raise UserError(f"run {printable(name)} cannot be read: {unreadable[name]}")
         try:
@@ -270,11 +286,11 @@ class Explorer:
         except UserError as error:
             raise NoSuchPageError(str(error)) from error
 
-    def lineage(self, request: Request) -> tuple[Run, Any]:
-        """The run and the lineage that an address names."""
-        run = self.now(request)
+    @staticmethod
+    def lineage(asked: Asked) -> Lineage:
+        """The lineage that an address names."""
         try:
-            return run, trace(run, request.path_params["id"][:200])
+            return trace(asked.run, asked.request.path_params["id"][:200])
         except UserError as error:
             raise NoSuchPageError(str(error)) from error
 
@@ -301,6 +317,13 @@ class Explorer:
         )
         page.headers.update(HEADERS)  # it is made outside of `WithHeaders`
         return page
+
+
+def _recipes(data: Path) -> list[bytes]:
+    """The stored recipes, there or not, of every folder in the data folder; and that."""
+    folder = os.fsencode(data)
+    names = sorted(os.listdir(folder)) if data.is_dir() else []  # noqa: PTH208 (in bytes)
+    return [folder, *(b"%b/%b/recipe.yaml" % (folder, name) for name in names if not name.startswith(b"."))]
 
 
 class WithHeaders:

@@ -1,7 +1,8 @@
 """What was worked out of files, kept while every one of them is the same file; and asked for once by many at a time.
 
-A page is made of the files of a run. They are looked at before each answer (inode, size, times of writing and of
-change), and what was made before is given again only if none differs: nothing is shown that lies there no longer.
+A page is made of the files of a run. They are looked at before each answer (size and time of writing, and the times of
+their folders, which another file in the place of one changes), and what was made before is given again only if none
+differs: nothing is shown that lies there no longer.
 """
 
 import asyncio
@@ -9,62 +10,86 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from stat import S_ISDIR
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
+from pyarrow.fs import LocalFileSystem
 
 V = TypeVar("V")
-Stamp = tuple[str, int, int, int, int]  # path, inode, size, time of writing, time of change
+Stamp = tuple[int | None, int | None]  # size and time of writing (ns); of what is not there neither
 SETTLED = 2.0
 """Seconds after which a file that was changed is known by its times: until then it could change again within a tick."""
+DISK = LocalFileSystem()
+"""It looks at any number of files in one call. With a call of Python's own for each of hundreds, every one would wait
+for its turn while another page is made."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Files as they were seen, and when. Two are equal if nothing was changed, added or taken away between them."""
+    """Files and folders as they were seen, and when (ns). Two are equal if nothing was changed, added or taken away.
 
-    files: tuple[Stamp, ...]
-    settled: bool = field(compare=False)
+    parts: what else was seen.
+    """
+
+    files: list[bytes]
+    stamps: list[Stamp]
+    at: int = field(compare=False)
+    parts: tuple["Seen", ...] = ()
 
     @classmethod
-    def of(cls, *places: Path | str) -> "Seen":
-        """Look at files and at everything below folders; what is not there is left out."""
-        now, files = time.time_ns(), list[Stamp]()
-        for place in dict.fromkeys(map(str, places)):
-            _look(place, files)
-        newest = max((changed for *_, changed in files), default=0)
-        return cls(tuple(sorted(files)), newest < now - SETTLED * 1e9)
+    def of(cls, *files: Path | str | bytes) -> "Seen":
+        """Look at these."""
+        at, named = time.time_ns(), [os.fsencode(file) for file in files]
+        return cls(named, _stamps(named), at)
 
     @classmethod
     def together(cls, *parts: "Seen") -> "Seen":
-        """The files of all."""
-        return cls(tuple(stamp for part in parts for stamp in part.files), all(part.settled for part in parts))
+        """What was seen in several looks."""
+        return cls([], [], min((part.at for part in parts), default=0), parts)
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing has changed since, as far as times tell it (`settled`)."""
+        return _stamps(self.files) == self.stamps and all(part.holds for part in self.parts)
+
+    @cached_property
+    def settled(self) -> bool:
+        """Whether the times of all files tell if they change from now on."""
+        newest = max((written or 0 for _, written in self.stamps), default=0)
+        return newest < self.at - SETTLED * 1e9 and all(part.settled for part in self.parts)
 
 
-def _look(place: str, files: list[Stamp]) -> None:
-    """Add the files at a place, in plain loops over names: a page of many runs looks at tens of thousands."""
-    with suppress(OSError):  # not there
-        found = os.stat(place)  # noqa: PTH116
-        if not S_ISDIR(found.st_mode):
-            files.append((place, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
-            return
-    folders = [place]
-    while folders:
-        with suppress(OSError), os.scandir(folders.pop()) as entries:  # gone meanwhile
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                    continue
-                try:
-                    found = entry.stat()
-                except OSError:  # a link to nowhere
-                    continue
-                files.append((entry.path, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+def _stamps(files: list[bytes]) -> list[Stamp]:
+    return [(found.size, found.mtime_ns) for found in DISK.get_file_info(files)]
+
+
+def everything(place: Path) -> list[bytes]:
+    """A file; or a folder and all that is below it. What a link leads to is not gone through."""
+    files = [os.fsencode(place)]
+    for folder, *names in os.walk(files[0]):
+        files += [os.path.join(folder, name) for each in names for name in each]  # noqa: PTH118 (in bytes)
+    return files
+
+
+class Looks:
+    """The last look at each place: while nothing there has changed, it is as good as a new one, and costs a tenth."""
+
+    def __init__(self) -> None:
+        self._last: dict[Path, Seen] = {}
+
+    def at(self, place: Path, files: Callable[[Path], list[bytes]] = everything) -> Seen:
+        """The files of a place as they are now.
+
+        files: gives them, with every folder that tells by its time that there are others.
+        """
+        last = self._last.get(place)
+        if last is None or not last.settled or not last.holds:
+            self._last[place] = last = Seen.of(*files(place))
+        return last
 
 
 class Kept(Generic[V]):
@@ -108,10 +133,12 @@ class Kept(Generic[V]):
 class Shared:
     """Work in a thread that many ask for: whoever asks before it begins gets its result, whoever asks later the next.
 
-    So an answer never rests on a look at files from before its question.
+    So an answer never rests on a look at files from before its question. limiter: how many threads may work at a time,
+    the loop's own if there is none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limiter: CapacityLimiter | None = None) -> None:
+        self._limiter = limiter
         self._waiting: dict[Hashable, asyncio.Task[Any]] = {}  # what has not begun
         self._last: dict[Hashable, asyncio.Task[Any]] = {}
 
@@ -128,7 +155,7 @@ class Shared:
     async def _after(self, before: asyncio.Task[Any] | None, key: Hashable, work: Callable[[], V]) -> V:
         if before is not None:
             await asyncio.wait({before})
-        return await to_thread.run_sync(self._begin, key, work)
+        return await to_thread.run_sync(self._begin, key, work, limiter=self._limiter)
 
     def _begin(self, key: Hashable, work: Callable[[], V]) -> V:
         self._waiting.pop(key)

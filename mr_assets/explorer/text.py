@@ -60,7 +60,7 @@ def found_in(text: str, wanted: str, characters: int) -> Markup:
     begin = 0 if first + len(wanted) <= characters else first - characters // 4
     part = " ".join(text[begin : begin + 4 * characters].split())
     more = len(part) > characters or len(text) > begin + 4 * characters
-    return Markup("{}{}{}").format("…" if begin else "", marked(part[:characters], wanted), "…" if more else "")
+    return Markup("").join(["…" if begin else "", marked(part[:characters], wanted), "…" if more else ""])
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,15 @@ from mr_assets.ids import of_prompt
 from mr_assets.loop import titled
 from mr_assets.runs.run import Run
 from mr_assets.tables import (
+    DROPPED,
     REWARD_MARGINS,
     TABLES,
     scan_dropped,
 )
 from mr_assets.training.margins import scan_margins
+
+
+_NOTHING = DROPPED.empty()
 
 
 def read(
@@ -67,7 +71,12 @@ def ids_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.Series:
 
 
 def dropped(run: Run, asset: str, t: str, where: pl.Expr | None = None) -> pl.DataFrame:
-    """What an asset dropped: rows of `DROPPED`, sorted by id; none if it drops nothing. Raises as `read` does."""
+    """What an asset dropped: rows of `DROPPED`, sorted by id; none if it drops nothing. Raises as `read` does.
+
+    Where the record says that nothing was dropped, no file is read: most assets of a sound run drop nothing.
+    """
+    if (record := run.record(asset, t)) and record.dropped == 0:
+        return _NOTHING
     with _said(run, asset, t):
         rows = scan_dropped(run.path(asset, t))
         return (rows if where is None else rows.filter(where)).collect().sort("id", "reason")

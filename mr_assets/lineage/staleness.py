@@ -47,6 +47,7 @@ class Staleness:
     _records: dict[Place, Record | None] = field(default_factory=dict)
     _ancestors: dict[Place, frozenset[Place]] = field(default_factory=dict)
     _ways: dict[tuple[Place, Place], tuple[StaleLink, ...]] = field(default_factory=dict)
+    _whole: dict[Place, bool] = field(default_factory=dict)
 
     def record(self, place: Place) -> Record | None:
         """The record of an artifact; None if it is not complete."""
@@ -61,8 +62,18 @@ class Staleness:
             self._ancestors[place] = frozenset(parents).union(*(self.ancestors(p) for p in parents))
         return self._ancestors[place]
 
+    def whole(self, place: Place) -> bool:
+        """Whether no link is broken anywhere behind an artifact."""
+        if place not in self._whole:
+            parents = self.run.ancestors(*place)
+            torn = any(self.link(place, parent) for parent in parents)
+            self._whole[place] = not torn and all(self.whole(parent) for parent in parents)
+        return self._whole[place]
+
     def broken(self, place: Place, ancestor: Place) -> tuple[StaleLink, ...]:
         """The links that are broken on any way from an artifact back to one of its ancestors."""
+        if self.whole(place):
+            return ()
         if (place, ancestor) not in self._ways:
             found: dict[StaleLink, None] = {}
             for parent in self.run.ancestors(*place) if place != ancestor else ():
@@ -74,6 +85,8 @@ class Staleness:
 
     def broken_behind(self, place: Place) -> tuple[StaleLink, ...]:
         """The links that are broken anywhere behind an artifact."""
+        if self.whole(place):
+            return ()
         return tuple({b: None for a in sorted(self.ancestors(place), key=str) for b in self.broken(place, a)})
 
     def follows(self, place: Place, ancestor: Place) -> bool:

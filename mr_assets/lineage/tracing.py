@@ -73,7 +73,7 @@ def _traced(run: Run, found: Id) -> Lineage:
     rounds: list[Round] = []
     descent: list[Descent] = []
     broken: dict[StaleLink, None] = {}
-    for t in iterations_of(run, found):
+    for t in [found.iteration] if found.iteration else iterations_of(run, found):  # which it is known to have
         reading = _Reading(staleness, t, found)
         round_ = reading.round()
         rounds.append(round_)

@@ -28,11 +28,16 @@ def resolve(path: str, data: Path) -> Path:
 
     Raises `UserError` if no file can have it.
     """
-    given = given_path(path, "path")
-    places = [given] if given.is_absolute() else [data / given, PROJECT / "data" / given]
+    places = candidates(path, data)
     return next((p for p in places if is_file_or_folder(p)), places[0])
 
 
 def accelerate_file(name: str, data: Path) -> Path:
     """accelerate's configuration that a recipe names: one that ships ("fsdp"), or a file of the user's."""
     return SHIPPED.get(name) or resolve(name, data)
+
+
+def candidates(path: str, data: Path) -> list[Path]:
+    """Where `resolve` looks for a path, in order. Raises as it does."""
+    given = given_path(path, "path")
+    return [given] if given.is_absolute() else [data / given, PROJECT / "data" / given]
