@@ -127,7 +127,7 @@ class Explorer:
     rows: Kept[dict[str, Any]] = field(default_factory=lambda: Kept(2000, lambda _: 1))
     stale: Kept[dict[Place, str]] = field(default_factory=lambda: Kept(2000, lambda _: 1))
     at_once: Kept[Snapshot] = field(default_factory=lambda: Kept(20, lambda _: 1))
-    listed: Kept[Any] = field(default_factory=lambda: Kept(KEPT, lambda frame: int(frame.estimated_size())))
+    listed: Kept[DataFrame] = field(default_factory=lambda: Kept(KEPT, lambda frame: int(frame.estimated_size())))
 
     def answering(self, make: Callable[[Asked], Response]) -> Callable[[Request], Awaitable[Response]]:
         """A page of a run as the server gives it: made once for all who ask at a time, and while its files are so.

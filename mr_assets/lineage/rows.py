@@ -22,7 +22,6 @@ from mr_assets.tables import (
 )
 from mr_assets.training.margins import scan_margins
 
-
 _NOTHING = DROPPED.empty()
 
 
@@ -73,9 +72,10 @@ def ids_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.Series:
 def dropped(run: Run, asset: str, t: str, where: pl.Expr | None = None) -> pl.DataFrame:
     """What an asset dropped: rows of `DROPPED`, sorted by id; none if it drops nothing. Raises as `read` does.
 
-    Where the record says that nothing was dropped, no file is read: most assets of a sound run drop nothing.
+    Where the record says that nothing was dropped, and its files are as they were written, none is read: most assets of
+    a sound run drop nothing.
     """
-    if (record := run.record(asset, t)) and record.dropped == 0:
+    if (record := run.record(asset, t)) and record.dropped == 0 and not run.damage(asset, t):
         return _NOTHING
     with _said(run, asset, t):
         rows = scan_dropped(run.path(asset, t))

@@ -72,9 +72,9 @@ class Run:
 
     def path(self, asset: str, partition: str | None = None) -> Path:
         """Where an artifact lies: a parquet file, or a folder for models that were trained."""
-        base = self.data / self.namespace(asset) / asset
-        place = base / partition if partition else base
-        return place.with_name(place.name + ".parquet") if LOOP[asset].holds == "table" else place
+        suffix = ".parquet" if LOOP[asset].holds == "table" else ""
+        names = [asset, partition] if partition else [asset]
+        return self.data.joinpath(self.namespace(asset), *names[:-1], names[-1] + suffix)
 
     def record_path(self, asset: str, partition: str | None = None) -> Path:
         """Where an artifact's record lies: inside a trained model's folder, beside anything else."""
@@ -94,7 +94,7 @@ class Run:
         `content`, always. Of weights only the sizes are known here: their content is checked where they are loaded.
         """
         place = self.record_path(asset, partition)
-        record = read_record(place)
+        record = self.record(asset, partition)
         if record is None:
             return ""
         table = {self.path(asset, partition).name: Note()} if LOOP[asset].holds == "table" else {}

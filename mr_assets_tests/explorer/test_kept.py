@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mr_assets.explorer import kept
-from mr_assets.explorer.kept import Kept, Seen, Shared
+from mr_assets.explorer.kept import Kept, Looks, Seen, Shared
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("settled")
 def test_a_value_is_kept_until_a_file_is_another(tmp_path: Path) -> None:
     """Written, replaced by one of the same size and times, added, taken away: each is seen."""
-    file, made = tmp_path / "a" / "1.json", []
+    file, made, looks = tmp_path / "a" / "1.json", [], Looks()
     file.parent.mkdir()
     file.write_text("one")
 
@@ -28,7 +28,7 @@ def test_a_value_is_kept_until_a_file_is_another(tmp_path: Path) -> None:
         return len(made)
 
     def asked(values: Kept[int]) -> int:
-        return values.of("key", Seen.of(tmp_path), make)
+        return values.of("key", Seen.together(looks.at(tmp_path)), make)
 
     values: Kept[int] = Kept(10, lambda _: 1)
     assert (asked(values), asked(values)) == (1, 1)
@@ -42,7 +42,24 @@ def test_a_value_is_kept_until_a_file_is_another(tmp_path: Path) -> None:
     (tmp_path / "a" / "2.json").touch()
     assert (asked(values), asked(values)) == (4, 4)
     file.unlink()
-    assert asked(values) == 5
+    assert (asked(values), asked(values)) == (5, 5)
+    file.parent.rename(tmp_path / "c")
+    assert asked(values) == 6
+
+
+@pytest.mark.usefixtures("settled")
+def test_what_is_not_there_is_seen_when_it_comes_and_a_link_is_no_way(tmp_path: Path) -> None:
+    """A link to a folder around it would never end. The time of a folder tells of a file with any name."""
+    looks, there, comes = Looks(), tmp_path / "a", tmp_path / "b" / "recipe.yaml"
+    there.mkdir()
+    comes.parent.mkdir()
+    (there / "around").symlink_to(tmp_path)
+    (there / "nowhere").symlink_to(tmp_path / "c")
+    first, absent = looks.at(there), looks.at(comes)
+    assert looks.at(there) is first and looks.at(comes) is absent
+    Path(os.fsdecode(os.fsencode(there) + b"/\xff")).write_text("")
+    comes.write_text("seed: 0")
+    assert looks.at(there) != first and looks.at(comes) != absent
 
 
 def test_what_was_changed_just_now_is_not_kept(tmp_path: Path) -> None:
