@@ -86,6 +86,11 @@ def storage_trouble(error: BaseException, path: Path | None = None, database: Pa
         if isinstance(each, sqlite3.Error):
             number = next((n for text, n in _SQLITE.items() if text in said), None)
             path = path or database
+        if type(each).__module__.startswith("psycopg2") and type(each).__name__ == "OperationalError":
+            return (
+                f"Dagster's history in PostgreSQL cannot be reached: {' '.join(str(each).split())}. What was complete "
+                "is kept; start the server, then the same command again."
+            )
         where = path or (Path(os.fsdecode(each.filename)) if isinstance(each, OSError) and each.filename else None)
         if number is not None and (trouble := _trouble(number, where, str(each))):
             return trouble

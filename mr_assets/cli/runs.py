@@ -136,7 +136,7 @@ def _unused(run: Any) -> Iterator[None]:
     """
     os.environ["MR_DATA"] = str(run.data)
     from mr_assets.orchestration.history import refuse_if_busy
-    from mr_assets.orchestration.instance import home, instance
+    from mr_assets.orchestration.instance import has_history, instance
     from mr_assets.orchestration.lock import holder_of, run_lock
     from mr_assets.orchestration.run_launcher import fail_dead_runs
 
@@ -144,7 +144,7 @@ def _unused(run: Any) -> Iterator[None]:
     if run.folder.is_symlink() and (holder := holder_of(run.folder)):
         raise UserError(f"{what} is being run by {holder}. Wait for it, or end it, then start again.")
     with nullcontext() if run.folder.is_symlink() else run_lock(run.folder, what, wait=False):
-        if home().is_dir():
+        if has_history():
             with instance() as dagster:
                 fail_dead_runs(dagster)
                 refuse_if_busy(run.name, dagster)

@@ -1,4 +1,9 @@
-"""The Dagster instance: one folder under the data root that every command and the UI share."""
+"""The Dagster instance: one folder under the data root that every command and the UI share.
+
+    MR_POSTGRES=postgresql://mr:secret@db.internal:5432/dagster     keeps its history in a database that hosts can share
+
+The folder's dagster.yaml names the variable, so that the password stands in no file and on no command line.
+"""
 
 import os
 from glob import has_magic
@@ -16,6 +21,16 @@ from mr_assets.wiring.partitions import POOL
 
 SETTINGS = Path(__file__).parents[1] / "dagster.yaml"
 COPIED = "# Copied by mr and kept up to date while nobody edits it: "
+POSTGRES = "MR_POSTGRES"
+STORAGE = f"""
+# Dagster's history is in the database that {POSTGRES} names.
+storage:
+  postgres:
+    postgres_url:
+      env: {POSTGRES}
+"""
+DRIVER = "postgresql+psycopg2://"  # for SQLAlchemy, which takes another driver by default since 2.1
+CONNECT_SECONDS = 10
 MOVED = {"mr_assets.run_launcher": "mr_assets.orchestration.run_launcher"}
 """Where a module is now that a dagster.yaml may name, by its name in an earlier version."""
 
@@ -48,17 +63,29 @@ def home() -> Path:
 
 
 def _settle(place: Path) -> None:
-    """Copy the project's settings to `place`, unless what is there was edited or is another's.
+    """Copy the project's settings to `place`, with the database if one is named, unless what is there was edited.
 
     The copy's first line has a hash of the rest; as long as they agree nobody edited it, and a newer version of the
     project replaces it. One that leaves runs unwatched is named. Raises `UserError` with the line to change in one that
-    names a module which has moved.
+    names a module which has moved, or whose history is not where `POSTGRES` says: else a part of it would be elsewhere.
     """
     present = place.read_text(encoding="utf-8") if place.exists() else None
-    shipped = SETTINGS.read_text(encoding="utf-8")
+    shipped = SETTINGS.read_text(encoding="utf-8") + (STORAGE if os.environ.get(POSTGRES) else "")
+    if present is not None and POSTGRES in present and not os.environ.get(POSTGRES):
+        raise UserError(
+            f"{place} keeps Dagster's history in the database that {POSTGRES} names, and {POSTGRES} is not set. Set it "
+            "as before. To go back to a history in this folder, move that file away."
+        )
+    if present is not None and POSTGRES not in present and POSTGRES in shipped and (place.parent / "history").is_dir():
+        tell(f"note: what Dagster noted of runs up to now stays in {place.parent}, and is not in the database.")
     if present is None or (present != _stamped(shipped) and present == _stamped(present.partition("\n")[2])):
         atomically(place, lambda p: p.write_text(_stamped(shipped), encoding="utf-8"))
         return
+    if os.environ.get(POSTGRES) and POSTGRES not in present:
+        raise UserError(
+            f"{POSTGRES} is set, but {place} was edited and does not name it. Add these lines to that file, or unset "
+            f"{POSTGRES}:\n{STORAGE}"
+        )
     launcher = (yaml.safe_load(present) or {}).get("run_launcher")
     if isinstance(launcher, dict) and (module := launcher.get("module")) in MOVED:
         raise UserError(
@@ -81,9 +108,41 @@ def instance() -> dg.DagsterInstance:
 
     The pool has its limit from the beginning: one that the daemon meets first in its queue does not count in that
     round, and two backfills of a fresh instance would start together.
+
+    Raises `UserError` if its home cannot be written or its database cannot be reached.
     """
     dagster_home()
+    if url := os.environ.get(POSTGRES):
+        plain = url.replace(DRIVER, "postgresql://", 1) if url.startswith(DRIVER) else url
+        _reach(plain)
+        os.environ[POSTGRES] = plain.replace("postgresql://", DRIVER, 1)
     found = dg.DagsterInstance.get()
     if POOL not in found.event_log_storage.get_concurrency_keys():
         found.event_log_storage.initialize_concurrency_limit_to_default(POOL)
     return found
+
+
+def has_history() -> bool:
+    """Whether there is a Dagster history to look into; to look makes none."""
+    return home().is_dir() or bool(os.environ.get(POSTGRES))
+
+
+def _reach(url: str) -> None:
+    """Raise `UserError` unless a database answers at `url`, whose password is not told."""
+    try:
+        import dagster_postgres  # noqa: F401 (to see whether it is there)
+        import psycopg2
+    except ImportError as error:
+        raise UserError(
+            f"{POSTGRES} is set, but {error.name} is not installed. Install it: pip install 'mr_assets[postgres]'"
+        ) from error
+    if not url.startswith("postgresql://"):
+        raise UserError(f"{POSTGRES}: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE, and it begins otherwise.")
+    try:
+        psycopg2.connect(url, connect_timeout=CONNECT_SECONDS).close()
+    except psycopg2.Error as error:
+        said = " ".join(str(error).split())
+        raise UserError(
+            f"Dagster's history cannot be reached in the database that {POSTGRES} names: {said}. Start the server, or "
+            f"mend {POSTGRES}."
+        ) from error

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -40,7 +41,6 @@ from mr_assets.dagster_internals import (
 )
 from mr_assets.errors import UserError
 from mr_assets.explorer.serve import listening, serve_beside_ui
-from mr_assets.files import atomically
 from mr_assets.gate import Gate, names
 from mr_assets.orchestration.instance import dagster_home, instance
 from mr_assets.printable import tell
@@ -49,6 +49,8 @@ from mr_assets.runs.data_folder import data_root
 
 LOG_LEVEL = "warning"  # what goes wrong; info is a line per tick of every sensor and per queued Dagster run
 ENDINGS = (signal.SIGINT, signal.SIGTERM)
+UI_NOTE = "mr_assets/ui"  # in Dagster's history: the process of the UI
+HEARTBEAT_SECONDS = 60  # a daemon that lives says so every 30
 GRACE_SECONDS = 20  # for the daemon to end what it is at
 STATEMENT_MS, RECYCLE_SECONDS, OVERFLOW = 15_000, 3600, 20  # of the webserver's database connections, as Dagster has it
 
@@ -98,10 +100,10 @@ def serve_ui(module: str, host: str, port: int, pages_port: int, allowed: Sequen
     known, home = names(host, allowed), dagster_home()
     with ExitStack() as stack:
         door = stack.enter_context(listening(host, port, "the Dagster UI", "Name another port: --port."))
-        only_ui(home)
-        stack.callback(end_processes, str(home), UI_MARK)  # whatever is left by then
         os.environ["MR_DATA"] = str(data_root())
-        instance().dispose()  # a fresh one gets its databases before webserver and daemon both try
+        with instance() as dagster:  # a fresh one gets its databases before webserver and daemon both try
+            only_ui(dagster, home)
+        stack.callback(end_processes, str(home), UI_MARK)  # whatever is left by then
         tell(f"Dagster UI on {address(host, port)} (instance {home}). Ctrl-C ends it.")
         serve_beside_ui(host, port, pages_port, allowed)
         with _until_asked_to_end():
@@ -177,15 +179,23 @@ def _ended(daemon: subprocess.Popen[bytes]) -> None:
         daemon.kill()
 
 
-def only_ui(home: Path) -> None:
+def only_ui(dagster: dg.DagsterInstance, home: Path) -> None:
     """Note this process as the instance's UI, and end what is left of one that was killed; its Dagster runs go on.
 
-    Raises `UserError` if the instance has a UI: two daemons would start every Dagster run twice.
+    The note is in Dagster's history, which hosts may share. Raises `UserError` if the instance has a UI, on whatever
+    host: two daemons would start every Dagster run twice.
     """
-    note = home / "ui"
-    other = Worker.from_tag(note.read_text() if note.exists() else None, str(home))
-    if other is not None and other.here and other.alive:
-        raise UserError(f"the UI of {home} is up already, in process {other.pid}. Use that one, or end it first.")
+    notes = dagster.daemon_cursor_storage
+    other = Worker.from_tag(notes.get_cursor_values({UI_NOTE}).get(UI_NOTE), UI_NOTE)
+    if other is not None and (other.alive if other.here else _daemon_at_work(dagster)):
+        unless = "" if other.here else f" If it has ended, wait {HEARTBEAT_SECONDS} s."
+        raise UserError(f"the UI of {home} is up already, in {other.said}. Use that one, or end it first.{unless}")
     end_processes(str(home), UI_MARK)
-    atomically(note, lambda path: path.write_text(Worker.of(os.getpid()).tag(str(home))))
+    notes.set_cursor_values({UI_NOTE: Worker.of(os.getpid()).tag(UI_NOTE)})
     os.environ[UI_MARK] = str(home)
+
+
+def _daemon_at_work(dagster: dg.DagsterInstance) -> bool:
+    """Whether a daemon, of whatever host, has said within the last minute that it lives."""
+    since = time.time() - HEARTBEAT_SECONDS
+    return any(beat.timestamp > since for beat in dagster.get_daemon_heartbeats().values())

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 
 from mr_assets.errors import UserError
@@ -115,6 +116,36 @@ def test_settings_of_an_earlier_version_that_nobody_edited_name_the_launcher_whe
     ship(SETTINGS.read_text())
     with instance() as found:
         assert isinstance(found.run_launcher, ProcessRunLauncher)
+
+
+def test_a_database_is_named_in_the_settings_by_its_variable(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its password is not written. Without the variable the history would begin anew elsewhere: that is refused."""
+    monkeypatch.setenv("MR_POSTGRES", "postgresql://mr:not-to-be-shown@db.internal/dagster")
+    dagster_home()
+    place = home / "dagster.yaml"
+    assert yaml.safe_load(place.read_text())["storage"] == {"postgres": {"postgres_url": {"env": "MR_POSTGRES"}}}
+    assert "not-to-be-shown" not in place.read_text()
+    monkeypatch.delenv("MR_POSTGRES")
+    with pytest.raises(UserError, match=r"MR_POSTGRES is not set.* move that file away"):
+        dagster_home()
+    place.unlink()
+    dagster_home()
+    assert "storage" not in yaml.safe_load(place.read_text())
+
+
+def test_edited_settings_are_asked_to_name_the_database(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They stay as they are; with the lines of the message they are taken."""
+    dagster_home()
+    place = home / "dagster.yaml"
+    edited = place.read_text().replace("poll_interval_seconds: 5", "poll_interval_seconds: 9")
+    place.write_text(edited)
+    monkeypatch.setenv("MR_POSTGRES", "postgresql://mr@db.internal/dagster")
+    with pytest.raises(UserError, match="was edited and does not name it") as refused:
+        dagster_home()
+    assert place.read_text() == edited
+    place.write_text(edited + str(refused.value).partition("MR_POSTGRES:\n")[2])
+    dagster_home()
+    assert yaml.safe_load(place.read_text())["storage"] == {"postgres": {"postgres_url": {"env": "MR_POSTGRES"}}}
 
 
 @pytest.mark.parametrize("name", ["x[1]", "what?", "a*b"])
