@@ -121,7 +121,12 @@ def _there(path: Path) -> Path:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
-    atomically(path, lambda p: p.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"))
+    atomically(path, lambda p: p.write_text(as_text(value), encoding="utf-8"))
+
+
+def as_text(value: Any) -> str:
+    """`value` as `write_json` writes it."""
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
 
 def temporary_beside(path: Path, writer: Worker) -> Path:

@@ -26,7 +26,7 @@ def checkpoints(work: Materialization, dpo_dataset: pl.LazyFrame, policy: Model)
         root=run.data,
         model=policy.folder(run.data),
         data=run.path("dpo_dataset", str(t)),
-        out=run.path("checkpoints", str(t)),
+        out=run.place("checkpoints", str(t)),
         keep_epoch=work.row.keep_epoch,
         learning_rate=recipe.learning_rate(t),
         seed=recipe.seed,

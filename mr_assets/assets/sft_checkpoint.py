@@ -18,7 +18,7 @@ from mr_assets.wiring.training import train_model, training_job
 @loop_asset(kinds={"pytorch", "huggingface"})
 def sft_checkpoint(work: Materialization, eft_dataset: pl.LazyFrame) -> Result:
     """M_0: the seed model after SFT on EFT; the seed model itself if the recipe leaves SFT out."""
-    recipe, root, out = work.recipe, work.run.data, work.run.path("sft_checkpoint")
+    recipe, root, out = work.recipe, work.run.data, work.run.place("sft_checkpoint")
     seed = seed_model(recipe, root)
     encode = ChatEncoder.load(seed, **recipe.model.rendering())  # also refuses a seed that is not trained
     model = seed_as_recorded(seed, work.settings)

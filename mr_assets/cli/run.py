@@ -199,7 +199,9 @@ def _stoppable() -> Iterator[None]:
 @contextmanager
 def _run_lock(wanted: Any, stored: Any) -> Iterator[Any]:
     """Nobody else works on a run, and it is still the one that was `stored`; the Dagster instance. Else `UserError`."""
-    os.environ["MR_DATA"] = str(wanted.data)
+    from mr_assets.runs.data_folder import hand_on
+
+    hand_on(wanted.data)
     from mr_assets.orchestration.history import refuse_if_busy
     from mr_assets.orchestration.instance import instance
     from mr_assets.orchestration.lock import run_lock

@@ -1,6 +1,5 @@
 """What there is: `mr status`, `mr report`, `mr recipes`, `mr runs`, and `mr runs remove`."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -134,7 +133,9 @@ def _unused(run: Any) -> Iterator[None]:
 
     Where Dagster has no home yet, none is made: it has nothing under way.
     """
-    os.environ["MR_DATA"] = str(run.data)
+    from mr_assets.runs.data_folder import hand_on
+
+    hand_on(run.data)
     from mr_assets.orchestration.history import refuse_if_busy
     from mr_assets.orchestration.instance import has_history, instance
     from mr_assets.orchestration.lock import holder_of, run_lock

@@ -41,6 +41,7 @@ from mr_assets.lineage.tracing import why_stale
 from mr_assets.loop import Place, titled
 from mr_assets.printable import as_json, excerpt, printable
 from mr_assets.runs.data_folder import candidates
+from mr_assets.runs.object_store import pull
 from mr_assets.runs.run import Run
 from mr_assets.runs.snapshot import Snapshot
 from mr_assets.runs.stored import stored_and_unreadable_runs
@@ -70,6 +71,8 @@ STATIC = {
 }
 
 
+PULL_SECONDS = 5.0
+"""For how long what an object store had is taken for what it has."""
 KEPT = 64_000_000
 """Bytes of pages that are kept, and of lists of pairs."""
 
@@ -272,6 +275,7 @@ class Explorer:
 
     def _stored(self) -> tuple[Seen, Stored]:
         """The stored recipes as they were seen, and the runs that they are."""
+        pull(self.data, within=PULL_SECONDS)
         seen = self.look.at(self.data, _recipes)
         return seen, self.stored.of("runs", seen, lambda: stored_and_unreadable_runs(self.data))
 

@@ -43,6 +43,7 @@ from mr_assets.method.numbers import (
 from mr_assets.method.prompts import check_prompts, draw_prompts
 from mr_assets.method.responses import mark_duplicates
 from mr_assets.method.selected_responses import select_responses
+from mr_assets.runs.artifact import fetch_files
 from mr_assets.runs.record import Record
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import JUDGE_SIDE_OFF, prompts_differ
@@ -179,7 +180,9 @@ class _Artifact:
     def model_faults(self) -> Iterator[Fault]:
         """A model folder whose content is not the one that its record names; a pointer that points elsewhere."""
         model = self.record.model or {}
-        now = fingerprint_like(self.record.version, self.run.data / model.get("path", ""))
+        folder = self.run.data / model.get("path", "")
+        fetch_files(folder / "complete.json")
+        now = fingerprint_like(self.record.version, folder)
         for what, found in (("its record's version", self.record.version), ("fingerprint", model.get("fingerprint"))):
             if found != now:
                 yield self.fault(f"{what} is {found}, the folder {model.get('path')} has the fingerprint {now}.")
@@ -443,6 +446,7 @@ class _Artifact:
         given, policy = self.settings, self.staleness.record(("policy", self.t))
         assert policy is not None and policy.model is not None, "its inputs name it"
         tables = ("actor_pairs", "elo_pairs", "responses", "judgments", "prompts")
+        fetch_files(self.run.data / policy.model["path"] / "complete.json")
         return dpo_dataset(
             *(self.upstream(table) for table in tables),
             judge_template=judge_template(self.run.template(given["judgments.template"])),

@@ -5,11 +5,15 @@
 The kernel holds it (flock), which network file systems pass on to other hosts, and it ends with its process. The file
 names the process, as `Worker.tag` writes it, and that process writes its time anew every few seconds. So where a file
 system keeps flock to one host, another host still sees that the lock is held: a time that moves is a living process.
+
+Where the data folder is the scratch of an object store, the object RUN/.lock is that of all hosts. It is put on the
+condition that it is as it was seen, and its holder puts it anew every few seconds with another number.
 """
 
 import fcntl
 import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -21,11 +25,14 @@ from mr_assets.errors import UserError
 from mr_assets.files import full_disk_told
 from mr_assets.printable import tell
 from mr_assets.processes import Worker
+from mr_assets.runs.object_store import ObjectStore, store_of
 
 BEAT_SECONDS = 5.0
 """How often the holder writes the lock's time."""
 WATCH_SECONDS = 30.0
 """How long another host looks whether it moves. A network file system may show a file's time that late."""
+OBJECT_BEAT_SECONDS, OBJECT_WATCH_SECONDS = 10.0, 45.0
+"""The same of an object, which is a request each time."""
 
 
 @contextmanager
@@ -53,8 +60,8 @@ def run_lock(folder: Path, what: str, *, wait: bool) -> Iterator[Worker | None]:
                 lock.write(Worker.of(os.getpid()).tag(folder.name))
                 lock.flush()
             try:
-                with _beat(lock):
-                    yield former if former and not (former.here and former.alive) else None
+                with _beat(lock), _of_all_hosts(folder, what, wait=wait) as elsewhere:
+                    yield elsewhere or (former if former and not (former.here and former.alive) else None)
             finally:
                 lock.truncate(0)
     finally:
@@ -83,7 +90,10 @@ def _taken(lock: IO[str]) -> str | None:
 
 def _named(lock: IO[str]) -> Worker | None:
     """The process that a lock's file names; None if it was given back, or an earlier version wrote it."""
-    text = _text(lock)
+    return _worker(_text(lock))
+
+
+def _worker(text: str) -> Worker | None:
     return Worker.from_tag(text, text.rsplit("/", 4)[0])
 
 
@@ -131,3 +141,69 @@ def _beat(lock: IO[str]) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+@contextmanager
+def _of_all_hosts(folder: Path, what: str, *, wait: bool) -> Iterator[Worker | None]:
+    """Hold the lock in the object store, if there is one; then its records are those of this moment.
+
+    Gives the process that lost it, as `run_lock` does.
+    """
+    store, path, mine = store_of(folder.parent), folder / ".lock", Worker.of(os.getpid()).tag(folder.name)
+    if store is None:
+        yield None
+        return
+    etag, former, waits_for = "", None, ""
+    while not etag:
+        text, seen = store.seen(path)
+        former = _worker(text.partition(" ")[0])
+        if former and (
+            former.alive if former.here else _object_moves(store, path, seen, former, what, bool(waits_for))
+        ):
+            if not wait:
+                raise UserError(f"{what} is being run by {former.said}. Wait for it, or end it, then start again.")
+            if former.said != waits_for:
+                tell(f"waiting for {former.said}, which makes {what}")
+            waits_for = former.said
+            time.sleep(OBJECT_BEAT_SECONDS / 2)
+        else:
+            etag = store.put_if(path, f"{mine} 0", seen)
+    ended = threading.Event()
+
+    def beat() -> None:
+        last, number = etag, 0
+        while not ended.wait(OBJECT_BEAT_SECONDS):
+            number += 1
+            with suppress(UserError):  # the next one will tell
+                put = store.put_if(path, f"{mine} {number}", last)
+                if not put:
+                    text, put = store.seen(path)
+                    if not text.startswith(f"{mine} "):
+                        tell(f"the lock of {what} is held by {(_worker(text.partition(' ')[0]) or text)} now: stopping")
+                        os.kill(os.getpid(), signal.SIGINT)
+                        return
+                last = put
+
+    thread = threading.Thread(target=beat, daemon=True, name="run_lock")
+    thread.start()
+    try:
+        store.pull()
+        yield former
+    finally:
+        ended.set()
+        thread.join()
+        with suppress(UserError):  # then it is found left behind
+            if store.seen(path)[0].startswith(f"{mine} "):
+                store.withdraw(path)
+
+
+def _object_moves(store: ObjectStore, path: Path, seen: str, holder: Worker, what: str, quietly: bool) -> bool:
+    """Whether another host's process still puts the lock anew."""
+    if not quietly:
+        tell(f"the lock of {what} names {holder.said}: looking for {OBJECT_WATCH_SECONDS:.0f} s whether that works")
+    until = time.monotonic() + OBJECT_WATCH_SECONDS
+    while time.monotonic() < until:
+        time.sleep(OBJECT_WATCH_SECONDS / 20)
+        if store.seen(path)[1] != seen:
+            return True
+    return False

@@ -21,6 +21,7 @@ from mr_assets.errors import UserError
 from mr_assets.loop import LOOP
 from mr_assets.orchestration.history import last_attempt, under_way
 from mr_assets.orchestration.steps import Step, asset_keys, step_tags, steps
+from mr_assets.runs.object_store import pull
 from mr_assets.runs.run import Run
 from mr_assets.wiring.partitions import asset_key
 
@@ -51,6 +52,7 @@ def hands_off(run: Run) -> dg.SensorDefinition:
 
 def next_request(run: Run, instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
     """The run's next step, or why there is none."""
+    pull(run.data, within=SECONDS / 2)
     for namespace in (run.name, run.family):
         if busy := under_way(namespace, instance):
             return dg.SkipReason(busy)

@@ -45,7 +45,7 @@ from mr_assets.gate import Gate, names
 from mr_assets.orchestration.instance import dagster_home, instance
 from mr_assets.printable import tell
 from mr_assets.processes import UI_MARK, Worker, end_processes
-from mr_assets.runs.data_folder import data_root
+from mr_assets.runs.data_folder import data_root, hand_on
 
 LOG_LEVEL = "warning"  # what goes wrong; info is a line per tick of every sensor and per queued Dagster run
 ENDINGS = (signal.SIGINT, signal.SIGTERM)
@@ -100,7 +100,7 @@ def serve_ui(module: str, host: str, port: int, pages_port: int, allowed: Sequen
     known, home = names(host, allowed), dagster_home()
     with ExitStack() as stack:
         door = stack.enter_context(listening(host, port, "the Dagster UI", "Name another port: --port."))
-        os.environ["MR_DATA"] = str(data_root())
+        hand_on(data_root())
         with instance() as dagster:  # a fresh one gets its databases before webserver and daemon both try
             only_ui(dagster, home)
         stack.callback(end_processes, str(home), UI_MARK)  # whatever is left by then

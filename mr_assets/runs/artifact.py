@@ -6,8 +6,9 @@ from pathlib import Path
 import polars as pl
 
 from mr_assets.errors import UserError
-from mr_assets.files import damage, fingerprint_like
+from mr_assets.files import fingerprint_like
 from mr_assets.ids import model_id, model_key
+from mr_assets.runs.object_store import damage_of, store_of
 from mr_assets.runs.record import Record, read_record
 
 
@@ -26,10 +27,13 @@ class Model:
     def check(self, data: Path) -> None:
         """Read the folder again: raises `UserError` if it does not hold the model that was recorded.
 
+        What an object store alone has of it is fetched before.
+
         Bits that flip on a disk leave size and time as they were. To be called where the model is loaded or handed
         over.
         """
         folder = self.folder(data)
+        fetch_files(folder / "complete.json")
         try:
             came = fingerprint_like(self.fingerprint, folder)
         except OSError as error:
@@ -64,7 +68,14 @@ class Artifact:
     model: Model | None = None
 
 
+def fetch_files(record_path: Path) -> None:
+    """Have all files that a record stands for beside it, if an object store has them; of a model its weights, too."""
+    if (store := store_of(record_path.parent)) and (record := read_record(record_path)):
+        for name, note in record.files.items():
+            store.fetch(record_path.parent / name, note)
+
+
 def damaged_files(record_path: Path, record: Record) -> str:
     """What is wrong with the files of a model's folder by their sizes, in words; "" if nothing is."""
-    found = (damage(record_path.parent / name, note, record_path.parent) for name, note in record.files.items())
+    found = (damage_of(record_path.parent / name, note, record_path.parent) for name, note in record.files.items())
     return next(filter(None, found), "")

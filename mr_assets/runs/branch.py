@@ -26,12 +26,14 @@ from mr_assets.recipes.load import with_rows
 from mr_assets.recipes.names import check_run_name
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.recipes.sets import with_sets
+from mr_assets.runs.artifact import fetch_files
+from mr_assets.runs.object_store import store_of, write_through
 from mr_assets.runs.overrides import overridable
 from mr_assets.runs.record import Record, write_record
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import changed_settings
 from mr_assets.runs.status import places, state, why_out_of_date
-from mr_assets.runs.stored import save
+from mr_assets.runs.stored import save, stored_text
 
 _ROW = re.compile(r"\s*iterations\.([0-9]+)\b")
 
@@ -58,6 +60,7 @@ def branch(run: Run, name: str, first: int, sets: Sequence[str] = ()) -> Run:
         made = replace(begun, name=name, origin=(*run.origin, *changed) if run.origin else ())
         save(replace(made, name=begun.name))
         begun.folder.rename(made.folder)
+        _publish(made, first)
     except BaseException:
         shutil.rmtree(begun.folder, ignore_errors=True)
         raise
@@ -68,6 +71,16 @@ def shared(run: Run, first: int) -> list[Place]:
     """The run's own artifacts before iteration `first`: of the iterations, and the evaluations of their models."""
     own = [(asset, at) for asset, at in places(run) if at is not None]
     return [(asset, at) for asset, at in own if at == "seed" or int(at) < first]
+
+
+def _publish(made: Run, first: int) -> None:
+    """Put a branch into the object store, if there is one; its recipe last, so that no other host sees half of it."""
+    if store_of(made.data):
+        for place in shared(made, first):
+            record = made.record(*place)
+            assert record is not None
+            write_record(made.record_path(*place), record)
+        write_through(made.folder / "recipe.yaml", stored_text(made))
 
 
 def _check(run: Run, name: str, first: int, sets: Sequence[str]) -> None:
@@ -116,6 +129,7 @@ def _why(run: Run, place: Place) -> str:
 def _share(run: Run, begun: Run, place: Place, record: Record) -> None:
     """Put an artifact's files, as hard links, where the branch has them."""
     here, there = (each.record_path(*place).parent for each in (run, begun))
+    fetch_files(run.record_path(*place))
     table = [run.path(*place).name] if LOOP[place[0]].holds == "table" else []
     for name in (*record.files, *table):
         _link(here / name, Path(os.path.normpath(there / name)))

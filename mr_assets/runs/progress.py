@@ -86,4 +86,4 @@ def noted(run: Run, asset: str, partition: str | None) -> Progress | None:
 
 
 def _path(run: Run, asset: str, partition: str | None) -> Path:
-    return run.path(asset, partition).parent / f".{partition or asset}.progress.json"
+    return run.place(asset, partition).parent / f".{partition or asset}.progress.json"

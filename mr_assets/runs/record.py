@@ -11,8 +11,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from mr_assets.files import Note, write_json
+from mr_assets.files import Note, as_text, write_json
 from mr_assets.loop import LOOP
+from mr_assets.runs.object_store import store_of
 
 RENAMED = {"chosen": "overrides"}
 """Fields by the names that earlier versions wrote."""
@@ -88,6 +89,16 @@ def _model_here(record: Record, path: Path) -> dict[str, str] | None:
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Write a record, atomically: the last step of completing an artifact."""
+    """Write a record, atomically: the last step of completing an artifact. An object store gets its files before."""
     said = asdict(record)
-    write_json(path, said.pop("unknown") | said)
+    content = said.pop("unknown") | said
+    if (store := store_of(path.parent)) and store.keeps(path):
+        store.put([path.parent / name for name in record.files], path, as_text(content))
+    write_json(path, content)
+
+
+def remove_record(path: Path) -> None:
+    """Remove a record, if it is there: what it stood for is about to be made anew."""
+    if store := store_of(path.parent):
+        store.withdraw(path)
+    path.unlink(missing_ok=True)

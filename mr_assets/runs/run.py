@@ -17,13 +17,16 @@ from functools import cached_property
 from pathlib import Path
 
 from mr_assets.errors import UserError
-from mr_assets.files import Note, damage
+from mr_assets.files import Note
 from mr_assets.loop import LOOP, Place
 from mr_assets.recipes.family import family_name
 from mr_assets.recipes.load import load_rows, resized, with_rows
 from mr_assets.recipes.recipe import Iteration, Recipe
 from mr_assets.runs.data_folder import resolve
+from mr_assets.runs.object_store import damage_of, store_of
 from mr_assets.runs.record import Record, read_record
+
+WEIGHTS = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -71,14 +74,24 @@ class Run:
         return self.family if LOOP[asset].per == "family" else self.name
 
     def path(self, asset: str, partition: str | None = None) -> Path:
-        """Where an artifact lies: a parquet file, or a folder for models that were trained."""
+        """Where an artifact lies, to be read: `place`. What an object store has of it is fetched, but for weights."""
+        place = self.place(asset, partition)
+        if (store := store_of(self.data)) and (record := self.record(asset, partition)):
+            beside = self.record_path(asset, partition).parent
+            for name, note in (record.files or {place.name: Note()}).items():
+                if not name.endswith(WEIGHTS):
+                    store.fetch(beside / name, note)
+        return place
+
+    def place(self, asset: str, partition: str | None = None) -> Path:
+        """Where an artifact lies or is to be written: a parquet file, or a folder for models that were trained."""
         suffix = ".parquet" if LOOP[asset].holds == "table" else ""
         names = [asset, partition] if partition else [asset]
         return self.data.joinpath(self.namespace(asset), *names[:-1], names[-1] + suffix)
 
     def record_path(self, asset: str, partition: str | None = None) -> Path:
         """Where an artifact's record lies: inside a trained model's folder, beside anything else."""
-        path = self.path(asset, partition)
+        path = self.place(asset, partition)
         if LOOP[asset].holds == "model":
             return path / "complete.json"
         return path.parent / f"{path.name.removesuffix('.parquet')}.json"
@@ -97,9 +110,11 @@ class Run:
         record = self.record(asset, partition)
         if record is None:
             return ""
-        table = {self.path(asset, partition).name: Note()} if LOOP[asset].holds == "table" else {}
+        table = {self.place(asset, partition).name: Note()} if LOOP[asset].holds == "table" else {}
         files = {place.parent / name: note for name, note in (table | record.files).items()}
-        found = (damage(path, note, self.data / ".fingerprints.json", content=content) for path, note in files.items())
+        found = (
+            damage_of(path, note, self.data / ".fingerprints.json", content=content) for path, note in files.items()
+        )
         return next(filter(None, found), "")
 
     def ancestors(self, asset: str, partition: str | None) -> list[Place]:

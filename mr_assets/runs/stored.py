@@ -16,11 +16,12 @@ from functools import cache
 from pathlib import Path
 
 from mr_assets.errors import UserError
-from mr_assets.files import atomically, write_json
+from mr_assets.files import write_json
 from mr_assets.recipes.load import from_yaml, list_recipes, load_recipe, load_rows, parse_rows
 from mr_assets.recipes.names import check_run_name, is_run_name
 from mr_assets.recipes.yaml_files import find_recipe, shipped
 from mr_assets.runs.data_folder import data_root
+from mr_assets.runs.object_store import pull, store_of, write_through
 from mr_assets.runs.run import Run
 
 FAMILY_LINE = "# launched with the family "
@@ -41,7 +42,7 @@ def save(run: Run) -> None:
     """Store the recipe with the run, unless that is what is stored."""
     path, text = run.folder / "recipe.yaml", stored_text(run)
     if not path.is_file() or path.read_bytes() != text.encode():
-        atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
+        write_through(path, text)
 
 
 def load_run(
@@ -89,6 +90,7 @@ def stored_and_unreadable_runs(
 
     A folder that no run can be called, such as a copy x.bak, is passed over like those.
     """
+    pull(data)
     runs, unreadable = {}, {}
     held = _held()
     for path in sorted(data.glob("[!.]*/recipe.yaml")):
@@ -155,6 +157,8 @@ def all_runs(data: Path | None = None) -> list[Run]:
 
 def remove_run(run: Run) -> None:
     """Delete a run's folder; what it shares with its family stays. Of a link the link alone is deleted."""
+    if store := store_of(run.data):
+        store.remove(run.folder)
     if run.folder.is_symlink():
         run.folder.unlink()
     elif run.folder.exists():

@@ -19,7 +19,8 @@ from mr_assets.errors import UserError
 from mr_assets.files import atomically, note_of, storage_trouble, sweep_temporary
 from mr_assets.loop import LOOP
 from mr_assets.runs.artifact import Artifact, Model, damaged_files
-from mr_assets.runs.record import read_record, write_record
+from mr_assets.runs.object_store import store_of
+from mr_assets.runs.record import read_record, remove_record, write_record
 from mr_assets.tables import DROPPED, TABLES, dropped_beside, dropped_path
 
 
@@ -60,7 +61,7 @@ class TableIOManager(dg.UPathIOManager):
         table.check(rows)
         sweep_temporary(target.parent)
         record_path = target.with_suffix(".json")
-        record_path.unlink(missing_ok=True)
+        remove_record(record_path)
         dropped_file = dropped_path(target)
         dropped_beside(target).unlink(missing_ok=True)
         if dropped is None:
@@ -85,7 +86,10 @@ class TableIOManager(dg.UPathIOManager):
         asset, source = context.asset_key.path[-1], Path(str(path))
         where = f" of iteration {context.asset_partition_key}" if context.has_asset_partitions else ""
         materialize = f"Materialize {context.asset_key.to_user_string()}{where}"
-        if read_record(source.with_suffix(".json")) is None or not source.is_file():
+        record = read_record(source.with_suffix(".json"))
+        if record is not None and (store := store_of(source.parent)):
+            store.fetch(source, record.files.get(source.name))
+        if record is None or not source.is_file():
             raise UserError(
                 f"{asset}{where} is not complete: {source} is not there with its record beside it. {materialize} first."
             )
@@ -114,6 +118,8 @@ class ModelIOManager(dg.IOManager):
         assert obj.model is not None
         model = {"path": obj.model.path, "fingerprint": obj.model.fingerprint, "name": obj.model.name}
         place, folder = self._record_path(context), obj.model.folder(self.data)
+        if place.parent == folder:  # of the model that was there before
+            remove_record(place)
         files = {p.name: note_of(p, content=False) for p in _parts(folder)} if place.parent == folder else {}
         write_record(place, replace(obj.record, model=model, files=files))
 

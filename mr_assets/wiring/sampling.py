@@ -62,7 +62,7 @@ def sample(
         engine,
         requests,
         settings,
-        folder=shard_folder(work.run.path(work.asset, work.partition)),
+        folder=shard_folder(work.run.place(work.asset, work.partition)),
         signature={"asset": work.asset, "policy": work.policy.fingerprint, **signature},
         shard_size=size_of_shard(total, n, recipe.engine.shard_size),
         seed=draws([f"{work.asset} {work.partition}"], recipe.seed)[0] % 2**31,

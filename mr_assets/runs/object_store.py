@@ -1,0 +1,372 @@
+"""A data folder whose lasting copy is an object store: MR_DATA=s3://bucket/prefix.
+
+    s3://bucket/prefix/beta_02/responses/2.parquet         as in a data folder, name by name
+    s3://bucket/prefix/beta_02/responses/2.json            its record, put last
+    MR_SCRATCH/s3/bucket/prefix/beta_02/responses/2.parquet     the folder on this host that all code works on
+    MR_SCRATCH/s3/bucket/prefix/.store.json                says of which store it is
+
+The store has what lasts: stored recipes, records, tables, models. The folder has these, as far as this host made or
+needed them, and what does not last: shards, a trainer's checkpoints, logs, Dagster's home. Stored recipes and records
+are made equal to the store's when a command begins (`pull`), so that what another host made is seen, and what it
+removed is not. A table or a model is fetched when it is first asked for (`fetch`), and compared with its record. What
+is made is put before its record is (`put`): as everywhere, a record says that its artifact is whole.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from errno import EINVAL
+from functools import cached_property, lru_cache
+from hashlib import md5
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from fsspec.callbacks import Callback
+
+from mr_assets.errors import UserError, shown
+from mr_assets.files import WORTH_A_NOTE, Note, atomically, damage, fingerprint, write_json
+from mr_assets.loop import LOOP
+from mr_assets.printable import tell
+from mr_assets.text_files import given_path
+
+MARKER = ".store.json"
+SCHEME = "s3://"
+SCRATCH = "MR_SCRATCH"
+CONTENT = "mr-content"  # of an object, among its metadata: the fingerprint of its content
+AT_ONCE = 16  # small objects that are fetched side by side
+REPORT_SECONDS = 5.0
+
+
+class Seen(NamedTuple):
+    """An object as the store lists it."""
+
+    bytes: int
+    etag: str
+
+
+@dataclass
+class ObjectStore:
+    """The lasting copy of the data folder `data`. Every method raises `UserError` if the store cannot be used."""
+
+    url: str
+    data: Path
+    _listed: dict[str, Seen] = field(default_factory=dict)
+    _pulled: float = float("-inf")
+
+    @cached_property
+    def _files(self) -> Any:
+        """The file system of the bucket, by s3fs. Credentials and AWS_ENDPOINT_URL are taken as AWS's tools do."""
+        s3fs = _library()
+        patience = {"connect_timeout": 10, "retries": {"max_attempts": 3}}
+        return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True, config_kwargs=patience)
+
+    def keeps(self, path: Path) -> bool:
+        """Whether a file lasts: what lies in a folder whose name begins with a dot is this host's alone."""
+        return not path.relative_to(self.data).parts[0].startswith(".")
+
+    def key(self, path: Path) -> str:
+        """The bucket and key of a file of the data folder."""
+        return f"{self.url.removeprefix(SCHEME)}/{path.relative_to(self.data).as_posix()}"
+
+    def has(self, path: Path) -> Seen | None:
+        """An object as it was listed when `pull` looked, or has been put or fetched since; None if there is none."""
+        return self._listed.get(path.relative_to(self.data).as_posix())
+
+    def pull(self, *, within: float = 0.0) -> None:
+        """Make stored recipes and records in the folder equal to the store's, unless that was done `within` seconds.
+
+        What a record stood for goes with it. A model's folder without its record is just being made here: it stays.
+        """
+        if time.monotonic() - self._pulled < within:
+            return
+        began = time.time_ns()
+        with told(self.url):
+            found = self._files.find(self.url, detail=True)
+        start = len(self.url.removeprefix(SCHEME)) + 1
+        self._listed = {name[start:]: Seen(int(o["size"]), o["ETag"].strip('"')) for name, o in found.items()}
+        small = [name for name in self._listed if says_what_is_there(name)]
+        changed = [name for name in small if not self._same(name) and not self._under_way(self.data / name)]
+        with told(self.url), ThreadPoolExecutor(AT_ONCE) as threads:
+            contents = list(threads.map(self._read, changed))
+        for name, content in zip(changed, contents, strict=True):
+            path = self.data / name
+            if content is None or not path.is_file() or path.read_bytes() != content:
+                self._forget(path)
+            if content is not None and not path.is_file():
+                atomically(path, lambda p, content=content: p.write_bytes(content))  # type: ignore[misc]
+        for path in self._here():
+            if path.relative_to(self.data).as_posix() not in self._listed and _written(path) < began:
+                self._forget(path)
+        self._pulled = time.monotonic()
+
+    def _read(self, name: str) -> bytes | None:
+        with suppress(FileNotFoundError):  # it was removed since the listing
+            content: bytes = self._files.cat_file(f"{self.url}/{name}")
+            return content
+        return None
+
+    def _same(self, name: str) -> bool:
+        """Whether a small file is here as the store has it. Of objects that were put at once the ETag is the MD5."""
+        path = self.data / name
+        return path.is_file() and md5(path.read_bytes(), usedforsecurity=False).hexdigest() == self._listed[name].etag
+
+    @staticmethod
+    def _under_way(path: Path) -> bool:
+        return path.name == "complete.json" and path.parent.is_dir() and not path.exists()
+
+    def _here(self) -> Iterator[Path]:
+        """The stored recipes and records in the folder."""
+        for pattern in ("*/recipe.yaml", "*/*.json", "*/*/*.json", "*/*/*/complete.json"):
+            for path in self.data.glob(pattern):
+                if says_what_is_there(path.relative_to(self.data).as_posix()):
+                    yield path
+
+    def _forget(self, path: Path) -> None:
+        """Remove a record from the folder, and what it stood for there; a stored recipe alone."""
+        if not path.is_file():
+            return
+        files = [] if path.name == "recipe.yaml" else _noted(path)
+        path.unlink(missing_ok=True)
+        for file in files:
+            (path.parent / file).unlink(missing_ok=True)
+        if path.name == "complete.json" and not any(path.parent.iterdir()):
+            path.parent.rmdir()
+
+    def fetch(self, path: Path, note: Note | None = None) -> None:
+        """Have a file in the folder, as `note` says that it is; nothing happens if it is, or if the store has none."""
+        seen = self.has(path)
+        if seen is None or (note is None and path.is_file() and path.stat().st_size == seen.bytes):
+            return
+        if note is not None and not damage(path, note, self.data / ".fingerprints.json"):
+            return
+
+        def get(place: Path) -> None:
+            with told(self.url), _report(f"fetching {path.name}", seen.bytes) as callback:
+                self._files.get_file(self.key(path), str(place), callback=callback)
+            if note is not None and note.written is not None:
+                os.utime(place, ns=(note.written, note.written))
+
+        atomically(path, get)
+        if note is not None and (wrong := damage(path, note, self.data / ".fingerprints.json", content=True)):
+            path.unlink()
+            raise UserError(
+                f"{self.url}/{path.relative_to(self.data)} is not what its record says: {wrong}. If another host is "
+                "making it now, wait for that; else materialize it again."
+            )
+
+    def put(self, files: Iterable[Path], record: Path, content: str) -> None:
+        """Put an artifact: its files, but for those that the store has already, then its record with this content."""
+        for path in files:
+            self._put(path)
+        self.write(record, content)
+
+    def _put(self, path: Path) -> None:
+        key, content = self.key(path), fingerprint(path)
+        with told(self.url):
+            there = None
+            with suppress(FileNotFoundError):
+                there = self._files.metadata(key).get(CONTENT)
+            if there != content:
+                with _report(f"putting {path.name} into {self.url}", path.stat().st_size) as callback:
+                    self._files.put_file(str(path), key, callback=callback, Metadata={CONTENT: content})
+        self._list(path)
+
+    def write(self, path: Path, content: str) -> None:
+        """Put a small file."""
+        with told(self.url):
+            self._files.pipe_file(self.key(path), content.encode())
+        self._list(path, content.encode())
+
+    def _list(self, path: Path, content: bytes = b"") -> None:
+        size = len(content) or path.stat().st_size
+        tag = md5(content, usedforsecurity=False).hexdigest() if content else ""
+        self._listed[path.relative_to(self.data).as_posix()] = Seen(size, tag)
+
+    def withdraw(self, path: Path) -> None:
+        """Remove an object; what is not there is removed already."""
+        with told(self.url), suppress(FileNotFoundError):
+            self._files.rm_file(self.key(path))
+        self._listed.pop(path.relative_to(self.data).as_posix(), None)
+
+    def remove(self, folder: Path) -> None:
+        """Remove all of a run's folder: first its stored recipe, so that the run is gone at once."""
+        self.withdraw(folder / "recipe.yaml")
+        with told(self.url), suppress(FileNotFoundError):
+            self._files.rm(self.key(folder), recursive=True)
+
+    def seen(self, path: Path) -> tuple[str, str]:
+        """What a small object says, and its ETag; two empty texts if there is none."""
+        key, text, etag, before = self.key(path), "", "", None
+        with told(self.url):
+            try:
+                while etag != before:  # both of one moment
+                    before = self._files.info(key)["ETag"]
+                    text = self._files.cat_file(key).decode(errors="replace")
+                    etag = self._files.info(key)["ETag"]
+            except FileNotFoundError:
+                return "", ""
+        return text, etag.strip('"')
+
+    def put_if(self, path: Path, content: str, etag: str) -> str:
+        """Put a small object if the store has it as `etag` ("": not at all); its new ETag, or "" if it is otherwise."""
+        bucket, _, key = self.key(path).partition("/")
+        condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+        try:
+            put = self._files.call_s3("put_object", Bucket=bucket, Key=key, Body=content.encode(), **condition)
+        except (FileExistsError, FileNotFoundError):
+            return ""
+        except OSError as error:
+            if error.errno == EINVAL:  # how s3fs says that a condition is not met
+                return ""
+            raise _refused(self.url, error) from error
+        found: str = put["ETag"].strip('"')
+        return found
+
+    def fetch_given(self, path: Path) -> None:
+        """Have what a person put into the store in the folder: a file, or a folder with all that is in it."""
+        name = path.relative_to(self.data).as_posix()
+        for each in [each for each in self._listed if each == name or each.startswith(f"{name}/")]:
+            self.fetch(self.data / each)
+
+
+def says_what_is_there(name: str) -> bool:
+    """Whether a file, by its name relative to the data folder, is a stored recipe or a record."""
+    match PurePosixPath(name).parts:
+        case (folder, *_) if folder.startswith("."):
+            return False
+        case (_, "recipe.yaml"):
+            return True
+        case (_, file):
+            return file.endswith(".json") and file.removesuffix(".json") in LOOP
+        case (_, asset, file) if asset in LOOP:
+            trained = LOOP[asset].holds == "model"
+            return file == "complete.json" if trained else file.endswith(".json") and not file.startswith(".")
+        case (_, asset, _, "complete.json"):
+            return asset in LOOP
+    return False
+
+
+def _noted(record: Path) -> list[str]:
+    """The names of the files that a record stands for, relative to its folder."""
+    try:
+        files = json.loads(record.read_text(encoding="utf-8")).get("files") or {}
+    except (OSError, ValueError, AttributeError):
+        return []
+    return [name for name in files if not PurePosixPath(name).is_absolute()]
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def scratch_of(url: str) -> Path:
+    """The folder of this host that stands for a store; made, with its marker, if it is not there.
+
+    Raises `UserError` if the address is none, the scratch folder cannot be written, or s3fs is not installed.
+    """
+    bucket, *prefix = url.removeprefix(SCHEME).rstrip("/").split("/")
+    if not url.startswith(SCHEME) or not bucket or "" in prefix or {".", ".."} & {bucket, *prefix}:
+        raise UserError(f"MR_DATA = {shown(url)}: expected s3://BUCKET or s3://BUCKET/PREFIX.")
+    _library()
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    scratch = given_path(os.environ.get(SCRATCH) or f"{cache}/mr_assets", SCRATCH).resolve()
+    folder = scratch.joinpath("s3", bucket, *prefix)
+    if not (folder / MARKER).is_file():
+        try:
+            write_json(folder / MARKER, {"url": "/".join([f"{SCHEME}{bucket}", *prefix])})
+        except OSError as error:
+            raise UserError(f"the scratch folder {folder} cannot be written: {error}. Set {SCRATCH}.") from error
+    return folder
+
+
+@lru_cache(maxsize=4096)
+def store_of(folder: Path) -> ObjectStore | None:
+    """The store that a data folder, or a folder in it, is the scratch of; None if what lies there is all there is."""
+    marker = folder / MARKER
+    if marker.is_file():
+        return ObjectStore(json.loads(marker.read_text(encoding="utf-8"))["url"], folder)
+    return None if folder == folder.parent else store_of(folder.parent)
+
+
+def pull(data: Path, *, within: float = 0.0) -> None:
+    """Make the stored recipes and records of a data folder those of its store, if it has one: `ObjectStore.pull`."""
+    if store := store_of(data):
+        store.pull(within=within)
+
+
+def write_through(path: Path, content: str) -> None:
+    """Write a stored recipe, into the store first if there is one."""
+    if (store := store_of(path.parent)) and store.keeps(path):
+        store.write(path, content)
+    atomically(path, lambda p: p.write_text(content, encoding="utf-8"))
+
+
+def damage_of(path: Path, note: Note, notes: Path, *, content: bool = False) -> str:
+    """`mr_assets.files.damage`; what is in the store alone is there, if it has as many bytes as were written."""
+    store = store_of(path.parent)
+    if store is not None and content:
+        store.fetch(path, note)
+    elif store is not None and not path.is_file() and (seen := store.has(path)):
+        same = note.bytes in (None, seen.bytes)
+        return "" if same else f"{store.url}/{store.key(path)} has {seen.bytes:,} bytes, {note.bytes:,} were written"
+    return damage(path, note, notes, content=content)
+
+
+def _library() -> Any:
+    try:
+        import s3fs
+    except ImportError as error:
+        raise UserError("MR_DATA is in S3, but s3fs is not installed: pip install 'mr_assets[s3]'") from error
+    return s3fs
+
+
+@contextmanager
+def told(url: str) -> Iterator[None]:
+    """Turn what the store answers, or that it does not, into `UserError`. What is not there is the caller's matter."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except FileNotFoundError as error:
+        if "bucket" in str(error).lower():
+            raise _refused(url, error) from error
+        raise
+    except (OSError, BotoCoreError, ClientError) as error:
+        raise _refused(url, error) from error
+
+
+def _refused(url: str, error: Exception) -> UserError:
+    return UserError(
+        f"{url} cannot be read or written: {' '.join(str(error).split()) or type(error).__name__}. Look at MR_DATA, at "
+        "the credentials (AWS_ACCESS_KEY_ID or AWS_PROFILE) and at AWS_ENDPOINT_URL. What was complete is kept."
+    )
+
+
+@contextmanager
+def _report(what: str, size: int) -> Iterator[Callback]:
+    """A callback that says on standard error how far a large file is."""
+    callback = _Report(what, size)
+    yield callback
+    if callback.said:
+        tell(f"{what}: done")
+
+
+class _Report(Callback):  # type: ignore[misc]
+    """How far a file is, every few seconds, if it is large."""
+
+    def __init__(self, what: str, size: int) -> None:
+        super().__init__(size=size)
+        self.what, self.bytes, self.said, self.last = what, size, False, time.monotonic()
+
+    def call(self, *args: Any, **kwargs: Any) -> None:
+        """As fsspec calls it after each piece."""
+        if self.bytes >= WORTH_A_NOTE and time.monotonic() - self.last >= REPORT_SECONDS:
+            self.last, self.said = time.monotonic(), True
+            tell(f"{self.what}: {self.value / 1e9:.1f} of {self.bytes / 1e9:.1f} GB")

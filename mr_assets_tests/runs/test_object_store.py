@@ -1,0 +1,348 @@
+"""A data folder whose lasting copy is an object store: a server of moto on loopback, and hosts that share it."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+import s3fs
+from click.testing import CliRunner
+from moto.server import ThreadedMotoServer
+from starlette.testclient import TestClient
+
+from mr_assets.cli.main import main
+from mr_assets.errors import UserError
+from mr_assets.explorer.app import explorer
+from mr_assets.files import fingerprint, note_of
+from mr_assets.lineage.verification import verify
+from mr_assets.loop import LOOP
+from mr_assets.orchestration import lock
+from mr_assets.orchestration.lock import run_lock
+from mr_assets.orchestration.steps import Step, steps
+from mr_assets.processes import Worker
+from mr_assets.runs.artifact import Model
+from mr_assets.runs.data_folder import data_root, resolve
+from mr_assets.runs.object_store import ObjectStore, pull, says_what_is_there, store_of
+from mr_assets.runs.record import remove_record, write_record
+from mr_assets.runs.run import Run
+from mr_assets.runs.status import places, state
+from mr_assets.runs.stored import remove_run, save, stored_runs
+from mr_assets_tests.test_loop import messages, new_world
+from mr_assets_tests.tiny import complete, files, model_folder, tiny_run
+
+pytestmark = pytest.mark.slow
+Host = Callable[[str], Path]
+TABLE = ("responses", "1")
+MODEL = ("checkpoints", "1")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The address of a server of this module's own."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> s3fs.S3FileSystem:
+    """An empty bucket, as any other program sees it; MR_DATA names a prefix in it."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": server,
+        "AWS_ACCESS_KEY_ID": "not-to-be-shown",
+        "AWS_SECRET_ACCESS_KEY": "not-to-be-shown",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "MR_DATA": "s3://bucket/of/runs",
+    }.items():
+        monkeypatch.setenv(name, value)
+    there = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
+    if there.exists("bucket"):
+        there.rm("bucket", recursive=True)
+    there.mkdir("bucket")
+    return there
+
+
+@pytest.fixture
+def host(bucket: s3fs.S3FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """Be another host from now on; its data folder."""
+
+    def be(name: str) -> Path:
+        monkeypatch.setenv("MR_SCRATCH", str(tmp_path / name))
+        monkeypatch.setattr("mr_assets.processes.socket.gethostname", lambda: name)
+        return data_root()
+
+    return be
+
+
+def published(data: Path) -> Run:
+    """A run of which every artifact is in the store of `data`, put there as the IO managers do."""
+    run = tiny_run(data)
+    save(run)
+    for asset, partition in places(run):
+        place = run.place(asset, partition)
+        if LOOP[asset].holds == "model":
+            model_folder(place)
+            (place / "training_log.jsonl").write_text('{"step": 1}\n')
+        record = complete(run, asset, partition)
+        if record.model:
+            print_ = fingerprint(data / record.model["path"])
+            record = replace(record, version=print_, model={**record.model, "fingerprint": print_})
+        made = {"table": [place], "model": sorted(place.glob("*")), "pointer": []}[LOOP[asset].holds]
+        beside = [p for p in made if p.name != "complete.json"]
+        table = LOOP[asset].holds == "table"
+        noted = {p.name: note_of(p, content=table) for p in beside}
+        write_record(run.record_path(asset, partition), replace(record, files=noted))
+    return run
+
+
+def there(bucket: s3fs.S3FileSystem) -> list[str]:
+    return [name.removeprefix("bucket/of/runs/") for name in sorted(bucket.find("bucket"))]
+
+
+@pytest.mark.parametrize("url", ["s3://", "s3:///x", "s3://bucket//x", "s3://bucket/../x"])
+def test_an_address_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str) -> None:
+    monkeypatch.setenv("MR_SCRATCH", str(tmp_path))
+    monkeypatch.setenv("MR_DATA", url)
+    with pytest.raises(UserError, match="expected s3://BUCKET or s3://BUCKET/PREFIX"):
+        data_root()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_library_its_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MR_SCRATCH", str(tmp_path))
+    monkeypatch.setenv("MR_DATA", "s3://bucket")
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(UserError, match=r"pip install 'mr_assets\[s3\]'"):
+        data_root()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("tiny/recipe.yaml", True),
+        ("tiny/responses/2.json", True),
+        ("small_world/eft_dataset.json", True),
+        ("small_world/sft_checkpoint/complete.json", True),
+        ("tiny/checkpoints/1/complete.json", True),
+        ("small_world/sft_checkpoint/config.json", False),
+        ("tiny/checkpoints/1/config.json", False),
+        ("tiny/checkpoints/1.training/job.json", False),
+        ("tiny/responses/.2.progress.json", False),
+        (".dagster/recipe.yaml", False),
+        (".branch-x/responses/2.json", False),
+        ("prompts/mine.json", False),
+        ("recipe.yaml", False),
+    ],
+)
+def test_stored_recipes_and_records_are_told_by_their_names(name: str, says: bool) -> None:
+    assert says_what_is_there(name) == says
+
+
+def test_another_host_sees_a_run_and_fetches_what_it_reads(bucket: s3fs.S3FileSystem, host: Host) -> None:
+    """States without a table or a weight; a table when it is read, a log without its weights."""
+    mine = published(host("gpu-01"))
+    data = host("login")
+    run = stored_runs(data)["tiny"]
+    assert {state(run, *place) for place in places(run)} == {"done"}
+    assert not [name for name in files(data) if name.endswith((".parquet", ".safetensors"))]
+    assert pl.read_parquet(run.path(*TABLE)).equals(pl.read_parquet(mine.path(*TABLE)))
+    folder = run.path(*MODEL)
+    assert (folder / "training_log.jsonl").is_file() and not (folder / "model.safetensors").exists()
+    Model(**run.record(*MODEL).model).check(data)  # type: ignore[union-attr, arg-type]
+    assert (folder / "model.safetensors").read_bytes() == (mine.path(*MODEL) / "model.safetensors").read_bytes()
+
+
+def test_what_a_host_makes_anew_is_new_on_the_others(host: Host) -> None:
+    """A table of as many bytes, a model whose weights have other content, a record that went."""
+    first = published(host("gpu-01"))
+    data = host("login")
+    run = stored_runs(data)["tiny"]
+    model = Model(**(run.record(*MODEL) or first.record(*MODEL)).model)  # type: ignore[union-attr, arg-type]
+    model.check(data)
+    before = (run.path(*MODEL) / "model.safetensors").read_bytes()
+
+    host("gpu-01")
+    weights = first.path(*MODEL) / "model.safetensors"
+    weights.write_bytes(before[:-1] + b"!")
+    record = first.record(*MODEL)
+    assert record is not None
+    write_record(first.record_path(*MODEL), replace(record, version="another"))
+    remove_record(first.record_path(*TABLE))
+
+    host("login")
+    pull(data)
+    assert run.record(*TABLE) is None and not run.place(*TABLE).exists()
+    assert not (run.path(*MODEL) / "model.safetensors").exists()
+    with pytest.raises(UserError, match="M1 is damaged"):  # its fingerprint is not the one that was recorded
+        model.check(data)
+    assert (run.path(*MODEL) / "model.safetensors").read_bytes() == weights.read_bytes()
+
+
+def test_a_kill_before_the_record_leaves_what_was_put_and_no_artifact(
+    bucket: s3fs.S3FileSystem, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made again, files that are in the store already are not put again."""
+    run = published(host("gpu-01"))
+    record = run.record(*MODEL)
+    assert record is not None
+    remove_record(run.record_path(*MODEL))
+    bucket.rm("bucket/of/runs/tiny/checkpoints/1", recursive=True)
+
+    def killed(self: ObjectStore, path: Path, content: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(ObjectStore, "write", killed)
+        write_record(run.record_path(*MODEL), record)
+    weights = "bucket/of/runs/tiny/checkpoints/1/model.safetensors"
+    put = bucket.info(weights)["LastModified"]
+    pull(run.data)
+    assert state(run, *MODEL) == "missing"
+    other = stored_runs(host("login"))["tiny"]
+    assert state(other, *MODEL) == "missing"
+    host("gpu-01")
+    write_record(run.record_path(*MODEL), record)
+    assert bucket.info(weights)["LastModified"] == put
+    pull(other.data)
+    assert state(other, *MODEL) == "done"
+
+
+def test_content_that_its_record_does_not_know_is_not_taken(bucket: s3fs.S3FileSystem, host: Host) -> None:
+    """Of as many bytes; nothing of it stays."""
+    published(host("gpu-01"))
+    name = "bucket/of/runs/tiny/responses/1.parquet"
+    bucket.pipe_file(name, bytes(bucket.info(name)["size"]))
+    run = stored_runs(host("login"))["tiny"]
+    with pytest.raises(UserError, match="is not what its record says"):
+        run.path(*TABLE)
+    assert not run.place(*TABLE).exists()
+
+
+def test_a_removed_run_is_gone_everywhere(bucket: s3fs.S3FileSystem, host: Host) -> None:
+    """What it shares with its family stays."""
+    run = published(host("gpu-01"))
+    data = host("login")
+    assert list(stored_runs(data)) == ["tiny"]
+    host("gpu-01")
+    remove_run(run)
+    assert {name.partition("/")[0] for name in there(bucket)} == {run.family}
+    host("login")
+    assert stored_runs(data) == {}
+    assert run.path("seed_prompts").is_file()
+
+
+def test_what_a_person_put_into_the_store_is_found(bucket: s3fs.S3FileSystem, host: Host) -> None:
+    """A file or a folder that a recipe names relative to the data folder."""
+    bucket.pipe_file("bucket/of/runs/prompts/mine.jsonl", b'{"prompt": "x"}\n')
+    bucket.pipe_file("bucket/of/runs/models/seed/config.json", b"{}")
+    data = host("gpu-01")
+    pull(data)
+    assert resolve("prompts/mine.jsonl", data).read_text() == '{"prompt": "x"}\n'
+    assert (resolve("models/seed", data) / "config.json").read_text() == "{}"
+
+
+def test_one_host_holds_a_runs_lock(bucket: s3fs.S3FileSystem, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one is told which; when it is killed, the lock does not move any more, and goes over."""
+    monkeypatch.setattr(lock, "OBJECT_BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(lock, "OBJECT_WATCH_SECONDS", 2.0)
+    first = host("gpu-01") / "tiny"
+    with run_lock(first, "run x", wait=False) as former:
+        assert former is None
+        second = host("gpu-02") / "tiny"
+        said = f"run x is being run by process {os.getpid()} on host gpu-01"
+        with pytest.raises(UserError, match=said), run_lock(second, "run x", wait=False):
+            raise AssertionError("two hosts hold the lock")
+        host("gpu-01")
+    assert there(bucket) == []
+    killed = replace(Worker.of(os.getpid()), ticks=1)
+    bucket.pipe_file("bucket/of/runs/tiny/.lock", f"{killed.tag('tiny')} 7".encode())
+    host("gpu-02")
+    with run_lock(second, "run x", wait=False) as former:
+        assert former == killed
+    assert there(bucket) == []
+
+
+def test_of_two_that_take_a_lock_at_once_one_has_it(bucket: s3fs.S3FileSystem, host: Host) -> None:
+    """Each puts it on the condition that it is as both saw it."""
+    store = store_of(host("gpu-01"))
+    assert store is not None
+    path = store.data / "tiny" / ".lock"
+    etag = store.put_if(path, "first", "")
+    assert etag and not store.put_if(path, "second", "")
+    assert store.seen(path) == ("first", etag)
+    assert store.put_if(path, "third", etag) and not store.put_if(path, "fourth", etag)
+    assert store.seen(path)[0] == "third"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1", "s3://bucket/of/runs cannot be read or written"),
+        ("MR_DATA", "s3://no-such-bucket/x", "s3://no-such-bucket/x cannot be read or written: .*bucket"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_one_message(
+    host: Host, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    """Without credentials in it, and nothing is changed."""
+    monkeypatch.setenv(name, value)
+    data = host("gpu-01")
+    before = files(data)
+    with pytest.raises(UserError, match=said) as refused:
+        stored_runs(data)
+    assert "not-to-be-shown" not in str(refused.value)
+    assert files(data) == before
+
+
+def test_a_record_that_is_not_in_the_store_goes(host: Host) -> None:
+    """One that was written here after the listing began stays: it was put before."""
+    run = tiny_run(host("gpu-01"))
+    save(run)
+    complete(run, "seed_prompts")
+    record = run.record_path("seed_prompts")
+    for seconds, stays in ((60, True), (-60, False)):
+        written = time.time() + seconds
+        os.utime(record, (written, written))
+        pull(run.data)
+        assert record.exists() == stays
+
+
+def test_a_run_goes_on_on_another_host(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first iteration by fakes on one, the second one's policy and responses on another; a third reads and checks.
+
+    It is the IO managers that put and fetch, and the handoff that brings M1 over.
+    """
+    monkeypatch.setattr("mr_assets.files.os.fsync", lambda file: None)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    first = new_world(monkeypatch, host("gpu-01"))
+    save(first.run)
+    for step in steps(first.run):
+        if step.partition in (None, "1") and step.assets != ("evaluation",):
+            result = first.materialize(step)
+            assert result.success, messages(result)
+
+    second = new_world(monkeypatch, host("gpu-02"))
+    assert list(stored_runs(second.run.data)) == ["tiny"]
+    assert {state(second.run, asset, "1") for asset in LOOP.per("iteration")} == {"done"}
+    result = second.materialize(Step("on", ("prompts", "policy", "responses"), "2"))
+    assert result.success, messages(result)
+    [(folder, _)] = second.opened
+    assert folder == second.run.place(*MODEL) and (folder / "model.safetensors").is_file()
+
+    data = host("login")
+    run = stored_runs(data)["tiny"]
+    there = {place for place in places(run) if state(run, *place) == "done"}
+    assert ("responses", "2") in there and MODEL in there and ("judgments", "2") not in there
+    assert list(verify(run)) == []
+    shown = CliRunner().invoke(main, ["status", "tiny", "--json"])
+    told = {(a["asset"], a["partition"]): a["state"] for a in json.loads(shown.output)["artifacts"]}
+    assert (told[TABLE], told["responses", "2"], told["judgments", "2"]) == ("done", "done", "missing")
+    page = TestClient(explorer(data, "http://127.0.0.1:3000"), base_url="http://127.0.0.1").get("/runs/tiny")
+    assert page.status_code == 200 and "/runs/tiny/1." in page.text
