@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from mr_assets.method.judgments import parse_score
 from mr_assets.sampling.engine import Completion, Request
 from mr_assets.sampling.settings import SamplingSettings
+from mr_assets.sampling.stats import EngineStats
 from mr_assets.templates import judge_template, meta_judge_template
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingResult
@@ -32,6 +33,7 @@ class WorldSampler:
     device = "cpu"
     max_model_len = 512
     max_num_seqs = 64
+    stats = EngineStats()
 
     def __init__(self, folder: Path, policy: str) -> None:
         self.signature: Mapping[str, Any] = {"policy": policy}

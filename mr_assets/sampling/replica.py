@@ -86,7 +86,7 @@ def _reports(connection: Connection) -> tuple[Callable[[Shares], None], Callable
         nonlocal last
         if time.monotonic() - last >= SECONDS_BETWEEN_COUNTS:
             last = time.monotonic()
-            connection.send(Counted(stage.sampled, stage.tokens))
+            connection.send(Counted(stage.sampled, stage.tokens, stage.stats))
 
     def committed(shard: Shard) -> None:
         tokens = sum(
@@ -114,7 +114,7 @@ def _sample(stage: Stage, connection: Connection, told: queue.SimpleQueue[Any]) 
         if stage.barrier:
             connection.send(Wanted())
     stage.drain()
-    connection.send(Counted(stage.sampled, stage.tokens))
+    connection.send(Counted(stage.sampled, stage.tokens, stage.stats))
     connection.send(Ended())
 
 

@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import reduce
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -33,6 +34,7 @@ from mr_assets.processes import end_group
 from mr_assets.sampling.engine import check_engine, samples_on_cpu, signature, with_end_of
 from mr_assets.sampling.settings import EngineSettings, SamplingSettings
 from mr_assets.sampling.shards import Shard, Shares
+from mr_assets.sampling.stats import EngineStats
 
 PATIENCE_SECONDS = 8.0  # for a replica to close its engine: vLLM itself waits five seconds for its processes
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -75,6 +77,7 @@ class Counted(NamedTuple):
 
     requests: int
     tokens: int
+    stats: EngineStats = EngineStats()
 
 
 NOTHING = Counted(0, 0)
@@ -295,6 +298,10 @@ class _SharedStage:
     def tokens(self) -> int:
         return self._gone.tokens + sum(replica.counted.tokens for replica in self._replicas)
 
+    @property
+    def stats(self) -> EngineStats:
+        return reduce(EngineStats.plus, (replica.counted.stats for replica in self._replicas), self._gone.stats)
+
     def take_over(self, shard: Shard) -> None:
         self._whole += len(shard.requests)
         self._report(self)
@@ -365,7 +372,8 @@ class _SharedStage:
                 return
         self._replicas.remove(replica)
         replica.kill()
-        self._gone = _sum(self._gone, replica.committed)
+        done = replica.counted.stats._replace(running=0, waiting=0)
+        self._gone = _sum(self._gone, replica.committed._replace(stats=done))
         whole = [shard for shard in replica.held.values() if shard.whole]  # it ended before it could say so
         self._gone = _sum(self._gone, Counted(sum(len(shard.requests) for shard in whole), 0))
         lost = [shard for shard in replica.held.values() if shard not in whole]
@@ -386,4 +394,4 @@ class _SharedStage:
 
 
 def _sum(one: Counted, other: Counted) -> Counted:
-    return Counted(one.requests + other.requests, one.tokens + other.tokens)
+    return Counted(one.requests + other.requests, one.tokens + other.tokens, one.stats.plus(other.stats))

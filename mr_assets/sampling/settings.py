@@ -85,7 +85,7 @@ class EngineSettings(Section):
     kv_cache_dtype: KVCacheType = Field(default="auto", description="type of the key-value cache; changes the samples")
     max_num_seqs: Annotated[Count, SPEED] = Field(description="completions sampled at a time")
     max_num_batched_tokens: Annotated[Count | None, SPEED] = Field(
-        default=None, description="tokens per step; null is vLLM's choice"
+        default=None, description="tokens per step; null is vLLM's choice for offline batches"
     )
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1), SPEED] = Field(
         description="share of a GPU's memory, CUDA only"

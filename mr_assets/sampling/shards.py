@@ -35,6 +35,7 @@ from mr_assets.errors import UserError
 from mr_assets.files import atomically, full_disk_told, sweep_temporary
 from mr_assets.sampling.engine import Completion, Request, Sampler
 from mr_assets.sampling.settings import SamplingSettings
+from mr_assets.sampling.stats import EngineStats
 from mr_assets.tables import TOKEN_IDS
 
 SHARE = 0.02  # of an asset's completions in one shard
@@ -70,6 +71,7 @@ class Progress(NamedTuple):
     tokens: int
     tokens_per_second: float
     seconds_left: float | None
+    stats: EngineStats  # of the stage
 
 
 class Shares(Protocol):
@@ -88,6 +90,11 @@ class Shares(Protocol):
     @property
     def tokens(self) -> int:
         """Tokens of these."""
+        ...
+
+    @property
+    def stats(self) -> EngineStats:
+        """What the engines have done since the stage began."""
         ...
 
     def take_over(self, shard: "Shard") -> None:
@@ -130,6 +137,8 @@ class Sampled:
     reused: int  # of these, taken over from an earlier run
     sampled: int  # of these, sampled now
     tokens: int  # sampled now
+    tokens_per_second: float  # of these, from the stage's beginning to its end
+    stats: EngineStats  # of the stage
     too_long: list[TooLong]
 
 
@@ -186,7 +195,8 @@ def sample_shards(
         sampler.close()
         raise
     done = stage.reused + stage.sampled
-    return Sampled(paths, done, stage.reused, stage.sampled, stage.tokens, too_long)
+    speed = stage.tokens / reporter.seconds
+    return Sampled(paths, done, stage.reused, stage.sampled, stage.tokens, speed, stage.stats, too_long)
 
 
 def size_of_shard(requests: int, n: int, most: int) -> int:
@@ -283,6 +293,7 @@ class Stage:
         self.barrier = sampler.device == "cpu"
         """Whether a shard is done before the next one begins."""
         self._sampler = sampler
+        self._before = sampler.stats
         self._settings = settings
         self._report = report
         self._committed = committed
@@ -293,6 +304,11 @@ class Stage:
     def in_flight(self) -> int:
         """Completions asked for and not returned yet."""
         return self._sampler.in_flight
+
+    @property
+    def stats(self) -> EngineStats:
+        """What the engine has done since the stage began."""
+        return self._sampler.stats.since(self._before)
 
     def take_over(self, shard: Shard) -> None:
         """Count a finished shard."""
@@ -392,6 +408,11 @@ class _Reporter:
         self._total = total
         self._started = self._last = time.monotonic()
 
+    @property
+    def seconds(self) -> float:
+        """Since the stage began."""
+        return max(time.monotonic() - self._started, 1e-9)
+
     def report(self, stage: Shares, final: bool = False) -> None:
         now = time.monotonic()
         if self._call is None or (now - self._last < SECONDS_BETWEEN_REPORTS and not final):
@@ -400,4 +421,5 @@ class _Reporter:
         seconds = max(now - self._started, 1e-9)
         done = stage.reused + stage.sampled
         left = (self._total - done) * seconds / stage.sampled if self._total is not None and stage.sampled else None
-        self._call(Progress(done, self._total, stage.reused, stage.tokens, stage.tokens / seconds, left))
+        so_far = (done, self._total, stage.reused, stage.tokens, stage.tokens / seconds, left)
+        self._call(Progress(*so_far, stage.stats))

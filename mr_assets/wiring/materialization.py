@@ -115,14 +115,16 @@ class Materialization:
         note(self.run, Progress(self.asset, self.partition, what, "", 0, 0, None, None, self.context.run_id))
 
     def progress(self, what: str, unit: str) -> Callable[..., None]:
-        """A callback (done, total, before=0) that says how far it is: `mr status` every second, the log every five.
+        """A callback (done, total, before=0, more="") that says how far it is.
 
-        before: of what is done, what an earlier run did; it does not count in the rate.
+        `mr status` shows it every second, the log has it every five.
+
+        before: of what is done, what an earlier run did; it does not count in the rate. more: what else the log says.
         """
         began = time.monotonic()
         noted, logged = [-inf], [began]
 
-        def report(done: int, total: int, before: int = 0) -> None:
+        def report(done: int, total: int, before: int = 0, more: str = "") -> None:
             now = time.monotonic()
             rate = (done - before) / max(now - began, 1e-9) if done > before else None  # else nothing is known of it
             left = (total - done) / rate if rate else None
@@ -133,7 +135,7 @@ class Materialization:
                 note(self.run, progress)
             if done >= total or (done and now - logged[0] >= 5):
                 logged[0] = now
-                self.context.log.info(progress.said)
+                self.context.log.info(f"{progress.said} ({more})" if more else progress.said)
 
         return report
 

@@ -67,7 +67,9 @@ def sample(
         shard_size=size_of_shard(total, n, recipe.engine.shard_size),
         seed=draws([f"{work.asset} {work.partition}"], recipe.seed)[0] % 2**31,
         total=total,
-        on_progress=lambda p: report(p.done, p.total or total, p.reused),
+        on_progress=lambda p: report(
+            p.done, p.total or total, p.reused, f"{p.tokens_per_second:,.0f} tokens/s, {p.stats.said}"
+        ),
         warn=work.context.log.warning,
     )
     dropped = dropped_frame(
@@ -78,6 +80,11 @@ def sample(
         "requests sampled by this run": sampled.sampled,
         "requests too long": len(sampled.too_long),
     }
+    if sampled.sampled:
+        numbers["tokens per second"] = round(sampled.tokens_per_second, 1)
+        numbers["preemptions"] = sampled.stats.preemptions
+        if sampled.stats.hit_rate is not None:
+            numbers["prompt tokens from the cache"] = round(sampled.stats.hit_rate, 4)
     return Samples(scan_shards(sampled.paths), dropped, numbers)
 
 

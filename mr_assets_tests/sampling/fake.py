@@ -7,6 +7,7 @@ from typing import Any
 
 from mr_assets.sampling.engine import Completion, Request
 from mr_assets.sampling.settings import EngineSettings, SamplingSettings
+from mr_assets.sampling.stats import EngineStats
 
 END = 0
 
@@ -51,10 +52,19 @@ class FakeSampler:
         self.in_flight_at_reseed: list[int] = []
         self.in_flight_at_step: list[int] = []
         self.closed = False
+        self._asked: list[Request] = []
         self._random = random.Random("unseeded")
         self._waiting: deque[tuple[Request, int, list[int], int]] = deque()
         self._running: list[tuple[Request, int, list[int], int]] = []
         self._finished: dict[str, dict[int, Completion]] = {}
+
+    @property
+    def stats(self) -> EngineStats:
+        """Prompt tokens of all that was begun; the second and later samples of a request find theirs in the cache."""
+        asked = [request for request in self._asked for _ in range(request.n)]
+        once = sum(len(request.prompt_ids) for request in self._asked)
+        all_tokens = sum(len(request.prompt_ids) for request in asked)
+        return EngineStats(len(self._running), len(self._waiting), all_tokens, all_tokens - once)
 
     @property
     def in_flight(self) -> int:
@@ -63,6 +73,7 @@ class FakeSampler:
 
     def add(self, request: Request, settings: SamplingSettings) -> None:
         self.added.append(request.id)
+        self._asked.append(request)
         self._finished[request.id] = {}
         self._waiting.extend((request, sample, [], settings.max_tokens) for sample in range(request.n))
 

@@ -113,7 +113,12 @@ def test_an_error_of_another_process_is_told_by_its_log(tmp_path: Path, said: st
 def test_stop_tokens_count_only_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without further ones the signature, and with it every shard's seed, is what it was before there were any."""
     monkeypatch.setattr(
-        engine, "start_engine", lambda *_: (SimpleNamespace(model_config=SimpleNamespace(max_model_len=8)), "cpu")
+        engine,
+        "start_engine",
+        lambda *_: (
+            SimpleNamespace(model_config=SimpleNamespace(max_model_len=8), output_processor=SimpleNamespace()),
+            "cpu",
+        ),
     )
     plain, more = (VLLMSampler(Path("m"), "M0", engine_settings(), ids).signature["engine"] for ids in ((), (7,)))
     assert plain == engine_settings().signature()
@@ -124,6 +129,7 @@ def test_threads_of_the_engine_are_as_the_recipe_says(monkeypatch: pytest.Monkey
     """On a CPU, from the first shard on; where there is another engine, its own number."""
     vllm = SimpleNamespace(
         model_config=SimpleNamespace(max_model_len=8),
+        output_processor=SimpleNamespace(),
         reset_prefix_cache=lambda: True,
         collective_rpc=lambda *_, **__: None,
     )
@@ -183,3 +189,8 @@ def test_a_start_that_fails_tells_the_end_of_its_log(
     if isinstance(error, UserError):
         assert str(raised.value).startswith(f"could not start\nWhat it printed is in {log}, which ends:\n")
         assert "core died" in str(raised.value)
+
+
+def test_tokens_per_step_are_vllms_for_offline_batches_on_cuda() -> None:
+    """On a CPU nothing changes: what is batched together decides what is drawn."""
+    assert (engine.usage("cuda"), engine.usage("cpu")) == ("LLM_CLASS", "ENGINE_CONTEXT")

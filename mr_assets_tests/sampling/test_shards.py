@@ -18,6 +18,7 @@ from mr_assets.sampling import shards
 from mr_assets.sampling.engine import Request
 from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.sampling.shards import SHARD_SCHEMA, Progress, Sampled, sample_shards, scan_shards, size_of_shard
+from mr_assets.sampling.stats import EngineStats
 from mr_assets_tests.sampling.fake import END, FakeSampler, Killed
 
 SETTINGS = SamplingSettings(temperature=0.8, top_p=0.95, max_tokens=6)
@@ -413,3 +414,15 @@ def test_importing_sampling_loads_no_heavy_library() -> None:
     """torch and vLLM take seconds to load; sampling does not know dagster."""
     code = "import sys, mr_assets.sampling.shards; print(sorted({'torch', 'vllm', 'dagster'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_stage_tells_what_its_engine_did_meanwhile(tmp_path: Path, device: str) -> None:
+    """Ten prompts of 2 tokens, two samples each: 40 prompt tokens, the second sample's from the cache; not before."""
+    sampler = FakeSampler(device)
+    seen: list[Progress] = []
+    for folder in ("first", "second"):
+        sampled = run(sampler, tmp_path / folder, on_progress=seen.append)
+        assert sampled.stats == EngineStats(0, 0, prompt_tokens=40, cached_tokens=20)
+        assert sampled.tokens_per_second > 0
+    assert seen[-1].stats == EngineStats(0, 0, 40, 20)
