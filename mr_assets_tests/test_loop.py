@@ -411,7 +411,7 @@ def test_a_harmful_finding_stops_training_alone(done: World, patch: pytest.Monke
     assert world.jobs == []
     [said] = messages(result)
     assert "- parse_rate of judgments: Expected at least 100% of judgments to give a score, came " in said
-    assert f"{rows - 1} of {rows}, the others 1 no_score. Read some without; mend the template" in said
+    assert f"{rows - 1} of {rows}, the others 1 no_score. Read some without a score. Mend the template" in said
     assert "\n\nIf the data is as it should be, change guardrails.judgment_parse_rate_at_least.stop" in said
     assert said.endswith("recipe.yaml, then re-execute the run from failure or materialize checkpoints again.")
     failed = world.check("checkpoints", "data_is_fit", "2")

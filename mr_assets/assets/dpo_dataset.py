@@ -23,7 +23,7 @@ def dpo_dataset(
     elo_pairs: pl.LazyFrame,
     policy: Model,
 ) -> Result:
-    """Preference pairs as conversations, with the very token ids that the engine saw and sampled."""
+    """Preference pairs as conversations, with the same token ids that the engine saw and sampled."""
     _expect_same_prompts(work)
     recipe = work.recipe
 

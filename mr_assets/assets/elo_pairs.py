@@ -12,7 +12,7 @@ from mr_assets.wiring.truth import true_counts
 
 @loop_asset(kinds={"numpy", "parquet"})
 def elo_pairs(work: Materialization, battle_matrices: pl.LazyFrame, judgments: pl.LazyFrame) -> Result:
-    """Chosen: the judgment with the highest Elo. Rejected: the lowest. Too long a chosen one is dropped."""
+    """Chosen: the judgment with the highest Elo. Rejected: the lowest. Pairs with too long a chosen one are dropped."""
     matrices, switches = battle_matrices.collect(), work.recipe.switches
     texts = judgments.drop("token_ids").join(battle_matrices, on="response_id", how="semi").collect()
 

@@ -7,10 +7,10 @@ from mr_assets.wiring.materialization import Materialization, Result, partition_
 
 @loop_asset(kinds={"huggingface"})
 def policy(work: Materialization) -> Result:
-    """The model iteration t starts from: the SFT model for iteration 1, then checkpoints of iteration t-1.
+    """The model that iteration t starts from: the SFT model for iteration 1, then checkpoints of iteration t-1.
 
-    Dagster holds no cycle of assets, so the edge from checkpoints[t-1] is resolved here, when it runs, and not
-    drawn in the graph. It fails at once, naming what to materialize first, if that model is not complete.
+    Dagster allows no cycle of assets, so the edge from checkpoints[t-1] is not drawn in the graph: it is followed when
+    this asset is materialized. If that model is not complete, it fails at once and names what to materialize first.
     """
     run, t = work.run, work.iteration
 

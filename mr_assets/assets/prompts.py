@@ -9,7 +9,7 @@ from mr_assets.wiring.materialization import Materialization, Result
 
 @loop_asset(kinds={"polars", "parquet"})
 def prompts(work: Materialization, seed_prompts: pl.LazyFrame) -> Result:
-    """The iteration's prompts: a seeded draw, disjoint from the other iterations' unless the recipe says not."""
+    """The iteration's prompts: a seeded draw. Iterations share no prompts, unless the recipe lets them."""
     recipe = work.recipe
     if "seed" in work.overrides and recipe.prompts.disjoint:
         work.context.log.warning(

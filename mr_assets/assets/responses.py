@@ -16,7 +16,7 @@ from mr_assets.worlds.truth import world_numbers
 
 @loop_asset(kinds={"vllm", "parquet"})
 def responses(work: Materialization, prompts: pl.LazyFrame, policy: Model) -> Result:
-    """The policy answers every prompt K times; identical answers stay in the table, marked, and go no further."""
+    """The policy answers every prompt K times. Identical responses stay in the table, marked, and are not judged."""
     section, encode = work.recipe.responses, encoder(work)
     asked = prompts.collect()
     requests = (Request(i, encode.prompt_ids(text), section.k) for i, text in asked.iter_rows())

@@ -84,7 +84,7 @@ class Status:
         yield from self.ended()
         yield from [f"what is running, failed or was interrupted is not known: {self.unknown}"] * bool(self.unknown)
         if any(self.sign(place) == FOLLOWS for place in self.old):
-            yield "* comes of what is out of date"
+            yield "* made from something that is out of date"
         yield from lines(run)
 
     def table(self) -> Table:

@@ -347,7 +347,8 @@ CHECKS: tuple[Check, ...] = (
         name="parse_rate",
         limit="judgment_parse_rate_at_least",
         expects="at least {} of judgments to give a score",
-        next="Read some without; mend the template, or what the check cut_off says. Then materialize judgments again.",
+        next="Read some without a score. Mend the template, or what the check cut_off names. Then materialize "
+        "judgments again.",
         measure=measures.parsed("judgments", "score"),
         needs=("judgments",),
         counted=True,
@@ -368,7 +369,7 @@ CHECKS: tuple[Check, ...] = (
         name="top_score_share",
         limit="top_score_share",
         expects="at most {} of scores to be the highest there is",
-        next=f"The judge gives nearly everything full marks; {_BEFORE}",
+        next=f"The judge gives nearly every response the highest score; {_BEFORE}",
         measure=measures.top_scores,
         needs=("judgments",),
         counted=True,
@@ -379,8 +380,8 @@ CHECKS: tuple[Check, ...] = (
         name="pair_yield",
         limit="actor_pair_yield_at_least",
         expects="at least {} of prompts to give an actor pair",
-        next="See what was dropped and why: equal_scores is a judge that does not tell responses apart, "
-        "no_valid_judgment one that does not score.",
+        next="See what was dropped and why. equal_scores: the judge gives the responses of a prompt the same score; "
+        "no_valid_judgment: it gives no score.",
         measure=measures.pair_yield("actor_pairs", "responses", "prompt_id"),
         drops=True,
         needs=("actor_pairs", "responses"),
@@ -395,8 +396,8 @@ CHECKS: tuple[Check, ...] = (
         name="parse_rate",
         limit="meta_judgment_parse_rate_at_least",
         expects="at least {} of meta-judgments to name a winner",
-        next="Read some without; mend the template, or what the check cut_off says. Then materialize meta_judgments "
-        "again.",
+        next="Read some without a winner. Mend the template, or what the check cut_off names. Then materialize "
+        "meta_judgments again.",
         measure=measures.parsed("meta_judgments", "winner"),
         needs=("meta_judgments",),
         counted=True,
@@ -406,8 +407,8 @@ CHECKS: tuple[Check, ...] = (
         name="position_bias",
         limit="position_bias",
         expects="at most {} of wins for one position",
-        next="Wins are weighted against it, so that few of them decide: read some battles in both orders, and set "
-        "judge_training to false if position is all that counts.",
+        next="Wins in that position get a low weight, so that few wins decide. Read some battles in both orders. If "
+        "only the position counts, set judge_training to false.",
         measure=measures.position,
         needs=("meta_judgments", "judgments"),
         counted=True,
@@ -436,7 +437,7 @@ CHECKS: tuple[Check, ...] = (
         needs=("elo_pairs", "battle_matrices"),
         counted=True,
     ),
-    _chosen("elo_pairs", "DPO may learn to judge at length: lower the iteration's max_chosen_judgment_chars."),
+    _chosen("elo_pairs", "DPO may learn to write longer judgments: lower the iteration's max_chosen_judgment_chars."),
     *_integrity(DPO_DATASET, ["pair_id"], ["actor_pairs", "elo_pairs"], "pair_id"),
     Check(
         asset="dpo_dataset",
@@ -451,7 +452,7 @@ CHECKS: tuple[Check, ...] = (
         asset="dpo_dataset",
         name="contradictory_pairs",
         limit="contradictory_pairs",
-        expects="at most {} of pairs to be turned round by another",
+        expects="at most {} of pairs to have their opposite (chosen and rejected exchanged) beside them",
         next=_MIXED.format("actor_pairs, elo_pairs and dpo_dataset"),
         measure=measures.contradictory,
         needs=("dpo_dataset",),

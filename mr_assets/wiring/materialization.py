@@ -105,7 +105,7 @@ class Materialization:
             raise dg.Failure(
                 f"policy of iteration {self.partition} points at {policy.name} with fingerprint {policy.fingerprint}, "
                 f"but {policy.path} now holds {now}: that model was trained again. Materialize policy of iteration "
-                f"{self.partition} again, then what follows from it.",
+                f"{self.partition} again, then what is downstream.",
                 allow_retries=False,
             )
 

@@ -22,7 +22,7 @@ from mr_assets.cli.status import statuses
 from mr_assets.loop import LOOP
 from mr_assets.orchestration.instance import instance
 from mr_assets.processes import TAG, Worker
-from mr_assets.runs.progress import Progress, forget, note, noted
+from mr_assets.runs.progress import Progress, note
 from mr_assets.runs.record import write_record
 from mr_assets.runs.run import Run
 from mr_assets.runs.stored import save
@@ -113,7 +113,6 @@ def test_status_shows_how_far_a_run_is(mr: Mr, data: Path, dagster_home: Path) -
     file = data / "tiny" / "responses" / ".2.progress.json"
     left_behind = replace(progress, process=replace(Worker.of(os.getpid()), ticks=1).tag(me))
     file.write_text(json.dumps(asdict(left_behind)))
-    assert noted(run, "responses", "2") is None
     assert "25%" not in said(mr("status", "tiny"))
     elsewhere = replace(Worker.of(os.getpid()), host="gpu-07")  # its process id says nothing here
     file.write_text(json.dumps(asdict(replace(progress, process=elsewhere.tag(me)))))
@@ -121,10 +120,6 @@ def test_status_shows_how_far_a_run_is(mr: Mr, data: Path, dagster_home: Path) -
         dagster.add_run_tags(me, {TAG: elsewhere.tag(me)})
     assert "25%, 30 of 120 requests, 12/s, 7 s left (since " in (shown := said(mr("status", "tiny")))
     assert f"Dagster run {me} on host gpu-07)" in shown
-    file.write_text("{")
-    assert noted(run, "responses", "2") is None
-    forget(run, "responses", "2")
-    assert not file.exists()
 
 
 def test_watching_in_a_pipe_prints_what_changes(mr: Mr, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
