@@ -88,7 +88,7 @@ def recipes(name: str | None, as_json: bool) -> None:
         say_json([{"recipe": each, "title": title} for each, title in known.items()])
         return
     for each, title in known.items():
-        say(f"{each:38} {title}", wrap=True)
+        say(f"{each:{max(map(len, known))}} {title}", wrap=True)
 
 
 @click.group(invoke_without_command=True)

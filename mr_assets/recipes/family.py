@@ -12,7 +12,7 @@ from typing import Any
 
 from mr_assets.recipes.recipe import SPEED_FIELDS, Iteration, Recipe
 from mr_assets.recipes.validation import validated
-from mr_assets.recipes.yaml_files import FOLDER, read_recipe
+from mr_assets.recipes.yaml_files import FOLDER, OF_FILE, read_recipe
 
 
 def family_name(recipe: Recipe) -> str:
@@ -45,4 +45,4 @@ def _base_settings(path: Path) -> dict[str, Any]:
         prompts=1, rho=0.0, max_chosen_chars=None, judge_training=False, max_chosen_judgment_chars=None, keep_epoch=1
     )
     raw = {"title": "base", "description": "", "iterations": [row], **read_recipe(path)}
-    return family_settings(validated({name: raw[name] for name in raw if name != "abstract"}, f"recipe {path.stem}"))
+    return family_settings(validated({name: raw[name] for name in raw if name not in OF_FILE}, f"recipe {path.stem}"))

@@ -4,8 +4,8 @@
     recipe = with_iterations(recipe, 6)
     recipe = from_yaml(recipe.dump_yaml())
 
-``extends`` merges mappings key by key; anything else (``iterations`` too) is replaced as a whole. A base that is no
-run of its own says ``abstract: true``.
+``extends`` merges mappings key by key; anything else (``iterations`` too) is replaced as a whole. It names one recipe,
+or several, of which a later one goes on top. A base that is no run of its own says ``abstract: true``.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from mr_assets.errors import UserError, shown
 from mr_assets.recipes.recipe import MAX_ITERATIONS, Iteration, Recipe
 from mr_assets.recipes.sets import apply_set
 from mr_assets.recipes.validation import former_switches, validated
-from mr_assets.recipes.yaml_files import find_recipe, parse_mapping, read_recipe, shipped
+from mr_assets.recipes.yaml_files import OF_FILE, find_recipe, parse_mapping, read_recipe, shipped
 from mr_assets.sampling.engine_arguments import refused
 
 
@@ -99,7 +99,8 @@ def _raw(name_or_path: str | Path, sets: Sequence[str]) -> tuple[dict[str, Any],
     """What a recipe's file says with each ``key=value`` of `sets`, not yet validated, and what to call it."""
     path = find_recipe(str(name_or_path))
     raw = read_recipe(path)
-    if raw.pop("abstract"):
+    is_abstract, _ = (raw.pop(name) for name in OF_FILE)
+    if is_abstract:
         raise UserError(
             f"recipe {path.stem} is a base for others and no run of its own. Run one of {', '.join(list_recipes())}."
         )

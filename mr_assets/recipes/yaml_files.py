@@ -22,6 +22,8 @@ FOLDER = Path(__file__).parent
 DEEPEST = 50
 MOST_NODES = 100_000
 MOST_EXTENDS = 20
+OF_FILE = ("abstract", "variant")
+"""What a file says of itself, and no field of a recipe: it is a base and no run of its own; it varies another one."""
 
 
 class Flow(dict[str, Any]):
@@ -182,6 +184,11 @@ def shipped() -> dict[str, bool]:
     return {path.stem: _read(path)["abstract"] for path in sorted(FOLDER.glob("*.yaml"))}
 
 
+def variants() -> set[str]:
+    """The shipped recipes that vary another one: they take no place in the UI before they are launched."""
+    return {path.stem for path in FOLDER.glob("*.yaml") if _read(path)["variant"]}
+
+
 def find_recipe(name: str, folder: Path = Path()) -> Path:
     """The file of a recipe given by name (shipped) or by path (relative to `folder`)."""
     if "/" in name or name.endswith((".yaml", ".yml")):
@@ -197,30 +204,47 @@ def find_recipe(name: str, folder: Path = Path()) -> Path:
     )
 
 
-def read_recipe(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """A recipe file merged into all that it extends. Its own `abstract` is in the result, `extends` is not.
+def read_recipe(path: Path) -> dict[str, Any]:
+    """A recipe file merged into all that it extends. In it are its own `abstract` and `variant`, and no `extends`.
 
-    Mappings merge key by key; anything else, lists too, is replaced as a whole.
+    Mappings merge key by key; anything else, lists too, is replaced as a whole. Of several that it extends, a later one
+    is merged on top of an earlier one; what both extend is below them, once.
     Raises `UserError` for a file that cannot be read, is no YAML mapping, or extends itself.
     """
-    if path.resolve() in seen:
-        chain = " extends ".join(p.stem for p in (*seen, path))
+    files: dict[Path, dict[str, Any]] = {}
+    _collect(path, (), files)
+    found: dict[str, Any] = {}
+    for raw in files.values():
+        found = merge(found, raw)
+    return found
+
+
+def _collect(path: Path, below: tuple[Path, ...], files: dict[Path, dict[str, Any]]) -> None:
+    """Add what a recipe extends to `files`, then the recipe. below: the recipes that led to it."""
+    place = path.resolve()
+    if place in [each.resolve() for each in below]:
+        chain = " extends ".join(p.stem for p in (*below, path))
         raise UserError(f"recipe {path} extends itself: {chain}. Take one extends out.")
-    if len(seen) >= MOST_EXTENDS:
+    if place in files:
+        return
+    if len(below) + len(files) >= MOST_EXTENDS:
         raise UserError(f"recipe {path}: more than {MOST_EXTENDS} recipes extend each other. Put some into one.")
     raw = _read(path)
-    base = raw.pop("extends", None)
-    if base is None:
-        return raw
-    if not isinstance(base, str):
-        raise UserError(f"recipe {path}: extends = {shown(base)}: expected the name or path of a recipe.")
-    return merge(read_recipe(find_recipe(base, path.parent), (*seen, path.resolve())), raw)
+    named = raw.pop("extends", None)
+    bases = [named] if isinstance(named, str) else named or []
+    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+        raise UserError(f"recipe {path}: extends = {shown(named)}: expected the name or path of a recipe, or a list.")
+    for base in bases:
+        _collect(find_recipe(base, path.parent), (*below, path), files)
+    files[place] = raw
 
 
 def _read(path: Path) -> dict[str, Any]:
-    raw = {"abstract": False, **parse_mapping(read_text_file(path, "recipe", ".yaml file"), f"recipe {path}")}
-    if not isinstance(raw["abstract"], bool):
-        raise UserError(f"recipe {path}: abstract = {shown(raw['abstract'])}: expected true or false.")
+    said = parse_mapping(read_text_file(path, "recipe", ".yaml file"), f"recipe {path}")
+    raw = {**dict.fromkeys(OF_FILE, False), **said}
+    for name in OF_FILE:
+        if not isinstance(raw[name], bool):
+            raise UserError(f"recipe {path}: {name} = {shown(raw[name])}: expected true or false.")
     return raw
 
 

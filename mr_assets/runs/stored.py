@@ -19,7 +19,7 @@ from mr_assets.errors import UserError
 from mr_assets.files import write_json
 from mr_assets.recipes.load import from_yaml, list_recipes, load_recipe, load_rows, parse_rows
 from mr_assets.recipes.names import check_run_name, is_run_name
-from mr_assets.recipes.yaml_files import find_recipe, shipped
+from mr_assets.recipes.yaml_files import find_recipe, shipped, variants
 from mr_assets.runs.data_folder import data_root
 from mr_assets.runs.object_store import pull, store_of, write_through
 from mr_assets.runs.run import Run
@@ -146,11 +146,11 @@ def _held() -> dict[str, str]:
 
 
 def all_runs(data: Path | None = None) -> list[Run]:
-    """What the UI shows: every run that was launched, and every shipped recipe that was not yet."""
+    """What the UI shows: every run that was launched, and every shipped recipe that was not yet, but for variants."""
     data = data or data_root()
-    runs = stored_runs(data)
+    runs, hidden = stored_runs(data), variants()
     for name in list_recipes():
-        if name not in runs:
+        if name not in runs and name not in hidden:
             runs[name] = Run(name, load_recipe(name), data, origin=(name,), further=())
     return list(runs.values())
 

@@ -105,7 +105,7 @@ class EngineSettings(Section):
     )
     own_process: Annotated[bool | None, SPEED] = Field(
         default=None,
-        description="whether an engine is in a process of its own; null is so on CUDA, and with several replicas",
+        description="whether an engine is in a process of its own; null is so on CUDA, and with two replicas or more",
     )
     enable_prefix_caching: Annotated[bool, SPEED] = Field(
         default=True, description="compute a common beginning of prompts once"

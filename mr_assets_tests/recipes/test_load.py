@@ -16,10 +16,11 @@ from mr_assets_tests.recipes.conftest import DEFAULT, columns, refused
 
 
 def test_shipped_recipes() -> None:
-    """Six recipes can be run; three bases cannot, and name the families."""
+    """Fourteen recipes can be run; four bases cannot, and name the families."""
+    variants = ("", "_8_a100_40gb", "_8_h100", "_length_filter", "_no_length_control")
     assert list_recipes() == [
-        "llama_3_8b_meta_rewarding",
-        "llama_3_8b_self_rewarding",
+        *(f"llama_3_8b_meta_rewarding{variant}" for variant in variants),
+        *(f"llama_3_8b_self_rewarding{variant}" for variant in variants),
         "small_world_meta_rewarding",
         "small_world_noise_meta_rewarding",
         "small_world_noise_self_rewarding",
@@ -27,6 +28,7 @@ def test_shipped_recipes() -> None:
     ]
     assert [name for name, abstract in shipped().items() if abstract] == [
         "llama_3_8b",
+        "llama_3_8b_fsdp",
         "small_world",
         "small_world_noise",
     ]
@@ -39,7 +41,7 @@ def test_shipped_recipe_loads(name: str) -> None:
     assert list(checks.warnings(recipe)) == []
     assert from_yaml(recipe.dump_yaml()) == recipe
     assert family_name(recipe) == recipe.family
-    assert name.startswith(recipe.family)
+    assert shipped()[recipe.family], "a base"
     assert check_run_name(name) == name
 
 

@@ -38,6 +38,28 @@ def test_own_recipe_extends_a_shipped_one(tmp_path: Path) -> None:
     assert load_recipe(str(upon)).sft is None
 
 
+def test_a_recipe_extends_several(tmp_path: Path) -> None:
+    """The later one goes on top; what both extend is below both, so that it undoes nothing of the first."""
+    written(tmp_path, f"extends: {DEFAULT}\ntitle: base\ndpo: {{beta: 0.1, schedule_epochs: 5}}\n", "base.yaml")
+    written(tmp_path, "extends: ./base.yaml\ntitle: left\ndpo: {beta: 0.2}\nsft: null\n", "left.yaml")
+    written(tmp_path, "extends: ./base.yaml\nabstract: true\ndpo: {beta: 0.3}\n", "right.yaml")
+    both = load_recipe(written(tmp_path, "extends: [./left.yaml, ./right.yaml]\n", "both.yaml"))
+    assert (both.title, both.dpo.beta, both.dpo.schedule_epochs, both.sft) == ("left", 0.3, 5, None)
+    turned = load_recipe(written(tmp_path, "extends: [./right.yaml, ./left.yaml]\n", "turned.yaml"))
+    assert turned.dpo.beta == 0.2
+
+
+def test_bases_that_spread_out_are_limited(tmp_path: Path) -> None:
+    """Ten levels of two bases each are eleven files, read once each; more than twenty are refused."""
+    written(tmp_path, f"extends: {DEFAULT}\n", "a0.yaml")
+    for level in range(1, 25):
+        written(
+            tmp_path, f"extends: [./a{level - 1}.yaml, ./a{level - 1}.yaml]\ntitle: level {level}\n", f"a{level}.yaml"
+        )
+    assert load_recipe(tmp_path / "a10.yaml").title == "level 10"
+    assert "more than 20 recipes extend each other" in refused(name=tmp_path / "a24.yaml")
+
+
 def test_byte_order_mark_is_harmless(tmp_path: Path) -> None:
     """Some editors save UTF-8 with a mark."""
     path = tmp_path / "mine.yaml"
@@ -60,9 +82,11 @@ def test_byte_order_mark_is_harmless(tmp_path: Path) -> None:
         (b"a: !!python/object:os.system {}\n", ["could not determine a constructor"]),
         (b"seed: !!int five\n", ["five"]),
         (b"extends: 3\n", ["extends = 3", "name or path"]),
+        (b"extends: [small_world, 3]\n", ['extends = ["small_world", 3]', "or a list"]),
         (b"extends: smal_world\n", ["'smal_world' is not known", "Did you mean small_world"]),
         (b"extends: ./mine.yaml\n", ["extends itself", "mine extends mine"]),
         (b"extends: small_world\nabstract: maybe\n", ['abstract = "maybe"', "true or false"]),
+        (b"extends: small_world\nvariant: 1\n", ["variant = 1", "true or false"]),
         (b"extends: small_world\nabstract: true\n", ["no run of its own"]),
         (b"extends: small_world\n", ["title: missing", "iterations: missing"]),
         (b"extends: small_world_meta_rewarding\nengin: {}\n", ["engin = {}: unknown key", "Did you mean engine"]),

@@ -57,6 +57,14 @@ def test_all_runs_are_the_launched_and_the_shipped_ones(run: Run) -> None:
     assert found[NAME].recipe == changed.recipe
 
 
+def test_a_variant_is_shown_once_it_is_launched(run: Run) -> None:
+    """So that the UI is not full of what few people run."""
+    variant = "llama_3_8b_meta_rewarding_8_h100"
+    assert variant not in {r.name for r in all_runs(run.data)}
+    save(load_run(variant, data=run.data))
+    assert variant in {r.name for r in all_runs(run.data)}
+
+
 @pytest.mark.parametrize("how", ["renamed", "copied"])
 def test_a_runs_folder_may_be_renamed_or_copied(done: Run, how: str) -> None:
     """Everything is as it was; its own models are where the folder is now, the family's where they were."""
