@@ -26,6 +26,7 @@ from mr_assets.files import full_disk_told
 from mr_assets.printable import tell
 from mr_assets.processes import Worker
 from mr_assets.runs.object_store import ObjectStore, store_of
+from mr_assets.runs.record import finish_records
 
 BEAT_SECONDS = 5.0
 """How often the holder writes the lock's time."""
@@ -188,6 +189,7 @@ def _of_all_hosts(folder: Path, what: str, *, wait: bool) -> Iterator[Worker | N
     thread.start()
     try:
         store.pull()
+        finish_records(folder)
         yield former
     finally:
         ended.set()

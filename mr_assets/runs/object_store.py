@@ -161,10 +161,11 @@ class ObjectStore:
     def put(self, files: Iterable[Path], record: Path, content: str) -> None:
         """Put an artifact: its files, but for those that the store has already, then its record with this content."""
         for path in files:
-            self._put(path)
+            self.put_file(path)
         self.write(record, content)
 
-    def _put(self, path: Path) -> None:
+    def put_file(self, path: Path) -> None:
+        """Put a file, unless the store has it with this content."""
         key, content = self.key(path), fingerprint(path)
         with told(self.url):
             there = None
@@ -193,8 +194,9 @@ class ObjectStore:
         self._listed.pop(path.relative_to(self.data).as_posix(), None)
 
     def remove(self, folder: Path) -> None:
-        """Remove all of a run's folder: first its stored recipe, so that the run is gone at once."""
+        """Remove all that is in a folder; of a run's first its stored recipe, so that the run is gone at once."""
         self.withdraw(folder / "recipe.yaml")
+        self._listed = {name: o for name, o in self._listed.items() if not (self.data / name).is_relative_to(folder)}
         with told(self.url), suppress(FileNotFoundError):
             self._files.rm(self.key(folder), recursive=True)
 
@@ -227,7 +229,7 @@ class ObjectStore:
         return found
 
     def fetch_given(self, path: Path) -> None:
-        """Have what a person put into the store in the folder: a file, or a folder with all that is in it."""
+        """Have what has no record in the folder, as it was last listed: a file, or a folder with all that is in it."""
         name = path.relative_to(self.data).as_posix()
         for each in [each for each in self._listed if each == name or each.startswith(f"{name}/")]:
             self.fetch(self.data / each)

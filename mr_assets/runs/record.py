@@ -11,10 +11,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from mr_assets.files import Note, as_text, write_json
+from mr_assets.files import Note, as_text, damage, write_json
 from mr_assets.loop import LOOP
 from mr_assets.runs.object_store import store_of
 
+AHEAD = ".ahead"
 RENAMED = {"chosen": "overrides"}
 """Fields by the names that earlier versions wrote."""
 
@@ -89,12 +90,40 @@ def _model_here(record: Record, path: Path) -> dict[str, str] | None:
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Write a record, atomically: the last step of completing an artifact. An object store gets its files before."""
+    """Write a record, atomically: the last step of completing an artifact. An object store gets its files before.
+
+    While it gets them, the record lies beside its place: what is killed then, `finish_records` does later.
+    """
     said = asdict(record)
     content = said.pop("unknown") | said
-    if (store := store_of(path.parent)) and store.keeps(path):
-        store.put([path.parent / name for name in record.files], path, as_text(content))
+    store = store_of(path.parent)
+    if store is None or not store.keeps(path):
+        write_json(path, content)
+        return
+    ahead = path.with_name(f".{path.name}{AHEAD}")
+    write_json(ahead, content)
+    store.put([path.parent / name for name in record.files], path, as_text(content))
     write_json(path, content)
+    ahead.unlink()
+
+
+def finish_records(folder: Path) -> None:
+    """Complete what was killed while an object store got it: what was sampled or trained need not be again.
+
+    To be called where nobody else makes anything in this folder of a run, after `pull`. What has a record by now, of
+    this host or of another, stays as it is.
+    """
+    for ahead in folder.rglob(f".*{AHEAD}"):
+        path = ahead.with_name(ahead.name.removeprefix(".").removesuffix(AHEAD))
+        record = read_record(ahead)
+        if record is not None and not path.exists() and not _damaged(ahead.parent, record):
+            write_record(path, record)
+        ahead.unlink(missing_ok=True)
+
+
+def _damaged(folder: Path, record: Record) -> bool:
+    """Whether the files beside are not those of a record."""
+    return any(damage(folder / name, note, folder / ".fingerprints.json") for name, note in record.files.items())
 
 
 def remove_record(path: Path) -> None:

@@ -26,6 +26,7 @@ from mr_assets.orchestration.lock import run_lock
 from mr_assets.orchestration.steps import Step, steps
 from mr_assets.processes import Worker
 from mr_assets.runs.artifact import Model
+from mr_assets.runs.branch import branch
 from mr_assets.runs.data_folder import data_root, resolve
 from mr_assets.runs.object_store import ObjectStore, pull, says_what_is_there, store_of
 from mr_assets.runs.record import remove_record, write_record
@@ -188,7 +189,7 @@ def test_what_a_host_makes_anew_is_new_on_the_others(host: Host) -> None:
 def test_a_kill_before_the_record_leaves_what_was_put_and_no_artifact(
     bucket: s3fs.S3FileSystem, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Made again, files that are in the store already are not put again."""
+    """It is completed when the run is made again on that host; what is in the store already is not put again."""
     run = published(host("gpu-01"))
     record = run.record(*MODEL)
     assert record is not None
@@ -208,8 +209,10 @@ def test_a_kill_before_the_record_leaves_what_was_put_and_no_artifact(
     other = stored_runs(host("login"))["tiny"]
     assert state(other, *MODEL) == "missing"
     host("gpu-01")
-    write_record(run.record_path(*MODEL), record)
+    with run_lock(run.folder, "run tiny", wait=False):
+        assert state(run, *MODEL) == "done", "whoever makes the run next completes it"
     assert bucket.info(weights)["LastModified"] == put
+    assert not list(run.data.rglob(".complete.json*"))
     pull(other.data)
     assert state(other, *MODEL) == "done"
 
@@ -236,6 +239,19 @@ def test_a_removed_run_is_gone_everywhere(bucket: s3fs.S3FileSystem, host: Host)
     host("login")
     assert stored_runs(data) == {}
     assert run.path("seed_prompts").is_file()
+
+
+def test_a_branch_is_a_run_on_every_host(bucket: s3fs.S3FileSystem, host: Host) -> None:
+    """Its own artifacts before that iteration are in the store, of a run that its host had nothing of."""
+    published(host("gpu-01"))
+    data = host("gpu-02")
+    made = branch(stored_runs(data)["tiny"], "shorter", 2, ["dpo.beta=0.3"])
+    assert not [name for name in there(bucket) if name.startswith(".")]
+    seen = stored_runs(host("login"))["shorter"]
+    assert (seen.recipe, seen.origin) == (made.recipe, made.origin)
+    assert {state(seen, asset, "1") for asset in LOOP.per("iteration")} == {"done"}
+    assert state(seen, "responses", "2") == "missing"
+    assert seen.path(*TABLE).is_file()
 
 
 def test_what_a_person_put_into_the_store_is_found(bucket: s3fs.S3FileSystem, host: Host) -> None:
