@@ -25,8 +25,6 @@ from hashlib import md5
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from fsspec.callbacks import Callback
-
 from mr_assets.errors import UserError, shown
 from mr_assets.files import WORTH_A_NOTE, Note, atomically, damage, fingerprint, write_json
 from mr_assets.loop import LOOP
@@ -352,23 +350,17 @@ def _refused(url: str, error: Exception) -> UserError:
 
 
 @contextmanager
-def _report(what: str, size: int) -> Iterator[Callback]:
-    """A callback that says on standard error how far a large file is."""
-    callback = _Report(what, size)
-    yield callback
-    if callback.said:
+def _report(what: str, size: int) -> Iterator[Any]:
+    """A callback of fsspec that says on standard error, every few seconds, how far a large file is."""
+    from fsspec.callbacks import Callback  # here, as it takes a tenth of a second of every command
+
+    said = [time.monotonic()]
+
+    def say(_: int, done: int, **__: Any) -> None:
+        if size >= WORTH_A_NOTE and time.monotonic() - said[-1] >= REPORT_SECONDS:
+            said.append(time.monotonic())
+            tell(f"{what}: {done / 1e9:.1f} of {size / 1e9:.1f} GB")
+
+    yield Callback(size=size, hooks={"say": say})
+    if said[1:]:
         tell(f"{what}: done")
-
-
-class _Report(Callback):  # type: ignore[misc]
-    """How far a file is, every few seconds, if it is large."""
-
-    def __init__(self, what: str, size: int) -> None:
-        super().__init__(size=size)
-        self.what, self.bytes, self.said, self.last = what, size, False, time.monotonic()
-
-    def call(self, *args: Any, **kwargs: Any) -> None:
-        """As fsspec calls it after each piece."""
-        if self.bytes >= WORTH_A_NOTE and time.monotonic() - self.last >= REPORT_SECONDS:
-            self.last, self.said = time.monotonic(), True
-            tell(f"{self.what}: {self.value / 1e9:.1f} of {self.bytes / 1e9:.1f} GB")

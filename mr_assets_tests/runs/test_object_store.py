@@ -264,6 +264,28 @@ def test_what_a_person_put_into_the_store_is_found(bucket: s3fs.S3FileSystem, ho
     assert (resolve("models/seed", data) / "config.json").read_text() == "{}"
 
 
+def test_a_large_file_says_how_far_it_is(
+    bucket: s3fs.S3FileSystem, host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both ways; a small one says nothing."""
+    store = store_of(data := host("gpu-01"))
+    assert store is not None
+    weights = data / "tiny" / "checkpoints" / "1" / "model.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(bytes(5_000_000))
+    store.put_file(weights)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("mr_assets.runs.object_store.WORTH_A_NOTE", 1)
+    monkeypatch.setattr("mr_assets.runs.object_store.REPORT_SECONDS", 0)
+    weights.write_bytes(b"x" * 5_000_000)
+    store.put_file(weights)
+    assert "putting model.safetensors into s3://bucket/of/runs: done" in capsys.readouterr().err
+    weights.unlink()
+    store.fetch(weights)
+    assert weights.read_bytes() == b"x" * 5_000_000
+    assert "fetching model.safetensors: 0.0 of 0.0 GB" in capsys.readouterr().err
+
+
 def test_one_host_holds_a_runs_lock(bucket: s3fs.S3FileSystem, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another one is told which; when it is killed, the lock does not move any more, and goes over."""
     monkeypatch.setattr(lock, "OBJECT_BEAT_SECONDS", 0.1)
