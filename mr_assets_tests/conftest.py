@@ -4,7 +4,7 @@ import fcntl
 import gc
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,15 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def unstamped() -> Iterator[None]:
+    """Dagster's histories in memory bear no revision of their schema: to find it, ninety files would be read each."""
+    with pytest.MonkeyPatch.context() as patch:
+        for storage in ("runs", "event_log"):
+            patch.setattr(f"dagster._core.storage.{storage}.in_memory.stamp_alembic_rev", lambda *_: None)
+        yield
+
+
 def once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """A folder that the first process to ask for it fills, and that those after it find; no test may change it."""
     base = tmp_path_factory.getbasetemp()
@@ -77,7 +86,7 @@ def finished_world(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mr_assets.files.os.fsync", lambda file: None)  # the tests outlive no power cut
-        world = new_world(patch, tmp_path_factory.mktemp("finished") / "data")
+        world = new_world(patch, tmp_path_factory.mktemp("finished") / "data", drawn=True)
         for step in steps(world.run):
             result = world.materialize(step)
             assert result.success, messages(result)

@@ -50,7 +50,8 @@ from mr_assets.tables import (
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingFailed, TrainingResult
 from mr_assets.training.margins import MEAN, POSITIVE, scan_margins
-from mr_assets.wiring import declare, sampling, training
+from mr_assets.wiring import declare, pictures, sampling, training
+from mr_assets.wiring.pictures import markdown
 from mr_assets.wiring.previews import SHOWN_IN_PLACE
 from mr_assets.worlds import letters
 from mr_assets_tests.explorer.conftest import pages_over
@@ -149,7 +150,9 @@ def patch() -> Iterator[pytest.MonkeyPatch]:
         yield patch
 
 
-def new_world(patch: pytest.MonkeyPatch, folder: Path, *sets: str) -> World:
+def new_world(patch: pytest.MonkeyPatch, folder: Path, *sets: str, drawn: bool = False) -> World:
+    """A world in whose metadata pictures have a frame alone, unless they are to be drawn: a quarter of a small step."""
+    patch.setattr(pictures, "markdown", markdown if drawn else lambda figure, title: f"![{title}](data:,)")
     world = World(tiny_run(folder, *sets), dg.DagsterInstance.ephemeral())
     patch.setattr(sampling, "open_engine", world.open_engine)
     patch.setattr(training, "close_engine", world.close_engine)

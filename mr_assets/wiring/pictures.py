@@ -23,7 +23,7 @@ def score_histogram(counts: pl.DataFrame) -> str:
     figure, [axes] = _figure(1)
     axes.bar(counts["score"].to_list(), counts["n"].to_list(), width=0.22, color=COLOURS[0])
     axes.set(xlabel="score", ylabel="judgments", xlim=(-0.4, 5.4))
-    return _markdown(figure, "score distribution")
+    return markdown(figure, "score distribution")
 
 
 def lengths(parts: Mapping[str, Values], counted: str) -> str:
@@ -44,7 +44,7 @@ def histogram(parts: Mapping[str, Values], what: str, counted: str, upto: float 
         if len(values) > 1:
             axes.legend(frameon=False, fontsize=8)
     axes.set(xlabel=what, ylabel=counted)
-    return _markdown(figure, f"distribution of {what}")
+    return markdown(figure, f"distribution of {what}")
 
 
 def curves(steps: Values, panels: Sequence[Mapping[str, Values]]) -> str:
@@ -56,7 +56,7 @@ def curves(steps: Values, panels: Sequence[Mapping[str, Values]]) -> str:
             ax.plot(at, np.asarray(line, float), color=colour, label=name, linewidth=1.2)
         ax.set(xlabel="step")
         ax.legend(frameon=False, fontsize=8)
-    return _markdown(figure, "training")
+    return markdown(figure, "training")
 
 
 def _finite(values: Values) -> np.ndarray:
@@ -81,7 +81,8 @@ def _figure(panels: int) -> tuple[Any, list[Any]]:
     return figure, axes
 
 
-def _markdown(figure: Any, title: str) -> str:
+def markdown(figure: Any, title: str) -> str:
+    """The figure, drawn, as an image in Markdown that holds its own bytes."""
     buffer = BytesIO()
     figure.canvas.print_png(buffer, metadata={"Software": None})  # `savefig` would lay it out and draw it once more
     return f"![{title}](data:image/png;base64,{b64encode(buffer.getvalue()).decode()})"
