@@ -102,11 +102,11 @@ def test_messages(mr: Mr, arguments: tuple[str, ...], said: str) -> None:
     assert said.lower() in " ".join(result.output.split()).lower()
 
 
-def test_from_a_run(mr: Mr, data: Path, finished_world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_a_run(mr: Mr, data: Path, finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hours at its rates; the run itself is held against the data sheet's, and not against its own."""
-    monkeypatch.setenv("MR_DATA", str(finished_world.run.data))
-    recipe = str(finished_world.run.folder / "recipe.yaml")
-    name = finished_world.run.name
+    monkeypatch.setenv("MR_DATA", str(finished.data))
+    recipe = str(finished.folder / "recipe.yaml")
+    name = finished.name
     result = mr(recipe, "--from", name, "--name", "again")
     assert result.exit_code == 0, result.output
     assert f"again on the machine of run {name}, at its rates." in result.output

@@ -102,9 +102,9 @@ def test_a_plan_is_held_against_what_a_run_took(run: Run, put: Put, lengths: Len
     assert responses.planned == pytest.approx(20.0)
 
 
-def test_every_stage_of_a_finished_run_is_measured(finished_world: Any, lengths: Lengths) -> None:
+def test_every_stage_of_a_finished_run_is_measured(finished: Any, lengths: Lengths) -> None:
     """Real tables, by fakes: planned at its own rates, each asset takes in all what it took."""
-    run = finished_world.run
+    run = finished
     found = measured(run, lengths)
     lens = pl.concat([pl.read_parquet(run.path("judgments", t), columns=["token_ids"]) for t in run.iterations])
     assert found.lengths.judgment == pytest.approx(lens["token_ids"].list.len().mean())
@@ -117,9 +117,9 @@ def test_every_stage_of_a_finished_run_is_measured(finished_world: Any, lengths:
     assert all(work_of(row.stage) > 0 for row in plan.rows)
 
 
-def test_counts_are_those_of_a_run_that_was_made(finished_world: Any, lengths: Lengths) -> None:
+def test_counts_are_those_of_a_run_that_was_made(finished: Any, lengths: Lengths) -> None:
     """Of a tiny run, by its records: equal where the count is exact, no more where it is an upper bound."""
-    run = finished_world.run
+    run = finished
     exact = 0
     for stage in stages(run.recipe, lengths):
         numbers = run.record(stage.asset, stage.partition).numbers
