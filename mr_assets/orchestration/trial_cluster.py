@@ -44,7 +44,7 @@ def run_in_cluster(command: Sequence[str], nodes: int, gpus: int) -> int:
     """
     if not installed():
         raise UserError(INSTALL)
-    unshare = ["unshare", *NAMESPACES, *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
+    unshare = namespaces()
     refuse_without_namespaces(unshare)
     with TemporaryDirectory(prefix="mr_cluster_") as folder:
         inner = [sys.executable, "-m", __spec__.name, folder, str(nodes), str(gpus), *command]
@@ -57,6 +57,11 @@ def run_in_cluster(command: Sequence[str], nodes: int, gpus: int) -> int:
             signal.signal(signal.SIGINT, kept)
 
 
+def namespaces() -> list[str]:
+    """The command that runs another one in namespaces of its own; for whoever is not root, in a user's as well."""
+    return ["unshare", *NAMESPACES, *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
+
+
 def refuse_without_namespaces(unshare: Sequence[str]) -> None:
     """Raise `UserError` where a process may not have namespaces of its own."""
     for program in ("unshare", "setpriv"):
@@ -64,10 +69,11 @@ def refuse_without_namespaces(unshare: Sequence[str]) -> None:
             raise UserError(f"mr cluster needs the command {program}, which is in Linux's package util-linux.")
     tried = subprocess.run([*unshare, "true"], capture_output=True, text=True, check=False)
     if tried.returncode:
+        said = tried.stderr.strip().partition("\n")[0]
         raise UserError(
-            "mr cluster needs network and process namespaces of its own, and this machine gives none: "
-            f"{tried.stderr.strip()}. Be root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, "
-            "user.max_user_namespaces; in a container: --privileged or --cap-add SYS_ADMIN)."
+            f"mr cluster needs network and process namespaces of its own, and this machine gives none: {said}. Be "
+            "root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces; in a "
+            "container: --privileged or --cap-add SYS_ADMIN)."
         )
 
 

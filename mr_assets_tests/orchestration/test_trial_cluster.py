@@ -1,0 +1,69 @@
+"""`mr cluster`: what is refused without it, and an iteration on a real cluster of two nodes."""
+
+import subprocess
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from mr_assets.errors import UserError
+from mr_assets.orchestration.trial_cluster import environment, namespaces, refuse_without_namespaces
+from mr_assets.processes import processes_of
+from mr_assets_tests.real_run import PATIENCE, PROJECT
+from mr_assets_tests.real_run import environment as commands_environment
+
+INSIDE = Path(__file__).with_name("on_cluster.py")
+A_TEST = "MR_A_TEST"
+
+
+def test_without_namespaces_it_says_what_to_allow() -> None:
+    """With the words of the command that could not have them."""
+    with pytest.raises(UserError, match=r"this machine gives none: unshare: .*nonsense.*Be root, or allow user"):
+        refuse_without_namespaces(["unshare", "--nonsense"])
+
+
+def test_without_the_commands_it_names_their_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="the command unshare, which is in Linux's package util-linux"):
+        refuse_without_namespaces(["unshare"])
+
+
+def test_nodes_and_commands_share_a_token_and_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the person's own variables say of Ray; commands of this environment come first."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    found = environment(tmp_path)
+    ray = {name: value for name, value in found.items() if name.startswith("RAY_")}
+    assert ray == {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token"),
+        "RAY_JOB_START_TIMEOUT_SECONDS": "86400",
+        "RAY_JOB_STOP_WAIT_TIME_S": "30",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    assert found["PATH"].split(":")[0] == str(Path(sys.executable).parent)
+
+
+@pytest.mark.slow
+def test_an_iteration_on_two_nodes(tmp_path: Path) -> None:
+    """The tests of on_cluster.py, on a cluster; its end leaves no process."""
+    try:
+        refuse_without_namespaces(namespaces())
+    except UserError as error:
+        pytest.skip(str(error))
+    mark = str(uuid4())
+    tests = ("pytest", "-q", "-x", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'inside'}", str(INSIDE))
+    done = subprocess.run(
+        [sys.executable, "-m", "mr_assets.cli", "cluster", "--", sys.executable, "-m", *tests],
+        env=commands_environment(tmp_path / "data") | {A_TEST: mark},
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-8000:]
+    assert " passed" in done.stdout
+    assert processes_of(mark, A_TEST) == []
