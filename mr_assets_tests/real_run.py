@@ -127,9 +127,9 @@ def printed(process: subprocess.Popen[bytes]) -> str:
     return Path(process.stdout.name).read_text(encoding="utf-8", errors="replace")
 
 
-def mr(data: Path, *arguments: str, timeout: float = PATIENCE, module: str = "mr_assets.cli") -> str:
+def mr(data: Path, *arguments: str, timeout: float = PATIENCE) -> str:
     """Run a command to its end and return what it printed; a failure shows the end of that."""
-    with started(data, *arguments, module=module) as process:
+    with started(data, *arguments) as process:
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout)
         status, said = process.poll(), printed(process)

@@ -21,14 +21,15 @@ import dagster as dg
 
 from mr_assets.addresses import PAGES, RAY, UI
 from mr_assets.errors import UserError
+from mr_assets.orchestration.instance import POSTGRES
 from mr_assets.processes import MARK, UI_MARK
 from mr_assets.runs.stored import HELD
 
 TAG = ".dagster/ray"  # of a Dagster run whose steps are Ray jobs: the cluster's address
 STOP_SECONDS = 45  # until the jobs of a Dagster run that ended early are no longer waited for
 INSTALL = (
-    "MR_EXECUTOR is ray, and dagster-ray is not installed in this environment. Install it here and on every node of "
-    "the cluster: pip install -e '.[ray]'. Or unset MR_EXECUTOR."
+    "a Ray cluster needs dagster-ray, which is not installed in this environment. Install it here and on every node of "
+    "the cluster: pip install -e '.[ray]'. Or unset MR_EXECUTOR, if that is ray."
 )
 NO_ADDRESS = (
     f"MR_EXECUTOR is ray, and {RAY} is not set. Set it to where the cluster takes jobs, http://HEAD:8265 for example. "
@@ -60,10 +61,10 @@ def passed_on(environment: Mapping[str, str]) -> list[str]:
     """What a step's process gets of this one's environment: names, whose values count when the step begins.
 
     The command `dagster` is found by the PATH, on which this environment comes first. The node's own variables hold
-    for the rest.
+    for the rest, the password of a database too: Ray shows what it is handed.
     """
     own = str(Path(sys.executable).parent)
-    ours = {MARK, HELD, UI, PAGES, *(name for name in environment if name.startswith("MR_"))} - {UI_MARK}
+    ours = {MARK, HELD, UI, PAGES, *(name for name in environment if name.startswith("MR_"))} - {UI_MARK, POSTGRES}
     path = os.pathsep.join(dict.fromkeys([own, *environment.get("PATH", os.defpath).split(os.pathsep)]))
     return [f"PATH={path}", "PYTHONPATH", "DAGSTER_HOME", RAY, *sorted(ours)]
 

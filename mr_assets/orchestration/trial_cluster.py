@@ -39,11 +39,13 @@ PATIENT = {  # what Ray would give up too early, of every node
 def run_in_cluster(command: Sequence[str], nodes: int, gpus: int) -> int:
     """Start a cluster of `nodes`, all but the head with `gpus` logical GPUs; run a command on it; its exit status.
 
-    Nothing of the cluster outlives the command. Raises `UserError` if Ray is not installed, or the machine has no
-    namespaces for us.
+    Nothing of the cluster outlives the command. Raises `UserError` if Ray is not installed, there is no such
+    command, or the machine has no namespaces for us.
     """
     if not installed():
         raise UserError(INSTALL)
+    if shutil.which(command[0], path=environment(Path())["PATH"]) is None:
+        raise UserError(f"there is no command {command[0]!r} to run on the cluster. Type one after mr cluster --.")
     unshare = namespaces()
     refuse_without_namespaces(unshare)
     with TemporaryDirectory(prefix="mr_cluster_") as folder:
@@ -153,4 +155,6 @@ if __name__ == "__main__":
         status = main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
     except UserError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:  # before there was a command
+        sys.exit(128 + signal.SIGINT)
     sys.exit(status if status >= 0 else 128 - status)

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from mr_assets.errors import UserError
-from mr_assets.orchestration.trial_cluster import environment, namespaces, refuse_without_namespaces
+from mr_assets.orchestration.trial_cluster import environment, namespaces, refuse_without_namespaces, run_in_cluster
 from mr_assets.processes import processes_of
 from mr_assets_tests.real_run import PATIENCE, PROJECT
 from mr_assets_tests.real_run import environment as commands_environment
@@ -27,6 +27,17 @@ def test_without_the_commands_it_names_their_package(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="the command unshare, which is in Linux's package util-linux"):
         refuse_without_namespaces(["unshare"])
+
+
+def test_a_command_that_is_none_starts_no_cluster() -> None:
+    with pytest.raises(UserError, match="there is no command 'mr_ran' to run on the cluster"):
+        run_in_cluster(["mr_ran", "run"], nodes=2, gpus=1)
+
+
+def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mr_assets.orchestration.trial_cluster.installed", lambda: False)
+    with pytest.raises(UserError, match=r"pip install -e '\.\[ray\]'"):
+        run_in_cluster(["true"], nodes=2, gpus=1)
 
 
 def test_nodes_and_commands_share_a_token_and_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
