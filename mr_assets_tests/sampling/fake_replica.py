@@ -3,8 +3,8 @@
 What it does is set from outside:
     MR_FAKE_DEVICE       cpu or cuda
     MR_FAKE_SECONDS      what a step takes
-A request whose prompt begins with DEADLY kills the process that samples it, the first time; with FATAL, every time. One
-with BROKEN or FULL raises. Which process was given which request is in requests.log of the working folder.
+A request whose prompt begins with DEADLY kills the process that samples it, the first time; one with BROKEN or FULL
+raises. Which process was given which request is in requests.log of the working folder.
 """
 
 import os
@@ -21,7 +21,7 @@ from mr_assets.sampling.replicas import Start
 from mr_assets.sampling.settings import SamplingSettings
 from mr_assets_tests.sampling.fake import FakeSampler
 
-DEADLY, FATAL, BROKEN, FULL = 91, 92, 93, 94
+DEADLY, BROKEN, FULL = 91, 92, 93
 
 
 class Logged(FakeSampler):
@@ -31,7 +31,7 @@ class Logged(FakeSampler):
         with Path("requests.log").open("a") as log:
             log.write(f"{os.getpid()} {request.id}\n")
         first, died = request.prompt_ids[0], Path("died")
-        if first == FATAL or (first == DEADLY and not died.exists()):
+        if first == DEADLY and not died.exists():
             died.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         if first == BROKEN:
