@@ -37,9 +37,11 @@ class EngineStats(NamedTuple):
 
     @property
     def said(self) -> str:
-        """As a line: "448 running, 31 waiting, 82% of prompt tokens from the cache, no preemptions"."""
-        hits = "" if self.hit_rate is None else f", {self.hit_rate:.0%} of prompt tokens from the cache"
-        return f"{self.running:,} running, {self.waiting:,} waiting{hits}, {self.preemptions or 'no'} preemptions"
+        """As a line, of what there is: "448 running, 31 waiting, 82% of prompt tokens cached, 2 preemptions"."""
+        counts = {"running": self.running, "waiting": self.waiting, "preemptions": self.preemptions}
+        running, waiting, preemptions = (f"{count:,} {what}" if count else "" for what, count in counts.items())
+        cached = "" if self.hit_rate is None else f"{self.hit_rate:.0%} of prompt tokens cached"
+        return ", ".join(filter(None, (running, waiting, cached, preemptions)))
 
 
 class EngineCounter:

@@ -19,5 +19,6 @@ def test_what_the_scheduler_says_adds_up() -> None:
 
 def test_it_is_said_in_a_line() -> None:
     busy = EngineStats(448, 1031, 200, 164, 2)
-    assert busy.said == "448 running, 1,031 waiting, 82% of prompt tokens from the cache, 2 preemptions"
-    assert EngineStats().said == "0 running, 0 waiting, no preemptions"
+    assert busy.said == "448 running, 1,031 waiting, 82% of prompt tokens cached, 2 preemptions"
+    assert EngineStats(prompt_tokens=4).said == "0% of prompt tokens cached"
+    assert EngineStats().said == ""
