@@ -160,9 +160,9 @@ def test_progress_has_rate_and_time_left(run: Run, clock: list[float], caplog: p
     report = work(run, "judgments").progress("judgments", "requests")
     for seconds, done in [(4, 500), (10, 1000), (14, 1400), (16, 2000), (17, 4000)]:
         clock[0] = 100.0 + seconds
-        report(done, 4000)
+        report(done, 4000, more="448 running" if done == 1000 else "")
     assert caplog.messages == [
-        "judgments: 1,000 of 4,000 requests, 100/s, 30 s left",
+        "judgments: 1,000 of 4,000 requests, 100/s, 30 s left (448 running)",
         "judgments: 2,000 of 4,000 requests, 125/s, 16 s left",
         "judgments: 4,000 of 4,000 requests, 235/s, 0 s left",
     ]
