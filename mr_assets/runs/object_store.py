@@ -68,11 +68,15 @@ class ObjectStore:
 
     def key(self, path: Path) -> str:
         """The bucket and key of a file of the data folder."""
-        return f"{self.url.removeprefix(SCHEME)}/{path.relative_to(self.data).as_posix()}"
+        return f"{self.url.removeprefix(SCHEME)}/{self.name(path)}"
+
+    def name(self, path: Path) -> str:
+        """A file relative to the data folder. A record says ../dropped/responses/2.parquet of one."""
+        return Path(os.path.normpath(path)).relative_to(self.data).as_posix()
 
     def has(self, path: Path) -> Seen | None:
         """An object as it was listed when `pull` looked, or has been put or fetched since; None if there is none."""
-        return self._listed.get(path.relative_to(self.data).as_posix())
+        return self._listed.get(self.name(path))
 
     def pull(self, *, within: float = 0.0) -> None:
         """Make stored recipes and records in the folder equal to the store's, unless that was done `within` seconds.
@@ -97,7 +101,7 @@ class ObjectStore:
             if content is not None and not path.is_file():
                 atomically(path, lambda p, content=content: p.write_bytes(content))  # type: ignore[misc]
         for path in self._here():
-            if path.relative_to(self.data).as_posix() not in self._listed and _written(path) < began:
+            if self.name(path) not in self._listed and _written(path) < began:
                 self._forget(path)
         self._pulled = time.monotonic()
 
@@ -120,7 +124,7 @@ class ObjectStore:
         """The stored recipes and records in the folder."""
         for pattern in ("*/recipe.yaml", "*/*.json", "*/*/*.json", "*/*/*/complete.json"):
             for path in self.data.glob(pattern):
-                if says_what_is_there(path.relative_to(self.data).as_posix()):
+                if says_what_is_there(self.name(path)):
                     yield path
 
     def _forget(self, path: Path) -> None:
@@ -152,7 +156,7 @@ class ObjectStore:
         if note is not None and (wrong := damage(path, note, self.data / ".fingerprints.json", content=True)):
             path.unlink()
             raise UserError(
-                f"{self.url}/{path.relative_to(self.data)} is not what its record says: {wrong}. If another host is "
+                f"{self.url}/{self.name(path)} is not what its record says: {wrong}. If another host is "
                 "making it now, wait for that; else materialize it again."
             )
 
@@ -183,13 +187,13 @@ class ObjectStore:
     def _list(self, path: Path, content: bytes = b"") -> None:
         size = len(content) or path.stat().st_size
         tag = md5(content, usedforsecurity=False).hexdigest() if content else ""
-        self._listed[path.relative_to(self.data).as_posix()] = Seen(size, tag)
+        self._listed[self.name(path)] = Seen(size, tag)
 
     def withdraw(self, path: Path) -> None:
         """Remove an object; what is not there is removed already."""
         with told(self.url), suppress(FileNotFoundError):
             self._files.rm_file(self.key(path))
-        self._listed.pop(path.relative_to(self.data).as_posix(), None)
+        self._listed.pop(self.name(path), None)
 
     def remove(self, folder: Path) -> None:
         """Remove all that is in a folder; of a run's first its stored recipe, so that the run is gone at once."""
@@ -228,7 +232,7 @@ class ObjectStore:
 
     def fetch_given(self, path: Path) -> None:
         """Have what has no record in the folder, as it was last listed: a file, or a folder with all that is in it."""
-        name = path.relative_to(self.data).as_posix()
+        name = self.name(path)
         for each in [each for each in self._listed if each == name or each.startswith(f"{name}/")]:
             self.fetch(self.data / each)
 
@@ -315,7 +319,7 @@ def damage_of(path: Path, note: Note, notes: Path, *, content: bool = False) -> 
         store.fetch(path, note)
     elif store is not None and not path.is_file() and (seen := store.has(path)):
         same = note.bytes in (None, seen.bytes)
-        return "" if same else f"{store.url}/{store.key(path)} has {seen.bytes:,} bytes, {note.bytes:,} were written"
+        return "" if same else f"{store.url}/{store.name(path)} has {seen.bytes:,} bytes, {note.bytes:,} were written"
     return damage(path, note, notes, content=content)
 
 

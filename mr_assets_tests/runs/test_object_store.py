@@ -352,7 +352,7 @@ def test_a_record_that_is_not_in_the_store_goes(host: Host) -> None:
         assert record.exists() == stays
 
 
-def test_a_run_goes_on_on_another_host(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_goes_on_on_another_host(bucket: s3fs.S3FileSystem, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first iteration by fakes on one, the second one's policy and responses on another; a third reads and checks.
 
     It is the IO managers that put and fetch, and the handoff that brings M1 over.
@@ -366,6 +366,8 @@ def test_a_run_goes_on_on_another_host(host: Host, monkeypatch: pytest.MonkeyPat
             result = first.materialize(step)
             assert result.success, messages(result)
 
+    assert "tiny/dropped/responses/1.parquet" in there(bucket)
+    assert not [name for name in there(bucket) if ".." in name]
     second = new_world(monkeypatch, host("gpu-02"))
     assert list(stored_runs(second.run.data)) == ["tiny"]
     assert {state(second.run, asset, "1") for asset in LOOP.per("iteration")} == {"done"}
@@ -376,8 +378,8 @@ def test_a_run_goes_on_on_another_host(host: Host, monkeypatch: pytest.MonkeyPat
 
     data = host("login")
     run = stored_runs(data)["tiny"]
-    there = {place for place in places(run) if state(run, *place) == "done"}
-    assert ("responses", "2") in there and MODEL in there and ("judgments", "2") not in there
+    made = {place for place in places(run) if state(run, *place) == "done"}
+    assert ("responses", "2") in made and MODEL in made and ("judgments", "2") not in made
     assert list(verify(run)) == []
     shown = CliRunner().invoke(main, ["status", "tiny", "--json"])
     told = {(a["asset"], a["partition"]): a["state"] for a in json.loads(shown.output)["artifacts"]}
