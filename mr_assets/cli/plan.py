@@ -161,6 +161,8 @@ def _assumed(plan: "Plan") -> list[str]:
     ]
     if plan.measured:
         said.append(f"~ is as large a share of the most that there can be as in run {plan.measured}.")
+        if not plan.gpu:
+            said.append("Its rates include the starts of engine and trainer: those of a short run are too low.")
     else:
         reasons = {row.stage.asset: row.stage.at_most for row in plan.rows if row.stage.at_most}
         said += [f"< is at most: {asset}: {why}." for asset, why in reasons.items()]

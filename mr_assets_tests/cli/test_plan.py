@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from mr_assets.cli.main import main
 from mr_assets.planning.devices import Device
+from mr_assets.recipes.load import list_recipes
 from mr_assets_tests.tiny import files
 
 Mr = Callable[..., Result]
@@ -41,6 +42,13 @@ def test_the_paper_on_one_h200(mr: Mr, data: Path) -> None:
     assert result.output.startswith(f"{PAPER} fits on 1 x NVIDIA H200 (141 GB). 4 iterations would take about 28 hours")
     assert "550,000" in result.output and "the shape is the known one called 8b, by its name" in result.output
     assert files(data) == {}
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_every_shipped_recipe_can_be_planned(mr: Mr, name: str) -> None:
+    found = as_json(mr(name, "--gpu", "h200", "--count", 8, "--json"))
+    assert (found["run"], found["fits"]) == (name, True)
+    assert found["hours"] > 0 and found["unknown"] == []
 
 
 def test_it_fits_80_columns(mr: Mr, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
