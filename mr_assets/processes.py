@@ -14,7 +14,6 @@ instance that they serve.
 
 import gc
 import os
-import select
 import signal
 import socket
 import sys
@@ -148,11 +147,13 @@ def die_with_parent(told: Callable[[bytes], None] = lambda line: None) -> None:
 
 
 def die_with_process(pid: int) -> None:
-    """From now on this process and its group die when that process is gone, whoever started them (Linux 5.3)."""
-    gone = os.pidfd_open(pid)
+    """From now on this process and its group die within a second when that process is gone, whoever started them."""
 
     def watch() -> None:
-        select.select([gone], [], [])
+        with suppress(FileNotFoundError, ProcessLookupError):  # it is gone already
+            watched = Worker.of(pid)
+            while watched.alive:
+                time.sleep(0.5)
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True, name="die_with_process").start()

@@ -37,6 +37,7 @@ from mr_assets.sampling.shards import Shard, Shares
 from mr_assets.sampling.stats import EngineStats
 
 PATIENCE_SECONDS = 8.0  # for a replica to close its engine: vLLM itself waits five seconds for its processes
+SECONDS_BETWEEN_LOOKS = 0.2  # at whether a process is there: what it started may keep its connection open
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _CODE = Path(__file__).parents[2]
 
@@ -111,14 +112,10 @@ class _Replica:
     process: subprocess.Popen[bytes]
     connection: Connection
     log: Path | None
-    ended: int = field(init=False)  # a file descriptor that can be read when the process is gone
     wants: bool = False
     held: dict[Path, Shard] = field(default_factory=dict)
     counted: Counted = NOTHING
     committed: Counted = NOTHING
-
-    def __post_init__(self) -> None:
-        self.ended = os.pidfd_open(self.process.pid)
 
     def told(self, said: str) -> str:
         """A message with the end of what it printed."""
@@ -129,9 +126,7 @@ class _Replica:
         end_group(self.process.pid)
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(1)
-        if not self.connection.closed:
-            self.connection.close()
-            os.close(self.ended)
+        self.connection.close()
 
 
 class Replicas:
@@ -256,9 +251,11 @@ def _ready(replica: _Replica) -> Ready:
 
 def _heard(replica: _Replica) -> Any:
     """The next message of a replica; None when it is gone and has said all."""
-    wait([replica.connection, replica.ended])
     try:
-        return replica.connection.recv() if replica.connection.poll() else None
+        while not replica.connection.poll(SECONDS_BETWEEN_LOOKS):
+            if replica.process.poll() is not None and not replica.connection.poll():
+                return None
+        return replica.connection.recv()
     except (EOFError, OSError):
         return None
 
@@ -337,9 +334,9 @@ class _SharedStage:
 
     def _hear(self) -> None:
         """Wait for a message, or for the end of a replica."""
-        ready = wait([each for replica in self._replicas for each in (replica.connection, replica.ended)])
+        ready = wait([replica.connection for replica in self._replicas], SECONDS_BETWEEN_LOOKS)
         for replica in list(self._replicas):
-            if replica.connection in ready or replica.ended in ready:
+            if replica.connection in ready or replica.process.poll() is not None:
                 self._take(replica, _heard(replica))
         self._report(self)
 
