@@ -16,19 +16,14 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import dagster as dg
 import uvicorn
 import yaml
 from dagster import __version__ as dagster_version
-from dagster_webserver.webserver import DagsterWebserver
-from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
 
 from mr_assets.addresses import address
 from mr_assets.dagster_internals import (
@@ -41,7 +36,7 @@ from mr_assets.dagster_internals import (
 )
 from mr_assets.errors import UserError
 from mr_assets.explorer.serve import listening, serve_beside_ui
-from mr_assets.gate import Gate, names
+from mr_assets.gate import names
 from mr_assets.orchestration.instance import dagster_home, instance
 from mr_assets.printable import tell
 from mr_assets.processes import UI_MARK, Worker, end_processes
@@ -53,35 +48,6 @@ UI_NOTE = "mr_assets/ui"  # in Dagster's history: the process of the UI
 HEARTBEAT_SECONDS = 60  # a daemon that lives says so every 30
 GRACE_SECONDS = 20  # for the daemon to end what it is at
 STATEMENT_MS, RECYCLE_SECONDS, OVERFLOW = 15_000, 3600, 20  # of the webserver's database connections, as Dagster has it
-
-
-class Webserver(DagsterWebserver[WorkspaceProcessContext, Any]):
-    """Dagster's webserver behind the gate; what changes anything is taken by POST alone."""
-
-    def __init__(self, process_context: WorkspaceProcessContext, hosts: Sequence[str]) -> None:
-        self.hosts = hosts
-        super().__init__(process_context, live_data_poll_rate=2000)
-
-    def build_middleware(self) -> list[Middleware]:
-        """The gate comes first."""
-        return [Middleware(Gate, hosts=self.hosts), *super().build_middleware()]
-
-    async def graphql_http_endpoint(self, request: Request) -> Response:
-        """As Dagster's, without mutations by GET: an address alone, in a picture or a link, must not do anything."""
-        if request.method == "GET" and not all(map(_only_asks, request.query_params.getlist("query"))):
-            said = "Only queries are answered by GET. Send this by POST, as JSON.\n"
-            return PlainTextResponse(said, 405, {"Allow": "POST"})
-        answer: Response = await super().graphql_http_endpoint(request)
-        return answer
-
-
-def _only_asks(document: str) -> bool:
-    """Whether all operations of a GraphQL document are queries; what is no document can do nothing either."""
-    try:
-        found = parse(document).definitions
-    except (GraphQLError, RecursionError):
-        return True
-    return all(d.operation == OperationType.QUERY for d in found if isinstance(d, OperationDefinitionNode))
 
 
 class _Server(uvicorn.Server):
@@ -132,6 +98,8 @@ def _serve(stack: ExitStack, module: str, door: socket.socket, known: Sequence[s
     """Start the code server, the daemon and the webserver, and serve; the stack ends them."""
     configure_loggers(log_level=LOG_LEVEL.upper())
     dagster = stack.enter_context(dg.DagsterInstance.get())
+    # it takes a second to import, beside the code server, which takes many to begin
+    threading.Thread(target=import_module, args=("mr_assets.orchestration.gated_webserver",), daemon=True).start()
     target = ModuleTarget(module, attribute=None, working_directory=str(Path.cwd()), location_name=None)
     code = ProxyServerManager(dagster, target, LOG_LEVEL)
     workspace = Path(stack.enter_context(TemporaryDirectory())) / "workspace.yaml"
@@ -150,6 +118,8 @@ def _serve(stack: ExitStack, module: str, door: socket.socket, known: Sequence[s
     )
     when_code_is_gone.callback(_ended, daemon)  # they share it
     stack.callback(daemon.terminate)
+    from mr_assets.orchestration.gated_webserver import Webserver
+
     config = uvicorn.Config(
         Webserver(context, known).create_asgi_app(),
         http="h11",  # it hands an address with a foreign host in it on as it came

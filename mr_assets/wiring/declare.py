@@ -22,6 +22,15 @@ from mr_assets.wiring.partitions import POOL, asset_key, partitions
 OWNER = "team:mr_assets"
 
 
+def _step(context: dg.AssetExecutionContext, **inputs: Any) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """What every step looks like. Dagster reads the annotation of its result, and knows the plain class alone."""
+    raise NotImplementedError
+
+
+STEP = signature(_step)
+"""Dagster asks for the signature of each of thousands of steps eighteen times."""
+
+
 def loop_asset(*, kinds: set[str]) -> Callable[[Callable[..., Result]], Callable[[Run], dg.AssetsDefinition]]:
     """Declare an asset of the loop by the function that materializes it; its name then gives the asset of a run.
 
@@ -38,21 +47,23 @@ def loop_asset(*, kinds: set[str]) -> Callable[[Callable[..., Result]], Callable
     """
 
     def factory(materialize: Callable[..., Result]) -> Callable[[Run], dg.AssetsDefinition]:
+        taken, says = set(signature(materialize).parameters) - {"work"}, getdoc(materialize)
+
         def asset_of(run: Run) -> dg.AssetsDefinition:
-            # Dagster reads this annotation, and knows the plain class alone.
-            def step(context: dg.AssetExecutionContext, **inputs: Any) -> dg.MaterializeResult:  # type: ignore[type-arg]
+            def step(context: dg.AssetExecutionContext, **inputs: Any) -> Result:
                 with users_errors():
                     work = Materialization(context, run, inputs.get("policy"))
                     return work.nothing() if work.is_off else materialize(work, **inputs)
 
+            step.__signature__ = STEP  # type: ignore[attr-defined]
             declared = declare(run, materialize.__name__, kinds=kinds)
-            taken, named = set(signature(materialize).parameters) - {"work"}, set(declared["ins"])
+            named = set(declared["ins"])
             if taken != named:
                 raise TypeError(
                     f"{materialize.__name__} takes {sorted(taken)}, its row in mr_assets.loop names {sorted(named)}. "
                     "Make them agree."
                 )
-            asset: dg.AssetsDefinition = dg.asset(**declared, description=getdoc(materialize))(step)
+            asset: dg.AssetsDefinition = dg.asset(**declared, description=says)(step)
             return asset
 
         return asset_of

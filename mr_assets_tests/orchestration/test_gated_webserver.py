@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from mr_assets.gate import LOOPBACK
-from mr_assets.orchestration.webserver import Webserver
+from mr_assets.orchestration.gated_webserver import Webserver
 
 URL = "http://127.0.0.1:3000"
 ASK = "query Q { version }"
