@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from errno import EINVAL
+from errno import EDQUOT, ENOSPC
 from functools import cached_property, lru_cache
 from hashlib import md5
 from pathlib import Path, PurePosixPath
@@ -35,6 +35,7 @@ MARKER = ".store.json"
 SCHEME = "s3://"
 SCRATCH = "MR_SCRATCH"
 CONTENT = "mr-content"  # of an object, among its metadata: the fingerprint of its content
+UNMET = {"PreconditionFailed", "412", "ConditionalRequestConflict", "NoSuchKey", "404"}  # codes: not as it was seen
 AT_ONCE = 16  # small objects that are fetched side by side
 REPORT_SECONDS = 5.0
 
@@ -219,14 +220,13 @@ class ObjectStore:
         """Put a small object if the store has it as `etag` ("": not at all); its new ETag, or "" if it is otherwise."""
         bucket, _, key = self.key(path).partition("/")
         condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
-        try:
-            put = self._files.call_s3("put_object", Bucket=bucket, Key=key, Body=content.encode(), **condition)
-        except (FileExistsError, FileNotFoundError):
-            return ""
-        except OSError as error:
-            if error.errno == EINVAL:  # how s3fs says that a condition is not met
-                return ""
-            raise _refused(self.url, error) from error
+        with told(self.url):
+            try:
+                put = self._files.call_s3("put_object", Bucket=bucket, Key=key, Body=content.encode(), **condition)
+            except OSError as error:
+                if getattr(error.__cause__, "response", {}).get("Error", {}).get("Code") in UNMET:
+                    return ""
+                raise
         found: str = put["ETag"].strip('"')
         return found
 
@@ -333,7 +333,10 @@ def _library() -> Any:
 
 @contextmanager
 def told(url: str) -> Iterator[None]:
-    """Turn what the store answers, or that it does not, into `UserError`. What is not there is the caller's matter."""
+    """Turn what the store answers, or that it does not, into `UserError`. What is not there is the caller's matter.
+
+    So is this host's disk.
+    """
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -343,6 +346,8 @@ def told(url: str) -> Iterator[None]:
             raise _refused(url, error) from error
         raise
     except (OSError, BotoCoreError, ClientError) as error:
+        if isinstance(error, OSError) and (error.filename is not None or error.errno in (ENOSPC, EDQUOT)):
+            raise
         raise _refused(url, error) from error
 
 

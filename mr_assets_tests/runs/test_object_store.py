@@ -6,13 +6,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from errno import ENOSPC
 from pathlib import Path
 
 import polars as pl
 import pytest
 import s3fs
+from botocore.exceptions import ClientError, EndpointConnectionError
 from click.testing import CliRunner
 from moto.server import ThreadedMotoServer
+from s3fs.errors import translate_boto_error
 from starlette.testclient import TestClient
 
 from mr_assets.cli.main import main
@@ -337,6 +340,44 @@ def test_a_store_that_cannot_be_used_is_one_message(
         stored_runs(data)
     assert "not-to-be-shown" not in str(refused.value)
     assert files(data) == before
+
+
+def test_a_lock_whose_store_cannot_be_used_is_one_message_too(
+    bucket: s3fs.S3FileSystem, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not tried for ever, and the thread that holds a lock outlives a network that is gone for a while.
+
+    A store that does not know conditions answers InvalidArgument, for which s3fs has the same error number as for a
+    condition that is not met.
+    """
+    store = store_of(data := host("gpu-01"))
+    assert store is not None
+    answer = {"Error": {"Code": "InvalidArgument", "Message": "If-None-Match is not known"}}
+    for said, error in (
+        ("If-None-Match is not known", translate_boto_error(ClientError(answer, "PutObject"))),
+        ("endpoint URL", EndpointConnectionError(endpoint_url="http://gone")),
+    ):
+
+        def refuse(self: object, *_: object, error: Exception = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(s3fs.S3FileSystem, "call_s3", refuse)
+        with pytest.raises(UserError, match=said):
+            store.put_if(data / "tiny" / ".lock", "first", "")
+
+
+def test_a_full_disk_here_is_no_trouble_of_the_store(
+    bucket: s3fs.S3FileSystem, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(self: object, *_: object, **__: object) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    data = host("gpu-01")
+    bucket.pipe_file("bucket/of/runs/prompts.jsonl", b"{}")
+    monkeypatch.setattr(s3fs.S3FileSystem, "_get_file", full)
+    pull(data)
+    with pytest.raises(UserError, match=r"no space left on disk while writing .*prompts\.jsonl"):
+        resolve("prompts.jsonl", data)
 
 
 def test_a_record_that_is_not_in_the_store_goes(host: Host) -> None:
