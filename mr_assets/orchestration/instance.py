@@ -6,6 +6,7 @@ The folder's dagster.yaml names the variable, so that the password stands in no 
 """
 
 import os
+import re
 from glob import has_magic
 from hashlib import blake2b
 from pathlib import Path
@@ -31,6 +32,7 @@ storage:
 """
 DRIVER = "postgresql+psycopg2://"  # for SQLAlchemy, which takes another driver by default since 2.1
 CONNECT_SECONDS = 10
+_PASSWORD = re.compile(r"([^]/@?#[%]|%[0-9A-Fa-f]{2})*")  # else PostgreSQL's library tells a part of it in its error
 MOVED = {"mr_assets.run_launcher": "mr_assets.orchestration.run_launcher"}
 """Where a module is now that a dagster.yaml may name, by its name in an earlier version."""
 
@@ -138,6 +140,11 @@ def _reach(url: str) -> None:
         ) from error
     if not url.startswith("postgresql://"):
         raise UserError(f"{POSTGRES}: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE, and it begins otherwise.")
+    if not _PASSWORD.fullmatch(url.removeprefix("postgresql://").rpartition("@")[0].partition(":")[2]):
+        raise UserError(
+            f"{POSTGRES}: the password has one of / @ ? # [ ] %, which mean something else in an address. Write %2F, "
+            "%40, %3F, %23, %5B, %5D, %25 for them."
+        )
     try:
         psycopg2.connect(url, connect_timeout=CONNECT_SECONDS).close()
     except psycopg2.Error as error:

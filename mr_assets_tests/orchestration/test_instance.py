@@ -133,6 +133,20 @@ def test_a_database_is_named_in_the_settings_by_its_variable(home: Path, monkeyp
     assert "storage" not in yaml.safe_load(place.read_text())
 
 
+@pytest.mark.parametrize("password", ["not/to-be-shown", "not@to-be-shown", "not%to-be-shown"])
+def test_a_password_that_no_address_can_have_is_not_told(
+    home: Path, monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    """PostgreSQL's library would take a part of it for a host or a port, and name that in its error."""
+    monkeypatch.setenv("MR_POSTGRES", f"postgresql://mr:{password}@127.0.0.1:1/dagster")
+    with pytest.raises(UserError, match="%40") as refused:
+        instance()
+    assert "to-be-shown" not in str(refused.value) and "not" not in str(refused.value)
+    monkeypatch.setenv("MR_POSTGRES", "postgresql://mr:p%40ss:word@127.0.0.1:1/dagster")
+    with pytest.raises(UserError, match="cannot be reached"):
+        instance()
+
+
 def test_edited_settings_are_asked_to_name_the_database(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They stay as they are; with the lines of the message they are taken."""
     dagster_home()
