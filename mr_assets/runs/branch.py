@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,10 @@ from mr_assets.errors import UserError, shown
 from mr_assets.loop import LOOP, Place, titled
 from mr_assets.recipes.differences import differences
 from mr_assets.recipes.family import family_settings
-from mr_assets.recipes.load import with_rows
+from mr_assets.recipes.load import parse_rows, with_rows
 from mr_assets.recipes.names import check_run_name
-from mr_assets.recipes.recipe import Recipe
-from mr_assets.recipes.sets import with_sets
+from mr_assets.recipes.recipe import Iteration, Recipe
+from mr_assets.recipes.sets import apply_set, with_sets
 from mr_assets.runs.artifact import fetch_files
 from mr_assets.runs.object_store import store_of, write_through
 from mr_assets.runs.overrides import overridable
@@ -45,7 +46,8 @@ def branch(run: Run, name: str, first: int, sets: Sequence[str] = ()) -> Run:
     and current, or if `sets` change what M0 or the evaluation is made by.
     """
     _check(run, name, first, sets)
-    begun = Run(f".branch-{name}", _recipe(run, first, sets), run.data, run.family, further=run.further)
+    recipe = _recipe(run, first, sets)
+    begun = Run(f".branch-{name}", recipe, run.data, run.family, further=_further(run, sets))
     shutil.rmtree(begun.folder, ignore_errors=True)  # what an interrupted branch left
     try:
         for place in shared(run, first):
@@ -56,11 +58,18 @@ def branch(run: Run, name: str, first: int, sets: Sequence[str] = ()) -> Run:
         if broken := [place for place in shared(begun, first) if state(begun, *place) != "done"]:
             why = "; ".join(_why(begun, place) for place in broken[:3])
             raise UserError(f"run {run.name} changed while it was branched: {why}. Start again.")
-        changed = [f"{d.path}={json.dumps(d.new)}" for d in differences(run.recipe, begun.recipe)]
+        changed = [f"{d.path}={json.dumps(d.new)}" for d in differences(_with_further(run), _with_further(begun))]
         made = replace(begun, name=name, origin=(*run.origin, *changed) if run.origin else ())
         save(replace(made, name=begun.name))
         begun.folder.rename(made.folder)
-        _publish(made, first)
+        try:
+            _publish(made, first)
+        except BaseException:
+            shutil.rmtree(made.folder, ignore_errors=True)
+            if store := store_of(made.data):
+                with suppress(UserError):  # what it has of it is no run without its recipe
+                    store.remove(made.folder)
+            raise
     except BaseException:
         shutil.rmtree(begun.folder, ignore_errors=True)
         raise
@@ -117,6 +126,20 @@ def _recipe(run: Run, first: int, sets: Sequence[str]) -> Recipe:
             "Launch a run of its own: mr run RECIPE --set ... --name NAME."
         )
     return with_rows(given, [*run.recipe.iterations[: first - 1], *given.iterations[first - 1 :]])
+
+
+def _further(run: Run, sets: Sequence[str]) -> tuple[Iteration, ...]:
+    """The rows beyond the run's iterations, with what `sets` say of all rows."""
+    whole = _with_further(run).model_dump()
+    whole["iterations"] = list(whole["iterations"])
+    for text in sets:
+        apply_set(whole, text)
+    return parse_rows(json.dumps(whole["iterations"]))[len(run.iterations) :]
+
+
+def _with_further(run: Run) -> Recipe:
+    """The recipe with the rows beyond the run's iterations, for which there may be too few seed prompts."""
+    return run.recipe.model_copy(update={"iterations": (*run.recipe.iterations, *run.rows_to_come)})
 
 
 def _why(run: Run, place: Place) -> str:

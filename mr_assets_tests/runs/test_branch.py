@@ -58,9 +58,23 @@ def test_settings_hold_from_the_iteration_on(finished: Run) -> None:
     assert all(state(made, *place) == "done" for place in shared(made, 3))
 
 
+def test_settings_hold_in_the_iterations_that_a_run_is_given_later(tmp_path: Path) -> None:
+    """Those of the recipe's rows beyond the run's."""
+    run = load_run(NAME, sets=tuple(SMALL), iterations=2, name="whole", data=tmp_path)
+    assert [row.rho for row in run.rows_to_come] == [0.0, 0.0]
+    save(run)
+    for asset, partition in places(run):
+        complete(run, asset, partition)
+    made = branch(run, "other", 2, ["rho=0.3"])
+    made = named_runs(tmp_path, "other")["other"]
+    assert [row.rho for row in made.with_iterations(4).recipe.iterations] == [run.recipe.iterations[0].rho, *[0.3] * 3]
+    again = load_run(made.origin[0], sets=made.origin[1:], name="other", iterations=4, data=made.data)
+    assert again.recipe == made.with_iterations(4).recipe
+
+
 def test_the_command_that_goes_on_means_the_same_run(finished: Run) -> None:
     made = branch(finished, "other", 3, ["rho=0.3", "dpo.beta=0.7"])
-    assert made.origin[-2:] == ("dpo.beta=0.7", "iterations.3.rho=0.3")
+    assert made.origin[-3:] == ("dpo.beta=0.7", "iterations.3.rho=0.3", "iterations.4.rho=0.3")
     assert "--name other" in command(made)
     again = load_run(made.origin[0], sets=made.origin[1:], name="other", iterations=3, data=made.data)
     assert again.recipe == made.recipe

@@ -29,7 +29,7 @@ from mr_assets.orchestration.lock import run_lock
 from mr_assets.orchestration.steps import Step, steps
 from mr_assets.processes import Worker
 from mr_assets.runs.artifact import Model
-from mr_assets.runs.branch import branch
+from mr_assets.runs.branch import branch, shared
 from mr_assets.runs.data_folder import data_root, resolve
 from mr_assets.runs.object_store import ObjectStore, pull, says_what_is_there, store_of
 from mr_assets.runs.record import remove_record, write_record
@@ -287,6 +287,35 @@ def test_a_large_file_says_how_far_it_is(
     store.fetch(weights)
     assert weights.read_bytes() == b"x" * 5_000_000
     assert "fetching model.safetensors: 0.0 of 0.0 GB" in capsys.readouterr().err
+
+
+def test_a_branch_whose_store_fails_leaves_nothing(
+    bucket: s3fs.S3FileSystem, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither here, where its name could not be given again, nor there. A whole one has its recipe there last."""
+    data = host("gpu-01")
+    published(data)
+    run = stored_runs(data)["tiny"]
+    before, here = there(bucket), files(data)
+    written: list[str] = []
+
+    def fails(self: ObjectStore, path: Path, content: str) -> None:
+        written.append(path.name)
+        if path.name == "recipe.yaml":
+            raise UserError("the store is gone")
+        write(self, path, content)
+
+    write = ObjectStore.write
+    with monkeypatch.context() as failing:
+        failing.setattr(ObjectStore, "write", fails)
+        with pytest.raises(UserError, match="the store is gone"):
+            branch(run, "other", 2)
+    assert written[-1] == "recipe.yaml" and len(written) == len(shared(run, 2)) + 1
+    assert there(bucket) == before
+    assert files(data) == here
+    branch(run, "other", 2)
+    assert "other/recipe.yaml" in there(bucket)
+    assert "other" in stored_runs(host("gpu-02"))
 
 
 def test_one_host_holds_a_runs_lock(bucket: s3fs.S3FileSystem, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
