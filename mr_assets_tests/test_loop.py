@@ -216,6 +216,32 @@ def messages(result: dg.ExecuteInProcessResult) -> list[str]:
     return said
 
 
+def test_weights_that_are_needed_no_more_go_when_an_asset_begins(
+    done: World, patch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """M1 has passed on what it knew and is evaluated: its weights go, and nothing is out of date for it.
+
+    What needs them again says so, and what to do.
+    """
+    shutil.copytree(done.run.data, tmp_path / "data")
+    world = new_world(patch, tmp_path / "data", "storage.keep_policies=1")
+    weights = [world.run.path("checkpoints", t) / "model.safetensors" for t in world.run.iterations]
+    assert all(path.exists() for path in weights)
+    result = world.materialize(Step("again", ("evaluation",), "2"))
+    assert result.success, messages(result)
+    assert [path.exists() for path in weights] == [False, True]
+    assert list(steps(world.run)) == []
+    [said] = messages(world.materialize(Step("again", ("responses",), "2")))
+    assert "The weights of M1 were removed on" in said and f"remove {weights[0].parent};" in said
+    [said] = messages(world.materialize(Step("again", ("policy",), "2")))
+    assert "The weights of M1 were removed on" in said
+    shutil.rmtree(weights[0].parent)
+    for step in steps(world.run):
+        result = world.materialize(step)
+        assert result.success, messages(result)
+    assert artifacts(world.run) == artifacts(done.run)
+
+
 # ------------------------------------------------------------------------------------------------------ the loop
 
 

@@ -29,6 +29,7 @@ SIGNS = {
     "done": "green",
     FOLLOWS: "yellow",
     "out of date": "yellow",
+    "pruned": "green",
     "missing": "dim",
     "-": "dim",
     "running": "cyan",
@@ -63,6 +64,8 @@ class Status:
         state = self.state(place)
         if state == "done" and place in self.old:
             return FOLLOWS
+        if state == "done" and self.run.record(*place).pruned:  # type: ignore[union-attr]  # it has one: it is done
+            return "pruned"
         return "-" if state == "missing" else state
 
     def progress(self, place: Place) -> Progress | None:
@@ -131,7 +134,11 @@ class Status:
                 yield f"  {_listed(place)}: {attempt.message} ({when}{kept})"
 
     def as_json(self) -> dict[str, Any]:
-        """For programs. stale: why something is out of date; attempt: a Dagster run that is under way or went wrong."""
+        """For programs.
+
+        stale: why something is out of date; pruned: since when a model has no weights; attempt: a Dagster run that is
+        under way or went wrong.
+        """
         run, artifacts = self.run, []
         for asset, partition in places(run):
             place = (asset, partition)
@@ -143,6 +150,7 @@ class Status:
                     "state": self.state(place),
                     "stale": self.old.get(place),
                     "made": record.created if record else None,
+                    "pruned": record.pruned or None if record else None,
                     "rows": record.rows if record else None,
                     "attempt": asdict(attempt) if attempt else None,
                     "progress": {**asdict(progress), "share": progress.share} if progress else None,

@@ -294,6 +294,7 @@ class Model:
 
     trained_on: the training data (dpo_dataset, or eft_dataset for M0), with its counts; numbers: the training's.
     parent: None for M0, for which `seed` names what it was finetuned from; None, too, if that was re-materialized.
+    pruned: when its weights were removed as not needed any more, ISO; "" if they were not.
     """
 
     name: str
@@ -305,6 +306,7 @@ class Model:
     pairs: dict[str, int]
     parent: "Model | None"
     seed: str | None
+    pruned: str
     provenance: Provenance
 
     @property

@@ -504,6 +504,7 @@ def _model(staleness: Staleness, place: Place) -> Model | None:
         pairs=counts,
         parent=_policy(staleness, policy) if from_policy else None,
         seed=record.settings.get("model.seed") if asset == "sft_checkpoint" else None,
+        pruned=record.pruned,
         provenance=Provenance.of(record),
     )
 

@@ -316,7 +316,9 @@ class _Tree:
 
     def model(self, model: Model) -> Node:
         counts = ", ".join(f"{n} {what}" for what, n in model.pairs.items())
-        node = Node(f"{model.name} in {model.path}, fingerprint {model.fingerprint}{self.by(model.provenance)}")
+        pruned = f", pruned (its weights were removed on {model.pruned[:10]})" if model.pruned else ""
+        said = f"{model.name} in {model.path}, fingerprint {model.fingerprint}{pruned}"
+        node = Node(f"{said}{self.by(model.provenance)}")
         if model.trained_on:
             node.children.append(Node(f"trained on {counts}{self.by(model.trained_on)}"))
         if model.parent:

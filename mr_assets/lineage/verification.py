@@ -43,7 +43,7 @@ from mr_assets.method.numbers import (
 from mr_assets.method.prompts import check_prompts, draw_prompts
 from mr_assets.method.responses import mark_duplicates
 from mr_assets.method.selected_responses import select_responses
-from mr_assets.runs.artifact import fetch_files
+from mr_assets.runs.artifact import fetch_files, pruned_since
 from mr_assets.runs.record import Record
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import JUDGE_SIDE_OFF, prompts_differ
@@ -178,11 +178,19 @@ class _Artifact:
                 yield self.fault(f"it has {count} {what}, its record says {said}.")
 
     def model_faults(self) -> Iterator[Fault]:
-        """A model folder whose content is not the one that its record names; a pointer that points elsewhere."""
+        """A model folder whose content is not the one that its record names; a pointer that points elsewhere.
+
+        Of a model whose weights were removed (`mr_assets.runs.pruning`), what stayed is looked at by its sizes.
+        """
         model = self.record.model or {}
         folder = self.run.data / model.get("path", "")
-        fetch_files(folder / "complete.json")
-        now = fingerprint_like(self.record.version, folder)
+        if pruned_since(folder):
+            now = model.get("fingerprint")
+            if why := self.run.damage(*self.place):
+                yield self.fault(f"{why}.")
+        else:
+            fetch_files(folder / "complete.json")
+            now = fingerprint_like(self.record.version, folder)
         for what, found in (("its record's version", self.record.version), ("fingerprint", model.get("fingerprint"))):
             if found != now:
                 yield self.fault(f"{what} is {found}, the folder {model.get('path')} has the fingerprint {now}.")

@@ -33,6 +33,7 @@ from mr_assets.orchestration.console import following, without_history_errors
 from mr_assets.orchestration.run_launcher import held_recipes
 from mr_assets.processes import MARK, TAG, Worker
 from mr_assets.runs.overrides import as_config
+from mr_assets.runs.pruning import check_policy, prune
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import overrides_of
 from mr_assets.runs.status import harmful_findings, refused, state
@@ -62,6 +63,7 @@ def steps(run: Run) -> Iterator[Step]:
             if asset not in due and harmful_findings(run, asset, partition):
                 raise UserError(refused(run, asset, partition))
         if due:
+            check_policy(run, due, partition)
             yield Step(title, tuple(due), partition)
 
 
@@ -91,6 +93,7 @@ def plan(run: Run) -> list[tuple[Step, bool]]:
             elif harmful_findings(run, asset, partition):
                 raise UserError(refused(run, asset, partition))
         if due := tuple(asset for asset in assets if (asset, partition) in planned):
+            check_policy(run, certain, partition, planned)
             found.append((Step(title, due, partition), bool(certain)))
     return found
 
@@ -129,6 +132,7 @@ def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
         execute_run(job, _create(run, step, dagster_run_id, instance, job), instance) as result,
     ):
         if result.success:
+            prune(run)
             return
         if any(map(_stopped, result.all_events)):
             raise KeyboardInterrupt

@@ -174,6 +174,14 @@ class Evaluation(Section):
     battles: Count = Field(description="pairs of judgments that the meta-judge compares, each in both orders")
 
 
+class Storage(Section):
+    """What stays on disk."""
+
+    keep_policies: Count | None = Field(
+        default=None, description="of how many of a run's newest trained models the weights stay; null is all"
+    )
+
+
 class Recipe(Section):
     """A validated recipe. `load_recipe` and `from_yaml` make one; they also check the fields against each other."""
 
@@ -201,6 +209,8 @@ class Recipe(Section):
     guardrails: Guardrails = Field(
         default=Guardrails(), description="when a run is warned, and when it is stopped before it harms itself"
     )
+
+    storage: Storage = Field(default=Storage(), description="what stays on disk")
 
     _notes: tuple[str, ...] = ()
 

@@ -25,7 +25,7 @@ class Model:
         return data / self.path
 
     def check(self, data: Path) -> None:
-        """Read the folder again: raises `UserError` if it does not hold the model that was recorded.
+        """Read the folder again: raises `UserError` if it does not hold the model that was recorded, or no weights.
 
         What an object store alone has of it is fetched before.
 
@@ -33,6 +33,8 @@ class Model:
         over.
         """
         folder = self.folder(data)
+        if pruned_since(folder):
+            raise UserError(said_of_pruned(folder))
         fetch_files(folder / "complete.json")
         try:
             came = fingerprint_like(self.fingerprint, folder)
@@ -73,6 +75,27 @@ def fetch_files(record_path: Path) -> None:
     if (store := store_of(record_path.parent)) and (record := read_record(record_path)):
         for name, note in record.files.items():
             store.fetch(record_path.parent / name, note)
+
+
+def pruned_since(folder: Path) -> str:
+    """When a trained model's weights were removed (`mr_assets.runs.pruning`), ISO; "" if they were not."""
+    record = read_record(folder / "complete.json")
+    return record.pruned if record else ""
+
+
+def said_of_pruned(folder: Path) -> str:
+    """That a model's weights were removed, and how to have them again: trained anew from the last one that has its own.
+
+    folder: of the checkpoints of an iteration.
+    """
+    t, gone = int(folder.name), [folder]
+    while pruned_since(earlier := folder.with_name(str(t - 1))):
+        t, gone = t - 1, [earlier, *gone]
+    return (
+        f"The weights of {model_id(int(folder.name))} were removed on {pruned_since(folder)[:10]}, as "
+        f"storage.keep_policies says. To train it again, remove {' and '.join(map(str, gone))}; `mr run` then makes "
+        "what is missing."
+    )
 
 
 def damaged_files(record_path: Path, record: Record) -> str:

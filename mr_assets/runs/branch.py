@@ -30,6 +30,7 @@ from mr_assets.recipes.sets import apply_set, with_sets
 from mr_assets.runs.artifact import fetch_files
 from mr_assets.runs.object_store import store_of, write_through
 from mr_assets.runs.overrides import overridable
+from mr_assets.runs.pruning import check_policy
 from mr_assets.runs.record import Record, write_record
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import changed_settings
@@ -114,6 +115,7 @@ def _check(run: Run, name: str, first: int, sets: Sequence[str]) -> None:
             f"run {run.name} cannot be branched from iteration {first}: {_why(run, missing[0])}"
             f"{f' (and {len(missing) - 1} more)' if len(missing) > 1 else ''}. Complete it first, or begin earlier."
         )
+    check_policy(run, ["policy"], str(first))
 
 
 def _recipe(run: Run, first: int, sets: Sequence[str]) -> Recipe:

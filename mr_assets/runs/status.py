@@ -7,6 +7,8 @@ failed (nothing is made of it until its cause is mended, or its bound changed)
   judgments of iteration 1: check parse_rate: Expected at least 90% of judgments to give a score, came 1.04%: ...
 damaged (the record is there; mr run makes it again)
   responses of iteration 2: .../responses/2.parquet is not there
+weights removed as not needed any more (storage.keep_policies; records, logs and reward margins stay)
+  checkpoints of iteration 1: since 2026-11-29
 settings overridden in the launchpad, or kept by mr branch (mr run --as-recipe takes the recipe's)
   actor_pairs of iteration 1: rho = 0.3, the recipe says 0.0
 made by earlier code of the method (mr run keeps them; materialize them again if it matters)
@@ -142,6 +144,12 @@ def damaged(run: Run) -> dict[Place, str]:
     return {place: why for place, why in found.items() if why}
 
 
+def pruned(run: Run) -> dict[Place, str]:
+    """The models whose weights were removed as not needed any more, and when; they count as done."""
+    found = {place: run.record(*place) for place in places(run) if LOOP[place[0]].holds == "model"}
+    return {place: record.pruned for place, record in found.items() if record and record.pruned}
+
+
 def departed(run: Run) -> dict[Place, list[str]]:
     """The artifacts for which a person overrode settings of the recipe, and which."""
     found = {}
@@ -227,6 +235,9 @@ def lines(run: Run) -> Iterator[str]:
     if broken := damaged(run):
         yield "damaged (the record is there; mr run makes it again)"
         yield from (f"  {titled(*place)}: {why}" for place, why in broken.items())
+    if removed := pruned(run):
+        yield "weights removed as not needed any more (storage.keep_policies; records, logs and reward margins stay)"
+        yield from (f"  {titled(*place)}: since {when[:10]}" for place, when in removed.items())
     if overridden := departed(run):
         yield "settings overridden in the launchpad, or kept by mr branch (mr run --as-recipe takes the recipe's)"
         yield from (f"  {titled(*place)}: {'; '.join(what)}" for place, what in overridden.items())

@@ -18,7 +18,7 @@ from upath import UPath
 from mr_assets.errors import UserError
 from mr_assets.files import atomically, note_of, storage_trouble, sweep_temporary
 from mr_assets.loop import LOOP
-from mr_assets.runs.artifact import Artifact, Model, damaged_files
+from mr_assets.runs.artifact import Artifact, Model, damaged_files, said_of_pruned
 from mr_assets.runs.object_store import store_of
 from mr_assets.runs.record import read_record, remove_record, write_record
 from mr_assets.tables import DROPPED, TABLES, dropped_beside, dropped_path
@@ -138,10 +138,12 @@ def _parts(folder: Path) -> list[Path]:
 
 
 def load_model(record_path: Path, asset: str) -> Model:
-    """The model that a record stands for. Raises `dg.Failure` naming `asset` if it is not complete."""
+    """The model that a record stands for. Raises `dg.Failure` naming `asset` if it is not complete, or was pruned."""
     record = read_record(record_path)
     if record is None or record.model is None:
         why = f"there is no {record_path}"
+    elif record.pruned:
+        raise dg.Failure(f"{asset}: {said_of_pruned(record_path.parent)}", allow_retries=False)
     else:
         why = damaged_files(record_path, record)
         if not why:

@@ -10,6 +10,7 @@ import dagster as dg
 import polars as pl
 
 from mr_assets.addresses import asset_in_ui, page_of_artifact
+from mr_assets.ids import model_id
 from mr_assets.loop import LOOP
 from mr_assets.method import Frame
 from mr_assets.method.guardrails import Finding, findings
@@ -19,6 +20,7 @@ from mr_assets.runs.artifact import Artifact, Model
 from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.overrides import departures, overrides_in
 from mr_assets.runs.progress import Progress, forget, note
+from mr_assets.runs.pruning import prune
 from mr_assets.runs.record import Record, read_record
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import overridden, settings_of
@@ -65,6 +67,10 @@ class Materialization:
             save(run)
         if policy is not None:
             self.policy_unchanged(policy)
+        for t, freed in prune(run).items():
+            context.log.info(
+                f"{model_id(int(t))}: its weights are removed, {freed / 1e9:.1f} GB (storage.keep_policies)"
+            )
         if self.asset != "checkpoints":  # there the checks of its dataset are asked first, see `fit_to_train`
             check_inputs(run, self.asset, self.partition)
 

@@ -43,6 +43,22 @@ def test_status_shows_every_artifact(mr: Mr, launched: Run) -> None:
     assert worked(mr("status")).count("tiny: Meta-Rewarding") == 1
 
 
+def test_a_model_without_its_weights_is_pruned(mr: Mr, done: Run) -> None:
+    """It counts as done: nothing is damaged, and nothing is made again."""
+    record = done.record("checkpoints", "1")
+    assert record is not None
+    write_record(done.record_path("checkpoints", "1"), replace(record, pruned="2026-11-29T12:00:00+00:00"))
+    shown = said(mr("status", "tiny"))
+    [row] = [line.split("│") for line in shown.splitlines() if "│ checkpoints" in line]
+    assert [cell.strip() for cell in row[3:5]] == ["pruned", "done"]
+    assert "checkpoints of iteration 1: since 2026-11-29" in shown
+    assert "damaged" not in shown
+    found = {(a["asset"], a["partition"]): a for a in as_json(mr("status", "tiny", "--json"))["artifacts"]}
+    assert found["checkpoints", "1"]["state"] == "done"
+    assert found["checkpoints", "1"]["pruned"] == "2026-11-29T12:00:00+00:00"
+    assert found["checkpoints", "2"]["pruned"] is None
+
+
 RANGE = {"dagster/partition": "2"}
 
 

@@ -32,10 +32,12 @@ from mr_assets.runs.artifact import Model
 from mr_assets.runs.branch import branch, shared
 from mr_assets.runs.data_folder import data_root, resolve
 from mr_assets.runs.object_store import ObjectStore, pull, says_what_is_there, store_of
+from mr_assets.runs.pruning import prune
 from mr_assets.runs.record import remove_record, write_record
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import places, state
 from mr_assets.runs.stored import remove_run, save, stored_runs
+from mr_assets_tests.runs.test_pruning import finished
 from mr_assets_tests.test_loop import messages, new_world
 from mr_assets_tests.tiny import complete, files, model_folder, tiny_run
 
@@ -255,6 +257,20 @@ def test_a_branch_is_a_run_on_every_host(bucket: s3fs.S3FileSystem, host: Host) 
     assert {state(seen, asset, "1") for asset in LOOP.per("iteration")} == {"done"}
     assert state(seen, "responses", "2") == "missing"
     assert seen.path(*TABLE).is_file()
+
+
+def test_pruned_weights_go_from_the_store_too(bucket: s3fs.S3FileSystem, host: Host) -> None:
+    """Records and logs stay there, and the weights of the newest model."""
+    run = finished(host("one"))
+    for t in run.iterations:
+        record = run.record("checkpoints", t)
+        assert record is not None
+        write_record(run.record_path("checkpoints", t), record)
+    inside = ("complete.json", "model.safetensors", "training_log.jsonl")
+    assert [name for name in there(bucket) if "/1/" in name] == [f"tiny/checkpoints/1/{name}" for name in inside]
+    prune(run)
+    assert [name for name in there(bucket) if "model" in name] == ["tiny/checkpoints/4/model.safetensors"]
+    assert [name for name in there(bucket) if "/1/" in name] == [f"tiny/checkpoints/1/{name}" for name in inside[::2]]
 
 
 def test_what_a_person_put_into_the_store_is_found(bucket: s3fs.S3FileSystem, host: Host) -> None:
