@@ -193,15 +193,16 @@ def _marked(run: Run, dagster_run_id: str, instance: dg.DagsterInstance) -> Iter
 
 @contextmanager
 def _on_cluster(dagster_run_id: str, instance: dg.DagsterInstance) -> Iterator[None]:
-    """Where steps are jobs of a cluster, print what they log meanwhile; however it ends, none is at work afterwards."""
+    """Where steps are jobs of a cluster, print what they log; if it ends early, none is at work afterwards."""
     if not ray_steps.chosen():
         yield
         return
     with following(dagster_run_id, instance):
         try:
             yield
-        finally:
+        except BaseException:  # what ended well ends by itself
             ray_steps.end_ray_steps(ray_steps.ray_tags(), dagster_run_id)
+            raise
 
 
 def _stopped(event: dg.DagsterEvent) -> bool:

@@ -1,4 +1,4 @@
-"""`mr cluster`: what is refused without it, and an iteration on a real cluster of two nodes."""
+"""`mr cluster`: what is refused without it, and steps on a real cluster of two nodes."""
 
 import subprocess
 import sys
@@ -57,7 +57,7 @@ def test_nodes_and_commands_share_a_token_and_patience(tmp_path: Path, monkeypat
 
 
 @pytest.mark.slow
-def test_an_iteration_on_two_nodes(tmp_path: Path) -> None:
+def test_steps_on_two_nodes(tmp_path: Path) -> None:
     """The tests of on_cluster.py, on a cluster; its end leaves no process."""
     try:
         refuse_without_namespaces(namespaces())
