@@ -11,7 +11,6 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +21,7 @@ import dagster as dg
 from mr_assets.addresses import PAGES, RAY, UI
 from mr_assets.errors import UserError
 from mr_assets.orchestration.instance import POSTGRES
+from mr_assets.printable import tell
 from mr_assets.processes import MARK, UI_MARK
 from mr_assets.runs.stored import HELD
 
@@ -87,12 +87,12 @@ def ray_tags() -> dict[str, str]:
 def end_ray_steps(tags: Mapping[str, str], run_id: str) -> None:
     """Stop the Ray jobs of a Dagster run with these tags, and wait until they have ended; no more than `STOP_SECONDS`.
 
-    Nothing is said of a cluster that cannot be reached: its nodes end what has no head any more.
+    A cluster that cannot be reached from here, or not with this environment's token, is named: its jobs may go on.
     """
     address = tags.get(TAG)
     if address is None:
         return
-    with suppress(ImportError, OSError, RuntimeError):
+    try:
         from ray.job_submission import JobSubmissionClient
 
         client, until = JobSubmissionClient(address), time.monotonic() + STOP_SECONDS
@@ -101,6 +101,12 @@ def end_ray_steps(tags: Mapping[str, str], run_id: str) -> None:
         while at_work and time.monotonic() < until:
             time.sleep(0.5)
             at_work = _at_work(client, run_id)
+    except (ImportError, OSError, RuntimeError) as error:
+        said = " ".join(str(error).split())[:300]
+        tell(
+            f"note: the Ray jobs of Dagster run {run_id} could not be ended at {address}: {said} If that cluster is "
+            "still up, they go on: end them with ray job stop, with its address and token set."
+        )
 
 
 def _at_work(client: Any, run_id: str) -> list[str]:

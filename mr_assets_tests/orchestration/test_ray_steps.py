@@ -121,9 +121,15 @@ def test_a_dagster_run_without_ray_asks_no_cluster(monkeypatch: pytest.MonkeyPat
     ray_steps.end_ray_steps({}, "run 1")
 
 
-def test_a_cluster_that_is_gone_has_no_jobs_to_end(on_ray: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_cannot_be_reached_is_named(
+    on_ray: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its jobs may still be at work, for example where the token is not set here."""
+
     def gone(address: str) -> Any:
-        raise ConnectionError(address)
+        raise ConnectionError("401 Client Error: Unauthorized.")
 
     on_ray.setattr("ray.job_submission.JobSubmissionClient", gone)
     ray_steps.end_ray_steps(ray_steps.ray_tags(), "run 1")
+    said = capsys.readouterr().err
+    assert "the Ray jobs of Dagster run run 1 could not be ended at http://127.0.0.1:8265: 401" in said
