@@ -99,7 +99,10 @@ def _follow(dagster_run_id: str, instance: dg.DagsterInstance, ended: threading.
     last = False
     while not last:
         last = ended.wait(FOLLOW_SECONDS)
-        found = instance.get_records_for_run(dagster_run_id, cursor)
+        try:
+            found = instance.get_records_for_run(dagster_run_id, cursor)
+        except Exception:  # a history that cannot be read for a moment: the next look gives what was missed
+            continue
         cursor = found.cursor
         for entry in (record.event_log_entry for record in found.records):
             step, event = entry.step_key, entry.dagster_event

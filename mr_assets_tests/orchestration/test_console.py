@@ -59,10 +59,15 @@ def test_a_step_that_waits_for_a_node_is_named_once(
     events = [("responses", handed_over), ("prompts", handed_over), ("prompts", begun)]
 
     class History:
-        """What has happened is told at the first look."""
+        """What has happened is told at the second look: the first one comes while the database restarts."""
+
+        looks = 0
 
         def get_records_for_run(self, run_id: str, cursor: str | None) -> Any:
             assert run_id == RUN
+            self.looks += 1
+            if self.looks == 1:
+                raise ConnectionError("server closed the connection")
             told = [] if cursor else [entry(f"small_world__{step}", kind) for step, kind in events]
             return SimpleNamespace(cursor="end", records=told)
 
