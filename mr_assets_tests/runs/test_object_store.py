@@ -36,7 +36,7 @@ from mr_assets.runs.pruning import prune
 from mr_assets.runs.record import remove_record, write_record
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import places, state
-from mr_assets.runs.stored import remove_run, save, stored_runs
+from mr_assets.runs.stored import save, stored_runs
 from mr_assets_tests.runs.test_pruning import finished
 from mr_assets_tests.test_loop import messages, new_world
 from mr_assets_tests.tiny import complete, files, model_folder, tiny_run
@@ -233,13 +233,17 @@ def test_content_that_its_record_does_not_know_is_not_taken(bucket: s3fs.S3FileS
     assert not run.place(*TABLE).exists()
 
 
-def test_a_removed_run_is_gone_everywhere(bucket: s3fs.S3FileSystem, host: Host) -> None:
+def test_a_removed_run_is_gone_everywhere(
+    bucket: s3fs.S3FileSystem, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What it shares with its family stays."""
     run = published(host("gpu-01"))
     data = host("login")
     assert list(stored_runs(data)) == ["tiny"]
     host("gpu-01")
-    remove_run(run)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    removed = CliRunner().invoke(main, ["runs", "remove", "tiny", "--yes"])
+    assert removed.exit_code == 0, removed.output
     assert {name.partition("/")[0] for name in there(bucket)} == {run.family}
     host("login")
     assert stored_runs(data) == {}
