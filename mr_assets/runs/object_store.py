@@ -5,18 +5,18 @@
     MR_SCRATCH/s3/bucket/prefix/beta_02/responses/2.parquet     the folder on this host that all code works on
     MR_SCRATCH/s3/bucket/prefix/.store.json                says of which store it is
 
-The store has what lasts: stored recipes, records, tables, models. The folder has these, as far as this host made or
-needed them, and what does not last: shards, a trainer's checkpoints, logs, Dagster's home. Stored recipes and records
-are made equal to the store's when a command begins (`pull`), so that what another host made is seen, and what it
-removed is not. A table or a model is fetched when it is first asked for (`fetch`), and compared with its record. What
-is made is put before its record is (`put`): as everywhere, a record says that its artifact is whole.
+The store has what lasts: stored recipes, records, tables, models, and the shards of what is being sampled. The folder
+has these, as far as this host made or needed them, and a trainer's checkpoints, logs, Dagster's home. Stored recipes
+and records are made equal to the store's when a command begins (`pull`), so that what another host made is seen, and
+what it removed is not. A table or a model is fetched when it is first asked for (`fetch`), and compared with its
+record. What is made is put before its record is (`put`): as everywhere, a record says that its artifact is whole.
 """
 
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from errno import EDQUOT, ENOSPC
@@ -310,6 +310,35 @@ def write_through(path: Path, content: str) -> None:
     if (store := store_of(path.parent)) and store.keeps(path):
         store.write(path, content)
     atomically(path, lambda p: p.write_text(content, encoding="utf-8"))
+
+
+@contextmanager
+def shards_kept(folder: Path) -> Iterator[Callable[[], None]]:
+    """First fetch the shards that the store has; give a callback that puts new ones, beside the work.
+
+    What goes wrong with that is told, and ends no work.
+    """
+    store = store_of(folder.parent)
+    if store is None:
+        yield lambda: None
+        return
+    store.fetch_given(folder)
+    known = {path.name for path in folder.glob("*.parquet") if store.has(path)}
+    putting: list[Future[None]] = []
+    thread = ThreadPoolExecutor(1)
+
+    def keep() -> None:
+        for path in sorted(folder.glob("[0-9]*.parquet")):
+            if path.name not in known:
+                known.add(path.name)
+                putting.append(thread.submit(store.put_file, path))
+
+    try:
+        yield keep
+    finally:
+        thread.shutdown()  # when what was begun has ended
+        if failed := [error for each in putting if (error := each.exception())]:
+            tell(f"note: {len(failed)} shards are on this host alone: {failed[0]}")
 
 
 def damage_of(path: Path, note: Note, notes: Path, *, content: bool = False) -> str:

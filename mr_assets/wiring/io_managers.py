@@ -78,7 +78,10 @@ class TableIOManager(dg.UPathIOManager):
         written = [target] if dropped is None else [target, dropped_file]
         files = {os.path.relpath(p, target.parent): note_of(p, content=True) for p in written}
         write_record(record_path, replace(obj.record, files=files))
-        shutil.rmtree(shard_folder(target), ignore_errors=True)
+        shards = shard_folder(target)
+        if shards.is_dir() and (store := store_of(target.parent)):
+            store.remove(shards)
+        shutil.rmtree(shards, ignore_errors=True)
 
     @users_errors()
     def load_from_path(self, context: dg.InputContext, path: UPath) -> pl.LazyFrame:

@@ -9,6 +9,7 @@ import polars as pl
 from mr_assets.chat import ChatEncoder
 from mr_assets.method.numbers import Numbers
 from mr_assets.planning.refusal import check_gpus, gpus_here
+from mr_assets.runs.object_store import shards_kept
 from mr_assets.sampling.engine import Request
 from mr_assets.sampling.live import is_open, open_engine
 from mr_assets.sampling.settings import SamplingSettings
@@ -58,18 +59,25 @@ def sample(
     )
     expect_training(work)
     report = work.progress(work.asset, "requests")
-    sampled = sample_shards(
-        engine,
-        requests,
-        settings,
-        folder=shard_folder(work.run.place(work.asset, work.partition)),
-        signature={"asset": work.asset, "policy": work.policy.fingerprint, **signature},
-        shard_size=size_of_shard(total, n, recipe.engine.shard_size),
-        seed=draws([f"{work.asset} {work.partition}"], recipe.seed)[0] % 2**31,
-        total=total,
-        on_progress=lambda p: report(p.done, p.total or total, p.reused, _work(p)),
-        warn=work.context.log.warning,
-    )
+    shards = shard_folder(work.run.place(work.asset, work.partition))
+    with shards_kept(shards) as keep:
+
+        def on_progress(how_far: Progress) -> None:
+            report(how_far.done, how_far.total or total, how_far.reused, _work(how_far))
+            keep()
+
+        sampled = sample_shards(
+            engine,
+            requests,
+            settings,
+            folder=shards,
+            signature={"asset": work.asset, "policy": work.policy.fingerprint, **signature},
+            shard_size=size_of_shard(total, n, recipe.engine.shard_size),
+            seed=draws([f"{work.asset} {work.partition}"], recipe.seed)[0] % 2**31,
+            total=total,
+            on_progress=on_progress,
+            warn=work.context.log.warning,
+        )
     dropped = dropped_frame(
         [(x.id, "prompt_too_long", json.dumps({"prompt tokens": x.prompt_tokens})) for x in sampled.too_long]
     )

@@ -31,7 +31,7 @@ from mr_assets.processes import Worker
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.branch import branch, shared
 from mr_assets.runs.data_folder import data_root, resolve
-from mr_assets.runs.object_store import ObjectStore, pull, says_what_is_there, store_of
+from mr_assets.runs.object_store import ObjectStore, pull, says_what_is_there, shards_kept, store_of
 from mr_assets.runs.pruning import prune
 from mr_assets.runs.record import remove_record, write_record
 from mr_assets.runs.run import Run
@@ -250,6 +250,28 @@ def test_a_removed_run_is_gone_everywhere(
     assert run.path("seed_prompts").is_file()
 
 
+def test_shards_are_put_as_they_come(bucket: s3fs.S3FileSystem, host: Host) -> None:
+    """Another host has them, and puts them not again. Whoever completes the table removes them."""
+    mine, data = host("gpu-01") / "tiny" / "responses" / ".shards-1", host("gpu-02")
+    host("gpu-01")
+    mine.mkdir(parents=True)
+    with shards_kept(mine) as keep:
+        (mine / "00000-9f3c.parquet").write_bytes(b"first")
+        keep()
+        (mine / "00001-1d24.parquet").write_bytes(b"second")
+        (mine / ".tmp-1~2~3~gpu-01~00002.parquet").write_bytes(b"th")
+        keep()
+        keep()
+    names = [f"tiny/responses/.shards-1/{name}.parquet" for name in ("00000-9f3c", "00001-1d24")]
+    assert there(bucket) == names
+    host("gpu-02")
+    pull(data)
+    with shards_kept(data / "tiny" / "responses" / ".shards-1") as keep:
+        assert {name: content for name, content in files(data).items() if name in names} == dict(
+            zip(names, (b"first", b"second"), strict=True)
+        )
+
+
 def test_a_branch_is_a_run_on_every_host(bucket: s3fs.S3FileSystem, host: Host) -> None:
     """Its own artifacts before that iteration are in the store, of a run that its host had nothing of."""
     published(host("gpu-01"))
@@ -457,7 +479,7 @@ def test_a_run_goes_on_on_another_host(bucket: s3fs.S3FileSystem, host: Host, mo
             assert result.success, messages(result)
 
     assert "tiny/dropped/responses/1.parquet" in there(bucket)
-    assert not [name for name in there(bucket) if ".." in name]
+    assert not [name for name in there(bucket) if ".." in name or ".shards" in name]
     second = new_world(monkeypatch, host("gpu-02"))
     assert list(stored_runs(second.run.data)) == ["tiny"]
     assert {state(second.run, asset, "1") for asset in LOOP.per("iteration")} == {"done"}
