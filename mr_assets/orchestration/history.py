@@ -22,7 +22,6 @@ from mr_assets.orchestration.steps import failures
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import places
 from mr_assets.wiring.partitions import asset_key
-from mr_assets.wiring.previews import figures
 
 LOOK_BACK = 200  # Dagster runs
 
@@ -190,6 +189,8 @@ def tell_shared(run: Run, shared: Sequence[Place], other: str, instance: dg.Dags
 
     The UI then shows them as materialized.
     """
+    from mr_assets.wiring.previews import figures  # with all of the method, which `mr status` needs not
+
     for asset, partition in shared:
         record = run.record(asset, partition)
         assert record is not None
