@@ -18,6 +18,10 @@ RENDERING = ("model.date", "model.chat_template_kwargs")
 """How a chat template renders: the same wherever a prompt is sampled, trained on or verified."""
 
 
+WITHOUT_LORA = {"lora_r": None, "lora_alpha": 32.0, "lora_dropout": 0.0, "lora_target_modules": "all-linear"}
+"""How trainings were made before there was LoRA: all weights were trained."""
+
+
 @dataclass(frozen=True)
 class Asset:
     """One asset of the loop.
@@ -97,6 +101,7 @@ LOOP = Loop(
         holds="model",
         upstream=("eft_dataset",),
         shaped_by=("seed", "model.seed", "model.revision", *RENDERING, "sft", "judgments.template"),
+        before={f"sft.{name}": value for name, value in WITHOUT_LORA.items()},
         sources=("model.seed",),
         code=("method.sft_dataset", "chat", "chat_template", "training.sft", "training.trainer"),
         templates=("judge",),
@@ -188,6 +193,7 @@ LOOP = Loop(
         holds="model",
         upstream=("dpo_dataset", "policy"),
         shaped_by=("seed", "dpo", "row.keep_epoch", "row.learning_rate"),
+        before={f"dpo.{name}": value for name, value in WITHOUT_LORA.items()},
         code=("training.dpo", "training.trainer"),
     ),
     Asset(

@@ -86,24 +86,32 @@ def engine_memory(shape: Shape, engine: EngineSettings) -> Memory:
 # ----------------------------------------------------------------------------------------------------------- training
 
 
+def trained_weights(shape: Shape, section: TrainingSettings) -> int:
+    """The weights that a training changes: all, or LoRA's adapters of all linear layers, r x (inputs + outputs)."""
+    if section.lora_r is None:
+        return shape.weights
+    attention = 2 * (shape.hidden + shape.heads * shape.head) + 2 * (shape.hidden + shape.kv_heads * shape.head)
+    return shape.layers * section.lora_r * (attention + 3 * (shape.hidden + shape.intermediate))
+
+
 def training_memory(shape: Shape, section: TrainingSettings, *, sharded: bool = False) -> Memory:
     """What one GPU holds while it trains. sharded: FSDP, which shares weights, gradients and optimizer out.
 
     Weights and gradients are fp32. A step under bf16 keeps bf16 copies of the weights, with FSDP of what is unpacked at
     a time. Plain data parallelism keeps a second copy of the gradients.
     """
-    n = section.num_processes if sharded else 1
+    n, trained = section.num_processes if sharded else 1, trained_weights(shape, section)
     sequences = section.micro_batch_size * (2 if isinstance(section, DPOSettings) else 1)
     tokens = sequences * section.max_length
     certain = {
         "weights": 4 * shape.weights / n,
-        "gradients": 4 * shape.weights / n,
-        "optimizer": OPTIMIZER_BYTES[section.optimizer] * shape.weights / n,
+        "gradients": 4 * trained / n,
+        "optimizer": OPTIMIZER_BYTES[section.optimizer] * trained / n,
     }
     if sharded:  # one layer and the one that is fetched ahead, and the embeddings
         certain["unpacked weights"] = 4 * (2 * shape.layer + shape.weights - shape.layers * shape.layer)
     elif section.num_processes > 1:
-        certain["buckets of data parallelism"] = 4 * shape.weights
+        certain["buckets of data parallelism"] = 4 * trained
     if section.precision == "bf16":
         certain["bf16 copies"] = 2 * (shape.layer if sharded else shape.layers * shape.layer)
     layer = tokens * (3 * shape.intermediate + 8 * shape.hidden) * 4

@@ -53,6 +53,8 @@ def _fsdp_faults(settings: TrainingSettings, fsdp: Mapping[str, Any]) -> Iterato
             "fsdp_config.fsdp_activation_checkpointing is true, expected false: the recipe's gradient_checkpointing "
             "decides"
         )
+    if settings.lora_r is not None:
+        yield "lora_r is given, which was not tried with FSDP; take plain data parallelism: no accelerate_config"
     if settings.optimizer == "adamw_8bit":
         yield "optimizer is adamw_8bit, whose state FSDP cannot share out; take adamw_torch"
 

@@ -73,7 +73,15 @@ def make_trainer(job: TrainingJob) -> "DPOTrainer":
         per_device_eval_batch_size=job.micro_batch_size,
     )
     model, tokenizer = trainer.load_model(job)
-    return TokenDPOTrainer(model, args=config, train_dataset=trainer.load_data(job), processing_class=tokenizer)
+    made = TokenDPOTrainer(
+        model,
+        args=config,
+        train_dataset=trainer.load_data(job),
+        processing_class=tokenizer,
+        peft_config=trainer.adapters(job),
+    )
+    trainer.restore_dropout(job, made.model)
+    return made
 
 
 def reward_margins(trainer: "DPOTrainer", job: TrainingJob) -> "pl.DataFrame":
@@ -89,6 +97,7 @@ def reward_margins(trainer: "DPOTrainer", job: TrainingJob) -> "pl.DataFrame":
     pairs, rewards, done = trainer.train_dataset["pair_id"][:], [], 0
     report(job, {"pairs": done, "total_pairs": len(pairs)})
     trainer.model_wrapped.eval()
+    trainer.ref_model = trainer.model_wrapped  # else TRL would leave adapters out, as for the reference
     for batch in trainer.get_eval_dataloader(trainer.train_dataset):
         # TRL's log-probabilities of any model that gets no gradient, though their name is for the reference
         chosen, rejected = trainer.compute_ref_log_probs(trainer.model_wrapped, batch)
@@ -97,6 +106,7 @@ def reward_margins(trainer: "DPOTrainer", job: TrainingJob) -> "pl.DataFrame":
         done += len(rewards[-1])
         report(job, {"pairs": done, "total_pairs": len(pairs)})
     trainer.model_wrapped.train()
+    trainer.ref_model = None
     return margins_table(pairs, *torch.cat(rewards).double().T.numpy())
 
 

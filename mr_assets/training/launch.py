@@ -31,6 +31,7 @@ import yaml
 
 from mr_assets.errors import UserError
 from mr_assets.files import write_json
+from mr_assets.loop import WITHOUT_LORA
 from mr_assets.model_folder import check_model_folder
 from mr_assets.training.accelerate_config import accelerate_faults
 from mr_assets.training.job import EPOCH_NOTE, EPOCHS, FAILURE, PLACES, Kind, TrainingJob, link_kept_epoch
@@ -162,12 +163,13 @@ def _of_any_epoch(job: TrainingJob, code: str) -> dict[str, Any]:
 def _same(noted: Any, wanted: dict[str, Any], job: TrainingJob) -> bool:
     """Whether a note is of the wanted training, wherever model, data and result of the noted one lay.
 
-    Earlier versions noted sizes and times of the starting weights, and nothing of what accelerate's file says.
+    Earlier versions noted sizes and times of the starting weights, and nothing of LoRA or of what accelerate's file
+    says.
     """
     if not isinstance(noted, dict) or not isinstance(noted.get("job"), dict):
         return False
     weights = _weights(job) if isinstance(noted.get("weights"), dict) else wanted["weights"]
-    told = {"accelerate": wanted["accelerate"]} | noted
+    told = {"accelerate": wanted["accelerate"]} | noted | {"job": WITHOUT_LORA | noted["job"]}
     return _placeless(told) == _placeless(wanted | {"weights": weights})
 
 

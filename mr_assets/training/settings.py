@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mr_assets.section import SPEED, Count, File, Positive, Rate, Section
+from mr_assets.section import SPEED, Count, File, Positive, Rate, Section, Text
 
 
 class TrainingSettings(Section):
@@ -34,6 +34,16 @@ class TrainingSettings(Section):
         description="precision of the forward and backward passes; the weights themselves stay fp32"
     )
     gradient_checkpointing: Annotated[bool, SPEED] = Field(description="recompute activations: less memory, slower")
+    lora_r: Count | None = Field(
+        default=None, description="rank of LoRA's adapters, which alone are trained; null trains all weights (paper)"
+    )
+    lora_alpha: Positive = Field(default=32.0, description="LoRA: an adapter counts lora_alpha / lora_r times")
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="LoRA: share of an adapter's inputs that a training step leaves out"
+    )
+    lora_target_modules: Text = Field(
+        default="all-linear", description="LoRA: all-linear, or names of modules with commas, such as q_proj,v_proj"
+    )
     save_steps: Annotated[Count | None, SPEED] = Field(
         description="optimizer steps between checkpoints to resume from, besides the end of each epoch; null is none"
     )

@@ -27,7 +27,9 @@ def make_trainer(job: TrainingJob) -> "SFTTrainer":
     config = SFTConfig(**trainer.arguments(job), packing=False, dataset_kwargs={"skip_prepare_dataset": True})
     model, tokenizer = trainer.load_model(job)
     dataset = trainer.load_data(job).map(_with_labels, remove_columns=["prompt_ids", "completion_ids"])
-    return TokenSFTTrainer(model, args=config, train_dataset=dataset, processing_class=tokenizer)
+    return TokenSFTTrainer(
+        model, args=config, train_dataset=dataset, processing_class=tokenizer, peft_config=trainer.adapters(job)
+    )
 
 
 def _with_labels(example: dict[str, list[int]]) -> dict[str, list[int]]:

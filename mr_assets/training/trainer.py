@@ -193,6 +193,44 @@ def load_model(job: TrainingJob) -> tuple[PreTrainedModel, Any]:
     return model, tokenizer
 
 
+def adapters(job: TrainingJob) -> Any:
+    """LoRA's configuration, which TRL puts adapters into the model by; None to train all weights."""
+    if job.lora_r is None:
+        return None
+    from peft import LoraConfig
+
+    named = job.lora_target_modules
+    return LoraConfig(
+        r=job.lora_r,
+        lora_alpha=job.lora_alpha,
+        lora_dropout=job.lora_dropout,
+        target_modules=named if named == "all-linear" else named.split(","),
+        task_type="CAUSAL_LM",
+    )
+
+
+def restore_dropout(job: TrainingJob, model: torch.nn.Module) -> None:
+    """Give the adapters the dropout that TRL took from them together with the model's own."""
+    for name, module in model.named_modules():
+        if ".lora_dropout." in name and isinstance(module, torch.nn.Dropout):
+            module.p = job.lora_dropout
+
+
+def merged(model: Any) -> dict[str, torch.Tensor]:
+    """The weights of a model with its adapters worked in, by the names that it has without; itself it stays as it is.
+
+    To merge into the model and out again, as peft offers, would round the weights in the middle of a training.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    base = model.get_base_model()
+    weights = {name.replace(".base_layer.", "."): w for name, w in base.state_dict().items() if ".lora_" not in name}
+    for name, layer in base.named_modules():
+        if isinstance(layer, LoraLayer):
+            weights[f"{name}.weight"] = weights[f"{name}.weight"] + layer.get_delta_weight("default")
+    return weights
+
+
 def report(job: TrainingJob, line: dict[str, Any]) -> None:
     """Tell the launcher how far the training is; of several processes, the main one does."""
     if PartialState().is_main_process:
@@ -345,7 +383,11 @@ def run(trainer: Trainer, job: TrainingJob, measure: Measure | None = None) -> N
     """
 
     def save_model(folder: Path) -> None:
-        trainer.save_model(str(folder))
+        if job.lora_r is None:
+            trainer.save_model(str(folder))
+        elif trainer.is_world_process_zero():
+            with torch.no_grad():
+                trainer.model.get_base_model().save_pretrained(folder, state_dict=merged(trainer.model))
         if trainer.is_world_process_zero():
             _finish(job, folder)
         if measure:

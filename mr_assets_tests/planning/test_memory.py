@@ -41,6 +41,16 @@ def test_several_processes(paper: Recipe) -> None:
     assert sharded["unpacked weights"] == 4 * (embeddings + 2 * SHAPE.layer)
 
 
+def test_adapters_alone_have_gradients_and_an_optimizer(paper: Recipe) -> None:
+    """Rank 16 in each of 32 layers: q and o 4096 + 4096, k and v 4096 + 1024, the other three 4096 + 14336 each."""
+    dpo = paper.dpo.model_copy(update={"lora_r": 16, "num_processes": 2})
+    parts = training_memory(SHAPE, dpo).parts
+    adapters = 32 * 16 * (2 * 8192 + 2 * 5120 + 3 * 18432)
+    assert parts["gradients"] == parts["buckets of data parallelism"] == 4 * adapters
+    assert parts["optimizer"] == 2 * adapters
+    assert parts["weights"] == 4 * SHAPE.weights
+
+
 @pytest.mark.parametrize(
     ("field", "value", "less"),
     [

@@ -60,7 +60,11 @@ def test_accelerates_defaults_are_not_the_right_ones() -> None:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"optimizer": "adamw_8bit"}, "take adamw_torch"), ({"num_processes": 1}, "num_processes is 1")],
+    [
+        ({"optimizer": "adamw_8bit"}, "take adamw_torch"),
+        ({"num_processes": 1}, "num_processes is 1"),
+        ({"lora_r": 8}, "lora_r is given"),
+    ],
     ids=str,
 )
 def test_settings_that_do_not_go_with_it(change: Any, message: str) -> None:

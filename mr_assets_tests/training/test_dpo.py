@@ -311,7 +311,7 @@ def trained_here(job: TrainingJob, make: Callable[..., Any] = make_trainer) -> t
     from mr_assets.training.trainer import run
 
     trainer = make(job)
-    before = flat(trainer.model).clone()
+    before = flat(load(job.model))
     run(trainer, job)
     return log(job.workspace / "model"), flat(load(job.workspace / "model")) - before
 
@@ -420,6 +420,61 @@ def test_the_8_bit_optimizer_of_the_papers_recipe(dpo_job: TrainingJob) -> None:
     assert (moved - expected).norm() < 0.2 * expected.norm()
     state = kept[0].optimizer.state.values()
     assert torch.uint8 in {value.dtype for of_one in state for value in of_one.values() if torch.is_tensor(value)}
+
+
+def test_adapters_are_trained_and_worked_into_the_result(dpo_job: TrainingJob) -> None:
+    """Row 23: the weights of every linear layer move by (alpha / r) B A, of rank 4 at most; all others stay.
+
+    The result is a whole model folder. Rewards and margins are those of it against the starting model, which is the
+    reference: it is what the model is without its adapters.
+    """
+    import torch
+
+    from mr_assets.training.dpo import write_reward_margins
+    from mr_assets.training.trainer import run
+
+    job = replace(dpo_job, lora_r=4, lora_alpha=8.0, learning_rate=1e-2, keep_epoch=2)
+    trainer = make_trainer(job)
+    run(trainer, job, write_reward_margins)
+    folder = job.workspace / "model"
+    check_model_folder(folder)
+    assert log(folder)[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    before, after = (dict(load(place).named_parameters()) for place in (job.model, folder))
+    adapters = dict(trainer.model.get_base_model().named_parameters())
+    linear = [name for name in before if name.endswith("_proj.weight")]
+    assert len(linear) == 2 * 7
+    for name, weight in before.items():
+        moved = after[name] - weight
+        if name in linear:
+            a, b = (adapters[name.replace("weight", f"lora_{side}.default.weight")] for side in "AB")
+            assert torch.allclose(moved, 8 / 4 * b @ a, atol=1e-6), name
+            assert 1 <= torch.linalg.matrix_rank(moved, atol=1e-5) <= 4, name
+        else:
+            assert torch.equal(after[name], weight), name
+    found, rows = margins(folder), pl.read_parquet(job.data).to_dicts()
+    for side in ("chosen", "rejected"):
+        texts = [(row["prompt_token_ids"], row[f"{side}_token_ids"]) for row in rows]
+        rewards = job.beta * (sums_of_log_probs(load(folder), texts) - sums_of_log_probs(load(job.model), texts))
+        assert found[f"{side}_reward"].to_list() == pytest.approx(rewards.tolist(), abs=1e-5)
+    assert found.filter(pl.col("reward_margin") > 0).height > 5
+
+
+def test_adapters_resume_and_keep_every_epoch_to_the_same_bits(dpo_job: TrainingJob) -> None:
+    """With dropout, which only a training's steps have: the kept models of an undisturbed training are the same."""
+    whole = replace(dpo_job, lora_r=4, lora_dropout=0.3, learning_rate=1e-2, keep_all_epochs=True, keep_epoch=3)
+    train(replace(whole, out=dpo_job.out.with_name("whole")))
+
+    def kill(line: dict[str, Any]) -> None:
+        if line.get("step", 0) >= 5:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(whole, kill)
+    assert train(whole).resumed_at == 3
+    for epoch in "123":
+        ours, theirs = (out / "epochs" / epoch for out in (whole.out, dpo_job.out.with_name("whole")))
+        assert weights(ours) == weights(theirs)
+        assert margins(ours).equals(margins(theirs))
 
 
 def test_an_interrupt_ends_every_process_of_several(dpo_job: TrainingJob) -> None:

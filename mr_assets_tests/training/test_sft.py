@@ -75,6 +75,24 @@ def test_micro_batches_and_processes_change_no_step(sft_job: TrainingJob) -> Non
     same_training(parallel, (log(parallel.out), change), trained_here(sft_job, make_trainer))
 
 
+def test_adapters_are_trained_and_worked_into_the_result(sft_job: TrainingJob) -> None:
+    """Row 23: the embeddings stay, the query projections move by a matrix of rank 2 at most.
+
+    A step is over its tokens alike, whatever the micro-batches, as where all weights are trained.
+    """
+    import torch
+
+    job = replace(sft_job, lora_r=2, learning_rate=1e-2, batch_size=12, micro_batch_size=12, keep_epoch=3)
+    whole = trained_here(job, make_trainer)
+    assert whole[0][-1]["loss"] < whole[0][0]["loss"]
+    smaller = replace(job, micro_batch_size=4, out=sft_job.out.with_name("m"))
+    same_training(smaller, trained_here(smaller, make_trainer), whole)
+    before, after = (load(place).model for place in (job.model, job.workspace / "model"))
+    assert torch.equal(before.embed_tokens.weight, after.embed_tokens.weight)
+    moved = after.layers[0].self_attn.q_proj.weight - before.layers[0].self_attn.q_proj.weight
+    assert 1 <= torch.linalg.matrix_rank(moved, atol=1e-5) <= 2
+
+
 @pytest.mark.parametrize("kind", ["sft", "dpo"])
 def test_a_tokenizer_that_names_no_end_of_text(request: pytest.FixtureRequest, kind: str, tmp_path: Path) -> None:
     """Turns end by the chat template; what a batch is padded with changes no weight."""
