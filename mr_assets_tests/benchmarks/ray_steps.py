@@ -4,8 +4,7 @@
 
 Three assets of an iteration (policy, prompts, responses) are made in each way, in turns, so that what else the machine
 does falls on all alike. Engine and trainer are fakes that take no time: what is left is the beginning of processes, the
-imports, and Dagster. `one job` is the whole Dagster run as one Ray job, whose steps share its process, as one engine
-would be shared. A step's start is from when it was handed over until it begins, as Dagster's history has it.
+imports, and Dagster. A step's start is from when it was handed over until it begins, as Dagster's history has it.
 """
 
 import argparse
@@ -30,7 +29,7 @@ from mr_assets_tests.benchmarks.machine import spread, write_result
 from mr_assets_tests.tiny import tiny_recipe
 
 ASSETS = ("policy", "prompts", "responses")
-WAYS = ("in_process", "multiprocess", "ray", "one job")
+WAYS = ("in_process", "multiprocess", "ray")
 HANDED_OVER, BEGUN = dg.DagsterEventType.STEP_WORKER_STARTING, dg.DagsterEventType.STEP_START
 
 
@@ -51,11 +50,6 @@ def timed(way: str, data: Path, assets: tuple[str, ...] = ASSETS) -> float:
     """Seconds from the start of the command that makes the assets in one way until its end."""
     command = [sys.executable, "-m", __spec__.name, "--data", str(data), "--assets", *assets]
     settings = {"MR_DATA": str(data), "MR_EXECUTOR": way, "PYTHONPATH": str(Path(__file__).parents[2])}
-    if way == "one job":
-        settings["MR_EXECUTOR"] = "in_process"
-        given = [f"{name}={value}" for name, value in settings.items()]
-        submit = [sys.executable, "-m", "ray.scripts.scripts", "job", "submit", "--entrypoint-num-gpus", "1"]
-        command = [*submit, "--", "env", *given, *command]
     began = time.monotonic()
     done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False)
     if done.returncode:
