@@ -23,6 +23,7 @@ from mr_assets.errors import UserError
 from mr_assets.orchestration.instance import POSTGRES
 from mr_assets.printable import tell
 from mr_assets.processes import MARK, UI_MARK
+from mr_assets.runs.object_store import SCHEME
 from mr_assets.runs.stored import HELD
 
 TAG = ".dagster/ray"  # of a Dagster run whose steps are Ray jobs: the cluster's address
@@ -34,6 +35,10 @@ INSTALL = (
 NO_ADDRESS = (
     f"MR_EXECUTOR is ray, and {RAY} is not set. Set it to where the cluster takes jobs, http://HEAD:8265 for example. "
     "A cluster for trying, on this machine alone: mr cluster -- mr run RECIPE."
+)
+NO_STORE = (
+    "MR_EXECUTOR is ray, and MR_DATA is an object store: expected a folder that every node of the cluster has at the "
+    "same path. Mount a shared folder and name it in MR_DATA; or run on one host without MR_EXECUTOR."
 )
 
 
@@ -54,6 +59,8 @@ def ray_executor() -> dg.ExecutorDefinition:
     address = os.environ.get(RAY)
     if not address:
         raise UserError(NO_ADDRESS)
+    if os.environ.get("MR_DATA", "").startswith(SCHEME):
+        raise UserError(NO_STORE)
     return _configured(address, tuple(passed_on(os.environ)))
 
 

@@ -120,8 +120,9 @@ def _start(settings: Mapping[str, str], host: str, gpus: int, *arguments: str) -
 def main(folder: Path, nodes: int, gpus: int, command: Sequence[str]) -> int:
     """In the namespaces, as their first process: start the cluster and the command; the command's exit status."""
     _up("lo")
-    # what a process notes of itself must not be taken for one of the machine outside, whose process ids are others
-    socket.sethostname(f"{socket.gethostname().removesuffix('-cluster')}-cluster")
+    # what a process notes of itself must not be taken for one of another cluster or of the machine outside, whose
+    # process ids are others
+    socket.sethostname(f"{socket.gethostname()[:40]}-cluster-{secrets.token_hex(4)}")
     (folder / "token").touch(0o600)
     (folder / "token").write_text(secrets.token_hex(32))
     settings = environment(folder)

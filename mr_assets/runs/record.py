@@ -5,6 +5,7 @@ data/small_world_meta_rewarding/responses/2.json
 """
 
 import json
+import shutil
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -113,11 +114,16 @@ def finish_records(folder: Path) -> None:
     """Complete what was killed while an object store got it: what was sampled or trained need not be again.
 
     To be called where nobody else makes anything in this folder of a run, after `pull`. What has a record by now, of
-    this host or of another, stays as it is.
+    this host or of another, stays as it is; a model that another host has made meanwhile takes this one's place.
     """
-    for ahead in folder.rglob(f".*{AHEAD}"):
+    store = store_of(folder)
+    for ahead in list(folder.rglob(f".*{AHEAD}")):
         path = ahead.with_name(ahead.name.removeprefix(".").removesuffix(AHEAD))
         record = read_record(ahead)
+        if store and store.has(path) and not path.exists():  # `pull` took its folder for one that is being made
+            shutil.rmtree(path.parent)
+            store.pull()
+            continue
         if record is not None and not path.exists() and not _damaged(ahead.parent, record):
             write_record(path, record)
         ahead.unlink(missing_ok=True)

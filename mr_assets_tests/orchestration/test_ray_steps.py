@@ -45,6 +45,12 @@ def test_without_a_cluster_it_says_which_variable_names_one(on_ray: pytest.Monke
     assert ray_steps.ray_tags() == {}
 
 
+def test_an_object_store_is_refused(on_ray: pytest.MonkeyPatch) -> None:
+    on_ray.setenv("MR_DATA", "s3://bucket/runs")
+    with pytest.raises(UserError, match="expected a folder that every node of the cluster has"):
+        executor()
+
+
 def test_a_step_gets_what_its_dagster_run_goes_by() -> None:
     """This environment's commands first; the Dagster run's id and recipes, though they are not known yet; not the UI's.
 

@@ -222,6 +222,36 @@ def test_a_kill_before_the_record_leaves_what_was_put_and_no_artifact(
     assert state(other, *MODEL) == "done"
 
 
+def test_what_another_host_made_after_a_kill_is_not_overwritten(
+    bucket: s3fs.S3FileSystem, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gpu-01 is killed while it puts M1, gpu-02 trains M1 again; then gpu-01 comes back, and takes gpu-02's."""
+    run = published(host("gpu-01"))
+    record = run.record(*MODEL)
+    assert record is not None
+    remove_record(run.record_path(*MODEL))
+
+    def killed(self: ObjectStore, path: Path, content: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(ObjectStore, "write", killed)
+        write_record(run.record_path(*MODEL), record)
+    other = stored_runs(host("gpu-02"))["tiny"]
+    place = other.place(*MODEL)
+    model_folder(place)
+    weights = place / "model.safetensors"
+    weights.write_bytes(weights.read_bytes().replace(b"abcd", b"bcde"))  # as many bytes
+    made = replace(record, version=fingerprint(place), files={p.name: note_of(p, content=False) for p in [weights]})
+    write_record(other.record_path(*MODEL), made)
+    host("gpu-01")
+    with run_lock(run.folder, "run tiny", wait=False):
+        now = run.record(*MODEL)
+    assert now is not None and now.version == made.version
+    assert b"bcde" in bucket.cat_file("bucket/of/runs/tiny/checkpoints/1/model.safetensors")
+    assert not (run.path(*MODEL) / "model.safetensors").exists(), "gpu-01's own; they are fetched where they are loaded"
+
+
 def test_content_that_its_record_does_not_know_is_not_taken(bucket: s3fs.S3FileSystem, host: Host) -> None:
     """Of as many bytes; nothing of it stays."""
     published(host("gpu-01"))
