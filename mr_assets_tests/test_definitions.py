@@ -303,6 +303,7 @@ def children_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
+@pytest.mark.slow
 def test_dagster_validates_the_definitions(tmp_path: Path) -> None:
     """What CI runs as well: in under 5 s of CPU time; an empty data folder is enough, and stays empty."""
     dagster, took = str(Path(sys.executable).with_name("dagster")), [children_seconds()]
@@ -316,6 +317,7 @@ def test_dagster_validates_the_definitions(tmp_path: Path) -> None:
     assert took[-1] - took[-2] < 5
 
 
+@pytest.mark.slow
 def test_the_definitions_import_none_of_the_heavy_libraries(tmp_path: Path) -> None:
     """The UI is there in seconds: engine, trainer, model code and plots are imported where they are used."""
     program = (

@@ -1159,6 +1159,7 @@ def test_what_an_open_engine_has_loaded_is_not_read_again(
     assert world.jobs == []
 
 
+@pytest.mark.slow
 def test_a_branch_goes_on_from_what_it_shares(done: World, tmp_path: Path) -> None:
     """Iteration 2 anew with the same settings gives what the whole run has; the UI knows what is shared."""
     shutil.copytree(done.run.data, tmp_path / "data")

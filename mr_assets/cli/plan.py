@@ -180,7 +180,7 @@ def _assumed(plan: "Plan") -> list[str]:
 
 def short(count: float) -> str:
     """A number of tokens for a reader: 950, 1.2k, 385M, 1.3G."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+    for unit, size in zip("GMk", (1e9, 1e6, 1e3), strict=True):
         if count >= size:
             return f"{count / size:.0f}{unit}" if count >= 100 * size else f"{count / size:.1f}{unit}"
     return f"{count:.0f}"

@@ -95,6 +95,7 @@ def test_what_a_failed_run_did_not_come_to_did_not_fail(run: Run) -> None:
     assert row(run, "judgments") == ["-", "-"]
 
 
+@pytest.mark.slow
 def test_a_run_does_not_begin_beside_the_uis(run: Run) -> None:
     """It names what is under way, and begins nothing."""
     run_id = started(run, "responses", Worker.of(os.getpid()), **RANGE)

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from mr_assets.errors import UserError
+from mr_assets.files import temporary_beside
+from mr_assets.processes import Worker
 from mr_assets.recipes.load import list_recipes, load_recipe
 from mr_assets.sampling import shards
 from mr_assets.sampling.engine import Request
@@ -236,9 +239,8 @@ def test_only_the_shards_before_a_changed_request_are_taken_over(tmp_path: Path)
 
 def test_what_a_killed_writer_left_is_swept_at_the_start(tmp_path: Path) -> None:
     """A half-written file of a process that is gone disappears."""
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    (tmp_path / f".tmp-{gone.pid}-00000-0123456789abcdef.parquet").write_bytes(b"half")
+    gone = replace(Worker.of(os.getpid()), ticks=1)
+    temporary_beside(tmp_path / "00000-0123456789abcdef.parquet", gone).write_bytes(b"half")
     assert sorted(tmp_path.iterdir()) != (paths := run(FakeSampler(), tmp_path).paths)
     assert sorted(tmp_path.iterdir()) == paths
 
