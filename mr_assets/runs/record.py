@@ -6,8 +6,11 @@ data/small_world_meta_rewarding/responses/2.json
 
 import json
 import shutil
+import time
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path, PurePath
+from stat import S_ISREG
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -17,6 +20,7 @@ from mr_assets.loop import LOOP
 from mr_assets.runs.object_store import store_of
 
 AHEAD = ".ahead"
+SETTLED = 2_000_000_000  # nanoseconds after which another write of a file shows in its times
 RENAMED = {"chosen": "overrides"}
 """Fields by the names that earlier versions wrote."""
 
@@ -66,11 +70,26 @@ def read_record(path: Path) -> Record | None:
 
     A field that this version does not know is kept in `unknown`; one that an earlier version called otherwise has its
     present name. A model of the record's own run is where the record is, whatever the run's folder was called when it
-    was written.
+    was written. What it holds is not to be changed: the file is read once as long as it is the same.
     """
     try:
-        if not path.is_file():  # a pipe would have us wait for ever
+        seen = path.stat()
+        if not S_ISREG(seen.st_mode):  # a pipe would have us wait for ever
             return None
+        if time.time_ns() - seen.st_mtime_ns < SETTLED:
+            return _read(path)
+        return _read_once(path, (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns))
+    except (OSError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=1 << 17)  # a look at all runs asks for each record several times
+def _read_once(path: Path, seen_as: tuple[int, ...]) -> Record | None:
+    return _read(path)
+
+
+def _read(path: Path) -> Record | None:
+    try:
         said = json.loads(path.read_text(encoding="utf-8"))
         said.update((now, said.pop(then)) for then, now in RENAMED.items() if then in said)
         unknown = {name: said.pop(name) for name in set(said) - _FIELDS}

@@ -1,6 +1,10 @@
 """Code versions: they change with the method's code, and with nothing else."""
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,3 +89,33 @@ def test_loose_texts_are_taken_out() -> None:
     """A function that is nothing but its docstring does nothing; texts that are values stay."""
     source = '"""A."""\nimport os\ndef f():\n    """B."""\n\n\nx = "C"  # D\n"""E."""'
     assert bare(source) == "def f():\n    pass\nx = 'C'"
+
+
+def test_versions_are_kept_beside_the_bytecode_and_hold_for_these_sources_alone(tmp_path: Path) -> None:
+    """Another process reads them; one whose sources say something else does not."""
+    shutil.copytree(PACKAGE, tmp_path / "mr_assets", ignore=shutil.ignore_patterns("__pycache__"))
+    kept = tmp_path / "mr_assets" / "__pycache__" / "code_versions.json"
+    code = "from mr_assets.runs.code_versions import code_version; print(code_version('responses'))"
+
+    def asked() -> str:
+        process = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONPATH": str(tmp_path)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return process.stdout.strip()
+
+    version = code_version("responses", PACKAGE)  # a folder that is named is read
+    assert asked() == version
+    was = json.loads(kept.read_text(encoding="utf-8"))
+    assert was["versions"] == {asset: code_version(asset, PACKAGE) for asset in LOOP}
+    kept.write_text(json.dumps(was | {"versions": dict.fromkeys(LOOP, "kept")}), encoding="utf-8")
+    assert asked() == "kept"
+    with (tmp_path / "mr_assets" / "words.py").open("a") as file:
+        file.write("# another line\n")
+    assert asked() == version
+    kept.write_text("{", encoding="utf-8")
+    assert asked() == version

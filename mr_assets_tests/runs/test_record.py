@@ -1,6 +1,7 @@
 """Records: read back, of earlier and later versions, broken ones."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,3 +82,16 @@ def test_a_record_reads_back_as_it_was_written(run: Run) -> None:
     write_record(run.record_path("prompts", "1"), record)
     assert record.inputs == {"seed_prompts": "v1"}
     assert run.record("prompts", "1") == record
+
+
+def test_a_record_is_read_once_and_again_when_its_file_is_another(done: Run) -> None:
+    """Also if the other has as many bytes and the same time of writing."""
+    path = done.record_path("actor_pairs", "1")
+    text = path.read_text(encoding="utf-8")
+    os.utime(path, ns=(10**18, 10**18))
+    first = read_record(path)
+    assert first is not None and read_record(path) is first
+    path.write_text(text.replace('"v1"', '"v2"'), encoding="utf-8")
+    os.utime(path, ns=(10**18, 10**18))
+    second = read_record(path)
+    assert second is not None and (first.version, second.version) == ("v1", "v2")
