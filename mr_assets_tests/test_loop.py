@@ -1160,11 +1160,13 @@ def test_what_an_open_engine_has_loaded_is_not_read_again(
 
 
 @pytest.mark.slow
-def test_a_branch_goes_on_from_what_it_shares(done: World, tmp_path: Path) -> None:
+def test_a_branch_goes_on_from_what_it_shares(done: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Iteration 2 anew with the same settings gives what the whole run has; the UI knows what is shared."""
     shutil.copytree(done.run.data, tmp_path / "data")
     made = branch(replace(done.run, data=tmp_path / "data"), "branched", 2)
     world = replace(done, run=made)
+    monkeypatch.setattr(sampling, "open_engine", world.open_engine)
+    monkeypatch.setattr(training, "train", world.train)
     tell_shared(made, shared(made, 2), "tiny", done.instance)
     assert world.metadata("actor_pairs", "1")["shared with"] == "tiny"
     for step in steps(made):

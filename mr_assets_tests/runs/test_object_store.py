@@ -2,9 +2,12 @@
 
 import json
 import os
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from errno import ENOSPC
 from pathlib import Path
@@ -14,7 +17,6 @@ import pytest
 import s3fs
 from botocore.exceptions import ClientError, EndpointConnectionError
 from click.testing import CliRunner
-from moto.server import ThreadedMotoServer
 from s3fs.errors import translate_boto_error
 from starlette.testclient import TestClient
 
@@ -37,6 +39,7 @@ from mr_assets.runs.record import remove_record, write_record
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import places, state
 from mr_assets.runs.stored import save, stored_runs
+from mr_assets_tests.real_run import free_port, wait_for
 from mr_assets_tests.runs.test_pruning import finished
 from mr_assets_tests.test_loop import messages, new_world
 from mr_assets_tests.tiny import complete, files, model_folder, tiny_run
@@ -49,12 +52,22 @@ MODEL = ("checkpoints", "1")
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The address of a server of this module's own."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    """The address of a server of this module's own, in a process of its own: vLLM does not start beside its Flask."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def reachable() -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+        return False
+
+    try:
+        wait_for(reachable, 60)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture
