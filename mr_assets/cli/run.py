@@ -61,6 +61,10 @@ def run(
     stored = _stored(loaded)
     wanted = adopt(loaded, changed=bool(sets), update=update, extended=iterations is not None)
     wanted = replace(wanted, as_recipe=as_recipe)
+    if "MR_EXECUTOR" in os.environ:
+        from mr_assets.definitions import executor
+
+        executor()  # raises what is missing for it
     for warning in warnings(wanted.recipe):
         say(f"note: {warning}", err=True)
     for note in check_run(wanted, dry=dry_run):

@@ -37,6 +37,17 @@ def test_a_dry_run_says_what_would_be_done(mr: Mr, data: Path) -> None:
     assert not data.exists()
 
 
+@pytest.mark.parametrize(
+    ("executor", "part"), [("ray", "RAY_API_SERVER_ADDRESS is not set"), ("rey", "expected one of in_process")]
+)
+def test_a_dry_run_finds_an_executor_that_cannot_be(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch, executor: str, part: str
+) -> None:
+    monkeypatch.setenv("MR_EXECUTOR", executor)
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+    assert part in refused("run", NAME, "--dry-run")
+
+
 def test_run_without_a_recipe_asks_for_one(mr: Mr, data: Path, launched: Run) -> None:
     """It shows the runs, how far they are and how to go on with them, and the recipes; it runs and writes nothing."""
     before = files(data)
