@@ -1164,9 +1164,11 @@ def test_a_branch_goes_on_from_what_it_shares(done: World, tmp_path: Path, monke
     """Iteration 2 anew with the same settings gives what the whole run has; the UI knows what is shared."""
     shutil.copytree(done.run.data, tmp_path / "data")
     made = branch(replace(done.run, data=tmp_path / "data"), "branched", 2)
-    world = replace(done, run=made)
+    world = World(made, done.instance)
     monkeypatch.setattr(sampling, "open_engine", world.open_engine)
     monkeypatch.setattr(training, "train", world.train)
+    monkeypatch.setattr(training, "close_engine", world.close_engine)
+    monkeypatch.setattr(training, "start_ahead", world.expected.append)
     tell_shared(made, shared(made, 2), "tiny", done.instance)
     assert world.metadata("actor_pairs", "1")["shared with"] == "tiny"
     for step in steps(made):
