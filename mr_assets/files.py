@@ -23,6 +23,8 @@ TEMPORARY = ".tmp-"
 _WRITER = re.compile(rf"{re.escape(TEMPORARY)}(?P<pid>\d+)~(?P<ticks>\d+)~(?P<boot>[^~]*)~(?P<host>.+?)~.*")
 FORSAKEN = 24 * 3600
 """Seconds without a write after which a temporary file counts as left behind, where its writer cannot be looked up."""
+SETTLED = 2.0
+"""Seconds after which a file that was changed is known by its times: until then it could change again within a tick."""
 WRITES = 1 << 20  # bytes: with fewer free, a disk is full, though SQLite may say that it cannot be read or written
 WORTH_A_NOTE = 1 << 26  # bytes that take about a tenth of a second to read
 CHUNK = 1 << 26

@@ -153,7 +153,11 @@ def patch() -> Iterator[pytest.MonkeyPatch]:
 def new_world(patch: pytest.MonkeyPatch, folder: Path, *sets: str, drawn: bool = False) -> World:
     """A world in whose metadata pictures have a frame alone, unless they are to be drawn: a quarter of a small step."""
     patch.setattr(pictures, "markdown", markdown if drawn else lambda figure, title: f"![{title}](data:,)")
-    world = World(tiny_run(folder, *sets), dg.DagsterInstance.ephemeral())
+    return in_force(patch, World(tiny_run(folder, *sets), dg.DagsterInstance.ephemeral()))
+
+
+def in_force(patch: pytest.MonkeyPatch, world: World) -> World:
+    """The world, whose engine and trainer are the ones that assets get."""
     patch.setattr(sampling, "open_engine", world.open_engine)
     patch.setattr(training, "close_engine", world.close_engine)
     patch.setattr(training, "train", world.train)
@@ -1164,11 +1168,7 @@ def test_a_branch_goes_on_from_what_it_shares(done: World, tmp_path: Path, monke
     """Iteration 2 anew with the same settings gives what the whole run has; the UI knows what is shared."""
     shutil.copytree(done.run.data, tmp_path / "data")
     made = branch(replace(done.run, data=tmp_path / "data"), "branched", 2)
-    world = World(made, done.instance)
-    monkeypatch.setattr(sampling, "open_engine", world.open_engine)
-    monkeypatch.setattr(training, "train", world.train)
-    monkeypatch.setattr(training, "close_engine", world.close_engine)
-    monkeypatch.setattr(training, "start_ahead", world.expected.append)
+    world = in_force(monkeypatch, World(made, done.instance))
     tell_shared(made, shared(made, 2), "tiny", done.instance)
     assert world.metadata("actor_pairs", "1")["shared with"] == "tiny"
     for step in steps(made):

@@ -19,10 +19,10 @@ from typing import Any, Generic, TypeVar
 from anyio import CapacityLimiter, to_thread
 from pyarrow.fs import LocalFileSystem
 
+from mr_assets.files import SETTLED
+
 V = TypeVar("V")
 Stamp = tuple[int | None, int | None]  # size and time of writing (ns); of what is not there neither
-SETTLED = 2.0
-"""Seconds after which a file that was changed is known by its times: until then it could change again within a tick."""
 DISK = LocalFileSystem()
 """It looks at any number of files in one call. With a call of Python's own for each of hundreds, every one would wait
 for its turn while another page is made."""

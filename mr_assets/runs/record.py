@@ -15,12 +15,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from mr_assets.files import Note, as_text, damage, write_json
+from mr_assets.files import SETTLED, Note, as_text, damage, write_json
 from mr_assets.loop import LOOP
 from mr_assets.runs.object_store import store_of
 
 AHEAD = ".ahead"
-SETTLED = 2_000_000_000  # nanoseconds after which another write of a file shows in its times
 RENAMED = {"chosen": "overrides"}
 """Fields by the names that earlier versions wrote."""
 
@@ -76,7 +75,7 @@ def read_record(path: Path) -> Record | None:
         seen = path.stat()
         if not S_ISREG(seen.st_mode):  # a pipe would have us wait for ever
             return None
-        if time.time_ns() - seen.st_mtime_ns < SETTLED:
+        if time.time_ns() - seen.st_mtime_ns < SETTLED * 1e9:
             return _read(path)
         return _read_once(path, (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns))
     except (OSError, ValueError):

@@ -18,17 +18,10 @@ from mr_assets.runs.run import Run
 from mr_assets.training.job import TrainingJob
 from mr_assets.wiring.sampling import sample
 from mr_assets.wiring.training import train_model
+from mr_assets_tests.planning.test_shapes import LLAMA
 from mr_assets_tests.tiny import complete, files, tiny_run
 
 MODEL = 4 * 8_030_261_248
-LLAMA = {
-    "num_hidden_layers": 32,
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "vocab_size": 128256,
-}
 H200, L4 = (
     Device(name, size, size) for name, size in (("NVIDIA H200", 150_754_820_096), ("NVIDIA L4", 24_152_899_584))
 )

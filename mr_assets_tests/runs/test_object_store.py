@@ -35,7 +35,7 @@ from mr_assets.runs.branch import branch, shared
 from mr_assets.runs.data_folder import data_root, resolve
 from mr_assets.runs.object_store import ObjectStore, pull, says_what_is_there, shards_kept, store_of
 from mr_assets.runs.pruning import prune
-from mr_assets.runs.record import remove_record, write_record
+from mr_assets.runs.record import Record, remove_record, write_record
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import places, state
 from mr_assets.runs.stored import save, stored_runs
@@ -119,6 +119,17 @@ def published(data: Path) -> Run:
         noted = {p.name: note_of(p, content=table) for p in beside}
         write_record(run.record_path(asset, partition), replace(record, files=noted))
     return run
+
+
+def killed_before_the_record(run: Run, record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model's files are put, and then the process is killed."""
+
+    def killed(self: ObjectStore, path: Path, content: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(ObjectStore, "write", killed)
+        write_record(run.record_path(*MODEL), record)
 
 
 def there(bucket: s3fs.S3FileSystem) -> list[str]:
@@ -214,12 +225,7 @@ def test_a_kill_before_the_record_leaves_what_was_put_and_no_artifact(
     remove_record(run.record_path(*MODEL))
     bucket.rm("bucket/of/runs/tiny/checkpoints/1", recursive=True)
 
-    def killed(self: ObjectStore, path: Path, content: str) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(ObjectStore, "write", killed)
-        write_record(run.record_path(*MODEL), record)
+    killed_before_the_record(run, record, monkeypatch)
     weights = "bucket/of/runs/tiny/checkpoints/1/model.safetensors"
     put = bucket.info(weights)["LastModified"]
     pull(run.data)
@@ -243,13 +249,7 @@ def test_what_another_host_made_after_a_kill_is_not_overwritten(
     record = run.record(*MODEL)
     assert record is not None
     remove_record(run.record_path(*MODEL))
-
-    def killed(self: ObjectStore, path: Path, content: str) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(ObjectStore, "write", killed)
-        write_record(run.record_path(*MODEL), record)
+    killed_before_the_record(run, record, monkeypatch)
     other = stored_runs(host("gpu-02"))["tiny"]
     place = other.place(*MODEL)
     model_folder(place)
