@@ -20,7 +20,7 @@ fi
 
 [ -x "$venv/bin/pip" ] || "$python" -m venv "$venv"
 pip="$venv/bin/pip --disable-pip-version-check"
-echo "Installing the locked environment into $venv (about 4.5 GB, a few minutes)."
+echo "Installing the locked environment into $venv (about 5 GB, a few minutes)."
 $pip install --quiet --no-deps -r requirements.lock
 $pip install --quiet --no-deps "$torch" 2>/dev/null ||
     $pip install --quiet --no-deps "$torch" --index-url https://download.pytorch.org/whl/cpu
