@@ -53,6 +53,23 @@ def vocabulary_size(folder: Path) -> int | None:
     return size
 
 
+def most_positions(folder: Path) -> int | None:
+    """How many tokens the model reads at most, as config.json and tokenizer_config.json say; None if they do not.
+
+    Where the positions are scaled (a factor of RoPE), the engine alone knows.
+    """
+    config = _json(folder / "config.json")
+    of_text = config.get("text_config")
+    config = of_text if isinstance(of_text, dict) else config
+    if any(
+        isinstance(rope := config.get(key), dict) and "factor" in rope for key in ("rope_scaling", "rope_parameters")
+    ):
+        return None
+    tokenizer = _json(path) if (path := folder / "tokenizer_config.json").is_file() else {}
+    said = (config.get("max_position_embeddings"), tokenizer.get("model_max_length"))
+    return min((count for count in said if isinstance(count, int) and count > 0), default=None)
+
+
 def _check_generation_config(path: Path) -> None:
     ends = _json(path).get("eos_token_id") if path.is_file() else None
     if ends is not None and not all(map(_is_count, ends if isinstance(ends, list) else [ends])):

@@ -17,7 +17,8 @@ from mr_assets.errors import UserError, shown
 from mr_assets.inputs.seed_model import seed_model
 from mr_assets.inputs.user_files import control_token_note, eft_notes, to_train_on, user_eft, user_prompts
 from mr_assets.method.prompts import draw_prompts
-from mr_assets.planning.refusal import busy_gpus, check_disk, check_gpus, gpus_here
+from mr_assets.model_folder import most_positions
+from mr_assets.planning.refusal import busy_gpus, check_cpu, check_disk, check_gpus, gpus_here
 from mr_assets.recipes.recipe import ModelSection
 from mr_assets.recipes.yaml_files import parse_mapping
 from mr_assets.runs.data_folder import accelerate_file, resolve
@@ -96,7 +97,10 @@ def check_run(run: Run, *, dry: bool = False) -> list[str]:
             "or on a CUDA host: pip install -e '.[cuda]'."
         )
     _check_training(run)
-    _check_memory(recipe.engine)
+    if folder.is_dir():
+        _check_context(folder, recipe.engine)
+    if _done_here() and samples_on_cpu():
+        notes += check_cpu(run, free_memory())
     notes += _notes(run, encode, prompts, eft)
     if not dry:
         run.data.mkdir(parents=True, exist_ok=True)
@@ -105,8 +109,13 @@ def check_run(run: Run, *, dry: bool = False) -> list[str]:
 
 def _check_fit(run: Run) -> list[str]:
     """Raise `UserError` for what cannot fit on the disk, or into the GPUs of this machine if the work is done here."""
-    found = gpus_here() if os.environ.get("MR_EXECUTOR", "in_process") in EXECUTED_HERE else []
+    found = gpus_here() if _done_here() else []
     return [*check_gpus(run, found), *busy_gpus(run, found), *check_disk(run)]
+
+
+def _done_here() -> bool:
+    """Whether the steps work on this machine."""
+    return os.environ.get("MR_EXECUTOR", "in_process") in EXECUTED_HERE
 
 
 def _check_training(run: Run) -> None:
@@ -150,16 +159,13 @@ def _check_accelerate_config(what: str, path: Path, section: TrainingSettings) -
         raise UserError("\n  - ".join([f"{what} {path} cannot be trained with. Mend it, or the recipe.", *faults]))
 
 
-def _check_memory(engine: EngineSettings) -> None:
-    """Raise `UserError` if the KV caches on a CPU are larger than the memory that is free to this process."""
-    if importlib.util.find_spec("vllm") is None or not samples_on_cpu():
-        return
-    free, each = free_memory() / 2**30, engine.cpu_kv_cache_gib
-    if each * engine.replicas > free:
-        several = f" for each of engine.replicas = {engine.replicas}" if engine.replicas > 1 else ""
+def _check_context(folder: Path, engine: EngineSettings) -> None:
+    """Raise `UserError` if the engine's context is longer than the model's: vLLM would say so after SFT."""
+    most = most_positions(folder)
+    if most is not None and engine.max_model_len > most:
         raise UserError(
-            f"engine.cpu_kv_cache_gib = {each}{several}: only {free:.1f} GiB of memory are free. "
-            "Lower it, or free some."
+            f"engine.max_model_len = {engine.max_model_len}: the model in {folder} reads {most} tokens at most, as its "
+            f"config.json or tokenizer_config.json says. Set engine.max_model_len to {most} or less."
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mr_assets.errors import UserError
-from mr_assets.planning.memory import Memory, engine_memory, training_memory
+from mr_assets.planning.memory import Memory, cache_bytes, engine_memory, training_memory, weight_bytes
 from mr_assets.planning.shapes import Shape
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.recipes.yaml_files import parse_mapping
@@ -155,9 +155,76 @@ def _smaller(
             yield change, section.model_copy(update=update), True
 
 
+def cpu_problems(recipe: Recipe, shape: Shape | None, data: Path, free: float) -> Iterator[Problem]:
+    """What a machine without GPUs cannot run: an engine over several GPUs, and what `free` bytes do not hold.
+
+    shape: None if the model is not known: then its weights count for nothing.
+    """
+    engine = recipe.engine
+    if engine.gpus > 1:
+        said = (
+            f"The engine shares one model out to {engine.gpus} GPUs (engine.tensor_parallel_size = "
+            f"{engine.tensor_parallel_size}{', engine.extra' if engine.gpus != engine.tensor_parallel_size else ''}): "
+            "on a CPU it has one process."
+        )
+        yield Problem(ENGINE, said, ("engine.tensor_parallel_size=1",))
+    if (problem := _cache_problem(recipe, shape, free)) is not None:
+        yield problem
+    for name, section in sections(recipe).items():
+        if shape is not None and (problem := _cpu_training_problem(name, section, shape, data, free)) is not None:
+            yield problem
+
+
+def _cache_problem(recipe: Recipe, shape: Shape | None, free: float) -> Problem | None:
+    """Why weights and key-value caches of all engines do not fit into memory, or None."""
+    engine = recipe.engine
+    weights, each = weight_bytes(shape, engine) if shape else 0.0, engine.cpu_kv_cache_gib * 2**30
+    if engine.replicas * (weights + each) <= free:
+        return None
+    several = f" for each of engine.replicas = {engine.replicas}" if engine.replicas > 1 else ""
+    beside = f" and {size(weights)} of weights" if weights else ""
+    said = (
+        f"engine.cpu_kv_cache_gib = {engine.cpu_kv_cache_gib}{several}{beside}: only {free / 2**30:.1f} GiB of memory "
+        "are free. Lower it, or free some."
+    )
+    room = (free / engine.replicas - weights) / 2 / 2**30  # half of what is left
+    least = cache_bytes(shape, engine) * engine.max_model_len / 2**30 if shape else room
+    return Problem(ENGINE, said, (f"engine.cpu_kv_cache_gib={room:.1f}",) if shape and room > least else ())
+
+
+def _cpu_training_problem(
+    name: str, section: TrainingSettings, shape: Shape, data: Path, free: float
+) -> Problem | None:
+    """As for GPUs; all processes share the one memory, and weights, gradients and optimizer may need to fit once."""
+
+    def need(of: TrainingSettings) -> tuple[float, float]:
+        times = 1 if is_sharded(of, data) else of.num_processes
+        memory = training_memory(shape, of.model_copy(update={"num_processes": 1}))
+        activations = sum(count for part, count in memory.estimated.items() if part != "CUDA")
+        return times * memory.least, times * memory.least + of.num_processes * activations
+
+    least, needed = need(section)
+    if needed <= free:
+        return None
+    certain = least > free
+    longest = "" if certain else f" with rows of {name}.max_length = {section.max_length} tokens"
+    said = f"Training ({name}) needs {size(least if certain else needed)} of memory{longest}, {size(free)} are free."
+    update: dict[str, Any] = {}
+    savings: list[dict[str, Any]] = [{"num_processes": 1, "accelerate_config": None}, {"micro_batch_size": 1}]
+    for saving in [*savings, {"gradient_checkpointing": True}, {"optimizer": "adamw_8bit"}, {"lora_r": 16}]:
+        update |= saving
+        changed = section.model_copy(update=update)
+        if need(changed)[1] <= free:
+            said = f"{said} Changed as below it needs {size(need(changed)[1])}."
+            return Problem(name, said, _changes(name, section, update), certain)
+    return Problem(name, f"{said} No setting helps: take a smaller model, or a machine with more.", (), certain)
+
+
 def _changes(name: str, section: TrainingSettings, update: dict[str, Any]) -> tuple[str, ...]:
     """What differs from the section, as --set takes it."""
-    return tuple(f"{name}.{k}={str(v).lower()}" for k, v in update.items() if getattr(section, k) != v)
+    return tuple(
+        f"{name}.{k}={'null' if v is None else str(v).lower()}" for k, v in update.items() if getattr(section, k) != v
+    )
 
 
 def size(count: float) -> str:

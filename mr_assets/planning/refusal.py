@@ -1,4 +1,4 @@
-"""What is refused before the first token: what cannot fit into this machine's GPUs, or on its disk.
+"""What is refused before the first token: what cannot fit into this machine's GPUs, its memory, or on its disk.
 
 A machine without an NVIDIA driver, or with an engine for CPUs, has no GPUs to look at. A model whose config.json says
 no shape is not held back either: then nothing is known.
@@ -11,9 +11,9 @@ from mr_assets.errors import UserError
 from mr_assets.files import bytes_in
 from mr_assets.planning.devices import Device, devices
 from mr_assets.planning.disk import Disk, disk, most
-from mr_assets.planning.fits import Problem, gpu_problems, size
+from mr_assets.planning.fits import Problem, cpu_problems, gpu_problems, size
 from mr_assets.planning.lengths import assumed_lengths
-from mr_assets.planning.shapes import Shape, shape_of_folder
+from mr_assets.planning.shapes import Shape, shape_of_folder, shape_of_name
 from mr_assets.planning.stages import Sampling, Stage, stages
 from mr_assets.recipes.gpus import gpus
 from mr_assets.runs.data_folder import resolve
@@ -47,6 +47,25 @@ def check_gpus(run: Run, found: Sequence[Device], asset: str | None = None) -> l
         where = f"{len(found)} x {smallest.name}"
         raise UserError("\n  - ".join([f"{asset or run.name} does not fit on {where}. Nothing was started.", *certain]))
     return [_worded(problem) for problem in problems]
+
+
+def check_cpu(run: Run, free: float) -> list[str]:
+    """Raise `UserError` for what the CPU of this machine cannot run; else what may not fit, a sentence each.
+
+    free: bytes of memory that this process can still have.
+    """
+    model = run.recipe.model
+    shape = _shape(run) or (shape_of_name(model.seed) if model.allow_hub else None)
+    problems = list(cpu_problems(run.recipe, shape, run.data, free))
+    if certain := [_worded(problem) for problem in problems if problem.certain]:
+        advice = "The base recipe cpu has settings for a CPU (mr recipes cpu)."
+        raise UserError("\n  - ".join([f"{run.name} cannot run on this machine's CPU. {advice}", *certain]))
+    notes = [_worded(problem) for problem in problems]
+    if run.recipe.engine.enforce_eager is False:
+        notes.append(
+            "engine.enforce_eager = false: on a CPU compiling takes minutes at each start; null is eager there."
+        )
+    return notes
 
 
 def busy_gpus(run: Run, found: Sequence[Device]) -> Iterator[str]:

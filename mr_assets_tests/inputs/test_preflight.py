@@ -16,10 +16,11 @@ from mr_assets.errors import UserError
 from mr_assets.inputs import preflight
 from mr_assets.inputs.preflight import LEAST_FREE_MIB, check_run
 from mr_assets.inputs.seed_model import seed_model
-from mr_assets.recipes.load import from_yaml
+from mr_assets.recipes.load import from_yaml, load_recipe
 from mr_assets.runs.run import Run
 from mr_assets.templates import judge_template
 from mr_assets.training.accelerate_config import SHIPPED
+from mr_assets_tests.planning.test_shapes import LLAMA
 from mr_assets_tests.tiny import complete, files, model_folder, tiny_run
 
 Check = Callable[..., str]
@@ -192,7 +193,7 @@ def test_the_seed_model_is_found_in_the_data_folder(data: Path) -> None:
 
 
 def test_a_hub_model_is_not_fetched_before_it_is_needed(data: Path) -> None:
-    check_run(tiny_run(data, "model.seed=meta-llama/Meta-Llama-3-8B-Instruct", "model.allow_hub=true"))
+    check_run(tiny_run(data, "model.seed=someone/a-model", "model.allow_hub=true"))
 
 
 # ----------------------------------------------------------------------------------------------------- user's files
@@ -346,9 +347,45 @@ def test_a_cache_must_fit_into_memory(refused: Check, monkeypatch: pytest.Monkey
     """On a CPU; a GPU's cache is a share of its memory."""
     monkeypatch.setattr(preflight, "free_memory", lambda: 3 * 2**29)
     monkeypatch.setattr(preflight, "samples_on_cpu", lambda: True)
-    assert "cpu_kv_cache_gib = 2.0: only 1.5 GiB of memory are free" in refused("engine.cpu_kv_cache_gib=2.0")
+    said = refused("engine.cpu_kv_cache_gib=2.0")
+    assert "cpu_kv_cache_gib = 2.0 and " in said
+    assert " of weights: only 1.5 GiB of memory are free" in said
     said = refused("engine.cpu_kv_cache_gib=1.0", "engine.replicas=2")
-    assert "cpu_kv_cache_gib = 1.0 for each of engine.replicas = 2: only 1.5 GiB" in said
+    assert "cpu_kv_cache_gib = 1.0 for each of engine.replicas = 2 and " in said
+
+
+def test_the_papers_base_on_a_cpu(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 8.03 billion weights in 24 GB: 16 GB in bf16 beside a cache of 16 GiB, and 32 GB in fp32 to train them."""
+    folder = model_folder(data / "models" / "8b")
+    own = json.loads((folder / "config.json").read_text())
+    config = {**own, **LLAMA, "vocab_size": own["vocab_size"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    (data / "prompts.jsonl").write_text("".join(json.dumps({"prompt": f"Why {i}?"}) + "\n" for i in range(24)))
+    row = {"prompt": judge_template().fill({"prompt": "Why?", "response": "So."}), "completion": "Score: 3"}
+    (data / "eft.jsonl").write_text(json.dumps(row) + "\n")
+    monkeypatch.setattr(preflight, "free_memory", lambda: 24_000_000_000)
+    monkeypatch.setattr("mr_assets.planning.refusal.shutil.disk_usage", lambda path: SimpleNamespace(free=10**12))
+    monkeypatch.setattr(preflight, "samples_on_cpu", lambda: True)
+    paths = (f"model.seed={folder}", "prompts.source=prompts.jsonl", "eft.source=eft.jsonl")
+    recipe = load_recipe("llama_3_8b_meta_rewarding", [*paths, "iterations.all.prompts=6"])
+    with pytest.raises(UserError) as error:
+        check_run(Run("paper", recipe, data), dry=True)
+    assert "paper cannot run on this machine's CPU. The base recipe cpu" in str(error.value)
+    assert "engine.cpu_kv_cache_gib = 16.0 and" in str(error.value)
+    assert "Training (dpo) needs" in str(error.value)
+
+
+def test_a_context_that_the_model_does_not_have(refused: Check, data: Path) -> None:
+    """The smaller of what its configuration and its tokenizer say; a factor of RoPE is the engine's matter."""
+    folder = model_folder(data / "models" / "mine")
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "max_position_embeddings": 256}))
+    said = refused("model.seed=models/mine")
+    assert "engine.max_model_len = 512: the model in" in said
+    assert "reads 256 tokens at most" in said
+    path.write_text(json.dumps({**config, "max_position_embeddings": 256, "rope_scaling": {"factor": 4.0}}))
+    check_run(tiny_run(data, "model.seed=models/mine"))
 
 
 def test_a_control_group_limits_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

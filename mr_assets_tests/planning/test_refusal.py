@@ -11,7 +11,7 @@ import pytest
 from mr_assets.errors import UserError
 from mr_assets.inputs.preflight import check_run
 from mr_assets.planning.devices import Device
-from mr_assets.planning.refusal import busy_gpus, check_disk, check_gpus
+from mr_assets.planning.refusal import busy_gpus, check_cpu, check_disk, check_gpus
 from mr_assets.recipes.load import load_recipe
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import Run
@@ -25,6 +25,15 @@ MODEL = 4 * 8_030_261_248
 H200, L4 = (
     Device(name, size, size) for name, size in (("NVIDIA H200", 150_754_820_096), ("NVIDIA L4", 24_152_899_584))
 )
+SMOLLM2 = {  # SmolLM2-135M-Instruct's
+    "num_hidden_layers": 30,
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "vocab_size": 49152,
+    "tie_word_embeddings": True,
+}
 Usage = namedtuple("Usage", "total used free")
 
 
@@ -107,6 +116,44 @@ def test_nothing_is_said_without_gpus_or_shape(paper_run: Run) -> None:
     assert check_gpus(paper_run, []) == []
     (Path(paper_run.recipe.model.seed) / "config.json").write_text("{}")
     assert (check_gpus(paper_run, [L4]), check_disk(paper_run)) == ([], [])
+
+
+def test_on_a_cpu_all_must_fit_into_its_memory(paper_run: Run) -> None:
+    """8.03 billion weights: 16.1 GB in bf16 for the engine; 10 bytes each to train them, and 14 GB of bf16 copies."""
+    with pytest.raises(UserError) as error:
+        check_cpu(paper_run, 24e9)
+    said = str(error.value)
+    assert "engine.cpu_kv_cache_gib = 16.0 and 16 GB of weights: only 22.4 GiB of memory are free" in said
+    assert "--set engine.cpu_kv_cache_gib=3.7" in said  # half of 24 - 16.06 GB
+    assert "Training (sft) needs 94 GB of memory, 24 GB are free. No setting helps: take a smaller model" in said
+
+
+def test_on_a_cpu_a_setting_that_helps_is_named(paper_run: Run) -> None:
+    """LoRA has 32.1 GB of weights and a bf16 copy of them; gradients and moments are of the adapters alone."""
+    with pytest.raises(UserError) as error:
+        check_cpu(paper_run, 60e9)
+    assert "--set dpo.micro_batch_size=1 --set dpo.lora_r=16" in str(error.value)
+
+
+def test_the_base_for_cpus_fits_a_small_model(paper_run: Run) -> None:
+    """135 million weights with a vocabulary of 49,152: 2.4 GB of weights, gradients and moments, 16 GB of memory."""
+    (Path(paper_run.recipe.model.seed) / "config.json").write_text(json.dumps(SMOLLM2))
+    recipe = load_recipe("llama_3_8b_meta_rewarding", [f"model.seed={paper_run.recipe.model.seed}"])
+    cpu = paper_run.data / "mine.yaml"
+    cpu.write_text("extends: [llama_3_8b_meta_rewarding, cpu]\n")
+    mine = load_recipe(str(cpu), [f"model.seed={recipe.model.seed}"])
+    assert check_cpu(Run("mine", mine, paper_run.data), 16e9) == []
+
+
+def test_an_engine_for_cpus_is_in_one_process(paper_run: Run) -> None:
+    with pytest.raises(UserError, match=r"shares one model out to 2 GPUs .*--set engine\.tensor_parallel_size=1"):
+        check_cpu(with_recipe(paper_run, "engine.tensor_parallel_size=2"), 1e12)
+
+
+def test_what_is_slow_on_a_cpu_is_said(paper_run: Run) -> None:
+    (said,) = check_cpu(paper_run, 1e12)
+    assert "engine.enforce_eager = false: on a CPU compiling takes minutes" in said
+    assert check_cpu(with_recipe(paper_run, "engine.enforce_eager=null"), 1e12) == []
 
 
 def test_gpus_that_others_hold(paper_run: Run) -> None:

@@ -16,7 +16,7 @@ from mr_assets_tests.recipes.conftest import DEFAULT, columns, refused
 
 
 def test_shipped_recipes() -> None:
-    """Fourteen recipes can be run; four bases cannot, and name the families."""
+    """Fourteen recipes can be run; five bases cannot, and name the families."""
     variants = ("", "_8_a100_40gb", "_8_h100", "_length_filter", "_no_length_control")
     assert list_recipes() == [
         *(f"llama_3_8b_meta_rewarding{variant}" for variant in variants),
@@ -27,6 +27,7 @@ def test_shipped_recipes() -> None:
         "small_world_self_rewarding",
     ]
     assert [name for name, abstract in shipped().items() if abstract] == [
+        "cpu",
         "llama_3_8b",
         "llama_3_8b_fsdp",
         "small_world",
