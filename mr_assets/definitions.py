@@ -16,7 +16,6 @@ import dagster as dg
 from upath import UPath
 
 from mr_assets.errors import UserError
-from mr_assets.loop import LOOP
 from mr_assets.orchestration.console import console
 from mr_assets.orchestration.ray_steps import ray_executor
 from mr_assets.orchestration.sensors import hands_off
@@ -40,14 +39,13 @@ def built(run: Run, asset: str) -> dg.AssetsDefinition:
 
 def run_assets(run: Run) -> list[dg.AssetsDefinition]:
     """The loop of one run, and its evaluation where the truth can be computed."""
-    by_model = LOOP.per("model") if run.recipe.evaluation else ()
-    return [built(run, asset) for asset in (*LOOP.per("iteration"), *by_model)]
+    return [built(run, asset) for asset in (*run.loop.per("iteration"), *run.loop.per("model"))]
 
 
 def build_definitions(runs: list[Run]) -> dg.Definitions:
     """The definitions of these runs, which share one data root."""
     families = {run.family: run for run in reversed(runs)}
-    shared = [built(run, asset) for run in families.values() for asset in LOOP.per("family")]
+    shared = [built(run, asset) for run in families.values() for asset in run.loop.per("family")]
     data = runs[0].data if runs else data_root()
     return dg.Definitions(
         assets=[*shared, *(asset for run in runs for asset in run_assets(run))],

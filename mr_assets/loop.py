@@ -2,14 +2,17 @@
 
 To add an asset: its file in `assets/` with a function of its name, its pure function in `method/`, the columns of its
 table in `mr_assets.tables`, and its row here. Definitions, runs, settings, status, lineage and code versions go by the
-rows.
+rows. `LOOP` has every row; `LOOP.of(recipe)`, which is `Run.loop`, those of one recipe.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mr_assets.ids import model_id
+
+if TYPE_CHECKING:
+    from mr_assets.recipes.recipe import Recipe
 
 Place = tuple[str, str | None]  # an asset and its partition
 Per = Literal["family", "iteration", "model"]
@@ -29,7 +32,8 @@ class Asset:
     name: of its file and function in `assets/`, its table in `mr_assets.tables`, its folder, and in the UI.
     code: the modules (without the package's name) that decide its content; templates: the shipped ones that it fills
     in. Of both its code version is made (`mr_assets.runs.code_versions`).
-    upstream: the assets that it is made of. The handoff is not among them: policy[t] also takes checkpoints[t-1].
+    upstream: the assets that it is made of, as far as the recipe has them. The handoff is not among them: policy[t]
+    also takes checkpoints[t-1].
     shaped_by: the recipe's fields, or sections, that shape it; ``row.`` stands for the iteration's own row.
     per: what there is one of it for. A "family" of recipes shares it; a "model" is "seed", "0" or an iteration's.
     holds: a parquet table, the folder of a trained model, or a record that points at such a folder.
@@ -38,6 +42,8 @@ class Asset:
     begins_after: what must be there before it, though it takes nothing of it.
     sources: the fields that may name a user's file or model folder that it is made of.
     before: what had one value, and no setting, when earlier versions made it: their records do not name it.
+    when: which recipes have it; None: all. Where a recipe does not have it, it is nowhere: not in the graph, not in
+    `mr status`, not among what others are made of.
     """
 
     name: str
@@ -52,6 +58,7 @@ class Asset:
     begins_after: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     before: Mapping[str, Any] = field(default_factory=dict)
+    when: "Callable[[Recipe], bool] | None" = None
 
 
 class Loop(dict[str, Asset]):
@@ -59,6 +66,10 @@ class Loop(dict[str, Asset]):
 
     def __init__(self, *rows: Asset) -> None:
         super().__init__((row.name, row) for row in rows)
+
+    def of(self, recipe: "Recipe") -> "Loop":
+        """The rows that a recipe has, in order."""
+        return Loop(*(row for row in self.values() if row.when is None or row.when(recipe)))
 
     def per(self, what: Per) -> tuple[str, ...]:
         """The assets that there is one of for each family, iteration or model, in order."""
@@ -199,6 +210,7 @@ LOOP = Loop(
     Asset(
         "evaluation",
         per="model",
+        when=lambda recipe: recipe.evaluation is not None,
         upstream=("sft_checkpoint", "checkpoints"),
         shaped_by=(
             *("seed", "model.seed", "model.revision", *RENDERING),

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from operator import attrgetter
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
@@ -19,14 +20,17 @@ from mr_assets.definitions import build_definitions
 from mr_assets.lineage.tracing import trace
 from mr_assets.lineage.verification import verify
 from mr_assets.loop import LOOP, Asset
-from mr_assets.orchestration.steps import Step, steps
+from mr_assets.orchestration.steps import Step, plan, steps
+from mr_assets.recipes.recipe import Recipe
 from mr_assets.runs import code_versions, status
 from mr_assets.runs.code_versions import PACKAGE, code_version
 from mr_assets.runs.settings import shaping_settings
-from mr_assets.runs.status import state
+from mr_assets.runs.status import places, state
 from mr_assets.tables import TABLES, Column, Table
+from mr_assets.wiring.declare import loop_asset
+from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets_tests.test_loop import World, messages, new_world
-from mr_assets_tests.tiny import tiny_recipe
+from mr_assets_tests.tiny import complete, tiny_recipe, tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
@@ -71,6 +75,59 @@ def test_the_rows_are_light() -> None:
     """What only asks for them, as a command that lists runs does, loads none of the heavy libraries."""
     code = "import sys, mr_assets.loop; print({'dagster', 'torch', 'transformers', 'vllm', 'numpy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+# ------------------------------------------------------------------------------------- a row that some recipes have
+
+
+def test_a_recipe_without_it_knows_nothing_of_a_row_that_only_some_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here: those with K = 5. It is no artifact of the others, not in their graph, and nothing of theirs is made of it.
+
+    So a record of it that lies in their folder is no matter of theirs.
+    """
+    monkeypatch.setitem(LOOP, "selected_responses", replace(LOOP["selected_responses"], when=_has_five))
+    four, five = (tiny_run(tmp_path, f"responses.k={k}") for k in (4, 5))
+    assert [name for name in five.loop if name not in four.loop] == ["selected_responses"]
+    assert [place for place in places(five) if place not in places(four)] == [
+        ("selected_responses", "1"),
+        ("selected_responses", "2"),
+    ]
+    assert ("selected_responses", "1") in five.ancestors("meta_judgments", "1")
+    assert ("selected_responses", "1") not in four.ancestors("meta_judgments", "1")
+    complete(four, "selected_responses", "1")
+    assert "selected_responses" not in four.inputs("meta_judgments", "1")
+    assert not [row for row in Status(four, {}, {}).table().rows if row[0] == "selected_responses"]
+    assert not [step for step, _ in plan(four) if "selected_responses" in step.assets]
+
+
+def test_an_asset_takes_what_only_some_recipes_have_with_none_for_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its function says so with a default. Without one, a recipe that lacks it is refused when the graph is built."""
+    monkeypatch.setitem(LOOP, "selected_responses", replace(LOOP["selected_responses"], when=_has_five))
+    four, five = (tiny_run(tmp_path, f"responses.k={k}") for k in (4, 5))
+
+    def battle_matrices(
+        work: Materialization, meta_judgments: pl.LazyFrame, selected_responses: pl.LazyFrame | None = None
+    ) -> Result:
+        raise NotImplementedError
+
+    asset = loop_asset(kinds={"polars"})(battle_matrices)
+    assert {dep.asset_key.path[-1] for dep in _spec(asset(four)).deps} == {"meta_judgments"}
+    assert {dep.asset_key.path[-1] for dep in _spec(asset(five)).deps} == {"meta_judgments", "selected_responses"}
+    with pytest.raises(TypeError, match=r"meta_judgments takes .*'selected_responses'\], its row"):
+        build_definitions([four])
+
+
+def _has_five(recipe: Recipe) -> bool:
+    return recipe.responses.k == 5
+
+
+def _spec(asset: dg.AssetsDefinition) -> dg.AssetSpec:
+    [spec] = asset.specs
+    return spec
 
 
 # ---------------------------------------------------------------------------------------------------- one row more

@@ -16,7 +16,7 @@ from mr_assets.ids import PAIR_ASSETS, model_id, short
 from mr_assets.lineage.compare import Compared
 from mr_assets.lineage.pair_changes import Pair
 from mr_assets.lineage.pairs import GAPS, KINDS, TEXTS, pairs
-from mr_assets.loop import LOOP, Place, titled
+from mr_assets.loop import Place, titled
 from mr_assets.printable import excerpt
 from mr_assets.recipes.fields import described
 from mr_assets.recipes.recipe import Recipe
@@ -150,18 +150,18 @@ def time_table(run: Run, old: Mapping[Place, str] | None = None) -> Table:
     old = stale(run) if old is None else old
     columns = [Column(title, number=True) for title in (*STAGES, "other", "evaluation", "together")]
     table = Table("seconds per stage", [Column("iteration"), *columns])
-    once = [(asset, None) for asset in LOOP.per("family")]
-    evaluated = [(asset, model) for asset in LOOP.per("model") for model in ("seed", "0")]
+    once = [(asset, None) for asset in run.loop.per("family")]
+    evaluated = [(asset, model) for asset in run.loop.per("model") for model in ("seed", "0")]
     is_stale = any(place in old for place in (*once, *evaluated))
     seconds = _seconds([run.record(*p) for p in once], [run.record(*p) for p in evaluated])
     table.add(_marked("once", is_stale), *["-"] * len(STAGES), *seconds)
     for t in run.iterations:
-        records = {a: run.record(a, t) for a in LOOP.per("iteration")}
+        records = {a: run.record(a, t) for a in run.loop.per("iteration")}
         if any(records.values()):
             named = [f"{r.seconds:.1f}" if (r := records[s]) else "-" for s in STAGES]
             others = [r for a, r in records.items() if a not in STAGES]
-            seconds = _seconds(others, [run.record(a, t) for a in LOOP.per("model")], [records[s] for s in STAGES])
-            is_stale = _first(old, (*LOOP.per("iteration"), *LOOP.per("model")), t) is not None
+            seconds = _seconds(others, [run.record(a, t) for a in run.loop.per("model")], [records[s] for s in STAGES])
+            is_stale = _first(old, (*run.loop.per("iteration"), *run.loop.per("model")), t) is not None
             table.add(_marked(t, is_stale), *named, *seconds)
     return table
 

@@ -95,11 +95,11 @@ class Status:
         run = self.run
         columns = [Column("asset"), Column("once", text=True), *(Column(t, text=True) for t in run.iterations)]
         table = Table(f"{run.name}: {run.recipe.title}", columns, styles=SIGNS)
-        for asset in LOOP.per("family"):
+        for asset in run.loop.per("family"):
             table.add(f"{run.family}/{asset}", self.sign((asset, None)), *[""] * len(run.iterations))
-        for asset in LOOP.per("iteration"):
+        for asset in run.loop.per("iteration"):
             table.add(asset, "", *[self.sign((asset, t)) for t in run.iterations])
-        for asset in LOOP.per("model") if run.recipe.evaluation else ():
+        for asset in run.loop.per("model"):
             once = ", ".join(f"{m}: {self.sign((asset, m))}" for m in ("seed", "0"))
             table.add(asset, once, *[self.sign((asset, t)) for t in run.iterations])
         if table.fits(width() or PIPED):

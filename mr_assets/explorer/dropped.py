@@ -16,7 +16,6 @@ from mr_assets.explorer.pages import PAGE, one_of, page_count, page_number
 from mr_assets.ids import drawn_prompt, pair_id, prompt_of
 from mr_assets.lineage.facts import Dropped, Provenance
 from mr_assets.lineage.rows import dropped
-from mr_assets.loop import LOOP
 from mr_assets.method.dropped import REASONS, in_words
 from mr_assets.runs.run import Run
 
@@ -52,10 +51,10 @@ class DroppedList:
         """What a query string asks for. Raises `UserError` if it asks for something unknown."""
         asked = {name: given[name] for name in ASKED if given.get(name)}
         one_of("iteration", asked.get("iteration"), run.iterations)
-        one_of("asset", asked.get("asset"), LOOP.per("iteration"))
+        one_of("asset", asked.get("asset"), run.loop.per("iteration"))
         page = page_number(given)
         iterations = [asked["iteration"]] if "iteration" in asked else run.iterations
-        assets = [asked["asset"]] if "asset" in asked else LOOP.per("iteration")
+        assets = [asked["asset"]] if "asset" in asked else run.loop.per("iteration")
         groups, rows = [], []
         for t in iterations:
             for asset in assets:

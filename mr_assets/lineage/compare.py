@@ -13,7 +13,6 @@ import polars as pl
 from mr_assets.errors import UserError
 from mr_assets.ids import PAIR_ASSETS
 from mr_assets.lineage.pair_changes import Comparison, Side, actor_side, compare, judge_side
-from mr_assets.loop import LOOP
 from mr_assets.method.actor_pairs import actor_pairs, tiers
 from mr_assets.method.battle_matrices import battle_matrices
 from mr_assets.method.elo_pairs import elo_pairs, ratings
@@ -79,7 +78,7 @@ def with_other_run(run: Run, other: Run, t: str) -> list[Compared]:
 
 def resampled(run: Run, changed: Recipe, t: str) -> list[str]:
     """The assets that other settings would change, too, and that `with_other_settings` takes as they are stored."""
-    loop = LOOP.per("iteration")
+    loop = run.loop.per("iteration")
     assets = [asset for asset in loop[: loop.index("elo_pairs")] if asset not in RECOMPUTED]
     return [a for a in assets if shaping_settings(run.recipe, a, t) != shaping_settings(changed, a, t)]
 

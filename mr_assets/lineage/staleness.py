@@ -120,7 +120,7 @@ class Staleness:
             return set()
         versions: dict[str, str | None] = {focus[0]: start.version}
         shown = {focus[0]}
-        tables = [asset for asset in LOOP.per("iteration") if asset != "policy"]
+        tables = [asset for asset in self.run.loop.per("iteration") if asset != "policy"]
         back = [asset for asset in tables if (asset, t) in self.ancestors(focus)]
         for asset in reversed(back):
             self._keep(asset, t, shown, versions)
@@ -144,7 +144,7 @@ class Staleness:
     def all_broken(self, focus: Place, t: str) -> tuple[StaleLink, ...]:
         """Every broken link back from the focus, and from what was or would be made of it in its iteration."""
         found = dict.fromkeys(self.broken_behind(focus))
-        for asset in LOOP.per("iteration"):
+        for asset in self.run.loop.per("iteration"):
             if focus in self.ancestors((asset, t)):
                 found |= dict.fromkeys(self.broken((asset, t), focus))
         return tuple(found)

@@ -100,7 +100,7 @@ def why_stale(run: Run, lineage: Lineage, now: Mapping[Place, str]) -> tuple[str
     said = []
     for round_ in lineage.rounds:
         focus = (found.asset, round_.iteration)
-        after = [(asset, round_.iteration) for asset in LOOP.per("iteration")]
+        after = [(asset, round_.iteration) for asset in run.loop.per("iteration")]
         among = [focus, *(place for place in after if focus in staleness.ancestors(place))]
         said += [f"{titled(*place)}: {now[place]}" for place in among if place in now][:1]
     return tuple(said)
@@ -154,7 +154,7 @@ class _Reading:
     @cached_property
     def dropped(self) -> tuple[Dropped, ...]:
         """Everything of the prompt that an asset which belongs dropped, in the order of the loop."""
-        there = [a for a in LOOP.per("iteration") if a in self.shown and LOOP[a].holds == "table"]
+        there = [a for a in self.run.loop.per("iteration") if a in self.shown and LOOP[a].holds == "table"]
         return tuple(each for asset in there for each in self._dropped(asset))
 
     def _dropped(self, asset: str) -> Iterator[Dropped]:

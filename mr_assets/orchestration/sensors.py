@@ -18,7 +18,6 @@ from datetime import datetime
 import dagster as dg
 
 from mr_assets.errors import UserError
-from mr_assets.loop import LOOP
 from mr_assets.orchestration.history import last_attempt, under_way
 from mr_assets.orchestration.steps import Step, asset_keys, step_tags, steps
 from mr_assets.runs.object_store import pull
@@ -30,8 +29,7 @@ SECONDS = 10
 
 def hands_off(run: Run) -> dg.SensorDefinition:
     """The sensor of a run."""
-    evaluated = LOOP.per("model") if run.recipe.evaluation else ()
-    keys = [asset_key(run, asset) for asset in (*LOOP.per("family"), *LOOP.per("iteration"), *evaluated)]
+    keys = [asset_key(run, asset) for asset in run.loop]
 
     @dg.sensor(
         name=f"{run.name}_hands_off",

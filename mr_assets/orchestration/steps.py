@@ -27,7 +27,7 @@ from mr_assets.dagster_internals import (
     location_origin_from_module_name,
 )
 from mr_assets.errors import UserError
-from mr_assets.loop import LOOP, Place, titled
+from mr_assets.loop import Place, titled
 from mr_assets.orchestration import ray_steps
 from mr_assets.orchestration.console import following, without_history_errors
 from mr_assets.orchestration.run_launcher import held_recipes
@@ -69,11 +69,11 @@ def steps(run: Run) -> Iterator[Step]:
 
 def _stages(run: Run) -> Iterator[tuple[str, tuple[str, ...], str | None]]:
     """The whole run in order: what one step may make, under which title and partition key."""
-    by_model = LOOP.per("model") if run.recipe.evaluation else ()
-    yield "one-off assets", LOOP.per("family"), None
+    by_model = run.loop.per("model")
+    yield "one-off assets", run.loop.per("family"), None
     yield from ((titled(asset, model), (asset,), model) for asset in by_model for model in ("seed", "0"))
     for t in run.iterations:
-        yield f"iteration {t} of {run.iterations[-1]}", LOOP.per("iteration"), t
+        yield f"iteration {t} of {run.iterations[-1]}", run.loop.per("iteration"), t
         yield from ((titled(asset, t), (asset,), t) for asset in by_model)
 
 

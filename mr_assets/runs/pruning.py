@@ -84,8 +84,8 @@ def check_policy(run: Run, assets: Sequence[str], partition: str | None, made: C
 
 def _passed_on(run: Run, t: str) -> bool:
     after = str(int(t) + 1)
-    made: list[Place] = [(asset, after) for asset in LOOP.per("iteration")]
-    made += [(asset, t) for asset in LOOP.per("model")] if run.recipe.evaluation else []
+    made: list[Place] = [(asset, after) for asset in run.loop.per("iteration")]
+    made += [(asset, t) for asset in run.loop.per("model")]
     return all(state(run, *place) == "done" for place in made)
 
 

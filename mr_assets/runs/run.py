@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mr_assets.errors import UserError
 from mr_assets.files import Note
-from mr_assets.loop import LOOP, Place
+from mr_assets.loop import LOOP, Loop, Place
 from mr_assets.recipes.family import family_name
 from mr_assets.recipes.load import load_rows, resized, with_rows
 from mr_assets.recipes.recipe import Iteration, Recipe
@@ -53,6 +53,11 @@ class Run:
         That of a launched run is stored with it: the shipped recipe of the family may change afterwards.
         """
         return self.launched_family or family_name(self.recipe)
+
+    @cached_property
+    def loop(self) -> Loop:
+        """The rows of the loop that the recipe has."""
+        return LOOP.of(self.recipe)
 
     @property
     def iterations(self) -> list[str]:
@@ -123,7 +128,11 @@ class Run:
             return [self.model_at(str(int(partition or "1") - 1))]
         if LOOP[asset].per == "model":
             return [] if partition == "seed" else [self.model_at(partition or "0")]
-        return [(u, None if LOOP[u].per == "family" else partition) for u in LOOP[asset].upstream]
+        return [(u, None if LOOP[u].per == "family" else partition) for u in self.upstream(asset)]
+
+    def upstream(self, asset: str) -> tuple[str, ...]:
+        """The assets that an asset is made of in this run, without the handoff."""
+        return tuple(name for name in LOOP[asset].upstream if name in self.loop)
 
     @staticmethod
     def model_at(model: str) -> Place:

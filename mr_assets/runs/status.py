@@ -42,11 +42,11 @@ State = Literal["done", "out of date", "missing", "failed"]
 
 def places(run: Run) -> Iterator[Place]:
     """Every artifact of a run, those that are made once first."""
-    by_model = LOOP.per("model") if run.recipe.evaluation else ()
-    yield from ((asset, None) for asset in LOOP.per("family"))
+    by_model = run.loop.per("model")
+    yield from ((asset, None) for asset in run.loop.per("family"))
     yield from ((asset, model) for asset in by_model for model in ("seed", "0"))
     for t in run.iterations:
-        yield from ((asset, t) for asset in (*LOOP.per("iteration"), *by_model))
+        yield from ((asset, t) for asset in (*run.loop.per("iteration"), *by_model))
 
 
 def state(run: Run, asset: str, partition: str | None = None) -> State:
@@ -182,7 +182,7 @@ def outdated_by(run: Run, asset: str, partition: str | None, version: str) -> st
 def _after(run: Run, stale: Sequence[Place]) -> Iterator[str]:
     """What comes of what is out of date, in a line, if anything does."""
     if stale and (found := follows(run, stale)):
-        yield f"after that, {'; '.join(_grouped(found))}; if what they are made of changes"
+        yield f"after that, {'; '.join(_grouped(run, found))}; if what they are made of changes"
 
 
 def of_earlier_code(run: Run) -> list[Place]:
@@ -243,7 +243,7 @@ def lines(run: Run) -> Iterator[str]:
         yield from (f"  {titled(*place)}: {'; '.join(what)}" for place, what in overridden.items())
     if earlier := of_earlier_code(run):
         yield "made by earlier code of the method (mr run keeps them; materialize them again if it matters)"
-        yield from (f"  {group}" for group in _grouped(earlier))
+        yield from (f"  {group}" for group in _grouped(run, earlier))
     if mixed := held_out(run):
         yield "trained on prompts that the evaluation asks (an earlier version left them in; materialize these again)"
         yield from (f"  {asset}: {count} of {rows} prompts are held out" for asset, (count, rows) in mixed.items())
@@ -257,7 +257,7 @@ def lines(run: Run) -> Iterator[str]:
         yield from (f"  {d.path}: launched with {shown(d.old)}, now {shown(d.new)}" for d in drifted)
 
 
-def _grouped(found: Sequence[Place]) -> list[str]:
+def _grouped(run: Run, found: Sequence[Place]) -> list[str]:
     """Artifacts by iteration; the ones of an iteration by what is not among them, where that is shorter."""
     groups: dict[str, list[str]] = {}
     for asset, partition in found:
@@ -267,7 +267,7 @@ def _grouped(found: Sequence[Place]) -> list[str]:
         )
     said = []
     for title, assets in groups.items():
-        others = [asset for asset in LOOP.per("iteration") if asset not in assets]
+        others = [asset for asset in run.loop.per("iteration") if asset not in assets]
         if title and not others:
             said.append(f"{title}everything")
         elif title and len(others) < 3:

@@ -115,7 +115,7 @@ def log_findings(context: dg.AssetExecutionContext, found: Sequence[Finding]) ->
 
 def tables_of(run: Run, t: int) -> dict[str, Frame]:
     """Every complete table of an iteration by name, lazily; with seed_prompts, and the responses of the one before."""
-    places: dict[str, Place] = {a: (a, str(t)) for a in LOOP.per("iteration") if a in TABLES}
+    places: dict[str, Place] = {a: (a, str(t)) for a in run.loop.per("iteration") if a in TABLES}
     places |= {"seed_prompts": ("seed_prompts", None), PREVIOUS: ("responses", str(t - 1))}
     found = {name: complete_table(run, *place) for name, place in places.items()}
     return {name: table for name, table in found.items() if table is not None}
@@ -141,7 +141,7 @@ def check_inputs(run: Run, asset: str, partition: str | None) -> None:
 def iteration_findings(run: Run, t: int, tables: Mapping[str, Frame]) -> list[Finding]:
     """What every check finds in the tables that iteration t trains on. An empty judge's side is as declared."""
     off = None if run.recipe.row(t).judge_training else "judge"
-    filled = [a for a in LOOP.per("iteration") if a in tables and (off is None or LOOP[a].side != off)]
+    filled = [a for a in run.loop.per("iteration") if a in tables and (off is None or LOOP[a].side != off)]
     limits = run.recipe.guardrails
     return [finding for a in filled for finding in findings(a, tables, limits, background(run, a, str(t)))]
 
@@ -190,7 +190,7 @@ def fit_to_train(context: dg.AssetExecutionContext, run: Run, t: int, *others: F
     failed check and the others; and `UserError` if the dataset's file is not the one that was written.
     """
     tables = tables_of(run, t)
-    missing = [a for a in LOOP.per("iteration") if a in TABLES and a not in tables]
+    missing = [a for a in run.loop.per("iteration") if a in TABLES and a not in tables]
     if missing:
         context.log.warning(f"Not checked before training, as not complete: {', '.join(missing)} of iteration {t}.")
     found = iteration_findings(run, t, tables)
@@ -217,7 +217,7 @@ def fit_to_train(context: dg.AssetExecutionContext, run: Run, t: int, *others: F
 
 def rows_follow(run: Run, t: int) -> Finding:
     """Work the iteration's tables out again from their ancestors; a warning if a row does not follow from them."""
-    found = list(verify(run, [str(t)], [asset for asset in LOOP.per("iteration") if asset in TABLES]))
+    found = list(verify(run, [str(t)], [asset for asset in run.loop.per("iteration") if asset in TABLES]))
     if not found:
         return Finding("checkpoints", FOLLOWS, "passed", {"faults": 0}, "Every row follows from its ancestors.")
     first = "\n".join(f"- {printable(str(fault))}" for fault in found[:FAULTS_SHOWN])

@@ -41,13 +41,13 @@ def loop_asset(*, kinds: set[str]) -> Callable[[Callable[..., Result]], Callable
         selected_responses(run)         the asset small_world_meta_rewarding/selected_responses
 
     The function has the name of its row in `mr_assets.loop`. It takes the `Materialization` under way and what the row
-    says that it is made of, by name: a table as a lazy frame, a model as a `Model`. A `UserError` in it fails the step
-    with its message alone. It is not called for an asset of the judge's side in an iteration that trains no judge: that
-    table is empty.
+    says that it is made of, by name: a table as a lazy frame, a model as a `Model`. What only some recipes have is None
+    in the others, by the function's default. A `UserError` in it fails the step with its message alone. It is not
+    called for an asset of the judge's side in an iteration that trains no judge: that table is empty.
     """
 
     def factory(materialize: Callable[..., Result]) -> Callable[[Run], dg.AssetsDefinition]:
-        taken, says = set(signature(materialize).parameters) - {"work"}, getdoc(materialize)
+        taken, says = signature(materialize).parameters.values(), getdoc(materialize)
 
         def asset_of(run: Run) -> dg.AssetsDefinition:
             def step(context: dg.AssetExecutionContext, **inputs: Any) -> Result:
@@ -58,9 +58,10 @@ def loop_asset(*, kinds: set[str]) -> Callable[[Callable[..., Result]], Callable
             step.__signature__ = STEP  # type: ignore[attr-defined]
             declared = declare(run, materialize.__name__, kinds=kinds)
             named = set(declared["ins"])
-            if taken != named:
+            needed = {p.name for p in taken if p.default is p.empty} - {"work"}
+            if not needed <= named <= {p.name for p in taken}:
                 raise TypeError(
-                    f"{materialize.__name__} takes {sorted(taken)}, its row in mr_assets.loop names {sorted(named)}. "
+                    f"{materialize.__name__} takes {sorted(needed)}, its row in mr_assets.loop names {sorted(named)}. "
                     "Make them agree."
                 )
             asset: dg.AssetsDefinition = dg.asset(**declared, description=says)(step)
@@ -117,16 +118,16 @@ def _ins(run: Run, row: Asset) -> dict[str, dg.AssetIn]:
     """What Dagster loads. A pointer, and an asset per model, find their model themselves when they are materialized."""
     if row.holds == "pointer" or row.per == "model":
         return {}
-    types = {name: pl.LazyFrame if LOOP[name].holds == "table" else Model for name in row.upstream}
+    types = {name: pl.LazyFrame if LOOP[name].holds == "table" else Model for name in run.upstream(row.name)}
     return {name: dg.AssetIn(key=asset_key(run, name), dagster_type=kind) for name, kind in types.items()}
 
 
 def _deps(run: Run, row: Asset) -> list[dg.AssetDep]:
     """What Dagster draws and does not load. Of an asset per model, the one of iteration t follows from M_t."""
-    drawn = [dg.AssetDep(asset_key(run, name)) for name in row.begins_after]
+    drawn = [dg.AssetDep(asset_key(run, name)) for name in row.begins_after if name in run.loop]
     if row.per == "model":
         trained = dg.StaticPartitionMapping({t: t for t in run.iterations})
-        by_name = {name: trained if LOOP[name].per == "iteration" else None for name in row.upstream}
+        by_name = {name: trained if LOOP[name].per == "iteration" else None for name in run.upstream(row.name)}
         drawn += [dg.AssetDep(asset_key(run, name), partition_mapping=how) for name, how in by_name.items()]
     return drawn
 
