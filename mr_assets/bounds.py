@@ -40,6 +40,10 @@ class Guardrails(Section):
     top_score_share: Bounds = Field(
         default=Bounds(warn=0.9, stop=0.98), description="share of scores that are the highest possible one"
     )
+    score_reliability_at_least: Bounds = Field(
+        default=Bounds(warn=0.7, stop=0.2),
+        description="reliability of a response's mean score among the responses of a prompt: 1 is exact, 0 is noise",
+    )
     position_bias: Bounds = Field(
         default=Bounds(warn=0.6, stop=0.95),
         description="share of decisive battles won by the position that wins more; 0.5 is fair (Table 5: up to 0.68)",

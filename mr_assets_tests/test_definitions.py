@@ -221,7 +221,7 @@ CHECKS = {
     "sft_checkpoint": "finite_loss!",
     "prompts": LINKED,
     "responses": f"{LINKED} cut_off! length_growth!",
-    "judgments": f"{LINKED} cut_off! parse_rate! score_entropy! top_score_share!",
+    "judgments": f"{LINKED} cut_off! parse_rate! score_entropy! score_reliability! top_score_share!",
     "actor_pairs": f"{LINKED} pair_yield! chosen_length",
     "selected_responses": JUDGES,
     "meta_judgments": f"{JUDGES} cut_off! parse_rate! position_bias! score_bias",

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from mr_assets.bounds import Bounds, Guardrails
 from mr_assets.cli.main import main
 from mr_assets.recipes.sets import PATHS
 
@@ -98,3 +99,16 @@ def test_the_guides_name_fields_of_a_recipe() -> None:
         for section, field in re.findall(r"`([a-z_]+)\.([a-z_]+)", guide.read_text(encoding="utf-8")):
             if section in sections:
                 assert f"{section}.{field}" in PATHS, f"{guide.name}: {section}.{field}"
+
+
+def test_the_bounds_of_the_guardrails_are_those_of_the_code() -> None:
+    """One row each, in the order of the section: where it warns and where it stops."""
+    rows = re.findall(
+        r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \| ([^|]+) \|$", (PROJECT / "docs/ui.md").read_text(), re.MULTILINE
+    )
+    bounds = {name: bound for name, bound in Guardrails() if isinstance(bound, Bounds)}
+
+    def said(name: str, bound: float | None) -> str:
+        return "never" if bound is None else f"{'below' if name.endswith('_at_least') else 'above'} {bound}"
+
+    assert rows == [(name, said(name, bound.warn), said(name, bound.stop)) for name, bound in bounds.items()]

@@ -270,7 +270,8 @@ class _Artifact:
 
     def judgment_figures(self) -> Numbers:
         chars = pl.col("judgment").str.len_chars().alias("chars")
-        return judgment_numbers(self.table.select("score", "invalid", "finish_reason", chars).collect())
+        columns = ("response_id", "score", "invalid", "finish_reason")
+        return judgment_numbers(self.table.select(*columns, chars).collect())
 
     def meta_judgment_figures(self) -> Numbers:
         return meta_judgment_numbers(self.table.drop("token_ids").collect(), self.upstream("judgments"))

@@ -145,7 +145,7 @@ class Check:
     measure: Measure
     needs: tuple[str, ...] = ()
     counted: bool = False  # whether few rows (guardrails.min_count) say nothing
-    unit: Literal["%", "times", "bits"] = "%"
+    unit: Literal["%", "times", "bits", ""] = "%"
     drops: bool = False  # whether what the asset dropped explains what was found
 
     def bounds(self, limits: Guardrails) -> Bounds:
@@ -207,7 +207,7 @@ class Check:
         return f"{expected} ({'below' if self._is_lower else 'above'} {self._shown(bounds.stop)} training stops)"
 
     def _shown(self, value: float) -> str:
-        return f"{100 * value:.3g}%" if self.unit == "%" else f"{value:.3g} {self.unit}"
+        return f"{100 * value:.3g}%" if self.unit == "%" else f"{value:.3g} {self.unit}".rstrip()
 
 
 def findings(asset: str, tables: Tables, limits: Guardrails, background: Background = NOTHING_KNOWN) -> list[Finding]:
@@ -373,6 +373,19 @@ CHECKS: tuple[Check, ...] = (
         measure=measures.top_scores,
         needs=("judgments",),
         counted=True,
+    ),
+    Check(
+        asset="judgments",
+        name="score_reliability",
+        limit="score_reliability_at_least",
+        expects="mean scores with a reliability of at least {} among the responses of a prompt",
+        next="Pairs follow the mean score, so what is noise in it is trained on. Read the judgments of one response "
+        "beside each other. If a few more would do, raise judgments.n; else train the judge on better EFT data, or "
+        "mend the template. Where the responses of a prompt are alike, there is nothing to tell apart.",
+        measure=measures.score_reliability,
+        needs=("judgments",),
+        counted=True,
+        unit="",
     ),
     *_integrity(ACTOR_PAIRS, ["chosen_id", "rejected_id"], ["responses"], "response_id"),
     Check(

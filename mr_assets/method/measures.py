@@ -14,6 +14,7 @@ from mr_assets.method import Frame
 from mr_assets.method.dropped import REASONS
 from mr_assets.method.judgments import TOP_SCORE
 from mr_assets.method.numbers import score_counts, score_entropy, win_shares
+from mr_assets.method.reliability import reliability
 from mr_assets.tables import Table
 
 Tables = Mapping[str, Frame]
@@ -171,6 +172,37 @@ def top_scores(tables: Tables) -> Measured | None:
     scores = score_counts(tables["judgments"])
     top = int(scores.filter(pl.col("score") == TOP_SCORE)["n"].sum())
     return _share(top, int(scores["n"].sum()), "top scores", "scores")
+
+
+ENOUGH = 0.7  # the reliability that is usually asked of a mean score where groups of them are compared
+
+
+def score_reliability(tables: Tables) -> Measured | None:
+    """The reliability of a response's mean score among the responses of a prompt, and what more judgments would do."""
+    columns = collect(tables["judgments"], "response_id", "score")
+    apart, overall = reliability(columns, "prompt"), reliability(columns, "all")
+    if apart is None or overall is None:
+        return None
+    low, high = apart.mean_interval
+    came = (
+        f"{apart.mean:.2g} (95% interval {low:.2g} to {high:.2g}) for the mean of {apart.n:.3g} judgments, "
+        f"{apart.single:.2g} for one; over all prompts {overall.mean:.2g} and {overall.single:.2g}"
+    )
+    numbers: dict[str, float | int] = {
+        "one judgment": apart.single,
+        "one judgment, over all prompts": overall.single,
+        "mean, at least": low,
+        "mean, at most": high,
+        "judgments per response": apart.n,
+    }
+    cause = "The scores differ as much between judgments of one response as between responses: they are noise, and the "
+    cause += "mean of more of them is noise, too."
+    if needed := apart.needed(ENOUGH):
+        numbers[f"judgments for {ENOUGH}"] = needed
+        cause = f"With {needed:,} judgments per response the mean would have {ENOUGH}."
+    if apart.mean < ENOUGH <= overall.mean:
+        cause += " The scores tell prompts apart, and hardly the responses of a prompt."
+    return Measured(apart.mean, apart.responses, came, numbers, cause)
 
 
 def position(tables: Tables) -> Measured | None:

@@ -10,6 +10,7 @@ import polars as pl
 
 from mr_assets.method import Frame
 from mr_assets.method.judgments import TOP_SCORE
+from mr_assets.method.reliability import reliability
 from mr_assets.method.responses import is_blank
 
 Numbers = dict[str, float | int | None]
@@ -32,7 +33,7 @@ def response_numbers(responses: Frame) -> Numbers:
 
 
 def judgment_numbers(judgments: Frame) -> Numbers:
-    """Columns in: score, invalid, chars, finish_reason. Judgments without a score are counted by reason."""
+    """Columns in: response_id, score, invalid, chars, finish_reason. Those without a score are counted by reason."""
     score, counts = pl.col("score"), score_counts(judgments)
     numbers = _numbers(
         judgments,
@@ -45,7 +46,17 @@ def judgment_numbers(judgments: Frame) -> Numbers:
         },
     )
     numbers["score entropy"] = score_entropy(counts["n"]) if counts.height else None
-    return numbers | _by_reason(judgments, "without a score")
+    return numbers | reliability_numbers(judgments) | _by_reason(judgments, "without a score")
+
+
+def reliability_numbers(judgments: Frame) -> Numbers:
+    """Columns in: response_id, score. How reliable scores are among the responses of a prompt, and among all."""
+    apart, overall = reliability(judgments, "prompt"), reliability(judgments, "all")
+    return {
+        "score reliability": apart and apart.mean,
+        "score reliability, one judgment": apart and apart.single,
+        "score reliability, one judgment, over all prompts": overall and overall.single,
+    }
 
 
 def score_counts(judgments: Frame) -> pl.DataFrame:

@@ -45,6 +45,12 @@ def judged(*scores: float | None) -> Frames:
     return {"judgments": frame(judgment_id=ids, score=scores, invalid=[None if s else "no_score" for s in scores])}
 
 
+def agreeing(*responses: tuple[float, float]) -> Frames:
+    """Judgments of the responses to one prompt, two of each: so much around that score."""
+    scores = [(f"1.p.r{k}", score) for k, (at, apart) in enumerate(responses) for score in (at - apart, at + apart)]
+    return {"judgments": frame(response_id=[r for r, _ in scores], score=[s for _, s in scores])}
+
+
 def fought(*battles: tuple[str | None, float, float]) -> Frames:
     """Battles of (winner, score of the first, score of the second), each between two judgments of its own."""
     sides = {"first_id": [f"a{i}" for i in range(len(battles))], "second_id": [f"b{i}" for i in range(len(battles))]}
@@ -122,6 +128,10 @@ CASES: list[tuple[str, str, Frames, str, str]] = [
     ("judgments", "top_score_share", judged(*[5] * 9, 4), "passed", "90%: 9 of 10"),
     ("judgments", "top_score_share", judged(*[5] * 19, 4), "warning", "95%: 19 of 20"),
     ("judgments", "top_score_share", judged(*[5] * 99, 4), "harmful", "99%: 99 of 100"),
+    # two responses at each of two scores, a apart: MSB = 2 a^2 / 3; judgments d away from their response's: MSW = 2 d^2
+    ("judgments", "score_reliability", agreeing(*[(1, 1), (5, 1)] * 2), "passed", "0.81 (95% interval"),  # 1 - 6 / 32
+    ("judgments", "score_reliability", agreeing(*[(2, 1), (4, 1)] * 2), "warning", "0.25 (95% interval"),  # 1 - 6 / 8
+    ("judgments", "score_reliability", agreeing(*[(2, 1.1), (4, 1.1)] * 2), "harmful", "0.093 (95% interval"),
     ("actor_pairs", "pair_yield", made("actor_pairs", 2, *ACTOR, 4), "passed", "50%: 2 of 4"),
     ("actor_pairs", "pair_yield", made("actor_pairs", 1, *ACTOR, 20), "warning", "5%: 1 of 20"),
     ("actor_pairs", "pair_yield", made("actor_pairs", 1, *ACTOR, 25), "harmful", "4%: 1 of 25"),
@@ -455,3 +465,20 @@ def test_the_settings_behind_reasons_are_settings_of_the_assets() -> None:
         for asset in [a for a in by_asset if a]:
             assert setting_behind(asset, reason) in shaping_settings(recipe, asset, "1")
     assert set(LOOP) >= {asset for by_asset in SETTINGS.values() for asset in by_asset if asset}
+
+
+def test_what_unreliable_scores_come_of() -> None:
+    """One judgment of 1/7 (a = 2, d = 1: MSB 8/3, MSW 2) needs 0.7 * 6/7 / (1/7 * 0.3) = 14; of 0 no number helps.
+
+    Where another prompt gets other scores, all of its responses the same, that is said.
+    """
+    reliability = check("judgments", "score_reliability")
+    weak = reliability.find(agreeing(*[(2, 1), (4, 1)] * 2), LIMITS)
+    assert "With 14 judgments per response the mean would have 0.7." in weak.said
+    assert weak.numbers["judgments for 0.7"] == 14
+    noise = agreeing(*[(1, 1)] * 4)["judgments"]
+    assert "they are noise" in reliability.find({"judgments": noise}, LIMITS).said
+    other = noise.with_columns(pl.col("response_id").str.replace("p", "q"), pl.col("score") + 4)
+    both = reliability.find({"judgments": pl.concat([noise, other])}, LIMITS)
+    assert "The scores tell prompts apart, and hardly the responses of a prompt." in both.said
+    assert both.level == "harmful"

@@ -128,9 +128,13 @@ def test_figures_of_nothing() -> None:
 
 
 def test_figures_of_judgments() -> None:
-    """Scores 5, 5, 4, 1 and one invalid: 4 of 5 parse, mean 15/4; shares 1/2, 1/4, 1/4 have 1.5 bits."""
+    """Scores 5, 5, 4, 1 and one invalid: 4 of 5 parse, mean 15/4; shares 1/2, 1/4, 1/4 have 1.5 bits.
+
+    Two responses to a prompt have means 5 and 2.5: MSB 6.25, MSW 4.5 / 2, so ICC (6.25 - 2.25) / (6.25 + 2.25) = 8/17.
+    """
     judgments = pl.DataFrame(
         {
+            "response_id": ["1.p.r0", "1.p.r0", "1.p.r1", "1.p.r1", "1.p.r1"],
             "score": [5.0, 5.0, 4.0, 1.0, None],
             "invalid": [None, None, None, None, "off_scale"],
             "chars": [10, 20, 30, 40, 50],
@@ -144,6 +148,9 @@ def test_figures_of_judgments() -> None:
         "mean characters": 30.0,
         "cut off": 1,
         "score entropy": pytest.approx(1.5),
+        "score reliability": pytest.approx(0.64),  # 16/17 over 25/17
+        "score reliability, one judgment": pytest.approx(8 / 17),
+        "score reliability, one judgment, over all prompts": pytest.approx(8 / 17),
         "without a score: off_scale": 1,
     }
     assert score_counts(judgments).rows() == [(5.0, 2), (4.0, 1), (1.0, 1)]
@@ -157,10 +164,12 @@ def test_entropy_of_a_distribution() -> None:
 
 def test_figures_of_no_judgments() -> None:
     empty = pl.DataFrame(
-        schema={"score": pl.Float64, "invalid": pl.String, "chars": pl.Int64, "finish_reason": pl.String}
+        schema={name: pl.String for name in ("response_id", "invalid", "finish_reason")}
+        | {"score": pl.Float64, "chars": pl.Int64}
     )
     numbers = judgment_numbers(empty)
     assert (numbers["mean score"], numbers["score entropy"], numbers["cut off"]) == (None, None, 0)
+    assert numbers["score reliability"] is None
 
 
 def test_figures_of_meta_judgments() -> None:
