@@ -79,9 +79,10 @@ def reliability(judgments: Frame, among: Among = "prompt") -> Reliability | None
     no response has two valid judgments, or all scores are the same.
     """
     score, group = pl.col("score"), pl.col("prompt")
-    rows = judgments.lazy().filter(score.is_not_null()).group_by("response_id")
-    figures = {"n": pl.len().cast(pl.Float64), "mean": score.mean(), "inside": ((score - score.mean()) ** 2).sum()}
-    responses = rows.agg(**figures).sort("response_id").collect(engine="streaming")
+    given = judgments.lazy().select("response_id", "score").filter(score.is_not_null()).collect(engine="streaming")
+    given = given.sort("response_id", "score")  # so that sums are the same to the last bit
+    rows = given.group_by("response_id", maintain_order=True)
+    responses = rows.agg(n=pl.len().cast(pl.Float64), mean=score.mean(), inside=((score - score.mean()) ** 2).sum())
     found = (
         responses.with_columns(prompt=prompts_of("response_id") if among == "prompt" else pl.lit(""))
         .with_columns(total=pl.col("n").sum().over(group))
