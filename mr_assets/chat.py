@@ -19,13 +19,13 @@ import json
 import re
 from collections.abc import Mapping
 from functools import cached_property, lru_cache, partial
-from itertools import takewhile
+from itertools import islice, takewhile
 from operator import eq
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from mr_assets.chat_template import DATE, SHOWN, ChatTemplate, strftime
+from mr_assets.chat_template import DATE, SHOWN, ChatTemplate, Messages, strftime
 from mr_assets.errors import UserError
 from mr_assets.model_folder import vocabulary_size
 from mr_assets.templates import Template
@@ -46,7 +46,7 @@ _MESSAGE = Template("message", "{message}", ("message",))
 
 
 class ChatEncoder:
-    """One user's message as the token ids that the policy sees, generation prompt included.
+    """One user's message, or a conversation, as the token ids that the policy sees, generation prompt included.
 
     A control token is any token that was added to the tokenizer's vocabulary, special or not: the tokenizer would
     match its spelling anywhere in a text.
@@ -86,6 +86,7 @@ class ChatEncoder:
         self._plain = Tokenizer.from_str(json.dumps(plain))
         self._places = lru_cache(maxsize=64)(self._choose_places)
         self._parts = lru_cache(maxsize=64)(self._render)
+        self._parts_of_turns = lru_cache(maxsize=64)(self._render_turns)
         self.end_id = self._check()
 
     @classmethod
@@ -116,22 +117,30 @@ class ChatEncoder:
             )
         return encoder
 
-    def prompt_ids(self, text: str) -> list[int]:
-        """Ids of one user's message and the generation prompt. `text` is untrusted."""
-        return self.template_ids(_MESSAGE, {"message": text})
+    def prompt_ids(self, prompt: str | Messages) -> list[int]:
+        """Ids of one user's message, or of the turns of a conversation, and the generation prompt.
+
+        Texts are untrusted, those of all turns; roles are "system", "user" and "assistant". Raises `UserError` if the
+        chat template refuses that sequence of roles, or leaves out a turn.
+        """
+        if isinstance(prompt, str):
+            return self.template_ids(_MESSAGE, {"message": prompt})
+        margins, cores = zip(*(_trimmed(turn["content"]) for turn in prompt), strict=True)
+        places, parts = self._parts_of_turns(tuple(turn["role"] for turn in prompt), margins)
+        return self._filled(parts, dict(zip(map(ord, places), cores, strict=True)))
 
     def template_ids(self, template: Template, values: Mapping[str, str]) -> list[int]:
         """The same where the message is ``template.fill(values)``: the template is trusted, the values are not."""
         margins, cores = [], {}
         for place, field in zip(self._places(template), template.fields, strict=True):
-            text = values[field]
-            core = text.strip()
-            # White space at the ends stays visible, because chat templates trim the message.
-            start = text.find(core) if core else len(text)
-            margins.append((text[:start], text[start + len(core) :]))
-            cores[ord(place)] = core
+            margin, cores[ord(place)] = _trimmed(values[field])
+            margins.append(margin)
+        return self._filled(self._parts(template, tuple(margins)), cores)
+
+    def _filled(self, parts: list[int | str], cores: Mapping[int, str]) -> list[int]:
+        """The ids of a rendering whose placeholders, by their code points, give way to untrusted texts."""
         ids: list[int] = []
-        for part in self._parts(template, tuple(margins)):
+        for part in parts:
             ids += [part] if isinstance(part, int) else self._encode(part.translate(cores))
         return ids
 
@@ -163,9 +172,12 @@ class ChatEncoder:
 
     def _choose_places(self, template: Template) -> list[str]:
         """One private-use character per field, none of which occurs in trusted text."""
-        trusted = template.text + self.template.source
-        free = (chr(code) for code in _PRIVATE_USE if chr(code) not in trusted)
-        return [next(free) for _ in template.fields]
+        return self._free_places(len(template.fields), template.text)
+
+    def _free_places(self, count: int, trusted: str = "") -> list[str]:
+        """So many private-use characters that occur neither in `trusted` nor in the chat template."""
+        trusted += self.template.source
+        return list(islice((chr(code) for code in _PRIVATE_USE if chr(code) not in trusted), count))
 
     def _render(self, template: Template, margins: tuple[tuple[str, str], ...]) -> list[int | str]:
         """Control token ids and the texts between them, the latter with placeholders.
@@ -182,6 +194,20 @@ class ChatEncoder:
                 "Take a model whose template does."
             )
         return self._split(rendered)
+
+    def _render_turns(
+        self, roles: tuple[str, ...], margins: tuple[tuple[str, str], ...]
+    ) -> tuple[list[str], list[int | str]]:
+        """The placeholders of a conversation's turns, and its rendering with them as of `_render`."""
+        places = self._free_places(len(roles))
+        shown = (a + place + b for place, (a, b) in zip(places, margins, strict=True))
+        rendered = self.template.render(list(map(_says, roles, shown)), add_generation_prompt=True)
+        if any(rendered.count(place) != 1 for place in places):
+            raise UserError(
+                f"the chat template of {self.name} does not show each turn of a conversation exactly once. Take a "
+                "model whose template does, or prompts of one message."
+            )
+        return places, self._split(rendered)
 
     def _split(self, rendered: str) -> list[int | str]:
         """A rendering as control token ids and the texts between them."""
@@ -283,6 +309,16 @@ def _reopens(asked: str, resumed: str | None) -> bool:
     """Whether between an answer and the next question there is more than what opens a question."""
     between = (resumed or "").partition(_ANSWER)[2].partition(_PROBE)[0]
     return between != "" and not asked.partition(_PROBE)[0].endswith(between)
+
+
+def _trimmed(text: str) -> tuple[tuple[str, str], str]:
+    """The white space at both ends of a text, and what is between.
+
+    It stays visible to chat templates, which trim messages.
+    """
+    core = text.strip()
+    start = text.find(core) if core else len(text)
+    return (text[:start], text[start + len(core) :]), core
 
 
 def _says(role: str, content: str) -> dict[str, str]:

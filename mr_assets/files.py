@@ -168,17 +168,18 @@ def bytes_in(folder: Path) -> int:
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
 
-def fingerprint(path: Path, *, in_one_piece: bool = False) -> str:
+def fingerprint(path: Path, *, in_one_piece: bool = False, every_file: bool = False) -> str:
     """Sixteen hex digits over the content of a file, or of a model folder: weights, configuration, tokenizer, template.
 
     Where a folder lies and when it was written is not in it. Of a file of more than `CHUNK` bytes it is over the hashes
     of its chunks, which as many threads as there are cores make side by side; `in_one_piece` as earlier versions did.
+    every_file: of a folder that is no model, over all files below it but hidden ones.
     """
     digest = blake2b(digest_size=8)
     with ThreadPoolExecutor() as threads:
-        for part in _parts(path):
+        for part in _parts(path, every_file):
             size = part.stat().st_size
-            digest.update(f"{part.name}\0{size}\0".encode())
+            digest.update(f"{_name(part, path)}\0{size}\0".encode(errors="surrogateescape"))
             if in_one_piece or size <= CHUNK:
                 with open(part, "rb") as file:
                     while block := file.read(BLOCK):
@@ -211,35 +212,46 @@ def fingerprint_like(recorded: str, path: Path) -> str:
     return recorded if fingerprint(path, in_one_piece=True) == recorded else now
 
 
-def _parts(path: Path) -> list[Path]:
+def _name(part: Path, of: Path) -> str:
+    """What a file is called in a fingerprint: its name, in a folder below that one with the way to it."""
+    return part.name if part.parent in (of, of.parent) else part.relative_to(of).as_posix()
+
+
+def _parts(path: Path, every_file: bool = False) -> list[Path]:
     """The files that a fingerprint is over."""
     suffixes = (".safetensors", ".json", ".model", ".jinja", ".txt")
     if not path.is_dir():
         return [path]
+    if every_file:
+        below = (p for p in path.rglob("*") if p.is_file())
+        return sorted(p for p in below if not any(name.startswith(".") for name in p.relative_to(path).parts))
     return sorted(p for p in path.iterdir() if p.suffix in suffixes and p.name != "complete.json")
 
 
 @lru_cache(maxsize=64)
-def _read_once(path: Path, seen_as: tuple[tuple[int, ...], ...]) -> str:
+def _read_once(path: Path, seen_as: tuple[tuple[int, ...], ...], every_file: bool) -> str:
     """The fingerprint of what is known by its inodes, sizes and times."""
-    return fingerprint(path)
+    return fingerprint(path, every_file=every_file)
 
 
-def remembered_fingerprint(path: Path, notes: Path) -> str:
+def remembered_fingerprint(path: Path, notes: Path, *, every_file: bool = False) -> str:
     """`fingerprint`, computed once for what is large: the JSON file `notes` has it, by sizes and times of writing."""
-    stats = [(part.name, part.stat().st_size, part.stat().st_mtime_ns) for part in _parts(path)]
+    there = _parts(path, every_file)
+    stats = [(_name(part, path), part.stat().st_size, part.stat().st_mtime_ns) for part in there]
     if sum(size for _, size, _ in stats) < WORTH_A_NOTE:
-        parts = [part.stat() for part in _parts(path)]
+        parts = [part.stat() for part in there]
         seen_as = tuple((each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in parts)
         fresh = max(changed for *_, changed in seen_as) > time.time_ns() - 2_000_000_000 if seen_as else True
-        return fingerprint(path) if fresh else _read_once(path, seen_as)  # what is fresh may change within a tick
+        if fresh:  # what is fresh may change within a tick
+            return fingerprint(path, every_file=every_file)
+        return _read_once(path, seen_as, every_file)
     seen = blake2b(repr(stats).encode(), digest_size=8).hexdigest()
     try:
         known = json.loads(notes.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         known = {}
     if known.get(str(path), {}).get("seen") != seen:
-        known[str(path)] = {"seen": seen, "fingerprint": fingerprint(path)}
+        known[str(path)] = {"seen": seen, "fingerprint": fingerprint(path, every_file=every_file)}
         with suppress(UserError):  # where notes cannot be written, it is computed each time
             write_json(notes, known)
     found: str = known[str(path)]["fingerprint"]

@@ -94,9 +94,10 @@ LOOP = Loop(
     Asset(
         "seed_prompts",
         per="family",
-        shaped_by=("seed", "world.name", "prompts.source", "prompts.column", "prompts.count"),
+        shaped_by=("seed", "world.name", "prompts.source", "prompts.split", "prompts.column", "prompts.count"),
+        before={"prompts.split": None},
         sources=("prompts.source",),
-        code=("method.prompts", "worlds.letters", "inputs.user_files"),
+        code=("method.prompts", "method.conversations", "worlds.letters", "inputs.prompt_sources", "inputs.user_files"),
     ),
     Asset(
         "eft_dataset",
@@ -136,7 +137,7 @@ LOOP = Loop(
         upstream=("prompts", "policy"),
         shaped_by=("seed", *RENDERING, "responses", "engine"),
         selects=True,
-        code=("method.responses", "chat", "chat_template"),
+        code=("method.responses", "method.conversations", "chat", "chat_template"),
     ),
     Asset(
         "judgments",

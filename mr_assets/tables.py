@@ -5,7 +5,7 @@ What an asset dropped, and why (`DROPPED`), lies in a folder of its own, ``dropp
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
@@ -27,12 +27,16 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """A table's name, the column whose values are unique, its columns in order, and the asset that makes it."""
+    """A table's name, the column whose values are unique, its columns in order, and the asset that makes it.
+
+    optional: columns that follow those where some row has a value in them.
+    """
 
     name: str
     key: str
     columns: dict[str, Column]
     asset: str | None = None  # None: the asset has the table's name
+    optional: dict[str, Column] = field(default_factory=dict)
 
     @property
     def schema(self) -> pl.Schema:
@@ -45,7 +49,9 @@ class Table:
 
     def check(self, frame: pl.DataFrame | pl.LazyFrame) -> None:
         """Raise `UserError` if a column is missing, unknown or of another type."""
-        came, wanted = dict(frame.collect_schema()), dict(self.schema)
+        came = dict(frame.collect_schema())
+        more = {name: column.dtype for name, column in self.optional.items() if name in came}
+        wanted = dict(self.schema) | dict(pl.Schema(more))
         if came == wanted and list(came) == list(wanted):
             return
         wrong = [f"{n} is {came[n]}, expected {t}" for n, t in wanted.items() if n in came and came[n] != t]
@@ -72,9 +78,21 @@ class Selected(NamedTuple):
 
 
 def _table(
-    name: str, key: str, asset: str | None = None, /, **columns: tuple[pl.DataType | type[pl.DataType], str]
+    name: str,
+    key: str,
+    asset: str | None = None,
+    optional: dict[str, Column] | None = None,
+    /,
+    **columns: tuple[pl.DataType | type[pl.DataType], str],
 ) -> Table:
-    return Table(name, key, {n: Column(*c) for n, c in columns.items()}, asset)
+    return Table(name, key, {n: Column(*c) for n, c in columns.items()}, asset, optional or {})
+
+
+TURNS = {
+    "turns": Column(
+        MESSAGES, "the conversation whose last turn the policy answers; null where the prompt is one message"
+    )
+}
 
 
 DROPPED = _table(
@@ -87,14 +105,18 @@ DROPPED = _table(
 SEED_PROMPTS = _table(
     "seed_prompts",
     "prompt_id",
+    None,
+    TURNS,
     prompt_id=(pl.String, "short hash of the text"),
-    prompt=(pl.String, "the user's message"),
+    prompt=(pl.String, "the user's message; of a conversation its turns as one text, as the judge reads them"),
 )
 PROMPTS = _table(
     "prompts",
     "prompt_id",
+    None,
+    TURNS,
     prompt_id=(pl.String, "short hash of the text"),
-    prompt=(pl.String, "the user's message"),
+    prompt=(pl.String, "the user's message; of a conversation its turns as one text, as the judge reads them"),
 )
 EFT_DATASET = _table(
     "eft_dataset",

@@ -40,7 +40,7 @@ class WorldSampler:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._end = self._tokenizer.token_to_id("<|end|>") or 0
         self._asked: list[Request] = []
-        self._random = random.Random()
+        self.random = random.Random()
 
     @property
     def in_flight(self) -> int:
@@ -54,7 +54,7 @@ class WorldSampler:
         return [(request.id, [self._complete(request) for _ in range(request.n)]) for request in asked]
 
     def reseed(self, seed: int) -> None:
-        self._random = random.Random(seed)
+        self.random = random.Random(seed)
 
     def close(self) -> None:
         pass
@@ -69,12 +69,12 @@ class WorldSampler:
         if compared := meta_judge_template().unfill(message):
             a, b = (int(parse_score(compared[side])[0] or 0) for side in ("judgment_a", "judgment_b"))
             prompt, response = compared["prompt"], compared["response"]
-            fair, winner = ERRORS.meta(letters.true_score(prompt, response), a, b, self._random)
+            fair, winner = ERRORS.meta(letters.true_score(prompt, response), a, b, self.random)
             return letters.meta_judgment_text(prompt, response, a, b, fair, winner)
         if judged := judge_template().unfill(message):
-            score = ERRORS.score(**judged, rng=self._random)
-            return letters.judgment_text(**judged, score=score, rng=self._random)
-        return ERRORS.response(message, self._random) if letters.parse_prompt(message) else "I do not know."
+            score = ERRORS.score(**judged, rng=self.random)
+            return letters.judgment_text(**judged, score=score, rng=self.random)
+        return ERRORS.response(message, self.random) if letters.parse_prompt(message) else "I do not know."
 
 
 def copy_model(job: TrainingJob, on_metrics: Callable[[dict[str, Any]], None]) -> TrainingResult:

@@ -126,6 +126,51 @@ def test_control_tokens_of_a_template_count(encoder: ChatEncoder) -> None:
     assert encoder.template_ids(template, {"prompt": "x"}) == native_ids(encoder, f"x{name}more")
 
 
+CONVERSATION = [
+    {"role": "system", "content": "Answer in French."},
+    {"role": "user", "content": " Who wrote Hamlet?\n"},
+    {"role": "assistant", "content": "Shakespeare, {of course}."},
+    {"role": "user", "content": "And Faust?"},
+]
+
+
+@pytest.mark.parametrize("turns", [CONVERSATION, CONVERSATION[1:], CONVERSATION[-1:]])
+def test_a_conversation_equals_the_tokenizers_own_encoding(encoder: ChatEncoder, turns: list[dict[str, str]]) -> None:
+    """Its turns are rendered by the chat template; of one message it is that message."""
+    native = encoder.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+    assert encoder.prompt_ids(turns) == list(native)
+    assert encoder.prompt_ids(CONVERSATION[-1:]) == encoder.prompt_ids("And Faust?")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_turns_make_no_control_token(encoder: ChatEncoder, text: str) -> None:
+    """Row 9: what any turn spells out is characters; the frame is that of harmless turns, and the texts come back."""
+    hostile = [{**turn, "content": text} for turn in CONVERSATION]
+    ids = encoder.prompt_ids(hostile)
+    assert control_tokens(encoder, ids) == control_tokens(encoder, encoder.prompt_ids(CONVERSATION))
+    native = encoder.tokenizer.apply_chat_template(hostile, add_generation_prompt=True, tokenize=False)
+    assert encoder.tokenizer.decode(ids) == native
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        (
+            "{{ raise_exception('No system role') if messages[0]['role'] == 'system' }}",
+            "No system role",
+        ),
+        ("{% if messages | length > 3 %}{% set messages = messages[-1:] %}{% endif %}", "does not show each turn"),
+    ],
+)
+def test_a_template_that_refuses_or_leaves_out_turns(template: str, said: str) -> None:
+    """One that raises, and one that shows the last message alone, are said before anything is sampled."""
+    tokenizer = small_world_tokenizer()
+    tokenizer.chat_template = template + tokenizer.chat_template
+    encoder = ChatEncoder(tokenizer)
+    with pytest.raises(UserError, match=said):
+        encoder.prompt_ids(CONVERSATION)
+
+
 _pieces = st.sampled_from([*HOSTILE, *HARMLESS, "<|", "|>", "\r", " ", "é", "\x00"])
 _untrusted = st.lists(_pieces | st.characters(exclude_categories=["Cs"]), max_size=8).map("".join)
 

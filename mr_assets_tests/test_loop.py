@@ -47,6 +47,7 @@ from mr_assets.tables import (
     TABLES,
     dropped_path,
 )
+from mr_assets.templates import judge_template
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingFailed, TrainingResult
 from mr_assets.training.margins import MEAN, POSITIVE, scan_margins
@@ -929,6 +930,35 @@ def test_prompts_of_the_users_own(patch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert record is not None
     assert record.numbers["duplicates"] == 15  # three of the four answers to each of five prompts
     assert "true score" not in record.numbers
+
+
+def test_conversations_of_the_users_own(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Sampled from as turns, judged as one text, trained on as turns; all of it follows from its ancestors."""
+    turns = [[*GREETING, {"role": "user", "content": f"Write {letters} in upper case."}] for letters in ("w s", "v k")]
+    rows = [{"messages": each} for each in turns] + [{"prompt": f"Write {x} in upper case."} for x in "abcdefgh"]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sets = ("sft=null", "prompts.source=mine.jsonl", "prompts.count=null", "iterations.all.judge_training=false")
+    world = new_world(patch, tmp_path, *sets, "prompts.disjoint=false", "iterations.all.prompts=10")
+    patch.setattr(sampling, "open_engine", lambda folder, policy, *_, **__: ScoringSampler(folder, policy))
+    assert world.materialize(Step("once", ("seed_prompts", "eft_dataset", "sft_checkpoint"), None)).success
+    assets = tuple(LOOP.per("iteration"))[: tuple(LOOP.per("iteration")).index("checkpoints")]
+    result = world.materialize(Step("iteration", assets, "1"))
+    assert result.success, messages(result)
+    assert [p for p in world.table("prompts", "1")["turns"].to_list() if p] in (turns, turns[::-1])
+    trained = world.table("dpo_dataset", "1")["prompt"].to_list()
+    assert {len(prompt) for prompt in trained} <= {1, 3}
+    assert list(verify(world.run, ["1"])) == []
+
+
+class ScoringSampler(WorldSampler):
+    """An engine that answers and judges anything, by chance."""
+
+    def say(self, message: str) -> str:
+        score = self.random.randint(0, 5)
+        return f"Score: {score}" if judge_template().unfill(message) else f"It is {score}, I think."
+
+
+GREETING = ({"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hello. What can I do?"})
 
 
 @pytest.mark.parametrize("how", ["deleted", "cut short", "bits flipped", "dropped deleted", "weights deleted"])

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from mr_assets.method import conversations
 from mr_assets.method import responses as method
 from mr_assets.method.numbers import response_numbers
 from mr_assets.runs.artifact import Model
@@ -19,7 +20,8 @@ def responses(work: Materialization, prompts: pl.LazyFrame, policy: Model) -> Re
     """The policy answers every prompt K times. Identical responses stay in the table, marked, and are not judged."""
     section, encode = work.recipe.responses, encoder(work)
     asked = prompts.collect()
-    requests = (Request(i, encode.prompt_ids(text), section.k) for i, text in asked.iter_rows())
+    given = zip(asked["prompt_id"], conversations.asked(asked), strict=True)
+    requests = (Request(i, encode.prompt_ids(prompt), section.k) for i, prompt in given)
 
     samples = sample(work, encode, requests, asked.height, section, n=section.k)
     rows = method.responses(samples.completions, work.iteration)

@@ -2,7 +2,8 @@
 
 import polars as pl
 
-from mr_assets.inputs.user_files import HELD_OUT, to_train_on, user_prompts
+from mr_assets.inputs.prompt_sources import user_prompts
+from mr_assets.inputs.user_files import HELD_OUT, to_train_on
 from mr_assets.method.prompts import check_prompts
 from mr_assets.wiring.declare import loop_asset
 from mr_assets.wiring.materialization import Materialization, Result
@@ -11,7 +12,7 @@ from mr_assets.worlds.letters import make_prompts
 
 @loop_asset(kinds={"polars", "parquet"})
 def seed_prompts(work: Materialization) -> Result:
-    """The prompts that iterations draw from: made by the small world, or read from the user's file."""
+    """The prompts that iterations draw from: made by the small world, or read from the user's file or folder."""
     recipe = work.recipe
     held_out: dict[str, int] = {}
 

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from glob import has_magic
 from importlib.metadata import version
 from pathlib import Path
@@ -14,8 +15,10 @@ import psutil
 
 from mr_assets.chat import ChatEncoder
 from mr_assets.errors import UserError, shown
+from mr_assets.inputs.prompt_sources import place_of_prompt, user_prompts
 from mr_assets.inputs.seed_model import seed_model
-from mr_assets.inputs.user_files import control_token_note, eft_notes, to_train_on, user_eft, user_prompts
+from mr_assets.inputs.user_files import control_token_note, eft_notes, place_of, to_train_on, user_eft
+from mr_assets.method.conversations import asked
 from mr_assets.method.prompts import draw_prompts
 from mr_assets.model_folder import most_positions
 from mr_assets.planning.refusal import busy_gpus, check_cpu, check_disk, check_gpus, gpus_here
@@ -91,6 +94,7 @@ def check_run(run: Run, *, dry: bool = False) -> list[str]:
         seed_model(recipe, run.data)
         if state(run, "sft_checkpoint") != "done" or prompts.height or eft.height:  # else it was loaded before
             encode = _encoder(folder, recipe.model, *templates)
+            _check_turns(run, encode, prompts)
     if importlib.util.find_spec("vllm") is None:
         raise UserError(
             "vLLM is not installed, and nothing else samples. Install the project with its environment (make install), "
@@ -195,11 +199,30 @@ def _notes(run: Run, encode: ChatEncoder | None, prompts: pl.DataFrame, eft: pl.
     yield from eft_notes(recipe, run.data, eft)
     if encode is not None:
         tokens_in = encode.control_tokens_in
-        texts = enumerate(prompts["prompt"])
-        yield from control_token_note("prompts file", recipe.prompts.source, run.data, texts, tokens_in)
+        place = partial(place_of_prompt, recipe, run.data)
+        yield from control_token_note(
+            "prompts file", recipe.prompts.source, place, enumerate(prompts["prompt"]), tokens_in
+        )
         judge = judge_template(run.template(recipe.judgments.template))
         examples = ((int(i), _untrusted(judge, asked) + said[0]["content"]) for i, asked, said in eft.iter_rows())
-        yield from control_token_note("EFT file", recipe.eft.source, run.data, examples, tokens_in)
+        place = partial(place_of, "EFT file", recipe.eft.source, run.data)
+        yield from control_token_note("EFT file", recipe.eft.source, place, examples, tokens_in)
+
+
+def _check_turns(run: Run, encode: ChatEncoder, prompts: pl.DataFrame) -> None:
+    """Raise `UserError` for the first prompt whose sequence of roles the chat template refuses."""
+    tried: set[tuple[str, ...]] = set()
+    for row, prompt in enumerate(asked(prompts)):
+        if isinstance(prompt, str) or (roles := tuple(turn["role"] for turn in prompt)) in tried:
+            continue
+        tried.add(roles)
+        try:
+            encode.prompt_ids(prompt)
+        except UserError as error:
+            raise UserError(
+                f"prompts file {run.recipe.prompts.source}, {place_of_prompt(run.recipe, run.data, row)}: a "
+                f"conversation of {', '.join(roles)}: {error}"
+            ) from error
 
 
 def _untrusted(judge: Template, asked: list[dict[str, str]]) -> str:

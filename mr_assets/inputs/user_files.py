@@ -5,6 +5,7 @@
     prompts.txt       Who wrote Hamlet?                   one prompt per line
     prompts.parquet   a column of texts, plain or encoded as a dictionary (categories)
 
+Folders of prompts: `mr_assets.inputs.prompt_sources`.
 Texts are UTF-8, with or without a byte order mark. A line ends in LF or CRLF and in nothing else. The first three may
 be gzipped (``prompts.jsonl.gz``). Every fault is a `UserError` that names the file and the line (in parquet the row).
 Files are read line by line, within limits: `LONGEST_LINE`, `MOST_BYTES` (unpacked) and `MOST_ROWS`.
@@ -26,7 +27,6 @@ import polars as pl
 
 from mr_assets.errors import UserError
 from mr_assets.method.judgments import with_scores
-from mr_assets.method.prompts import check_prompts
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.runs.data_folder import resolve
 from mr_assets.tables import EFT_DATASET
@@ -41,6 +41,7 @@ MOST_BYTES = 1 << 30
 """Bytes of a file, unpacked."""
 MOST_ROWS = 2_000_000
 _BATCH = 1000
+_BY_ROW = (".parquet", ".arrow")
 _DIGITS = 400
 _SHOWN = 60
 
@@ -66,9 +67,8 @@ class UserFile:
             raise UserError(
                 f"{what} {source}: there is no file {path}. Put it there, or name another one in the recipe."
             )
-        gzipped = path.suffix.lower() == ".gz"
-        suffix = (path.with_suffix("") if gzipped else path).suffix.lower()
-        if suffix not in _READERS or (gzipped and suffix == ".parquet"):
+        suffix, gzipped = suffix_of(path)
+        if suffix not in NAMED or (gzipped and suffix == ".parquet"):
             raise UserError(
                 f"{what} {path}: expected {FORMATS}, came {path.suffix or 'a file without a suffix'}. "
                 "All but .parquet may be gzipped: .jsonl.gz."
@@ -88,7 +88,7 @@ class UserFile:
                     yield number, row
         except (OSError, ValueError, EOFError, zlib.error) as error:
             hint = "Is it cut off, or not gzipped?" if self.gzipped else "Mend the file."
-            said = _cut(" ".join(str(error).split()))
+            said = cut(" ".join(str(error).split()))
             raise UserError(f"{self.what} {self.source} cannot be read as {self.suffix}: {said}. {hint}") from error
 
     def fault(self, number: int, message: str, row: int | None = None) -> UserError:
@@ -103,12 +103,12 @@ class UserFile:
 
     def place(self, number: int) -> str:
         """How errors call a line, or a row of parquet."""
-        return f"{'row' if self.suffix == '.parquet' else 'line'} {number}"
+        return f"{'row' if self.suffix in _BY_ROW else 'line'} {number}"
 
     def text(self, number: int, name: str, value: Any) -> str:
         """A field's value, if it is text that a model can be given. Raises `UserError`."""
         if not isinstance(value, str):
-            raise self.fault(number, f"{name} holds {_held(value)}, expected text. Mend this row.")
+            raise self.fault(number, f"{name} holds {held(value)}, expected text. Mend this row.")
         if "\0" in value:
             raise self.fault(number, f"{name} has a NUL character (at {value.index(chr(0)) + 1}). Take it out.")
         try:
@@ -162,6 +162,17 @@ class UserFile:
             raise self.unreadable(1, f"byte 1 is 0x{line[0]:02x}: the file is {found}, not UTF-8 text. {mend}")
 
 
+def suffix_of(path: Path) -> tuple[str, bool]:
+    """The suffix that says how a file is read, in lower case, and whether the file is gzipped."""
+    gzipped = path.suffix.lower() == ".gz"
+    return (path.with_suffix("") if gzipped else path).suffix.lower(), gzipped
+
+
+def _text(file: UserFile, columns: Sequence[Sequence[str]]) -> Iterator[Read]:
+    whole = "".join(line for _, line in file.lines())
+    yield 1, {"prompt": whole.replace("\r\n", "\n").removesuffix("\n")}
+
+
 def _txt(file: UserFile, columns: Sequence[Sequence[str]]) -> Iterator[Read]:
     for number, line in file.lines():
         yield number, {"prompt": line.removesuffix("\n").removesuffix("\r") if line.endswith("\n") else line}
@@ -183,7 +194,7 @@ def _jsonl(file: UserFile, columns: Sequence[Sequence[str]]) -> Iterator[Read]:
         except ValueError as error:
             raise file.unreadable(number, f"{error}. Mend this line.") from error
         if not isinstance(value, dict):
-            raise file.unreadable(number, f"it is {_held(value)}, no JSON object. Write one JSON object per line.")
+            raise file.unreadable(number, f"it is {held(value)}, no JSON object. Write one JSON object per line.")
         yield number, value
 
 
@@ -192,7 +203,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for n, name in enumerate(names) if name in names[:n])
-        raise ValueError(f"the key {_held(twice)} occurs twice")
+        raise ValueError(f"the key {held(twice)} occurs twice")
     return found
 
 
@@ -272,6 +283,30 @@ def _parquet(file: UserFile, columns: Sequence[Sequence[str]]) -> Iterator[Read]
         raise ValueError(str(error)) from error
 
 
+def _arrow(file: UserFile, columns: Sequence[Sequence[str]]) -> Iterator[Read]:
+    import pyarrow as pa
+
+    size = file.path.stat().st_size
+    if size > MOST_BYTES:
+        raise UserError(
+            f"{file.what} {file.source}: has {size:,} bytes, and at most {MOST_BYTES:,} are read. Save the dataset in "
+            "more shards (max_shard_size), or with the columns that are needed."
+        )
+    try:
+        with pa.memory_map(str(file.path)) as opened, pa.ipc.open_stream(opened) as stream:
+            names = stream.schema.names
+            wanted = next((list(each) for each in columns if set(each) <= set(names)), names)
+            start = 1
+            for batch in stream:
+                kept = batch.select(wanted)
+                for at in range(0, kept.num_rows, _BATCH):
+                    rows = kept.slice(at, _BATCH).to_pylist()
+                    yield from enumerate(rows, start)
+                    start += len(rows)
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from error
+
+
 def _first_undecodable(batch: Any) -> int:
     """The first row of a batch, counted from 0, that has a text which is no UTF-8."""
     for i in range(batch.num_rows):
@@ -282,10 +317,13 @@ def _first_undecodable(batch: Any) -> int:
     return i
 
 
-_READERS = {".txt": _txt, ".jsonl": _jsonl, ".ndjson": _jsonl, ".csv": _csv, ".parquet": _parquet}
+NAMED = {".txt": _txt, ".jsonl": _jsonl, ".ndjson": _jsonl, ".csv": _csv, ".parquet": _parquet}
+"""How a file that a recipe names is read, by its suffix."""
+_READERS = {**NAMED, ".arrow": _arrow, "text": _text}
+"""The same, and of files in a folder: a shard of a saved dataset, and a file that is one prompt as a whole."""
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
     """The beginning of a text, in characters that can be printed."""
     short = text if len(text) <= _SHOWN * 2 else text[: _SHOWN * 2] + "..."
     return short.encode("utf-8", "backslashreplace").decode()
@@ -299,54 +337,13 @@ def _printed(value: Any) -> str:
         return "something nested very deeply"
 
 
-def _held(value: Any) -> str:
+def held(value: Any) -> str:
     """A value as JSON writes it, at most `_SHOWN` characters."""
     try:
         text = json.dumps(value, ensure_ascii=False, default=repr)
     except RecursionError:
         return "something nested very deeply"
-    return _cut(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")
-
-
-# ------------------------------------------------------------------------------------------------------- prompts
-
-
-def _prompts(source: str, column: str, data: Path) -> tuple[UserFile, list[int], list[str]]:
-    file, numbers, texts = UserFile.at(source, data, "prompts file"), [], []
-    for number, row in file.rows(((column,),)):
-        if column not in row:
-            raise file.fault(
-                number,
-                f"expected a column {column!r}, found {_cut(', '.join(row)) or 'none'}. "
-                "Rename it, or set prompts.column in the recipe.",
-            )
-        numbers.append(number)
-        texts.append(file.text(number, f"column {column!r}", row[column]))
-    return file, numbers, texts
-
-
-def read_prompts(source: str, column: str, data: Path) -> list[str]:
-    """The prompts of a user's file, in order.
-
-    Raises `UserError` for a file or column that is not there, and for the first line that is no text.
-    """
-    return _prompts(source, column, data)[2]
-
-
-def user_prompts(recipe: Recipe, data: Path) -> pl.DataFrame:
-    """The seed prompts of a recipe that names a file (columns of `SEED_PROMPTS`).
-
-    Raises `UserError` for a file that cannot be used, has empty or repeated prompts, or fewer than the recipe says.
-    """
-    file, numbers, texts = _prompts(recipe.prompts.source, recipe.prompts.column, data)
-    wanted = recipe.prompts.count
-    if wanted and len(texts) < wanted:
-        raise UserError(
-            f"prompts.count = {wanted}: {recipe.prompts.source} has {len(texts)} prompts. "
-            "Lower prompts.count and the iterations' prompts, or name a larger file."
-        )
-    frame = pl.DataFrame({"prompt": texts[:wanted]}, schema={"prompt": pl.String})
-    return check_prompts(frame, f"prompts file {file.source}", numbers if file.suffix != ".parquet" else None)
+    return cut(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")
 
 
 # ----------------------------------------------------------------------------------------------------------- EFT
@@ -366,7 +363,7 @@ def read_eft(source: str, data: Path) -> pl.DataFrame:
         if "messages" not in row and not {"prompt", "completion"} <= set(row):
             raise file.fault(
                 number,
-                f"expected columns prompt and completion, or messages; found {_cut(', '.join(row)) or 'none'}.",
+                f"expected columns prompt and completion, or messages; found {cut(', '.join(row)) or 'none'}.",
             )
         prompt, completion, its_layout = _parts(row)
         layout = layout or its_layout
@@ -381,7 +378,7 @@ def read_eft(source: str, data: Path) -> pl.DataFrame:
         if its_layout != layout:
             raise file.fault(
                 number,
-                f"expected {layout} as in the rows before, came {its_layout}: {_held(prompt)}. "
+                f"expected {layout} as in the rows before, came {its_layout}: {held(prompt)}. "
                 "Write all rows in one form.",
                 len(asked) + 1,
             )
@@ -438,7 +435,7 @@ def _refuse_without_scores(eft: pl.DataFrame, source: str) -> None:
         first = eft["completion"][0][0]["content"]
         raise UserError(
             f"EFT file {source}: none of {eft.height} judgments gives a score that can be read; the first is "
-            f'{_held(first)}. A judgment ends in "Score: 4", with a number from 0 to 5.'
+            f'{held(first)}. A judgment ends in "Score: 4", with a number from 0 to 5.'
         )
 
 
@@ -474,21 +471,28 @@ def eft_notes(recipe: Recipe, data: Path, eft: pl.DataFrame) -> Iterator[str]:
         yield (
             f"EFT file {recipe.eft.source}: {scores.height} of {eft.height} judgments "
             f"({scores.height / eft.height:.0%}) give no score that can be read, first {place} ({reason}): "
-            f"{_held(completion[0]['content'])}. M0 will learn to write such judgments, too."
+            f"{held(completion[0]['content'])}. M0 will learn to write such judgments, too."
         )
 
 
 def control_token_note(
-    what: str, source: str, data: Path, texts: Iterable[tuple[int, str]], tokens_in: Callable[[str], list[str]]
+    what: str,
+    source: str,
+    place: Callable[[int], str],
+    texts: Iterable[tuple[int, str]],
+    tokens_in: Callable[[str], list[str]],
 ) -> Iterator[str]:
-    """What is worth knowing of a file's texts, each with its row from 0: how many spell control tokens of the model."""
+    """What is worth knowing of a file's texts, each with its row from 0: how many spell control tokens of the model.
+
+    place: where a row stands, "line 7".
+    """
     spelt = [(row, tokens) for row, text in texts if (tokens := tokens_in(text))]
     if spelt:
         row, tokens = spelt[0]
         noun = "prompts" if what == "prompts file" else "examples"
         yield (
             f"{what} {source}: {len(spelt)} {noun} contain control tokens of the model, first "
-            f"{place_of(what, source, data, row)} ({', '.join(tokens[:3])}). They reach the model as plain characters "
+            f"{place(row)} ({', '.join(tokens[:3])}). They reach the model as plain characters "
             "inside its chat template. If the texts are rendered in a chat template already, give them without it."
         )
 

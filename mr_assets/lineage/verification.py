@@ -354,7 +354,7 @@ class _Artifact:
     # ------------------------------------------------------------------------------------- what the ancestors give
 
     def seed_prompts(self) -> pl.DataFrame:
-        return check_prompts(self.table.select("prompt").collect())
+        return check_prompts(self.table.drop("prompt_id").collect())
 
     def prompts(self) -> pl.DataFrame:
         given = self.settings

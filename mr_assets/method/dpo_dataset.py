@@ -1,6 +1,6 @@
 """The DPO dataset: actor pairs and judge pairs as conversations, with the token ids exactly as they were sampled.
 
-kind "actor"   prompt: the user's message               completions: responses
+kind "actor"   prompt: the user's message, or turns     completions: responses
 kind "judge"   prompt: the filled judge template (A.1)  completions: judgments of one response
 """
 
@@ -12,16 +12,17 @@ import polars as pl
 
 from mr_assets.errors import UserError
 from mr_assets.method import Frame
+from mr_assets.method.conversations import Prompt, asked
 from mr_assets.method.dropped import dropped, gathered
-from mr_assets.tables import DPO_DATASET, TOKEN_IDS, Selected, draws
+from mr_assets.tables import DPO_DATASET, MESSAGES, TOKEN_IDS, Selected, draws
 from mr_assets.templates import Template
 
 
 class Encoder(Protocol):
     """What turns a prompt into the token ids that the engine saw; `mr_assets.chat.ChatEncoder` is one."""
 
-    def prompt_ids(self, text: str) -> Sequence[int]:
-        """Token ids of one user message and the generation prompt."""
+    def prompt_ids(self, prompt: Prompt) -> Sequence[int]:
+        """Token ids of one user message, or of a conversation, and the generation prompt."""
 
     def template_ids(self, template: Template, values: dict[str, str]) -> Sequence[int]:
         """The same for a filled template."""
@@ -86,8 +87,9 @@ def _those(table: Frame, key: str, *ids: pl.Series) -> pl.DataFrame:
 def _actor_rows(actor: Frame, responses: Frame, prompts: Frame, encoder: Encoder) -> pl.DataFrame:
     pairs = _with_prompts(actor.lazy().select("pair_id", "prompt_id", "chosen_id", "rejected_id").collect(), prompts)
     pairs = _with_completions(pairs, responses, "response_id", "response")
-    ids = [list(encoder.prompt_ids(text)) for text in pairs["prompt"]]
-    return _conversations(pairs, "actor", list(pairs["prompt"]), ids)
+    prompts_of_pairs = asked(pairs)
+    ids = [list(encoder.prompt_ids(prompt)) for prompt in prompts_of_pairs]
+    return _conversations(pairs, "actor", prompts_of_pairs, ids)
 
 
 def _judge_rows(
@@ -105,7 +107,7 @@ def _judge_rows(
 
 
 def _with_prompts(pairs: pl.DataFrame, prompts: Frame) -> pl.DataFrame:
-    joined = pairs.join(prompts.lazy().select("prompt_id", "prompt").collect(), on="prompt_id", how="left")
+    joined = pairs.join(prompts.lazy().collect(), on="prompt_id", how="left")
     _refuse_missing(joined, "prompt_id", "prompt", "prompts")
     return joined
 
@@ -122,16 +124,17 @@ def _with_completions(pairs: pl.DataFrame, table: Frame, key: str, text: str) ->
     return pairs
 
 
-def _conversations(pairs: pl.DataFrame, kind: str, prompts: list[str], ids: list[list[int]]) -> pl.DataFrame:
-    """The columns of `DPO_DATASET` from texts and token ids."""
+def _conversations(pairs: pl.DataFrame, kind: str, prompts: Sequence[Prompt], ids: list[list[int]]) -> pl.DataFrame:
+    """The columns of `DPO_DATASET` from prompts and token ids."""
+    turns = [[{"role": "user", "content": p}] if isinstance(p, str) else list(p) for p in prompts]
 
-    def message(role: str, content: pl.Expr | pl.Series) -> pl.Expr:
+    def message(role: str, content: pl.Expr) -> pl.Expr:
         return pl.concat_list(pl.struct(pl.lit(role).alias("role"), content.alias("content")))
 
     return pairs.select(
         "pair_id",
         pl.lit(kind).alias("kind"),
-        message("user", pl.lit(pl.Series(prompts, dtype=pl.String))).alias("prompt"),
+        pl.Series("prompt", turns, dtype=MESSAGES),
         message("assistant", pl.col("chosen")).alias("chosen"),
         message("assistant", pl.col("rejected")).alias("rejected"),
         pl.Series("prompt_token_ids", ids, dtype=TOKEN_IDS),

@@ -7,17 +7,17 @@ import polars as pl
 
 from mr_assets.errors import UserError
 from mr_assets.ids import prompt_id
-from mr_assets.tables import PROMPTS, SEED_PROMPTS, draws
+from mr_assets.tables import SEED_PROMPTS, draws
 
 EXAMPLES = 3
 
 
 def check_prompts(
-    frame: pl.DataFrame, origin: str = "seed prompts", lines: Sequence[int] | None = None
+    frame: pl.DataFrame, origin: str = "seed prompts", places: Sequence[str] | None = None
 ) -> pl.DataFrame:
-    """The seed prompts with their ids: prompt -> prompt_id, prompt, in the given order.
+    """The seed prompts with their ids: prompt -> prompt_id, prompt, in the given order; with turns if it has them.
 
-    `origin` is what errors call them, and `lines` where each row begins in the file that they are from.
+    `origin` is what errors call them, and `places` where each row stands in the files that they are from: "on line 7".
     Raises `UserError` with counts and the first examples if the column ``prompt`` is missing or not text, if there is
     no prompt at all, or if prompts are empty, blank or duplicates.
     """
@@ -31,7 +31,7 @@ def check_prompts(
     repeated = rows.join(blank, on="row", how="anti").filter(~pl.col("prompt").is_first_distinct())
     faults = [
         f"{found.height} {what} (first: {'; '.join(_shown(*row) for row in found.head(EXAMPLES).iter_rows())})"
-        + _on_lines(found["row"].head(EXAMPLES).to_list(), lines)
+        + _in_places(found["row"].head(EXAMPLES).to_list(), places)
         for what, found in (("empty or blank", blank), ("repeated", repeated))
         if found.height
     ]
@@ -42,13 +42,14 @@ def check_prompts(
         clash = Counter(ids).most_common(1)[0][0]
         texts = [text for text, i in zip(frame["prompt"], ids, strict=True) if i == clash]
         raise UserError(f"{origin}: different prompts share the id {clash}: {texts!r}. Reword one of them.")
-    return frame.select(prompt_id=pl.Series(ids, dtype=pl.String), prompt="prompt").cast(SEED_PROMPTS.schema)
+    turns = [name for name in SEED_PROMPTS.optional if name in frame.columns]
+    return frame.select(pl.Series("prompt_id", ids, dtype=pl.String), "prompt", *turns)
 
 
 def draw_prompts(
     seed_prompts: pl.DataFrame, iteration: int, counts: Sequence[int], seed: int | str, disjoint: bool = True
 ) -> pl.DataFrame:
-    """The prompts of an iteration (1, 2, ...): prompt_id, prompt, in the order of their ids.
+    """The prompts of an iteration (1, 2, ...): prompt_id, prompt, in the order of their ids; turns if there are some.
 
     A draw is a set; in the order of ids a reader can skip the row groups of a table that cannot hold a prompt.
     `counts` has the number of prompts of every iteration. Disjoint draws are consecutive slices of one seeded
@@ -68,7 +69,9 @@ def draw_prompts(
     order = pl.Series("draw", draws(seed_prompts["prompt_id"], stream), dtype=pl.Int64)
     start = sum(counts[: iteration - 1]) if disjoint else 0
     permuted = seed_prompts.with_columns(order).sort("draw", "prompt_id")
-    return permuted.slice(start, counts[iteration - 1]).sort("prompt_id").select(list(PROMPTS.schema))
+    drawn = permuted.slice(start, counts[iteration - 1]).sort("prompt_id").drop("draw")
+    of_texts_alone = "turns" in drawn.columns and drawn["turns"].null_count() == drawn.height
+    return drawn.drop("turns") if of_texts_alone else drawn
 
 
 def _shown(row: int, prompt: str | None) -> str:
@@ -76,7 +79,5 @@ def _shown(row: int, prompt: str | None) -> str:
     return f"row {row}: {text!r}"
 
 
-def _on_lines(rows: Sequence[int], lines: Sequence[int] | None) -> str:
-    if lines is None:
-        return ""
-    return f" on line{'s' * (len(rows) > 1)} {', '.join(str(lines[row - 1]) for row in rows)}"
+def _in_places(rows: Sequence[int], places: Sequence[str] | None) -> str:
+    return "" if places is None else f" {'; '.join(places[row - 1] for row in rows)}"

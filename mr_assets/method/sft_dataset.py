@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import polars as pl
 
+from mr_assets.method.conversations import as_prompt
 from mr_assets.method.dpo_dataset import Encoder
 from mr_assets.tables import Selected, dropped_frame
 from mr_assets.templates import Template
@@ -28,9 +29,8 @@ def sft_dataset(
     """
     rows, dropped = [], []
     for example, prompt, completion in eft.select("example_id", "prompt", "completion").iter_rows():
-        text = prompt[-1]["content"]
-        values = template.unfill(text)
-        asked = encoder.prompt_ids(text) if values is None else encoder.template_ids(template, values)
+        values = template.unfill(prompt[0]["content"]) if len(prompt) == 1 else None
+        asked = encoder.prompt_ids(as_prompt(prompt)) if values is None else encoder.template_ids(template, values)
         said = encoder.completion_ids(completion[0]["content"])
         if max_length is not None and len(asked) + len(said) > max_length:
             numbers = json.dumps({"tokens": len(asked) + len(said), "max_length": max_length})

@@ -14,6 +14,9 @@ from mr_assets.recipes.recipe import SPEED_FIELDS, Iteration, Recipe
 from mr_assets.recipes.validation import validated
 from mr_assets.recipes.yaml_files import FOLDER, OF_FILE, read_recipe
 
+ADDED_TO_PROMPTS = ("split",)
+"""Fields of the section that earlier versions did not have: where they are null, a family keeps its name."""
+
 
 def family_name(recipe: Recipe) -> str:
     """Namespace of the three shared artifacts: the family, with a hash of the settings if it is not the plain one.
@@ -35,6 +38,7 @@ def family_settings(recipe: Recipe) -> dict[str, Any]:
     """
     fields = {name: True for name in ("seed", "model", "world", "prompts", "eft", "sft")}
     left_out = {"model": {"allow_hub"}, "prompts": {"disjoint"}, **SPEED_FIELDS}
+    left_out["prompts"] |= {name for name in ADDED_TO_PROMPTS if getattr(recipe.prompts, name) is None}
     settings = recipe.model_dump(mode="json", include=fields, exclude=left_out)
     return {**settings, "judge_template": recipe.judgments.template}
 

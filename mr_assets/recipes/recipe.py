@@ -80,10 +80,15 @@ class Prompts(Section):
     """The seed prompts (section 3.1: 20,000, made by Llama-2-70B-Chat with an 8-shot prompt)."""
 
     source: File = Field(
-        description="world, or a .jsonl, .csv or .txt file, plain or .gz, or .parquet "
+        description="world, or a .jsonl, .csv or .txt file, plain or .gz, or .parquet, or a folder: of such files, of "
+        "texts that are one prompt each (.txt, .md), or a dataset that datasets.save_to_disk wrote "
         "(absolute or under the data folder)"
     )
-    column: Text = Field(description="the file's column that holds the prompt; a .txt file has one prompt per line")
+    split: Text | None = Field(default=None, description="the split of a dataset in a folder; null is its only one")
+    column: Text = Field(
+        description="the column that holds the prompt, a text or a list of {role, content}; where it is not there, "
+        "messages is read; a .txt file has one prompt per line"
+    )
     count: Count | None = Field(
         description="seed prompts in use: as many as the world makes, or the first of a file; null is all of the file's"
     )

@@ -61,7 +61,8 @@ def settings_of(run: Run, asset: str, partition: str | None) -> dict[str, Any]:
             found[TEXT.format(template.replace("_", "-"))] = blake2b(path.read_bytes(), digest_size=8).hexdigest()
     for name, source in _sources(run, asset, partition):
         if is_file_or_folder(path := resolve(source, run.data)):
-            found[CONTENT + name] = remembered_fingerprint(path, run.data / ".fingerprints.json")
+            notes = run.data / ".fingerprints.json"
+            found[CONTENT + name] = remembered_fingerprint(path, notes, every_file=not name.startswith("model."))
     return found
 
 

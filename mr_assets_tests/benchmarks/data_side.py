@@ -27,6 +27,7 @@ import polars as pl
 from mr_assets.ids import prompt_id
 from mr_assets.method.actor_pairs import actor_pairs
 from mr_assets.method.battle_matrices import battle_matrices
+from mr_assets.method.conversations import Prompt
 from mr_assets.method.dpo_dataset import dpo_dataset
 from mr_assets.method.elo_pairs import elo_pairs
 from mr_assets.method.judgments import with_scores
@@ -46,8 +47,8 @@ GOAL = {"completions to pairs": {"s": 3.0, "peak_gb": 0.5}}
 class FewTokens:
     """An encoder that costs nothing."""
 
-    def prompt_ids(self, text: str) -> list[int]:
-        return [len(text)]
+    def prompt_ids(self, prompt: Prompt) -> list[int]:
+        return [len(prompt)]
 
     def template_ids(self, template: Template, values: dict[str, str]) -> list[int]:
         return [len(values["response"])]

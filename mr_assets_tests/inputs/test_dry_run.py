@@ -40,7 +40,7 @@ def with_sets(*sets: str) -> list[str]:
 @pytest.mark.parametrize(
     ("field", "name", "content", "part"),
     [
-        ("prompts", "p.jsonl", ROWS + '{"prompt": [{"role": "user", "content": "x"}]}\n', "line 13"),
+        ("prompts", "p.jsonl", ROWS + '{"prompt": [{"role": "system", "content": "x"}]}\n', "line 13"),
         ("prompts", "p.jsonl", ROWS + '\n{"prompt": "\\ud83d"}\n', "line 14"),
         ("prompts", "p.jsonl.gz", gzip.compress(ROWS.encode(), mtime=0)[:-9], "cut off"),
         ("prompts", "p.txt.gz", gzip.compress(bytes(1 << 25), mtime=0), "16,777,216 bytes"),

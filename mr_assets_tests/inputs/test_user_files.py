@@ -16,14 +16,13 @@ from hypothesis import strategies as st
 
 from mr_assets.errors import UserError
 from mr_assets.inputs import user_files
+from mr_assets.inputs.prompt_sources import read_prompts, user_prompts
 from mr_assets.inputs.user_files import (
     LONGEST_LINE,
     eft_notes,
     read_eft,
-    read_prompts,
     to_train_on,
     user_eft,
-    user_prompts,
 )
 from mr_assets.recipes.load import load_recipe
 from mr_assets.tables import EFT_DATASET, SEED_PROMPTS
@@ -306,11 +305,14 @@ def test_what_is_written_is_read(tmp_path: Path, texts: list[str]) -> None:
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    """The message has the whole path; a folder is no file."""
+    """The message has the whole path; a folder is no file of judgments, and one without files has no prompts."""
     (tmp_path / "folder.parquet").mkdir()
-    for name in ("p.txt", "folder.parquet"):
-        with pytest.raises(UserError, match=rf"there is no file {tmp_path}/{name}. Put it there, or name another one"):
-            read_prompts(name, "prompt", tmp_path)
+    with pytest.raises(UserError, match=rf"there is no file {tmp_path}/p.txt. Put it there, or name another one"):
+        read_prompts("p.txt", "prompt", tmp_path)
+    with pytest.raises(UserError, match=rf"there is no file {tmp_path}/folder.parquet. Put it there"):
+        read_eft("folder.parquet", tmp_path)
+    with pytest.raises(UserError, match=rf"the folder {tmp_path}/folder.parquet has no file to read. Name a folder"):
+        read_prompts("folder.parquet", "prompt", tmp_path)
 
 
 def test_a_recipes_own_prompts(tmp_path: Path) -> None:

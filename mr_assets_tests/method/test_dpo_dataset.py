@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mr_assets.errors import UserError
+from mr_assets.method.conversations import Prompt, as_text, with_turns
 from mr_assets.method.dpo_dataset import dpo_dataset
 from mr_assets.tables import ACTOR_PAIRS, DPO_DATASET, DROPPED, ELO_PAIRS, PROMPTS, Selected
 from mr_assets.templates import Template, judge_template
@@ -17,8 +18,8 @@ TEMPLATE = Template("short", "Q {prompt} A {response} Score:", ("prompt", "respo
 class CodePoints:
     """An encoder that a reader can follow: code points, between 1 (start) and 2 (the assistant's turn)."""
 
-    def prompt_ids(self, text: str) -> list[int]:
-        return [1, *ids(text), 2]
+    def prompt_ids(self, prompt: Prompt) -> list[int]:
+        return [1, *ids(as_text(prompt)), 2]
 
     def template_ids(self, template: Template, values: dict[str, str]) -> list[int]:
         return [1, *ids(template.fill(values)), 2]
@@ -151,6 +152,27 @@ def test_a_pair_of_a_response_that_is_gone_is_an_error() -> None:
             actor_rows(), judge_rows("p"), responses, judgments.head(0), prompts,
             judge_template=TEMPLATE, encoder=CodePoints(), seed=0,
         )  # fmt: skip
+
+
+def test_a_conversation_is_trained_on_as_turns() -> None:
+    """The actor's pair has the turns; the judge's has the judge prompt with the conversation as one text."""
+    responses, judgments, _ = world("p")
+    turns = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Ho"},
+        {"role": "user", "content": "Why?"},
+    ]
+    prompts = with_turns([turns]).select(pl.lit("p").alias("prompt_id"), "prompt", "turns")
+    rows = dpo_dataset(
+        actor_rows("p"), judge_rows("p"), responses, judgments, prompts,
+        judge_template=TEMPLATE, encoder=CodePoints(), seed=0,
+    ).rows  # fmt: skip
+    DPO_DATASET.check(rows)
+    actor, judge = rows["prompt"].to_list()
+    assert actor == turns
+    [asked] = judge
+    assert "Hi\n\nAssistant: Ho\n\nUser: Why?" in asked["content"]
+    assert rows["prompt_token_ids"].to_list()[0] == [1, *ids("Hi\n\nAssistant: Ho\n\nUser: Why?"), 2]
 
 
 def test_no_pairs_make_empty_tables() -> None:

@@ -60,7 +60,7 @@ def test_words_and_layout_are_no_code(changed: Changed, file: str, old: str, new
     [
         ("method/actor_pairs.py", "_BOUND_NOISE = 2e-9", "_BOUND_NOISE = 3e-9", {"actor_pairs"}),
         ("method/elo.py", "def elo_scores(", "def _more() -> None: ...\n\n\ndef elo_scores(", {"elo_pairs"}),
-        ("method/prompts.py", "EXAMPLES = ", "EXAMPLES = 1 + ", {"seed_prompts", "prompts", "eft_dataset"}),
+        ("method/prompts.py", "EXAMPLES = ", "EXAMPLES = 1 + ", {"seed_prompts", "prompts"}),
         ("training/dpo.py", "leash", "rein", {"checkpoints"}),
         (
             *("templates/judge.txt", "Score", "Mark"),
