@@ -21,7 +21,7 @@ ORDER = (
     ("loop", "addresses"),
     ("templates", "chat"),
     ("method",),
-    ("worlds", "sampling", "training"),
+    ("worlds", "sampling", "training", "evaluation"),
     ("recipes",),
     ("runs",),
     ("planning",),
@@ -34,7 +34,8 @@ ORDER = (
 )
 LEVELS = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 WITHOUT_DAGSTER = (
-    *("lineage", "method", "sampling", "training", "worlds", "templates", "recipes", "runs", "planning", "inputs"),
+    *("lineage", "method", "sampling", "training", "evaluation", "worlds", "templates", "recipes", "runs"),
+    *("planning", "inputs"),
 )
 
 Imports = dict[str, set[str]]

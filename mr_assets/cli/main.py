@@ -6,6 +6,7 @@ import signal
 
 import click
 
+from mr_assets.cli.alpaca_eval import alpaca_eval
 from mr_assets.cli.cluster import cluster
 from mr_assets.cli.errors import Commands
 from mr_assets.cli.lineage import compare, pairs, trace, verify
@@ -58,6 +59,7 @@ _COMMANDS = (
     trace,
     pairs,
     verify,
+    alpaca_eval,
     recipes,
     runs,
     explore,
