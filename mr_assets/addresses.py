@@ -40,6 +40,57 @@ def listed(run: str, iteration: str, asset: str = "") -> str:
     return f"{page_of(run)}?{urlencode(asked)}"
 
 
+LISTS = {
+    "prompts": {},
+    "responses": {"those that were cut off": {"cut_off": "yes"}},
+    "judgments": {"those without a score": {"invalid": "any"}, "those that were cut off": {"cut_off": "yes"}},
+    "meta_judgments": {
+        "those without a winner": {"invalid": "any", "sampled": "yes"},
+        "those that were cut off": {"cut_off": "yes", "sampled": "yes"},
+    },
+}
+"""The assets whose texts have a list of their own, and what it is asked for to have those that are counted apart."""
+
+
+def texts_listed(run: str, asset: str, iteration: str, **asked: str) -> str:
+    """The path of the list of an iteration's prompts, responses, judgments or meta-judgments."""
+    return f"{page_of(run)}/{asset}?{urlencode({'iteration': iteration} | asked)}"
+
+
+def drops_listed(run: str, asset: str, iteration: str) -> str:
+    """The path of what an asset dropped in an iteration, and why."""
+    return f"{page_of(run)}/dropped?{urlencode({'iteration': iteration, 'asset': asset})}"
+
+
+def pages_behind(run: str, asset: str, partition: str | None) -> dict[str, str]:
+    """The whole addresses of an artifact's texts, of those that are counted apart, and of what it dropped."""
+    if partition is None or LOOP[asset].per != "iteration":
+        return {}
+    apart = {"": {}, **LISTS[asset]} if asset in LISTS else {}
+    found = {f"read {title or 'them'}": texts_listed(run, asset, partition, **asked) for title, asked in apart.items()}
+    if LOOP[asset].selects:
+        found["read what was dropped"] = drops_listed(run, asset, partition)
+    return {title: pages_url() + path for title, path in found.items()}
+
+
+COUNTED_BY = {
+    "parse_rate": "read those without",
+    "cut_off": "read those that were cut off",
+    "pair_yield": "read what was dropped",
+    "not_empty": "read what was dropped",
+    **dict.fromkeys(("length_growth", "score_entropy", "top_score_share", "score_reliability"), "read them"),
+    **dict.fromkeys(("position_bias", "score_bias"), "read them"),
+}
+"""How the title begins of the page that has what a check counted, by the check's name."""
+
+
+def page_behind_check(run: str, asset: str, partition: str | None, check: str) -> str | None:
+    """The whole address of what a check counted; None if no page has it."""
+    begins = COUNTED_BY.get(check, "no page")
+    pages = pages_behind(run, asset, partition).items()
+    return next((page for title, page in pages if title.startswith(begins)), None)
+
+
 def page_of_artifact(run: str, asset: str, partition: str | None) -> str | None:
     """The whole address of the page about an artifact; None if there is none."""
     row = LOOP[asset]

@@ -2,7 +2,16 @@
 
 import pytest
 
-from mr_assets.addresses import address, asset_in_ui, page_of, page_of_artifact, pages_url, ui_url
+from mr_assets.addresses import (
+    address,
+    asset_in_ui,
+    page_behind_check,
+    page_of,
+    page_of_artifact,
+    pages_behind,
+    pages_url,
+    ui_url,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +34,28 @@ def test_the_page_about_an_artifact(asset: str, partition: str | None, path: str
 def test_what_has_no_pairs_has_no_page() -> None:
     assert page_of_artifact("r", "seed_prompts", None) is None
     assert page_of_artifact("r", "evaluation", "seed") is None
+
+
+@pytest.mark.parametrize(
+    ("asset", "check", "path"),
+    [
+        ("judgments", "parse_rate", "judgments?iteration=2&invalid=any"),
+        ("judgments", "cut_off", "judgments?iteration=2&cut_off=yes"),
+        ("judgments", "score_reliability", "judgments?iteration=2"),
+        ("meta_judgments", "parse_rate", "meta_judgments?iteration=2&invalid=any&sampled=yes"),
+        ("responses", "cut_off", "responses?iteration=2&cut_off=yes"),
+        ("actor_pairs", "pair_yield", "dropped?iteration=2&asset=actor_pairs"),
+        ("selected_responses", "not_empty", "dropped?iteration=2&asset=selected_responses"),
+    ],
+)
+def test_what_a_check_counted_can_be_read(asset: str, check: str, path: str) -> None:
+    assert page_behind_check("r", asset, "2", check) == f"http://127.0.0.1:3001/runs/r/{path}"
+    assert page_behind_check("r", asset, "2", check) in pages_behind("r", asset, "2").values()
+
+
+def test_what_is_made_once_has_no_list() -> None:
+    assert pages_behind("r", "seed_prompts", None) == pages_behind("r", "evaluation", "1") == {}
+    assert page_behind_check("r", "dpo_dataset", "1", "identical_pairs") is None
 
 
 def test_where_the_servers_are_can_be_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -225,7 +225,7 @@ class Explorer:
         return RedirectResponse("dropped" + (f"?{request.url.query}" if request.url.query else ""), 301)
 
     def texts(self, asked: Asked) -> Response:
-        """A run's prompts, responses or judgments."""
+        """A run's prompts, responses, judgments or meta-judgments."""
         kind = asked.request.url.path.rpartition("/")[2]
         found = TextList.of(asked.run, kind, asked.query, self.stale_of(asked))
         return self.page("texts.html", 400 if found.wrong else 200, run=asked.run, found=found)
@@ -374,7 +374,7 @@ def environment() -> Environment:
         "plain": printable,
     }
     templates.globals |= {"titled": titled, "response_fate": response_fate, "judgment_fate": judgment_fate}
-    templates.globals |= {"pair_truth": pair_truth, "judgment_truth": judgment_truth}
+    templates.globals |= {"pair_truth": pair_truth, "judgment_truth": judgment_truth, "texts": tuple(TEXTS)}
     templates.globals |= {f.__name__: f for f in (page_of, listed, pages.makers, pages.grouped)}
     return templates
 

@@ -1,13 +1,14 @@
-"""Lists of a run's prompts, responses and judgments: paged, searched and filtered.
+"""Lists of a run's prompts, responses, judgments and meta-judgments: paged, searched and filtered.
 
 /runs/RUN/responses?iteration=2&cut_off=yes
 /runs/RUN/judgments?invalid=no_score&text=score
+/runs/RUN/meta_judgments?iteration=1&invalid=any&sampled=yes
 /runs/RUN/judgments?score=4..
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import polars as pl
@@ -20,26 +21,50 @@ from mr_assets.lineage.pairs import Between
 from mr_assets.lineage.rows import read
 from mr_assets.lineage.staleness import Staleness
 from mr_assets.loop import Place, titled
+from mr_assets.method.dropped import REASONS
 from mr_assets.printable import excerpt
 from mr_assets.runs.run import Run
 from mr_assets.worlds.truth import checker, true_scores
 
-TEXTS = {"prompts": "prompt", "responses": "response", "judgments": "judgment"}
+TEXTS = {
+    "prompts": "prompt",
+    "responses": "response",
+    "judgments": "judgment",
+    "meta_judgments": "meta_judgment",
+}
 FILTERS = {
     "prompts": ("iteration", "text"),
     "responses": ("iteration", "score", "cut_off", "duplicate", "text"),
     "judgments": ("iteration", "score", "invalid", "cut_off", "text"),
+    "meta_judgments": ("iteration", "winner", "invalid", "cut_off", "sampled", "text"),
+}
+CHOICES = {
+    "cut_off": ("yes", "no"),
+    "duplicate": ("yes", "no"),
+    "sampled": ("yes", "no"),
+    "winner": ("first", "second"),
 }
 ANY = "any"
-"""Every reason for which a judgment has no score."""
+"""Every reason for which a judgment has no score, or a meta-judgment no winner."""
+GIVES = {"judgments": "score", "meta_judgments": "winner"}
+"""What is read from a text, and is lacking in an invalid one."""
+
+
+class Reason(NamedTuple):
+    """For how many texts there is no score, or no winner, for a reason; and that in words."""
+
+    reason: str
+    texts: int
+    why: str
 
 
 @dataclass(frozen=True)
 class TextList:
-    """A page of rows (columns id, iteration, text, score, invalid, cut_off, duplicate_of) and what was asked for.
+    """A page of rows (columns of `HEADS`, text and true_score) and what was asked for.
 
     score: of a judgment its own, of a response the mean of its valid ones. wrong: by filter, what is wrong with it;
-    stale: of which iterations the rows are not what the run would make now, and why.
+    reasons: of everything that the filters beside that for the reason leave, the commonest first; stale: of which
+    iterations the rows are not what the run would make now, and why.
     """
 
     run: Run
@@ -49,7 +74,7 @@ class TextList:
     page: int
     count: int
     rows: list[dict[str, Any]]
-    reasons: list[str]
+    reasons: list[Reason]
     stale: list[str]
 
     @classmethod
@@ -70,8 +95,10 @@ class TextList:
         there = [t for t in iterations if run.record(kind, t) and run.path(kind, t).exists()]
         heads = [_heads(run, kind, t, asked) for t in there]
         found = pl.concat(heads) if heads else pl.DataFrame(schema=HEADS)
-        reasons = [r for r in found["invalid"].drop_nulls().unique().sort() if r]
-        found = found.filter(*_filters(asked))
+        found = found.filter(*_filters({name: value for name, value in asked.items() if name != "invalid"}))
+        counts = found.group_by("invalid").len().drop_nulls().sort("len", "invalid", descending=[True, False])
+        reasons = [Reason(reason, n, REASONS.get(reason, reason)) for reason, n in counts.iter_rows()]
+        found = found.filter(*_filters({"invalid": asked.get("invalid")}))
         shown = found.slice((page - 1) * PAGE, PAGE)
         rows = _with_texts(run, kind, shown).to_dicts()
         stale = [f"{titled(kind, t)}: {now[kind, t]}" for t in there if (kind, t) in now]
@@ -84,8 +111,18 @@ class TextList:
 
     @property
     def truth(self) -> bool:
-        """Whether the run's world knows what its responses are worth."""
-        return checker(self.run.recipe) is not None
+        """Whether the run's world knows what is listed, or what that judges, to be worth."""
+        return self.kind in ("responses", "judgments") and checker(self.run.recipe) is not None
+
+    @property
+    def gives(self) -> str | None:
+        """What is read from the texts: "score" or "winner"; None if nothing is."""
+        return GIVES.get(self.kind)
+
+    @property
+    def choices(self) -> dict[str, tuple[str, ...]]:
+        """The filters that have few values, and which."""
+        return {name: values for name, values in CHOICES.items() if name in FILTERS[self.kind]}
 
     def address(self, **changed: Any) -> str:
         """The same with something else asked for."""
@@ -101,6 +138,9 @@ HEADS = pl.Schema(
         "invalid": pl.String(),
         "cut_off": pl.Boolean(),
         "duplicate_of": pl.String(),
+        "winner": pl.String(),
+        "copied_from": pl.String(),
+        "sampled": pl.Boolean(),
     }
 )
 
@@ -114,10 +154,10 @@ def _wrong(run: Run, asked: Mapping[str, str], given: Mapping[str, str]) -> dict
                     one_of(name, asked[name], run.iterations)
                 case "score":
                     Between.parsed(asked[name])
-                case "cut_off" | "duplicate":
-                    one_of(name.replace("_", " "), asked[name], ("yes", "no"))
                 case "page":
                     page_number(given)
+                case _ if name in CHOICES:
+                    one_of(name.replace("_", " "), asked[name], CHOICES[name])
         except UserError as error:
             wrong[name] = str(error)
     return wrong
@@ -131,6 +171,7 @@ def _heads(run: Run, kind: str, t: str, asked: Mapping[str, str]) -> pl.DataFram
         "prompts": [key],
         "responses": [key, "finish_reason", "duplicate_of"],
         "judgments": [key, "finish_reason", "score", "invalid"],
+        "meta_judgments": [key, "finish_reason", "winner", "invalid", "copied_from"],
     }
     rows = read(run, kind, t, columns[kind], wanted)
     if kind == "responses" and Staleness(run).made_of(("judgments", t), ("responses", t)):
@@ -140,15 +181,18 @@ def _heads(run: Run, kind: str, t: str, asked: Mapping[str, str]) -> pl.DataFram
     rows = rows.with_columns(lacking).with_columns(id=pl.col(key), iteration=pl.lit(t))
     if "finish_reason" in rows.columns:
         rows = rows.with_columns(cut_off=pl.col("finish_reason") == "length")
+    if kind == "meta_judgments":
+        rows = rows.with_columns(sampled=pl.col("finish_reason").is_not_null() & pl.col("copied_from").is_null())
     return rows.select(list(HEADS)).cast(HEADS)
 
 
-def _filters(asked: Mapping[str, str]) -> list[pl.Expr]:
-    found = [Between.parsed(asked["score"]).holds("score")] if "score" in asked else []
+def _filters(asked: Mapping[str, str | None]) -> list[pl.Expr]:
+    found = [Between.parsed(score).holds("score")] if (score := asked.get("score")) else []
     if reason := asked.get("invalid"):
         found.append(pl.col("invalid").is_not_null() if reason == ANY else pl.col("invalid") == reason)
-    if "cut_off" in asked:
-        found.append(pl.col("cut_off") == (asked["cut_off"] == "yes"))
+    if winner := asked.get("winner"):
+        found.append(pl.col("winner") == winner)
+    found += [pl.col(name) == (asked[name] == "yes") for name in ("cut_off", "sampled") if name in asked]
     if "duplicate" in asked:
         found.append(pl.col("duplicate_of").is_not_null() == (asked["duplicate"] == "yes"))
     return found
@@ -173,7 +217,7 @@ def _truth(run: Run, kind: str, t: str, ids: pl.Series) -> pl.DataFrame:
     check, judged = checker(run.recipe), kind == "judgments"
     there = all(run.record(asset, t) and run.path(asset, t).exists() for asset in ("prompts", "responses"))
     apart = judged and not Staleness(run).made_of(("judgments", t), ("responses", t))
-    if check is None or kind == "prompts" or not there or apart:
+    if check is None or kind not in ("responses", "judgments") or not there or apart:
         return pl.DataFrame(schema={"response_id": pl.String, "true_score": pl.Float64})
     among = pl.col("response_id").is_in(ids.implode())
     texts = read(run, "responses", t, ["response_id", "prompt_id", "response"], among)

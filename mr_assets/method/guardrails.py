@@ -171,6 +171,10 @@ class Check:
             said = f"{few}. Came {measured.came}."
             return Finding(self.asset, self.name, "passed", measured.numbers, said, measured=measured)
         bounds = self.bounds(limits)
+        if measured.interval and self._undecided(measured.interval, bounds):
+            low, high = map(self._shown, measured.interval)
+            said = f"Too few to tell: it may be anything from {low} to {high}. Came {measured.came}."
+            return Finding(self.asset, self.name, "passed", measured.numbers, said, measured=measured)
         level: Level = "passed"
         for bound, reached in ((bounds.warn, "warning"), (bounds.stop, "harmful")):
             if bound is not None and self._beyond(measured.value, bound):
@@ -191,6 +195,13 @@ class Check:
     @property
     def _is_lower(self) -> bool:
         return isinstance(self.limit, str) and self.limit.endswith("_at_least")
+
+    def _undecided(self, interval: Sequence[float], bounds: Bounds) -> bool:
+        """Whether it may as well stop as pass: one end is beyond both bounds, the other beyond none."""
+        if bounds.warn is None or bounds.stop is None:
+            return False
+        stops = any(self._beyond(end, bounds.stop) for end in interval)
+        return stops and not all(self._beyond(end, bounds.warn) for end in interval)
 
     def _beyond(self, value: float, bound: float) -> bool:
         return value < bound - 1e-12 if self._is_lower else value > bound + 1e-12

@@ -24,6 +24,7 @@ PREVIOUS = "responses of the iteration before"  # a name beside those of the tab
 class Measured(NamedTuple):
     """A number to hold against the bounds, the rows that it was made of, and how it came about.
 
+    interval: what the number may be, from the one end to the other, where that is known (95%).
     cause: what it most likely comes of, as a sentence; why: what lies behind it (`Background.why`); departed: whether
     that is a departure from the recipe. They are shown where the check does not pass.
     """
@@ -35,6 +36,7 @@ class Measured(NamedTuple):
     cause: str = ""
     why: str = ""
     departed: bool = False
+    interval: tuple[float, float] | None = None
 
 
 Measure = Callable[[Tables], Measured | None]
@@ -202,7 +204,7 @@ def score_reliability(tables: Tables) -> Measured | None:
         cause = f"With {needed:,} judgments per response the mean would have {ENOUGH}."
     if apart.mean < ENOUGH <= overall.mean:
         cause += " The scores tell prompts apart, and hardly the responses of a prompt."
-    return Measured(apart.mean, apart.responses, came, numbers, cause)
+    return Measured(apart.mean, apart.responses, came, numbers, cause, interval=(low, high))
 
 
 def position(tables: Tables) -> Measured | None:

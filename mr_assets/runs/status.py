@@ -24,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
+from mr_assets.addresses import page_behind_check
 from mr_assets.errors import UserError, shown
 from mr_assets.loop import LOOP, Place, titled
 from mr_assets.recipes.differences import Difference, differences
@@ -113,11 +114,18 @@ def failed_checks(run: Run) -> "dict[Place, list[Finding]]":
 def refused(run: Run, asset: str, partition: str | None) -> str:
     """Why nothing is made of an artifact whose checks failed, and how to go on; what, figure and cause by check."""
     found = harmful_findings(run, asset, partition)
-    said = "\n".join(f"  check {f.name}: {f.said}" for f in found)
+    place = (asset, partition)
+    said = "\n".join(line for f in found for line in (f"  check {f.name}: {f.said}", *_page_of(run, place, f)))
     mend = f"Mend the cause and materialize {titled(asset, partition)} again (mr ui)"
     if bounds := [f"guardrails.{f.limit}.stop=..." for f in found if f.limit]:
         mend += f"; or, if the data is as it should be, change the bound: {relaunch(run, *bounds)}"
     return f"{run.name} stops: {titled(asset, partition)} failed, and nothing is made of it.\n{said}\n{mend}."
+
+
+def _page_of(run: Run, place: Place, finding: "Finding") -> Iterator[str]:
+    """Where that is which a check counted, if a page has it."""
+    if page := page_behind_check(run.name, *place, finding.name):
+        yield f"    mr explore shows what it counted: {page}"
 
 
 def relaunch(run: Run, *sets: str) -> str:
@@ -231,7 +239,10 @@ def lines(run: Run) -> Iterator[str]:
         yield from (f"  {after}" for after in _after(run, list(stale)))
     if failed := failed_checks(run):
         yield "failed (nothing is made of it until its cause is mended, or its bound changed)"
-        yield from (f"  {titled(*place)}: check {f.name}: {f.said}" for place, found in failed.items() for f in found)
+        for place, found in failed.items():
+            for finding in found:
+                yield f"  {titled(*place)}: check {finding.name}: {finding.said}"
+                yield from _page_of(run, place, finding)
     if broken := damaged(run):
         yield "damaged (the record is there; mr run makes it again)"
         yield from (f"  {titled(*place)}: {why}" for place, why in broken.items())

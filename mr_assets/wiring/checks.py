@@ -73,14 +73,17 @@ class CheckResult(dg.AssetCheckResult):
     partition: str | None = None
 
     @classmethod
-    def of(cls, finding: Finding, partition: str | None) -> "CheckResult":
-        """A finding as Dagster shows it."""
+    def of(cls, finding: Finding, partition: str | None, page: str | None = None) -> "CheckResult":
+        """A finding as Dagster shows it; page: where that is which it counted."""
         result = cls(
             passed=finding.passed,
             check_name=finding.name,
             severity=dg.AssetCheckSeverity.ERROR if finding.level == "harmful" else dg.AssetCheckSeverity.WARN,
             description=finding.said,
-            metadata={name: rounded(value) for name, value in finding.numbers.items()},
+            metadata={
+                **({"read them": dg.MetadataValue.url(page)} if page else {}),
+                **{name: rounded(value) for name, value in finding.numbers.items()},
+            },
         )
         result.partition = partition
         return result

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from mr_assets.addresses import asset_in_ui, page_of_artifact
+from mr_assets.addresses import asset_in_ui, page_behind_check, page_of_artifact, pages_behind
 from mr_assets.ids import model_id
 from mr_assets.loop import LOOP
 from mr_assets.method import Frame
@@ -252,13 +252,18 @@ class Materialization:
             first["makes stale"] = outdated
         if page := page_of_artifact(self.run.name, self.asset, self.partition):
             first["pairs and lineage"] = dg.MetadataValue.url(page)
+        for title, page in pages_behind(self.run.name, self.asset, self.partition).items():
+            metadata[title] = dg.MetadataValue.url(page)
         log_findings(self.context, found)
         return dg.MaterializeResult(
             value=artifact,
             metadata={**first, **metadata},
             data_version=dg.DataVersion(artifact.record.version),
-            check_results=[CheckResult.of(finding, self.partition) for finding in found],
+            check_results=[CheckResult.of(finding, self.partition, self._behind(finding)) for finding in found],
         )
+
+    def _behind(self, finding: Finding) -> str | None:
+        return page_behind_check(self.run.name, finding.asset, self.partition, finding.name)
 
 
 def partition_link(run: Run, asset: str, partition: str | None) -> dg.UrlMetadataValue:

@@ -18,8 +18,10 @@ from starlette.testclient import TestClient
 
 from mr_assets.explorer.app import AT_ONCE, Explorer, explorer
 from mr_assets.explorer.pages import round_view
+from mr_assets.explorer.texts import TEXTS
 from mr_assets.lineage import trace
 from mr_assets.lineage.pairs import GAPS, pairs
+from mr_assets.method.dropped import REASONS
 from mr_assets.runs.run import Run
 from mr_assets.runs.stored import save
 from mr_assets.tables import (
@@ -233,7 +235,7 @@ def test_what_is_stale_says_so_wherever_it_is_shown(run: Run) -> None:
 
 def test_prompts_responses_and_judgments_have_lists_of_their_own(run: Run, pages: TestClient) -> None:
     """All of each, searched and filtered; a wrong filter stays in the form."""
-    for kind, column in (("prompts", "prompt"), ("responses", "response"), ("judgments", "judgment")):
+    for kind, column in TEXTS.items():
         rows = table(run, kind)
         text = rows[column][0]
         page = pages.get(f"/runs/tiny/{kind}", params={"iteration": "1", "text": text.upper()})
@@ -269,21 +271,63 @@ def test_every_response_and_judgment_shows_its_truth(pages: TestClient, finished
     )
 
 
-def test_judgments_without_a_score_are_listed_with_their_reason(run: Run) -> None:
-    first = table(run, "judgments")["judgment_id"][0]
-    none = pl.when(pl.col("judgment_id") == first)
+def invalid(run: Run, asset: str, reasons: list[str], sampled: pl.Expr) -> list[str]:
+    """Take the score, or the winner, from the first texts of a table, one for each of the reasons; their ids."""
+    key, value = {"judgments": ("judgment_id", "score"), "meta_judgments": ("meta_judgment_id", "winner")}[asset]
+    ids = table(run, asset).filter(sampled)[key][: len(reasons)].to_list()
+    said = dict(zip(ids, reasons, strict=True))
+    reason = pl.col(key).replace_strict(said, default=None, return_dtype=pl.String)
+    lost = pl.when(pl.col(key).is_in(ids))
+    valid = pl.col("invalid").is_in(["identical_battle"]).fill_null(False)
     change(
         run,
-        "judgments",
+        asset,
         lambda rows: rows.with_columns(
-            score=none.then(None).otherwise("score"), invalid=none.then(pl.lit("no_score")).otherwise("invalid")
+            lost.then(None).otherwise(value).alias(value),
+            invalid=lost.then(reason).otherwise(pl.when(valid).then("invalid")),
         ),
     )
+    return ids
+
+
+def test_judgments_without_a_score_are_listed_with_their_reason(run: Run) -> None:
+    """How many for which reason, and which; each leads to its own page and to that of its response."""
+    ids = invalid(run, "judgments", ["no_score", "no_score", "off_scale"], pl.lit(True))
     pages = pages_over(run)
-    for asked in ("any", "no_score"):
-        page = pages.get(f"/runs/tiny/judgments?iteration=1&invalid={asked}").text
-        assert first in listed(page) and "no score" in words(page)
-    assert "/runs/tiny/judgments?invalid=any" in Links(pages.get("/runs/tiny").text).found
+    found = {
+        asked: pages.get(f"/runs/tiny/judgments?iteration=1&invalid={asked}").text for asked in REASONS | {"any": ""}
+    }
+    assert listed(found["any"]) == ids and listed(found["off_scale"]) == ids[2:] and listed(found["no_winner"]) == []
+    assert '2 no score : no "Score:" followed by a number 1 off scale :' in words(found["off_scale"])
+    links = Links(found["any"]).found
+    assert "/runs/tiny/judgments?iteration=1&invalid=off_scale" in links
+    assert f"/runs/tiny/{ids[0].rpartition('.')[0]}" in links
+    assert "No score: no &#34;Score:&#34; followed by a number" in pages.get(f"/runs/tiny/{ids[0]}").text
+
+
+def test_meta_judgments_without_a_winner_are_listed_with_their_reason(run: Run) -> None:
+    """Those that were sampled, as the parse rate counts them: not the copies of their verdicts, nor equal texts."""
+    sampled = pl.col("copied_from").is_null() & pl.col("meta_judgment").is_not_null()
+    ids = invalid(run, "meta_judgments", ["different_winners", "no_winner"], sampled)
+    pages = pages_over(run)
+    page = pages.get("/runs/tiny/meta_judgments?iteration=1&invalid=any&sampled=yes").text
+    assert listed(page) == ids
+    assert f"1 different winners : {REASONS['different_winners']} 1 no winner :" in words(page)
+    assert listed(pages.get("/runs/tiny/meta_judgments?iteration=1&invalid=no_winner&sampled=yes").text) == ids[1:]
+    assert "Nobody wins: both judgments are named" in words(pages.get(f"/runs/tiny/{ids[0]}").text)
+    apart = table(run, "meta_judgments").filter(~sampled)["meta_judgment_id"].to_list()
+    assert listed(pages.get("/runs/tiny/meta_judgments?iteration=1&sampled=no").text) == apart[:50]
+    first = table(run, "meta_judgments").filter(winner="first")["meta_judgment_id"].to_list()
+    assert listed(pages.get("/runs/tiny/meta_judgments?iteration=1&winner=first").text) == first[:50]
+    wrong = pages.get("/runs/tiny/meta_judgments?winner=third")
+    assert wrong.status_code == 400 and "winner is 'third', expected one of first, second" in words(wrong.text)
+
+
+def test_the_list_of_pairs_leads_to_what_cannot_be_read(pages: TestClient) -> None:
+    """Of the iteration that is asked for."""
+    links = Links(pages.get("/runs/tiny?iteration=1").text).found
+    assert "/runs/tiny/judgments?iteration=1&invalid=any" in links
+    assert "/runs/tiny/meta_judgments?iteration=1&invalid=any&sampled=yes" in links
 
 
 def test_a_models_page_has_its_evaluation_in_words(pages: TestClient, finished: Run) -> None:

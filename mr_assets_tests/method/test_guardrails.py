@@ -128,10 +128,10 @@ CASES: list[tuple[str, str, Frames, str, str]] = [
     ("judgments", "top_score_share", judged(*[5] * 9, 4), "passed", "90%: 9 of 10"),
     ("judgments", "top_score_share", judged(*[5] * 19, 4), "warning", "95%: 19 of 20"),
     ("judgments", "top_score_share", judged(*[5] * 99, 4), "harmful", "99%: 99 of 100"),
-    # two responses at each of two scores, a apart: MSB = 2 a^2 / 3; judgments d away from their response's: MSW = 2 d^2
-    ("judgments", "score_reliability", agreeing(*[(1, 1), (5, 1)] * 2), "passed", "0.81 (95% interval"),  # 1 - 6 / 32
-    ("judgments", "score_reliability", agreeing(*[(2, 1), (4, 1)] * 2), "warning", "0.25 (95% interval"),  # 1 - 6 / 8
-    ("judgments", "score_reliability", agreeing(*[(2, 1.1), (4, 1.1)] * 2), "harmful", "0.093 (95% interval"),
+    # 63 responses at each of two scores, a apart: MSB = 63 a^2 / 125; judgments d away from the response's: MSW = 2 d^2
+    ("judgments", "score_reliability", agreeing(*[(1, 1), (5, 1)] * 63), "passed", "0.75 ("),  # 1 - 2 / 8.064
+    ("judgments", "score_reliability", agreeing(*[(2, 0.8), (4, 0.8)] * 63), "warning", "0.37 ("),  # 1 - 1.28 / 2.016
+    ("judgments", "score_reliability", agreeing(*[(2, 1), (4, 1)] * 63), "harmful", "0.0079 ("),  # 1 - 2 / 2.016
     ("actor_pairs", "pair_yield", made("actor_pairs", 2, *ACTOR, 4), "passed", "50%: 2 of 4"),
     ("actor_pairs", "pair_yield", made("actor_pairs", 1, *ACTOR, 20), "warning", "5%: 1 of 20"),
     ("actor_pairs", "pair_yield", made("actor_pairs", 1, *ACTOR, 25), "harmful", "4%: 1 of 25"),
@@ -468,17 +468,30 @@ def test_the_settings_behind_reasons_are_settings_of_the_assets() -> None:
 
 
 def test_what_unreliable_scores_come_of() -> None:
-    """One judgment of 1/7 (a = 2, d = 1: MSB 8/3, MSW 2) needs 0.7 * 6/7 / (1/7 * 0.3) = 14; of 0 no number helps.
+    """MSB 2.016 and MSW 1.28: one judgment has 0.736 / 3.296 = 0.223, and 0.7 * 0.777 / (0.223 * 0.3) = 8.1 reach 0.7.
 
-    Where another prompt gets other scores, all of its responses the same, that is said.
+    No number helps scores that are noise. Where another prompt gets other scores, all of its responses the same, that
+    is said.
     """
     reliability = check("judgments", "score_reliability")
-    weak = reliability.find(agreeing(*[(2, 1), (4, 1)] * 2), LIMITS)
-    assert "With 14 judgments per response the mean would have 0.7." in weak.said
-    assert weak.numbers["judgments for 0.7"] == 14
-    noise = agreeing(*[(1, 1)] * 4)["judgments"]
+    weak = reliability.find(agreeing(*[(2, 0.8), (4, 0.8)] * 63), LIMITS)
+    assert "With 9 judgments per response the mean would have 0.7." in weak.said
+    assert weak.numbers["judgments for 0.7"] == 9
+    noise = agreeing(*[(1, 1)] * 40)["judgments"]
     assert "they are noise" in reliability.find({"judgments": noise}, LIMITS).said
     other = noise.with_columns(pl.col("response_id").str.replace("p", "q"), pl.col("score") + 4)
     both = reliability.find({"judgments": pl.concat([noise, other])}, LIMITS)
     assert "The scores tell prompts apart, and hardly the responses of a prompt." in both.said
     assert both.level == "harmful"
+
+
+def test_what_may_as_well_stop_as_pass_is_not_told() -> None:
+    """Four responses of 0.25: anything from -1 to 0.94, which is beyond both bounds or none."""
+    reliability = check("judgments", "score_reliability")
+    few = agreeing(*[(2, 1), (4, 1)] * 2)
+    found = reliability.find(few, LIMITS)
+    assert found.passed
+    assert "Too few to tell: it may be anything from -1 to 0.9" in found.said and "Came 0.25 " in found.said
+    without = LIMITS.model_copy(update={"score_reliability_at_least": Bounds(warn=0.7, stop=None)})
+    assert reliability.find(few, without).level == "warning"
+    assert reliability.judge(found.measured._replace(interval=(0.24, 0.26)), LIMITS).level == "warning"  # type: ignore[union-attr]
