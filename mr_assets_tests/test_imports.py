@@ -30,6 +30,7 @@ ORDER = (
     ("assets",),
     ("orchestration",),
     ("definitions",),
+    ("pilot",),
     ("cli",),
 )
 LEVELS = {room: level for level, rooms in enumerate(ORDER) for room in rooms}

@@ -10,6 +10,7 @@ from mr_assets.cli.alpaca_eval import alpaca_eval
 from mr_assets.cli.cluster import cluster
 from mr_assets.cli.errors import Commands
 from mr_assets.cli.lineage import compare, pairs, trace, verify
+from mr_assets.cli.pilot import pilot
 from mr_assets.cli.plan import plan
 from mr_assets.cli.run import branch, extend, run
 from mr_assets.cli.runs import recipes, report, runs, status
@@ -53,6 +54,7 @@ _COMMANDS = (
     extend,
     branch,
     plan,
+    pilot,
     status,
     report,
     compare,

@@ -77,7 +77,7 @@ def run(
     if dry_run:
         say("\n".join(_planned(wanted)))
         return
-    with _stoppable():
+    with stoppable():
         did = _run_steps(wanted, stored)
     if not did:
         say(f"{wanted.name}: everything is complete; nothing was computed.")
@@ -177,7 +177,7 @@ def adopt(wanted: Any, *, changed: bool, update: bool, extended: bool) -> Any:
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
+def stoppable() -> Iterator[None]:
     """SIGTERM ends the block as Ctrl-C does, with its own status. What failed after a signal was stopped by it.
 
     Dagster's handlers do not say which signal came; Python writes their numbers into a pipe, whoever handles them.

@@ -45,11 +45,11 @@ CONTROL_GROUPS = {  # by the controllers of version 2 and 1: folder; limit, use,
 }
 
 
-def check_run(run: Run, *, dry: bool = False) -> list[str]:
-    """Raise `UserError` for whatever would stop the run later: model, chat template, files, engine, disk.
+def check_run(run: Run, *, dry: bool = False, trains: bool = True) -> list[str]:
+    """Raise `UserError` for whatever would stop the run later: model, chat template, files, engine, trainer, disk.
 
     Returns what is worth knowing of the user's files, one sentence each. The data folder is made if it is not there,
-    unless this is a `dry` run.
+    unless this is a `dry` run. trains: whether anything is trained; a pilot only samples.
     """
     recipe = run.recipe
     if problems := list(refused(recipe.engine.extra)):
@@ -82,7 +82,7 @@ def check_run(run: Run, *, dry: bool = False) -> list[str]:
         judge_template(run.template(recipe.judgments.template)),
         meta_judge_template(run.template(recipe.meta_judgments.template)),
     )
-    notes = _check_fit(run)
+    notes = _check_fit(run, trains)
     if recipe.prompts.source != "world" and run.record("seed_prompts") is None:
         counts = [row.prompts for row in recipe.iterations]
         prompts = user_prompts(recipe, run.data)
@@ -100,19 +100,22 @@ def check_run(run: Run, *, dry: bool = False) -> list[str]:
             "vLLM is not installed, and nothing else samples. Install the project with its environment (make install), "
             "or on a CUDA host: pip install -e '.[cuda]'."
         )
-    _check_training(run)
+    if trains:
+        _check_training(run)
     if folder.is_dir():
         _check_context(folder, recipe.engine)
-    if _done_here() and samples_on_cpu():
-        notes += check_cpu(run, free_memory())
+    if (_done_here() or not trains) and samples_on_cpu():
+        notes += check_cpu(run, free_memory(), None if trains else "responses")
     notes += _notes(run, encode, prompts, eft)
     if not dry:
         run.data.mkdir(parents=True, exist_ok=True)
     return notes
 
 
-def _check_fit(run: Run) -> list[str]:
+def _check_fit(run: Run, trains: bool) -> list[str]:
     """Raise `UserError` for what cannot fit on the disk, or into the GPUs of this machine if the work is done here."""
+    if not trains:
+        return [*check_gpus(run, found := gpus_here(), "responses"), *busy_gpus(run, found)]
     found = gpus_here() if _done_here() else []
     return [*check_gpus(run, found), *busy_gpus(run, found), *check_disk(run)]
 

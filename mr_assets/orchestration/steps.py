@@ -212,9 +212,19 @@ def _stopped(event: dg.DagsterEvent) -> bool:
     return event.event_type == dg.DagsterEventType.RUN_CANCELED
 
 
+def was_interrupted(events: Sequence[dg.DagsterEvent]) -> bool:
+    """Whether a step was stopped by Ctrl-C or a signal."""
+    return any(map(_stopped, events)) or any(event.is_step_failure and _interrupted(event) for event in events)
+
+
+def _interrupted(event: dg.DagsterEvent) -> bool:
+    error = event.step_failure_data.error
+    return error is not None and error.cls_name == "DagsterExecutionInterruptedError"
+
+
 def _message(event: dg.DagsterEvent, error: object) -> str:
     failure = event.step_failure_data
-    if failure.error and failure.error.cls_name == "DagsterExecutionInterruptedError":
+    if _interrupted(event):
         return "interrupted"
     if failure.user_failure_data and failure.user_failure_data.description:
         return failure.user_failure_data.description

@@ -5,7 +5,7 @@ no shape is not held back either: then nothing is known.
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from mr_assets.errors import UserError
 from mr_assets.files import bytes_in
@@ -40,23 +40,26 @@ def check_gpus(run: Run, found: Sequence[Device], asset: str | None = None) -> l
     if not found or shape is None:
         return []
     smallest = min(found, key=lambda device: device.memory)
-    problems = list(gpu_problems(run.recipe, shape, run.data, smallest.memory / 1e9, len(found)))
-    if asset is not None:
-        problems = [problem for problem in problems if problem.of == SECTIONS.get(asset, "engine")]
+    problems = _of(asset, gpu_problems(run.recipe, shape, run.data, smallest.memory / 1e9, len(found)))
     if certain := [_worded(problem) for problem in problems if problem.certain]:
         where = f"{len(found)} x {smallest.name}"
         raise UserError("\n  - ".join([f"{asset or run.name} does not fit on {where}. Nothing was started.", *certain]))
     return [_worded(problem) for problem in problems]
 
 
-def check_cpu(run: Run, free: float) -> list[str]:
+def _of(asset: str | None, problems: Iterable[Problem]) -> list[Problem]:
+    """Those of the engine or trainer that an asset needs; all without one."""
+    return [problem for problem in problems if asset is None or problem.of == SECTIONS.get(asset, "engine")]
+
+
+def check_cpu(run: Run, free: float, asset: str | None = None) -> list[str]:
     """Raise `UserError` for what the CPU of this machine cannot run; else what may not fit, a sentence each.
 
-    free: bytes of memory that this process can still have.
+    free: bytes of memory that this process can still have. asset: as for `check_gpus`.
     """
     model = run.recipe.model
     shape = _shape(run) or (shape_of_name(model.seed) if model.allow_hub else None)
-    problems = list(cpu_problems(run.recipe, shape, run.data, free))
+    problems = _of(asset, cpu_problems(run.recipe, shape, run.data, free))
     if certain := [_worded(problem) for problem in problems if problem.certain]:
         advice = "The base recipe cpu has settings for a CPU (mr recipes cpu)."
         raise UserError("\n  - ".join([f"{run.name} cannot run on this machine's CPU. {advice}", *certain]))

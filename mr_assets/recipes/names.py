@@ -11,7 +11,7 @@ from mr_assets.recipes.yaml_files import shipped
 
 MAX_NAME = 60
 NAME = r"^[a-z0-9]+(_[a-z0-9]+)*$"
-RESERVED = ("seeds", "prompts", "eft")  # folders of what ships, or is put, beside the runs
+RESERVED = ("seeds", "prompts", "eft", "pilots")  # folders of what ships, or is put, beside the runs
 
 
 def check_run_name(name: str) -> str:
