@@ -1,4 +1,4 @@
-"""The tables that `mr` prints, and the same for programs: what was learnt, pairs made and dropped, time.
+"""The tables that `mr` prints, and the same for programs: what was learnt, pairs made and dropped, figures, time.
 
 What is out of date says so in its row, and below the tables why.
 """
@@ -20,6 +20,7 @@ from mr_assets.loop import Place, titled
 from mr_assets.printable import excerpt
 from mr_assets.recipes.fields import described
 from mr_assets.recipes.recipe import Recipe
+from mr_assets.runs.figures import FIGURES, MISSING, Row, rows
 from mr_assets.runs.record import Record
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import places, stale, state
@@ -49,19 +50,50 @@ def _marked(name: str, is_stale: bool) -> str:
 
 
 def print_report(run: Run) -> None:
-    """What each model is worth; per iteration the pairs made and dropped, and the time per stage."""
+    """What each model is worth; per iteration the pairs made and dropped, its figures, and the time per stage."""
     old = stale(run)
     tables = [learnt_table(run, old)] if run.recipe.evaluation else []
     true = [truth_table(run, old)] if checker(run.recipe) else []
-    show(*tables, pairs_table(run, old), *true, time_table(run, old))
+    show(*tables, pairs_table(run, old), *true, *figures_tables({run.name: rows(run, old)}), time_table(run, old))
+    _show_roots(run, old)
+
+
+def print_reports(runs: Sequence[Run]) -> None:
+    """Several runs side by side: what their models are worth, and the figures of each iteration below each other."""
+    old = {run.name: stale(run) for run in runs}
+    show(*(learnt_table(run, old[run.name]) for run in runs if run.recipe.evaluation))
+    show(*figures_tables({run.name: rows(run, old[run.name]) for run in runs}))
+    for run in runs:
+        _show_roots(run, old[run.name], f" in {run.name}")
+
+
+def _show_roots(run: Run, old: Mapping[Place, str], where: str = "") -> None:
+    """What is out of date by itself, and why."""
     if old:
-        show(f"{OUT_OF_DATE}: what is marked so is of other content or settings than the run has now")
+        show(f"{OUT_OF_DATE}{where}: what is marked so is of other content or settings than the run has now")
         roots = [(place, why) for place, why in old.items() if state(run, *place) == OUT_OF_DATE]
         show(*(f"  {titled(*place)}: {why}" for place, why in roots))
 
 
+def figures_tables(found: Mapping[str, Sequence[Row]]) -> list[Table]:
+    """A table for each group of figures: a row per iteration, of several runs (by name) one for each."""
+    several = [Column("run")] if len(found) > 1 else []
+    every = [(row, [name] if several else []) for name, those in found.items() for row in those]
+    every.sort(key=lambda each: int(each[0].iteration))
+    tables = []
+    for group, figures in FIGURES.items():
+        numbers = [Column(figure.name, number=True) for figure in figures]
+        table = Table(f"{group}, per iteration", [Column("iteration"), *several, *numbers])
+        for row, name in every:
+            shown = [figure.shown(row.values[figure.name]) for figure in figures]
+            if any(cell != MISSING for cell in shown):
+                table.add(_marked(row.iteration, row.why_stale(group) is not None), *name, *shown)
+        tables += [table] if table.rows else []
+    return tables
+
+
 def report_as_json(run: Run) -> dict[str, Any]:
-    """For programs: the three tables; `stale` says why something is out of date, null if it is not."""
+    """For programs: the same; `stale` says why something is out of date, null if it is not."""
     old = stale(run)
     evaluated = {key: run.record("evaluation", key) for key in run.models} if run.recipe.evaluation else {}
     models = [
@@ -73,17 +105,18 @@ def report_as_json(run: Run) -> dict[str, Any]:
     for t in run.iterations:
         records = {asset: run.record(asset, t) for asset in PAIRS_OF}
         if any(records.values()):
-            rows = {asset: record and record.rows for asset, record in records.items()}
+            counts = {asset: record and record.rows for asset, record in records.items()}
             known = {kind: pairs(run, [t], [kind])["true_gap"].drop_nulls() for kind in KINDS}
             truth = {f"truth of {kind} pairs": counted(gaps) for kind, gaps in known.items() if len(gaps)}
             without = {f"no {kind} pair because": dict(reasons_of(run, PAIR_ASSETS[kind], t)) for kind in PAIR_ASSETS}
-            by_iteration.append({"iteration": t, **rows, **without, **truth, "stale": _first(old, PAIRS_OF, t)})
+            by_iteration.append({"iteration": t, **counts, **without, **truth, "stale": _first(old, PAIRS_OF, t)})
     seconds = [
         {"asset": asset, "partition": partition, "seconds": record.seconds, "stale": old.get((asset, partition))}
         for asset, partition in places(run)
         if (record := run.record(asset, partition))
     ]
-    return {"run": run.name, "models": models, "pairs": by_iteration, "seconds": seconds}
+    figures = [{"iteration": row.iteration, **row.values, "stale": row.stale or None} for row in rows(run, old)]
+    return {"run": run.name, "models": models, "pairs": by_iteration, "figures": figures, "seconds": seconds}
 
 
 def _first(old: Mapping[Place, str], assets: Sequence[str], t: str) -> str | None:

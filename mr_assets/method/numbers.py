@@ -40,6 +40,7 @@ def judgment_numbers(judgments: Frame) -> Numbers:
         {
             "parse rate": score.count() / pl.len(),
             "mean score": score.mean(),
+            "standard deviation of scores": score.std(ddof=0),
             "share of top scores": (score == TOP_SCORE).mean(),
             "mean characters": pl.col("chars").mean(),
             "cut off": (pl.col("finish_reason") == "length").sum(),

@@ -4,7 +4,8 @@ import re
 
 from mr_assets.runs.record import write_record
 from mr_assets.runs.run import Run
-from mr_assets_tests.cli.conftest import Mr, as_json, said
+from mr_assets.runs.stored import save
+from mr_assets_tests.cli.conftest import Mr, Refused, as_json, said
 from mr_assets_tests.tiny import complete
 
 
@@ -48,3 +49,48 @@ def test_pairs_and_times_that_are_out_of_date_say_so(mr: Mr, done: Run) -> None:
     found = as_json(mr("report", "tiny", "--json"))
     assert [bool(p["stale"]) for p in found["pairs"]] == [False, True]
     assert {s["asset"] for s in found["seconds"] if s["stale"]} >= {"actor_pairs", "dpo_dataset", "checkpoints"}
+
+
+def scored(run: Run, t: str, mean: float, reliability: float) -> None:
+    """The record of judgments that says so."""
+    record = complete(run, "judgments", t)
+    record.numbers.update({"mean score": mean, "score reliability": reliability})
+    write_record(run.record_path("judgments", t), record)
+
+
+def test_a_run_without_a_world_shows_what_its_records_know(mr: Mr, launched: Run) -> None:
+    """Scores and their reliability per iteration, no truth; for programs by name."""
+    scored(launched, "1", 2.84, 0.94)
+    shown = said(mr("report", "tiny"))
+    assert "responses and their scores, per iteration" in shown and "training, per iteration" not in shown
+    assert re.search(r"1 .* 2\.84 .* 0\.94 ", shown)
+    row, *_ = as_json(mr("report", "tiny", "--json"))["figures"]
+    assert (row["iteration"], row["mean score"], row["reliability"], row["loss"]) == ("1", 2.84, 0.94, None)
+    assert row["stale"] is None
+
+
+def test_several_runs_stand_below_each_other(mr: Mr, launched: Run, refused: Refused) -> None:
+    """By iteration, then in the order that was asked for; a name that is none is said."""
+    other = Run("other", launched.recipe, launched.data)
+    save(other)
+    scored(launched, "1", 2.84, 0.94)
+    scored(launched, "2", 3.5, 0.97)
+    scored(other, "1", 1.25, 0.5)
+    shown = said(mr("report", "other", "tiny"))
+    assert re.findall(r"(\d) +.? *(tiny|other)\b.*?(\d\.\d+)", shown) == [
+        ("1", "other", "1.25"),
+        ("1", "tiny", "2.84"),
+        ("2", "tiny", "3.5"),
+    ]
+    found = as_json(mr("report", "other", "tiny", "--json"))
+    assert [each["run"] for each in found] == ["other", "tiny"]
+    assert "there is no run 'third'" in refused("report", "tiny", "third")
+
+
+def test_figures_that_are_out_of_date_say_so(mr: Mr, done: Run) -> None:
+    scored(done, "1", 2.84, 0.94)
+    complete(done, "responses", "1", version="v2")
+    table = said(mr("report", "tiny")).partition("responses and their scores")[2].partition("seconds per stage")[0]
+    assert "1, out of date" in table
+    [first, *_] = as_json(mr("report", "tiny", "--json"))["figures"]
+    assert first["stale"]["mean score"] == "responses of iteration 1 changed"

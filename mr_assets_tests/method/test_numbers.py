@@ -144,6 +144,7 @@ def test_figures_of_judgments() -> None:
     assert judgment_numbers(judgments) == {
         "parse rate": 0.8,
         "mean score": 3.75,
+        "standard deviation of scores": pytest.approx(2.6875**0.5),  # 1.25, 1.25, 0.25 and 2.75 from the mean
         "share of top scores": 0.5,
         "mean characters": 30.0,
         "cut off": 1,
