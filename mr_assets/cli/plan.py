@@ -149,8 +149,10 @@ def compared_table(name: str, old: "Sequence[Compared]") -> "Table":
 
 
 def _assumed(plan: "Plan") -> list[str]:
+    from mr_assets.planning.fits import size
     from mr_assets.planning.gpus import SAMPLING_EFFICIENCY, TRAINING_EFFICIENCY
     from mr_assets.planning.memory import kv_tokens
+    from mr_assets.planning.stages import Training
 
     lengths = plan.lengths
     origin = f"Mean lengths in run {plan.measured}" if plan.measured else "Assumed lengths"
@@ -166,6 +168,11 @@ def _assumed(plan: "Plan") -> list[str]:
     else:
         reasons = {row.stage.asset: row.stage.at_most for row in plan.rows if row.stage.at_most}
         said += [f"< is at most: {asset}: {why}." for asset, why in reasons.items()]
+    if resume := max((row.disk.passing for row in plan.rows if isinstance(row.stage, Training)), default=0.0):
+        said.append(
+            f"Disk: a training needs up to {size(resume)} besides its model, for the checkpoint to resume from, and a "
+            "second one while that is written: the first one goes when the second is whole."
+        )
     if plan.gpu:
         said.append(
             f"Hours: {plan.gpu.bandwidth:,.0f} GB/s and {plan.gpu.tflops:,.0f} bf16 TFLOP/s ({plan.gpu.source}), of "
@@ -206,8 +213,8 @@ def plan_as_json(plan: "Plan") -> dict[str, Any]:
         "count": plan.count,
         "shape": asdict(plan.shape) | {"weights": plan.shape.weights},
         "hours": plan.hours,
-        "disk_bytes": plan.disk_peak,
-        "disk_bytes_kept": plan.kept,
+        "disk_bytes": plan.disk.most,
+        "disk_bytes_kept": plan.disk.kept,
         "stages": rows,
         "memory_bytes": {name: memory.parts for name, memory in plan.memory.items()},
         "problems": [asdict(problem) for problem in plan.problems],

@@ -1,12 +1,14 @@
 """What a run writes to the disk, in bytes, and the most that lies there at a time.
 
-a model 32 GB (fp32), the checkpoint to resume from 48 GB (weights and optimizer), two of them while one is written
+a model 32 GB (fp32), the checkpoint to resume from 51 GB (weights and optimizer), two of them while one is written
+
+A checkpoint goes when the next one is whole: to remove it before would lose all of the training to a kill in between.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mr_assets.planning.memory import OPTIMIZER_BYTES
+from mr_assets.planning.memory import optimizer_bytes, trained_weights
 from mr_assets.planning.shapes import Shape
 from mr_assets.planning.stages import Sampling, Stage, Training
 from mr_assets.recipes.recipe import Recipe
@@ -19,10 +21,15 @@ BYTES_PER_ROW = 100
 
 @dataclass(frozen=True)
 class Disk:
-    """What one stage leaves on the disk (kept), and what it has there besides while it works (passing), bytes."""
+    """What one stage leaves on the disk (kept), and what it has there besides while it works (passing), bytes.
+
+    model: the iteration whose model it is; weights: what of `kept` goes when that model is pruned.
+    """
 
     kept: float
     passing: float
+    model: int | None = None
+    weights: float = 0.0
 
 
 def disk(stage: Stage, shape: Shape, recipe: Recipe) -> Disk:
@@ -38,23 +45,41 @@ def _table(stage: Sampling) -> float:
 
 
 def _model(stage: Training, shape: Shape, recipe: Recipe) -> Disk:
-    """Weights are written in fp32. An old checkpoint goes when the new one is whole."""
+    """The model's weights are written in fp32, adapters worked in; what it can resume from is what is trained."""
     model = 4 * shape.weights
-    section = recipe.dpo if stage.asset == "checkpoints" else recipe.sft
+    dpo = stage.asset == "checkpoints"
+    section = recipe.dpo if dpo else recipe.sft
     assert section is not None
-    resume = model + OPTIMIZER_BYTES[section.optimizer] * shape.weights
-    kept = model * (recipe.dpo.schedule_epochs if stage.asset == "checkpoints" and recipe.dpo.keep_all_epochs else 1)
+    resume = 4 * trained_weights(shape, section) + optimizer_bytes(shape, section)
+    kept = float(model * (recipe.dpo.schedule_epochs if dpo and recipe.dpo.keep_all_epochs else 1))
     several = stage.epochs > 2 or section.save_steps is not None
     saves = stage.epochs > 1 or section.save_steps is not None
     # The last epoch's end writes the model beside the one checkpoint that is left.
     passing = max(2 * resume - model if several else 0.0, resume if saves else 0.0)
-    return Disk(float(kept), passing)
+    return Disk(kept, passing, int(stage.partition), kept) if dpo and stage.partition else Disk(kept, passing)
 
 
-def most(stages: Iterable[Disk]) -> float:
-    """The most bytes that lie there at a time, when the stages are done in this order."""
+@dataclass(frozen=True)
+class Totals:
+    """Bytes of all stages: what stays, and the most that lie there at a time."""
+
+    kept: float
+    most: float
+
+
+def totals(stages: Iterable[Disk], keep_policies: int | None = None) -> Totals:
+    """Of stages that are done in this order.
+
+    keep_policies: so many models of iterations keep their weights. An earlier one loses them when the next iteration is
+    done, of which its model is the last thing, or its evaluation.
+    """
     kept = peak = 0.0
+    models: dict[int, float] = {}
     for each in stages:
         peak = max(peak, kept + each.kept + each.passing)
         kept += each.kept
-    return max(peak, kept)
+        if keep_policies is not None:
+            models |= {each.model: each.weights} if each.model is not None else {}
+            for model in sorted(models)[:-keep_policies]:
+                kept -= models.pop(model)
+    return Totals(kept, max(peak, kept))

@@ -1,7 +1,7 @@
 """What a stage holds in a GPU's memory, in bytes, by what holds it.
 
-    dpo, 8B on one GPU: weights 32.1 GB, gradients 32.1, optimizer 16.1, bf16 copies 14.0, layer inputs 8.6, one layer
-    5.0, CUDA 3.0: 110.8 in all
+    dpo, 8B on one GPU: weights 32.1 GB, gradients 32.1, optimizer 19.2, bf16 copies 14.0, layer inputs 8.6, one layer
+    5.0, CUDA 3.0: 114.0 in all
 
 Weights, gradients and optimizer are certain; activations are for rows of max_length and come close to it only then.
 """
@@ -16,7 +16,7 @@ from mr_assets.training.settings import DPOSettings, TrainingSettings
 CUDA = 3e9
 """Of every process: CUDA's context, its libraries' buffers, memory that is torn into pieces."""
 OPTIMIZER_BYTES = {"adamw_torch": 8, "adamw_torch_fused": 8, "adamw_8bit": 2}
-"""Per weight: two moments, in fp32 or in 8 bits."""
+"""Per weight: two moments, in fp32 or in 8 bits. The trainer leaves those of an input embedding in fp32."""
 DTYPE_BYTES = {"auto": 2, "bfloat16": 2, "float16": 2, "float32": 4}
 
 
@@ -87,18 +87,31 @@ def engine_memory(shape: Shape, engine: EngineSettings) -> Memory:
 
 
 def trained_weights(shape: Shape, section: TrainingSettings) -> int:
-    """The weights that a training changes: all, or LoRA's adapters of all linear layers, r x (inputs + outputs)."""
+    """The weights that a training changes: all, or LoRA's adapters.
+
+    An adapter of a matrix has r x (inputs + outputs). Of `lora_target_modules` that are none of a layer's matrices
+    nothing is known here; they count for nothing.
+    """
     if section.lora_r is None:
         return shape.weights
-    attention = 2 * (shape.hidden + shape.heads * shape.head) + 2 * (shape.hidden + shape.kv_heads * shape.head)
-    return shape.layers * section.lora_r * (attention + 3 * (shape.hidden + shape.intermediate))
+    matrices = shape.matrices
+    named = section.lora_target_modules.split(",") if section.lora_target_modules != "all-linear" else list(matrices)
+    sizes = [sum(matrices[name.strip()]) for name in named if name.strip() in matrices]
+    return shape.layers * section.lora_r * sum(sizes)
+
+
+def optimizer_bytes(shape: Shape, section: TrainingSettings) -> float:
+    """Of the optimizer's state, on all GPUs together and in a checkpoint to resume from."""
+    in_full = shape.embedding if section.lora_r is None else 0  # the input embedding
+    each = OPTIMIZER_BYTES[section.optimizer]
+    return each * (trained_weights(shape, section) - in_full) + OPTIMIZER_BYTES["adamw_torch"] * in_full
 
 
 def training_memory(shape: Shape, section: TrainingSettings, *, sharded: bool = False) -> Memory:
     """What one GPU holds while it trains. sharded: FSDP, which shares weights, gradients and optimizer out.
 
-    Weights and gradients are fp32. A step under bf16 keeps bf16 copies of the weights, with FSDP of what is unpacked at
-    a time. Plain data parallelism keeps a second copy of the gradients.
+    Weights and gradients are fp32. A step under bf16 keeps bf16 copies of the weights that are trained; of others, and
+    with FSDP, of what is used at a time. Plain data parallelism keeps a second copy of the gradients.
     """
     n, trained = section.num_processes if sharded else 1, trained_weights(shape, section)
     sequences = section.micro_batch_size * (2 if isinstance(section, DPOSettings) else 1)
@@ -106,14 +119,16 @@ def training_memory(shape: Shape, section: TrainingSettings, *, sharded: bool = 
     certain = {
         "weights": 4 * shape.weights / n,
         "gradients": 4 * trained / n,
-        "optimizer": OPTIMIZER_BYTES[section.optimizer] * trained / n,
+        "optimizer": optimizer_bytes(shape, section) / n,
     }
     if sharded:  # one layer and the one that is fetched ahead, and the embeddings
         certain["unpacked weights"] = 4 * (2 * shape.layer + shape.weights - shape.layers * shape.layer)
     elif section.num_processes > 1:
         certain["buckets of data parallelism"] = 4 * trained
     if section.precision == "bf16":
-        certain["bf16 copies"] = 2 * (shape.layer if sharded else shape.layers * shape.layer)
+        # Autocast keeps its copy of what gets a gradient; a pass keeps that of what is frozen, until it went back.
+        one_at_a_time = sharded or (section.lora_r is not None and section.gradient_checkpointing)
+        certain["bf16 copies"] = 2 * shape.layer * (1 if one_at_a_time else shape.layers)
     layer = tokens * (3 * shape.intermediate + 8 * shape.hidden) * 4
     if section.gradient_checkpointing:
         estimated = {"layer inputs": tokens * shape.layers * shape.hidden * 4.0, "one layer": layer * 1.0}

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mr_assets.planning.disk import Disk, disk, most
+from mr_assets.planning.disk import Disk, Totals, disk, totals
 from mr_assets.planning.fits import Problem, gpu_problems, memory_of, sections, size
 from mr_assets.planning.gpus import RANGE, Gpu
 from mr_assets.planning.lengths import Lengths
@@ -62,14 +62,9 @@ class Plan:
         return list(dict.fromkeys(row.stage.asset for row in self.rows if row.seconds is None))
 
     @property
-    def kept(self) -> float:
-        """Bytes that stay on the disk."""
-        return sum(row.disk.kept for row in self.rows)
-
-    @property
-    def disk_peak(self) -> float:
-        """The most bytes on the disk at a time."""
-        return most([row.disk for row in self.rows])
+    def disk(self) -> Totals:
+        """Bytes that stay on the disk, and the most that are there at a time."""
+        return totals((row.disk for row in self.rows), self.recipe.storage.keep_policies)
 
 
 def make_plan(
@@ -134,7 +129,7 @@ def verdict(plan: Plan) -> str:
     if plan.gpu:
         name, need = max(plan.memory.items(), key=lambda item: item[1].needed)
         said.append(f"The most memory of a GPU is taken by {name}: {size(need.needed)}.")
-    said.append(f"The disk needs {size(plan.disk_peak)}, of which {size(plan.kept)} stay.")
+    said.append(f"The disk needs {size(plan.disk.most)}, of which {size(plan.disk.kept)} stay.")
     return " ".join(said)
 
 

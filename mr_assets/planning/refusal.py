@@ -6,17 +6,19 @@ no shape is not held back either: then nothing is known.
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from mr_assets.errors import UserError
 from mr_assets.files import bytes_in
 from mr_assets.planning.devices import Device, devices
-from mr_assets.planning.disk import Disk, disk, most
+from mr_assets.planning.disk import Disk, disk, totals
 from mr_assets.planning.fits import Problem, cpu_problems, gpu_problems, size
 from mr_assets.planning.lengths import assumed_lengths
 from mr_assets.planning.shapes import Shape, shape_of_folder, shape_of_name
 from mr_assets.planning.stages import Sampling, Stage, stages
 from mr_assets.recipes.gpus import gpus
 from mr_assets.runs.data_folder import resolve
+from mr_assets.runs.pruning import is_pruned
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import state
 from mr_assets.sampling.engine import samples_on_cpu
@@ -90,12 +92,12 @@ def check_disk(run: Run, asset: str | None = None, partition: str | None = None)
     shape = _shape(run)
     if shape is None:
         return []
-    pending = [
-        (stage, _on_disk(run, stage, shape))
-        for stage in _stages(run)
-        if (stage.asset, stage.partition) == (asset, partition) or (asset is None and _is_pending(run, stage))
-    ]
-    certain = most(found for stage, found in pending if not isinstance(stage, Sampling))
+    if asset is None:
+        found = [(stage, _on_disk(run, stage, shape, state(run, *_place(stage)) == "done")) for stage in _stages(run)]
+    else:
+        found = [(s, _on_disk(run, s, shape, False)) for s in _stages(run) if _place(s) == (asset, partition)]
+    keep = run.recipe.storage.keep_policies if asset is None else None
+    certain = totals((needed for stage, needed in found if not isinstance(stage, Sampling)), keep).most
     there = next(folder for folder in (run.data, *run.data.parents) if folder.exists())
     free = shutil.disk_usage(there).free
     what = f"{asset} of iteration {partition}" if partition else asset or f"run {run.name}"
@@ -105,23 +107,31 @@ def check_disk(run: Run, asset: str | None = None, partition: str | None = None)
             f"{what}: its models and the checkpoints to resume from take {size(certain)} at a time, {size(free)} are "
             f"free in {run.data}. Nothing was started. {todo}"
         )
-    if (expected := most(found for _, found in pending)) > free:
+    if (expected := totals((needed for _, needed in found), keep).most) > free:
         return [f"{what} is expected to take {size(expected)} of disk, {size(free)} are free in {run.data}. {todo}"]
     return []
 
 
-def _is_pending(run: Run, stage: Stage) -> bool:
-    return state(run, stage.asset, stage.partition) != "done"
+def _place(stage: Stage) -> tuple[str, str | None]:
+    return stage.asset, stage.partition
 
 
-def _on_disk(run: Run, stage: Stage, shape: Shape) -> Disk:
-    """What a stage still writes. Epochs that were kept, and what an attempt left to resume from, are there already."""
+def _on_disk(run: Run, stage: Stage, shape: Shape, done: bool) -> Disk:
+    """What a stage still writes: nothing if it is done, but then its weights can go.
+
+    Epochs that were kept, and what an attempt left to resume from, are there already.
+    """
     found = disk(stage, shape, run.recipe)
+    there = replace(found, kept=0.0, passing=0.0)
+    if isinstance(stage, Sampling):
+        return there if done else found
+    if found.model is not None and is_pruned(run, str(found.model)):
+        return replace(there, weights=0.0)
     place = run.path(stage.asset, stage.partition)
-    if run.recipe.dpo.keep_all_epochs and (place / EPOCHS).is_dir():
-        return Disk(0.0, 0.0)
-    left = 0 if isinstance(stage, Sampling) else bytes_in(place.with_name(f"{place.name}.training"))
-    return Disk(found.kept, max(0.0, found.passing - left))
+    if done or (run.recipe.dpo.keep_all_epochs and (place / EPOCHS).is_dir()):
+        return there
+    left = bytes_in(place.with_name(f"{place.name}.training"))
+    return replace(found, passing=max(0.0, found.passing - left))
 
 
 def _stages(run: Run) -> list[Stage]:

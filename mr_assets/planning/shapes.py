@@ -35,10 +35,17 @@ class Shape:
     head: int = HEAD
 
     @property
+    def matrices(self) -> dict[str, tuple[int, int]]:
+        """Inputs and outputs of each matrix of one layer, by the names that such models give them."""
+        queries, keys = (self.hidden, self.heads * self.head), (self.hidden, self.kv_heads * self.head)
+        wider, back = (self.hidden, self.intermediate), (self.intermediate, self.hidden)
+        attention = {"q_proj": queries, "k_proj": keys, "v_proj": keys, "o_proj": queries[::-1]}
+        return attention | {"gate_proj": wider, "up_proj": wider, "down_proj": back}
+
+    @property
     def layer(self) -> int:
         """Weights of one layer. Biases are left out: less than 0.1% where there are any."""
-        attention = self.hidden * self.head * (2 * self.heads + 2 * self.kv_heads)
-        return attention + 3 * self.hidden * self.intermediate + 2 * self.hidden
+        return sum(inputs * outputs for inputs, outputs in self.matrices.values()) + 2 * self.hidden
 
     @property
     def embedding(self) -> int:

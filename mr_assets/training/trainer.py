@@ -226,8 +226,8 @@ def merged(model: Any) -> dict[str, torch.Tensor]:
     base = model.get_base_model()
     weights = {name.replace(".base_layer.", "."): w for name, w in base.state_dict().items() if ".lora_" not in name}
     for name, layer in base.named_modules():
-        if isinstance(layer, LoraLayer):
-            weights[f"{name}.weight"] = weights[f"{name}.weight"] + layer.get_delta_weight("default")
+        if isinstance(layer, LoraLayer):  # one at a time on the GPU: all of them would be the model once more
+            weights[f"{name}.weight"] = (weights[f"{name}.weight"] + layer.get_delta_weight("default")).cpu()
     return weights
 
 

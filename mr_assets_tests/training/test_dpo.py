@@ -407,7 +407,10 @@ def test_the_order_within_a_step_changes_no_weight(dpo_job: TrainingJob) -> None
 
 
 def test_the_8_bit_optimizer_of_the_papers_recipe(dpo_job: TrainingJob) -> None:
-    """It steps as the one whose state has 32 bits does, up to what 8 bits round; its state has 8 bits."""
+    """It steps as the one whose state has 32 bits does, up to what 8 bits round.
+
+    Its state has 8 bits, but that of the input embedding, as `mr plan` counts it. (Small matrices have 32, too.)
+    """
     import torch
 
     job, kept = replace(dpo_job, optimizer="adamw_8bit", keep_epoch=3), []
@@ -418,8 +421,9 @@ def test_the_8_bit_optimizer_of_the_papers_recipe(dpo_job: TrainingJob) -> None:
 
     (_, moved), (_, expected) = (trained_here(j, make) for j in (job, replace(job, optimizer="adamw_torch")))
     assert (moved - expected).norm() < 0.2 * expected.norm()
-    state = kept[0].optimizer.state.values()
-    assert torch.uint8 in {value.dtype for of_one in state for value in of_one.values() if torch.is_tensor(value)}
+    state, model = kept[0].optimizer.state, kept[0].model
+    assert state[model.get_output_embeddings().weight]["state1"].dtype == torch.uint8
+    assert state[model.get_input_embeddings().weight]["state1"].dtype == torch.float32
 
 
 def test_adapters_are_trained_and_worked_into_the_result(dpo_job: TrainingJob) -> None:
