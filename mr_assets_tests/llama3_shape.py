@@ -8,6 +8,7 @@ token, the end of a turn is not the end of a text, digits go in threes, and the 
 from pathlib import Path
 from typing import Any
 
+from mr_assets.planning.shapes import Shape
 from mr_assets.templates import judge_template, meta_judge_template
 
 CHAT_TEMPLATE = (
@@ -99,6 +100,43 @@ def make_llama3_shaped_model(folder: Path, hidden: int = 64, layers: int = 2, vo
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id, eos_token_id=ends, do_sample=True, temperature=0.6, top_p=0.9
     )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def make_model_of_shape(folder: Path, shape: Shape, device: str) -> Path:
+    """Save a random Llama of any shape, in bf16, with the small tokenizer above; its weights are drawn on `device`.
+
+    The model has more tokens than the tokenizer: what it samples beyond has no text.
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = make_llama3_shaped_tokenizer()
+    config = LlamaConfig(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        head_dim=shape.head,
+        max_position_embeddings=8192,
+        rope_parameters={"rope_type": "default", "rope_theta": 500000.0},
+        tie_word_embeddings=shape.tied,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        dtype=torch.bfloat16,
+    )
+    torch.manual_seed(0)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.device(device):
+            model = LlamaForCausalLM(config)
+    finally:
+        torch.set_default_dtype(before)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
