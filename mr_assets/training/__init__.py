@@ -17,7 +17,8 @@
 A training of ``checkpoints/2`` works in ``checkpoints/2.training/``, which holds everything that a restart needs and
 is removed at the end:
 
-    job.json        the job, its data's and its starting model's hash: leftovers of another job are deleted
+    job.json        the job, its data's and its starting model's hash: leftovers of another job are deleted, but
+                    those of one that differs in speed and memory alone serve this one
     data.arrow      the token ids, and in DPO the ids of the pairs
     checkpoints/    checkpoint-<step>/, each complete if it holds the file COMPLETE
     metrics.jsonl   one line per optimizer step of this attempt, then how far the reward margins are

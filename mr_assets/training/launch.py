@@ -33,14 +33,19 @@ from mr_assets.errors import UserError
 from mr_assets.files import write_json
 from mr_assets.loop import WITHOUT_LORA
 from mr_assets.model_folder import check_model_folder
+from mr_assets.section import speed_fields
 from mr_assets.training.accelerate_config import accelerate_faults
 from mr_assets.training.job import EPOCH_NOTE, EPOCHS, FAILURE, PLACES, Kind, TrainingJob, link_kept_epoch
 from mr_assets.training.leash import LOG
 from mr_assets.training.log import LOG as STEPS
 from mr_assets.training.margins import MARGINS
+from mr_assets.training.settings import TrainingSettings
 
 Metrics = dict[str, Any]
 POLL_SECONDS = 0.1
+REPLACED = "replaced"
+FREE_TO_CHANGE = {*speed_fields(TrainingSettings)} - {"num_processes"}
+"""Settings with which a checkpoint of other ones is gone on with; of several processes, each has a part of its own."""
 _CODE = Path(__file__).parents[2]
 # vLLM preloads libraries and binds threads through its process's environment; a rank of another job is not ours.
 _NOT_INHERITED = (
@@ -161,21 +166,22 @@ def _of_any_epoch(job: TrainingJob, code: str) -> dict[str, Any]:
 
 
 def _same(noted: Any, wanted: dict[str, Any], job: TrainingJob) -> bool:
-    """Whether a note is of the wanted training, wherever model, data and result of the noted one lay.
+    """Whether a note is of the wanted training, wherever model, data and result lay and however fast it was.
 
-    Earlier versions noted sizes and times of the starting weights, and nothing of LoRA or of what accelerate's file
-    says.
+    So what was killed for want of memory goes on with smaller micro-batches. Earlier versions noted sizes and times of
+    the starting weights, and nothing of LoRA or of what accelerate's file says.
     """
     if not isinstance(noted, dict) or not isinstance(noted.get("job"), dict):
         return False
     weights = _weights(job) if isinstance(noted.get("weights"), dict) else wanted["weights"]
     told = {"accelerate": wanted["accelerate"]} | noted | {"job": WITHOUT_LORA | noted["job"]}
-    return _placeless(told) == _placeless(wanted | {"weights": weights})
+    return _telling(told) == _telling(wanted | {"weights": weights})
 
 
-def _placeless(identity: dict[str, Any]) -> dict[str, Any]:
-    """An identity without the paths of its job."""
-    return identity | {"job": {name: value for name, value in identity["job"].items() if name not in PLACES}}
+def _telling(identity: dict[str, Any]) -> dict[str, Any]:
+    """An identity without the paths of its job, and without what a checkpoint can be gone on with otherwise."""
+    untold = PLACES | FREE_TO_CHANGE
+    return identity | {"job": {name: value for name, value in identity["job"].items() if name not in untold}}
 
 
 def _weights(job: TrainingJob) -> dict[str, list[int]]:
@@ -204,8 +210,12 @@ def prepare_workspace(job: TrainingJob, start: str = "") -> int:
     recorded = job.workspace / "job.json"
     if not _same(_read(recorded), identity, job):
         shutil.rmtree(job.workspace, ignore_errors=True)
-        job.workspace.mkdir(parents=True)
-        (job.workspace / "data.arrow").write_bytes(buffer)
+        job.workspace.mkdir(parents=True, exist_ok=True)
+    replaced = job.workspace / REPLACED  # by an attempt that was killed as it put the new model in its place
+    if replaced.exists() and not job.out.exists():
+        replaced.rename(job.out)
+    shutil.rmtree(replaced, ignore_errors=True)
+    (job.workspace / "data.arrow").write_bytes(buffer)
     write_json(recorded, identity)  # with the paths of this host
     for name in ("metrics.jsonl", LOG):
         (job.workspace / name).write_bytes(b"")
@@ -408,6 +418,7 @@ def install_model(job: TrainingJob) -> None:
     if not (model / STEPS).is_file():
         raise TrainingFailed(f"the training's process ended without a model in {model}.")
     if job.out.exists():
-        job.out.rename(job.workspace / "replaced")
+        job.out.rename(job.workspace / REPLACED)
     model.rename(job.out)
+    (job.workspace / "job.json").unlink()  # a kill while the rest is removed leaves nothing to go on with
     shutil.rmtree(job.workspace)

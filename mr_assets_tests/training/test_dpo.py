@@ -295,6 +295,28 @@ def test_a_killed_training_resumes_to_the_same_bits(dpo_job: TrainingJob) -> Non
     assert [line["step"] for line in lines[0]] == list(range(1, 10))
 
 
+def test_a_training_goes_on_with_smaller_micro_batches(dpo_job: TrainingJob) -> None:
+    """Killed in the third epoch and gone on with passes of 2 in place of 4, which has the same steps up to rounding."""
+    whole = replace(dpo_job, keep_epoch=3, out=dpo_job.out.with_name("whole"))
+    train(whole)
+
+    def kill(line: dict[str, Any]) -> None:
+        if line.get("step", 0) >= 7:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(replace(dpo_job, keep_epoch=3), kill)
+    result = train(replace(dpo_job, keep_epoch=3, micro_batch_size=2, gradient_checkpointing=True, save_steps=1))
+    assert result.resumed_at in (6, 7)  # it may have gone on for a moment
+    for ours, theirs in zip(log(dpo_job.out), log(whole.out), strict=True):
+        assert [ours[n] for n in ("step", "epoch", "learning_rate")] == [
+            theirs[n] for n in ("step", "epoch", "learning_rate")
+        ]
+        assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-5)
+    rewards = [margins(folder)["reward_margin"].to_list() for folder in (dpo_job.out, whole.out)]
+    assert rewards[0] == pytest.approx(rewards[1], abs=1e-4)
+
+
 def test_micro_batches_change_no_step(dpo_job: TrainingJob) -> None:
     """A step of 10 pairs is the same step in passes of 12, 6, 4, 3 and 1: the last pass of 6, 4 and 3 is a smaller one.
 

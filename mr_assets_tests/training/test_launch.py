@@ -221,6 +221,27 @@ def test_workspace_keeps_the_same_jobs_leftovers_and_no_others(job: TrainingJob)
     assert not mark.exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({"micro_batch_size": 8, "gradient_checkpointing": True, "save_steps": 5, "cpu_threads": 1}, True),
+        ({"num_processes": 2, "micro_batch_size": 16}, False),
+        ({"micro_batch_size": 8, "precision": "bf16"}, False),
+    ],
+    ids=["speed and memory", "processes", "precision"],
+)
+def test_leftovers_serve_a_job_that_is_only_faster_or_smaller(
+    job: TrainingJob, changes: dict[str, Any], kept: bool
+) -> None:
+    """As after a message that says to lower micro_batch_size. Each of several processes has a part of a checkpoint."""
+    launch.prepare_workspace(job)
+    (job.workspace / "checkpoints").mkdir()
+    changed = replace(job, **changes)
+    launch.prepare_workspace(changed)
+    assert (job.workspace / "checkpoints").exists() == kept
+    assert TrainingJob.read(job.workspace / "job.json") == changed
+
+
 def test_another_host_goes_on_under_another_path(job: TrainingJob, tmp_path: Path) -> None:
     """Its mount of the same storage: settings and contents are compared, and the job names the paths of now."""
     launch.prepare_workspace(job, "the fingerprint")
@@ -487,6 +508,30 @@ def test_a_finished_model_replaces_the_old_one_and_the_workspace_goes(job: Train
     launch.install_model(job)
     assert [path.name for path in job.out.iterdir()] == ["training_log.jsonl"]
     assert not job.workspace.exists()
+
+
+@pytest.mark.parametrize("moment", ["the old one is aside", "the new one is there", "data are removed"])
+def test_a_kill_while_the_model_takes_its_place_is_gone_on_from(job: TrainingJob, moment: str) -> None:
+    """Whatever is left, there is a whole model in its place, data to train on, and room for the next model."""
+    launch.prepare_workspace(job)
+    job.workspace.joinpath("replaced").mkdir()
+    (job.workspace / "replaced" / "old.safetensors").touch()
+    (job.workspace / "checkpoints").mkdir()
+    if moment != "the old one is aside":
+        job.out.mkdir()
+        (job.out / "new.safetensors").touch()
+    if moment == "data are removed":
+        (job.workspace / "data.arrow").unlink()
+    launch.prepare_workspace(job)
+    there = "old" if moment == "the old one is aside" else "new"
+    assert [path.name for path in job.out.iterdir()] == [f"{there}.safetensors"]
+    assert (job.workspace / "checkpoints").exists()
+    assert (job.workspace / "data.arrow").stat().st_size > 0
+    model = job.workspace / "model"
+    model.mkdir()
+    (model / "training_log.jsonl").touch()
+    launch.install_model(job)
+    assert [path.name for path in job.out.iterdir()] == ["training_log.jsonl"]
 
 
 def trains_with_small_program(patch: pytest.MonkeyPatch) -> None:
