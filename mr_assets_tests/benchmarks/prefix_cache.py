@@ -5,8 +5,8 @@
 Requests of the small world as the loop makes them: K responses to a prompt, each judged N times, and all ordered pairs
 of N judgments of one response. The ceiling is computed from the very prompts: of each completion, the whole blocks that
 a completion before it has, the last token always being computed. It is that of a cache which forgets nothing; ours
-begins anew at each shard on a CPU, where shards are what makes a resumed table the same. Tokens that the engine computes
-are its own count. The same requests without the cache are the comparison of time.
+begins anew at each shard on a CPU, where shards are what makes a resumed table the same. The tokens that are computed
+are the engine's own count. The same requests without the cache are the comparison of time.
 """
 
 import argparse
