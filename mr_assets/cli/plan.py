@@ -10,7 +10,7 @@ from mr_assets.cli.terminal import say_json
 
 if TYPE_CHECKING:
     from mr_assets.cli.terminal import Table
-    from mr_assets.planning.gpus import Gpu
+    from mr_assets.planning.data_sheets import Gpu
     from mr_assets.planning.plan import Compared, Plan
     from mr_assets.planning.shapes import Shape
     from mr_assets.runs.run import Run
@@ -50,8 +50,8 @@ def plan(
     mr plan small_world_meta_rewarding --from rho_03
     """
     from mr_assets.cli.terminal import Wrapped, show
+    from mr_assets.planning.data_sheets import gpu_of_device, known_gpu
     from mr_assets.planning.devices import devices
-    from mr_assets.planning.gpus import gpu_of_device, known_gpu
     from mr_assets.planning.measured import seconds_so_far
     from mr_assets.planning.plan import compared, verdict
     from mr_assets.planning.shapes import model_shape
@@ -149,8 +149,8 @@ def compared_table(name: str, old: "Sequence[Compared]") -> "Table":
 
 
 def _assumed(plan: "Plan") -> list[str]:
+    from mr_assets.planning.data_sheets import SAMPLING_EFFICIENCY, TRAINING_EFFICIENCY
     from mr_assets.planning.fits import size
-    from mr_assets.planning.gpus import SAMPLING_EFFICIENCY, TRAINING_EFFICIENCY
     from mr_assets.planning.memory import kv_tokens
     from mr_assets.planning.stages import Training
 

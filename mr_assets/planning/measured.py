@@ -13,7 +13,7 @@ import polars as pl
 
 from mr_assets.errors import UserError
 from mr_assets.planning.lengths import Lengths
-from mr_assets.planning.stages import Sampling, Shares, Stage, stages
+from mr_assets.planning.stages import BoundShares, Sampling, Stage, stages
 from mr_assets.runs.record import Record
 from mr_assets.runs.run import Run
 
@@ -26,7 +26,7 @@ class Measured:
 
     run: str
     lengths: Lengths
-    shares: Shares
+    shares: BoundShares
     rates: dict[str, float]
 
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mr_assets.planning.data_sheets import RANGE, Gpu
 from mr_assets.planning.disk import Disk, Totals, disk, totals
 from mr_assets.planning.fits import Problem, gpu_problems, memory_of, sections, size
-from mr_assets.planning.gpus import RANGE, Gpu
 from mr_assets.planning.lengths import Lengths
 from mr_assets.planning.measured import Measured, work_of
 from mr_assets.planning.memory import Memory

@@ -5,7 +5,7 @@ reading of the weights and of the key-value cache at every step. Training is bou
 token, and 2 more where activations are computed again.
 """
 
-from mr_assets.planning.gpus import SAMPLING_EFFICIENCY, TRAINING_EFFICIENCY, Gpu
+from mr_assets.planning.data_sheets import SAMPLING_EFFICIENCY, TRAINING_EFFICIENCY, Gpu
 from mr_assets.planning.memory import cache_bytes, kv_tokens, weight_bytes
 from mr_assets.planning.shapes import Shape
 from mr_assets.planning.stages import Sampling, Training

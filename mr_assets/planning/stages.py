@@ -4,7 +4,7 @@
     checkpoints of iteration 1: 10,000 pairs, 6 epochs, 1,878 steps, 14.6M tokens per epoch
 
 Counts are those that the loop makes of the recipe's numbers. Where they depend on what is sampled they are upper
-bounds, and say why; `Shares` of an earlier run bring them down.
+bounds, and say why; `BoundShares` of an earlier run bring them down.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ DUPLICATES = "equal responses to a prompt are judged once"
 UNSCORED = "judgments without a score, and two with the same text, do not battle"
 NO_PAIR = "not every prompt gives a pair"
 
-Shares = Mapping[str, float]
+BoundShares = Mapping[str, float]
 """By what was counted, how much of the upper bound an earlier run had: {"judgments": 0.97, "meta_judgments": 0.6}."""
 
 
@@ -113,7 +113,7 @@ class _Prompts:
         return self
 
 
-def stages(recipe: Recipe, lengths: Lengths, shares: Shares | None = None) -> list[Stage]:
+def stages(recipe: Recipe, lengths: Lengths, shares: BoundShares | None = None) -> list[Stage]:
     """Every stage that samples or trains, in the order of the loop; what the family has one of comes first."""
     shares = shares or {}
     found: list[Stage] = [sft(recipe, lengths)] if recipe.sft else []
@@ -125,7 +125,7 @@ def stages(recipe: Recipe, lengths: Lengths, shares: Shares | None = None) -> li
     return found
 
 
-def samplings(recipe: Recipe, lengths: Lengths, t: int, shares: Shares) -> Iterator[Sampling]:
+def samplings(recipe: Recipe, lengths: Lengths, t: int, shares: BoundShares) -> Iterator[Sampling]:
     """responses, judgments and, where the judge is trained, meta_judgments of iteration `t`."""
     row, k, n = recipe.row(t), recipe.responses.k, recipe.judgments.n
     partition = str(t)
@@ -154,7 +154,7 @@ def sft(recipe: Recipe, lengths: Lengths) -> Training:
     return Training("sft_checkpoint", None, examples, epochs, per_epoch * epochs, tokens, why)
 
 
-def dpo(recipe: Recipe, lengths: Lengths, t: int, shares: Shares) -> Training:
+def dpo(recipe: Recipe, lengths: Lengths, t: int, shares: BoundShares) -> Training:
     """checkpoints of iteration `t`: one actor pair per prompt and, where the judge is trained, one judge pair."""
     row = recipe.row(t)
     actor = _share(row.prompts, shares, "actor_pairs")
@@ -218,5 +218,5 @@ def _filled(lengths: Lengths, pieces: Pieces, **different: float) -> _Prompts:
     return found
 
 
-def _share(most: int, shares: Shares, name: str) -> int:
+def _share(most: int, shares: BoundShares, name: str) -> int:
     return round(most * shares.get(name, 1.0))

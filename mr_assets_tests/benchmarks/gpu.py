@@ -41,8 +41,8 @@ import psutil
 
 from mr_assets.errors import UserError
 from mr_assets.files import fingerprint, write_json
+from mr_assets.planning.data_sheets import gpu_of_device
 from mr_assets.planning.devices import devices
-from mr_assets.planning.gpus import gpu_of_device
 from mr_assets.planning.lengths import Lengths, Pieces, assumed_lengths
 from mr_assets.planning.memory import kv_tokens, training_memory
 from mr_assets.planning.shapes import KNOWN, Shape

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from mr_assets.planning.data_sheets import GPUS
 from mr_assets.planning.fits import is_sharded, size
-from mr_assets.planning.gpus import GPUS
 from mr_assets.planning.lengths import Lengths
 from mr_assets.planning.plan import Plan, make_plan, verdict
 from mr_assets.planning.shapes import KNOWN

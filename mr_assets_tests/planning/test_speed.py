@@ -2,7 +2,7 @@
 
 import pytest
 
-from mr_assets.planning.gpus import GPUS
+from mr_assets.planning.data_sheets import GPUS
 from mr_assets.planning.lengths import Lengths
 from mr_assets.planning.shapes import KNOWN
 from mr_assets.planning.speed import running, sampling_roofline, sampling_seconds, training_roofline, training_seconds

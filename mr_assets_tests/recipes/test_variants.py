@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mr_assets.planning.gpus import GPUS
+from mr_assets.planning.data_sheets import GPUS
 from mr_assets.planning.lengths import assumed_lengths
 from mr_assets.planning.plan import make_plan
 from mr_assets.planning.shapes import KNOWN

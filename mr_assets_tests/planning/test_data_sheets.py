@@ -3,7 +3,7 @@
 import pytest
 
 from mr_assets.errors import UserError
-from mr_assets.planning.gpus import GPUS, gpu_of_device, known_gpu
+from mr_assets.planning.data_sheets import GPUS, gpu_of_device, known_gpu
 
 
 @pytest.mark.parametrize(
