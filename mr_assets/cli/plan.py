@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -11,6 +11,8 @@ from mr_assets.cli.terminal import say_json
 if TYPE_CHECKING:
     from mr_assets.cli.terminal import Table
     from mr_assets.planning.data_sheets import Gpu
+    from mr_assets.planning.lengths import Lengths
+    from mr_assets.planning.measured import Off
     from mr_assets.planning.plan import Compared, Plan
     from mr_assets.planning.shapes import Shape
     from mr_assets.runs.run import Run
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
 @click.option("--count", type=click.IntRange(min=1), help="How many of them. Default: 1.")
 @click.option("--shape", metavar="SIZE", help="Plan for a model of this size, such as 8b, in place of the recipe's.")
 @click.option("--from", "from_run", metavar="RUN", help="Plan with what this run measured: lengths, shares, rates.")
+@click.option(
+    "--pilot",
+    "prompts",
+    type=click.IntRange(min=1),
+    metavar="PROMPTS",
+    help="Plan with what a pilot of so many prompts measures; it is made first unless it is there.",
+)
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change a field of the recipe. Repeatable.")
 @click.option("--iterations", type=int, help="Number of iterations; more than the recipe has repeat its last row.")
 @click.option("--name", help="Name of the run, as for `mr run`. Default: the recipe's name.")
@@ -32,6 +41,7 @@ def plan(
     count: int | None,
     shape: str | None,
     from_run: str | None,
+    prompts: int | None,
     sets: tuple[str, ...],
     iterations: int | None,
     name: str | None,
@@ -41,28 +51,36 @@ def plan(
 
     Nothing is run, and no GPU is needed. Without --gpu, the plan is for the GPUs of this machine, if it has any. Hours
     are computed from the GPU's data sheet and an assumed efficiency; lengths of texts are assumed. --from takes both
-    from a run that was made; with --gpu the lengths alone. If the run that is planned is there already, in part or
-    whole, its plan is held against the time that it took.
+    from a run that was made, --pilot from a few prompts that are tried first (mr pilot); with --gpu the lengths alone.
+    Then it says how far off the assumptions were. If the run that is planned is there already, in part or whole, its
+    plan is held against the time that it took.
 
     \b
     mr plan llama_3_8b_meta_rewarding --gpu h200
     mr plan llama_3_8b_meta_rewarding --gpu a100-40 --count 8 --set dpo.micro_batch_size=1
     mr plan small_world_meta_rewarding --from rho_03
+    mr plan small_world_meta_rewarding --pilot 16
     """
     from mr_assets.cli.terminal import Wrapped, show
     from mr_assets.planning.data_sheets import gpu_of_device, known_gpu
     from mr_assets.planning.devices import devices
-    from mr_assets.planning.measured import seconds_so_far
-    from mr_assets.planning.plan import compared, verdict
+    from mr_assets.planning.measured import how_far_off, seconds_so_far
+    from mr_assets.planning.plan import compared, rates_of, verdict
     from mr_assets.planning.shapes import model_shape
     from mr_assets.runs.data_folder import resolve
     from mr_assets.runs.stored import load_run, named_runs, stored_and_unreadable_runs
 
+    if from_run and prompts:
+        raise click.UsageError("--from and --pilot both say what was measured. Give one of them.")
     run = load_run(recipe, name=name, sets=sets, iterations=iterations)
-    earlier = named_runs(run.data, from_run)[from_run] if from_run else None
+    earlier = Earlier(named_runs(run.data, from_run)[from_run]) if from_run else None
     chosen, number = known_gpu(gpu) if gpu else None, count or 1
-    if chosen is None and earlier is None and (here := devices()):
+    if chosen is None and from_run is None and (here := devices()):
         chosen, number = gpu_of_device(here[0].name, here[0].memory), count or len(here)
+    if prompts:
+        from mr_assets.cli.pilot import made_pilot
+
+        earlier = Earlier(made_pilot(run, prompts).run, pilot=True)
     folder = resolve(run.recipe.model.seed, run.data)
     found, origin = model_shape(run.recipe.model.seed, folder, shape)
     made = _plan_of(run, found, chosen, number, earlier)
@@ -72,28 +90,46 @@ def plan(
     if run.name in there and run.name != from_run:  # its own rates would fit it
         stored = there[run.name]
         old = compared(_plan_of(stored, found, chosen, number, earlier), seconds_so_far(stored))
+    off: list[Off] = []
+    if earlier and made.measured:
+        predicted = rates_of(_plan_of(earlier.run, found, chosen, number, earlier)) if chosen else {}
+        off = how_far_off(_assumed_lengths(run), made.measured, predicted)
     if as_json:
-        say_json(plan_as_json(made) | {"assumptions": assumptions, "compared": [asdict(each) for each in old]})
+        compared_and_off = {"compared": [asdict(each) for each in old], "how_far_off": [asdict(each) for each in off]}
+        say_json(plan_as_json(made) | {"assumptions": assumptions} | compared_and_off)
         return
     said = Wrapped(verdict(made), hanging="")
-    tables = [stages_table(made), memory_table(made), *([compared_table(run.name, old)] if old else [])]
+    tables = [stages_table(made), memory_table(made)]
+    tables += [off_table(made.measured.origin, off)] if made.measured else []
+    tables += [compared_table(run.name, old)] if old else []
     show(said, "", *_problems(made), *tables, "\n".join(assumptions))
 
 
-def _plan_of(run: "Run", shape: "Shape", gpu: "Gpu | None", count: int, earlier: "Run | None") -> "Plan":
-    """The plan of a run; `earlier`: the run that lengths, shares and rates are from."""
-    from mr_assets.planning.lengths import assumed_lengths, token_counter
+class Earlier(NamedTuple):
+    """The run that lengths, shares and rates are from, and whether it is a pilot."""
+
+    run: "Run"
+    pilot: bool = False
+
+
+def _plan_of(run: "Run", shape: "Shape", gpu: "Gpu | None", count: int, earlier: Earlier | None) -> "Plan":
     from mr_assets.planning.measured import measured
     from mr_assets.planning.plan import make_plan
+
+    lengths = _assumed_lengths(run)
+    found = measured(earlier.run, lengths, pilot=earlier.pilot) if earlier else None
+    return make_plan(run.name, run.recipe, shape, found.lengths if found else lengths, run.data, gpu, count, found)
+
+
+def _assumed_lengths(run: "Run") -> "Lengths":
+    from mr_assets.planning.lengths import assumed_lengths, token_counter
     from mr_assets.runs.data_folder import resolve
     from mr_assets.templates import judge_template, meta_judge_template
 
     recipe = run.recipe
     tokens = token_counter(resolve(recipe.model.seed, run.data))
     judge, meta = run.template(recipe.judgments.template), run.template(recipe.meta_judgments.template)
-    lengths = assumed_lengths(recipe, judge_template(judge), meta_judge_template(meta), tokens)
-    found = measured(earlier, lengths) if earlier else None
-    return make_plan(run.name, recipe, shape, found.lengths if found else lengths, run.data, gpu, count, found)
+    return assumed_lengths(recipe, judge_template(judge), meta_judge_template(meta), tokens)
 
 
 def _problems(plan: "Plan") -> list[str]:
@@ -148,6 +184,20 @@ def compared_table(name: str, old: "Sequence[Compared]") -> "Table":
     return table
 
 
+def off_table(origin: str, off: "Sequence[Off]") -> "Table":
+    """One row per assumption: what a plan takes without a run, what was measured, and by how much it was off."""
+    from mr_assets.cli.terminal import Column, Table
+
+    titles = ("assumed", "measured", "assumed / measured")
+    table = Table(
+        f"how far off the assumptions were: {origin}", [Column("of"), *(Column(t, number=True) for t in titles)]
+    )
+    for each in off:
+        ratio = f"{each.assumed / each.measured:.2f}" if each.measured else "-"
+        table.add(each.what, f"{each.assumed:,.4g}", f"{each.measured:,.4g}", ratio)
+    return table
+
+
 def _assumed(plan: "Plan") -> list[str]:
     from mr_assets.planning.data_sheets import SAMPLING_EFFICIENCY, TRAINING_EFFICIENCY
     from mr_assets.planning.fits import size
@@ -155,16 +205,19 @@ def _assumed(plan: "Plan") -> list[str]:
     from mr_assets.planning.stages import Training
 
     lengths = plan.lengths
-    origin = f"Mean lengths in run {plan.measured}" if plan.measured else "Assumed lengths"
+    origin = f"Mean lengths in {plan.measured.origin}" if plan.measured else "Assumed lengths"
     said = [
         f"{origin}, in tokens: prompt {lengths.prompt:.0f}, response {lengths.response:.0f}, judgment "
         f"{lengths.judgment:.0f}, meta-judgment {lengths.meta_judgment:.0f}; judge prompt {lengths.judge_prompt:,.0f}, "
         f"meta-judge prompt {lengths.meta_judge_prompt:,.0f}."
     ]
     if plan.measured:
-        said.append(f"~ is as large a share of the most that there can be as in run {plan.measured}.")
+        said.append(f"~ is as large a share of the most that there can be as in {plan.measured.origin}.")
         if not plan.gpu:
-            said.append("Its rates include the starts of engine and trainer: those of a short run are too low.")
+            said.append(
+                "Its rates of sampling are without the engine's start, those of training with the trainer's. Few "
+                "prompts do not fill an engine that samples many completions at a time: their rates are then too low."
+            )
     else:
         reasons = {row.stage.asset: row.stage.at_most for row in plan.rows if row.stage.at_most}
         said += [f"< is at most: {asset}: {why}." for asset, why in reasons.items()]
@@ -219,6 +272,7 @@ def plan_as_json(plan: "Plan") -> dict[str, Any]:
         "memory_bytes": {name: memory.parts for name, memory in plan.memory.items()},
         "problems": [asdict(problem) for problem in plan.problems],
         "lengths": asdict(plan.lengths),
-        "measured_in": plan.measured,
+        "measured_in": plan.measured.run if plan.measured else None,
+        "measured_by": None if plan.measured is None else "pilot" if plan.measured.pilot else "run",
         "unknown": plan.unknown,
     }

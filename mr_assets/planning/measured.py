@@ -1,11 +1,12 @@
-"""What an earlier run tells a plan: lengths, shares of the upper bounds, and rates; and how far off a plan of it is.
+"""What an earlier run, or a pilot, tells a plan: lengths, shares of the upper bounds, and rates; how far off a plan is.
 
     measured(run).rates     {"responses": 3120.5, "judgments": 5210.0, ..., "checkpoints": 6890.1} tokens per second
 
-Rates are those of the machine that the run was on, engine's and trainer's starts included.
+Rates are those of the machine that the run was on: of sampling while the engine sampled, of training with the trainer's
+start.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -22,18 +23,27 @@ ACTOR = pl.col("kind") == "actor"
 
 @dataclass(frozen=True)
 class Measured:
-    """What a run measured. rates: tokens per second by asset, of sampled ones or of those that were trained on."""
+    """What a run measured, or its pilot.
+
+    rates: tokens per second by asset, of sampled ones or of those that were trained on.
+    """
 
     run: str
     lengths: Lengths
     shares: BoundShares
     rates: dict[str, float]
+    pilot: bool = False
+
+    @property
+    def origin(self) -> str:
+        """Where it was measured: "run rho_03", "the pilot of rho_03"."""
+        return f"the pilot of {self.run}" if self.pilot else f"run {self.run}"
 
 
-def measured(run: Run, assumed: Lengths) -> Measured:
+def measured(run: Run, assumed: Lengths, *, pilot: bool = False) -> Measured:
     """What the artifacts of a run that are there tell; what none of them tells stays as `assumed`.
 
-    Raises `UserError` if no iteration has responses: then it tells nothing.
+    pilot: whether the run is the pilot of one. Raises `UserError` if no iteration has responses: then it tells nothing.
     """
     if not any(run.record("responses", t) for t in run.iterations):
         raise UserError(
@@ -48,8 +58,35 @@ def measured(run: Run, assumed: Lengths) -> Measured:
         record = run.record(stage.asset, stage.partition)
         if record is not None and record.seconds > 0 and (done := work_of(stage) * _done_here(record)):
             work[stage.asset] = work.get(stage.asset, 0.0) + done
-            seconds[stage.asset] = seconds.get(stage.asset, 0.0) + record.seconds
-    return Measured(run.name, lengths, shares, {asset: work[asset] / seconds[asset] for asset in work})
+            seconds[stage.asset] = seconds.get(stage.asset, 0.0) + _seconds(record, done)
+    return Measured(run.name, lengths, shares, {asset: work[asset] / seconds[asset] for asset in work}, pilot)
+
+
+def _seconds(record: Record, tokens: float) -> float:
+    """What a stage took; of sampling what the engine took for its tokens, without its start, if that was noted."""
+    rate = record.numbers.get("tokens per second")
+    return tokens / rate if rate else record.seconds
+
+
+@dataclass(frozen=True)
+class Off:
+    """By how much something is other than a plan takes it: tokens, shares, or tokens per second."""
+
+    what: str
+    assumed: float
+    measured: float
+
+
+def how_far_off(assumed: Lengths, found: Measured, predicted: Mapping[str, float]) -> list[Off]:
+    """What is assumed without a run, against what was measured: lengths, shares of the upper bounds, rates.
+
+    predicted: the rates of the same work by a GPU's data sheet; none where no GPU is known.
+    """
+    names = ("prompt", "response", "judgment", "meta_judgment")
+    lengths = [Off(f"tokens of a {n.replace('_', '-')}", getattr(assumed, n), getattr(found.lengths, n)) for n in names]
+    shares = [Off(f"share of {asset}", 1.0, share) for asset, share in found.shares.items()]
+    rates = [Off(f"tokens/s, {a}", rate, found.rates[a]) for a, rate in predicted.items() if a in found.rates]
+    return [*lengths, *shares, *rates]
 
 
 def work_of(stage: Stage) -> int:

@@ -35,8 +35,8 @@ class Row:
 class Plan:
     """Everything that a plan says.
 
-    count: GPUs that there are; memory: of one of them, for "engine", "sft" and "dpo"; measured: the run that lengths
-    and shares, and without a GPU the rates, are from.
+    count: GPUs that there are; memory: of one of them, for "engine", "sft" and "dpo"; measured: by what run or pilot
+    lengths and shares, and without a GPU the rates, were.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Plan:
     rows: Sequence[Row]
     memory: dict[str, Memory]
     problems: Sequence[Problem]
-    measured: str | None = None
+    measured: Measured | None = None
 
     @property
     def hours(self) -> float | None:
@@ -86,7 +86,18 @@ def make_plan(
     rows = [_row(stage, recipe, shape, gpu, rates) for stage in stages(recipe, lengths, shares)]
     memory = memory_of(recipe, shape, data)
     problems = list(gpu_problems(recipe, shape, data, gpu.memory, count)) if gpu else []
-    return Plan(name, recipe, shape, lengths, gpu, count, rows, memory, problems, measured.run if measured else None)
+    return Plan(name, recipe, shape, lengths, gpu, count, rows, memory, problems, measured)
+
+
+def rates_of(plan: Plan) -> dict[str, float]:
+    """Tokens per second by asset, as the plan has them; none of what it knows no time of."""
+    work: dict[str, float] = {}
+    seconds: dict[str, float] = {}
+    for row in plan.rows:
+        if row.seconds:
+            work[row.stage.asset] = work.get(row.stage.asset, 0.0) + work_of(row.stage)
+            seconds[row.stage.asset] = seconds.get(row.stage.asset, 0.0) + row.seconds
+    return {asset: work[asset] / seconds[asset] for asset in work}
 
 
 def _row(stage: Stage, recipe: Recipe, shape: Shape, gpu: Gpu | None, rates: Mapping[str, float]) -> Row:
@@ -116,9 +127,9 @@ def verdict(plan: Plan) -> str:
     elif plan.gpu:
         said = [f"{plan.name} fits on {where}."]
     elif plan.measured:
-        said = [f"{plan.name} on the machine of run {plan.measured}, at its rates."]
+        said = [f"{plan.name} on the machine of {plan.measured.origin}, at its rates."]
     else:
-        said = [f"{plan.name}: no GPU is named, so that there are no hours. Add --gpu h200, or --from RUN."]
+        said = [f"{plan.name}: no GPU is named, so that there are no hours. Add --gpu h200, --pilot 16, or --from RUN."]
     if (hours := plan.hours) is not None:
         least, longest = hours / (1 + RANGE), hours / (1 - RANGE)
         what = counted(len(plan.recipe.iterations), "iteration")

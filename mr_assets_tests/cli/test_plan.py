@@ -12,8 +12,11 @@ from click.testing import CliRunner, Result
 from mr_assets.cli.main import main
 from mr_assets.planning.devices import Device
 from mr_assets.recipes.load import list_recipes
-from mr_assets_tests.tiny import files
+from mr_assets.wiring import pictures, sampling
+from mr_assets_tests.fakes import WorldSampler
+from mr_assets_tests.tiny import NAME, SMALL, files
 
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 Mr = Callable[..., Result]
 PAPER = "llama_3_8b_meta_rewarding"
 
@@ -108,6 +111,30 @@ def test_messages(mr: Mr, arguments: tuple[str, ...], said: str) -> None:
     result = mr(*arguments)
     assert result.exit_code != 0 and "Traceback" not in result.output
     assert said.lower() in " ".join(result.output.split()).lower()
+
+
+def test_from_a_pilot(mr: Mr, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made first, beside the run; then planned with, at its rates or by a data sheet; and not made again."""
+    opened: list[Path] = []
+
+    def open_engine(folder: Path, policy: str, settings: Any, **_: Any) -> WorldSampler:
+        opened.append(folder)
+        return WorldSampler(folder, policy)
+
+    monkeypatch.setattr(sampling, "open_engine", open_engine)
+    monkeypatch.setattr(pictures, "markdown", lambda figure, title: f"![{title}](data:,)")
+    command = (NAME, "--name", "tiny", "--pilot", 3, *(part for text in SMALL for part in ("--set", text)))
+    output = mr(*command).output
+    asked = len(opened)
+    assert "tiny on the machine of the pilot of tiny, at its rates." in output
+    assert "how far off the assumptions were: the pilot of tiny" in output and "tokens of a response" in output
+    found = as_json(mr(*command, "--gpu", "h200", "--json"))
+    assert len(opened) == asked and not (data / "data" / "tiny").exists()
+    assert (found["measured_in"], found["measured_by"]) == ("tiny", "pilot")
+    off = {each["what"]: each for each in found["how_far_off"]}
+    assert off["tokens of a response"]["measured"] == found["lengths"]["response"] < 30
+    assert off["tokens/s, judgments"]["assumed"] > 0 and found["unknown"] == []
+    assert "give one of them" in mr(*command, "--from", "tiny").output.lower()
 
 
 def test_from_a_run(mr: Mr, data: Path, finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from mr_assets.errors import UserError
 from mr_assets.planning.lengths import Lengths
-from mr_assets.planning.measured import measured, seconds_so_far, work_of
-from mr_assets.planning.plan import compared, make_plan, verdict
+from mr_assets.planning.measured import Off, how_far_off, measured, seconds_so_far, work_of
+from mr_assets.planning.plan import compared, make_plan, rates_of, verdict
 from mr_assets.planning.shapes import KNOWN
 from mr_assets.planning.stages import Sampling, Training, stages
 from mr_assets.runs.record import write_record
@@ -70,6 +70,29 @@ def test_what_a_killed_run_sampled_took_no_time_here(run: Run, put: Put, lengths
     assert seconds_so_far(run) == {("responses", "2"): 3.0}
 
 
+def test_the_engines_start_is_no_part_of_a_rate(run: Run, put: Put, lengths: Lengths) -> None:
+    """5 prompts with 4 responses of 10 tokens at 100 per second, whatever the asset took in all; and at 50: in between.
+
+    200 tokens in 2 seconds and 200 in 4.
+    """
+    put("responses", "1", [10], 60.0, requests=5, tokens_per_second=100)
+    assert measured(run, lengths).rates == {"responses": 100}
+    put("responses", "2", [10], 60.0, requests=5, tokens_per_second=50)
+    assert measured(run, lengths).rates["responses"] == pytest.approx(400 / 6)
+
+
+def test_how_far_off_the_assumptions_were(run: Run, put: Put, lengths: Lengths) -> None:
+    """Responses of 30 tokens in place of the assumed; 5 of 20 were judged; by the data sheet 400 tokens per second."""
+    put("responses", "1", [30], 60.0, requests=5, tokens_per_second=100)
+    put("judgments", "1", [7], 4.0, requests=5)
+    found = {each.what: each for each in how_far_off(lengths, measured(run, lengths), {"responses": 400.0, "x": 1.0})}
+    assert found["tokens of a response"] == Off("tokens of a response", lengths.response, 30)
+    assert found["tokens of a meta-judgment"].assumed == found["tokens of a meta-judgment"].measured
+    assert found["share of judgments"] == Off("share of judgments", 1.0, 5 / 20)
+    assert found["tokens/s, responses"] == Off("tokens/s, responses", 400.0, 100.0)
+    assert "tokens/s, x" not in found
+
+
 def test_a_run_that_has_nothing_yet(run: Run, lengths: Lengths) -> None:
     with pytest.raises(UserError, match=r"--from tiny: it has no responses yet.*mr run"):
         measured(run, lengths)
@@ -84,6 +107,7 @@ def test_a_plan_at_the_rates_of_a_run(run: Run, put: Put, lengths: Lengths) -> N
     (seconds, *_) = [row.seconds for row in plan.rows if row.stage.asset == "responses"]
     assert seconds == pytest.approx(4.0)
     assert plan.hours == pytest.approx(8.0 / 3600)
+    assert rates_of(plan) == {"responses": pytest.approx(100)}
     assert "judgments" in plan.unknown and "responses" not in plan.unknown
     said = verdict(plan)
     assert said.startswith("larger on the machine of run tiny, at its rates. 2 iterations would take about")
@@ -103,7 +127,7 @@ def test_a_plan_is_held_against_what_a_run_took(run: Run, put: Put, lengths: Len
 
 
 def test_every_stage_of_a_finished_run_is_measured(finished: Any, lengths: Lengths) -> None:
-    """Real tables, by fakes: planned at its own rates, each asset takes in all what it took."""
+    """Real tables, by fakes: planned at its own rates, training takes what it took; sampling less, by all but that."""
     run = finished
     found = measured(run, lengths)
     lens = pl.concat([pl.read_parquet(run.path("judgments", t), columns=["token_ids"]) for t in run.iterations])
@@ -113,7 +137,8 @@ def test_every_stage_of_a_finished_run_is_measured(finished: Any, lengths: Lengt
     plan = make_plan("again", run.recipe, KNOWN["1b"], found.lengths, run.data, measured=found)
     assert plan.unknown == []
     for each in compared(plan, seconds_so_far(run)):
-        assert each.planned == pytest.approx(each.took)
+        sampled = each.asset in ("responses", "judgments", "meta_judgments")  # an evaluation notes no rate
+        assert 0 < each.planned < each.took if sampled else each.planned == pytest.approx(each.took)
     assert all(work_of(row.stage) > 0 for row in plan.rows)
 
 
