@@ -25,6 +25,10 @@ WITHOUT_LORA = {"lora_r": None, "lora_alpha": 32.0, "lora_dropout": 0.0, "lora_t
 """How trainings were made before there was LoRA: all weights were trained."""
 
 
+SORTED = {"engine.cpu_top_k_first": None}
+"""How completions were sampled before the nucleus could be looked for among the likeliest tokens first."""
+
+
 @dataclass(frozen=True)
 class Asset:
     """One asset of the loop.
@@ -137,6 +141,7 @@ LOOP = Loop(
         upstream=("prompts", "policy"),
         shaped_by=("seed", *RENDERING, "responses", "engine"),
         selects=True,
+        before=SORTED,
         code=("method.responses", "method.conversations", "chat", "chat_template"),
     ),
     Asset(
@@ -144,6 +149,7 @@ LOOP = Loop(
         upstream=("prompts", "responses", "policy"),
         shaped_by=("seed", *RENDERING, "judgments", "engine"),
         selects=True,
+        before=SORTED,
         code=("method.judgments", "chat", "chat_template"),
         templates=("judge",),
     ),
@@ -169,6 +175,7 @@ LOOP = Loop(
         upstream=("prompts", "responses", "selected_responses", "judgments", "policy"),
         shaped_by=("seed", *RENDERING, "meta_judgments", "engine"),
         selects=True,
+        before=SORTED,
         code=("method.meta_judgments", "chat", "chat_template"),
         templates=("meta_judge",),
     ),
@@ -218,6 +225,7 @@ LOOP = Loop(
             *("evaluation", "responses", "judgments", "meta_judgments", "engine"),
         ),
         sources=("model.seed",),
+        before=SORTED,
         code=("worlds.held_out", "chat", "chat_template"),
         templates=("judge", "meta_judge"),
     ),

@@ -31,6 +31,20 @@ UI_MARK = "MR_UI_OF"  # of the processes of the UI: the folder of its instance
 PROC = Path("/proc")
 
 
+CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")  # a container's: microseconds of all cores per period, or "max"
+
+
+def cores() -> int:
+    """The cores that this process may use: those it is bound to, or fewer by its container or OMP_NUM_THREADS."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):
+        quota, period = CPU_LIMIT.read_text().split()
+        found = min(found, max(1, int(quota) // int(period)))
+    with suppress(ValueError):
+        found = min(found, int(os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]))
+    return max(1, found)
+
+
 @dataclass(frozen=True)
 class Worker:
     """The leading process of a run."""

@@ -34,6 +34,7 @@ class WorldSampler:
     max_model_len = 512
     max_num_seqs = 64
     stats = EngineStats()
+    tokens_in_flight = 0
 
     def __init__(self, folder: Path, policy: str) -> None:
         self.signature: Mapping[str, Any] = {"policy": policy}

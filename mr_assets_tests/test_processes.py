@@ -8,11 +8,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from mr_assets import processes
 from mr_assets.processes import MARK, Worker, end_group, end_processes, processes_of
 
 # starts a child in a session of its own, as training is, and says its id
@@ -142,3 +144,20 @@ def test_a_group_is_ended_with_those_who_lost_their_parent() -> None:
         assert child.is_running()
         end_group(process.pid)
         assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_cores_are_those_that_a_process_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bound to four; a container that gives 250 ms of each 100 leaves two whole ones; OpenMP is told one."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 4, 5})
+    monkeypatch.setattr(processes, "CPU_LIMIT", tmp_path / "cpu.max")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert processes.cores() == 4
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert processes.cores() == 4
+    (tmp_path / "cpu.max").write_text("250000 100000\n")
+    assert processes.cores() == 2
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    assert processes.cores() == 1
+    (tmp_path / "cpu.max").unlink()
+    monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
+    assert processes.cores() == 3

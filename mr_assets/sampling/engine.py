@@ -25,8 +25,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from mr_assets.errors import UserError
 from mr_assets.model_folder import check_model_folder
-from mr_assets.processes import die_with_process
+from mr_assets.processes import cores, die_with_process
 from mr_assets.sampling.engine_arguments import refused
+from mr_assets.sampling.nucleus import nucleus_first
 from mr_assets.sampling.settings import EngineSettings, SamplingSettings
 from mr_assets.sampling.stats import EngineCounter, EngineStats
 
@@ -41,6 +42,11 @@ ENVIRONMENT = {  # set before vLLM is imported, where the person has not set the
     "HF_HUB_OFFLINE": "1",
     "VLLM_LOGGING_LEVEL": "ERROR",  # it warns of every tensor that is cast; what fails is told by exceptions
 }
+# Threads that wait sleep: spinning ones are ten times slower where others use the cores. Here, because libgomp reads it
+# as it is loaded, with torch.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+TINY = 64 * 2**20
+"""Bytes of weights below which one thread is enough."""
 CORE_PROCESS = "VLLM_ENABLE_V1_MULTIPROCESSING"  # whether vLLM computes in a process of its own; its default is yes
 
 
@@ -79,6 +85,11 @@ class Sampler(Protocol):
     @property
     def in_flight(self) -> int:
         """Completions asked for and not returned yet."""
+        ...
+
+    @property
+    def tokens_in_flight(self) -> int:
+        """Tokens that were sampled of what is in flight."""
         ...
 
     def add(self, request: Request, settings: SamplingSettings) -> None:
@@ -123,7 +134,9 @@ class VLLMSampler:
         self._engine, self.device = start_engine(folder, settings, log)
         self._counter = EngineCounter()
         self._engine.output_processor.update_scheduler_stats = self._counter.note
-        self._cpu_threads = settings.cpu_threads
+        self._cpu_threads = threads(folder, settings)
+        if settings.cpu_top_k_first and self.device == "cpu":
+            self._engine.collective_rpc("look_among", args=(settings.cpu_top_k_first,))
         self._stop_token_ids = stop_token_ids
         self.max_model_len: int = self._engine.model_config.max_model_len
         self.max_num_seqs = settings.max_num_seqs
@@ -135,6 +148,15 @@ class VLLMSampler:
     def in_flight(self) -> int:
         """Completions asked for and not returned yet."""
         return self._in_flight
+
+    @property
+    def tokens_in_flight(self) -> int:
+        """Tokens that were sampled of what is in flight, also of completions that wait for others of their request."""
+        front = self._engine.output_processor
+        running = (state.detokenizer for state in front.request_states.values() if state.detokenizer is not None)
+        ended = (output for request in front.parent_requests.values() for output in request.output_aggregator if output)
+        counts = [*(each.num_output_tokens() for each in running), *(len(output.token_ids) for output in ended)]
+        return sum(map(int, counts))
 
     @property
     def stats(self) -> EngineStats:
@@ -189,7 +211,7 @@ def signature(
 ) -> Mapping[str, Any]:
     """What shapes the completions of an engine, as JSON values: the same whatever processes it is in."""
     stops = {"stop_token_ids": list(stop_token_ids)} if stop_token_ids else {}
-    return {"policy": fingerprint, "device": device, "engine": settings.signature() | stops}
+    return {"policy": fingerprint, "device": device, "engine": settings.signature(device) | stops}
 
 
 class WorkerExtension:
@@ -205,6 +227,11 @@ class WorkerExtension:
         from vllm.utils.torch_utils import set_random_seed
 
         set_random_seed(seed)
+
+    def look_among(self, first: int) -> None:
+        """From now on find the nucleus among so many of the likeliest tokens, where it is among them."""
+        sampler = self.model_runner.sampler.topk_topp_sampler  # type: ignore[attr-defined]  # the worker's
+        sampler.forward = nucleus_first(sampler.forward, first)
 
 
 @lru_cache
@@ -235,6 +262,17 @@ def check_engine(folder: Path, settings: EngineSettings) -> None:
     if problems := list(refused(settings.extra)):
         raise UserError("\n  - ".join(["the engine's extra arguments cannot be used.", *problems]))
     check_model_folder(folder)
+
+
+def threads(folder: Path, settings: EngineSettings) -> int:
+    """Threads of an engine on a CPU: what the settings say, else by the size of the model's weights.
+
+    A small model computes a token in less time than its threads take to meet. Replicas share out the cores.
+    """
+    if settings.cpu_threads is not None:
+        return settings.cpu_threads
+    weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    return 1 if weights < TINY else max(1, cores() // settings.replicas)
 
 
 def samples_on_cpu() -> bool:

@@ -22,6 +22,7 @@ from mr_assets.processes import die_with_process
 from mr_assets.sampling.engine import Sampler, VLLMSampler
 from mr_assets.sampling.replicas import Begin, Committed, Counted, End, Ended, Failed, Ready, Start, Wanted
 from mr_assets.sampling.shards import Shard, Shares, Stage
+from mr_assets.sampling.stats import Tokens
 
 SECONDS_BETWEEN_COUNTS = 0.5
 
@@ -89,9 +90,8 @@ def _reports(connection: Connection) -> tuple[Callable[[Shares], None], Callable
             connection.send(Counted(stage.sampled, stage.tokens, stage.stats))
 
     def committed(shard: Shard) -> None:
-        tokens = sum(
-            len(c.token_ids) for completions in list(shard.done.values())[shard.recalled :] for c in completions
-        )
+        sampled = [c for completions in list(shard.done.values())[shard.recalled :] for c in completions]
+        tokens = Tokens(done=sum(len(c.token_ids) for c in sampled), completions=len(sampled))
         connection.send(Committed(shard.path, shard.recalled, tokens))
 
     return report, committed

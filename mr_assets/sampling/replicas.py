@@ -34,7 +34,7 @@ from mr_assets.processes import end_group
 from mr_assets.sampling.engine import check_engine, samples_on_cpu, signature, with_end_of
 from mr_assets.sampling.settings import EngineSettings, SamplingSettings
 from mr_assets.sampling.shards import Shard, Shares
-from mr_assets.sampling.stats import EngineStats
+from mr_assets.sampling.stats import EngineStats, Tokens
 
 PATIENCE_SECONDS = 8.0  # for a replica to close its engine: vLLM itself waits five seconds for its processes
 SECONDS_BETWEEN_LOOKS = 0.2  # at whether a process is there: what it started may keep its connection open
@@ -77,11 +77,11 @@ class Counted(NamedTuple):
     """From a replica: what it has sampled since the stage began, of shards that are not written, too."""
 
     requests: int
-    tokens: int
+    tokens: Tokens = Tokens()
     stats: EngineStats = EngineStats()
 
 
-NOTHING = Counted(0, 0)
+NOTHING = Counted(0)
 
 
 class Committed(NamedTuple):
@@ -89,7 +89,7 @@ class Committed(NamedTuple):
 
     path: Path
     recalled: int
-    tokens: int
+    tokens: Tokens
 
 
 class Ended(NamedTuple):
@@ -292,8 +292,8 @@ class _SharedStage:
         return self._gone.requests + sum(replica.counted.requests for replica in self._replicas)
 
     @property
-    def tokens(self) -> int:
-        return self._gone.tokens + sum(replica.counted.tokens for replica in self._replicas)
+    def tokens(self) -> Tokens:
+        return reduce(Tokens.plus, (replica.counted.tokens for replica in self._replicas), self._gone.tokens)
 
     @property
     def stats(self) -> EngineStats:
@@ -372,7 +372,7 @@ class _SharedStage:
         done = replica.counted.stats._replace(running=0, waiting=0)
         self._gone = _sum(self._gone, replica.committed._replace(stats=done))
         whole = [shard for shard in replica.held.values() if shard.whole]  # it ended before it could say so
-        self._gone = _sum(self._gone, Counted(sum(len(shard.requests) for shard in whole), 0))
+        self._gone = _sum(self._gone, Counted(sum(len(shard.requests) for shard in whole)))
         lost = [shard for shard in replica.held.values() if shard not in whole]
         self._waiting.extendleft(reversed(lost))
         why = said or f"its process ended with status {replica.process.returncode}"
@@ -391,4 +391,4 @@ class _SharedStage:
 
 
 def _sum(one: Counted, other: Counted) -> Counted:
-    return Counted(one.requests + other.requests, one.tokens + other.tokens, one.stats.plus(other.stats))
+    return Counted(one.requests + other.requests, one.tokens.plus(other.tokens), one.stats.plus(other.stats))

@@ -91,10 +91,16 @@ class EngineSettings(Section):
         description="share of a GPU's memory, CUDA only"
     )
     cpu_kv_cache_gib: Annotated[Positive, SPEED] = Field(description="key-value cache in GiB, CPU only")
-    cpu_threads: Annotated[Count, SPEED] = Field(
-        default=1,
-        description="threads of the engine, CPU only; a tiny model gains little by two, and crawls where others use "
-        "the cores",
+    cpu_threads: Annotated[Count | None, SPEED] = Field(
+        default=None,
+        description="threads of the engine, CPU only; null is one for a model of less than 64 MiB, which gains little "
+        "by more, and else the cores that the process may use",
+    )
+    cpu_top_k_first: Count | None = Field(
+        default=None,
+        description="CPU only: look for the nucleus (top_p) among so many of the likeliest tokens first, and sort the "
+        "whole vocabulary only where it is larger; null always sorts. Ties at its border may fall otherwise: changes "
+        "the samples",
     )
     enforce_eager: Annotated[bool | None, SPEED] = Field(
         description="no compilation; null is eager on the CPU and compiled on CUDA"
@@ -129,6 +135,11 @@ class EngineSettings(Section):
         """Whether engines on that device, "cpu" or "cuda", are in processes of their own."""
         return device != "cpu" or self.replicas > 1 if self.own_process is None else self.own_process
 
-    def signature(self) -> dict[str, Any]:
-        """The settings that shape a completion. The context does not: it decides which requests there are."""
-        return self.model_dump(exclude={*speed_fields(EngineSettings), "max_model_len"})
+    def signature(self, device: str) -> dict[str, Any]:
+        """The settings that shape a completion on that device. The context decides which requests there are, no more.
+
+        `cpu_top_k_first` is there where it is in force alone: what was sampled without it is what it was.
+        """
+        found = self.model_dump(exclude={*speed_fields(EngineSettings), "max_model_len", "cpu_top_k_first"})
+        first = {"cpu_top_k_first": self.cpu_top_k_first} if self.cpu_top_k_first and device == "cpu" else {}
+        return found | first

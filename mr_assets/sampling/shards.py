@@ -35,7 +35,7 @@ from mr_assets.errors import UserError
 from mr_assets.files import atomically, full_disk_told, sweep_temporary
 from mr_assets.sampling.engine import Completion, Request, Sampler
 from mr_assets.sampling.settings import SamplingSettings
-from mr_assets.sampling.stats import EngineStats
+from mr_assets.sampling.stats import EngineStats, Tokens
 from mr_assets.tables import TOKEN_IDS
 
 SHARE = 0.02  # of an asset's completions in one shard
@@ -63,15 +63,30 @@ class TooLong(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a stage is, in requests; tokens are sampled tokens."""
+    """How far a stage is, in requests; tokens are sampled tokens, those of what is in flight, too."""
 
     done: int  # reused ones included
     total: int | None  # None if the caller did not say
     reused: int  # taken over from an earlier run
     tokens: int
     tokens_per_second: float
-    seconds_left: float | None
+    tokens_left: float | None  # expected, see `Tokens.left`
     stats: EngineStats  # of the stage
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the speed so far; None while nothing is known."""
+        if self.tokens_left is None or (self.tokens_left and not self.tokens_per_second):
+            return None
+        return self.tokens_left / self.tokens_per_second if self.tokens_left else 0.0
+
+    @property
+    def share(self) -> float | None:
+        """From 0 to 1: what was reused counts by its requests, the rest by its tokens. None while nothing is known."""
+        if not self.total or self.tokens_left is None:
+            return None
+        sampled = self.tokens / (self.tokens + self.tokens_left) if self.tokens else 0.0
+        return (self.reused + (self.total - self.reused) * sampled) / self.total if self.done < self.total else 1.0
 
 
 class Shares(Protocol):
@@ -88,8 +103,8 @@ class Shares(Protocol):
         ...
 
     @property
-    def tokens(self) -> int:
-        """Tokens of these."""
+    def tokens(self) -> Tokens:
+        """Tokens that were sampled now, of what is in flight, too."""
         ...
 
     @property
@@ -152,6 +167,7 @@ def sample_shards(
     seed: int,
     shard_size: int,
     total: int | None = None,
+    n: int = 1,
     on_progress: Callable[[Progress], None] | None = None,
     warn: Callable[[str], None] = lambda said: None,
 ) -> Sampled:
@@ -163,7 +179,7 @@ def sample_shards(
         sampler's own signature (policy, engine settings) always counts.
     shard_size: completions of a shard at most, but at least one request's; see `size_of_shard`. On the CPU a killed
         run has to do one again, and smaller ones cost speed. Shards of another size are not found again.
-    total: number of requests, for the progress alone.
+    total, n: number of requests, and how many completions each wants, for the progress alone.
     warn: gets what a person should know of: an engine of several that has ended.
 
     Raises `UserError` if the disk is full; finished shards stay. After any exception the engine is closed, since what
@@ -175,7 +191,7 @@ def sample_shards(
     sampling = settings.model_dump(include=set(SamplingSettings.model_fields))  # a section may say more
     basis = {"sampler": sampler.signature, "signature": signature, "settings": sampling, "seed": seed}
     fitting = _fitting(requests, settings, sampler.max_model_len, too_long)
-    reporter = _Reporter(on_progress, total)
+    reporter = _Reporter(on_progress, total, n, settings)
     paths = []
     try:
         stage = (
@@ -195,8 +211,9 @@ def sample_shards(
         sampler.close()
         raise
     done = stage.reused + stage.sampled
-    speed = stage.tokens / reporter.seconds
-    return Sampled(paths, done, stage.reused, stage.sampled, stage.tokens, speed, stage.stats, too_long)
+    tokens = stage.tokens.done
+    speed = tokens / reporter.seconds
+    return Sampled(paths, done, stage.reused, stage.sampled, tokens, speed, stage.stats, too_long)
 
 
 def size_of_shard(requests: int, n: int, most: int) -> int:
@@ -289,7 +306,8 @@ class Stage:
         report: Callable[[Shares], None],
         committed: Callable[[Shard], None] = lambda shard: None,
     ) -> None:
-        self.reused = self.sampled = self.tokens = 0
+        self.reused = self.sampled = 0
+        self._done = Tokens()
         self.barrier = sampler.device == "cpu"
         """Whether a shard is done before the next one begins."""
         self._sampler = sampler
@@ -304,6 +322,13 @@ class Stage:
     def in_flight(self) -> int:
         """Completions asked for and not returned yet."""
         return self._sampler.in_flight
+
+    @property
+    def tokens(self) -> Tokens:
+        """Tokens that were sampled now."""
+        return self._done._replace(
+            in_flight=self._sampler.tokens_in_flight, completions_in_flight=self._sampler.in_flight
+        )
 
     @property
     def stats(self) -> EngineStats:
@@ -353,7 +378,8 @@ class Stage:
                 shard.note(request_id)
             advanced[shard.path] = shard
             self.sampled += 1
-            self.tokens += sum(len(c.token_ids) for c in completions)
+            sampled = sum(len(c.token_ids) for c in completions)
+            self._done = self._done.plus(Tokens(done=sampled, completions=len(completions)))
         for shard in advanced.values():
             if len(shard.done) == len(shard.requests):
                 self._commit(shard)
@@ -403,9 +429,13 @@ def _shards(requests: Iterator[Request], folder: Path, basis: str, size: int) ->
 class _Reporter:
     """Calls back at most every few seconds, and when a stage is done."""
 
-    def __init__(self, on_progress: Callable[[Progress], None] | None, total: int | None) -> None:
+    def __init__(
+        self, on_progress: Callable[[Progress], None] | None, total: int | None, each: int, settings: SamplingSettings
+    ) -> None:
         self._call = on_progress
         self._total = total
+        self._each = each
+        self._most = settings.max_tokens
         self._started = self._last = time.monotonic()
 
     @property
@@ -418,8 +448,13 @@ class _Reporter:
         if self._call is None or (now - self._last < SECONDS_BETWEEN_REPORTS and not final):
             return
         self._last = now
-        seconds = max(now - self._started, 1e-9)
-        done = stage.reused + stage.sampled
-        left = (self._total - done) * seconds / stage.sampled if self._total is not None and stage.sampled else None
-        so_far = (done, self._total, stage.reused, stage.tokens, stage.tokens / seconds, left)
-        self._call(Progress(*so_far, stage.stats))
+        done, tokens = stage.reused + stage.sampled, stage.tokens
+        speed = tokens.all / max(now - self._started, 1e-9)
+        self._call(Progress(done, self._total, stage.reused, tokens.all, speed, self._left(stage, tokens), stage.stats))
+
+    def _left(self, stage: Shares, tokens: Tokens) -> float | None:
+        """Tokens that are still to be expected; None while nothing is known of their number."""
+        if self._total is None or not (tokens.all or stage.reused + stage.sampled == self._total):
+            return None
+        requests = self._total - stage.reused - stage.sampled
+        return tokens.left(max(0, requests * self._each - tokens.completions_in_flight), self._most)

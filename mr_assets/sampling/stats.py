@@ -44,6 +44,37 @@ class EngineStats(NamedTuple):
         return ", ".join(filter(None, (running, waiting, cached, preemptions)))
 
 
+class Tokens(NamedTuple):
+    """Sampled tokens: of the completions that are done and of those in flight, and how many of each there are.
+
+    A completion counts as done when all of its request's are.
+    """
+
+    done: int = 0
+    in_flight: int = 0
+    completions: int = 0
+    completions_in_flight: int = 0
+
+    @property
+    def all(self) -> int:
+        """Of both."""
+        return self.done + self.in_flight
+
+    def plus(self, other: "Tokens") -> "Tokens":
+        """Of both engines together."""
+        return Tokens(*(a + b for a, b in zip(self, other, strict=True)))
+
+    def left(self, waiting: float, most: int) -> float:
+        """Tokens to expect of what is in flight and of so many completions that wait; none is longer than `most`.
+
+        Short completions are done first, so their mean would be too small: what is in flight counts, as if any token
+        might be the last with the same chance. Before one is done, all are taken to be as long as they may be.
+        """
+        mean = min(self.all / self.completions, most) if self.completions else most
+        running = self.completions_in_flight
+        return waiting * mean + min(running * mean, max(0, running * most - self.in_flight))
+
+
 class EngineCounter:
     """Adds up what vLLM's scheduler says at each step."""
 

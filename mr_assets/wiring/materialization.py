@@ -19,7 +19,7 @@ from mr_assets.recipes.recipe import Iteration, Recipe
 from mr_assets.runs.artifact import Artifact, Model
 from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.overrides import departures, overrides_in
-from mr_assets.runs.progress import Progress, forget, note
+from mr_assets.runs.progress import Progress, Sampled, forget, note
 from mr_assets.runs.pruning import prune
 from mr_assets.runs.record import Record, read_record
 from mr_assets.runs.run import Run
@@ -121,25 +121,29 @@ class Materialization:
         note(self.run, Progress(self.asset, self.partition, what, "", 0, 0, None, None, self.context.run_id))
 
     def progress(self, what: str, unit: str) -> Callable[..., None]:
-        """A callback (done, total, before=0, more="") that says how far it is.
+        """A callback (done, total, before=0, more="", sampled=None) that says how far it is.
 
         `mr status` shows it every second, the log has it every five.
 
         before: of what is done, what an earlier run did; it does not count in the rate. more: what else the log says.
+        sampled: its tokens, which then tell rate, time left and share.
         """
         began = time.monotonic()
         noted, logged = [-inf], [began]
 
-        def report(done: int, total: int, before: int = 0, more: str = "") -> None:
+        def report(done: int, total: int, before: int = 0, more: str = "", sampled: Sampled | None = None) -> None:
             now = time.monotonic()
             rate = (done - before) / max(now - began, 1e-9) if done > before else None  # else nothing is known of it
             left = (total - done) / rate if rate else None
-            how_far = (what, unit, done, total, rate, left, self.context.run_id)
+            if sampled is not None:
+                rate, left = sampled.per_second, sampled.seconds_left
+            tokens, part = (sampled.tokens, sampled.share) if sampled else (None, None)
+            how_far = (what, unit, done, total, rate, left, self.context.run_id, tokens, part)
             progress = Progress(self.asset, self.partition, *how_far)
             if now - noted[0] >= 1:
                 noted[0] = now
                 note(self.run, progress)
-            if done >= total or (done and now - logged[0] >= 5):
+            if done >= total or ((done or sampled) and now - logged[0] >= 5):
                 logged[0] = now
                 self.context.log.info(f"{progress.said} ({more})" if more else progress.said)
 

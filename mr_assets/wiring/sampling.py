@@ -10,6 +10,7 @@ from mr_assets.chat import ChatEncoder
 from mr_assets.method.numbers import Numbers
 from mr_assets.planning.refusal import check_gpus, gpus_here
 from mr_assets.runs.object_store import shards_kept
+from mr_assets.runs.progress import Sampled
 from mr_assets.sampling.engine import Request
 from mr_assets.sampling.live import is_open, open_engine
 from mr_assets.sampling.settings import SamplingSettings
@@ -63,7 +64,8 @@ def sample(
     with shards_kept(shards) as keep:
 
         def on_progress(how_far: Progress) -> None:
-            report(how_far.done, how_far.total or total, how_far.reused, _work(how_far))
+            done = (how_far.done, how_far.total or total, how_far.reused)
+            report(*done, how_far.stats.said if how_far.tokens else "", sampled=_sampled(how_far))
             keep()
 
         sampled = sample_shards(
@@ -75,6 +77,7 @@ def sample(
             shard_size=size_of_shard(total, n, recipe.engine.shard_size),
             seed=draws([f"{work.asset} {work.partition}"], recipe.seed)[0] % 2**31,
             total=total,
+            n=n,
             on_progress=on_progress,
             warn=work.context.log.warning,
         )
@@ -94,11 +97,11 @@ def sample(
     return Samples(scan_shards(sampled.paths), dropped, numbers)
 
 
-def _work(progress: Progress) -> str:
-    """What the engine does, for the log: "1,520 tokens/s, 448 running, 82% of prompt tokens cached"; "" if nothing."""
+def _sampled(progress: Progress) -> Sampled | None:
+    """The tokens of a stage for who watches; None while there are none."""
     if not progress.tokens:
-        return ""
-    return ", ".join(filter(None, (f"{progress.tokens_per_second:,.0f} tokens/s", progress.stats.said)))
+        return None
+    return Sampled(progress.tokens, progress.tokens_per_second, progress.seconds_left, progress.share)
 
 
 def encoder(work: Materialization) -> ChatEncoder:

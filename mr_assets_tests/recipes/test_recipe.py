@@ -30,7 +30,7 @@ def test_fields_of_speed() -> None:
     training |= {"accelerate_config", "cpu_threads"}
     assert SPEED_FIELDS["sft"] == SPEED_FIELDS["dpo"] == training
     engine = set(load_recipe(DEFAULT).engine.model_dump()) - SPEED_FIELDS["engine"]
-    assert engine == {"dtype", "quantization", "kv_cache_dtype", "max_model_len", "extra"}
+    assert engine == {"dtype", "quantization", "kv_cache_dtype", "max_model_len", "cpu_top_k_first", "extra"}
     assert set(SPEED_FIELDS) == {"sft", "dpo", "engine"}
 
 

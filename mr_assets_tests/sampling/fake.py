@@ -71,6 +71,11 @@ class FakeSampler:
         done = sum(len(of) for of in self._finished.values())
         return len(self._waiting) + len(self._running) + done
 
+    @property
+    def tokens_in_flight(self) -> int:
+        ended = (c for of in self._finished.values() for c in of.values())
+        return sum(len(ids) for _, _, ids, _ in self._running) + sum(len(c.token_ids) for c in ended)
+
     def add(self, request: Request, settings: SamplingSettings) -> None:
         self.added.append(request.id)
         self._asked.append(request)

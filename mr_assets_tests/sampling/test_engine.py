@@ -30,11 +30,14 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
 
 def test_only_settings_that_shape_the_samples_are_signed() -> None:
     """More memory or a larger batch keeps the shards of a killed run; another precision does not."""
-    plain = engine_settings().signature()
-    assert engine_settings(gpu_memory_utilization=0.5, max_num_seqs=8, enforce_eager=True).signature() == plain
-    assert engine_settings(dtype="float32").signature() != plain
-    assert engine_settings(quantization="fp8").signature() != plain
-    assert engine_settings(extra={"hf_overrides": {"rope_theta": 1e6}}).signature() != plain
+    plain = engine_settings().signature("cpu")
+    assert engine_settings(gpu_memory_utilization=0.5, max_num_seqs=8, enforce_eager=True).signature("cpu") == plain
+    assert engine_settings(dtype="float32").signature("cpu") != plain
+    assert engine_settings(quantization="fp8").signature("cpu") != plain
+    first = engine_settings(cpu_top_k_first=64)
+    assert first.signature("cpu") == {**plain, "cpu_top_k_first": 64}
+    assert first.signature("cuda") == engine_settings().signature("cuda") == plain
+    assert engine_settings(extra={"hf_overrides": {"rope_theta": 1e6}}).signature("cpu") != plain
 
 
 def test_a_folder_that_is_no_model_is_told_before_vllm_is_loaded(
@@ -121,7 +124,7 @@ def test_stop_tokens_count_only_where_there_are_any(monkeypatch: pytest.MonkeyPa
         ),
     )
     plain, more = (VLLMSampler(Path("m"), "M0", engine_settings(), ids).signature["engine"] for ids in ((), (7,)))
-    assert plain == engine_settings().signature()
+    assert plain == engine_settings().signature("cpu")
     assert more == {**plain, "stop_token_ids": [7]}
 
 
@@ -139,6 +142,27 @@ def test_threads_of_the_engine_are_as_the_recipe_says(monkeypatch: pytest.Monkey
     for settings in (load_recipe("small_world_meta_rewarding", ["engine.cpu_threads=2"]).engine, engine_settings()):
         VLLMSampler(Path("m"), "M0", settings).reseed(1)
     assert asked == [2, 1]
+
+
+def test_threads_by_the_size_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One below 64 MiB of weights, else all cores, which replicas share out. What the recipe says holds."""
+    monkeypatch.setattr(engine, "cores", lambda: 8)
+    weights = tmp_path / "model-00001-of-00002.safetensors"
+    for size, threads in ((engine.TINY - 1, 1), (engine.TINY, 8)):
+        with weights.open("wb") as file:
+            file.truncate(size)  # takes no room on the disk
+        assert engine.threads(tmp_path, engine_settings()) == threads
+    assert engine.threads(tmp_path, engine_settings(replicas=3)) == 2
+    assert engine.threads(tmp_path, engine_settings(cpu_threads=3)) == 3
+
+
+def test_threads_that_wait_sleep() -> None:
+    """Said before torch is loaded, with which comes the library that reads it; who has said otherwise is left alone."""
+    code = "import os, sys, mr_assets.wiring.sampling; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    for said, policy in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
+        others = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+        done = subprocess.run([sys.executable, "-c", code], env=others | said, capture_output=True, text=True)
+        assert done.stdout.split() == [policy, "False"]
 
 
 # ------------------------------------------------------------------------------------------------- what it prints

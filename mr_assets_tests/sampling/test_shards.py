@@ -343,9 +343,25 @@ def test_progress_counts_what_was_taken_over(tmp_path: Path, monkeypatch: pytest
     seen: list[Progress] = []
     run(FakeSampler(), tmp_path, total=10, on_progress=seen.append)
     assert [p.done for p in seen] == sorted(p.done for p in seen)
-    assert (seen[0].done, seen[0].seconds_left) == (3, None)
+    assert (seen[0].done, seen[0].share, seen[0].seconds_left) == (3, None, None)
     assert (seen[-1].done, seen[-1].total, seen[-1].reused, seen[-1].seconds_left) == (10, 10, 6, 0.0)
     assert seen[-1].tokens_per_second > 0
+
+
+def test_progress_counts_tokens_of_what_is_in_flight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests of two completions each, all at once: tokens come at every step, and the share grows with them.
+
+    No request is done after the first step, when each of 20 completions has one token; the end has all that are there.
+    """
+    monkeypatch.setattr(shards, "SECONDS_BETWEEN_REPORTS", 0.0)
+    seen: list[Progress] = []
+    sampled = run(FakeSampler(max_num_seqs=20), tmp_path, total=10, n=2, shard_size=20, on_progress=seen.append)
+    assert (seen[0].done, seen[0].tokens) == (0, 20)
+    assert [p.tokens for p in seen] == sorted(p.tokens for p in seen)
+    assert seen[-1].tokens == sampled.tokens
+    first, last = seen[0].share, seen[-1].share
+    assert first is not None and 0 < first < 1
+    assert last == 1
 
 
 def test_progress_comes_every_few_seconds_and_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

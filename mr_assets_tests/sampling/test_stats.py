@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from mr_assets.sampling.stats import EngineCounter, EngineStats
+from mr_assets.sampling.stats import EngineCounter, EngineStats, Tokens
 
 
 def test_what_the_scheduler_says_adds_up() -> None:
@@ -22,3 +22,17 @@ def test_it_is_said_in_a_line() -> None:
     assert busy.said == "448 running, 1,031 waiting, 82% of prompt tokens cached, 2 preemptions"
     assert EngineStats(prompt_tokens=4).said == "0% of prompt tokens cached"
     assert EngineStats().said == ""
+
+
+def test_tokens_that_are_still_to_come() -> None:
+    """Before a completion is done, all may be as long as they can: 2 in flight with 30 tokens of 50, 3 that wait.
+
+    With 4 done of 100 tokens and 60 in flight, a completion has (100 + 60) / 4 = 40 tokens on the average: 3 that wait
+    and 2 that run are 5 x 40. Two that have 90 of their 100 tokens have 10 left, whatever the average.
+    """
+    assert Tokens(0, 30, 0, 2).left(3, 50) == 3 * 50 + (2 * 50 - 30)
+    assert Tokens(100, 60, 4, 2).left(3, 50) == 5 * 40 - (2 * 40 - (2 * 50 - 60))
+    assert Tokens(100, 60, 4, 2).left(3, 1000) == 5 * 40
+    assert Tokens(100, 90, 4, 2).left(0, 50) == 10
+    assert Tokens(100, 0, 4, 0).left(0, 50) == 0
+    assert Tokens(1, 2, 3, 4).plus(Tokens(10, 20, 30, 40)) == Tokens(11, 22, 33, 44)

@@ -8,6 +8,7 @@ import pytest
 
 from mr_assets.errors import UserError
 from mr_assets.runs.artifact import Model
+from mr_assets.runs.progress import Sampled, noted
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import settings_of
 from mr_assets.tables import ACTOR_PAIRS, RESPONSES, SELECTED_RESPONSES, Selected, dropped_frame, version_of
@@ -166,6 +167,17 @@ def test_progress_has_rate_and_time_left(run: Run, clock: list[float], caplog: p
         "judgments: 2,000 of 4,000 requests, 125/s, 16 s left",
         "judgments: 4,000 of 4,000 requests, 235/s, 0 s left",
     ]
+
+
+def test_progress_by_tokens(run: Run, clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    """Where tokens are known they tell rate, time left and share: 15 of 16 requests, and a long one under way."""
+    report = work(run, "judgments").progress("judgments", "requests")
+    clock[0] = 20.0
+    report(15, 16, more="1 running", sampled=Sampled(7000, 350.0, 2.0, 0.91))
+    assert caplog.messages == ["judgments: 15 of 16 requests, 7,000 tokens, 350 tokens/s, 2 s left (1 running)"]
+    found = noted(run, "judgments", "1")
+    assert found is not None
+    assert (found.share, found.rate, found.seconds_left) == (0.91, 350.0, 2.0)
 
 
 def test_progress_of_a_run_that_goes_on(run: Run, clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
