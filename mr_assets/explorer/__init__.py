@@ -3,6 +3,7 @@
     /                                     the runs
     /runs/RUN                             their pairs: filter, sort, search
     /runs/RUN/prompts                     all prompts; so are responses, judgments, meta_judgments: filter, search
+    /runs/RUN/figures                     its figures over the iterations: scores, parse rates, biases, margins
     /runs/RUN/dropped                     what their assets dropped, and why
     /runs/RUN/2.3f1c09aa72be.actor        a pair; in the same way a prompt, response, judgment, battle or model
     /runs/RUN/2.3f1c09aa72be.r4/raw       its text, as plain text

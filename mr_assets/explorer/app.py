@@ -26,6 +26,7 @@ from mr_assets.addresses import listed, page_of
 from mr_assets.errors import UserError
 from mr_assets.explorer import pages
 from mr_assets.explorer.dropped import DroppedList
+from mr_assets.explorer.figures import HEIGHT, WIDTH, FigurePage
 from mr_assets.explorer.kept import Kept, Looks, Seen, Shared
 from mr_assets.explorer.text import found_in, marked, shown
 from mr_assets.explorer.texts import TEXTS, TextList
@@ -219,6 +220,11 @@ class Explorer:
         found = DroppedList.of(asked.run, asked.query)
         return self.page("dropped.html", run=asked.run, found=found, dagster=self.dagster(asked.run))
 
+    def figures(self, asked: Asked) -> Response:
+        """A run's figures over its iterations."""
+        found = FigurePage.of(asked.run, self.stale_of(asked))
+        return self.page("figures.html", run=asked.run, found=found, width=WIDTH, height=HEIGHT)
+
     @staticmethod
     def moved(request: Request) -> Response:
         """The page of what was dropped, under its address of earlier versions."""
@@ -388,6 +394,7 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK) -> Starlett
         Route("/id", here.find),
         Route("/runs/{run}", here.answering(here.pairs)),
         Route("/runs/{run}/dropped", here.answering(here.dropped)),
+        Route("/runs/{run}/figures", here.answering(here.figures)),
         Route("/runs/{run}/left-out", here.moved),
         *(Route(f"/runs/{{run}}/{kind}", here.answering(here.texts)) for kind in TEXTS),
         Route("/runs/{run}/{id}", here.answering(here.identity)),

@@ -39,14 +39,14 @@ def _longer(record: Record) -> Value:
 class Figure:
     """One figure of an iteration: what it is called, of which asset's record it is, and how it is written.
 
-    asked: what the list of the asset's texts is asked for to have what was counted; None if there is no such list.
+    asked: what the list of the asset's texts, if there is one, is asked for to have what was counted.
     """
 
     name: str
     asset: str
     value: Callable[[Record], Value]
     form: Form = "number"
-    asked: Mapping[str, str] | None = field(default=None, hash=False)
+    asked: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def shown(self, value: Value) -> str:
         """A value as a person reads it."""
