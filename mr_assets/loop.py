@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from mr_assets.ids import model_id
+from mr_assets.judging import PAPERS, PAPERS_JUDGE, PAPERS_META_JUDGE
 
 if TYPE_CHECKING:
     from mr_assets.recipes.recipe import Recipe
@@ -148,8 +149,8 @@ LOOP = Loop(
         "judgments",
         upstream=("prompts", "responses", "policy"),
         shaped_by=("seed", *RENDERING, "judgments", "engine"),
+        before={**PAPERS_JUDGE, **SORTED},
         selects=True,
-        before=SORTED,
         code=("method.judgments", "chat", "chat_template"),
         templates=("judge",),
     ),
@@ -174,8 +175,8 @@ LOOP = Loop(
         side="judge",
         upstream=("prompts", "responses", "selected_responses", "judgments", "policy"),
         shaped_by=("seed", *RENDERING, "meta_judgments", "engine"),
+        before={**PAPERS_META_JUDGE, **SORTED},
         selects=True,
-        before=SORTED,
         code=("method.meta_judgments", "chat", "chat_template"),
         templates=("meta_judge",),
     ),
@@ -224,8 +225,8 @@ LOOP = Loop(
             *("seed", "model.seed", "model.revision", *RENDERING),
             *("evaluation", "responses", "judgments", "meta_judgments", "engine"),
         ),
+        before={**PAPERS, **SORTED},
         sources=("model.seed",),
-        before=SORTED,
         code=("worlds.held_out", "chat", "chat_template"),
         templates=("judge", "meta_judge"),
     ),

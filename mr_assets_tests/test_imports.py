@@ -17,7 +17,7 @@ PACKAGE = Path(mr_assets.__file__).parent
 # and of the same line where that makes no circle.
 ORDER = (
     ("errors", "printable", "words", "processes", "dagster_internals"),
-    ("text_files", "section", "bounds", "files", "gate", "model_folder", "chat_template", "ids", "tables"),
+    ("text_files", "section", "bounds", "files", "gate", "model_folder", "chat_template", "ids", "tables", "judging"),
     ("loop", "addresses"),
     ("templates", "chat"),
     ("method",),

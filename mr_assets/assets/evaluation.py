@@ -7,11 +7,11 @@ import polars as pl
 from mr_assets.chat import ChatEncoder
 from mr_assets.inputs.seed_model import seed_as_recorded, seed_model
 from mr_assets.runs.artifact import Model
+from mr_assets.runs.judge_prompts import judge_prompts
 from mr_assets.runs.settings import CONTENT
 from mr_assets.sampling.engine import Request
 from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.tables import EVALUATION
-from mr_assets.templates import judge_template, meta_judge_template
 from mr_assets.wiring.declare import loop_asset
 from mr_assets.wiring.handoff import handed_over
 from mr_assets.wiring.materialization import Materialization, Result
@@ -51,8 +51,7 @@ def _model(work: Materialization) -> Model:
 def _ask(work: Materialization, held_out: HeldOut, samples: int) -> dict[str, list[list[str]]]:
     """Per role and question, in order, the texts that the model gave."""
     recipe, encode = work.recipe, encoder(work)
-    judge = judge_template(work.run.template(recipe.judgments.template))
-    meta = meta_judge_template(work.run.template(recipe.meta_judgments.template))
+    judge, meta = judge_prompts(recipe, work.run.data)
     questions = map(encode.prompt_ids, held_out.questions)
     graded = (encode.template_ids(judge, {"prompt": q, "response": r}) for q, r, _ in held_out.graded)
     battles = (

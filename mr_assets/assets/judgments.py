@@ -5,8 +5,8 @@ import polars as pl
 from mr_assets.method import judgments as method
 from mr_assets.method.numbers import judgment_numbers, score_counts
 from mr_assets.runs.artifact import Model
+from mr_assets.runs.judge_prompts import judge_prompts
 from mr_assets.sampling.engine import Request
-from mr_assets.templates import judge_template
 from mr_assets.wiring.declare import loop_asset
 from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets.wiring.pictures import score_histogram
@@ -17,20 +17,20 @@ from mr_assets.wiring.sampling import encoder, sample
 def judgments(work: Materialization, prompts: pl.LazyFrame, responses: pl.LazyFrame, policy: Model) -> Result:
     """The policy judges every response N times by the rubric; the score is parsed from its own completion alone."""
     section, encode = work.recipe.judgments, encoder(work)
-    template = judge_template(work.run.template(section.template))
+    template = judge_prompts(work.recipe, work.run.data).judge
     asked = method.to_judge(responses, prompts).collect()
     rows = asked.iter_rows(named=True)
     requests = (Request(row["response_id"], encode.template_ids(template, row), section.n) for row in rows)
 
     samples = sample(work, encode, requests, asked.height, section, n=section.n, template=template.text)
-    scored = method.judgments(samples.completions)
+    scored = method.judgments(samples.completions, section.scoring)
 
     lengths = {"chars": pl.col("judgment").str.len_chars(), "tokens": pl.col("token_ids").list.len()}
     figures = scored.select(pl.exclude("judgment", "token_ids"), **lengths).collect()
     return work.table(
         scored,
-        samples.numbers | judgment_numbers(figures),
+        samples.numbers | judgment_numbers(figures, section.scoring),
         samples.dropped,
         beside={"judgments": figures, "responses": responses},
-        pictures={"scores": score_histogram(score_counts(figures))},
+        pictures={"scores": score_histogram(score_counts(figures), section.lowest_score, section.highest_score)},
     )

@@ -5,9 +5,9 @@ import polars as pl
 from mr_assets.method import meta_judgments as method
 from mr_assets.method.numbers import meta_judgment_numbers
 from mr_assets.runs.artifact import Model
+from mr_assets.runs.judge_prompts import judge_prompts
 from mr_assets.sampling.engine import Request
 from mr_assets.tables import Selected
-from mr_assets.templates import meta_judge_template
 from mr_assets.wiring.declare import loop_asset
 from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets.wiring.sampling import encoder, sample
@@ -24,7 +24,7 @@ def meta_judgments(
 ) -> Result:
     """The policy says which of two judgments of a selected response is more accurate, for every ordered pair."""
     section, encode = work.recipe.meta_judgments, encoder(work)
-    template = meta_judge_template(work.run.template(section.template))
+    template = judge_prompts(work.recipe, work.run.data).meta_judge
     judged = judgments.join(selected_responses, on="response_id", how="semi").collect()
     battles = method.battles(selected_responses, judged, sample_distinct_once=section.sample_distinct_once)
     asked = method.to_sample(battles, prompts, responses, judged)
@@ -32,7 +32,7 @@ def meta_judgments(
     requests = (Request(row["meta_judgment_id"], encode.template_ids(template, row), 1) for row in rows)
 
     samples = sample(work, encode, requests, asked.height, section, n=1, template=template.text)
-    verdicts = method.meta_judgments(battles, samples.completions).collect()
+    verdicts = method.meta_judgments(battles, samples.completions, section.verdicts).collect()
 
     numbers = samples.numbers | meta_judgment_numbers(verdicts, judged)
     return work.table(Selected(verdicts, samples.dropped), numbers, beside={"judgments": judgments})

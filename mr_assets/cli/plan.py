@@ -124,12 +124,11 @@ def _plan_of(run: "Run", shape: "Shape", gpu: "Gpu | None", count: int, earlier:
 def _assumed_lengths(run: "Run") -> "Lengths":
     from mr_assets.planning.lengths import assumed_lengths, token_counter
     from mr_assets.runs.data_folder import resolve
-    from mr_assets.templates import judge_template, meta_judge_template
+    from mr_assets.runs.judge_prompts import judge_prompts
 
     recipe = run.recipe
     tokens = token_counter(resolve(recipe.model.seed, run.data))
-    judge, meta = run.template(recipe.judgments.template), run.template(recipe.meta_judgments.template)
-    return assumed_lengths(recipe, judge_template(judge), meta_judge_template(meta), tokens)
+    return assumed_lengths(recipe, *judge_prompts(recipe, run.data), tokens)
 
 
 def _problems(plan: "Plan") -> list[str]:

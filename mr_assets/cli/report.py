@@ -18,9 +18,11 @@ from mr_assets.lineage.pair_changes import Pair
 from mr_assets.lineage.pairs import GAPS, KINDS, TEXTS, pairs
 from mr_assets.loop import Place, titled
 from mr_assets.printable import excerpt
+from mr_assets.recipes.differences import from_paper
 from mr_assets.recipes.fields import described
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.runs.figures import FIGURES, MISSING, Row, rows
+from mr_assets.runs.judge_prompts import JudgePrompts
 from mr_assets.runs.record import Record
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import places, stale, state
@@ -323,8 +325,8 @@ def _complete(run: Run) -> tuple[list[str], list[str]]:
 # ------------------------------------------------------------------------------------------------------------- recipes
 
 
-def print_recipe(name: str, recipe: Recipe) -> None:
-    """Every key of a recipe with its value and range, and below it what it means."""
+def print_recipe(name: str, recipe: Recipe, prompts: JudgePrompts) -> None:
+    """Every key of a recipe with its value and range, and below it what it means; then the judges' own prompts."""
     show(Wrapped(f"{name}: {recipe.title}", "bold"), Wrapped(recipe.description.strip(), hanging=""), "")
     for each in described(recipe):
         depth = "  " * each.key.replace(".*", "").count(".")
@@ -335,13 +337,28 @@ def print_recipe(name: str, recipe: Recipe) -> None:
                 Wrapped(f"{depth}{each.key} = {each.shown}  ({each.allowed})", hanging="      "),
                 Wrapped(f"{depth}    {each.meaning}", hanging=""),
             )
+    if departing := from_paper(recipe):
+        show("", Wrapped("departs from the paper's judge:", "bold"))
+        for path, old, new in departing:
+            show(Wrapped(f"  {path} = {shown(new)}, the paper has {shown(old)}", hanging="      "))
+    for what, template, file in (
+        ("judge prompt", prompts.judge, recipe.judgments.template),
+        ("meta-judge prompt", prompts.meta_judge, recipe.meta_judgments.template),
+    ):
+        if file:
+            show("", Wrapped(f"{what}, {file}:", "bold"))
+            show(*(Wrapped(f"  {line}", hanging="  ") for line in template.text.splitlines()))
 
 
-def recipe_as_json(name: str, recipe: Recipe) -> dict[str, Any]:
-    """For programs: the same; of a row's field one value per iteration."""
+def recipe_as_json(name: str, recipe: Recipe, prompts: JudgePrompts) -> dict[str, Any]:
+    """For programs: the same, and both prompts; of a row's field one value per iteration."""
     fields = [
         {"key": each.key, "value": each.value, "allowed": each.allowed, "meaning": each.meaning}
         for each in described(recipe)
         if not each.is_section
     ]
-    return {"recipe": name, "title": recipe.title, "description": recipe.description, "fields": fields}
+    return {
+        **{"recipe": name, "title": recipe.title, "description": recipe.description, "fields": fields},
+        "departs_from_paper": [d._asdict() for d in from_paper(recipe)],
+        "prompts": {"judge": prompts.judge.text, "meta_judge": prompts.meta_judge.text},
+    }

@@ -85,13 +85,16 @@ def recipes(name: str | None, as_json: bool) -> None:
     """
     from mr_assets.cli.report import print_recipe, recipe_as_json
     from mr_assets.recipes.load import list_recipes, load_recipe
+    from mr_assets.runs.data_folder import data_root
+    from mr_assets.runs.judge_prompts import judge_prompts
 
     if name is not None:
         recipe = load_recipe(name)
+        prompts = judge_prompts(recipe, data_root())
         if as_json:
-            say_json(recipe_as_json(name, recipe))
+            say_json(recipe_as_json(name, recipe, prompts))
         else:
-            print_recipe(name, recipe)
+            print_recipe(name, recipe, prompts)
         return
     known = {each: load_recipe(each).title for each in list_recipes()}
     if as_json:

@@ -117,7 +117,7 @@ def ancestry(round_: Round, kinds: Sequence[PairKind]) -> Picture:
     rows = {r.id: picture.box(_response(r, x, FLOW_AT + n * ROW, sides)) for n, r in enumerate(round_.responses)}
     judged = max((len(r.judgments) for r in round_.responses), default=0)
     for response in round_.responses:
-        picture.squares += _judgments(response, rows[response.id], sides)
+        picture.squares += _judgments(response, rows[response.id], sides, round_.scale)
         if prompt:
             picture.arrow("", prompt.right, rows[response.id].left)
     if policy and rows:
@@ -161,11 +161,12 @@ def _response(response: Response, x: float, y: float, sides: Mapping[str, str]) 
     return Box(what, x, y + 2, RESPONSE, ROW - 4, lines, response.id, excerpt(response.text or "", 200))
 
 
-def _judgments(response: Response, box: Box, sides: Mapping[str, str]) -> Iterator[Square]:
+def _judgments(response: Response, box: Box, sides: Mapping[str, str], scale: tuple[float, float]) -> Iterator[Square]:
+    low, high = scale
     for n, judgment in enumerate(response.judgments):
         x = box.x + box.width + 6 + n * (SQUARE + 1)
         said = f"scores {judgment.score:g}" if judgment.score is not None else judgment.why_invalid or "invalid"
-        shade = None if judgment.score is None else round(judgment.score / 5 * 9)
+        shade = None if judgment.score is None else round((judgment.score - low) / (high - low) * 9)
         y = box.y + (box.height - SQUARE) / 2
         side = sides.get(judgment.id, "")
         title = f"{short(judgment.id)} {said}{', ' if side else ''}{side}"

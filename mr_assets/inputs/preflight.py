@@ -25,13 +25,14 @@ from mr_assets.planning.refusal import busy_gpus, check_cpu, check_disk, check_g
 from mr_assets.recipes.recipe import ModelSection
 from mr_assets.recipes.yaml_files import parse_mapping
 from mr_assets.runs.data_folder import accelerate_file, resolve
+from mr_assets.runs.judge_prompts import judge_prompts
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import state
 from mr_assets.sampling.engine import samples_on_cpu
 from mr_assets.sampling.engine_arguments import refused
 from mr_assets.sampling.settings import EngineSettings
 from mr_assets.tables import EFT_DATASET, SEED_PROMPTS
-from mr_assets.templates import Template, judge_template, meta_judge_template
+from mr_assets.templates import Template
 from mr_assets.text_files import read_text_file
 from mr_assets.training.accelerate_config import accelerate_faults
 from mr_assets.training.settings import TrainingSettings
@@ -78,10 +79,7 @@ def check_run(run: Run, *, dry: bool = False, trains: bool = True) -> list[str]:
             "or set MR_DATA to a folder on another disk."
         )
     prompts, eft = SEED_PROMPTS.empty(), EFT_DATASET.empty()
-    templates = (
-        judge_template(run.template(recipe.judgments.template)),
-        meta_judge_template(run.template(recipe.meta_judgments.template)),
-    )
+    templates = judge_prompts(recipe, run.data)
     notes = _check_fit(run, trains)
     if recipe.prompts.source != "world" and run.record("seed_prompts") is None:
         counts = [row.prompts for row in recipe.iterations]
@@ -206,7 +204,7 @@ def _notes(run: Run, encode: ChatEncoder | None, prompts: pl.DataFrame, eft: pl.
         yield from control_token_note(
             "prompts file", recipe.prompts.source, place, enumerate(prompts["prompt"]), tokens_in
         )
-        judge = judge_template(run.template(recipe.judgments.template))
+        judge = judge_prompts(recipe, run.data).judge
         examples = ((int(i), _untrusted(judge, asked) + said[0]["content"]) for i, asked, said in eft.iter_rows())
         place = partial(place_of, "EFT file", recipe.eft.source, run.data)
         yield from control_token_note("EFT file", recipe.eft.source, place, examples, tokens_in)

@@ -26,6 +26,7 @@ from typing import IO, Any, NoReturn
 import polars as pl
 
 from mr_assets.errors import UserError
+from mr_assets.judging import PAPERS_SCORING, Scoring
 from mr_assets.method.judgments import with_scores
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.runs.data_folder import resolve
@@ -349,7 +350,7 @@ def held(value: Any) -> str:
 # ----------------------------------------------------------------------------------------------------------- EFT
 
 
-def read_eft(source: str, data: Path) -> pl.DataFrame:
+def read_eft(source: str, data: Path, scoring: Scoring = PAPERS_SCORING) -> pl.DataFrame:
     """Evaluation data as `EFT_DATASET`.
 
     The file has either prompt and completion, each a text or a list of {role, content}, or messages, whose last one is
@@ -387,7 +388,7 @@ def read_eft(source: str, data: Path) -> pl.DataFrame:
     if not asked:
         raise UserError(f"EFT file {source} has no rows. Name a file with judgments, or set sft: null in the recipe.")
     frame = _as_eft(asked, said)
-    _refuse_without_scores(frame, source)
+    _refuse_without_scores(frame, source, scoring)
     return frame
 
 
@@ -424,18 +425,19 @@ def _as_eft(asked: Sequence[str], said: Sequence[str]) -> pl.DataFrame:
     ).cast(EFT_DATASET.schema)  # fmt: skip
 
 
-def _scores(eft: pl.DataFrame) -> pl.DataFrame:
+def _scores(eft: pl.DataFrame, scoring: Scoring) -> pl.DataFrame:
     """The score that each judgment gives, and the reason where there is none: columns score and invalid."""
     text = pl.col("completion").list.get(0).struct.field("content")
-    return with_scores(eft.select(text.alias("judgment"))).select("score", "invalid")
+    return with_scores(eft.select(text.alias("judgment")), scoring).select("score", "invalid")
 
 
-def _refuse_without_scores(eft: pl.DataFrame, source: str) -> None:
-    if eft.height and _scores(eft)["score"].null_count() == eft.height:
+def _refuse_without_scores(eft: pl.DataFrame, source: str, scoring: Scoring) -> None:
+    if eft.height and _scores(eft, scoring)["score"].null_count() == eft.height:
         first = eft["completion"][0][0]["content"]
         raise UserError(
             f"EFT file {source}: none of {eft.height} judgments gives a score that can be read; the first is "
-            f'{held(first)}. A judgment ends in "Score: 4", with a number from 0 to 5.'
+            f'{held(first)}. A judgment ends in "{scoring.words}: {scoring.highest:g}", '
+            f"or another number from {scoring.said}."
         )
 
 
@@ -452,10 +454,10 @@ def user_eft(recipe: Recipe, data: Path) -> tuple[pl.DataFrame, int]:
 
     It is the first `eft.examples` rows of those that may be trained on. Raises `UserError` as `read_eft` does.
     """
-    given = read_eft(recipe.eft.source, data)
+    given = read_eft(recipe.eft.source, data, recipe.judgments.scoring)
     frame = to_train_on(given, recipe)
     used = frame.head(recipe.eft.examples) if recipe.eft.examples else frame
-    _refuse_without_scores(used, recipe.eft.source)
+    _refuse_without_scores(used, recipe.eft.source, recipe.judgments.scoring)
     return used, given.height - frame.height
 
 
@@ -464,7 +466,11 @@ def user_eft(recipe: Recipe, data: Path) -> tuple[pl.DataFrame, int]:
 
 def eft_notes(recipe: Recipe, data: Path, eft: pl.DataFrame) -> Iterator[str]:
     """What is worth knowing of a user's EFT data: the judgments that give no score which can be read."""
-    scores = eft.select("example_id", "completion").with_columns(_scores(eft)).filter(pl.col("score").is_null())
+    scores = (
+        eft.select("example_id", "completion")
+        .with_columns(_scores(eft, recipe.judgments.scoring))
+        .filter(pl.col("score").is_null())
+    )
     if scores.height:
         example, completion, _, reason = scores.row(0)
         place = place_of("EFT file", recipe.eft.source, data, int(example))

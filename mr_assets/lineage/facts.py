@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mr_assets.ids import Kind, PairKind, prompt_of, sample_of
+from mr_assets.judging import PAPERS_SCORING
 from mr_assets.lineage.staleness import StaleLink
 from mr_assets.runs.record import Record
 
@@ -317,7 +318,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Round:
-    """What became of a prompt in one iteration. pairs: those that were made; dropped: everything that was not kept."""
+    """What became of a prompt in one iteration. pairs: those that were made; dropped: everything that was not kept.
+
+    scale: the lowest and the highest score that its judgments can give.
+    """
 
     iteration: str
     prompt: Prompt | None
@@ -328,6 +332,7 @@ class Round:
     pairs: tuple[Pair, ...]
     dropped: tuple[Dropped, ...]
     judge_training: bool
+    scale: tuple[float, float] = (PAPERS_SCORING.lowest, PAPERS_SCORING.highest)
 
     @property
     def texts(self) -> dict[str, str]:

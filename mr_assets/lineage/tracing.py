@@ -10,6 +10,7 @@ import polars as pl
 
 from mr_assets.errors import UserError
 from mr_assets.ids import PAIR_ASSETS, Id, PairKind, kind_of_pair, parsed, response_of, sample_of
+from mr_assets.judging import Scoring
 from mr_assets.lineage.facts import (
     MARGIN_NOTE,
     ActorRule,
@@ -177,7 +178,15 @@ class _Reading:
             pairs=tuple(self.pairs()),
             dropped=self.dropped,
             judge_training=self.run.recipe.row(int(self.t)).judge_training,
+            scale=self.scale,
         )
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """The lowest and the highest score of the judgments; the recipe's where there are none."""
+        record = self.staleness.record(("judgments", self.t))
+        scoring = Scoring.of(record.settings["judgments"]) if record else self.run.recipe.judgments.scoring
+        return scoring.lowest, scoring.highest
 
     # ---------------------------------------------------------------------------------------------------- responses
 

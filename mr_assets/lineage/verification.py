@@ -20,6 +20,7 @@ import polars as pl
 from mr_assets.errors import UserError, shown
 from mr_assets.files import fingerprint_like
 from mr_assets.ids import judgment_ids, response_ids
+from mr_assets.judging import Scoring, Verdicts
 from mr_assets.lineage.staleness import Staleness
 from mr_assets.loop import LOOP, RENDERING, Place, titled
 from mr_assets.method.actor_pairs import actor_pairs
@@ -271,7 +272,8 @@ class _Artifact:
     def judgment_figures(self) -> Numbers:
         chars = pl.col("judgment").str.len_chars().alias("chars")
         columns = ("response_id", "score", "invalid", "finish_reason")
-        return judgment_numbers(self.table.select(*columns, chars).collect())
+        table = self.table.select(*columns, chars).collect()
+        return judgment_numbers(table, Scoring.of(self.settings["judgments"]))
 
     def meta_judgment_figures(self) -> Numbers:
         return meta_judgment_numbers(self.table.drop("token_ids").collect(), self.upstream("judgments"))
@@ -379,7 +381,8 @@ class _Artifact:
         judged = self.upstream("responses").filter(pl.col("duplicate_of").is_null()).select("response_id").collect()
         wanted = self.asked(judged, "n", self.settings["judgments"]["n"])
         wanted = wanted.with_columns(judgment_id=judgment_ids("response_id", "n"))
-        scored = with_scores(self.table.select("judgment_id", "judgment")).drop("judgment").collect(engine="streaming")
+        found = with_scores(self.table.select("judgment_id", "judgment"), Scoring.of(self.settings["judgments"]))
+        scored = found.drop("judgment").collect(engine="streaming")
         return wanted.join(scored.unique("judgment_id"), on="judgment_id", how="left")
 
     def scored(self) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -410,7 +413,8 @@ class _Artifact:
         """Which battles there are, who won by the text, and copied verdicts from where they were copied."""
         once = self.settings["meta_judgments"]["sample_distinct_once"]
         fought = battles(self.upstream("selected_responses"), self.upstream("judgments"), sample_distinct_once=once)
-        said = with_winners(self.table.select("meta_judgment", "finish_reason", source="meta_judgment_id"))
+        verdicts = Verdicts.of(self.settings["meta_judgments"])
+        said = with_winners(self.table.select("meta_judgment", "finish_reason", source="meta_judgment_id"), verdicts)
         parsed = self.hashed(said).collect(engine="streaming").unique("source")
         too_long, was_sampled = self.dropped["id"], ~pl.col("not_sampled")
         return (

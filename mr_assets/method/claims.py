@@ -28,6 +28,15 @@ LETTERS = "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f"
 SPOKEN = f"{LETTERS}{SPACE}{MARKS}.,;:!<>|/\\\\&@#\u2026\u2013\u2014-"
 """The characters of plain prose: no digit, no sign of reckoning or comparing, no question mark, no other script."""
 
+STOPS = ".!,;:\u2026"
+"""Sentence punctuation that may end a value."""
+
+WIDE_STOPS = "\u3002\uff01\uff0c\uff1b\uff1a\u3001\uff0e\u0964\u06d4\u060c\u061b"
+"""The same of other scripts, where a recipe's words are not the paper's."""
+
+WORDS = ("Score", "Winner")
+"""The labels of the paper's two prompts."""
+
 LINE_END = r"(?=[\r\n]|\Z)"
 
 
@@ -36,13 +45,34 @@ def grammar(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.ASCII | re.IGNORECASE | re.VERBOSE)
 
 
-def label(word: str) -> str:
+def label(words: str) -> str:
     """A pattern for a label, what decorates it, and its colon; an underscore in front is emphasis.
+
+    The words are literal, in any case; a space stands for white space within a line. They begin a word; those of a
+    script without capital letters may also follow a letter, as such scripts put no space between words. Where they are
+    not the paper's the colon may be a full-width one.
 
     It means the same to Python (with `re.ASCII`) and, after `_for_polars`, to polars.
     """
-    either = "".join(f"[{c.lower()}{c.upper()}]" for c in word)
-    return rf"(?:\b|_){either}[{SPACE}\r\n{MARKS}<>]*:"
+    said = "".join(f"[{SPACE}]+" if c == " " else any_case(c) for c in words)
+    colon = ":" if words in WORDS else "[:\uff1a]"
+    return rf"{_beginning(words[0])}{said}[{SPACE}\r\n{MARKS}<>]*{colon}"
+
+
+def _beginning(first: str) -> str:
+    """What must stand before a label that begins with this character."""
+    if first.isascii():
+        return r"(?:\b|_)" if first.isalnum() or first == "_" else ""
+    return rf"(?:{_UNICODE_BOUNDARY}|_)" if first.lower() != first.upper() else ""
+
+
+_UNICODE_BOUNDARY = r"(?u:\b)"
+
+
+def any_case(character: str) -> str:
+    """A pattern for a character in any case; of one that is no letter, for itself."""
+    cases = sorted({c for c in (character, character.lower(), character.upper()) if len(c) == 1})
+    return f"[{''.join(cases)}]" if len(cases) > 1 else re.escape(character)
 
 
 _THINK = "[tT][hH][iI][nN][kK](?:[iI][nN][gG])?>"
@@ -98,4 +128,4 @@ def with_parsed(
 
 def _for_polars(pattern: str) -> str:
     """The pattern for polars, with ASCII word boundaries (faster, and the same as Python's)."""
-    return pattern.replace(r"\b", r"(?-u:\b)")
+    return pattern.replace(_UNICODE_BOUNDARY, "\0").replace(r"\b", r"(?-u:\b)").replace("\0", r"\b")

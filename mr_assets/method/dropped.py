@@ -17,10 +17,10 @@ REASONS: dict[str, str] = {
     # requests (ids of what was to be answered, judged or battled)
     "prompt_too_long": "prompt and maximal completion do not fit into the context; it is not sampled, not cut",
     # judgments and meta-judgments (the column `invalid`)
-    "no_score": 'no "Score:" followed by a number',
-    "off_scale": 'the number after "Score:" is not one from 0 to 5 out of 5',
+    "no_score": 'no number after the words that the recipe looks for ("Score:")',
+    "off_scale": 'what follows "Score:" is not plainly one number on the scale',
     "different_scores": 'different values after "Score:"',
-    "no_winner": 'no "Winner: Judgement A" or "Winner: Judgement B"',
+    "no_winner": 'the winner is not plainly named ("Winner: Judgement A" or "B")',
     "different_winners": "both judgments are named as the winner",
     "identical_battle": "the two judgments have the same text, no battle was sampled",
     # responses

@@ -7,7 +7,7 @@ A check is *harmful* where training on such data would do harm: it stops trainin
 *warning*. The paper's own biases (Table 5) warn.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, cast
 
@@ -16,6 +16,7 @@ import polars as pl
 from mr_assets.bounds import Bounds, Guardrails
 from mr_assets.errors import shown
 from mr_assets.ids import prompts_of
+from mr_assets.judging import Scoring
 from mr_assets.method import Frame, measures
 from mr_assets.method.dropped import REASONS, setting_behind
 from mr_assets.method.measures import PREVIOUS, Measure, Measured, Tables
@@ -142,11 +143,12 @@ class Check:
     limit: str | Bounds
     expects: str
     next: str
-    measure: Measure
+    measure: Measure | Callable[[Scoring], Measure]
     needs: tuple[str, ...] = ()
     counted: bool = False  # whether few rows (guardrails.min_count) say nothing
     unit: Literal["%", "times", "bits", ""] = "%"
     drops: bool = False  # whether what the asset dropped explains what was found
+    by_scale: bool = False  # whether `measure` is made for the judge's scale
 
     def bounds(self, limits: Guardrails) -> Bounds:
         """Where it warns and where it stops."""
@@ -158,11 +160,17 @@ class Check:
         What lies behind a finding that does not pass is told from the `background`.
         """
         missing = [name for name in self.needs if name not in tables]
-        measured = None if missing else self.measure(tables)
+        measured = None if missing else self._measure(background.settings)(tables)
         if measured is None:
             return self.passes(f"Nothing to compare: there are no {missing[0] if missing else 'rows'}.")
         why, departed = background.why(self.asset, drops=self.drops)
         return self.judge(measured._replace(why=why, departed=departed), limits)
+
+    def _measure(self, settings: Mapping[str, Any]) -> Measure:
+        """What measures, of an artifact made with these settings."""
+        if not self.by_scale:
+            return cast(Measure, self.measure)
+        return cast(Callable[[Scoring], Measure], self.measure)(Scoring.of(settings.get("judgments", {})))
 
     def judge(self, measured: Measured, limits: Guardrails) -> Finding:
         """The finding on what was measured, be it just now or when the table was made."""
@@ -384,6 +392,7 @@ CHECKS: tuple[Check, ...] = (
         measure=measures.top_scores,
         needs=("judgments",),
         counted=True,
+        by_scale=True,
     ),
     Check(
         asset="judgments",

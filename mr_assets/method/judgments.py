@@ -26,57 +26,93 @@ The grammar of a claim, from the label to the end of its line; anything else has
     prose    = Latin letters, spaces, marks and punctuation; no digit, no number in words, no word of a scale or of
                reckoning; it does not begin with a doubt ("or", "maybe")
 
+With other words and another scale (`Scoring`) it reads the same, its highest number in place of 5; to 100 also "%".
+Where the words are not the paper's, the colon and what ends a sentence may be those of other scripts, too.
+
 A number that stands on a line below the label has no prose beside it: "Score:" over a list of criteria is a heading.
 Nor does the next line go on with the sum or the scale: "+ 1", "= 4", "/10", "out of 10", another number of a list.
 """
 
+import re
+from functools import lru_cache, partial
 from typing import TypeVar
 
 import polars as pl
 
 from mr_assets.ids import judgment_ids
+from mr_assets.judging import PAPERS_SCORING, Scoring
 from mr_assets.method import DECIMALS, Frame
-from mr_assets.method.claims import LINE_END, MARKS, SPACE, SPOKEN, TAG, agreed, claims, grammar, label, with_parsed
+from mr_assets.method.claims import (
+    LINE_END,
+    MARKS,
+    SPACE,
+    SPOKEN,
+    STOPS,
+    TAG,
+    WIDE_STOPS,
+    agreed,
+    claims,
+    grammar,
+    label,
+    with_parsed,
+)
 from mr_assets.tables import JUDGMENTS
 
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 
-TOP_SCORE = 5.0
-"""The highest score of the rubric (A.1)."""
 
-_LABEL = label("score")
 _GAP = f"[{SPACE}{MARKS}]*"
 _NUMBER = r"(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
 _END_OF_NUMBER = r"(?![0-9A-Za-z]|[.,][0-9])"
-_FIVE = rf"(?:5(?:\.0+)?|five){_END_OF_NUMBER}"
 _UNIT = r"(?:total\s+)?(?:point|pt|star)s?\b(?:\s+(?:in\s+)?total\b)?"
-_OF_FIVE = rf"""(?:
-    [/\u2044\u2215\uff0f] {_GAP} {_FIVE}
-  | (?:out\s+)? of\s+ (?:(?:a|the)\s+)? (?:(?:possible|maximum|max|total)\s+)? (?:of\s+)? {_GAP} {_FIVE}
-  | on\s+(?:a|the)\s+scale\s+(?:of|from)\s+ (?:0|1|zero|one) \s*(?:to|-|\u2013)\s* {_FIVE}
-  | on\s+(?:a|the)\s+ (?: (?:5|five)[ -]point | [01](?:-|\u2013|\s+to\s+)5 ) \s+scale\b
-  | max(?:imum)?(?:\s+of)? :?[ ]? {_FIVE}
-)"""
-_SCALE = f"(?: {_GAP} {_UNIT} )? (?: {_GAP} {_OF_FIVE} (?: {_GAP} {_UNIT} )? )?"
+_IN_WORDS = dict(enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"])) | {
+    **{20: "twenty", 50: "fifty", 100: r"(?:(?:a|one)\s+)?hundred"},
+}
 
 # Whether a number follows the label at all, whatever becomes of it.
 _GIVEN = grammar(rf"(?: [{SPACE}\r\n{MARKS}<>~\u2248\u2264\u2265] | {TAG} )* [+\u2212\u2013\u2014-]? \.? [0-9]")
-_CLAIM = grammar(rf"""
-    (?P<lead> (?: [{SPACE}\r\n{MARKS}] | {TAG} )* )
-    (?P<open> < {_GAP} )?
-    \+? (?P<number> {_NUMBER} ) {_END_OF_NUMBER}
-    {_SCALE}
-    (?(open) {_GAP} > {_SCALE} )
-    (?: [{SPACE}]* \( {_GAP} (?P<again> {_NUMBER} ) {_END_OF_NUMBER} {_SCALE} {_GAP} )?
-    (?P<end>
-        (?: [{SPACE}{MARKS}.!,;:\u2026] | {TAG} )*
-      | (?P<prose>
-            (?: [{SPACE}]* (?: [{MARKS}.!,;:\u2026\u2013\u2014] | {TAG} | -+(?=[{SPACE}]) )
-              | [{SPACE}]+ (?=(?:because|since|as|due|given|the|this|it|overall)\b) )
-            (?: {TAG} | [{SPOKEN}] )*+ )
-    )
-    {LINE_END}
-""")
+
+
+def _end_of_scale(value: float) -> str:
+    """The pattern of an end of the scale as judges write it: "5", "5.0", "five"."""
+    digits = re.escape(f"{value:.10g}") + (r"(?:\.0+)?" if value == int(value) else "0*")
+    return f"(?:{digits}|{_IN_WORDS[int(value)]})" if value in _IN_WORDS else f"(?:{digits})"
+
+
+@lru_cache
+def _claim(scoring: Scoring) -> re.Pattern[str]:
+    """The grammar of a claim (see the module's text) on that scale."""
+    top, bottom = _end_of_scale(scoring.highest), _end_of_scale(scoring.lowest)
+    low, high = rf"(?:0|1|zero|one|{bottom})", rf"{top}{_END_OF_NUMBER}"
+    percent = rf"| (?: % | per\s?cent \b ) (?: \s+ out\s+of\s+ {high} %? )?" if scoring.highest == 100 else ""
+    of_top = rf"""(?:
+        [/\u2044\u2215\uff0f] {_GAP} {high}
+      | (?:out\s+)? of\s+ (?:(?:a|the)\s+)? (?:(?:possible|maximum|max|total)\s+)? (?:of\s+)? {_GAP} {high}
+      | on\s+(?:a|the)\s+scale\s+(?:of|from)\s+ {low} \s*(?:to|-|\u2013)\s* {high}
+      | on\s+(?:a|the)\s+ (?: {top}[ -]point | {low}(?:-|\u2013|\s+to\s+){top} ) \s+scale\b
+      | max(?:imum)?(?:\s+of)? :?[ ]? {high}
+      {percent}
+    )"""
+    scale = f"(?: {_GAP} {_UNIT} )? (?: {_GAP} {of_top} (?: {_GAP} {_UNIT} )? )?"
+    stops = STOPS if scoring.words == PAPERS_SCORING.words else STOPS + WIDE_STOPS
+    return grammar(rf"""
+        (?P<lead> (?: [{SPACE}\r\n{MARKS}] | {TAG} )* )
+        (?P<open> < {_GAP} )?
+        \+? (?P<number> {_NUMBER} ) {_END_OF_NUMBER}
+        {scale}
+        (?(open) {_GAP} > {scale} )
+        (?: [{SPACE}]* \( {_GAP} (?P<again> {_NUMBER} ) {_END_OF_NUMBER} {scale} {_GAP} \) {_GAP} )?
+        (?P<end>
+            (?: [{SPACE}{MARKS}{stops}] | {TAG} )*
+          | (?P<prose>
+                (?: [{SPACE}]* (?: [{MARKS}{stops}\u2013\u2014] | {TAG} | -+(?=[{SPACE}]) )
+                  | [{SPACE}]+ (?=(?:because|since|as|due|given|the|this|it|overall)\b) )
+                (?: {TAG} | [{SPOKEN}] )*+ )
+        )
+        {LINE_END}
+    """)
+
+
 _NUMBER_WORD = r"""(?: zero | one | two | three | four | five | six | seven | eight | nine | ten | eleven | twelve
     | dozen | \w+teen | (?:twen|thir|for|fif|six|seven|eigh|nine)ty | hundred | thousand | half | halves | quarters?
     | thirds | fifths | tenths )\b"""
@@ -109,7 +145,7 @@ def to_judge(responses: Frame, prompts: Frame) -> pl.LazyFrame:
     )
 
 
-def judgments(completions: pl.LazyFrame) -> pl.LazyFrame:
+def judgments(completions: pl.LazyFrame, scoring: Scoring = PAPERS_SCORING) -> pl.LazyFrame:
     """The judgments with their scores, lazily: columns of `JUDGMENTS`.
 
     completions: request_id (of the response judged), sample, text, finish_reason, token_ids.
@@ -122,20 +158,22 @@ def judgments(completions: pl.LazyFrame) -> pl.LazyFrame:
         finish_reason="finish_reason",
         token_ids="token_ids",
     )
-    return with_scores(rows).select(list(JUDGMENTS.columns))
+    return with_scores(rows, scoring).select(list(JUDGMENTS.columns))
 
 
-def parse_score(text: str) -> tuple[float | None, str | None]:
-    """The score in [0, 5] that a judgment gives, or None and the reason (`mr_assets.method.dropped.REASONS`).
+def parse_score(text: str, scoring: Scoring = PAPERS_SCORING) -> tuple[float | None, str | None]:
+    """The score that a judgment gives on the scale, or None and the reason (`mr_assets.method.dropped.REASONS`).
 
     Total: any text has an answer. `with_scores` does the same for a column.
     """
-    return agreed([_value(claim) for claim in claims(text, _LABEL) if _GIVEN.match(claim)], **_REASONS)
+    found = [_value(claim, scoring) for claim in claims(text, label(scoring.words)) if _GIVEN.match(claim)]
+    return agreed(found, **_REASONS)
 
 
-def with_scores(judgments: F) -> F:
+def with_scores(judgments: F, scoring: Scoring = PAPERS_SCORING) -> F:
     """Add ``score`` and ``invalid`` to a frame with the column ``judgment``; what `parse_score` does, streaming."""
-    return with_parsed(judgments, "judgment", "score", pl.Float64, _LABEL, parse_score)
+    parse = partial(parse_score, scoring=scoring)
+    return with_parsed(judgments, "judgment", "score", pl.Float64, label(scoring.words), parse)
 
 
 def response_scores(responses: Frame, judgments: Frame) -> pl.LazyFrame:
@@ -176,14 +214,16 @@ def response_scores(responses: Frame, judgments: Frame) -> pl.LazyFrame:
     )
 
 
-def _value(claim: str) -> float | None:
-    """The number that a claim gives, or None if it is not plainly one out of 5."""
-    read = _CLAIM.match(claim)
+def _value(claim: str, scoring: Scoring) -> float | None:
+    """The number that a claim gives, or None if it is not plainly one on the scale."""
+    read = _claim(scoring).match(claim)
     if read is None:
         return None
     value, again, below = float(read["number"]), read["again"], claim[read.end() :]
     heading, remark = "\n" in read["lead"] or "\r" in read["lead"], read["prose"] is not None
-    if value > TOP_SCORE or (again is not None and float(again) != value) or (heading and remark):
+    if not scoring.lowest <= value <= scoring.highest:
+        return None
+    if (again is not None and float(again) != value) or (heading and remark):
         return None
     if _HIDDEN.search(read["end"]) or _DOUBT.match(read["end"]):
         return None

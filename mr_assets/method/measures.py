@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from mr_assets.judging import Scoring
 from mr_assets.method import Frame
 from mr_assets.method.dropped import REASONS
-from mr_assets.method.judgments import TOP_SCORE
 from mr_assets.method.numbers import score_counts, score_entropy, win_shares
 from mr_assets.method.reliability import reliability
 from mr_assets.tables import Table
@@ -169,11 +169,15 @@ def entropy(tables: Tables) -> Measured | None:
     return Measured(entropy, total, came, {"bits": entropy, "scores": total, "different scores": scores.height})
 
 
-def top_scores(tables: Tables) -> Measured | None:
-    """The share of scores that are the highest possible one."""
-    scores = score_counts(tables["judgments"])
-    top = int(scores.filter(pl.col("score") == TOP_SCORE)["n"].sum())
-    return _share(top, int(scores["n"].sum()), "top scores", "scores")
+def top_scores(scoring: Scoring) -> Measure:
+    """The share of scores that are the highest of the scale."""
+
+    def measure(tables: Tables) -> Measured | None:
+        scores = score_counts(tables["judgments"])
+        top = int(scores.filter(pl.col("score") == scoring.highest)["n"].sum())
+        return _share(top, int(scores["n"].sum()), "top scores", "scores")
+
+    return measure
 
 
 ENOUGH = 0.7  # the reliability that is usually asked of a mean score where groups of them are compared

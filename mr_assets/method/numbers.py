@@ -8,8 +8,8 @@ asset's code version. A figure of nothing is None: the mean score where no judgm
 
 import polars as pl
 
+from mr_assets.judging import PAPERS_SCORING, Scoring
 from mr_assets.method import Frame
-from mr_assets.method.judgments import TOP_SCORE
 from mr_assets.method.reliability import reliability
 from mr_assets.method.responses import is_blank
 
@@ -32,7 +32,7 @@ def response_numbers(responses: Frame) -> Numbers:
     )
 
 
-def judgment_numbers(judgments: Frame) -> Numbers:
+def judgment_numbers(judgments: Frame, scoring: Scoring = PAPERS_SCORING) -> Numbers:
     """Columns in: response_id, score, invalid, chars, finish_reason. Those without a score are counted by reason."""
     score, counts = pl.col("score"), score_counts(judgments)
     numbers = _numbers(
@@ -41,7 +41,7 @@ def judgment_numbers(judgments: Frame) -> Numbers:
             "parse rate": score.count() / pl.len(),
             "mean score": score.mean(),
             "standard deviation of scores": score.std(ddof=0),
-            "share of top scores": (score == TOP_SCORE).mean(),
+            "share of top scores": (score == scoring.highest).mean(),
             "mean characters": pl.col("chars").mean(),
             "cut off": (pl.col("finish_reason") == "length").sum(),
         },

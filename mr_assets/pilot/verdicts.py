@@ -17,7 +17,7 @@ from mr_assets.ids import prompts_of
 from mr_assets.method.dropped import setting_behind
 from mr_assets.method.guardrails import CHECKS, Check, Finding, Level
 from mr_assets.method.intervals import Interval, share_interval
-from mr_assets.method.judgments import TOP_SCORE, response_scores
+from mr_assets.method.judgments import response_scores
 from mr_assets.method.measures import Measured
 from mr_assets.method.numbers import score_counts
 from mr_assets.pilot.pilot import Pilot
@@ -243,15 +243,19 @@ def _favoured(run: Run) -> Interval | None:
     return first._replace(share=1 - first.share, low=max(1 - first.high, 0.5), high=1 - first.low)
 
 
+def _top_scores(run: Run) -> Interval | None:
+    """Of the scores, those that are the highest of the scale."""
+    top = pl.col("score") == run.recipe.judgments.highest_score
+    return _share("judgments", top, pl.col("score").is_not_null(), "judgment_id")(run)
+
+
 _CUT = pl.col("finish_reason") == "length"
 _SAMPLED = pl.col("meta_judgment").is_not_null() & pl.col("copied_from").is_null()
 SHARES: dict[tuple[str, str], Rows] = {
     ("responses", "cut_off"): _share("responses", _CUT, key="response_id"),
     ("judgments", "cut_off"): _share("judgments", _CUT, key="judgment_id"),
     ("judgments", "parse_rate"): _share("judgments", pl.col("score").is_not_null(), key="judgment_id"),
-    ("judgments", "top_score_share"): _share(
-        "judgments", pl.col("score") == TOP_SCORE, pl.col("score").is_not_null(), "judgment_id"
-    ),
+    ("judgments", "top_score_share"): _top_scores,
     ("actor_pairs", "pair_yield"): _yield("actor_pairs", "responses", "prompt_id"),
     ("meta_judgments", "cut_off"): _share("meta_judgments", _CUT, _SAMPLED, "response_id"),
     ("meta_judgments", "parse_rate"): _share("meta_judgments", pl.col("winner").is_not_null(), _SAMPLED, "response_id"),

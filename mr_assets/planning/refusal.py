@@ -18,11 +18,11 @@ from mr_assets.planning.shapes import Shape, shape_of_folder, shape_of_name
 from mr_assets.planning.stages import Sampling, Stage, stages
 from mr_assets.recipes.gpus import gpus
 from mr_assets.runs.data_folder import resolve
+from mr_assets.runs.judge_prompts import judge_prompts
 from mr_assets.runs.pruning import is_pruned
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import state
 from mr_assets.sampling.engine import samples_on_cpu
-from mr_assets.templates import judge_template, meta_judge_template
 from mr_assets.training.job import EPOCHS
 
 SECTIONS = {"sft_checkpoint": "sft", "checkpoints": "dpo"}  # the assets that train; the others of a GPU sample
@@ -135,10 +135,7 @@ def _on_disk(run: Run, stage: Stage, shape: Shape, done: bool) -> Disk:
 
 
 def _stages(run: Run) -> list[Stage]:
-    judge, meta_judge = (
-        run.template(section.template) for section in (run.recipe.judgments, run.recipe.meta_judgments)
-    )
-    return stages(run.recipe, assumed_lengths(run.recipe, judge_template(judge), meta_judge_template(meta_judge)))
+    return stages(run.recipe, assumed_lengths(run.recipe, *judge_prompts(run.recipe, run.data)))
 
 
 def _shape(run: Run) -> Shape | None:

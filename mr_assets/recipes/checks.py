@@ -10,6 +10,8 @@ from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
+from mr_assets.errors import shown
+from mr_assets.judging import PAPERS
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.training.settings import batch_problem, epoch_problem
 from mr_assets.worlds.letters import MOST_HELD_OUT, MOST_PROMPTS
@@ -173,6 +175,33 @@ def _evaluation_world(recipe: Any) -> Iterator[str]:
         yield "evaluation: it measures against a world's truth, and world is null; set evaluation to null"
 
 
+def _of_papers(recipe: Any, path: str) -> Any:
+    """A field of `PAPERS`; the paper's where a partial recipe leaves it out."""
+    section, name = path.split(".")
+    return _given(getattr(recipe, section), name, PAPERS[path])
+
+
+def _scale(recipe: Any) -> Iterator[str]:
+    lowest, highest = (_of_papers(recipe, f"judgments.{end}_score") for end in ("lowest", "highest"))
+    if lowest >= highest:
+        yield f"judgments.highest_score = {highest:g}: should be above judgments.lowest_score = {lowest:g}"
+
+
+def _names(recipe: Any) -> Iterator[str]:
+    first, second = (_of_papers(recipe, f"meta_judgments.{side}_name") for side in ("first", "second"))
+    if first.casefold() == second.casefold():
+        yield f"meta_judgments.second_name = {shown(second)}: should differ from first_name in more than capitals"
+
+
+def _worlds_judge(recipe: Any) -> Iterator[str]:
+    """A world is a world of the paper's judge: its truth is from 0 to 5, and its EFT data and seed models say so."""
+    if recipe.world is None:
+        return
+    for path, papers in PAPERS.items():
+        if (value := _of_papers(recipe, path)) != papers:
+            yield f"{path} = {shown(value)}: the world has the paper's, {shown(papers)}; leave it out, or world: null"
+
+
 def _context(name: str) -> Callable[[Any], Iterator[str]]:
     def check(recipe: Any) -> Iterator[str]:
         tokens, context = getattr(recipe, name).max_tokens, recipe.engine.max_model_len
@@ -218,6 +247,9 @@ CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
     _world_sources("prompts"),
     _world_sources("eft"),
     _evaluation_world,
+    _scale,
+    _names,
+    _worlds_judge,
     _context("responses"),
     _context("judgments"),
     _context("meta_judgments"),

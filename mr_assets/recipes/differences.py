@@ -1,8 +1,10 @@
-"""In which fields two recipes differ: what a run was launched with, and what its recipe says now."""
+"""In which fields two recipes differ: what a run was launched with, and what it says now; and from the paper."""
 
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any, NamedTuple
 
+from mr_assets.judging import PAPERS
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.recipes.validation import dotted
 
@@ -18,6 +20,13 @@ class Difference(NamedTuple):
 def differences(old: Recipe, new: Recipe) -> list[Difference]:
     """Every field in which `new` departs from `old`, in the recipe's order; rows are counted from 1."""
     return list(_differences(old.model_dump(), new.model_dump(), ()))
+
+
+def from_paper(recipe: Recipe) -> list[Difference]:
+    """Every field of the two judges' prompts, words and scale that departs from the paper's (A.1, Figure 2)."""
+    papers = {"judgments.template": None, **PAPERS, "meta_judgments.template": None}
+    found = [Difference(path, old, attrgetter(path)(recipe)) for path, old in papers.items()]
+    return [each for each in found if each.old != each.new]
 
 
 def _differences(old: Any, new: Any, path: tuple[int | str, ...]) -> Iterator[Difference]:

@@ -20,6 +20,7 @@ from pydantic import AfterValidator, Field, JsonValue
 from mr_assets.bounds import Guardrails
 from mr_assets.chat_template import DATE, OURS
 from mr_assets.errors import UserError
+from mr_assets.judging import PAPERS_SCORING, PAPERS_VERDICTS, Scoring, Verdicts
 from mr_assets.recipes.names import MAX_NAME, NAME
 from mr_assets.recipes.yaml_files import Flow, dump_mapping
 from mr_assets.sampling.settings import EngineSettings, SamplingSettings
@@ -43,7 +44,19 @@ def _variable(name: str) -> str:
 
 
 Day = Annotated[str, AfterValidator(_day)]
+
+
+def _words(text: str) -> str:
+    if text != " ".join(text.split()) or not any(c.isalnum() for c in text) or not text.isprintable():
+        raise ValueError("should be words on one line, with a letter or digit, and single spaces between them alone")
+    if text[-1] in ":\uff1a":
+        raise ValueError("should be without the colon that follows")
+    return text
+
+
 Variable = Annotated[str, AfterValidator(_variable)]
+Words = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_words)]
+Worth = Annotated[float, Field(ge=0, le=1_000_000)]
 
 
 class ModelSection(Section):
@@ -118,6 +131,21 @@ class Judgments(SamplingSettings):
 
     n: Count = Field(description="N, judgments per response (section 3.1: 11)")
     template: File | None = Field(description="a file in place of the judge prompt; null is the paper's (A.1)")
+    score_words: Words = Field(
+        default=PAPERS_SCORING.words,
+        description="what stands before the colon and the score, as the judge prompt asks for it (A.1: Score)",
+    )
+    lowest_score: Worth = Field(
+        default=PAPERS_SCORING.lowest, description="the lowest score of the judge prompt's scale (A.1: 0)"
+    )
+    highest_score: Worth = Field(
+        default=PAPERS_SCORING.highest, description="the highest score of the judge prompt's scale (A.1: 5)"
+    )
+
+    @property
+    def scoring(self) -> Scoring:
+        """How the judge gives its score."""
+        return Scoring(self.score_words, self.lowest_score, self.highest_score)
 
 
 class MetaJudgments(SamplingSettings):
@@ -126,9 +154,27 @@ class MetaJudgments(SamplingSettings):
     template: File | None = Field(
         description="a file in place of the meta-judge prompt; null is the paper's (Figure 2)"
     )
+    winner_words: Words = Field(
+        default=PAPERS_VERDICTS.words,
+        description="what stands before the colon and the winner, as the meta-judge prompt asks for it "
+        "(Figure 2: Winner)",
+    )
+    first_name: Words = Field(
+        default=PAPERS_VERDICTS.first,
+        description="what the winner is called if it is the judgment shown first (Figure 2: Judgement A)",
+    )
+    second_name: Words = Field(
+        default=PAPERS_VERDICTS.second,
+        description="what the winner is called if it is the judgment shown second (Figure 2: Judgement B)",
+    )
     sample_distinct_once: bool = Field(
         description="sample each distinct ordered pair of texts once and copy its verdict (paper: no)"
     )
+
+    @property
+    def verdicts(self) -> Verdicts:
+        """How the meta-judge names the winner."""
+        return Verdicts(self.winner_words, self.first_name, self.second_name)
 
 
 class Switches(Section):
@@ -202,7 +248,7 @@ class Recipe(Section):
     eft: EFT = Field(description="the evaluation fine-tuning data")
     sft: SFTSettings | None = Field(description="SFT on the EFT data; null takes the seed model itself as M_0")
     responses: Responses = Field(description="sampling of responses")
-    judgments: Judgments = Field(description="sampling of judgments")
+    judgments: Judgments = Field(description="sampling of judgments, and what they look like")
     meta_judgments: MetaJudgments = Field(description="sampling of meta-judgments, in iterations that train the judge")
     switches: Switches = Field(description="what the paper leaves open")
     dpo: DPOSettings = Field(description="DPO training")

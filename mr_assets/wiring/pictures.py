@@ -18,11 +18,12 @@ COLOURS = ("#3b6ea8", "#d1783c", "#5c9e6c")
 Values = pl.Series | Sequence[float]
 
 
-def score_histogram(counts: pl.DataFrame) -> str:
-    """How often each score from 0 to 5 is given: columns score and n."""
+def score_histogram(counts: pl.DataFrame, lowest: float = 0.0, highest: float = 5.0) -> str:
+    """How often each score of the scale is given: columns score and n."""
     figure, [axes] = _figure(1)
-    axes.bar(counts["score"].to_list(), counts["n"].to_list(), width=0.22, color=COLOURS[0])
-    axes.set(xlabel="score", ylabel="judgments", xlim=(-0.4, 5.4))
+    unit = (highest - lowest) / 5
+    axes.bar(counts["score"].to_list(), counts["n"].to_list(), width=0.22 * unit, color=COLOURS[0])
+    axes.set(xlabel="score", ylabel="judgments", xlim=(lowest - 0.4 * unit, highest + 0.4 * unit))
     return markdown(figure, "score distribution")
 
 

@@ -86,6 +86,22 @@ def test_templates_are_read(refused: Check, data: Path) -> None:
     assert "expected the placeholders" in refused("meta_judgments.template=judge.txt")
 
 
+def test_templates_ask_for_what_is_parsed(refused: Check, data: Path) -> None:
+    """The words, the scale and the names of both prompts; all that is wrong in one message."""
+    data.mkdir()
+    (data / "judge.txt").write_text("Rate {response} to {prompt} from 1 to 10.\nRating: <number>")
+    sets = ["judgments.template=judge.txt", "meta_judgments.winner_words=Sieger", "world=null"]
+    files = ["prompts.source=p.txt", "eft.source=e.jsonl", "evaluation=null"]
+    said = refused(*sets, *files)
+    assert 'judge.txt (judgments.template): it does not say "Score:"' in said
+    assert "judge.txt (judgments.template): it does not state the scale 0 to 5" in said
+    assert 'the paper\'s meta-judge prompt (meta_judgments.template = null): it does not say "Sieger:"' in said
+    said = refused(
+        *sets, *files, "judgments.score_words=Rating", "judgments.lowest_score=1", "judgments.highest_score=10"
+    )
+    assert "judge.txt" not in said
+
+
 # ------------------------------------------------------------------------------------------------------- the model
 
 

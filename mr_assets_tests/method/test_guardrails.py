@@ -495,3 +495,10 @@ def test_what_may_as_well_stop_as_pass_is_not_told() -> None:
     without = LIMITS.model_copy(update={"score_reliability_at_least": Bounds(warn=0.7, stop=None)})
     assert reliability.find(few, without).level == "warning"
     assert reliability.judge(found.measured._replace(interval=(0.24, 0.26)), LIMITS).level == "warning"  # type: ignore[union-attr]
+
+
+def test_the_top_of_the_scale_is_the_recipes() -> None:
+    """19 of 20 scores are 10: the highest of a scale from 1 to 10, and none of the paper's."""
+    background = Background(settings={"judgments": {"lowest_score": 1, "highest_score": 10}})
+    found = check("judgments", "top_score_share").find(judged(*[10] * 19, 4), LIMITS, background)
+    assert (found.level, found.numbers["top scores"]) == ("warning", 19)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mr_assets.judging import PAPERS_SCORING, Scoring
 from mr_assets.method.claims import answer
 from mr_assets.method.judgments import (
     judgments,
@@ -483,3 +484,75 @@ def test_judgments_of_completions() -> None:
         ("1.p.r0.j10", "1.p.r0", 10, "Score: 4", 4.0, None, "stop", [7, 8]),
         ("1.p.r1.j0", "1.p.r1", 0, "I give it a 4", None, "no_score", "length", [9]),
     ]
+
+
+TEN = Scoring(lowest=1, highest=10)
+HUNDRED = Scoring(highest=100)
+GERMAN = Scoring("Punktzahl", 0, 5)
+RUSSIAN = Scoring("\u041e\u0446\u0435\u043d\u043a\u0430")
+CHINESE = Scoring("\u5f97\u5206", 1, 10)
+ON_SCALES: list[tuple[Scoring, str, float | None]] = [
+    (TEN, "Score: 7", 7),
+    (TEN, "Score: 10/10", 10),
+    (TEN, "Score: 7.5 out of ten", 7.5),
+    (TEN, "Score: 7 on a scale of 1 to 10", 7),
+    (TEN, "Score: 7 on a 10-point scale", 7),
+    (TEN, "Score: 7 (max 10)", 7),
+    (TEN, "Score: 7\uff0f10", 7),
+    (TEN, "Score: 0", None),  # below the scale
+    (TEN, "Score: 0.5", None),
+    (TEN, "Score: 11", None),
+    (TEN, "Score: 4/5", None),  # another scale
+    (TEN, "Score: 4 out of five", None),
+    (TEN, "Score: 7/100", None),
+    (HUNDRED, "Score: 85%", 85),
+    (HUNDRED, "Score: 85 percent", 85),
+    (HUNDRED, "Score: 85 out of a hundred", 85),
+    (HUNDRED, "Score: 100/100", 100),
+    (HUNDRED, "Score: 100.5", None),
+    (HUNDRED, "Score: 8/10", None),
+    (PAPERS_SCORING, "Score: 85%", None),
+    (Scoring(highest=1), "Score: 0.85/1", 0.85),
+    (Scoring(highest=2.5), "Score: 2/2.5", 2),
+    (Scoring(highest=2.5), "Score: 2/25", None),  # the point is a point
+    (GERMAN, "punktzahl: 4", 4),
+    (GERMAN, "**Punktzahl\uff1a** 4,", 4),
+    (GERMAN, "Punktzahl: 4. Die Antwort ist gut.", 4),
+    (GERMAN, "Gesamtpunktzahl: 4", None),  # the end of another word
+    (GERMAN, "Punktzahl: 4 von 10", None),
+    (GERMAN, "Score: 4", None),
+    (CHINESE, "\u6700\u7ec8\u5f97\u5206\uff1a9", 9),  # a script without spaces between words
+    (CHINESE, "\u5f97\u5206: 10/10\u3002", 10),
+    (CHINESE, "\u5f97\u5206\uff1a11", None),
+    (RUSSIAN, f"{RUSSIAN.words.upper()}: 3", 3),
+    (RUSSIAN, f"\u041f\u0435\u0440\u0435{RUSSIAN.words.lower()}: 3", None),
+    (Scoring("Final score"), "final  score: 3", 3),
+    (Scoring("Final score"), "Score: 3", None),
+    (Scoring("C++ [score]*$"), "c++ [SCORE]*$: 3", 3),  # literal, whatever it means in a pattern
+    (Scoring("C++ [score]*$"), "C score: 3", None),
+    (Scoring("Rating (1-10)", 1, 10), "**Rating (1-10):** [[7]]", 7),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("scoring", "text", "score"), ON_SCALES)
+def test_other_words_and_scales(scoring: Scoring, text: str, score: float | None) -> None:
+    """Row 7: the recipe's words and scale in place of the paper's, by the same grammar; a column as a single text."""
+    assert parse_score(text, scoring)[0] == score
+    column = with_scores(pl.DataFrame({"judgment": [text]}), scoring)
+    assert column.row(0)[1:] == parse_score(text, scoring)
+
+
+@given(st.integers(0, 20), st.integers(1, 30), st.integers(0, 60))
+def test_every_number_of_the_scale_is_a_score_and_no_other(lowest: int, width: int, number: int) -> None:
+    scoring = Scoring(lowest=lowest, highest=lowest + width)
+    within = float(number) if lowest <= number <= lowest + width else None
+    assert parse_score(f"Score: {number}", scoring)[0] == within
+    assert parse_score(f"Score: {number}/{lowest + width}", scoring)[0] == within
+    assert parse_score(f"Score: {number}/{lowest + width + 1}", scoring)[0] is None
+
+
+@given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=12).filter(str.isidentifier))
+def test_words_are_literal_in_any_script(words: str) -> None:
+    text = f"It is fine.\n{words}: 3"
+    assert parse_score(text, Scoring(words)) == (3, None)
+    assert with_scores(pl.DataFrame({"judgment": [text]}), Scoring(words))["score"].to_list() == [3]

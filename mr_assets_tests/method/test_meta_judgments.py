@@ -5,6 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mr_assets.judging import Verdicts
 from mr_assets.method.meta_judgments import (
     battles,
     meta_judgments,
@@ -388,3 +389,54 @@ def test_meta_judgments_of_completions() -> None:
         ("1.p.r0.j2-j0", None, None, "identical_battle", None, None, None),
         ("1.p.r0.j2-j1", text, *won, "1.p.r0.j0-j1", "stop", [7]),
     ]
+
+
+GERMAN = Verdicts("Sieger", "Urteil A", "Urteil B")
+LETTERS = Verdicts("Winner", "[[A]]", "[[B]]")
+NUMBERS = Verdicts("Best", "Response 1", "Response 2")
+CHINESE = Verdicts("\u80dc\u8005", "\u5224\u65ad\u7532", "\u5224\u65ad\u4e59")
+IN_OTHER_WORDS: list[tuple[Verdicts, str, str | None]] = [
+    (GERMAN, "Sieger: Urteil A", "first"),
+    (GERMAN, "**Sieger\uff1a** [urteil B]", "second"),
+    (GERMAN, "Sieger: Urteil A, weil es genauer ist.", "first"),
+    (GERMAN, "Sieger: Urteil A und Urteil B", None),
+    (GERMAN, "Sieger: Urteil A (unentschieden mit Urteil B)", None),
+    (GERMAN, "Sieger: Unentschieden", None),
+    (GERMAN, "Sieger: Urteil C", None),
+    (GERMAN, "Winner: Judgement A", None),
+    (LETTERS, "Winner: [[A]]", "first"),
+    (LETTERS, "Winner: B", "second"),
+    (LETTERS, "Winner: a tie", None),
+    (LETTERS, "Winner: A or B", None),
+    (LETTERS, "Winner: B. It is a club of reasons", "second"),
+    (LETTERS, "Winner: Aardvark", None),
+    (NUMBERS, "Best: Response 2", "second"),
+    (NUMBERS, "Best: response 1 over response 2", "first"),
+    (NUMBERS, "Best: Response 12", None),
+    (NUMBERS, "Best: Response 1 and 2", None),
+    (CHINESE, "\u80dc\u8005\uff1a\u5224\u65ad\u7532", "first"),
+    (CHINESE, "\u80dc\u8005: \u5224\u65ad\u4e59\u3002", "second"),
+    (CHINESE, "\u80dc\u8005\uff1a\u5224\u65ad\u7532\u548c\u5224\u65ad\u4e59", None),
+    (Verdicts("Winner", "Judgment (1)", "Judgment (2)"), "Winner: Judgement 2", "second"),
+    (Verdicts("W.*", "A+", "B+"), "W.*: B+", "second"),  # literal, whatever it means in a pattern
+    (Verdicts("W.*", "A+", "B+"), "Winner: A", None),
+]
+
+
+@pytest.mark.parametrize(("verdicts", "text", "winner"), IN_OTHER_WORDS)
+def test_other_words_and_names(verdicts: Verdicts, text: str, winner: str | None) -> None:
+    """Row 8: the recipe's words and names in place of the paper's, by the same grammar; a column as a single text."""
+    assert parse_winner(text, verdicts)[0] == winner
+    column = with_winners(pl.DataFrame({"meta_judgment": [text]}), verdicts)
+    assert column.row(0)[1:] == parse_winner(text, verdicts)
+
+
+def test_names_of_another_script() -> None:
+    """Row 8: letters that are none of English tell the two apart."""
+    verdicts = Verdicts(
+        "\u041f\u043e\u0431\u0435\u0434\u0438\u0442\u0435\u043b\u044c",
+        "\u041e\u0442\u0437\u044b\u0432 \u0416",
+        "\u041e\u0442\u0437\u044b\u0432 \u0429",
+    )
+    assert parse_winner(f"{verdicts.words}: {verdicts.second.lower()}", verdicts) == ("second", None)
+    assert parse_winner(f"{verdicts.words}: {verdicts.first} {verdicts.second}", verdicts)[0] is None

@@ -88,7 +88,7 @@ def test_a_judge_that_gives_no_score_ends_no_pilot(run: Run, engine: Engine) -> 
 def test_files_of_the_runs_data_folder_are_found(tmp_path: Path, engine: Engine) -> None:
     """A pilot has a data folder of its own; what a recipe names relative to the run's is still that."""
     (tmp_path / "p.txt").write_text("".join(f"Copy the letters b c {x}.\n" for x in CONSONANTS[2:]))
-    (tmp_path / "j.txt").write_text("Judge {response} to {prompt}.")
+    (tmp_path / "j.txt").write_text("Judge {response} to {prompt} from 0 to 5. Score:")
     pilot = planned(
         tiny_run(
             tmp_path, "prompts.source=p.txt", "prompts.count=null", "prompts.disjoint=false", "judgments.template=j.txt"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mr_assets.judging import PAPERS
 from mr_assets.loop import LOOP
 from mr_assets.runs.record import write_record
 from mr_assets.runs.run import Run
@@ -176,3 +177,18 @@ def test_a_record_without_a_content_is_not_out_of_date_for_it(tmp_path: Path) ->
     (tmp_path / "mine.txt").write_text("one")
     assert "content of prompts.source" not in record.settings
     assert state(run, "seed_prompts") == "done"
+
+
+@pytest.mark.parametrize("place", [("judgments", "1"), ("meta_judgments", "1"), ("evaluation", "seed")])
+def test_what_was_made_before_the_judges_words_were_fields_is_current(run: Run, place: tuple[str, str]) -> None:
+    """Its record has neither words nor scale: they were the paper's."""
+    complete(run, *place)
+    record = run.record(*place)
+    assert record is not None
+    old = {
+        name: {f: v for f, v in value.items() if f"{name}.{f}" not in PAPERS} if isinstance(value, dict) else value
+        for name, value in record.settings.items()
+    }
+    assert old != record.settings
+    write_record(run.record_path(*place), replace(record, settings=old))
+    assert changed_settings(run, *place) == {}
