@@ -91,7 +91,7 @@ def trace(identity: str, more: bool, full: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("name", metavar="RUN", required=False)
+@click.argument("name", metavar="RUN|ID", required=False)
 @click.option("--iteration", metavar="T", help="One iteration; by default all.")
 @click.option("--kind", type=click.Choice(["actor", "judge"]), help="One kind; by default both.")
 @click.option(
@@ -135,20 +135,37 @@ def pairs(
 ) -> None:
     """List the preference pairs of RUN, or of every run. `mr trace` shows everything about one pair.
 
+    Of an ID, those of the prompt and iteration that it comes of are listed: of a response, a judgment or a battle,
+    whether it can be read or not.
+
     \b
     mr pairs small_world_meta_rewarding --iteration 2 --kind actor --score-gap 2.. --sort score_gap
     mr pairs --text "upper case" --length-gap ..-20
     mr pairs small_world_meta_rewarding --truth contradicts
+    mr pairs 2.3f1c09aa72be.r4.j10
     """
+    from dataclasses import replace
+
     from mr_assets.cli.report import pairs_as_json, print_pairs
+    from mr_assets.lineage.lookup import located
     from mr_assets.lineage.pairs import Query
     from mr_assets.runs.data_folder import data_root
     from mr_assets.runs.stored import named_runs, stored_runs
 
-    known = named_runs(data_root(), name) if name is not None else stored_runs(data_root())
+    prompt = None
+    if name is not None and ("." in name or "/" in name):  # which no run's name has
+        known = stored_runs(data_root())
+        run, found_id = located(name, known)
+        if found_id.prompt_id is None:
+            raise UserError(f"{name} is a model: `mr trace {name}` says which pairs it was trained on and wrote.")
+        if iteration is not None and found_id.iteration not in (None, iteration):
+            raise UserError(f"--iteration {iteration}: {name} is of iteration {found_id.iteration}. Leave it out.")
+        name, iteration, prompt = run.name, found_id.iteration or iteration, found_id.prompt_id
+    else:
+        known = named_runs(data_root(), name) if name is not None else stored_runs(data_root())
     gaps = {"score_gap": score_gap, "length_gap": length_gap, "elo_gap": elo_gap}
     gaps |= {"reward_margin": reward_margin, "true_gap": true_gap}
-    query = Query.parsed(iteration, kind, text, truth, **gaps)
+    query = replace(Query.parsed(iteration, kind, text, truth, **gaps), prompt=prompt)
     among = [known[name]] if name else list(known.values())
     found, count = query.answer(among, sort, limit, ascending=ascending)
     if as_json:

@@ -201,7 +201,7 @@ class Query:
     """Which pairs to list.
 
     gaps: by column of `GAPS`; text: what a prompt, chosen or rejected text must contain; truth: what the truth says of
-    them, if a world knows it.
+    them, if a world knows it; prompt: the id of their prompt.
     """
 
     iteration: str | None = None
@@ -209,6 +209,7 @@ class Query:
     text: str | None = None
     gaps: Mapping[str, Between] = field(default_factory=dict)
     truth: Agreement | None = None
+    prompt: str | None = None
 
     @classmethod
     def parsed(
@@ -256,5 +257,6 @@ class Query:
     def _of(self, run: Run, listed: Listed) -> pl.DataFrame:
         found = listed(run, [self.iteration] if self.iteration else None, self.kinds)
         found = found.filter(*(gap.holds(name) for name, gap in self.gaps.items()))
+        found = found.filter(prompts_of("pair_id") == self.prompt) if self.prompt else found
         found = found.filter(AGREEMENTS[self.truth](pl.col("true_gap"))) if self.truth else found
         return containing(with_texts(run, found), self.text).select(list(SCHEMA)) if self.text else found

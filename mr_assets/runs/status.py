@@ -5,6 +5,8 @@ out of date
   after that, iteration 1: checkpoints; iteration 2: everything but prompts; if what they are made of changes
 failed (nothing is made of it until its cause is mended, or its bound changed)
   judgments of iteration 1: check parse_rate: Expected at least 90% of judgments to give a score, came 1.04%: ...
+warned (nothing stops; the check on the asset's page says what to do)
+  actor_pairs of iteration 1: check chosen_length: came 2.04 times: 46 characters chosen, 23 rejected
 damaged (the record is there; mr run makes it again)
   responses of iteration 2: .../responses/2.parquet is not there
 weights removed as not needed any more (storage.keep_policies; records, logs and reward margins stay)
@@ -65,10 +67,21 @@ def state(run: Run, asset: str, partition: str | None = None) -> State:
 
 def harmful_findings(run: Run, asset: str, partition: str | None = None) -> "list[Finding]":
     """The harmful findings on an artifact: what its checks measured then, against the recipe's bounds of now."""
-    from mr_assets.method.guardrails import harmful, judged  # takes numpy, which not every command needs
+    return [finding for finding in _findings(run, asset, partition) if finding.level == "harmful"]
+
+
+def warnings(run: Run) -> "dict[Place, list[Finding]]":
+    """The findings that warn, by artifact that is there and as it should be, by the bounds that the recipe has now."""
+    sound = [place for place in places(run) if state(run, *place) in ("done", "failed")]
+    found = {place: [f for f in _findings(run, *place) if f.level == "warning"] for place in sound}
+    return {place: those for place, those in found.items() if those}
+
+
+def _findings(run: Run, asset: str, partition: str | None) -> "list[Finding]":
+    from mr_assets.method.guardrails import judged  # takes numpy, which not every command needs
 
     record = run.record(asset, partition)
-    return harmful(judged(asset, record.checks, run.recipe.guardrails)) if record and record.checks else []
+    return judged(asset, record.checks, run.recipe.guardrails) if record and record.checks else []
 
 
 def why_out_of_date(run: Run, asset: str, partition: str | None) -> list[str]:
@@ -243,6 +256,10 @@ def lines(run: Run) -> Iterator[str]:
             for finding in found:
                 yield f"  {titled(*place)}: check {finding.name}: {finding.said}"
                 yield from _page_of(run, place, finding)
+    if warned := warnings(run):
+        yield "warned (nothing stops; the check on the asset's page says what to do)"
+        for place, found in warned.items():
+            yield from (f"  {titled(*place)}: check {f.name}: came {f.measured.came}" for f in found if f.measured)
     if broken := damaged(run):
         yield "damaged (the record is there; mr run makes it again)"
         yield from (f"  {titled(*place)}: {why}" for place, why in broken.items())

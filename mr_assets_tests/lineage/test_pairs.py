@@ -21,7 +21,7 @@ from mr_assets.runs.run import Run
 from mr_assets.runs.stored import save
 from mr_assets.worlds import letters
 from mr_assets.worlds.truth import AGREEMENTS, COUNTED
-from mr_assets_tests.lineage.conftest import rematerialized, table, with_hostile_texts
+from mr_assets_tests.lineage.conftest import change, rematerialized, table, with_hostile_texts
 from mr_assets_tests.lineage.test_tree import ESCAPES
 
 Mr = Callable[..., Result]
@@ -171,6 +171,24 @@ def test_mr_pairs_lists_and_filters(mr: Mr, run: Run) -> None:
         result = mr(*wrong)
         assert result.exit_code == 1
         assert "Error: " in result.output
+
+
+def test_mr_pairs_and_mr_trace_of_a_judgment_without_a_score(mr: Mr, run: Run) -> None:
+    """The pairs of its prompt in its iteration, and why it has no score; a model has no such pairs."""
+    judgment = table(run, "judgments")["judgment_id"][0]
+    lost = pl.when(pl.col("judgment_id") == judgment)
+    scores = {
+        "score": lost.then(None).otherwise("score"),
+        "invalid": lost.then(pl.lit("off_scale")).otherwise("invalid"),
+    }
+    change(run, "judgments", lambda rows: rows.with_columns(**scores))
+    prompt = judgment.split(".")[1]
+    for name in (judgment, f"tiny/{judgment}", f"1.{prompt}"):
+        found = json.loads(mr("pairs", name, "--json").output)
+        assert [row["pair_id"] for row in found] == [f"1.{prompt}.actor", f"1.{prompt}.judge"]
+    assert 'invalid: the number after "Score:" is not one from 0 to 5' in mr("trace", judgment).output
+    assert "is of iteration 1. Leave it out." in mr("pairs", judgment, "--iteration", "2").output
+    assert "is a model" in mr("pairs", "tiny/M1").output
 
 
 def test_mr_trace_prints_tree_and_json(mr: Mr, run: Run) -> None:

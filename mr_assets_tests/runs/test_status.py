@@ -306,6 +306,25 @@ def test_a_failed_check_stays_failed(done: Run) -> None:
     assert states(done)["out of date"] >= {"judgments 1"}
 
 
+NOISE = {"value": 0.31, "rows": 480, "came": "0.31 for the mean of 3 judgments", "numbers": {}}
+
+
+def test_a_check_that_warns_is_told_and_stops_nothing(done: Run) -> None:
+    """By the bounds of now; what must be made again is not told as if it were so. Where it fails, a page shows what."""
+    fails(done, "judgments", "1", score_reliability=NOISE | {"interval": [0.25, 0.37]})
+    assert states(done) == {}
+    assert list(lines(done))[-2:] == [
+        "warned (nothing stops; the check on the asset's page says what to do)",
+        "  judgments of iteration 1: check score_reliability: came 0.31 for the mean of 3 judgments",
+    ]
+    stops = tiny_run(done.data, "guardrails.score_reliability_at_least={warn: 0.9, stop: 0.4}")
+    said = list(lines(stops))
+    assert "    mr explore shows what it counted: http://127.0.0.1:3001/runs/tiny/judgments?iteration=1" in said
+    assert not any(line.startswith("warned") for line in said)
+    complete(done, "responses", "1", version="v2")
+    assert not any(line.startswith("warned") for line in lines(done))
+
+
 def test_what_an_unknown_or_other_check_measured_is_no_failure(done: Run) -> None:
     """A later version's check, and a figure that this version cannot read."""
     fails(done, "judgments", "1", of_the_future=FEW_SCORES, parse_rate={"value": 0.0})
