@@ -16,7 +16,7 @@ from mr_assets.recipes.recipe import Recipe
 from mr_assets.recipes.yaml_files import parse_mapping
 from mr_assets.runs.data_folder import accelerate_file
 from mr_assets.text_files import read_text_file
-from mr_assets.training.settings import TrainingSettings
+from mr_assets.training.settings import TrainingSettings, batch_problem
 
 ENGINE = "engine"
 
@@ -78,7 +78,7 @@ def memory_of(recipe: Recipe, shape: Shape, data: Path) -> dict[str, Memory]:
 
 def gpu_problems(recipe: Recipe, shape: Shape, data: Path, gigabytes: float, count: int) -> Iterator[Problem]:
     """What does not fit on `count` GPUs of so many GB each."""
-    yield from _too_few(recipe, count)
+    yield from _too_few(recipe, shape, count)
     if (problem := _engine_problem(recipe, shape, gigabytes, count)) is not None:
         yield problem
     for name, section in sections(recipe).items():
@@ -86,17 +86,33 @@ def gpu_problems(recipe: Recipe, shape: Shape, data: Path, gigabytes: float, cou
             yield problem
 
 
-def _too_few(recipe: Recipe, count: int) -> Iterator[Problem]:
+def most_processes(section: TrainingSettings, count: int) -> int:
+    """The most training processes, of `count` at most, that can share the section's batches out."""
+    fits = (n for n in range(count, 1, -1) if not batch_problem(section.batch_size, section.micro_batch_size, n))
+    return next(fits, 1)
+
+
+def most_parts(shape: Shape, count: int) -> int:
+    """The most GPUs, of `count` at most, that can share the model's heads out."""
+
+    def can(n: int) -> bool:
+        return shape.heads % n == 0 and (shape.kv_heads % n == 0 or n % shape.kv_heads == 0)
+
+    return next(n for n in range(count, 0, -1) if can(n))
+
+
+def _too_few(recipe: Recipe, shape: Shape, count: int) -> Iterator[Problem]:
     replicas, each = recipe.engine.replicas, recipe.engine.gpus
     if replicas * each > count >= each:
         said = f"{ENGINE}.replicas = {replicas} with {each} GPUs each need {replicas * each} GPUs, there are {count}."
         yield Problem(ENGINE, said, (f"{ENGINE}.replicas={count // each}",))
-    wanted = {f"{ENGINE}.tensor_parallel_size": recipe.engine.tensor_parallel_size}
-    wanted |= {f"{name}.num_processes": section.num_processes for name, section in sections(recipe).items()}
-    for field, number in wanted.items():
+    wanted = {f"{ENGINE}.tensor_parallel_size": (recipe.engine.tensor_parallel_size, most_parts(shape, count))}
+    for name, section in sections(recipe).items():
+        wanted[f"{name}.num_processes"] = (section.num_processes, most_processes(section, count))
+    for field, (number, most) in wanted.items():
         if number > count:
             said = f"{field} = {number} needs {number} GPUs, there {'is' if count == 1 else 'are'} {count}."
-            yield Problem(field.partition(".")[0], said, (f"{field}={count}",))
+            yield Problem(field.partition(".")[0], said, (f"{field}={most}",))
 
 
 def _engine_problem(recipe: Recipe, shape: Shape, gigabytes: float, count: int) -> Problem | None:
@@ -133,7 +149,8 @@ def _training_problem(
         if smaller <= room:
             return Problem(name, f"{said} Changed as below it needs {size(smaller)}.", change, certain)
         least = min(least, smaller)
-    rest = f"With every saving it needs {size(least)}: take larger GPUs, or more of them for FSDP."
+    more = ", or more of them for FSDP" if section.lora_r is None else ""
+    rest = f"With every saving it needs {size(least)}: take larger GPUs{more}."
     return Problem(name, f"{said} {rest}", (), certain)
 
 
@@ -148,11 +165,14 @@ def _smaller(
         update |= saving
         yield _changes(name, section, update), section.model_copy(update=update), sharded
     if not sharded and count > 1 and section.lora_r is None:  # adapters are not shared out
-        update = {"num_processes": count, "optimizer": "adamw_torch"}  # bitsandbytes does not share its state out
+        update = {"optimizer": "adamw_torch"}  # bitsandbytes does not share its state out
         for saving in ({}, {"micro_batch_size": 1}, {"gradient_checkpointing": True}):
             update |= saving
-            change = (f"{name}.accelerate_config=fsdp", *_changes(name, section, update))
-            yield change, section.model_copy(update=update), True
+            processes = most_processes(section.model_copy(update=update), count)
+            if processes > 1:
+                changed = {"num_processes": processes, **update}
+                change = (f"{name}.accelerate_config=fsdp", *_changes(name, section, changed))
+                yield change, section.model_copy(update=changed), True
 
 
 def cpu_problems(recipe: Recipe, shape: Shape | None, data: Path, free: float) -> Iterator[Problem]:

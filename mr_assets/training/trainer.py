@@ -349,10 +349,17 @@ def main(
     except Exception as error:
         if trouble := storage_trouble(error, job.workspace):
             sys.exit(f"error: {_noted(job, trouble)}")
-        _noted(job, f"{type(error).__name__}: {error}")
+        _noted(job, f"{type(error).__name__}: {error}{_advice(error)}")
         raise
     sys.stdout.flush()
     os._exit(0)  # everything is on disk, and taking torch's modules down in order takes a second
+
+
+def _advice(error: Exception) -> str:
+    """What to do about an error that is not ours; "" if nobody knows."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return " Lower micro_batch_size, then max_length; the training goes on from its last checkpoint."
+    return ""
 
 
 def check_processes(job: TrainingJob) -> None:

@@ -107,6 +107,23 @@ def test_too_few_gpus(paper: Recipe, lengths: Lengths, tmp_path: Path) -> None:
     assert engine.change == ("engine.replicas=3",)
 
 
+@pytest.mark.parametrize(
+    ("count", "processes", "parts"), [(2, 2, 2), (3, 2, 2), (5, 4, 4), (6, 4, 4), (7, 4, 4), (12, 8, 8)]
+)
+def test_what_is_told_to_change_can_be_changed(
+    paper: Recipe, lengths: Lengths, tmp_path: Path, count: int, processes: int, parts: int
+) -> None:
+    """A batch of 32 in passes of 2 goes to 2, 4, 8 or 16 processes; 32 heads, 8 with keys, to 2, 4, 8, 16 or 32."""
+    recipe = with_sets(paper, ["sft=null", "engine.tensor_parallel_size=16", "dpo.num_processes=16"])
+    problems = planned(recipe, lengths, tmp_path, "h200", count, "8b").problems
+    changes = [change for problem in problems for change in problem.change]
+    assert f"engine.tensor_parallel_size={parts}" in changes
+    assert f"dpo.num_processes={processes}" in changes
+    [problem] = planned(with_sets(paper, ["sft=null"]), lengths, tmp_path, "h100-nvl", count).problems
+    assert problem.change[:2] == ("dpo.accelerate_config=fsdp", f"dpo.num_processes={processes}")
+    assert with_sets(recipe, [*changes, *problem.change]).dpo.num_processes == processes
+
+
 def test_an_engine_that_takes_two_gpus(paper: Recipe, lengths: Lengths, tmp_path: Path) -> None:
     """16 GB of weights and a cache of 16,384 tokens (2.1 GB) do not fit into 0.9 x 24 GB less 3 GB."""
     recipe = with_sets(paper, ["engine.max_model_len=32768"])

@@ -574,3 +574,20 @@ def test_a_log_that_a_full_disk_does_not_take(dpo_job: TrainingJob) -> None:
 
     with pytest.raises(SystemExit, match=r"error: no space left on disk while writing .*free some space"):
         trainer.main(lambda: dpo_job.workspace, make)
+
+
+def test_memory_that_runs_out_is_told_with_what_to_do(dpo_job: TrainingJob) -> None:
+    """The launcher shows what is noted."""
+    import torch
+
+    from mr_assets.training import trainer
+
+    launch.prepare_workspace(dpo_job)
+
+    def make(job: TrainingJob) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        trainer.main(lambda: dpo_job.workspace, make)
+    said = (dpo_job.workspace / "failure.txt").read_text()
+    assert "CUDA out of memory. Tried to allocate 2 GiB. Lower micro_batch_size, then max_length;" in said
