@@ -18,6 +18,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,15 +49,29 @@ def run_in_cluster(command: Sequence[str], nodes: int, gpus: int) -> int:
         raise UserError(f"there is no command {command[0]!r} to run on the cluster. Type one after mr cluster --.")
     unshare = namespaces()
     refuse_without_namespaces(unshare)
-    with TemporaryDirectory(prefix="mr_cluster_") as folder:
+    with TemporaryDirectory(prefix="mr_cluster_", ignore_cleanup_errors=True) as folder:
         inner = [sys.executable, "-m", __spec__.name, folder, str(nodes), str(gpus), *command]
         # once this process is gone, however, so is unshare, and with it the namespace's first process, and with it all
         process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *unshare, *inner])
         kept = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which the terminal tells, too
+        ended = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # and nothing stays behind
         try:
             return process.wait()
         finally:
+            _end(process)
             signal.signal(signal.SIGINT, kept)
+            signal.signal(signal.SIGTERM, ended)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End unshare, if it is there, and with it the namespaces' first process, which goes after all others in them."""
+    first = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    inside = first.read_text().split() if process.poll() is None else []
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in inside) and time.monotonic() < until:
+        time.sleep(0.05)
 
 
 def namespaces() -> list[str]:

@@ -18,9 +18,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from mr_assets.errors import UserError, shown
+from mr_assets.files import sweep_temporary, temporary_beside
 from mr_assets.loop import LOOP, Place, titled
+from mr_assets.processes import Worker
 from mr_assets.recipes.differences import differences
 from mr_assets.recipes.family import family_settings
 from mr_assets.recipes.load import parse_rows, with_rows
@@ -48,8 +51,9 @@ def branch(run: Run, name: str, first: int, sets: Sequence[str] = ()) -> Run:
     """
     _check(run, name, first, sets)
     recipe = _recipe(run, first, sets)
-    begun = Run(f".branch-{name}", recipe, run.data, run.family, further=_further(run, sets))
-    shutil.rmtree(begun.folder, ignore_errors=True)  # what an interrupted branch left
+    sweep_temporary(run.data)  # what an interrupted branch left
+    place_of_its_own = temporary_beside(run.data / f"{uuid4().hex[:8]}-{name}", Worker.of(os.getpid()))
+    begun = Run(place_of_its_own.name, recipe, run.data, run.family, further=_further(run, sets))
     try:
         for place in shared(run, first):
             record = run.record(*place)
@@ -62,7 +66,12 @@ def branch(run: Run, name: str, first: int, sets: Sequence[str] = ()) -> Run:
         changed = [f"{d.path}={json.dumps(d.new)}" for d in differences(_with_further(run), _with_further(begun))]
         made = replace(begun, name=name, origin=(*run.origin, *changed) if run.origin else ())
         save(replace(made, name=begun.name))
-        begun.folder.rename(made.folder)
+        try:
+            begun.folder.rename(made.folder)
+        except OSError as error:
+            if os.path.lexists(made.folder):  # another command was faster
+                raise UserError(_taken(made.folder)) from error
+            raise
         try:
             _publish(made, first)
         except BaseException:
@@ -103,7 +112,7 @@ def _check(run: Run, name: str, first: int, sets: Sequence[str]) -> None:
         )
     check_run_name(name)
     if os.path.lexists(run.data / name):
-        raise UserError(f"{run.data / name} exists already. Name the branch otherwise, or remove that run first.")
+        raise UserError(_taken(run.data / name))
     early = [text for text in sets if (row := _ROW.match(text)) and int(row[1]) < first]
     if early:
         raise UserError(
@@ -116,6 +125,10 @@ def _check(run: Run, name: str, first: int, sets: Sequence[str]) -> None:
             f"{f' (and {len(missing) - 1} more)' if len(missing) > 1 else ''}. Complete it first, or begin earlier."
         )
     check_policy(run, ["policy"], str(first))
+
+
+def _taken(folder: Path) -> str:
+    return f"{folder} exists already. Name the branch otherwise, or remove that run first."
 
 
 def _recipe(run: Run, first: int, sets: Sequence[str]) -> Recipe:

@@ -45,6 +45,8 @@ class Seen(NamedTuple):
 
     bytes: int
     etag: str
+    changed: int = 0
+    """When it was put, in ns; 0 if this host has put it since the store was listed."""
 
 
 @dataclass
@@ -90,7 +92,7 @@ class ObjectStore:
         with told(self.url):
             found = self._files.find(self.url, detail=True)
         start = len(self.url.removeprefix(SCHEME)) + 1
-        self._listed = {name[start:]: Seen(int(o["size"]), o["ETag"].strip('"')) for name, o in found.items()}
+        self._listed = {name[start:]: _seen(o) for name, o in found.items()}
         small = [name for name in self._listed if says_what_is_there(name)]
         changed = [name for name in small if not self._same(name) and not self._under_way(self.data / name)]
         with told(self.url), ThreadPoolExecutor(AT_ONCE) as threads:
@@ -140,9 +142,12 @@ class ObjectStore:
             path.parent.rmdir()
 
     def fetch(self, path: Path, note: Note | None = None) -> None:
-        """Have a file in the folder, as `note` says that it is; nothing happens if it is, or if the store has none."""
+        """Have a file in the folder, as `note` says that it is; nothing happens if it is, or if the store has none.
+
+        note: None for what has no record: a shard, or what a person put there, which is as the store has it.
+        """
         seen = self.has(path)
-        if seen is None or (note is None and path.is_file() and path.stat().st_size == seen.bytes):
+        if seen is None or (note is None and self._is_as_seen(path, seen)):
             return
         if note is not None and not damage(path, note, self.data / ".fingerprints.json"):
             return
@@ -150,8 +155,8 @@ class ObjectStore:
         def get(place: Path) -> None:
             with told(self.url), _report(f"fetching {path.name}", seen.bytes) as callback:
                 self._files.get_file(self.key(path), str(place), callback=callback)
-            if note is not None and note.written is not None:
-                os.utime(place, ns=(note.written, note.written))
+            if when := (seen.changed if note is None else note.written):
+                os.utime(place, ns=(when, when))
 
         atomically(path, get)
         if note is not None and (wrong := damage(path, note, self.data / ".fingerprints.json", content=True)):
@@ -160,6 +165,19 @@ class ObjectStore:
                 f"{self.url}/{self.name(path)} is not what its record says: {wrong}. If another host is "
                 "making it now, wait for that; else materialize it again."
             )
+
+    def _is_as_seen(self, path: Path, seen: Seen) -> bool:
+        """Whether a file without a record is here as the store has it: fetched since it was put, or put from here.
+
+        What was fetched has the object's time. Of what we put the object has the fingerprint of its content.
+        """
+        if not path.is_file() or path.stat().st_size != seen.bytes:
+            return False
+        if seen.changed in (0, path.stat().st_mtime_ns):
+            return True
+        with told(self.url), suppress(FileNotFoundError):
+            return bool(self._files.metadata(self.key(path)).get(CONTENT) == fingerprint(path))
+        return False
 
     def put(self, files: Iterable[Path], record: Path, content: str) -> None:
         """Put an artifact: its files, but for those that the store has already, then its record with this content."""
@@ -252,6 +270,12 @@ def says_what_is_there(name: str) -> bool:
         case (_, asset, _, "complete.json"):
             return asset in LOOP
     return False
+
+
+def _seen(listed: dict[str, Any]) -> Seen:
+    """An object of a listing of s3fs."""
+    when = listed.get("LastModified")
+    return Seen(int(listed["size"]), listed["ETag"].strip('"'), int(when.timestamp()) * 10**9 if when else 0)
 
 
 def _noted(record: Path) -> list[str]:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import pytest
@@ -54,6 +55,29 @@ def test_nodes_and_commands_share_a_token_and_patience(tmp_path: Path, monkeypat
         "RAY_USAGE_STATS_ENABLED": "0",
     }
     assert found["PATH"].split(":")[0] == str(Path(sys.executable).parent)
+
+
+@pytest.mark.slow
+def test_sigterm_leaves_nothing(tmp_path: Path) -> None:
+    """Neither a process nor the folder of the token, and the status of one who was told to end."""
+    try:
+        refuse_without_namespaces(namespaces())
+    except UserError as error:
+        pytest.skip(str(error))
+    mark = str(uuid4())
+    with TemporaryDirectory(dir="/tmp") as short:  # Ray's sockets have paths of 107 characters at most
+        command = [sys.executable, "-m", "mr_assets.cli", "cluster", "--", "sh", "-c", "echo it runs; sleep 600"]
+        more = {A_TEST: mark, "TMPDIR": short}
+        with subprocess.Popen(
+            command, env=commands_environment(tmp_path / "data") | more, cwd=PROJECT, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert any("it runs" in line for line in process.stdout)
+            assert list(Path(short).glob("mr_cluster_*"))
+            process.terminate()
+            assert process.wait(PATIENCE) == 143
+        assert list(Path(short).glob("mr_cluster_*")) == []
+    assert processes_of(mark, A_TEST) == []
 
 
 @pytest.mark.slow

@@ -110,7 +110,24 @@ def test_a_refusal_names_the_cause_and_leaves_nothing(
     with pytest.raises(UserError, match=message):
         branch(finished, name, first, sets)
     assert files(finished.data) == before
-    assert not [path for path in finished.data.iterdir() if path.name.startswith(".branch")]
+    assert not [path for path in finished.data.iterdir() if path.name.startswith(".tmp")]
+
+
+def test_of_two_that_take_a_name_at_once_one_has_it(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slower one is refused as one that comes later is, and leaves nothing."""
+
+    def slowly(made: Run) -> None:
+        monkeypatch.setattr("mr_assets.runs.branch.save", save)
+        branch(finished, "other", 3, ["rho=0.3"])
+        save(made)
+
+    monkeypatch.setattr("mr_assets.runs.branch.save", slowly)
+    with pytest.raises(UserError, match="other exists already"):
+        branch(finished, "other", 3, ["rho=0.4"])
+    made = named_runs(finished.data, "other")["other"]
+    assert made.recipe.row(3).rho == 0.3
+    assert {state(made, *place) for place in shared(made, 3)} == {"done"}
+    assert not [path for path in finished.data.iterdir() if path.name.startswith(".tmp")]
 
 
 def test_what_is_missing_or_stale_is_not_shared(finished: Run) -> None:

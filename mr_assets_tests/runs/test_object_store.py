@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from errno import ENOSPC
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -350,6 +351,33 @@ def test_what_a_person_put_into_the_store_is_found(bucket: s3fs.S3FileSystem, ho
     pull(data)
     assert resolve("prompts/mine.jsonl", data).read_text() == '{"prompt": "x"}\n'
     assert (resolve("models/seed", data) / "config.json").read_text() == "{}"
+
+
+def test_what_a_person_changed_in_the_store_is_fetched_again(
+    bucket: s3fs.S3FileSystem, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also at the same size, and once; what is as it was is not."""
+    mine, other = "bucket/of/runs/prompts/mine.jsonl", "bucket/of/runs/prompts/other.jsonl"
+    bucket.pipe_file(mine, b'{"prompt": "x"}\n')
+    bucket.pipe_file(other, b'{"prompt": "z"}\n')
+    data, get = host("gpu-01"), s3fs.S3FileSystem.get_file
+    fetched: list[str] = []
+
+    def get_file(fs: s3fs.S3FileSystem, key: str, *more: Any, **named: Any) -> None:
+        fetched.append(key)
+        get(fs, key, *more, **named)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "get_file", get_file)
+    pull(data)
+    for _ in range(2):
+        assert resolve("prompts", data).joinpath("mine.jsonl").read_text() == '{"prompt": "x"}\n'
+    assert sorted(fetched) == [mine, other]
+    time.sleep(1.1)  # the store's times are of seconds
+    bucket.pipe_file(mine, b'{"prompt": "y"}\n')
+    pull(data)
+    for _ in range(2):
+        assert resolve("prompts", data).joinpath("mine.jsonl").read_text() == '{"prompt": "y"}\n'
+    assert sorted(fetched) == [mine, mine, other]
 
 
 def test_a_large_file_says_how_far_it_is(
