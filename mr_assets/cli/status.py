@@ -19,12 +19,14 @@ from mr_assets.loop import LOOP, Place
 from mr_assets.orchestration.history import Attempt, attempts
 from mr_assets.orchestration.instance import home, instance
 from mr_assets.orchestration.run_launcher import fail_dead_runs
+from mr_assets.runs.object_store import pull
 from mr_assets.runs.progress import Progress, noted
 from mr_assets.runs.run import Run
 from mr_assets.runs.snapshot import Snapshot
 from mr_assets.runs.status import lines, places, stale, state
 
 FOLLOWS = "done *"
+SECONDS_BETWEEN_PULLS = 15.0  # of a status that is watched: a store lists a thousand objects at a time
 SIGNS = {
     "done": "green",
     FOLLOWS: "yellow",
@@ -179,7 +181,12 @@ def _ranges(signs: Sequence[str]) -> Iterator[str]:
 
 
 def statuses(runs: Sequence[Run]) -> list[Status]:
-    """The state of runs now, after every Dagster run whose process is gone is marked as failed."""
+    """The state of runs now, after every Dagster run whose process is gone is marked as failed.
+
+    What other hosts put into an object store is looked for again after `SECONDS_BETWEEN_PULLS`.
+    """
+    for data in {run.data for run in runs}:
+        pull(data, within=SECONDS_BETWEEN_PULLS)
     tried: dict[str, dict[Place, Attempt]] = {run.name: {} for run in runs}
     unknown = ""
     try:

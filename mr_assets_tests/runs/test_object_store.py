@@ -22,6 +22,7 @@ from s3fs.errors import translate_boto_error
 from starlette.testclient import TestClient
 
 from mr_assets.cli.main import main
+from mr_assets.cli.status import statuses
 from mr_assets.errors import UserError
 from mr_assets.explorer.app import explorer
 from mr_assets.files import fingerprint, note_of
@@ -214,6 +215,18 @@ def test_what_a_host_makes_anew_is_new_on_the_others(host: Host) -> None:
     with pytest.raises(UserError, match="M1 is damaged"):  # its fingerprint is not the one that was recorded
         model.check(data)
     assert (run.path(*MODEL) / "model.safetensors").read_bytes() == weights.read_bytes()
+
+
+def test_a_status_that_is_watched_sees_what_another_host_makes(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a run that was loaded once, as `mr status --watch` does; the store is not asked at every look."""
+    mine, data = published(host("gpu-01")), host("login")
+    run = stored_runs(data)["tiny"]
+    host("gpu-01")
+    remove_record(mine.record_path(*TABLE))
+    host("login")
+    assert statuses([run])[0].state(TABLE) == "done"
+    monkeypatch.setattr("mr_assets.cli.status.SECONDS_BETWEEN_PULLS", 0.0)
+    assert statuses([run])[0].state(TABLE) == "missing"
 
 
 def test_a_kill_before_the_record_leaves_what_was_put_and_no_artifact(
