@@ -83,6 +83,12 @@ def length_controlled(
         value = weights @ (np.logaddexp(0, logit) - wins * logit) + RIDGE / 2 * terms @ terms
         return float(value), everything.T @ (weights * (expit(logit) - wins)) + RIDGE * terms
 
-    best = minimize(loss, np.zeros(3), jac=True, method="BFGS", options={"gtol": 1e-6}).x
+    def curvature(terms: Numbers) -> Numbers:
+        """The Hessian of the loss, (3, 3)."""
+        expected = expit(everything @ terms)
+        spread = weights * expected * (1 - expected)
+        return np.asarray((everything * spread[:, None]).T @ everything + RIDGE * np.eye(3))
+
+    best = minimize(loss, np.zeros(3), jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-6}).x
     length, hardness, quality = (float(term) for term in best)
     return Fitted(length, hardness, quality, win_rate=float(expit(rows[:, 1:] @ best[1:]).mean()))
