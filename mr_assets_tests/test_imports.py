@@ -26,7 +26,7 @@ ORDER = (
     ("runs",),
     ("planning",),
     ("lineage", "inputs"),
-    ("explorer", "wiring"),
+    ("explorer", "wiring", "export"),
     ("assets",),
     ("orchestration",),
     ("definitions",),
@@ -36,7 +36,7 @@ ORDER = (
 LEVELS = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 WITHOUT_DAGSTER = (
     *("lineage", "method", "sampling", "training", "evaluation", "worlds", "templates", "recipes", "runs"),
-    *("planning", "inputs"),
+    *("planning", "inputs", "export"),
 )
 
 Imports = dict[str, set[str]]

@@ -9,6 +9,7 @@ import click
 from mr_assets.cli.alpaca_eval import alpaca_eval
 from mr_assets.cli.cluster import cluster
 from mr_assets.cli.errors import Commands
+from mr_assets.cli.export import export
 from mr_assets.cli.lineage import compare, pairs, trace, verify
 from mr_assets.cli.pilot import pilot
 from mr_assets.cli.plan import plan
@@ -61,6 +62,7 @@ _COMMANDS = (
     trace,
     pairs,
     verify,
+    export,
     alpaca_eval,
     recipes,
     runs,

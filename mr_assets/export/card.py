@@ -1,0 +1,111 @@
+"""The README.md of an exported folder: what is in it, how it was made, what departs from the paper, and its limits.
+
+---
+license: other
+tags: [meta-rewarding, mr_assets]
+---
+# M2 of small_world_meta_rewarding
+...
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import yaml
+
+from mr_assets.errors import shown
+from mr_assets.ids import model_id
+from mr_assets.loop import Place, titled
+from mr_assets.recipes.differences import differences
+from mr_assets.recipes.load import load_recipe
+from mr_assets.recipes.recipe import SPEED_FIELDS, Recipe
+from mr_assets.runs.run import Run
+from mr_assets.runs.status import stale
+
+PAPERS = {True: "llama_3_8b_meta_rewarding", False: "llama_3_8b_self_rewarding"}
+"""The paper's recipe that a run is held against: Meta-Rewarding where some iteration trains the judge."""
+NOT_THE_METHOD = ("title", "description", "family", "engine", "storage", "guardrails", "seed")
+LIMITS = (
+    "The scores and pairs are the model's own: no human has labelled them. A judge that errs teaches its errors.",
+    "Figures of different judges cannot be compared.",
+    "The licence is that of the seed model, the prompts and the EFT data. Look it up before you pass this on.",
+)
+
+
+@cache
+def _paper(trains_judge: bool) -> Recipe:
+    return load_recipe(PAPERS[trains_judge])
+
+
+def departures(recipe: Recipe) -> list[tuple[str, Any, Any]]:
+    """Where a recipe is not the paper's: field, the paper's value, this one's. Speed and names do not count."""
+    paper = _paper(any(row.judge_training for row in recipe.iterations))
+    return [
+        (each.path, each.old, each.new)
+        for each in differences(paper, recipe)
+        if (section := each.path.partition("."))[0] not in NOT_THE_METHOD
+        and section[2] not in SPEED_FIELDS.get(section[0], ())
+    ]
+
+
+def card(run: Run, title: str, what: str, made: Sequence[Place], front: Mapping[str, Any]) -> str:
+    """The card of a folder, as Markdown.
+
+    what: a paragraph on what is in the folder; made: the artifacts it holds; front: the hub's fields, as YAML.
+    """
+    old = stale(run)
+    head = yaml.safe_dump({"license": "other", "tags": ["meta-rewarding", "mr_assets"], **front}, sort_keys=False)
+    parts = [f"---\n{head}---", f"# {title}", what, *_stale_parts(old, made)]
+    parts += ["## Recipe", f"{run.recipe.title}\n\n{run.recipe.description.strip()}", "All of it is in `recipe.yaml`."]
+    found = departures(run.recipe)
+    if found:
+        paper = PAPERS[any(row.judge_training for row in run.recipe.iterations)]
+        rows = [(f"`{path}`", shown(theirs), shown(ours)) for path, theirs, ours in found]
+        parts += [
+            "## Departures from the paper",
+            f"Held against the recipe `{paper}` (Wu et al. 2024).",
+            _table(("field", "paper", "here"), rows),
+        ]
+    lineage = []
+    for asset, partition in made:
+        record = run.record(asset, partition)
+        assert record is not None
+        inputs = ", ".join(f"{name} `{version[:12]}`" for name, version in record.inputs.items())
+        lineage.append((titled(asset, partition), f"`{record.version}`", inputs or "-", record.created))
+    parts += ["## Lineage", _table(("artifact", "version", "made of", "made at"), lineage)]
+    if evaluated := _evaluations(run):
+        names = sorted({name for _, numbers in evaluated for name in numbers})
+        cells = [(name, *(_number(numbers.get(each)) for each in names)) for name, numbers in evaluated]
+        parts += [
+            "## Evaluation",
+            "On the held-out set of the world, against its truth.",
+            _table(("model", *names), cells),
+        ]
+    parts += ["## Limits", "\n".join(f"- {limit}" for limit in LIMITS)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _stale_parts(old: Mapping[Place, str], made: Sequence[Place]) -> list[str]:
+    said = [f"{titled(*place)} ({old[place]})" for place in made if place in old]
+    return ["**Out of date** when it was exported: " + "; ".join(said) + "."] if said else []
+
+
+def _evaluations(run: Run) -> list[tuple[str, Mapping[str, Any]]]:
+    if not run.recipe.evaluation:
+        return []
+    records = ((key, run.record("evaluation", key)) for key in run.models)
+    return [(model_id(key), record.numbers) for key, record in records if record]
+
+
+def _number(value: Any) -> str:
+    return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
