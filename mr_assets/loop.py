@@ -59,7 +59,7 @@ class Asset:
     holds: Literal["table", "model", "pointer"] = "table"
     side: Literal["actor", "judge"] | None = None
     selects: bool = False
-    templates: tuple[Literal["judge", "meta_judge"], ...] = ()
+    templates: tuple[Literal["judge", "meta_judge", "generate", "tasks"], ...] = ()
     begins_after: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     before: Mapping[str, Any] = field(default_factory=dict)
@@ -97,8 +97,22 @@ def iteration_of(asset: str, partition: str | None) -> int:
 # assets would start prompts of every iteration while M0 is trained, and the rest of each iteration in a run of its own.
 LOOP = Loop(
     Asset(
+        "generated_prompts",
+        per="family",
+        when=lambda recipe: recipe.prompts.source == "generated",
+        shaped_by=(
+            *("seed", "world.name", "model.seed", "model.revision", *RENDERING),
+            *("prompts.generator", "prompts.column", "prompts.count", "generation", "engine"),
+        ),
+        sources=("model.seed", "prompts.generator", "generation.examples"),
+        selects=True,
+        code=("method.generated_prompts", "worlds.letters", "chat", "chat_template", "sampling.endpoint"),
+        templates=("generate", "tasks"),
+    ),
+    Asset(
         "seed_prompts",
         per="family",
+        upstream=("generated_prompts",),
         shaped_by=("seed", "world.name", "prompts.source", "prompts.split", "prompts.column", "prompts.count"),
         before={"prompts.split": None},
         sources=("prompts.source",),

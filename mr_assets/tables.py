@@ -110,6 +110,15 @@ SEED_PROMPTS = _table(
     prompt_id=(pl.String, "short hash of the text"),
     prompt=(pl.String, "the user's message; of a conversation its turns as one text, as the judge reads them"),
 )
+GENERATED_PROMPTS = _table(
+    "generated_prompts",
+    "prompt_id",
+    prompt_id=(pl.String, "short hash of the text"),
+    prompt=(pl.String, "the task that the answer gives"),
+    request_id=(pl.String, "the request: its round, and its number there"),
+    shown=(pl.List(pl.Int32), "the examples that it showed, in their order, counted from 0 in their file"),
+    answer=(pl.String, "the generator's whole answer"),
+)
 PROMPTS = _table(
     "prompts",
     "prompt_id",

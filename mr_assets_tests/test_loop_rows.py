@@ -49,7 +49,7 @@ def test_a_row_names_what_is_there(row: Asset) -> None:
     assert (row.name in TABLES) == (row.holds == "table")
     assert row.holds == "table" or not row.selects
     for field in row.sources:
-        assert isinstance(attrgetter(field)(tiny_recipe()), str)
+        assert isinstance(attrgetter(field)(tiny_recipe()), str | None)
 
 
 @pytest.mark.parametrize("asset", LOOP)
@@ -194,7 +194,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         patch.setitem(LOOP, "long_responses", ROW)
         world = new_world(patch, tmp_path_factory.mktemp("data"), "iterations.1.max_chosen_chars=20")
         for step in (
-            Step("once", LOOP.per("family"), None),
+            Step("once", world.run.loop.per("family"), None),
             Step("iteration 1", ("policy", "prompts", "responses", "long_responses"), "1"),
         ):
             result = world.materialize(step)

@@ -11,12 +11,14 @@ from mr_assets.worlds.letters import make_prompts
 
 
 @loop_asset(kinds={"polars", "parquet"})
-def seed_prompts(work: Materialization) -> Result:
-    """The prompts that iterations draw from: made by the small world, or read from the user's file or folder."""
+def seed_prompts(work: Materialization, generated_prompts: pl.LazyFrame | None = None) -> Result:
+    """The prompts that iterations draw from: made by the small world or a model, or the user's file or folder."""
     recipe = work.recipe
     held_out: dict[str, int] = {}
 
-    if recipe.prompts.source == "world":
+    if generated_prompts is not None:
+        prompts = check_prompts(generated_prompts.select("prompt").collect())
+    elif recipe.prompts.source == "world":
         assert recipe.prompts.count is not None
         texts = make_prompts(recipe.prompts.count, seed=str(recipe.seed))
         prompts = check_prompts(pl.DataFrame({"prompt": texts}))

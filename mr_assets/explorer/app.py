@@ -41,6 +41,7 @@ from mr_assets.lineage.staleness import stale_now
 from mr_assets.lineage.tracing import why_stale
 from mr_assets.loop import Place, titled
 from mr_assets.printable import as_json, excerpt, printable
+from mr_assets.recipes.recipe import GENERATED
 from mr_assets.runs.data_folder import candidates
 from mr_assets.runs.object_store import pull
 from mr_assets.runs.run import Run
@@ -191,7 +192,7 @@ class Explorer:
         recipe, looked = run.recipe, {} if looked is None else looked
         named = [recipe.model.seed, recipe.prompts.source, recipe.eft.source]
         named += [each for each in (recipe.judgments.template, recipe.meta_judgments.template) if each]
-        others = [place for each in named if each != "world" for place in candidates(each, run.data)]
+        others = [place for each in named if each not in ("world", GENERATED) for place in candidates(each, run.data)]
         places = dict.fromkeys([run.folder, run.data / run.family, *others])
         return Seen.together(*(looked.setdefault(place, looked.get(place) or self.look.at(place)) for place in places))
 

@@ -15,6 +15,7 @@ import psutil
 
 from mr_assets.chat import ChatEncoder
 from mr_assets.errors import UserError, shown
+from mr_assets.inputs.generator import check_generator
 from mr_assets.inputs.prompt_sources import place_of_prompt, user_prompts
 from mr_assets.inputs.seed_model import seed_model
 from mr_assets.inputs.user_files import control_token_note, eft_notes, place_of, to_train_on, user_eft
@@ -22,7 +23,7 @@ from mr_assets.method.conversations import asked
 from mr_assets.method.prompts import draw_prompts
 from mr_assets.model_folder import most_positions
 from mr_assets.planning.refusal import busy_gpus, check_cpu, check_disk, check_gpus, gpus_here
-from mr_assets.recipes.recipe import ModelSection
+from mr_assets.recipes.recipe import GENERATED, ModelSection
 from mr_assets.recipes.yaml_files import parse_mapping
 from mr_assets.runs.data_folder import accelerate_file, resolve
 from mr_assets.runs.judge_prompts import judge_prompts
@@ -81,7 +82,9 @@ def check_run(run: Run, *, dry: bool = False, trains: bool = True) -> list[str]:
     prompts, eft = SEED_PROMPTS.empty(), EFT_DATASET.empty()
     templates = judge_prompts(recipe, run.data)
     notes = _check_fit(run, trains)
-    if recipe.prompts.source != "world" and run.record("seed_prompts") is None:
+    if recipe.prompts.source == GENERATED and state(run, "generated_prompts") != "done":
+        check_generator(recipe, run.data)
+    if recipe.prompts.source not in ("world", GENERATED) and run.record("seed_prompts") is None:
         counts = [row.prompts for row in recipe.iterations]
         prompts = user_prompts(recipe, run.data)
         draw_prompts(to_train_on(prompts, recipe), 1, counts, recipe.seed, recipe.prompts.disjoint)

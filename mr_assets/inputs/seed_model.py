@@ -18,17 +18,22 @@ def seed_model(recipe: Recipe, data: Path) -> Path:
 
     Raises `UserError` for a folder that is missing, unreadable or no chat model in safetensors.
     """
-    folder = resolve(recipe.model.seed, data)
+    return model_folder("model.seed", recipe.model.seed, recipe.model.revision, recipe.model.allow_hub, data)
+
+
+def model_folder(field: str, named: str, revision: str | None, allow_hub: bool, data: Path) -> Path:
+    """The folder of a model that a field of the recipe names, as `seed_model`; `revision` of a hub's."""
+    folder = resolve(named, data)
     if not folder.is_dir():
-        if not recipe.model.allow_hub:
+        if not allow_hub:
             raise UserError(
-                f"model.seed: there is no folder {folder}. Name a local model folder, or, to download "
-                f"{recipe.model.seed!r} from the Hugging Face hub, set model.allow_hub to true."
+                f"{field}: there is no folder {folder}. Name a local model folder, or, to download "
+                f"{named!r} from the Hugging Face hub, set model.allow_hub to true."
             )
         from huggingface_hub import snapshot_download
 
         patterns = ["*.safetensors", "*.json", "*.jinja", "*.model"]
-        folder = Path(snapshot_download(recipe.model.seed, revision=recipe.model.revision, allow_patterns=patterns))
+        folder = Path(snapshot_download(named, revision=revision, allow_patterns=patterns))
     check_model_folder(folder)
     return folder
 

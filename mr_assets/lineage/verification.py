@@ -27,6 +27,7 @@ from mr_assets.method.actor_pairs import actor_pairs
 from mr_assets.method.battle_matrices import battle_matrices
 from mr_assets.method.dpo_dataset import dpo_dataset
 from mr_assets.method.elo_pairs import elo_pairs
+from mr_assets.method.generated_prompts import task_of
 from mr_assets.method.judgments import with_scores
 from mr_assets.method.meta_judgments import battles, with_winners
 from mr_assets.method.numbers import (
@@ -355,8 +356,16 @@ class _Artifact:
 
     # ------------------------------------------------------------------------------------- what the ancestors give
 
+    def generated_prompts(self) -> pl.DataFrame:
+        """The tasks that its answers give."""
+        given = self.table.select("prompt_id", "answer").collect()
+        tasks = [task_of(answer) for answer in given["answer"]]
+        return given.select("prompt_id", prompt=pl.Series(tasks, dtype=pl.String))
+
     def seed_prompts(self) -> pl.DataFrame:
-        return check_prompts(self.table.drop("prompt_id").collect())
+        made = "generated_prompts" in self.run.loop
+        given = self.upstream("generated_prompts").select("prompt") if made else self.table.drop("prompt_id")
+        return check_prompts(given.collect())
 
     def prompts(self) -> pl.DataFrame:
         given = self.settings
@@ -473,6 +482,7 @@ class _Artifact:
 # How rows and figures are worked out again is this module's own matter, and no row of the loop: an asset that is in
 # neither table is held against its record alone.
 RECOMPUTE: dict[str, Callable[[_Artifact], Selected | pl.DataFrame]] = {
+    "generated_prompts": _Artifact.generated_prompts,
     "seed_prompts": _Artifact.seed_prompts,
     "prompts": _Artifact.prompts,
     "responses": _Artifact.responses,

@@ -14,6 +14,16 @@ from mr_assets.ids import short
 from mr_assets.tables import DROPPED
 
 REASONS: dict[str, str] = {
+    # generated prompts (ids of the requests)
+    "no_task": "the answer is empty, or gives no task",
+    "cut_off_task": "the task was cut off at max tokens",
+    "too_few_chars": "the task has fewer characters than a prompt must have",
+    "too_many_chars": "the task has more characters than a prompt may have",
+    "other_language": "the task is in another language",
+    "held_out": "the task is held out for the evaluation",
+    "like_an_example": "the task is all but the same as an example that was shown to the generator",
+    "near_duplicate": "the task is all but the same as an earlier one",
+    "more_than_wanted": "there were as many prompts as are wanted already",
     # requests (ids of what was to be answered, judged or battled)
     "prompt_too_long": "prompt and maximal completion do not fit into the context; it is not sampled, not cut",
     # judgments and meta-judgments (the column `invalid`)
@@ -48,6 +58,13 @@ REASONS: dict[str, str] = {
 
 # The settings that decide how many are dropped for a reason, by asset where they differ; as records name them.
 SETTINGS: dict[str, dict[str, str]] = {
+    "cut_off_task": {"": "generation.max_tokens"},
+    "too_few_chars": {"": "generation.min_chars"},
+    "too_many_chars": {"": "generation.max_chars"},
+    "other_language": {"": "generation.language"},
+    "like_an_example": {"": "generation.similarity"},
+    "near_duplicate": {"": "generation.similarity"},
+    "more_than_wanted": {"": "prompts.count"},
     "prompt_too_long": {"": "engine.max_model_len"},
     "chosen_not_above_rejected": {"actor_pairs": "iteration.rho"},
     "no_eligible_chosen": {"": "switches.cut_off"},
@@ -69,6 +86,11 @@ def setting_behind(asset: str, reason: str) -> str | None:
 
 # What to add of the numbers in the row, where they say more than the reason itself.
 DETAILS = {
+    "too_few_chars": "{chars}, expected at least {min_chars}",
+    "too_many_chars": "{chars}, expected at most {max_chars}",
+    "other_language": "{found} with confidence {confidence}, expected {language}",
+    "like_an_example": "{of}, similarity {similarity}",
+    "near_duplicate": "{of}, similarity {similarity}",
     "equal_scores": "{score_max:.4g}",
     "chosen_not_above_rejected": "{chosen_id} with {chosen_score:.4g}, {rejected_id} with {rejected_score:.4g}",
     "identical_texts": "{chosen_id} and {rejected_id}",

@@ -26,6 +26,7 @@ from mr_assets.tables import (
     DPO_DATASET,
     EFT_DATASET,
     ELO_PAIRS,
+    GENERATED_PROMPTS,
     JUDGMENTS,
     META_JUDGMENTS,
     PROMPTS,
@@ -342,6 +343,7 @@ def _finite(name: str) -> Check:
 _BEFORE = "if that is new, train the iteration before with a lower switches.judge_share_cap or an earlier keep_epoch."
 
 CHECKS: tuple[Check, ...] = (
+    *_integrity(GENERATED_PROMPTS),
     *_integrity(SEED_PROMPTS),
     *_integrity(EFT_DATASET),
     _finite("sft_checkpoint"),

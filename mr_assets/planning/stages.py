@@ -13,12 +13,15 @@ from math import ceil
 
 from mr_assets.loop import titled
 from mr_assets.planning.lengths import Lengths, Pieces
-from mr_assets.recipes.recipe import Recipe
+from mr_assets.recipes.recipe import GENERATED, Recipe
+from mr_assets.sampling.endpoint import is_endpoint
 
 EFT_EXAMPLES = 1630
 """Where the recipe does not say how many EFT examples there are: as many as Yuan et al. (2024) trained on."""
 BLOCK = 16
 """Tokens of the prefix cache's unit on a GPU: what is shared beyond the last whole one is computed again."""
+TASK_LABEL = 4
+"""Tokens of "Task 3: " and the blank line after a task."""
 DUPLICATES = "equal responses to a prompt are judged once"
 UNSCORED = "judgments without a score, and two with the same text, do not battle"
 NO_PAIR = "not every prompt gives a pair"
@@ -116,13 +119,24 @@ class _Prompts:
 def stages(recipe: Recipe, lengths: Lengths, shares: BoundShares | None = None) -> list[Stage]:
     """Every stage that samples or trains, in the order of the loop; what the family has one of comes first."""
     shares = shares or {}
-    found: list[Stage] = [sft(recipe, lengths)] if recipe.sft else []
+    by_model = recipe.prompts.source == GENERATED and not is_endpoint(recipe.prompts.generator)
+    found: list[Stage] = [generation(recipe, lengths)] if by_model else []
+    found += [sft(recipe, lengths)] if recipe.sft else []
     found += [evaluation(recipe, lengths, model) for model in ("seed", "0") if recipe.evaluation]
     for t in range(1, len(recipe.iterations) + 1):
         found += [*samplings(recipe, lengths, t, shares), dpo(recipe, lengths, t, shares)]
         if recipe.evaluation:
             found.append(evaluation(recipe, lengths, str(t)))
     return found
+
+
+def generation(recipe: Recipe, lengths: Lengths) -> Sampling:
+    """generated_prompts by a local model, if every answer gives a prompt: each shows examples as long as prompts."""
+    count, shots = recipe.prompts.count or 0, recipe.generation.shots
+    asked = _Prompts()
+    asked.add(lengths.chat)
+    asked.add(shots * (lengths.prompt + TASK_LABEL) + lengths.chat, count)
+    return _sampling("generated_prompts", None, count, 1, asked, lengths.prompt)
 
 
 def samplings(recipe: Recipe, lengths: Lengths, t: int, shares: BoundShares) -> Iterator[Sampling]:
@@ -192,7 +206,7 @@ def evaluation(recipe: Recipe, lengths: Lengths, model: str) -> Sampling:
 
 
 def _sampling(
-    asset: str, partition: str, requests: int, n: int, prompts: _Prompts, answer: float, at_most: str = ""
+    asset: str, partition: str | None, requests: int, n: int, prompts: _Prompts, answer: float, at_most: str = ""
 ) -> Sampling:
     completions = requests * n
     tokens_in = prompts.length * completions

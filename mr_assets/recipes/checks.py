@@ -12,7 +12,8 @@ from typing import Any
 
 from mr_assets.errors import shown
 from mr_assets.judging import PAPERS
-from mr_assets.recipes.recipe import Recipe
+from mr_assets.recipes.recipe import GENERATED, Recipe
+from mr_assets.sampling.endpoint import is_endpoint
 from mr_assets.training.settings import batch_problem, epoch_problem
 from mr_assets.worlds.letters import MOST_HELD_OUT, MOST_PROMPTS
 
@@ -143,9 +144,35 @@ def _enough_prompts(recipe: Any) -> Iterator[str]:
         )
 
 
-def _world_counts(recipe: Any) -> Iterator[str]:
-    if recipe.prompts.source == "world" and recipe.prompts.count is None:
-        yield "prompts.count = null: the world makes as many prompts as it is asked for; give a number"
+def _made_counts(recipe: Any) -> Iterator[str]:
+    makers = {"world": "the world makes", GENERATED: "the generator makes"}
+    if recipe.prompts.source in makers and recipe.prompts.count is None:
+        maker = makers[recipe.prompts.source]
+        yield f"prompts.count = null: {maker} as many prompts as it is asked for; give a number"
+
+
+def _generator(recipe: Any) -> Iterator[str]:
+    if recipe.prompts.source != GENERATED:
+        return
+    generator, model = recipe.prompts.generator, recipe.generation.model
+    if is_endpoint(generator):
+        if model is None:
+            yield f"generation.model = null: the endpoint {generator} has models by name; name one"
+        if "?" in generator or "@" in generator.partition("://")[2].partition("/")[0]:
+            yield "prompts.generator: the address holds a key, which records would show; put it into the environment"
+    elif model is not None:
+        yield f'generation.model = "{model}": prompts.generator is no endpoint\'s address; set it to null'
+
+
+def _generated_chars(recipe: Any) -> Iterator[str]:
+    if recipe.generation.min_chars > recipe.generation.max_chars:
+        most = recipe.generation.max_chars
+        yield f"generation.min_chars = {recipe.generation.min_chars}: is above generation.max_chars = {most}; lower it"
+
+
+def _generated_context(recipe: Any) -> Iterator[str]:
+    if recipe.prompts.source == GENERATED and not is_endpoint(recipe.prompts.generator):
+        yield from _context("generation")(recipe)
 
 
 def _world_examples(recipe: Any) -> Iterator[str]:
@@ -241,7 +268,10 @@ CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
     _different_responses,
     _different_samples,
     _enough_prompts,
-    _world_counts,
+    _made_counts,
+    _generator,
+    _generated_chars,
+    _generated_context,
     _world_size,
     _world_examples,
     _world_sources("prompts"),
@@ -269,6 +299,8 @@ def warnings(recipe: Recipe) -> Iterator[str]:
             )
         if row.max_chosen_judgment_chars is not None and not row.judge_training:
             yield f"iterations.{t}.max_chosen_judgment_chars has no effect: the iteration has judge_training: false"
+    if recipe.prompts.source != GENERATED and recipe.prompts.generator is not None:
+        yield f'prompts.generator has no effect: prompts.source is not "{GENERATED}"'
     context, longest = recipe.engine.max_model_len, recipe.responses.max_tokens + recipe.judgments.max_tokens
     if longest >= context:
         yield (

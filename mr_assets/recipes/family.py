@@ -10,11 +10,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from mr_assets.recipes.recipe import SPEED_FIELDS, Iteration, Recipe
+from mr_assets.recipes.recipe import GENERATED, SPEED_FIELDS, Iteration, Recipe
 from mr_assets.recipes.validation import validated
 from mr_assets.recipes.yaml_files import FOLDER, OF_FILE, read_recipe
 
-ADDED_TO_PROMPTS = ("split",)
+ADDED_TO_PROMPTS = ("split", "generator")
 """Fields of the section that earlier versions did not have: where they are null, a family keeps its name."""
 
 
@@ -40,6 +40,8 @@ def family_settings(recipe: Recipe) -> dict[str, Any]:
     left_out = {"model": {"allow_hub"}, "prompts": {"disjoint"}, **SPEED_FIELDS}
     left_out["prompts"] |= {name for name in ADDED_TO_PROMPTS if getattr(recipe.prompts, name) is None}
     settings = recipe.model_dump(mode="json", include=fields, exclude=left_out)
+    if recipe.prompts.source == GENERATED:
+        settings["generation"] = recipe.generation.model_dump(mode="json", exclude=SPEED_FIELDS["generation"])
     return {**settings, "judge_template": recipe.judgments.template}
 
 

@@ -7,6 +7,7 @@ gpus(recipe, "actor_pairs")     0
 
 from mr_assets.loop import LOOP
 from mr_assets.recipes.recipe import Recipe
+from mr_assets.sampling.endpoint import is_endpoint
 
 
 def gpus(recipe: Recipe, asset: str) -> int:
@@ -16,6 +17,9 @@ def gpus(recipe: Recipe, asset: str) -> int:
     built for them.
     """
     row = LOOP[asset]
+    by_endpoint = asset == "generated_prompts" and is_endpoint(recipe.prompts.generator)
+    if by_endpoint or asset not in LOOP.of(recipe):
+        return 0
     if "engine" in row.shaped_by:
         return recipe.engine.gpus * recipe.engine.replicas
     if row.holds == "model":

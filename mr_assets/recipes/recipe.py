@@ -24,10 +24,12 @@ from mr_assets.judging import PAPERS_SCORING, PAPERS_VERDICTS, Scoring, Verdicts
 from mr_assets.recipes.names import MAX_NAME, NAME
 from mr_assets.recipes.yaml_files import Flow, dump_mapping
 from mr_assets.sampling.settings import EngineSettings, SamplingSettings
-from mr_assets.section import Count, File, Positive, Rate, Section, Share, Text, section_of, speed_fields
+from mr_assets.section import SPEED, Count, File, Positive, Rate, Section, Share, Text, section_of, speed_fields
 from mr_assets.training.settings import DPOSettings, SFTSettings
 
 MAX_ITERATIONS = 1000
+GENERATED = "generated"
+"""The source of prompts that a model makes."""
 
 
 def _day(text: str) -> str:
@@ -93,9 +95,14 @@ class Prompts(Section):
     """The seed prompts (section 3.1: 20,000, made by Llama-2-70B-Chat with an 8-shot prompt)."""
 
     source: File = Field(
-        description="world, or a .jsonl, .csv or .txt file, plain or .gz, or .parquet, or a folder: of such files, of "
-        "texts that are one prompt each (.txt, .md), or a dataset that datasets.save_to_disk wrote "
-        "(absolute or under the data folder)"
+        description="world, generated (by prompts.generator), or a .jsonl, .csv or .txt file, plain or .gz, or "
+        ".parquet, or a folder: of such files, of texts that are one prompt each (.txt, .md), or a dataset that "
+        "datasets.save_to_disk wrote (absolute or under the data folder)"
+    )
+    generator: File | None = Field(
+        default=None,
+        description="who makes generated prompts: a model's folder (absolute or under the data folder), a hub name, or "
+        "the http:// or https:// address of an OpenAI-compatible endpoint; null is the seed model",
     )
     split: Text | None = Field(default=None, description="the split of a dataset in a folder; null is its only one")
     column: Text = Field(
@@ -106,6 +113,45 @@ class Prompts(Section):
         description="seed prompts in use: as many as the world makes, or the first of a file; null is all of the file's"
     )
     disjoint: bool = Field(description="whether no prompt serves two iterations (section 3.1: sampled)")
+
+
+class Generation(SamplingSettings):
+    """Seed prompts made by a model that is shown example tasks, where prompts.source is generated (section 3.1)."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = Field(
+        default=0.6, description="sampling temperature (Yuan et al. 2024, 3.1: 0.6)"
+    )
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.9, description="nucleus sampling mass (Yuan et al. 2024, 3.1: 0.9)"
+    )
+    max_tokens: Count = Field(
+        default=512, description="tokens at which a task is cut off, which is then dropped (paper: silent)"
+    )
+    examples: File | None = Field(
+        default=None, description="a file of example tasks, as prompts.source may be one; null is ours, 48 tasks"
+    )
+    shots: Count = Field(default=8, description="examples that each request shows, drawn by the seed (section 3.1: 8)")
+    rounds: Annotated[Count, SPEED] = Field(
+        default=8,
+        description="rounds of requests at most; each asks for as many as are missing, at the yield so far",
+    )
+    min_chars: Count = Field(default=12, description="characters of a prompt at least")
+    max_chars: Count = Field(default=2000, description="characters of a prompt at most")
+    language: Text | None = Field(
+        default="en", description="language of the prompts, as py3langid has its code; null takes all"
+    )
+    similarity: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.7,
+        description="Jaccard similarity of character 5-grams from which on a prompt is a near duplicate of another one "
+        "or of an example, and dropped (Self-Instruct: ROUGE-L 0.7)",
+    )
+    model: Text | None = Field(
+        default=None, description="the model's name at the endpoint that prompts.generator names"
+    )
+    key_variable: Annotated[Text, SPEED] = Field(
+        default="OPENAI_API_KEY", description="the environment variable that holds the endpoint's key"
+    )
+    concurrency: Annotated[Count, SPEED] = Field(default=16, description="requests to the endpoint at a time")
 
 
 class EFT(Section):
@@ -245,6 +291,9 @@ class Recipe(Section):
     model: ModelSection = Field(description="the seed model")
     world: World | None = Field(description="the world whose truth can be computed; null for real data")
     prompts: Prompts = Field(description="the seed prompts")
+    generation: Generation = Field(
+        default=Generation(), description="how seed prompts are generated, where prompts.source says so"
+    )
     eft: EFT = Field(description="the evaluation fine-tuning data")
     sft: SFTSettings | None = Field(description="SFT on the EFT data; null takes the seed model itself as M_0")
     responses: Responses = Field(description="sampling of responses")

@@ -15,14 +15,17 @@ from typing import Any
 from mr_assets.errors import UserError
 from mr_assets.files import remembered_fingerprint
 from mr_assets.loop import LOOP, RENDERING, iteration_of
-from mr_assets.recipes.recipe import SPEED_FIELDS, Recipe
+from mr_assets.recipes.recipe import GENERATED, SPEED_FIELDS, Recipe
 from mr_assets.runs.data_folder import resolve
 from mr_assets.runs.overrides import as_config, overrides_in, with_overrides
 from mr_assets.runs.run import Run
+from mr_assets.sampling.endpoint import is_endpoint
 from mr_assets.text_files import is_file_or_folder, is_regular
 
 CONTENT = "content of "
 TEXT = "text of the {} template"
+MODELS = ("model.seed", "prompts.generator")
+"""The fields that name a model's folder."""
 JUDGE_SIDE_OFF = {"iteration.judge_training": False}
 
 
@@ -38,7 +41,15 @@ def shaping_settings(recipe: Recipe, asset: str, partition: str | None) -> dict[
     data = recipe.model_dump(mode="json", exclude=SPEED_FIELDS)
     data["row"] = {**data["iterations"][t - 1], "learning_rate": recipe.learning_rate(t)}
     data["prompts_until"] = [row["prompts"] for row in data["iterations"][:t]]
-    return {path.replace("row.", "iteration."): _at(data, path) for path in LOOP[asset].shaped_by}
+    shaping = (path for path in LOOP[asset].shaped_by if not _of_another_model(recipe, asset, path))
+    return {path.replace("row.", "iteration."): _at(data, path) for path in shaping}
+
+
+def _of_another_model(recipe: Recipe, asset: str, path: str) -> bool:
+    """Whether a setting is of the seed model, or of the engine, where another generator makes the prompts."""
+    if asset != "generated_prompts" or recipe.prompts.generator is None:
+        return False
+    return path.startswith("model.") or (path == "engine" and is_endpoint(recipe.prompts.generator))
 
 
 def prompts_differ(sampled: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -56,13 +67,13 @@ def settings_of(run: Run, asset: str, partition: str | None) -> dict[str, Any]:
     found = shaping_settings(run.recipe, asset, partition)
     given = {"judge": run.recipe.judgments.template, "meta_judge": run.recipe.meta_judgments.template}
     for template in LOOP[asset].templates:
-        path = run.template(given[template])
+        path = run.template(given.get(template))
         if path is not None and is_regular(path) and found != JUDGE_SIDE_OFF:
             found[TEXT.format(template.replace("_", "-"))] = blake2b(path.read_bytes(), digest_size=8).hexdigest()
     for name, source in _sources(run, asset, partition):
         if is_file_or_folder(path := resolve(source, run.data)):
             notes = run.data / ".fingerprints.json"
-            found[CONTENT + name] = remembered_fingerprint(path, notes, every_file=not name.startswith("model."))
+            found[CONTENT + name] = remembered_fingerprint(path, notes, every_file=name not in MODELS)
     return found
 
 
@@ -72,8 +83,10 @@ def _sources(run: Run, asset: str, partition: str | None) -> list[tuple[str, str
         return []
     if LOOP[asset].per == "model" and partition != "seed":  # made of a model of the loop
         return []
-    named = [(path, str(attrgetter(path)(run.recipe))) for path in LOOP[asset].sources]
-    return [(path, source) for path, source in named if source != "world"]
+    paths = (path for path in LOOP[asset].sources if not _of_another_model(run.recipe, asset, path))
+    named = [(path, attrgetter(path)(run.recipe)) for path in paths]
+    made = ("world", GENERATED)
+    return [(path, source) for path, source in named if source and source not in made and not is_endpoint(source)]
 
 
 def overrides_of(run: Run, asset: str, partition: str | None = None) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The paper's prompts, one readable text file each, and the rendering that keeps inserted text harmless.
 
 ``judge.txt`` is the judge prompt of section A.1, ``meta_judge.txt`` the meta-judge prompt of Figure 2, word for
-word. A recipe may name a file of its own in place of either. Placeholders stand in braces:
+word. A recipe may name a file of its own in place of either. ``generate.txt`` asks for a new prompt, ``tasks.txt`` has
+the example tasks that it shows; both are ours. Placeholders stand in braces:
 
     User: {prompt}
 
@@ -22,6 +23,7 @@ from mr_assets.text_files import read_text_file
 
 FOLDER = Path(__file__).parent
 JUDGE_FIELDS = ("prompt", "response")
+GENERATE_FIELDS = ("tasks",)
 META_JUDGE_FIELDS = ("prompt", "response", "judgment_a", "judgment_b")
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
@@ -81,6 +83,16 @@ class Template:
 def judge_template(path: Path | None = None) -> Template:
     """The judge prompt (section A.1), or the file that a recipe names in its place."""
     return Template.read(path or FOLDER / "judge.txt", JUDGE_FIELDS)
+
+
+def generate_template() -> Template:
+    """The prompt for one more task (section 3.1: an 8-shot prompt); its words are ours."""
+    return Template.read(FOLDER / "generate.txt", GENERATE_FIELDS)
+
+
+def example_tasks() -> list[str]:
+    """The tasks that it shows examples of, unless the recipe names others; written for this project."""
+    return read_text_file(FOLDER / "tasks.txt", "example tasks").splitlines()
 
 
 def meta_judge_template(path: Path | None = None) -> Template:

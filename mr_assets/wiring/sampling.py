@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -11,10 +12,10 @@ from mr_assets.method.numbers import Numbers
 from mr_assets.planning.refusal import check_gpus, gpus_here
 from mr_assets.runs.object_store import shards_kept
 from mr_assets.runs.progress import Sampled
-from mr_assets.sampling.engine import Request
+from mr_assets.sampling.engine import Request, Sampler
 from mr_assets.sampling.live import is_open, open_engine
 from mr_assets.sampling.settings import SamplingSettings
-from mr_assets.sampling.shards import Progress, sample_shards, scan_shards, size_of_shard
+from mr_assets.sampling.shards import Progress, ShardSampler, sample_shards, scan_shards, size_of_shard
 from mr_assets.tables import draws, dropped_frame
 from mr_assets.wiring.io_managers import shard_folder
 from mr_assets.wiring.materialization import Materialization
@@ -59,6 +60,22 @@ def sample(
         log=work.run.folder / "engine.log",
     )
     expect_training(work)
+    return sample_by(work, engine, requests, total, settings, n=n, **signature)
+
+
+def sample_by(
+    work: Materialization,
+    engine: Sampler | ShardSampler,
+    requests: Iterable[Request],
+    total: int,
+    settings: SamplingSettings,
+    *,
+    n: int,
+    **signature: str,
+) -> Samples:
+    """The same by an engine, or an endpoint, that is ready."""
+    recipe = work.recipe
+    policy = work.policy.fingerprint if work.policy else ""
     report = work.progress(work.asset, "requests")
     shards = shard_folder(work.run.place(work.asset, work.partition))
     with shards_kept(shards) as keep:
@@ -73,7 +90,7 @@ def sample(
             requests,
             settings,
             folder=shards,
-            signature={"asset": work.asset, "policy": work.policy.fingerprint, **signature},
+            signature={"asset": work.asset, "policy": policy, **signature},
             shard_size=size_of_shard(total, n, recipe.engine.shard_size),
             seed=draws([f"{work.asset} {work.partition}"], recipe.seed)[0] % 2**31,
             total=total,
@@ -89,7 +106,7 @@ def sample(
         "requests sampled by this run": sampled.sampled,
         "requests too long": len(sampled.too_long),
     }
-    if sampled.sampled:
+    if sampled.tokens:  # an endpoint counts none
         numbers["tokens per second"] = round(sampled.tokens_per_second, 1)
         numbers["preemptions"] = sampled.stats.preemptions
         if sampled.stats.hit_rate is not None:
@@ -104,8 +121,8 @@ def _sampled(progress: Progress) -> Sampled | None:
     return Sampled(progress.tokens, progress.tokens_per_second, progress.seconds_left, progress.share)
 
 
-def encoder(work: Materialization) -> ChatEncoder:
-    """The encoder of the policy's tokenizer and chat template, as the recipe renders it.
+def encoder(work: Materialization, rendering: dict[str, Any] | None = None) -> ChatEncoder:
+    """The encoder of the policy's tokenizer and chat template, as the recipe renders it, or as `rendering` says.
 
     Before anything of the policy is used its folder is read whole. Raises `UserError` if it is damaged.
     """
@@ -113,4 +130,4 @@ def encoder(work: Materialization) -> ChatEncoder:
     folder = work.policy.folder(work.run.data)
     if not is_open(folder, work.policy.fingerprint):  # an engine that has it loaded reads nothing again
         work.policy.check(work.run.data)
-    return ChatEncoder.load(folder, **work.recipe.model.rendering())
+    return ChatEncoder.load(folder, **(work.recipe.model.rendering() if rendering is None else rendering))

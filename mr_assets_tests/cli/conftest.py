@@ -63,7 +63,7 @@ def launched(data: Path, dagster_home: Path) -> Run:
     """A run that is complete but for the last model."""
     run = tiny_run(data)
     save(run)
-    for asset in LOOP.per("family"):
+    for asset in run.loop.per("family"):
         complete(run, asset)
     for model in ("seed", "0"):
         complete(run, "evaluation", model)

@@ -17,7 +17,7 @@ EVERYTHING = set(LOOP.per("iteration"))
 def run(tmp_path: Path) -> Run:
     """Every record of two iterations, without the tables."""
     run = tiny_run(tmp_path)
-    for asset in LOOP.per("family"):
+    for asset in run.loop.per("family"):
         complete(run, asset)
     for t in run.iterations:
         for asset in LOOP.per("iteration"):

@@ -20,7 +20,6 @@ import pytest
 
 from mr_assets.addresses import RAY
 from mr_assets.definitions import build_definitions
-from mr_assets.loop import LOOP
 from mr_assets.orchestration.instance import instance
 from mr_assets.orchestration.trial_cluster import environment, start_worker
 from mr_assets.processes import processes_of
@@ -57,7 +56,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         patch.delenv("DAGSTER_HOME", raising=False)
         job = build_definitions([run]).resolve_implicit_global_asset_job_def()
         with instance() as dagster:
-            keys = [asset_key(run, asset) for asset in LOOP.per("family")]
+            keys = [asset_key(run, asset) for asset in run.loop.per("family")]
             assert job.execute_in_process(instance=dagster, asset_selection=keys).success
         yield run
 

@@ -19,11 +19,11 @@ from mr_assets.orchestration.sensors import hands_off, next_request
 from mr_assets.orchestration.steps import MODULE, Step, asset_keys, origin, step_tags, steps
 from mr_assets.runs.record import write_record
 from mr_assets.runs.run import Run
-from mr_assets_tests.tiny import complete, tiny_run
+from mr_assets_tests.tiny import complete, tiny_recipe, tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
-ONCE = Step("one-off assets", LOOP.per("family"), None)
+ONCE = Step("one-off assets", LOOP.of(tiny_recipe()).per("family"), None)
 FIRST, SECOND = (Step(f"iteration {t} of 2", LOOP.per("iteration"), t) for t in "12")
 Status = dg.DagsterRunStatus
 CODE = JobPythonOrigin(

@@ -22,11 +22,11 @@ from mr_assets.runs.status import state
 from mr_assets.runs.stored import HELD, save, stored_runs
 from mr_assets.tables import JUDGMENTS, RESPONSES, SEED_PROMPTS
 from mr_assets.wiring.partitions import POOL
-from mr_assets_tests.tiny import NAME, complete, tiny_run
+from mr_assets_tests.tiny import NAME, complete, tiny_recipe, tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
-ONCE = Step("one-off assets", LOOP.per("family"), None)
+ONCE = Step("one-off assets", LOOP.of(tiny_recipe()).per("family"), None)
 
 
 @pytest.fixture

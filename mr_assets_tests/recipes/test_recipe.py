@@ -31,7 +31,8 @@ def test_fields_of_speed() -> None:
     assert SPEED_FIELDS["sft"] == SPEED_FIELDS["dpo"] == training
     engine = set(load_recipe(DEFAULT).engine.model_dump()) - SPEED_FIELDS["engine"]
     assert engine == {"dtype", "quantization", "kv_cache_dtype", "max_model_len", "cpu_top_k_first", "extra"}
-    assert set(SPEED_FIELDS) == {"sft", "dpo", "engine"}
+    assert SPEED_FIELDS["generation"] == {"rounds", "key_variable", "concurrency"}
+    assert set(SPEED_FIELDS) == {"sft", "dpo", "engine", "generation"}
 
 
 @pytest.mark.parametrize("name", ["llama_3_8b_meta_rewarding", "llama_3_8b_self_rewarding"])

@@ -157,8 +157,8 @@ class Server:
 
     def once(self, run: Run) -> None:
         """The one-off assets, to their end, if they are not there."""
-        if any(state(run, asset) != "done" for asset in LOOP.per("family")):
-            assert self.ended(self.launch(run, LOOP.per("family"))).status == "SUCCESS"
+        if any(state(run, asset) != "done" for asset in run.loop.per("family")):
+            assert self.ended(self.launch(run, run.loop.per("family"))).status == "SUCCESS"
 
     def reexecute(self, run_id: str, strategy: str = "FROM_FAILURE") -> str:
         """Re-execute a run; the new one's id."""

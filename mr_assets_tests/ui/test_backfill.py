@@ -63,7 +63,8 @@ def test_twelve_iterations_given_shuffled(server: Server, data: Path) -> None:
     run = saved(data, "twelve", 12)
     keys = run.iterations
     random.Random(5).shuffle(keys)
-    runs = server.backfill_ended(server.backfill(run, keys, (*LOOP.per("family"), *LOOP.per("iteration"))), 1200)
+    assets = (*run.loop.per("family"), *run.loop.per("iteration"))
+    runs = server.backfill_ended(server.backfill(run, keys, assets), 1200)
     assert {r.status for r in runs} == {"SUCCESS"}
     assert in_order(runs) == [None, *map(str, range(1, 13))]
     assert [len(r.assets) for r in runs] == [3] + [11] * 12

@@ -1,0 +1,70 @@
+"""generated_prompts: prompts that a model makes, shown eight example tasks at a time (section 3.1)."""
+
+from collections.abc import Iterator
+
+from mr_assets.inputs.generator import generator, limits, read_examples, rendering
+from mr_assets.method import generated_prompts as method
+from mr_assets.method.numbers import Numbers
+from mr_assets.sampling.endpoint import Endpoint, as_bytes, is_endpoint
+from mr_assets.sampling.engine import Request
+from mr_assets.templates import generate_template
+from mr_assets.wiring.declare import loop_asset
+from mr_assets.wiring.materialization import Materialization, Result
+from mr_assets.wiring.sampling import Samples, encoder, sample, sample_by
+from mr_assets.worlds.letters import has_held_out
+
+
+@loop_asset(kinds={"vllm", "parquet"})
+def generated_prompts(work: Materialization) -> Result:
+    """Tasks by a local model or an endpoint, asked for in rounds until as many distinct ones are there as wanted."""
+    recipe, section = work.recipe, work.recipe.generation
+    assert recipe.prompts.count is not None
+    examples = read_examples(recipe, work.run.data)
+    held_out = has_held_out if recipe.world else lambda text: False
+    selection = method.Selection(recipe.prompts.count, limits(section), examples, held_out)
+
+    asked = rounds = 0
+    while not selection.full:
+        if rounds == section.rounds:
+            raise selection.too_few(asked, rounds)
+        rounds += 1
+        ids = method.request_ids(rounds, method.to_ask(selection.wanted, len(selection.rows), asked))
+        asked += len(ids)
+        work.context.log.info(
+            f"Round {rounds} of at most {section.rounds}: {len(selection.rows):,} of {selection.wanted:,} prompts are "
+            f"there, {len(ids):,} requests"
+        )
+        by_id = {each.id: each for each in method.requests(examples, ids, section.shots, recipe.seed)}
+        samples = _sampled(work, list(by_id.values()))
+        for identity, answer, finish_reason in _answers(samples):
+            selection.take(by_id[identity], answer, finish_reason)
+        for row in samples.dropped.iter_rows():
+            selection.drop(*row)
+
+    made = selection.selected()
+    reasons: Numbers = {f"dropped: {reason}": count for reason, count in selection.reasons.most_common()}
+    return work.table(made, {"prompts": made.rows.height, "requests": asked, "rounds": rounds, **reasons})
+
+
+def _sampled(work: Materialization, requests: list[method.Asked]) -> Samples:
+    """A round's answers, by the generator that the recipe names."""
+    recipe, section, template = work.recipe, work.recipe.generation, generate_template()
+    if is_endpoint(recipe.prompts.generator):
+        assert recipe.prompts.generator is not None and section.model is not None
+        endpoint = Endpoint(
+            recipe.prompts.generator, section.model, section.key_variable, concurrency=section.concurrency
+        )
+        texts = (Request(each.id, as_bytes(template.fill(each.values))) for each in requests)
+        try:
+            return sample_by(work, endpoint, texts, len(requests), section, n=1)
+        finally:
+            endpoint.close()
+    work.policy = generator(recipe, work.run.data, work.settings)
+    encode = encoder(work, rendering(recipe))
+    ids = (Request(each.id, encode.template_ids(template, each.values)) for each in requests)
+    return sample(work, encode, ids, len(requests), section, n=1)
+
+
+def _answers(samples: Samples) -> Iterator[tuple[str, str, str]]:
+    """Request, text and finish reason of each answer, in the order of the requests."""
+    return samples.completions.select("request_id", "text", "finish_reason").collect().iter_rows()

@@ -1,0 +1,229 @@
+"""An endpoint as a sampler, against a server of ours on the loopback interface that also errs."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mr_assets.errors import UserError
+from mr_assets.sampling.endpoint import TRIES, Endpoint, as_bytes, is_endpoint
+from mr_assets.sampling.engine import Request
+from mr_assets.sampling.settings import SamplingSettings
+from mr_assets.sampling.shards import sample_shards, scan_shards
+
+SETTINGS = SamplingSettings(temperature=0.6, top_p=0.9, max_tokens=64)
+
+Answer = tuple[int, Any]  # status and body: JSON, or a text as it is
+
+
+def said(text: str | None, finish_reason: str = "stop") -> Answer:
+    """An answer as the interface has it."""
+    choice = {"index": 0, "finish_reason": finish_reason, "message": {"role": "assistant", "content": text}}
+    return 200, {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
+
+
+class Server(ThreadingHTTPServer):
+    """Answers as `answer` says, given the request's number from 0 and its body; keeps what was asked."""
+
+    daemon_threads = True
+
+    def __init__(self, answer: Callable[[int, dict[str, Any]], Answer]) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answer, self.lock = answer, threading.Lock()
+        self.asked: list[dict[str, Any]] = []
+        self.keys: set[str] = set()
+        self.at_once = self.most_at_once = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        with self.server.lock:
+            number = len(self.server.asked)
+            self.server.asked.append(body)
+            self.server.keys.add(self.headers["authorization"])
+            self.server.at_once += 1
+            self.server.most_at_once = max(self.server.most_at_once, self.server.at_once)
+        status, answer = self.server.answer(number, body)
+        with self.server.lock:
+            self.server.at_once -= 1
+        content = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
+        self.send_response(status)
+        self.send_header("content-type", "text/html" if isinstance(answer, str) else "application/json")
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def serving(answer: Callable[[int, dict[str, Any]], Answer]) -> Iterator[Server]:
+    """A server that answers so, for as long as it is needed."""
+    with Server(answer) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[int, dict[str, Any]], Answer]], Server]]:
+    """Servers that end with the test."""
+    with ExitStack() as servers:
+        yield lambda answer: servers.enter_context(serving(answer))
+
+
+Serve = Callable[[Callable[[int, dict[str, Any]], Answer]], Server]
+
+
+def endpoint(server: Server, concurrency: int = 2) -> Endpoint:
+    return Endpoint(server.url, "m", "KEY_OF_TEST", concurrency=concurrency, pause=0.001)
+
+
+def texts(server: Server, folder: Path, count: int = 3, concurrency: int = 2) -> list[tuple[str, str, str]]:
+    """What comes of `count` requests, in shards as the engine's: id, text, finish reason."""
+    asked = [Request(f"01.{n}", as_bytes(f"Für {n}")) for n in range(count)]
+    sampler = endpoint(server, concurrency)
+    try:
+        made = sample_shards(sampler, asked, SETTINGS, folder, signature={}, seed=0, shard_size=2)
+    finally:
+        sampler.close()
+    return list(scan_shards(made.paths).select("request_id", "text", "finish_reason").collect().iter_rows())
+
+
+def echo(number: int, body: dict[str, Any]) -> Answer:
+    return said(body["messages"][0]["content"].upper())
+
+
+def test_an_address_is_no_folder() -> None:
+    """By what it begins with."""
+    assert is_endpoint("http://127.0.0.1:8000/v1") and is_endpoint("https://example.org/v1")
+    assert not is_endpoint("models/https") and not is_endpoint(None)
+
+
+def test_texts_come_back_in_order(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sampled as the settings say, by the model of that name, with the key of the environment."""
+    monkeypatch.setenv("KEY_OF_TEST", "s3cret")
+    server = serve(echo)
+    assert texts(server, tmp_path) == [(f"01.{n}", f"FÜR {n}", "stop") for n in range(3)]
+    assert server.keys == {"Bearer s3cret"}
+    for body in server.asked:
+        seed = body.pop("seed")
+        assert 0 <= seed < 2**31
+        assert body.pop("messages")[0]["role"] == "user"
+        assert body == {"model": "m", "temperature": 0.6, "top_p": 0.9, "max_tokens": 64}
+    assert not any(b"s3cret" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_no_more_at_once_than_it_is_told(serve: Serve, tmp_path: Path) -> None:
+    """And as many, where each waits until there are."""
+    together = threading.Barrier(3)
+
+    def wait(number: int, body: dict[str, Any]) -> Answer:
+        together.wait(timeout=20)
+        return echo(number, body)
+
+    server = serve(wait)
+    assert len(texts(server, tmp_path, count=6, concurrency=3)) == 6
+    assert server.most_at_once == 3
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        (429, {"error": {"message": "slow down"}}),
+        (500, "<html>Internal Server Error</html>"),
+        (503, ""),
+        (200, "<html>Welcome</html>"),
+        (200, {"object": "chat.completion"}),
+        (200, []),
+    ],
+    ids=["rate limit", "fault", "overloaded", "a page", "no choices", "no object"],
+)
+def test_what_may_pass_is_tried_again(serve: Serve, tmp_path: Path, fault: Answer) -> None:
+    """Twice it errs, then it answers: nothing is lost, and nothing of the fault is taken for a text."""
+    server = serve(lambda number, body: fault if number < 2 else echo(number, body))
+    assert texts(server, tmp_path, count=1) == [("01.0", "FÜR 0", "stop")]
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("choices", [[], [{"index": 0, "message": {"role": "assistant", "content": None}}]])
+def test_an_answer_without_a_text_is_an_empty_one(serve: Serve, tmp_path: Path, choices: list[Any]) -> None:
+    """It gives no task; the selection drops it."""
+    server = serve(lambda number, body: (200, {**said("")[1], "choices": choices}))
+    assert texts(server, tmp_path, count=1) == [("01.0", "", "stop")]
+
+
+def test_a_text_that_was_cut_off_says_so(serve: Serve, tmp_path: Path) -> None:
+    server = serve(lambda number, body: said("Name two", "length"))
+    assert texts(server, tmp_path, count=1) == [("01.0", "Name two", "length")]
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (401, "environment variable KEY_OF_TEST"),
+        (403, "with the right to this model"),
+        (404, "Name a model that it has (generation.model, now 'm')"),
+        (400, "Mend the recipe."),
+    ],
+)
+def test_what_will_not_pass_is_an_error_at_once(serve: Serve, tmp_path: Path, status: int, expected: str) -> None:
+    """With what the server said and what to do; it is asked once."""
+    server = serve(lambda number, body: (status, {"error": {"message": "no such thing"}}))
+    with pytest.raises(UserError) as error:
+        texts(server, tmp_path, count=1)
+    assert f"refused with status {status}" in str(error.value) and "no such thing" in str(error.value)
+    assert expected in str(error.value)
+    assert len(server.asked) == 1
+
+
+def test_a_server_that_never_answers_is_an_error_and_what_it_answered_is_kept(serve: Serve, tmp_path: Path) -> None:
+    """The same command goes on with what is missing, and gives what an undisturbed one gives."""
+    broken = serve(lambda number, body: echo(number, body) if "0" in str(body["messages"]) else (500, "down"))
+    with pytest.raises(UserError, match=rf"did not answer in {TRIES} tries; the last one: status 500"):
+        texts(broken, tmp_path / "one", concurrency=1)
+    healthy = serve(echo)
+
+    def at_the_same_address(server: Server) -> Endpoint:
+        made = endpoint(server)
+        made.signature = {"endpoint": broken.url, "model": "m"}
+        return made
+
+    asked = [Request(f"01.{n}", as_bytes(f"Für {n}")) for n in range(3)]
+    made = sample_shards(
+        at_the_same_address(healthy), asked, SETTINGS, tmp_path / "one", signature={}, seed=0, shard_size=2
+    )
+    found = scan_shards(made.paths).select("text").collect()["text"].to_list()
+    assert found == ["FÜR 0", "FÜR 1", "FÜR 2"]
+    assert made.reused == 1 and len(healthy.asked) == 2
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    """The address is named."""
+    sampler = Endpoint("http://127.0.0.1:9/v1", "m", "KEY_OF_TEST", concurrency=1, pause=0.001)
+    with pytest.raises(UserError, match=r"the endpoint http://127.0.0.1:9/v1 did not answer"):
+        sample_shards(
+            sampler, [Request("01.0", as_bytes("Hi"))], SETTINGS, tmp_path, signature={}, seed=0, shard_size=1
+        )
+
+
+def test_a_request_has_the_same_seed_every_time(serve: Serve, tmp_path: Path) -> None:
+    """A server that takes seeds gives the same again; requests differ in theirs."""
+    server = serve(echo)
+    texts(server, tmp_path / "one", concurrency=1)
+    texts(server, tmp_path / "two", concurrency=1)
+    seeds = [body["seed"] for body in server.asked]
+    assert seeds[:3] == seeds[3:] and len(set(seeds)) == 3
