@@ -31,7 +31,9 @@ from mr_assets.definitions import build_definitions
 from mr_assets.errors import UserError
 from mr_assets.files import fingerprint
 from mr_assets.ids import PAIR_ASSETS
+from mr_assets.inputs.preflight import check_run
 from mr_assets.lineage.compare import other_recipe, resampled, with_other_run, with_other_settings
+from mr_assets.lineage.tracing import trace
 from mr_assets.lineage.verification import verify
 from mr_assets.loop import LOOP
 from mr_assets.orchestration.history import tell_shared
@@ -948,6 +950,53 @@ def test_conversations_of_the_users_own(patch: pytest.MonkeyPatch, tmp_path: Pat
     trained = world.table("dpo_dataset", "1")["prompt"].to_list()
     assert {len(prompt) for prompt in trained} <= {1, 3}
     assert list(verify(world.run, ["1"])) == []
+
+
+GERMAN_JUDGE = "Frage: {prompt}\nAntwort: {response}\nBewerte von 1 bis 10. Punktzahl: <Zahl>"
+GERMAN_META_JUDGE = (
+    "Frage: {prompt}\nAntwort: {response}\nUrteil A: {judgment_a}\nUrteil B: {judgment_b}\nSieger: Urteil A | Urteil B"
+)
+
+
+def test_without_eft_and_with_judges_of_another_language(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """sft: null: no EFT data is named, M_0 is the seed model. Its scores go from 1 to 10, and all goes by that scale.
+
+    Whatever is made follows from its ancestors, and the page draws the scale.
+    """
+    (tmp_path / "mine.txt").write_text("".join(f"Was ist {n} + {n}?\n" for n in range(10)))
+    (tmp_path / "judge.txt").write_text(GERMAN_JUDGE)
+    (tmp_path / "meta.txt").write_text(GERMAN_META_JUDGE)
+    sets = ["sft=null", "eft={source: null}", "prompts.source=mine.txt", "prompts.count=null", "world=null"]
+    sets += ["evaluation=null", "judgments.template=judge.txt", "judgments.score_words=Punktzahl"]
+    sets += ["judgments.lowest_score=1", "judgments.highest_score=10", "meta_judgments.template=meta.txt"]
+    sets += ["meta_judgments.winner_words=Sieger", "meta_judgments.first_name=Urteil A"]
+    sets += ["meta_judgments.second_name=Urteil B", "guardrails.score_reliability_at_least={warn: 0.7, stop: null}"]
+    world = new_world(patch, tmp_path, *sets)
+    patch.setattr(sampling, "open_engine", lambda folder, policy, *_, **__: GermanSampler(folder, policy))
+    check_run(world.run)
+    assert world.materialize(Step("once", ("seed_prompts", "eft_dataset", "sft_checkpoint"), None)).success
+    assets = tuple(LOOP.per("iteration"))[: tuple(LOOP.per("iteration")).index("checkpoints")]
+    result = world.materialize(Step("iteration", assets, "1"))
+    assert result.success, messages(result)
+    scores = world.table("judgments", "1")["score"]
+    assert scores.null_count() == 0 and set(scores) <= set(range(1, 11)) and max(scores) > 5
+    record = world.run.record("judgments", "1")
+    assert record is not None
+    assert record.numbers["share of top scores"] == pytest.approx((scores == 10).mean())
+    assert set(world.table("meta_judgments", "1")["winner"].drop_nulls()) == {"first", "second"}
+    kinds = world.table("dpo_dataset", "1")["kind"]
+    assert {*kinds} == {"actor", "judge"}
+    assert list(verify(world.run, ["1"])) == []
+    assert trace(world.run, world.table("actor_pairs", "1")["pair_id"][0]).rounds[0].scale == (1, 10)
+
+
+class GermanSampler(WorldSampler):
+    """An engine that judges in German, by chance."""
+
+    def say(self, message: str) -> str:
+        if "Sieger: Urteil" in message:
+            return f"Sieger: Urteil {self.random.choice('AB')}"
+        return f"Punktzahl: {self.random.randint(1, 10)}" if "Punktzahl:" in message else f"{self.random.random()}"
 
 
 class ScoringSampler(WorldSampler):

@@ -191,8 +191,9 @@ class Explorer:
         """
         recipe, looked = run.recipe, {} if looked is None else looked
         named = [recipe.model.seed, recipe.prompts.source, recipe.eft.source]
-        named += [each for each in (recipe.judgments.template, recipe.meta_judgments.template) if each]
-        others = [place for each in named if each not in ("world", GENERATED) for place in candidates(each, run.data)]
+        named += [recipe.judgments.template, recipe.meta_judgments.template]
+        files = (each for each in named if each and each not in ("world", GENERATED))
+        others = [place for each in files for place in candidates(each, run.data)]
         places = dict.fromkeys([run.folder, run.data / run.family, *others])
         return Seen.together(*(looked.setdefault(place, looked.get(place) or self.look.at(place)) for place in places))
 

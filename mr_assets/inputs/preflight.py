@@ -18,7 +18,7 @@ from mr_assets.errors import UserError, shown
 from mr_assets.inputs.generator import check_generator
 from mr_assets.inputs.prompt_sources import place_of_prompt, user_prompts
 from mr_assets.inputs.seed_model import seed_model
-from mr_assets.inputs.user_files import control_token_note, eft_notes, place_of, to_train_on, user_eft
+from mr_assets.inputs.user_files import control_token_note, eft_file, eft_notes, place_of, to_train_on, user_eft
 from mr_assets.method.conversations import asked
 from mr_assets.method.prompts import draw_prompts
 from mr_assets.model_folder import most_positions
@@ -207,10 +207,11 @@ def _notes(run: Run, encode: ChatEncoder | None, prompts: pl.DataFrame, eft: pl.
         yield from control_token_note(
             "prompts file", recipe.prompts.source, place, enumerate(prompts["prompt"]), tokens_in
         )
+    if encode is not None and eft.height:
         judge = judge_prompts(recipe, run.data).judge
         examples = ((int(i), _untrusted(judge, asked) + said[0]["content"]) for i, asked, said in eft.iter_rows())
-        place = partial(place_of, "EFT file", recipe.eft.source, run.data)
-        yield from control_token_note("EFT file", recipe.eft.source, place, examples, tokens_in)
+        place = partial(place_of, "EFT file", eft_file(recipe), run.data)
+        yield from control_token_note("EFT file", eft_file(recipe), place, examples, encode.control_tokens_in)
 
 
 def _check_turns(run: Run, encode: ChatEncoder, prompts: pl.DataFrame) -> None:

@@ -449,15 +449,21 @@ def to_train_on(frame: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     return frame.filter(pl.Series([not has_held_out(text) for text in texts], dtype=pl.Boolean))
 
 
+def eft_file(recipe: Recipe) -> str:
+    """The file that a recipe with SFT names."""
+    assert recipe.eft.source is not None
+    return recipe.eft.source
+
+
 def user_eft(recipe: Recipe, data: Path) -> tuple[pl.DataFrame, int]:
     """The EFT data of a recipe that names a file, columns of `EFT_DATASET`, and how many rows were held out.
 
     It is the first `eft.examples` rows of those that may be trained on. Raises `UserError` as `read_eft` does.
     """
-    given = read_eft(recipe.eft.source, data, recipe.judgments.scoring)
+    given = read_eft(eft_file(recipe), data, recipe.judgments.scoring)
     frame = to_train_on(given, recipe)
     used = frame.head(recipe.eft.examples) if recipe.eft.examples else frame
-    _refuse_without_scores(used, recipe.eft.source, recipe.judgments.scoring)
+    _refuse_without_scores(used, eft_file(recipe), recipe.judgments.scoring)
     return used, given.height - frame.height
 
 
@@ -473,7 +479,7 @@ def eft_notes(recipe: Recipe, data: Path, eft: pl.DataFrame) -> Iterator[str]:
     )
     if scores.height:
         example, completion, _, reason = scores.row(0)
-        place = place_of("EFT file", recipe.eft.source, data, int(example))
+        place = place_of("EFT file", eft_file(recipe), data, int(example))
         yield (
             f"EFT file {recipe.eft.source}: {scores.height} of {eft.height} judgments "
             f"({scores.height / eft.height:.0%}) give no score that can be read, first {place} ({reason}): "

@@ -27,7 +27,7 @@ REASONS: dict[str, str] = {
     # requests (ids of what was to be answered, judged or battled)
     "prompt_too_long": "prompt and maximal completion do not fit into the context; it is not sampled, not cut",
     # judgments and meta-judgments (the column `invalid`)
-    "no_score": 'no number after the words that the recipe looks for ("Score:")',
+    "no_score": 'no "Score:" (or the words of the recipe) followed by a number',
     "off_scale": 'what follows "Score:" is not plainly one number on the scale',
     "different_scores": 'different values after "Score:"',
     "no_winner": 'the winner is not plainly named ("Winner: Judgement A" or "B")',

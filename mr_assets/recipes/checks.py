@@ -176,7 +176,7 @@ def _generated_context(recipe: Any) -> Iterator[str]:
 
 
 def _world_examples(recipe: Any) -> Iterator[str]:
-    if recipe.eft.source == "world" and recipe.eft.examples is None:
+    if recipe.sft and recipe.eft.source == "world" and recipe.eft.examples is None:
         yield "eft.examples = null: the world makes as many examples as it is asked for; give a number"
 
 
@@ -189,12 +189,19 @@ def _world_size(recipe: Any) -> Iterator[str]:
             yield f"{field} = {count}: the world makes at most {most:,} different ones; lower it"
 
 
-def _world_sources(name: str) -> Callable[[Any], Iterator[str]]:
-    def check(recipe: Any) -> Iterator[str]:
-        if recipe.world is None and getattr(recipe, name).source == "world":
-            yield f'{name}.source = "world": world is null; name a file, or describe the world'
+def _world_sources(recipe: Any) -> Iterator[str]:
+    if recipe.world is not None:
+        return
+    for name in ("prompts", "eft") if _given(recipe, "sft", None) else ("prompts",):
+        with suppress(NotGiven):
+            if getattr(recipe, name).source == "world":
+                yield f'{name}.source = "world": world is null; name a file, or describe the world'
 
-    return check
+
+def _sft_data(recipe: Any) -> Iterator[str]:
+    eft = _given(recipe, "eft", None)
+    if recipe.sft and (eft is None or eft.source is None):
+        yield "eft.source = null: sft trains on it; name a file, or set sft to null (then M0 is the seed model)"
 
 
 def _evaluation_world(recipe: Any) -> Iterator[str]:
@@ -274,8 +281,8 @@ CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
     _generated_context,
     _world_size,
     _world_examples,
-    _world_sources("prompts"),
-    _world_sources("eft"),
+    _world_sources,
+    _sft_data,
     _evaluation_world,
     _scale,
     _names,
@@ -288,9 +295,20 @@ CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
 )
 
 
+def _share(bound: float | None) -> str:
+    return "never" if bound is None else f"below {bound:.0%}"
+
+
 def warnings(recipe: Recipe) -> Iterator[str]:
     """What is allowed and yet worth knowing before a launch, one sentence each."""
     yield from recipe.notes
+    if recipe.sft is None:
+        bounds = recipe.guardrails.judgment_parse_rate_at_least
+        yield (
+            "sft = null: no EFT data is needed, and M0 is the seed model. It judges as it is: the guardrail "
+            f"judgment_parse_rate_at_least (warn {_share(bounds.warn)}, stop {_share(bounds.stop)}) tells in iteration "
+            f"1 whether it can, and mr pilot before"
+        )
     for t, row in enumerate(recipe.iterations, start=1):
         if row.rho >= 0.5:
             yield (

@@ -157,12 +157,14 @@ class Generation(SamplingSettings):
 class EFT(Section):
     """Evaluation fine-tuning data: judgments made from human rankings (section 3.1)."""
 
-    source: File = Field(
+    source: File | None = Field(
+        default=None,
         description="world, or a .jsonl file, plain or .gz, or .parquet, with prompt and completion, or with messages "
-        "(absolute or under the data folder)"
+        "(absolute or under the data folder); null, and left out, where sft is null",
     )
     examples: Count | None = Field(
-        description="examples in use: as many as the world makes, or the first of a file; null is all of the file's"
+        default=None,
+        description="examples in use: as many as the world makes, or the first of a file; null is all of the file's",
     )
 
 
@@ -294,8 +296,10 @@ class Recipe(Section):
     generation: Generation = Field(
         default=Generation(), description="how seed prompts are generated, where prompts.source says so"
     )
-    eft: EFT = Field(description="the evaluation fine-tuning data")
-    sft: SFTSettings | None = Field(description="SFT on the EFT data; null takes the seed model itself as M_0")
+    eft: EFT = Field(default=EFT(), description="the evaluation fine-tuning data, where there is SFT")
+    sft: SFTSettings | None = Field(
+        description="SFT on the EFT data; null takes the seed model itself as M_0, which then judges as it is"
+    )
     responses: Responses = Field(description="sampling of responses")
     judgments: Judgments = Field(description="sampling of judgments, and what they look like")
     meta_judgments: MetaJudgments = Field(description="sampling of meta-judgments, in iterations that train the judge")

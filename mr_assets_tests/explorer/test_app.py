@@ -298,11 +298,15 @@ def test_judgments_without_a_score_are_listed_with_their_reason(run: Run) -> Non
         asked: pages.get(f"/runs/tiny/judgments?iteration=1&invalid={asked}").text for asked in REASONS | {"any": ""}
     }
     assert listed(found["any"]) == ids and listed(found["off_scale"]) == ids[2:] and listed(found["no_winner"]) == []
-    assert '2 no score : no "Score:" followed by a number 1 off scale :' in words(found["off_scale"])
+    assert '2 no score : no "Score:" (or the words of the recipe) followed by a number 1 off scale :' in words(
+        found["off_scale"]
+    )
     links = Links(found["any"]).found
     assert "/runs/tiny/judgments?iteration=1&invalid=off_scale" in links
     assert f"/runs/tiny/{ids[0].rpartition('.')[0]}" in links
-    assert "No score: no &#34;Score:&#34; followed by a number" in pages.get(f"/runs/tiny/{ids[0]}").text
+    assert (
+        "No score: no &#34;Score:&#34; (or the words of the recipe) followed" in pages.get(f"/runs/tiny/{ids[0]}").text
+    )
 
 
 def test_meta_judgments_without_a_winner_are_listed_with_their_reason(run: Run) -> None:

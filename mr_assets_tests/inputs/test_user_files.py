@@ -429,7 +429,10 @@ def scored(*judgments: str) -> list[dict[str, str]]:
 def test_eft_without_a_score_is_refused(tmp_path: Path) -> None:
     """A judge that never saw a score gives none: nothing of the run could be used."""
     name = put(tmp_path, "eft.jsonl", scored("I like it.", "Four of five."))
-    with pytest.raises(UserError, match=r'EFT file eft\.jsonl: none of 2 judgments .* "I like it\.".*Score: 4'):
+    with pytest.raises(
+        UserError,
+        match=r'EFT file eft\.jsonl: none of 2 judgments .* "I like it\.".*Score: 5", or another number from 0 to 5',
+    ):
         read_eft(name, tmp_path)
 
 

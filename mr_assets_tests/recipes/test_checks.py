@@ -103,3 +103,15 @@ def test_temperature_0_with_several_judgments() -> None:
     assert "evaluation.samples = 3" in refused(*greedy, "judgments.n=1", "evaluation.samples=3")
     for almost in ("temperature=1e-6", "top_p=1e-7"):
         assert "would all be the same" in refused(f"responses.{almost}")
+
+
+def test_a_recipe_without_sft_needs_no_eft_data() -> None:
+    """The section may be left out, or be the base's; a recipe with SFT needs a source. What that means is told."""
+    real = "llama_3_8b_meta_rewarding"
+    assert "eft.source = null: sft trains on it" in refused("eft={source: null}", name=real)
+    assert load_recipe(real, ["sft=null", "eft={source: null}"]).eft.source is None
+    assert load_recipe(real, ["sft=null", "eft.source=world"]).world is None  # nothing reads it
+    assert 'eft.source = "world": world is null' in refused("eft.source=world", name=real)
+    bounds = "guardrails.judgment_parse_rate_at_least={warn: 0.9, stop: 0.5}"
+    [said] = checks.warnings(load_recipe(real, ["sft=null", bounds]))
+    assert "M0 is the seed model" in said and "warn below 90%, stop below 50%" in said
