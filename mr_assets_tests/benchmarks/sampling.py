@@ -5,9 +5,10 @@
 Both run on one engine in one process, in turns of `--slice` requests (bare, shards, shards, bare, ...), so that what
 else the machine does falls on both alike. Bare means: hand the engine every request, step until all are done, keep what
 comes. The engine's start is in neither. Besides wall time it reports processor time, which other programs disturb less.
-The share that a killed run does again is a shard's completions over all of its asset's. Shards are those of the
-default recipe for an asset of `--completions`: 400 for the 20,000 that are sampled here, 180 for 9,000, which is about
-as many as its judgments.
+The share that a killed run does again is a shard's completions over all of its asset's. It is measured as well: all
+requests are sampled once more, the stage is stopped past its half way, and a fresh engine goes on. Shards are those of
+the default recipe for an asset of `--completions`: 400 for the 20,000 that are sampled here, 180 for 9,000, which is
+about as many as its judgments.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from mr_assets.files import fingerprint
 from mr_assets.recipes.load import load_recipe
 from mr_assets.sampling.engine import Request, Sampler, VLLMSampler
 from mr_assets.sampling.settings import SamplingSettings
-from mr_assets.sampling.shards import sample_shards, size_of_shard
+from mr_assets.sampling.shards import Progress, Sampled, sample_shards, size_of_shard
 from mr_assets.templates import meta_judge_template
 from mr_assets.worlds import letters
 from mr_assets_tests.benchmarks.machine import spread, write_result
@@ -102,6 +104,39 @@ def compare(engine: Sampler, requests: list[Request], size: int, completions: in
     }
 
 
+def redone(start: Callable[[], VLLMSampler], requests: list[Request], shard_size: int) -> float:
+    """The share of the requests that is sampled twice where a stage is stopped past its half way and goes on."""
+    before = 0
+
+    def stop(so_far: Progress) -> None:
+        nonlocal before
+        before = so_far.done
+        if before >= len(requests) / 2:
+            raise KeyboardInterrupt
+
+    with tempfile.TemporaryDirectory() as folder:
+
+        def sampled(on_progress: Callable[[Progress], None] | None = None) -> Sampled:
+            engine = start()
+            try:
+                return sample_shards(
+                    engine,
+                    requests,
+                    SETTINGS,
+                    Path(folder),
+                    signature={},
+                    seed=0,
+                    shard_size=shard_size,
+                    on_progress=on_progress,
+                )
+            finally:
+                engine.close()
+
+        with suppress(KeyboardInterrupt):
+            sampled(stop)
+        return (before + sampled().sampled) / len(requests) - 1
+
+
 def main() -> None:
     """Measure and write ``benchmarks/results/sampling.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -114,9 +149,12 @@ def main() -> None:
     args = parser.parse_args()
 
     requests = meta_judge_requests(ChatEncoder.load(args.model), args.requests)
-    engine = VLLMSampler(
-        args.model, fingerprint(args.model), ENGINE.model_copy(update={"max_num_seqs": args.max_num_seqs})
-    )
+    settings = ENGINE.model_copy(update={"max_num_seqs": args.max_num_seqs})
+
+    def start() -> VLLMSampler:
+        return VLLMSampler(args.model.resolve(), fingerprint(args.model), settings)
+
+    engine = start()
     bare(engine, requests[: 2 * args.max_num_seqs])  # the first batches are slower
     result = {
         "requests": len(requests),
@@ -126,7 +164,9 @@ def main() -> None:
         "by_completions_of_the_asset": [compare(engine, requests, args.slice, each) for each in args.completions],
     }
     engine.close()
-    print(result["by_completions_of_the_asset"])
+    size = size_of_shard(len(requests), 1, ENGINE.shard_size)
+    result["redone_after_kill_at_half_way"] = round(redone(start, requests, size), 4)
+    print(result["redone_after_kill_at_half_way"], result["by_completions_of_the_asset"])
     if not args.dry:
         print(write_result("sampling", result))
 
