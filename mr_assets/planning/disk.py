@@ -7,7 +7,9 @@ A checkpoint goes when the next one is whole: to remove it before would lose all
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+from mr_assets.planning.fits import is_sharded
 from mr_assets.planning.memory import optimizer_bytes, trained_weights
 from mr_assets.planning.shapes import Shape
 from mr_assets.planning.stages import Sampling, Stage, Training
@@ -32,25 +34,32 @@ class Disk:
     weights: float = 0.0
 
 
-def disk(stage: Stage, shape: Shape, recipe: Recipe) -> Disk:
-    """Of a table: the table, and its shards until it is whole. Of a model: the folder, and what it can resume from."""
+def disk(stage: Stage, shape: Shape, recipe: Recipe, data: Path) -> Disk:
+    """Of a table: the table, and its shards until it is whole. Of a model: the folder, and what it can resume from.
+
+    data: the data folder, where a configuration of accelerate may lie.
+    """
     if isinstance(stage, Sampling):
         table = 0.0 if stage.asset == "evaluation" else _table(stage)
         return Disk(table, _table(stage))
-    return _model(stage, shape, recipe)
+    return _model(stage, shape, recipe, data)
 
 
 def _table(stage: Sampling) -> float:
     return stage.tokens_out * BYTES_PER_TOKEN + stage.completions * BYTES_PER_ROW
 
 
-def _model(stage: Training, shape: Shape, recipe: Recipe) -> Disk:
-    """The model's weights are written in fp32, adapters worked in; what it can resume from is what is trained."""
+def _model(stage: Training, shape: Shape, recipe: Recipe, data: Path) -> Disk:
+    """The model's weights are written in fp32, adapters worked in; what it can resume from is what is trained.
+
+    With FSDP a checkpoint has the weights twice: as a model's, and as those that FSDP goes on from.
+    """
     model = 4 * shape.weights
     dpo = stage.asset == "checkpoints"
     section = recipe.dpo if dpo else recipe.sft
     assert section is not None
-    resume = 4 * trained_weights(shape, section) + optimizer_bytes(shape, section)
+    times = 2 if is_sharded(section, data) else 1
+    resume = 4 * times * trained_weights(shape, section) + optimizer_bytes(shape, section)
     kept = float(model * (recipe.dpo.schedule_epochs if dpo and recipe.dpo.keep_all_epochs else 1))
     several = stage.epochs > 2 or section.save_steps is not None
     saves = stage.epochs > 1 or section.save_steps is not None

@@ -83,7 +83,7 @@ def make_plan(
     rates, and without both there are none.
     """
     shares, rates = (measured.shares, measured.rates) if measured else (None, {})
-    rows = [_row(stage, recipe, shape, gpu, rates) for stage in stages(recipe, lengths, shares)]
+    rows = [_row(stage, recipe, shape, data, gpu, rates) for stage in stages(recipe, lengths, shares)]
     memory = memory_of(recipe, shape, data)
     problems = list(gpu_problems(recipe, shape, data, gpu.memory, count)) if gpu else []
     return Plan(name, recipe, shape, lengths, gpu, count, rows, memory, problems, measured)
@@ -100,8 +100,8 @@ def rates_of(plan: Plan) -> dict[str, float]:
     return {asset: work[asset] / seconds[asset] for asset in work}
 
 
-def _row(stage: Stage, recipe: Recipe, shape: Shape, gpu: Gpu | None, rates: Mapping[str, float]) -> Row:
-    found = disk(stage, shape, recipe)
+def _row(stage: Stage, recipe: Recipe, shape: Shape, data: Path, gpu: Gpu | None, rates: Mapping[str, float]) -> Row:
+    found = disk(stage, shape, recipe, data)
     if gpu is None:
         rate = rates.get(stage.asset)
         return Row(stage, None, work_of(stage) / rate if rate else None, found)

@@ -121,7 +121,7 @@ def _on_disk(run: Run, stage: Stage, shape: Shape, done: bool) -> Disk:
 
     Epochs that were kept, and what an attempt left to resume from, are there already.
     """
-    found = disk(stage, shape, run.recipe)
+    found = disk(stage, shape, run.recipe, run.data)
     there = replace(found, kept=0.0, passing=0.0)
     if isinstance(stage, Sampling):
         return there if done else found

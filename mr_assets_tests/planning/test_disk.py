@@ -1,5 +1,7 @@
 """What lies on the disk: what stays, and the most at a time."""
 
+from pathlib import Path
+
 from mr_assets.planning.disk import Disk, Totals, disk, totals
 from mr_assets.planning.shapes import KNOWN
 from mr_assets.planning.stages import Sampling, Training
@@ -12,7 +14,7 @@ RESUME = 6 * SHAPE.weights + 6 * SHAPE.embedding  # 51 GB with an 8-bit optimize
 
 
 def trained(recipe: Recipe, epochs: int) -> Disk:
-    return disk(Training("checkpoints", "1", 100, epochs, 4 * epochs, 1000), SHAPE, recipe)
+    return disk(Training("checkpoints", "1", 100, epochs, 4 * epochs, 1000), SHAPE, recipe, Path())
 
 
 def test_a_model_and_what_it_can_resume_from(paper: Recipe) -> None:
@@ -22,6 +24,12 @@ def test_a_model_and_what_it_can_resume_from(paper: Recipe) -> None:
     assert trained(paper, 3) == of_model(2 * RESUME - MODEL)
     saved = with_sets(paper, ["dpo.save_steps=10", "dpo.optimizer=adamw_torch"])
     assert trained(saved, 1) == of_model(2 * 3 * MODEL - MODEL)
+
+
+def test_fsdp_has_the_weights_twice_in_a_checkpoint(paper: Recipe) -> None:
+    """As a model's and as FSDP's own, beside 8 bytes a weight of the optimizer: test_fsdp.py looks at the files."""
+    fsdp = with_sets(paper, ["dpo.accelerate_config=fsdp", "dpo.num_processes=8", "dpo.optimizer=adamw_torch"])
+    assert trained(fsdp, 2) == of_model(16 * SHAPE.weights)
 
 
 def test_adapters_leave_a_whole_model_and_little_to_resume_from(paper: Recipe) -> None:
@@ -41,8 +49,8 @@ def test_every_epoch_that_is_kept(paper: Recipe) -> None:
 
 def test_a_table_and_its_shards(paper: Recipe) -> None:
     """10 completions with 100 tokens: 600 bytes of tokens, 1,000 of rows; an evaluation leaves a row."""
-    assert disk(Sampling("responses", "1", 5, 10, 50, 50, 100), SHAPE, paper) == Disk(1600, 1600)
-    assert disk(Sampling("evaluation", "1", 5, 10, 50, 50, 100), SHAPE, paper) == Disk(0, 1600)
+    assert disk(Sampling("responses", "1", 5, 10, 50, 50, 100), SHAPE, paper, Path()) == Disk(1600, 1600)
+    assert disk(Sampling("evaluation", "1", 5, 10, 50, 50, 100), SHAPE, paper, Path()) == Disk(0, 1600)
 
 
 def test_the_most_at_a_time() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from mr_assets.planning.shapes import shape_of_folder
 from mr_assets.training import launch
 from mr_assets.training.accelerate_config import SHIPPED
 from mr_assets.training.job import TrainingJob
@@ -58,6 +59,11 @@ def test_shared_out_it_makes_the_steps_of_one_process(kind: str, request: pytest
     if kind == "dpo":
         with pytest.raises(Interrupted):
             train(parallel, kill)
+        [checkpoint] = parallel.workspace.glob("checkpoints/checkpoint-2")
+        written = sum(path.stat().st_size for kind in ("*.safetensors", "*.bin") for path in checkpoint.glob(kind))
+        shape = shape_of_folder(job.model)
+        assert shape is not None
+        assert written == pytest.approx(16 * shape.weights, rel=0.05)  # the weights twice: as `mr plan` counts it
     told: list[dict[str, Any]] = []
     assert train(parallel, told.append).resumed_at == (2 if kind == "dpo" else 0)
     [shares] = [line["shares"] for line in told if "shares" in line]
