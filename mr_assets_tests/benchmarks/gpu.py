@@ -136,15 +136,23 @@ class Place:
     cpu: bool
 
     def model(self, shape: Shape) -> Path:
-        """A model folder of that shape with random weights; made once."""
+        """A model folder of that shape with random weights; made once, by a process that then gives the GPU back."""
         folder = self.work / "models" / shape.name
         if not folder.is_dir():
-            began, half = time.monotonic(), folder.with_name(f"{folder.name}.half")
-            shutil.rmtree(half, ignore_errors=True)
-            make_model_of_shape(half, shape, "cpu" if self.cpu else "cuda")
-            half.rename(folder)
+            began = time.monotonic()
+            command = [sys.executable, "-m", __spec__.name, "--make", shape.name, "--work", str(self.work)]
+            subprocess.run([*command, *_cpu(self)], cwd=PROJECT, check=True)
             print(f"made {folder} in {time.monotonic() - began:.0f} s", flush=True)
         return folder
+
+    def make(self, name: str) -> None:
+        """Make the folder of a shape of these sizes."""
+        shape = next(shape for shape in (self.sizes.large, self.sizes.small) if shape.name == name)
+        folder = self.work / "models" / name
+        half = folder.with_name(f"{name}.half")
+        shutil.rmtree(half, ignore_errors=True)
+        make_model_of_shape(half, shape, "cpu" if self.cpu else "cuda")
+        half.rename(folder)
 
     @contextmanager
     def engine(self, **changes: Any) -> Iterator[Replicas]:
@@ -686,10 +694,13 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="print the steps and measure nothing")
     parser.add_argument("--table", action="store_true", help="print what was measured and measure nothing")
     parser.add_argument("--inside", choices=STEPS, help=argparse.SUPPRESS)
+    parser.add_argument("--make", help=argparse.SUPPRESS)
     parser.add_argument("--victim", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     place, out = Place(ON_CPU if args.cpu else ON_GPU, args.work.resolve(), args.cpu), args.out.resolve()
-    if args.victim:
+    if args.make:
+        place.make(args.make)
+    elif args.victim:
         victim(place)
     elif args.inside:
         measure(STEPS[args.inside], place, out)
