@@ -57,17 +57,15 @@ def texts_listed(run: str, asset: str, iteration: str, **asked: str) -> str:
     return f"{page_of(run)}/{asset}?{urlencode({'iteration': iteration} | asked)}"
 
 
-def drops_listed(run: str, asset: str, iteration: str) -> str:
-    """The path of what an asset dropped in an iteration, and why."""
-    return f"{page_of(run)}/dropped?{urlencode({'iteration': iteration, 'asset': asset})}"
+def drops_listed(run: str, asset: str, iteration: str | None) -> str:
+    """The path of what an asset dropped in an iteration, or once for all, and why."""
+    return f"{page_of(run)}/dropped?{urlencode(({'iteration': iteration} if iteration else {}) | {'asset': asset})}"
 
 
 def pages_behind(run: str, asset: str, partition: str | None) -> dict[str, str]:
     """The whole addresses of an artifact's texts, of those that are counted apart, and of what it dropped."""
-    if partition is None or LOOP[asset].per != "iteration":
-        return {}
-    apart = {"": {}, **LISTS[asset]} if asset in LISTS else {}
-    found = {f"read {title or 'them'}": texts_listed(run, asset, partition, **asked) for title, asked in apart.items()}
+    apart = {"them": {}, **LISTS[asset]} if asset in LISTS else {}
+    found = {f"read {title}": texts_listed(run, asset, str(partition), **asked) for title, asked in apart.items()}
     if LOOP[asset].selects:
         found["read what was dropped"] = drops_listed(run, asset, partition)
     return {title: pages_url() + path for title, path in found.items()}

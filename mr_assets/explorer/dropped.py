@@ -1,7 +1,7 @@
 """What the assets of a run dropped, and why: counts by reason, and the ids of one reason.
 
-/runs/RUN/dropped                                                          how many, of every iteration
-/runs/RUN/dropped?iteration=2&asset=actor_pairs&reason=equal_scores        which
+/runs/RUN/dropped                                                      how many, of what is made once and each iteration
+/runs/RUN/dropped?iteration=2&asset=actor_pairs&reason=equal_scores    which; of what is made once without an iteration
 """
 
 import json
@@ -16,6 +16,7 @@ from mr_assets.explorer.pages import PAGE, one_of, page_count, page_number
 from mr_assets.ids import drawn_prompt, pair_id, prompt_of
 from mr_assets.lineage.facts import Dropped, Provenance
 from mr_assets.lineage.rows import dropped
+from mr_assets.loop import Place
 from mr_assets.method.dropped import REASONS, in_words
 from mr_assets.runs.run import Run
 
@@ -51,25 +52,24 @@ class DroppedList:
         """What a query string asks for. Raises `UserError` if it asks for something unknown."""
         asked = {name: given[name] for name in ASKED if given.get(name)}
         one_of("iteration", asked.get("iteration"), run.iterations)
-        one_of("asset", asked.get("asset"), run.loop.per("iteration"))
+        once, each_time = run.loop.per("family"), run.loop.per("iteration")
+        one_of("asset", asked.get("asset"), (*once, *each_time))
         page = page_number(given)
+        places: list[Place] = [] if "iteration" in asked else [(asset, None) for asset in once]
         iterations = [asked["iteration"]] if "iteration" in asked else run.iterations
-        assets = [asked["asset"]] if "asset" in asked else run.loop.per("iteration")
+        places += [(asset, t) for t in iterations for asset in each_time]
         groups, rows = [], []
-        for t in iterations:
-            for asset in assets:
-                record = run.record(asset, t)
-                found = dropped(run, asset, t) if record else None
-                if record is None or found is None or found.is_empty():
-                    continue
-                provenance = Provenance.of(record)
-                counts = found.group_by("reason").len().sort("len", "reason", descending=[True, False])
-                groups += [
-                    Group(provenance, *row) for row in counts.iter_rows() if asked.get("reason") in (None, row[0])
-                ]
-                if len(asked) == len(ASKED):
-                    those = found.filter(pl.col("reason") == asked["reason"]).slice((page - 1) * PAGE, PAGE)
-                    rows = [_fact(provenance, *row) for row in those.iter_rows()]
+        for place in places:
+            record = run.record(*place) if asked.get("asset") in (None, place[0]) else None
+            found = dropped(run, *place) if record else None
+            if record is None or found is None or found.is_empty():
+                continue
+            provenance = Provenance.of(record)
+            counts = found.group_by("reason").len().sort("len", "reason", descending=[True, False])
+            groups += [Group(provenance, *row) for row in counts.iter_rows() if asked.get("reason") in (None, row[0])]
+            if "reason" in asked and asked == _of_one(place, asked["reason"]):
+                those = found.filter(pl.col("reason") == asked["reason"]).slice((page - 1) * PAGE, PAGE)
+                rows = [_fact(provenance, *row) for row in those.iter_rows()]
         return cls(run, asked, groups, page, rows)
 
     @property
@@ -87,12 +87,20 @@ class DroppedList:
         asked = {name: value for name, value in {**self.asked, **changed}.items() if value}
         return f"{page_of(self.run.name)}/dropped" + (f"?{urlencode(asked)}" if asked else "")
 
-    def whole_id(self, each: Dropped) -> str:
-        """The id whose page says more: of a prompt without an actor pair that of the pair."""
+    def whole_id(self, each: Dropped) -> str | None:
+        """The id whose page says more: of a prompt without an actor pair that of the pair; None if made once."""
+        if each.provenance.partition is None:
+            return None
         if each.id != prompt_of(each.id):
             return each.id
-        t = str(each.provenance.partition)
+        t = each.provenance.partition
         return pair_id(t, each.id, "actor") if each.provenance.asset == "actor_pairs" else drawn_prompt(t, each.id)
+
+
+def _of_one(place: Place, reason: str) -> dict[str, str]:
+    """What has to be asked for to have the ids of one group listed."""
+    asset, t = place
+    return ({"iteration": t} if t else {}) | {"asset": asset, "reason": reason}
 
 
 def _fact(provenance: Provenance, identity: str, reason: str, numbers: str) -> Dropped:

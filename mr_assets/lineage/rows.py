@@ -39,7 +39,7 @@ def read(
 
 
 @contextmanager
-def _said(run: Run, asset: str, t: str) -> Iterator[None]:
+def _said(run: Run, asset: str, t: str | None) -> Iterator[None]:
     """Turns what polars makes of a file that is gone or damaged (it panics, too) into the user's error."""
     try:
         yield
@@ -69,8 +69,10 @@ def ids_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.Series:
     return read(run, asset, t, [key], of_prompt(key, t, prompt_id))[key].sort()
 
 
-def dropped(run: Run, asset: str, t: str, where: pl.Expr | None = None) -> pl.DataFrame:
+def dropped(run: Run, asset: str, t: str | None, where: pl.Expr | None = None) -> pl.DataFrame:
     """What an asset dropped: rows of `DROPPED`, sorted by id; none if it drops nothing. Raises as `read` does.
+
+    t is None of what is made once.
 
     Where the record says that nothing was dropped, and its files are as they were written, none is read: most assets of
     a sound run drop nothing.

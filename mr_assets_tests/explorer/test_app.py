@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from mr_assets.explorer.texts import TEXTS
 from mr_assets.lineage import trace
 from mr_assets.lineage.pairs import GAPS, pairs
 from mr_assets.method.dropped import REASONS
+from mr_assets.runs.record import write_record
 from mr_assets.runs.run import Run
 from mr_assets.runs.stored import save
 from mr_assets.tables import (
@@ -298,15 +300,11 @@ def test_judgments_without_a_score_are_listed_with_their_reason(run: Run) -> Non
         asked: pages.get(f"/runs/tiny/judgments?iteration=1&invalid={asked}").text for asked in REASONS | {"any": ""}
     }
     assert listed(found["any"]) == ids and listed(found["off_scale"]) == ids[2:] and listed(found["no_winner"]) == []
-    assert '2 no score : no "Score:" (or the words of the recipe) followed by a number 1 off scale :' in words(
-        found["off_scale"]
-    )
+    assert f"2 no score : {REASONS['no_score']} 1 off scale :" in words(found["off_scale"])
     links = Links(found["any"]).found
     assert "/runs/tiny/judgments?iteration=1&invalid=off_scale" in links
     assert f"/runs/tiny/{ids[0].rpartition('.')[0]}" in links
-    assert (
-        "No score: no &#34;Score:&#34; (or the words of the recipe) followed" in pages.get(f"/runs/tiny/{ids[0]}").text
-    )
+    assert f"No score: {REASONS['no_score']}" in words(pages.get(f"/runs/tiny/{ids[0]}").text)
 
 
 def test_meta_judgments_without_a_winner_are_listed_with_their_reason(run: Run) -> None:
@@ -318,7 +316,7 @@ def test_meta_judgments_without_a_winner_are_listed_with_their_reason(run: Run) 
     assert listed(page) == ids
     assert f"1 different winners : {REASONS['different_winners']} 1 no winner :" in words(page)
     assert listed(pages.get("/runs/tiny/meta_judgments?iteration=1&invalid=no_winner&sampled=yes").text) == ids[1:]
-    assert "Nobody wins: both judgments are named" in words(pages.get(f"/runs/tiny/{ids[0]}").text)
+    assert f"Nobody wins: {REASONS['different_winners']}" in words(pages.get(f"/runs/tiny/{ids[0]}").text)
     apart = table(run, "meta_judgments").filter(~sampled)["meta_judgment_id"].to_list()
     assert listed(pages.get("/runs/tiny/meta_judgments?iteration=1&sampled=no").text) == apart[:50]
     first = table(run, "meta_judgments").filter(winner="first")["meta_judgment_id"].to_list()
@@ -367,6 +365,24 @@ def test_what_was_dropped_is_counted_and_listed(finished: Run, monkeypatch: pyte
         assert pages.get(f"/runs/tiny/{seen[0]}").status_code == 200
     query = f"iteration=1&asset=selected_responses&reason={everything['reason'][0]}&page=99"
     assert "is beyond the last one" in words(pages.get(f"/runs/tiny/dropped?{query}").text)
+
+
+def test_what_was_dropped_once_for_all_is_listed(run: Run) -> None:
+    """By an asset of the family: without an iteration, and with ids that have no page of their own."""
+    rows = dropped_frame([("line 7", "too_long", "{}"), ("line <9>", "too_long", "{}")])
+    path = dropped_path(run.path("seed_prompts"))
+    path.parent.mkdir(exist_ok=True)
+    rows.write_parquet(path)
+    record = run.record("seed_prompts")
+    assert record is not None
+    write_record(run.record_path("seed_prompts"), replace(record, dropped=2))
+    pages = pages_over(run)
+    address = "/runs/tiny/dropped?asset=seed_prompts&reason=too_long"
+    assert address in Links(pages.get("/runs/tiny/dropped").text).found
+    page = pages.get(address).text
+    assert "2 seed_prompts" in words(page) and "line 7" in words(page) and "line &lt;9&gt;" in page
+    assert not listed(page)
+    assert address not in Links(pages.get("/runs/tiny/dropped?iteration=1").text).found
 
 
 def test_a_prompt_without_a_pair_leads_to_why(run: Run) -> None:

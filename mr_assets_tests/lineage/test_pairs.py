@@ -16,6 +16,7 @@ from mr_assets.ids import PAIR_ASSETS
 from mr_assets.lineage import trace
 from mr_assets.lineage.pairs import GAPS, SCHEMA, Between, Query, pairs
 from mr_assets.lineage.tree import lines
+from mr_assets.method.dropped import REASONS
 from mr_assets.recipes.sets import with_sets
 from mr_assets.runs.run import Run
 from mr_assets.runs.stored import save
@@ -186,7 +187,7 @@ def test_mr_pairs_and_mr_trace_of_a_judgment_without_a_score(mr: Mr, run: Run) -
     for name in (judgment, f"tiny/{judgment}", f"1.{prompt}"):
         found = json.loads(mr("pairs", name, "--json").output)
         assert [row["pair_id"] for row in found] == [f"1.{prompt}.actor", f"1.{prompt}.judge"]
-    assert 'invalid: the number after "Score:" is not one from 0 to 5' in mr("trace", judgment).output
+    assert f"invalid: {REASONS['off_scale']}" in mr("trace", judgment).output
     assert "is of iteration 1. Leave it out." in mr("pairs", judgment, "--iteration", "2").output
     assert "is a model" in mr("pairs", "tiny/M1").output
 
