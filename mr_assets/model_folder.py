@@ -66,7 +66,7 @@ def most_positions(folder: Path) -> int | None:
     ):
         return None
     tokenizer = _json(path) if (path := folder / "tokenizer_config.json").is_file() else {}
-    said = (config.get("max_position_embeddings"), tokenizer.get("model_max_length"))
+    said = (*map(config.get, ("max_position_embeddings", "n_positions")), tokenizer.get("model_max_length"))
     return min((count for count in said if isinstance(count, int) and count > 0), default=None)
 
 

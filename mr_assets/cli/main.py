@@ -11,6 +11,7 @@ from mr_assets.cli.cluster import cluster
 from mr_assets.cli.errors import Commands
 from mr_assets.cli.export import export
 from mr_assets.cli.lineage import compare, pairs, trace, verify
+from mr_assets.cli.new import new
 from mr_assets.cli.pilot import pilot
 from mr_assets.cli.plan import plan
 from mr_assets.cli.run import branch, extend, run
@@ -54,8 +55,9 @@ _COMMANDS = (
     run,
     extend,
     branch,
-    plan,
+    new,
     pilot,
+    plan,
     status,
     report,
     compare,

@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -110,12 +110,15 @@ def _ask_for_recipe() -> NoReturn:
 
 def _refuse_run_as_recipe(recipe: str) -> None:
     """Raise `UserError` with the right command if a run is named in the place of a recipe."""
-    from mr_assets.recipes.yaml_files import shipped
+    from mr_assets.recipes.yaml_files import find_recipe, shipped
     from mr_assets.runs.data_folder import data_root
     from mr_assets.runs.status import command
     from mr_assets.runs.stored import stored_runs
 
     if recipe not in shipped() and (stored := stored_runs(data_root()).get(recipe)):
+        with suppress(UserError):
+            find_recipe(recipe)  # a file of that name, here
+            return
         raise UserError(f"{recipe} is a run, not a recipe. To go on with it: {command(stored)}")
 
 

@@ -94,7 +94,7 @@ def check_run(run: Run, *, dry: bool = False, trains: bool = True) -> list[str]:
     if folder.is_dir() or not recipe.model.allow_hub:
         seed_model(recipe, run.data)
         if state(run, "sft_checkpoint") != "done" or prompts.height or eft.height:  # else it was loaded before
-            encode = _encoder(folder, recipe.model, *templates)
+            encode = seed_encoder(folder, recipe.model, *templates)
             _check_turns(run, encode, prompts)
     if importlib.util.find_spec("vllm") is None:
         raise UserError(
@@ -236,7 +236,7 @@ def _untrusted(judge: Template, asked: list[dict[str, str]]) -> str:
     return asked[0]["content"] if values is None else "\n".join(values.values())
 
 
-def _encoder(folder: Path, model: ModelSection, *templates: Template) -> ChatEncoder:
+def seed_encoder(folder: Path, model: ModelSection, *templates: Template) -> ChatEncoder:
     """The seed model's. Raises `UserError` for a model that transformers does not know, or no template can ask."""
     from transformers import AutoConfig
 

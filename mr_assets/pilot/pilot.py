@@ -31,7 +31,7 @@ from mr_assets.orchestration.console import without_history_errors
 from mr_assets.orchestration.lock import run_lock
 from mr_assets.orchestration.steps import Step, failures, pending, was_interrupted
 from mr_assets.recipes.load import with_rows
-from mr_assets.recipes.recipe import Recipe
+from mr_assets.recipes.recipe import GENERATED, Prompts, Recipe
 from mr_assets.runs.data_folder import resolve
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import state
@@ -83,6 +83,7 @@ def planned(run: Run, prompts: int = PROMPTS) -> Pilot:
     tried = with_rows(recipe, [recipe.row(t).model_copy(update={"prompts": min(prompts, recipe.row(t).prompts)})])
     guardrails = {name: _never_stops(value) for name, value in recipe.guardrails}
     changed: dict[str, Any] = {
+        "prompts": _few_prompts(run, tried),
         "model": recipe.model.model_copy(update={"seed": str(folder), "revision": None}),
         "sft": None,
         "evaluation": None,
@@ -165,6 +166,16 @@ def _model_as_it_is(run: Run) -> tuple[str, Path]:
     if run.recipe.sft and state(run, "sft_checkpoint") == "done":
         return "M0", run.place("sft_checkpoint").resolve()
     return "seed", seed_model(run.recipe, run.data).resolve()
+
+
+def _few_prompts(run: Run, tried: Recipe) -> Prompts:
+    """The pilot's prompts: as the recipe has them; of those that a model makes, as many as go through the pilot."""
+    if tried.prompts.source != GENERATED:
+        return tried.prompts
+    few: dict[str, Any] = {"count": tried.row(1).prompts}
+    if tried.prompts.generator is None:  # the seed model, whatever model is tried
+        few["generator"] = str(seed_model(run.recipe, run.data).resolve())
+    return tried.prompts.model_copy(update=few)
 
 
 def _never_stops(bounds: Any) -> Any:

@@ -16,7 +16,7 @@ from yaml.composer import Composer
 from yaml.constructor import SafeConstructor
 
 from mr_assets.errors import UserError, did_you_mean, shown
-from mr_assets.text_files import LARGEST, given_path, read_text_file
+from mr_assets.text_files import LARGEST, given_path, is_regular, path_fault, read_text_file
 
 FOLDER = Path(__file__).parent
 DEEPEST = 50
@@ -190,12 +190,14 @@ def variants() -> set[str]:
 
 
 def find_recipe(name: str, folder: Path = Path()) -> Path:
-    """The file of a recipe given by name (shipped) or by path (relative to `folder`)."""
+    """The file of a recipe given by name (shipped, or NAME.yaml in `folder`) or by path (relative to `folder`)."""
     if "/" in name or name.endswith((".yaml", ".yml")):
         return folder / given_path(name, "recipe")
     path = FOLDER / f"{name}.yaml"
     if path.is_file():
         return path
+    if path_fault(name) is None and is_regular(folder / f"{name}.yaml"):
+        return folder / f"{name}.yaml"
     known = shipped()
     runnable = [n for n, abstract in known.items() if not abstract]
     raise UserError(

@@ -100,6 +100,15 @@ def test_files_of_the_runs_data_folder_are_found(tmp_path: Path, engine: Engine)
     assert pl.read_parquet(pilot.run.path("seed_prompts")).height == 18
 
 
+def test_prompts_that_a_model_makes(tmp_path: Path) -> None:
+    """As many as go through the pilot, by the seed model, whatever model is tried."""
+    beside = ("world=null", "eft.source=e.jsonl", "evaluation=null", "generation.max_tokens=64")
+    run = tiny_run(tmp_path, "prompts.source=generated", *beside)
+    pilot = planned(run, 3)
+    assert pilot.run.recipe.prompts.count == 3 and "generated_prompts" in pilot.run.loop
+    assert pilot.run.recipe.prompts.generator == str(seed_model(run.recipe, run.data))
+
+
 def test_more_prompts_than_there_are(run: Run) -> None:
     """As many as the iteration has."""
     assert planned(run, 6).prompts == 5
