@@ -10,6 +10,10 @@ An id names its ancestors, so that it can be read without a look-up:
     2.3f1c09aa72be.actor       pair        the prompt's actor pair
     2.3f1c09aa72be.judge       pair        its judge pair
     M2                         model       trained in iteration 2; M0 is the SFT model
+    eft.77b0c2d4e5f6.r1        reply       a person's, the second best to a first prompt of Open Assistant
+    eft.77b0c2d4e5f6.r1.j10    judgment    sample 10 of the seed model's judgments of it
+    eft.77b0c2d4e5f6.r1.rank   example     of the EFT dataset, made of that reply's rank: a judgment (rank), a
+                                           meta-judgment (meta4: against the score 4), an instruction (answer)
 
 Sample indices are never renumbered. A function with a name in the singular takes and gives plain values, that in the
 plural is the same as a polars expression:
@@ -34,6 +38,8 @@ from mr_assets.printable import excerpt
 Kind = Literal["prompt", "response", "judgment", "battle", "pair", "model"]
 PairKind = Literal["actor", "judge"]
 
+EFT = "eft"
+"""What stands in an id in place of the iteration, of what EFT data is made of."""
 _RESPONSE, _JUDGMENT, _BATTLE = "{}.{}.r{}", "{}.j{}", "{}.j{}-j{}"
 _PROMPT = r"(?:(?P<iteration>\d+)\.)?(?P<prompt>[0-9a-f]{12})"
 _FORMS: dict[Kind, str] = {
@@ -44,7 +50,7 @@ _FORMS: dict[Kind, str] = {
     "battle": rf"{_PROMPT}\.r\d+\.j\d+-j\d+",
     "pair": rf"{_PROMPT}\.(?:actor|judge)",
 }
-_PROMPT_OF = r"^(?:\d+\.)?([^.]+)"
+_PROMPT_OF = r"^(?:(?:\d+|eft)\.)?([^.]+)"
 _BELOW_PROMPT, _BELOW_RESPONSE = r"\.r\d+(?:\.j.*)?$", r"\.j\d+(?:-j\d+)?$"
 _ASSETS: dict[Kind, str] = {
     "prompt": "prompts",
@@ -96,6 +102,16 @@ def battle_id(response: str, first: int, second: int) -> str:
 def battle_ids(response: str, first: str, second: str) -> pl.Expr:
     """`battle_id` of the columns `response`, `first` and `second`."""
     return pl.format(_BATTLE, response, first, second)
+
+
+def eft_response(prompt: str, place: int) -> str:
+    """The ranked reply in that place, 0 is the best, to a first prompt by its hash."""
+    return _RESPONSE.format(EFT, prompt, place)
+
+
+def eft_example(response: str, made: str) -> str:
+    """An example that is made of a ranked reply: "rank", "meta4" or "answer" of it."""
+    return f"{response}.{made}"
 
 
 def pair_id(iteration: int | str, prompt: str, kind: PairKind) -> str:

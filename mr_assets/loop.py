@@ -25,6 +25,17 @@ RENDERING = ("model.date", "model.chat_template_kwargs")
 WITHOUT_LORA = {"lora_r": None, "lora_alpha": 32.0, "lora_dropout": 0.0, "lora_target_modules": "all-linear"}
 """How trainings were made before there was LoRA: all weights were trained."""
 
+ONLY_JUDGMENTS = {
+    "language": "en",
+    "held_out": 0.25,
+    "judged_by": "seed_model",
+    "meta_judgment_share": 0.0,
+    "instruction_share": 0.0,
+}
+"""What the fields of EFT of rankings are where none are: how EFT data was made before there were such."""
+META_JUDGE = ("meta_judgments.template", "text of the meta-judge template")
+"""How records name the meta-judge prompt."""
+
 
 SORTED = {"engine.cpu_top_k_first": None}
 """How completions were sampled before the nucleus could be looked for among the likeliest tokens first."""
@@ -47,6 +58,7 @@ class Asset:
     begins_after: what must be there before it, though it takes nothing of it.
     sources: the fields that may name a user's file or model folder that it is made of.
     before: what had one value, and no setting, when earlier versions made it: their records do not name it.
+    not_noted: what earlier versions' records do not name and may have been anything; that is no difference.
     when: which recipes have it; None: all. Where a recipe does not have it, it is nowhere: not in the graph, not in
     `mr status`, not among what others are made of.
     """
@@ -63,6 +75,7 @@ class Asset:
     begins_after: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     before: Mapping[str, Any] = field(default_factory=dict)
+    not_noted: tuple[str, ...] = ()
     when: "Callable[[Recipe], bool] | None" = None
 
 
@@ -110,32 +123,67 @@ LOOP = Loop(
         templates=("generate", "tasks"),
     ),
     Asset(
+        "ranked_replies",
+        per="family",
+        when=lambda recipe: recipe.eft.rankings is not None,
+        shaped_by=("eft.source", "eft.language", "eft.held_out"),
+        sources=("eft.source",),
+        selects=True,
+        code=("method.ranked_replies", "inputs.open_assistant"),
+    ),
+    Asset(
         "seed_prompts",
         per="family",
-        upstream=("generated_prompts",),
+        upstream=("ranked_replies", "generated_prompts"),
         shaped_by=("seed", "world.name", "prompts.source", "prompts.split", "prompts.column", "prompts.count"),
         before={"prompts.split": None},
         sources=("prompts.source",),
-        code=("method.prompts", "method.conversations", "worlds.letters", "inputs.prompt_sources", "inputs.user_files"),
+        code=(
+            "method.prompts",
+            "method.conversations",
+            "method.ranked_replies",
+            "worlds.letters",
+            "inputs.prompt_sources",
+            "inputs.user_files",
+        ),
+    ),
+    Asset(
+        "eft_judgments",
+        per="family",
+        when=lambda recipe: bool(recipe.sft and recipe.eft.rankings and recipe.eft.judged_by == "seed_model"),
+        upstream=("ranked_replies",),
+        shaped_by=("seed", "model.seed", "model.revision", *RENDERING, "judgments", "engine"),
+        sources=("model.seed",),
+        selects=True,
+        code=("method.judgments", "method.ranked_replies", "chat", "chat_template"),
+        templates=("judge",),
     ),
     Asset(
         "eft_dataset",
         per="family",
-        shaped_by=("seed", "world", "eft", "judgments.template"),
+        upstream=("ranked_replies", "eft_judgments"),
+        shaped_by=("seed", "world", "eft", "judgments.template", "meta_judgments.template", *PAPERS),
+        before={**{f"eft.{name}": value for name, value in ONLY_JUDGMENTS.items()}, **PAPERS},
+        not_noted=META_JUDGE,
         sources=("eft.source",),
-        code=("worlds.eft", "inputs.user_files"),
-        templates=("judge",),
+        selects=True,
+        code=("worlds.eft", "inputs.user_files", "method.eft_dataset"),
+        templates=("judge", "meta_judge"),
     ),
     Asset(
         "sft_checkpoint",
         per="family",
         holds="model",
         upstream=("eft_dataset",),
-        shaped_by=("seed", "model.seed", "model.revision", *RENDERING, "sft", "judgments.template"),
+        shaped_by=(
+            *("seed", "model.seed", "model.revision", *RENDERING, "sft"),
+            *("judgments.template", "meta_judgments.template"),
+        ),
+        not_noted=META_JUDGE,
         before={f"sft.{name}": value for name, value in WITHOUT_LORA.items()},
         sources=("model.seed",),
         code=("method.sft_dataset", "chat", "chat_template", "training.sft", "training.trainer"),
-        templates=("judge",),
+        templates=("judge", "meta_judge"),
     ),
     Asset(
         "policy",

@@ -5,7 +5,7 @@ What an asset dropped, and why (`DROPPED`), lies in a folder of its own, ``dropp
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
@@ -42,6 +42,11 @@ class Table:
     def schema(self) -> pl.Schema:
         """Column names and types, as polars wants them."""
         return pl.Schema({name: column.dtype for name, column in self.columns.items()})
+
+    @property
+    def whole_schema(self) -> pl.Schema:
+        """The same with the optional columns."""
+        return pl.Schema({name: column.dtype for name, column in {**self.columns, **self.optional}.items()})
 
     def empty(self) -> pl.DataFrame:
         """The table without rows."""
@@ -127,13 +132,36 @@ PROMPTS = _table(
     prompt_id=(pl.String, "short hash of the text"),
     prompt=(pl.String, "the user's message; of a conversation its turns as one text, as the judge reads them"),
 )
+RANKED_REPLIES = _table(
+    "ranked_replies",
+    "response_id",
+    response_id=(pl.String, "eft, the prompt's hash, r and the place among the prompt's ranked replies, 0 is the best"),
+    tree_id=(pl.String, "the message tree, as Open Assistant names it"),
+    message_id=(pl.String, "the reply, as Open Assistant names it"),
+    prompt=(pl.String, "the tree's first message"),
+    response=(pl.String, "the reply to it"),
+    rank=(pl.Int32, "its rank by people, as published; 0 is the best"),
+    replies=(pl.Int32, "ranked replies to the prompt that are in this table"),
+    held_out=(pl.Boolean, "whether the prompt is held out: nothing is trained on it"),
+)
 EFT_DATASET = _table(
     "eft_dataset",
     "example_id",
-    example_id=(pl.String, "number of the example"),
+    example_id=(pl.String, "number of the example; of one made from rankings, what it is made of"),
     prompt=(MESSAGES, "conversation up to the judgment: the filled judge template as the user's message"),
     completion=(MESSAGES, "the judgment, as the assistant's message"),
 )
+EFT_KINDS = JUDGMENT, META_JUDGMENT, INSTRUCTION = "judgment", "meta_judgment", "instruction"
+EFT_ORIGIN = {
+    "kind": Column(pl.String, '"judgment", "meta_judgment" or "instruction"'),
+    "tree_id": Column(pl.String, "the message tree that it comes of; null if a person wrote it"),
+    "message_id": Column(pl.String, "the reply that is judged, or given as the answer"),
+    "rank": Column(pl.Int32, "that reply's rank by people, as published; 0 is the best"),
+    "judgment_id": Column(pl.String, "the seed model's judgment; null if it is made from the ranks"),
+    "score": Column(pl.Float64, "the score that the judgment gives; null of other kinds"),
+}
+"""Optional columns of `EFT_DATASET`, all or none of which are there: where each example comes from."""
+EFT_DATASET = replace(EFT_DATASET, optional=EFT_ORIGIN)
 RESPONSES = _table(
     "responses",
     "response_id",
@@ -157,6 +185,7 @@ JUDGMENTS = _table(
     finish_reason=(pl.String, '"stop", or "length" if cut off at max tokens'),
     token_ids=(TOKEN_IDS, "the sampled token ids, with the end token if it was reached"),
 )
+EFT_JUDGMENTS = replace(JUDGMENTS, name="eft_judgments")
 ACTOR_PAIRS = _table(
     "actor_pairs",
     "pair_id",

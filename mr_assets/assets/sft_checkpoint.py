@@ -7,8 +7,8 @@ from mr_assets.files import atomically
 from mr_assets.ids import model_id
 from mr_assets.inputs.seed_model import seed_as_recorded, seed_model
 from mr_assets.method.sft_dataset import sft_dataset
+from mr_assets.runs.judge_prompts import judge_prompts
 from mr_assets.tables import dropped_path
-from mr_assets.templates import judge_template
 from mr_assets.wiring.checks import exempt
 from mr_assets.wiring.declare import loop_asset
 from mr_assets.wiring.materialization import Materialization, Result
@@ -25,8 +25,8 @@ def sft_checkpoint(work: Materialization, eft_dataset: pl.LazyFrame) -> Result:
     model.check(root)
     if recipe.sft is None:
         return work.model(model, {}, exempt("sft_checkpoint", "Not trained: the recipe has no SFT."))
-    template = judge_template(work.run.template(recipe.judgments.template))
-    examples = sft_dataset(eft_dataset.collect(), encode, template, max_length=recipe.sft.max_length)
+    templates = judge_prompts(recipe, root)
+    examples = sft_dataset(eft_dataset.collect(), encode, *templates, max_length=recipe.sft.max_length)
     data = out.with_name("sft_dataset.parquet")
     atomically(data, lambda p: examples.rows.write_parquet(p))
     atomically(dropped_path(data), lambda p: examples.dropped.write_parquet(p))

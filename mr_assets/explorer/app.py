@@ -190,7 +190,7 @@ class Explorer:
         looked: what was looked at a moment ago, for another run.
         """
         recipe, looked = run.recipe, {} if looked is None else looked
-        named = [recipe.model.seed, recipe.prompts.source, recipe.eft.source]
+        named = [recipe.model.seed, recipe.prompts.source, recipe.eft.rankings or recipe.eft.source]
         named += [recipe.judgments.template, recipe.meta_judgments.template]
         files = (each for each in named if each and each not in ("world", GENERATED))
         others = [place for each in files for place in candidates(each, run.data)]

@@ -16,11 +16,21 @@ import psutil
 from mr_assets.chat import ChatEncoder
 from mr_assets.errors import UserError, shown
 from mr_assets.inputs.generator import check_generator
+from mr_assets.inputs.open_assistant import rankings, said
 from mr_assets.inputs.prompt_sources import place_of_prompt, user_prompts
 from mr_assets.inputs.seed_model import seed_model
-from mr_assets.inputs.user_files import control_token_note, eft_file, eft_notes, place_of, to_train_on, user_eft
+from mr_assets.inputs.user_files import (
+    HELD_OUT,
+    control_token_note,
+    eft_file,
+    eft_notes,
+    place_of,
+    to_train_on,
+    user_eft,
+)
 from mr_assets.method.conversations import asked
 from mr_assets.method.prompts import draw_prompts
+from mr_assets.method.ranked_replies import without_held_out
 from mr_assets.model_folder import most_positions
 from mr_assets.planning.refusal import busy_gpus, check_cpu, check_disk, check_gpus, gpus_here
 from mr_assets.recipes.recipe import GENERATED, ModelSection
@@ -32,7 +42,7 @@ from mr_assets.runs.status import state
 from mr_assets.sampling.engine import samples_on_cpu
 from mr_assets.sampling.engine_arguments import refused
 from mr_assets.sampling.settings import EngineSettings
-from mr_assets.tables import EFT_DATASET, SEED_PROMPTS
+from mr_assets.tables import EFT_DATASET, RANKED_REPLIES, SEED_PROMPTS
 from mr_assets.templates import Template
 from mr_assets.text_files import read_text_file
 from mr_assets.training.accelerate_config import accelerate_faults
@@ -82,13 +92,21 @@ def check_run(run: Run, *, dry: bool = False, trains: bool = True) -> list[str]:
     prompts, eft = SEED_PROMPTS.empty(), EFT_DATASET.empty()
     templates = judge_prompts(recipe, run.data)
     notes = _check_fit(run, trains)
+    ranked = RANKED_REPLIES.empty()
+    if recipe.eft.rankings and run.record("ranked_replies") is None:
+        found = rankings(recipe, run.data)
+        ranked, notes = found.rows, [*notes, said(recipe, found)]
     if recipe.prompts.source == GENERATED and state(run, "generated_prompts") != "done":
         check_generator(recipe, run.data)
     if recipe.prompts.source not in ("world", GENERATED) and run.record("seed_prompts") is None:
         counts = [row.prompts for row in recipe.iterations]
         prompts = user_prompts(recipe, run.data)
-        draw_prompts(to_train_on(prompts, recipe), 1, counts, recipe.seed, recipe.prompts.disjoint)
-    if recipe.sft and recipe.eft.source != "world" and run.record("eft_dataset") is None:
+        usable = without_held_out(to_train_on(prompts, recipe), ranked)
+        if recipe.eft.rankings and usable.height < prompts.height:
+            notes.append(f"prompts file {recipe.prompts.source}: {prompts.height - usable.height} prompts {HELD_OUT}.")
+        draw_prompts(usable, 1, counts, recipe.seed, recipe.prompts.disjoint)
+    given = recipe.eft.source != "world" and not recipe.eft.rankings
+    if recipe.sft and given and run.record("eft_dataset") is None:
         eft, _ = user_eft(recipe, run.data)
     folder, encode = resolve(recipe.model.seed, run.data), None
     if folder.is_dir() or not recipe.model.allow_hub:
@@ -209,7 +227,8 @@ def _notes(run: Run, encode: ChatEncoder | None, prompts: pl.DataFrame, eft: pl.
         )
     if encode is not None and eft.height:
         judge = judge_prompts(recipe, run.data).judge
-        examples = ((int(i), _untrusted(judge, asked) + said[0]["content"]) for i, asked, said in eft.iter_rows())
+        rows = eft.select("example_id", "prompt", "completion").iter_rows()
+        examples = ((int(i), _untrusted(judge, question) + answer[0]["content"]) for i, question, answer in rows)
         place = partial(place_of, "EFT file", eft_file(recipe), run.data)
         yield from control_token_note("EFT file", eft_file(recipe), place, examples, encode.control_tokens_in)
 

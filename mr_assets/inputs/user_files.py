@@ -30,7 +30,7 @@ from mr_assets.judging import PAPERS_SCORING, Scoring
 from mr_assets.method.judgments import with_scores
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.runs.data_folder import resolve
-from mr_assets.tables import EFT_DATASET
+from mr_assets.tables import EFT_DATASET, EFT_KINDS, JUDGMENT
 from mr_assets.text_files import is_regular
 from mr_assets.worlds.letters import has_held_out
 
@@ -354,13 +354,16 @@ def read_eft(source: str, data: Path, scoring: Scoring = PAPERS_SCORING) -> pl.D
     """Evaluation data as `EFT_DATASET`.
 
     The file has either prompt and completion, each a text or a list of {role, content}, or messages, whose last one is
-    the judgment; all rows the same. Raises `UserError` otherwise, naming the first line that does not fit, and if no
+    the judgment; all rows the same. A column kind, in all rows or in none, says which rows are no judgments; then the
+    optional columns are there. Raises `UserError` otherwise, naming the first line that does not fit, and if no
     judgment gives a score that can be read.
     """
     file, layout = UserFile.at(source, data, "EFT file"), None
     asked: list[str] = []
     said: list[str] = []
-    for number, row in file.rows((("messages",), ("prompt", "completion"))):
+    kinds: list[str] = []
+    forms = ("messages",), ("prompt", "completion")
+    for number, row in file.rows((*((*form, "kind") for form in forms), *forms)):
         if "messages" not in row and not {"prompt", "completion"} <= set(row):
             raise file.fault(
                 number,
@@ -383,11 +386,21 @@ def read_eft(source: str, data: Path, scoring: Scoring = PAPERS_SCORING) -> pl.D
                 "Write all rows in one form.",
                 len(asked) + 1,
             )
+        if ("kind" in row) != (len(kinds) == len(asked)) and asked:
+            raise file.fault(number, "expected a kind in every row or in none. Mend it.", len(asked) + 1)
+        if "kind" in row:
+            if row["kind"] not in EFT_KINDS:
+                known = ", ".join(EFT_KINDS)
+                raise file.fault(
+                    number, f"kind is {held(row['kind'])}, expected one of {known}. Mend it.", len(asked) + 1
+                )
+            kinds.append(row["kind"])
         asked.append(file.text(number, "the user message", question))
         said.append(file.text(number, "the assistant message", answer))
     if not asked:
         raise UserError(f"EFT file {source} has no rows. Name a file with judgments, or set sft: null in the recipe.")
     frame = _as_eft(asked, said)
+    frame = _of_kinds(frame, kinds, scoring) if kinds else frame
     _refuse_without_scores(frame, source, scoring)
     return frame
 
@@ -425,6 +438,19 @@ def _as_eft(asked: Sequence[str], said: Sequence[str]) -> pl.DataFrame:
     ).cast(EFT_DATASET.schema)  # fmt: skip
 
 
+def _of_kinds(eft: pl.DataFrame, kinds: Sequence[str], scoring: Scoring) -> pl.DataFrame:
+    """EFT data with the optional columns: the kinds, and the scores that the judgments among them give."""
+    score = pl.when(pl.col("kind") == JUDGMENT).then("score")
+    nulls = {name: pl.lit(None) for name in EFT_DATASET.optional}
+    found = eft.with_columns(**nulls).with_columns(kind=pl.Series(kinds), score=_scores(eft, scoring)["score"])
+    return found.with_columns(score=score).select(list(EFT_DATASET.whole_schema)).cast(EFT_DATASET.whole_schema)
+
+
+def _judgments(eft: pl.DataFrame) -> pl.DataFrame:
+    """The rows that are judgments: all, where the data does not say which."""
+    return eft.filter(pl.col("kind") == JUDGMENT) if "kind" in eft.columns else eft
+
+
 def _scores(eft: pl.DataFrame, scoring: Scoring) -> pl.DataFrame:
     """The score that each judgment gives, and the reason where there is none: columns score and invalid."""
     text = pl.col("completion").list.get(0).struct.field("content")
@@ -432,6 +458,9 @@ def _scores(eft: pl.DataFrame, scoring: Scoring) -> pl.DataFrame:
 
 
 def _refuse_without_scores(eft: pl.DataFrame, source: str, scoring: Scoring) -> None:
+    given, eft = eft, _judgments(eft)
+    if eft.is_empty() and given.height:
+        raise UserError(f"EFT file {source}: none of {given.height} rows is a judgment. M0 would not learn to judge.")
     if eft.height and _scores(eft, scoring)["score"].null_count() == eft.height:
         first = eft["completion"][0][0]["content"]
         raise UserError(
@@ -472,6 +501,7 @@ def user_eft(recipe: Recipe, data: Path) -> tuple[pl.DataFrame, int]:
 
 def eft_notes(recipe: Recipe, data: Path, eft: pl.DataFrame) -> Iterator[str]:
     """What is worth knowing of a user's EFT data: the judgments that give no score which can be read."""
+    eft = _judgments(eft)
     scores = (
         eft.select("example_id", "completion")
         .with_columns(_scores(eft, recipe.judgments.scoring))

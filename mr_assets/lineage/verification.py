@@ -20,12 +20,14 @@ import polars as pl
 from mr_assets.errors import UserError, shown
 from mr_assets.files import fingerprint_like
 from mr_assets.ids import judgment_ids, response_ids
+from mr_assets.inputs.open_assistant import rankings
 from mr_assets.judging import Scoring, Verdicts
 from mr_assets.lineage.staleness import Staleness
 from mr_assets.loop import LOOP, RENDERING, Place, titled
 from mr_assets.method.actor_pairs import actor_pairs
 from mr_assets.method.battle_matrices import battle_matrices
 from mr_assets.method.dpo_dataset import dpo_dataset
+from mr_assets.method.eft_dataset import Judge, MetaJudge, eft_dataset, shares_of
 from mr_assets.method.elo_pairs import elo_pairs
 from mr_assets.method.generated_prompts import task_of
 from mr_assets.method.judgments import with_scores
@@ -35,20 +37,23 @@ from mr_assets.method.numbers import (
     actor_pair_numbers,
     battle_matrix_numbers,
     dpo_dataset_numbers,
+    eft_numbers,
     elo_pair_numbers,
     judgment_numbers,
     meta_judgment_numbers,
+    ranked_reply_numbers,
     response_numbers,
     selected_response_numbers,
     with_pair_scores,
 )
 from mr_assets.method.prompts import check_prompts, draw_prompts
+from mr_assets.method.ranked_replies import in_parts, without_held_out
 from mr_assets.method.responses import mark_duplicates
 from mr_assets.method.selected_responses import select_responses
 from mr_assets.runs.artifact import fetch_files, pruned_since
 from mr_assets.runs.record import Record
 from mr_assets.runs.run import Run
-from mr_assets.runs.settings import JUDGE_SIDE_OFF, prompts_differ
+from mr_assets.runs.settings import JUDGE_SIDE_OFF, changed_settings, prompts_differ
 from mr_assets.tables import (
     REWARD_MARGINS,
     TABLES,
@@ -56,7 +61,7 @@ from mr_assets.tables import (
     scan_dropped,
     version_of,
 )
-from mr_assets.templates import judge_template
+from mr_assets.templates import judge_template, meta_judge_template
 from mr_assets.training.log import COLUMNS, LOG, last_epoch, read_log
 from mr_assets.training.margins import MARGINS, MEAN, margin_figures, scan_margins
 
@@ -71,7 +76,7 @@ _UNREADABLE = (
     pl.exceptions.PanicException,  # of a damaged parquet file; it is no `Exception`
 )
 _FINISHED = ("stop", "length")
-_SAMPLED = ("responses", "judgments", "meta_judgments")
+_SAMPLED = ("responses", "judgments", "meta_judgments", "eft_judgments")
 
 
 @dataclass(frozen=True)
@@ -307,6 +312,8 @@ class _Artifact:
         if recompute is None:
             return
         recomputed = recompute(self)
+        if recomputed is None:
+            return
         expected, dropped = recomputed if isinstance(recomputed, Selected) else (recomputed, None)
         found = self.hashed(self.table) if self.asset == "meta_judgments" else self.table
         yield from self.differ(expected, found.select(expected.columns).collect(engine="streaming"))
@@ -362,10 +369,39 @@ class _Artifact:
         tasks = [task_of(answer) for answer in given["answer"]]
         return given.select("prompt_id", prompt=pl.Series(tasks, dtype=pl.String))
 
+    def ranked_replies(self) -> Selected | None:
+        """None where the file is another one by now, or gone: then nothing is known of its rows."""
+        now = changed_settings(self.run, *self.place)
+        return None if now else rankings(self.run.recipe, self.run.data)
+
+    def eft_judgments(self) -> pl.DataFrame:
+        replies, _ = in_parts(self.upstream("ranked_replies").collect())
+        return self.judged(replies.select("response_id"))
+
+    def eft_dataset(self) -> Selected | None:
+        """None of what the world made, or a person wrote."""
+        if "ranked_replies" not in self.record.inputs:
+            return None
+        said, sampled = self.settings, "eft_judgments" in self.record.inputs
+        given, judge, meta_judge = (_section(said, name) for name in ("eft", "judgments", "meta_judgments"))
+        verdicts = Verdicts.of(meta_judge)
+        return eft_dataset(
+            self.upstream("ranked_replies").collect(),
+            self.upstream("eft_judgments").drop("token_ids").collect() if sampled else None,
+            judge=Judge(judge_template(self.run.template(said["judgments.template"])), Scoring.of(judge)),
+            meta_judge=MetaJudge(meta_judge_template(self.run.template(said["meta_judgments.template"])), verdicts),
+            shares=shares_of(given["meta_judgment_share"], given["instruction_share"]),
+            examples=given["examples"],
+            seed=self.settings["seed"],
+        )
+
     def seed_prompts(self) -> pl.DataFrame:
         made = "generated_prompts" in self.run.loop
         given = self.upstream("generated_prompts").select("prompt") if made else self.table.drop("prompt_id")
-        return check_prompts(given.collect())
+        asked = given.collect()
+        if "ranked_replies" in self.record.inputs:
+            asked = without_held_out(asked, self.upstream("ranked_replies").collect())
+        return check_prompts(asked)
 
     def prompts(self) -> pl.DataFrame:
         given = self.settings
@@ -388,6 +424,10 @@ class _Artifact:
 
     def judgments(self) -> pl.DataFrame:
         judged = self.upstream("responses").filter(pl.col("duplicate_of").is_null()).select("response_id").collect()
+        return self.judged(judged)
+
+    def judged(self, judged: pl.DataFrame) -> pl.DataFrame:
+        """The judgments that there should be of these responses, with the scores that the texts give."""
         wanted = self.asked(judged, "n", self.settings["judgments"]["n"])
         wanted = wanted.with_columns(judgment_id=judgment_ids("response_id", "n"))
         found = with_scores(self.table.select("judgment_id", "judgment"), Scoring.of(self.settings["judgments"]))
@@ -481,7 +521,10 @@ class _Artifact:
 
 # How rows and figures are worked out again is this module's own matter, and no row of the loop: an asset that is in
 # neither table is held against its record alone.
-RECOMPUTE: dict[str, Callable[[_Artifact], Selected | pl.DataFrame]] = {
+RECOMPUTE: dict[str, Callable[[_Artifact], Selected | pl.DataFrame | None]] = {
+    "ranked_replies": _Artifact.ranked_replies,
+    "eft_judgments": _Artifact.eft_judgments,
+    "eft_dataset": _Artifact.eft_dataset,
     "generated_prompts": _Artifact.generated_prompts,
     "seed_prompts": _Artifact.seed_prompts,
     "prompts": _Artifact.prompts,
@@ -495,6 +538,9 @@ RECOMPUTE: dict[str, Callable[[_Artifact], Selected | pl.DataFrame]] = {
     "dpo_dataset": _Artifact.dpo_dataset,
 }
 _FIGURES: dict[str, Callable[[_Artifact], Mapping[str, Any]]] = {
+    "ranked_replies": lambda it: ranked_reply_numbers(it.table),
+    "eft_judgments": _Artifact.judgment_figures,
+    "eft_dataset": lambda it: eft_numbers(it.table.collect(), it.dropped),
     "responses": lambda it: response_numbers(it.table),
     "judgments": _Artifact.judgment_figures,
     "actor_pairs": lambda it: actor_pair_numbers(it.table, it.upstream("responses")),
@@ -507,6 +553,12 @@ _FIGURES: dict[str, Callable[[_Artifact], Mapping[str, Any]]] = {
     "checkpoints": _Artifact.log_figures,
     "evaluation": lambda it: it.table.drop("model").collect().row(0, named=True),
 }
+
+
+def _section(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A section of settings, be it noted whole or field by field."""
+    fields = {path.partition(".")[2]: value for path, value in settings.items() if path.startswith(f"{name}.")}
+    return {**settings.get(name, {}), **fields}
 
 
 def _height(table: pl.LazyFrame) -> int:

@@ -24,6 +24,23 @@ REASONS: dict[str, str] = {
     "like_an_example": "the task is all but the same as an example that was shown to the generator",
     "near_duplicate": "the task is all but the same as an earlier one",
     "more_than_wanted": "there were as many prompts as are wanted already",
+    # messages of Open Assistant (ids of first prompts, and of replies to them)
+    "tree_not_final": "the message tree is not ready for export, so that its ranks are not final",
+    "foreign_language": "it is in another language than eft.language",
+    "was_deleted": "it was deleted",
+    "not_reviewed": "people did not review it, or did not approve of it",
+    "blank_text": "it has no text",
+    "repeated_message": "a message with the same id was read before",
+    "no_assistant": "the reply is not in the role of the assistant",
+    "not_ranked": "people did not rank the reply",
+    "too_few_ranked": "fewer than two ranked replies to the prompt are left",
+    "equal_ranks": "two replies to the prompt have the same rank",
+    # EFT examples (ids of judgments, or of what was made of a ranked reply)
+    "only_score": "no other reply to the prompt has a score in this round",
+    "ranks_differ": "the scores of this round rank the replies otherwise than people did",
+    "all_scores_equal": "all scores of this round are the same",
+    "commonest_score": "the commonest score is thinned to the count of the next",
+    "kind_share": "there is no room for it in the shares of the kinds, or in eft.examples",
     # requests (ids of what was to be answered, judged or battled)
     "prompt_too_long": "prompt and maximal completion do not fit into the context; it is not sampled, not cut",
     # judgments and meta-judgments (the column `invalid`)
@@ -74,6 +91,8 @@ SETTINGS: dict[str, dict[str, str]] = {
     },
     "equal_elo": {"elo_pairs": "switches.elo_tie_tolerance"},
     "too_long": {"dpo_dataset": "dpo.max_length"},
+    "foreign_language": {"": "eft.language"},
+    "kind_share": {"": "eft.examples"},
     "judge_share_cap": {"dpo_dataset": "switches.judge_share_cap"},
 }
 

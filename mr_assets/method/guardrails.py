@@ -25,11 +25,13 @@ from mr_assets.tables import (
     BATTLE_MATRICES,
     DPO_DATASET,
     EFT_DATASET,
+    EFT_JUDGMENTS,
     ELO_PAIRS,
     GENERATED_PROMPTS,
     JUDGMENTS,
     META_JUDGMENTS,
     PROMPTS,
+    RANKED_REPLIES,
     RESPONSES,
     SEED_PROMPTS,
     SELECTED_RESPONSES,
@@ -258,13 +260,25 @@ def harmful(found: Sequence[Finding]) -> list[Finding]:
 
 _NEVER = Bounds(warn=0.0, stop=0.0)
 _TOLD = Bounds(warn=0.0, stop=None)
+_TEACH_FORM = (
+    " Where the seed model's judgments of ranked replies give no scores, or none that agree with people, teach it the "
+    "form first (eft.judged_by: ranks), and let the model that comes of it judge."
+)
 _MIXED = "The table is damaged, or tables of different runs are mixed: materialize {} again."
 
 
 def _integrity(
-    table: Table, ids: Sequence[str] = (), parents: Sequence[str] = (), key: str = "", if_empty: Bounds = _NEVER
+    table: Table,
+    ids: Sequence[str] = (),
+    parents: Sequence[str] = (),
+    key: str = "",
+    if_empty: Bounds = _NEVER,
+    hint: str = "",
 ) -> list[Check]:
-    """What every table is held to: it has rows, its ids are unique, and each of its `ids` is a `key` of `parents`."""
+    """What every table is held to: it has rows, its ids are unique, and each of its `ids` is a `key` of `parents`.
+
+    hint: what else to do where it has no rows.
+    """
     name = table.name
     checks = [
         Check(
@@ -272,7 +286,7 @@ def _integrity(
             name="not_empty",
             limit=if_empty,
             expects="at least 1 row",
-            next=f"See what {name} dropped and why, and the tables that it is made of.",
+            next=f"See what {name} dropped and why, and the tables that it is made of.{hint}",
             measure=measures.empty(name),
             needs=(name,),
             drops=True,
@@ -345,7 +359,9 @@ _BEFORE = "if that is new, train the iteration before with a lower switches.judg
 CHECKS: tuple[Check, ...] = (
     *_integrity(GENERATED_PROMPTS),
     *_integrity(SEED_PROMPTS),
-    *_integrity(EFT_DATASET),
+    *_integrity(RANKED_REPLIES),
+    *_integrity(EFT_JUDGMENTS, ["response_id"], ["ranked_replies"], "response_id"),
+    *_integrity(EFT_DATASET, hint=_TEACH_FORM),
     _finite("sft_checkpoint"),
     *_integrity(PROMPTS, ["prompt_id"], ["seed_prompts"], "prompt_id"),
     *_integrity(RESPONSES, ["prompt_id"], ["prompts"], "prompt_id"),

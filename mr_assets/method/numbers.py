@@ -6,6 +6,8 @@
 asset's code version. A figure of nothing is None: the mean score where no judgment has one.
 """
 
+import json
+
 import polars as pl
 
 from mr_assets.judging import PAPERS_SCORING, Scoring
@@ -15,6 +17,46 @@ from mr_assets.method.responses import is_blank
 
 Numbers = dict[str, float | int | None]
 SIDES = ("chosen", "rejected")
+
+
+def ranked_reply_numbers(replies: Frame) -> Numbers:
+    """replies: rows of `RANKED_REPLIES`. Prompts and replies, to train on and held out."""
+    held, tree = pl.col("held_out"), pl.col("tree_id")
+    return _numbers(
+        replies,
+        {
+            "prompts": tree.n_unique().cast(pl.Int64),
+            "replies": pl.len(),
+            "prompts to train on": tree.filter(~held).n_unique().cast(pl.Int64),
+            "prompts held out": tree.filter(held).n_unique().cast(pl.Int64),
+            "replies to train on": (~held).sum().cast(pl.Int64),
+            "replies held out": held.sum().cast(pl.Int64),
+        },
+    )
+
+
+def eft_numbers(examples: pl.DataFrame, dropped: Frame | None = None) -> Numbers:
+    """examples: rows of `EFT_DATASET`; dropped: what it dropped, whose commonest score was thinned.
+
+    How many there are of each kind, and their shares, where the rows say so; how often each score is given before and
+    after the commonest was thinned, and after the shares of the kinds were taken.
+    """
+    found: Numbers = {"examples": examples.height}
+    if "kind" not in examples.columns:
+        return found
+    for kind, n in examples.group_by("kind").len().sort("kind").iter_rows():
+        found |= {f"{kind}s": n, f"share of {kind}s": n / examples.height}
+    given = {score: n for score, n in score_counts(examples).iter_rows()}
+    found |= {f"judgments of score {score:g}": n for score, n in given.items()}
+    if dropped is not None:
+        thinned = dropped.lazy().filter(pl.col("reason") == "commonest_score").select("numbers").collect()
+        for numbers, n in thinned.group_by("numbers").len().iter_rows():
+            of = json.loads(numbers)
+            found |= {
+                f"judgments of score {of['score']:g} before thinning": of["count"],
+                f"judgments of score {of['score']:g} after thinning": of["count"] - n,
+            }
+    return found
 
 
 def response_numbers(responses: Frame) -> Numbers:

@@ -20,17 +20,19 @@ class CompletionEncoder(Encoder, Protocol):
 
 
 def sft_dataset(
-    eft: pl.DataFrame, encoder: CompletionEncoder, template: Template, *, max_length: int | None
+    eft: pl.DataFrame, encoder: CompletionEncoder, *templates: Template, max_length: int | None
 ) -> Selected:
     """Columns example_id, prompt_token_ids, completion_token_ids, one row per example.
 
-    A prompt that is the judge template filled is encoded as the sampling engine will see it. Examples longer than
+    A prompt that is one of the templates filled is encoded as the sampling engine will see it. Examples longer than
     `max_length` tokens are dropped (reason too_long), never cut.
     """
     rows, dropped = [], []
     for example, prompt, completion in eft.select("example_id", "prompt", "completion").iter_rows():
-        values = template.unfill(prompt[0]["content"]) if len(prompt) == 1 else None
-        asked = encoder.prompt_ids(as_prompt(prompt)) if values is None else encoder.template_ids(template, values)
+        text = prompt[0]["content"] if len(prompt) == 1 else ""
+        filled = ((template, template.unfill(text)) for template in templates)
+        template, values = next((each for each in filled if each[1] is not None), (None, None))
+        asked = encoder.template_ids(template, values) if template and values else encoder.prompt_ids(as_prompt(prompt))
         said = encoder.completion_ids(completion[0]["content"])
         if max_length is not None and len(asked) + len(said) > max_length:
             numbers = json.dumps({"tokens": len(asked) + len(said), "max_length": max_length})

@@ -12,7 +12,8 @@ from typing import Any
 
 from mr_assets.errors import shown
 from mr_assets.judging import PAPERS
-from mr_assets.recipes.recipe import GENERATED, Recipe
+from mr_assets.loop import ONLY_JUDGMENTS
+from mr_assets.recipes.recipe import EFT, GENERATED, OPEN_ASSISTANT, Recipe
 from mr_assets.sampling.endpoint import is_endpoint
 from mr_assets.training.settings import batch_problem, epoch_problem
 from mr_assets.worlds.letters import MOST_HELD_OUT, MOST_PROMPTS
@@ -236,6 +237,20 @@ def _worlds_judge(recipe: Any) -> Iterator[str]:
             yield f"{path} = {shown(value)}: the world has the paper's, {shown(papers)}; leave it out, or world: null"
 
 
+def _eft_shares(recipe: Any) -> Iterator[str]:
+    meta, instructions = (_given(recipe.eft, f"{kind}_share", 0.0) for kind in ("meta_judgment", "instruction"))
+    if meta + instructions >= 1:
+        yield (
+            f"eft.meta_judgment_share = {meta:g}: with eft.instruction_share = {instructions:g} nothing is left for "
+            "judgments; lower one of them"
+        )
+
+
+def _eft_file(recipe: Any) -> Iterator[str]:
+    if recipe.eft.source == OPEN_ASSISTANT:
+        yield f'eft.source = "{OPEN_ASSISTANT}": names no file; write {OPEN_ASSISTANT}FILE'
+
+
 def _context(name: str) -> Callable[[Any], Iterator[str]]:
     def check(recipe: Any) -> Iterator[str]:
         tokens, context = getattr(recipe, name).max_tokens, recipe.engine.max_model_len
@@ -283,6 +298,8 @@ CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
     _world_examples,
     _world_sources,
     _sft_data,
+    _eft_file,
+    _eft_shares,
     _evaluation_world,
     _scale,
     _names,
@@ -319,6 +336,9 @@ def warnings(recipe: Recipe) -> Iterator[str]:
             yield f"iterations.{t}.max_chosen_judgment_chars has no effect: the iteration has judge_training: false"
     if recipe.prompts.source != GENERATED and recipe.prompts.generator is not None:
         yield f'prompts.generator has no effect: prompts.source is not "{GENERATED}"'
+    for name in ONLY_JUDGMENTS:
+        if recipe.eft.rankings is None and getattr(recipe.eft, name) != EFT.model_fields[name].default:
+            yield f"eft.{name} has no effect: eft.source is not {OPEN_ASSISTANT}FILE"
     context, longest = recipe.engine.max_model_len, recipe.responses.max_tokens + recipe.judgments.max_tokens
     if longest >= context:
         yield (

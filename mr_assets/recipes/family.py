@@ -10,6 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from mr_assets.loop import LOOP, ONLY_JUDGMENTS
 from mr_assets.recipes.recipe import GENERATED, SPEED_FIELDS, Iteration, Recipe
 from mr_assets.recipes.validation import validated
 from mr_assets.recipes.yaml_files import FOLDER, OF_FILE, read_recipe
@@ -33,15 +34,21 @@ def family_name(recipe: Recipe) -> str:
 def family_settings(recipe: Recipe) -> dict[str, Any]:
     """The part of a recipe that shapes seed_prompts, eft_dataset and sft_checkpoint, as JSON.
 
-    The judge template belongs to it, as a world's EFT examples are written with it. What only decides where a model may
-    come from, how prompts are dealt out later, or speed and memory of the training does not.
+    The judge template belongs to it, as EFT examples are written with it; and how the seed model judges ranked replies,
+    where it does. What only decides where a model may come from, how prompts are dealt out later, or speed and memory
+    does not.
     """
     fields = {name: True for name in ("seed", "model", "world", "prompts", "eft", "sft")}
     left_out = {"model": {"allow_hub"}, "prompts": {"disjoint"}, **SPEED_FIELDS}
     left_out["prompts"] |= {name for name in ADDED_TO_PROMPTS if getattr(recipe.prompts, name) is None}
+    left_out["eft"] = {name for name, value in ONLY_JUDGMENTS.items() if getattr(recipe.eft, name) == value}
     settings = recipe.model_dump(mode="json", include=fields, exclude=left_out)
     if recipe.prompts.source == GENERATED:
         settings["generation"] = recipe.generation.model_dump(mode="json", exclude=SPEED_FIELDS["generation"])
+    if recipe.eft.rankings and recipe.eft.meta_judgment_share:
+        settings["meta_judge_template"] = recipe.meta_judgments.template
+    if "eft_judgments" in LOOP.of(recipe):
+        settings |= recipe.model_dump(mode="json", include={"judgments", "engine"}, exclude=SPEED_FIELDS)
     return {**settings, "judge_template": recipe.judgments.template}
 
 

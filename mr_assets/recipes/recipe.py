@@ -30,6 +30,8 @@ from mr_assets.training.settings import DPOSettings, SFTSettings
 MAX_ITERATIONS = 1000
 GENERATED = "generated"
 """The source of prompts that a model makes."""
+OPEN_ASSISTANT = "open_assistant:"
+"""What stands before the file of ranked replies in `eft.source`."""
 
 
 def _day(text: str) -> str:
@@ -159,13 +161,41 @@ class EFT(Section):
 
     source: File | None = Field(
         default=None,
-        description="world, or a .jsonl file, plain or .gz, or .parquet, with prompt and completion, or with messages "
-        "(absolute or under the data folder); null, and left out, where sft is null",
+        description="world; a .jsonl file, plain or .gz, or .parquet, with prompt and completion, or with messages; or "
+        "open_assistant:FILE, ranked replies in a layout that Open Assistant publishes (absolute or under the data "
+        "folder); null, and left out, where sft is null",
     )
     examples: Count | None = Field(
         default=None,
-        description="examples in use: as many as the world makes, or the first of a file; null is all of the file's",
+        description="examples in use: as many as the world makes, or the first of a file; at most so many made of "
+        "rankings; null is all",
     )
+    language: Text = Field(
+        default="en", description="of Open Assistant: the language of prompts and replies, as lang has it"
+    )
+    held_out: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.25,
+        description="of Open Assistant: share of the prompts that nothing is trained on; the judge is measured there "
+        "(Yuan et al. 2024, section 3.1: 531 of 2,161 examples)",
+    )
+    judged_by: Literal["seed_model", "ranks"] = Field(
+        default="seed_model",
+        description="of Open Assistant: whose judgments are kept. seed_model: the seed model's own, where its scores "
+        "rank the replies as people did (Yuan et al. 2024, section 3.1); ranks: made from the ranks, to teach the form",
+    )
+    meta_judgment_share: Share = Field(
+        default=0.0, description="of Open Assistant: share of the examples that are meta-judgments made from the ranks"
+    )
+    instruction_share: Share = Field(
+        default=0.0,
+        description="of Open Assistant: share of the examples that answer a prompt, by its best ranked reply",
+    )
+
+    @property
+    def rankings(self) -> str | None:
+        """The file of ranked replies that `source` names; None where it names something else."""
+        file = (self.source or "").removeprefix(OPEN_ASSISTANT)
+        return None if file == (self.source or "") else file
 
 
 class Responses(SamplingSettings):

@@ -15,7 +15,7 @@ from typing import Any
 from mr_assets.errors import UserError
 from mr_assets.files import remembered_fingerprint
 from mr_assets.loop import LOOP, RENDERING, iteration_of
-from mr_assets.recipes.recipe import GENERATED, SPEED_FIELDS, Recipe
+from mr_assets.recipes.recipe import GENERATED, OPEN_ASSISTANT, SPEED_FIELDS, Recipe
 from mr_assets.runs.data_folder import resolve
 from mr_assets.runs.overrides import as_config, overrides_in, with_overrides
 from mr_assets.runs.run import Run
@@ -86,7 +86,8 @@ def _sources(run: Run, asset: str, partition: str | None) -> list[tuple[str, str
     paths = (path for path in LOOP[asset].sources if not _of_another_model(run.recipe, asset, path))
     named = [(path, attrgetter(path)(run.recipe)) for path in paths]
     made = ("world", GENERATED)
-    return [(path, source) for path, source in named if source and source not in made and not is_endpoint(source)]
+    files = [(path, source) for path, source in named if source and source not in made and not is_endpoint(source)]
+    return [(path, source.removeprefix(OPEN_ASSISTANT)) for path, source in files]
 
 
 def overrides_of(run: Run, asset: str, partition: str | None = None) -> dict[str, Any]:
@@ -125,12 +126,13 @@ def changed_settings(run: Run, asset: str, partition: str | None = None) -> dict
     """The settings that an artifact was made with and would not be made with now: (then, now) by their paths.
 
     A content, or how the chat template renders, that an earlier version did not record yet is no difference; nor is
-    a setting that had one value then.
+    a setting that had one value then, or that its row says earlier versions did not note.
     """
     record, now = run.record(asset, partition), _fields(settings_in_force(run, asset, partition))
     then = _fields(record.settings) if record else now
     then = {path: value for path, value in LOOP[asset].before.items() if path in now} | then
-    paths = [p for p in {**then, **now} if p in then or not (p.startswith(CONTENT) or p in RENDERING)]
+    new = (*RENDERING, *LOOP[asset].not_noted)
+    paths = [p for p in {**then, **now} if p in then or not (p.startswith(CONTENT) or p in new)]
     return {p: (then.get(p), now.get(p)) for p in paths if then.get(p) != now.get(p)}
 
 

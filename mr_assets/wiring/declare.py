@@ -133,5 +133,7 @@ def _deps(run: Run, row: Asset) -> list[dg.AssetDep]:
 
 
 def _column_schema(table: Table) -> dg.TableSchema:
-    columns = [dg.TableColumn(n, str(c.dtype), description=c.meaning) for n, c in table.columns.items()]
+    columns = [
+        dg.TableColumn(n, str(c.dtype), description=c.meaning) for n, c in {**table.columns, **table.optional}.items()
+    ]
     return dg.TableSchema(columns=columns)

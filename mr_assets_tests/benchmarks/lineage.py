@@ -73,7 +73,7 @@ def make_run(folder: Path, prompts: int) -> Run:
     pairs, model = made.rows["pair_id"], run.path("checkpoints", "1")
     model.mkdir(parents=True)
     margins_table(pairs.to_list(), [0.5] * len(pairs), [-0.25] * len(pairs)).write_parquet(model / MARGINS)
-    for asset, t in [*((a, None) for a in LOOP.per("family")), *((a, "1") for a in LOOP.per("iteration"))]:
+    for asset, t in [*((a, None) for a in run.loop.per("family")), *((a, "1") for a in LOOP.per("iteration"))]:
         _record(run, asset, t)
     save(run)
     return run

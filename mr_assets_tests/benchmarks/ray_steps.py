@@ -84,8 +84,9 @@ def main() -> None:
     of_steps: dict[str, list[float]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
-        save(tiny(data))
-        timed("in_process", data, LOOP.per("family"))
+        run = tiny(data)
+        save(run)
+        timed("in_process", data, run.loop.per("family"))
         for turn in range(args.turns):
             for way in WAYS if turn % 2 == 0 else reversed(WAYS):
                 whole[way].append(timed(way, data))

@@ -24,6 +24,7 @@ from mr_assets.inputs.user_files import (
     to_train_on,
     user_eft,
 )
+from mr_assets.method.numbers import eft_numbers
 from mr_assets.recipes.load import load_recipe
 from mr_assets.tables import EFT_DATASET, SEED_PROMPTS
 from mr_assets.worlds.letters import make_prompts
@@ -449,6 +450,45 @@ def test_eft_with_some_scores_is_noted(tmp_path: Path) -> None:
     assert "2 of 4 judgments (50%) give no score" in note
     assert 'first line 3 (no_score): "Fine."' in note
     assert notes("eft.examples=1") == []
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_eft_of_several_kinds(tmp_path: Path, suffix: str) -> None:
+    """Then judgments alone have a score, and are alone asked for one; the figures show the shares."""
+    rows = [
+        {"prompt": "Rate 0.", "completion": "Score: 4", "kind": "judgment"},
+        {"prompt": "Rate 1.", "completion": "Good.", "kind": "judgment"},
+        {"prompt": "Compare.", "completion": "Winner: Judgement A", "kind": "meta_judgment"},
+        {"prompt": "Why?", "completion": "Score: 5 is a song.", "kind": "instruction"},
+    ]
+    put(tmp_path, f"eft.{suffix}", rows if suffix == "jsonl" else pl.DataFrame(rows))
+    recipe = load_recipe(NAME, [f"eft.source=eft.{suffix}", "eft.examples=null"])
+    frame, _ = user_eft(recipe, tmp_path)
+    EFT_DATASET.check(frame)
+    assert frame["kind"].to_list() == ["judgment", "judgment", "meta_judgment", "instruction"]
+    assert frame["score"].to_list() == [4, None, None, None]
+    assert frame.select("tree_id", "message_id", "rank", "judgment_id").null_count().row(0) == (4, 4, 4, 4)
+    (note,) = eft_notes(recipe, tmp_path, frame)
+    assert "1 of 2 judgments (50%) give no score" in note
+    figures = eft_numbers(frame)
+    assert (figures["share of judgments"], figures["share of meta_judgments"]) == (0.5, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        (["judgment", "verdict"], 'line 2, row 2: kind is "verdict", expected one of judgment, meta_judgment, instr'),
+        (["judgment", None], "line 2, row 2: expected a kind in every row or in none"),
+        ([None, "judgment"], "line 2, row 2: expected a kind in every row or in none"),
+        (["instruction", "instruction"], "none of 2 rows is a judgment"),
+    ],
+)
+def test_kinds_that_cannot_be_used(tmp_path: Path, kinds: list[str | None], message: str) -> None:
+    rows = [
+        row | ({"kind": kind} if kind else {}) for row, kind in zip(scored("Score: 4", "Score: 1"), kinds, strict=True)
+    ]
+    with pytest.raises(UserError, match=message):
+        read_eft(put(tmp_path, "eft.jsonl", rows), tmp_path)
 
 
 def test_an_eft_file_without_rows(tmp_path: Path) -> None:

@@ -203,6 +203,7 @@ def test_a_check_fires_beyond_its_bound_and_not_at_it(
 TABLES = sorted({c.asset for c in CHECKS if c.name == "not_empty"})
 TOLD = ("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs")
 NAMES = {
+    "eft_judgments": ("response_id", "ranked_replies", "response_id"),
     "prompts": ("prompt_id", "seed_prompts", "prompt_id"),
     "responses": ("prompt_id", "prompts", "prompt_id"),
     "judgments": ("response_id", "responses", "response_id"),
@@ -229,6 +230,7 @@ def test_duplicate_ids(asset: str) -> None:
     """Three rows with two ids: one of three repeats another."""
     key = {"eft_dataset": "example_id", "seed_prompts": "prompt_id", "prompts": "prompt_id"}
     key |= {"responses": "response_id", "judgments": "judgment_id", "meta_judgments": "meta_judgment_id"}
+    key |= {"ranked_replies": "response_id", "eft_judgments": "judgment_id"}
     key |= {"selected_responses": "response_id", "battle_matrices": "response_id"}
     name = key.get(asset, "pair_id")
     unique = check(asset, "duplicate_ids").find({asset: frame(**{name: ["a", "b"]})}, LIMITS)

@@ -12,7 +12,7 @@ SAMPLING = ("responses", "judgments", "meta_judgments", "evaluation")
 def asked(*sets: str) -> dict[str, int]:
     """Of each asset that asks for any, how many."""
     recipe = tiny_recipe(*sets)
-    return {asset: count for asset in LOOP if (count := gpus(recipe, asset))}
+    return {asset: count for asset in LOOP.of(recipe) if (count := gpus(recipe, asset))}
 
 
 def test_engine_and_trainer_have_one_each_by_default() -> None:
@@ -33,6 +33,12 @@ def test_each_gpu_of_an_engine_and_each_training_process_counts(
     sets: tuple[str, ...], assets: tuple[str, ...], count: int
 ) -> None:
     assert asked(*sets) == asked() | dict.fromkeys(assets, count)
+
+
+def test_the_seed_model_judges_replies_with_an_engine() -> None:
+    rankings = "eft.source=open_assistant:trees.jsonl"
+    assert asked(rankings) == asked() | {"eft_judgments": 1}
+    assert asked(rankings, "eft.judged_by=ranks") == asked()
 
 
 def test_without_sft_the_first_model_needs_none() -> None:

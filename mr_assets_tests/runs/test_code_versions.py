@@ -64,9 +64,12 @@ def test_words_and_layout_are_no_code(changed: Changed, file: str, old: str, new
         ("training/dpo.py", "leash", "rein", {"checkpoints"}),
         (
             *("templates/judge.txt", "Score", "Mark"),
-            {"eft_dataset", "sft_checkpoint", "judgments", "dpo_dataset", "evaluation"},
+            {"eft_judgments", "eft_dataset", "sft_checkpoint", "judgments", "dpo_dataset", "evaluation"},
         ),
-        ("templates/meta_judge.txt", "Winner", "Victor", {"meta_judgments", "evaluation"}),
+        (
+            *("templates/meta_judge.txt", "Winner", "Victor"),
+            {"eft_dataset", "sft_checkpoint", "meta_judgments", "evaluation"},
+        ),
     ],
 )
 def test_code_and_templates_change_what_they_shape(
