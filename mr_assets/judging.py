@@ -69,3 +69,12 @@ PAPERS_META_JUDGE = {
 }
 PAPERS = {**PAPERS_JUDGE, **PAPERS_META_JUDGE}
 """The recipe's fields that say the same, with the paper's values: what all had before they were fields."""
+
+ONLY_JUDGMENTS = {
+    "language": "en",
+    "held_out": 0.25,
+    "judged_by": "seed_model",
+    "meta_judgment_share": 0.0,
+    "instruction_share": 0.0,
+}
+"""What the fields of EFT of rankings are where none are: how EFT data was made before there were such."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from mr_assets.ids import model_id
-from mr_assets.judging import PAPERS, PAPERS_JUDGE, PAPERS_META_JUDGE
+from mr_assets.judging import ONLY_JUDGMENTS, PAPERS, PAPERS_JUDGE, PAPERS_META_JUDGE
 
 if TYPE_CHECKING:
     from mr_assets.recipes.recipe import Recipe
@@ -25,14 +25,6 @@ RENDERING = ("model.date", "model.chat_template_kwargs")
 WITHOUT_LORA = {"lora_r": None, "lora_alpha": 32.0, "lora_dropout": 0.0, "lora_target_modules": "all-linear"}
 """How trainings were made before there was LoRA: all weights were trained."""
 
-ONLY_JUDGMENTS = {
-    "language": "en",
-    "held_out": 0.25,
-    "judged_by": "seed_model",
-    "meta_judgment_share": 0.0,
-    "instruction_share": 0.0,
-}
-"""What the fields of EFT of rankings are where none are: how EFT data was made before there were such."""
 META_JUDGE = ("meta_judgments.template", "text of the meta-judge template")
 """How records name the meta-judge prompt."""
 
@@ -150,7 +142,7 @@ LOOP = Loop(
     Asset(
         "eft_judgments",
         per="family",
-        when=lambda recipe: bool(recipe.sft and recipe.eft.rankings and recipe.eft.judged_by == "seed_model"),
+        when=lambda recipe: recipe.seed_judges,
         upstream=("ranked_replies",),
         shaped_by=("seed", "model.seed", "model.revision", *RENDERING, "judgments", "engine"),
         sources=("model.seed",),

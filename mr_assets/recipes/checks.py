@@ -11,8 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from mr_assets.errors import shown
-from mr_assets.judging import PAPERS
-from mr_assets.loop import ONLY_JUDGMENTS
+from mr_assets.judging import ONLY_JUDGMENTS, PAPERS
 from mr_assets.recipes.recipe import EFT, GENERATED, OPEN_ASSISTANT, Recipe
 from mr_assets.sampling.endpoint import is_endpoint
 from mr_assets.training.settings import batch_problem, epoch_problem

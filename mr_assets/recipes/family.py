@@ -10,7 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from mr_assets.loop import LOOP, ONLY_JUDGMENTS
+from mr_assets.judging import ONLY_JUDGMENTS
 from mr_assets.recipes.recipe import GENERATED, SPEED_FIELDS, Iteration, Recipe
 from mr_assets.recipes.validation import validated
 from mr_assets.recipes.yaml_files import FOLDER, OF_FILE, read_recipe
@@ -47,7 +47,7 @@ def family_settings(recipe: Recipe) -> dict[str, Any]:
         settings["generation"] = recipe.generation.model_dump(mode="json", exclude=SPEED_FIELDS["generation"])
     if recipe.eft.rankings and recipe.eft.meta_judgment_share:
         settings["meta_judge_template"] = recipe.meta_judgments.template
-    if "eft_judgments" in LOOP.of(recipe):
+    if recipe.seed_judges:
         settings |= recipe.model_dump(mode="json", include={"judgments", "engine"}, exclude=SPEED_FIELDS)
     return {**settings, "judge_template": recipe.judgments.template}
 

@@ -364,6 +364,11 @@ class Recipe(Section):
         data["guardrails"] = {k: Flow(v) if isinstance(v, dict) else v for k, v in data["guardrails"].items()}
         return dump_mapping(data)
 
+    @property
+    def seed_judges(self) -> bool:
+        """Whether the seed model judges ranked replies, of which EFT data is made."""
+        return self.sft is not None and self.eft.rankings is not None and self.eft.judged_by == "seed_model"
+
     def row(self, t: int) -> Iteration:
         """The row of iteration `t`, counted from 1."""
         if not 1 <= t <= len(self.iterations):

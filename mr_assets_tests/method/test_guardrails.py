@@ -230,7 +230,7 @@ def test_duplicate_ids(asset: str) -> None:
     """Three rows with two ids: one of three repeats another."""
     key = {"eft_dataset": "example_id", "seed_prompts": "prompt_id", "prompts": "prompt_id"}
     key |= {"responses": "response_id", "judgments": "judgment_id", "meta_judgments": "meta_judgment_id"}
-    key |= {"ranked_replies": "response_id", "eft_judgments": "judgment_id"}
+    key |= {"generated_prompts": "prompt_id", "ranked_replies": "response_id", "eft_judgments": "judgment_id"}
     key |= {"selected_responses": "response_id", "battle_matrices": "response_id"}
     name = key.get(asset, "pair_id")
     unique = check(asset, "duplicate_ids").find({asset: frame(**{name: ["a", "b"]})}, LIMITS)
