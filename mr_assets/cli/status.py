@@ -1,13 +1,14 @@
 """What `mr status` shows: the state of every artifact of a run, what is under way and how far, what failed and why.
 
-It takes neither tables nor lineage, which would double the time that the command takes to begin.
+It takes neither tables nor lineage, and Dagster only where its history has something to tell: each would double the
+time that the command takes.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 
@@ -16,14 +17,16 @@ from mr_assets.errors import UserError
 from mr_assets.files import bytes_in, storage_trouble
 from mr_assets.ids import model_id
 from mr_assets.loop import LOOP, Place
-from mr_assets.orchestration.history import Attempt, attempts
-from mr_assets.orchestration.instance import home, instance
-from mr_assets.orchestration.run_launcher import fail_dead_runs
+from mr_assets.orchestration.glance import nothing_to_tell
+from mr_assets.orchestration.instance import home
 from mr_assets.runs.object_store import pull
 from mr_assets.runs.progress import Progress, noted
 from mr_assets.runs.run import Run
 from mr_assets.runs.snapshot import Snapshot
 from mr_assets.runs.status import lines, places, stale, state
+
+if TYPE_CHECKING:
+    from mr_assets.orchestration.history import Attempt
 
 FOLLOWS = "done *"
 SECONDS_BETWEEN_PULLS = 15.0  # of a status that is watched: a store lists a thousand objects at a time
@@ -50,7 +53,7 @@ class Status:
     """
 
     run: Run
-    tried: dict[Place, Attempt]
+    tried: dict[Place, "Attempt"]
     old: dict[Place, str]
     unknown: str = ""
 
@@ -190,15 +193,24 @@ def statuses(runs: Sequence[Run]) -> list[Status]:
     tried: dict[str, dict[Place, Attempt]] = {run.name: {} for run in runs}
     unknown = ""
     try:
-        with instance() as history:
-            fail_dead_runs(history)
-            tried = attempts(runs, history)
+        if not nothing_to_tell({space for run in runs for space in (run.name, run.family)}):
+            tried = _tried(runs)
     except Exception as error:
         unknown = str(error) if isinstance(error, UserError) else storage_trouble(error, database=home())
         if not unknown:
             raise
     at_once = [Snapshot.of(run) for run in runs]
     return [Status(run, tried[run.name], stale(run), unknown) for run in at_once]
+
+
+def _tried(runs: Sequence[Run]) -> dict[str, dict[Place, "Attempt"]]:
+    from mr_assets.orchestration.history import attempts
+    from mr_assets.orchestration.instance import instance
+    from mr_assets.orchestration.run_launcher import fail_dead_runs
+
+    with instance() as history:
+        fail_dead_runs(history)
+        return attempts(runs, history)
 
 
 def _listed(place: Place) -> str:

@@ -10,15 +10,17 @@ import re
 from glob import has_magic
 from hashlib import blake2b
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import dagster as dg
 import yaml
 
 from mr_assets.errors import UserError
 from mr_assets.files import atomically
 from mr_assets.printable import tell
 from mr_assets.runs.data_folder import data_root
-from mr_assets.wiring.partitions import POOL
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 SETTINGS = Path(__file__).parents[1] / "dagster.yaml"
 COPIED = "# Copied by mr and kept up to date while nobody edits it: "
@@ -72,7 +74,7 @@ def _settle(place: Path) -> None:
     names a module which has moved, or whose history is not where `POSTGRES` says: else a part of it would be elsewhere.
     """
     present = place.read_text(encoding="utf-8") if place.exists() else None
-    shipped = SETTINGS.read_text(encoding="utf-8") + (STORAGE if os.environ.get(POSTGRES) else "")
+    shipped = _shipped()
     if present is not None and POSTGRES in present and not os.environ.get(POSTGRES):
         raise UserError(
             f"{place} keeps Dagster's history in the database that {POSTGRES} names, and {POSTGRES} is not set. Set it "
@@ -101,18 +103,31 @@ def _settle(place: Path) -> None:
         )
 
 
+def as_shipped(settings: str) -> bool:
+    """Whether a dagster.yaml is what this version of the project puts there, for what the environment says."""
+    return settings == _stamped(_shipped())
+
+
+def _shipped() -> str:
+    return SETTINGS.read_text(encoding="utf-8") + (STORAGE if os.environ.get(POSTGRES) else "")
+
+
 def _stamped(settings: str) -> str:
     return f"{COPIED}{blake2b(settings.encode(), digest_size=8).hexdigest()}\n{settings}"
 
 
-def instance() -> dg.DagsterInstance:
-    """The instance, ready for use.
+def instance() -> "dg.DagsterInstance":
+    """The instance, ready for use. To load Dagster takes most of a second, and only here is it loaded.
 
     The pool has its limit from the beginning: one that the daemon meets first in its queue does not count in that
     round, and two backfills of a fresh instance would start together.
 
     Raises `UserError` if its home cannot be written or its database cannot be reached.
     """
+    import dagster as dg
+
+    from mr_assets.wiring.partitions import POOL
+
     dagster_home()
     if url := os.environ.get(POSTGRES):
         plain = url.replace(DRIVER, "postgresql://", 1) if url.startswith(DRIVER) else url
