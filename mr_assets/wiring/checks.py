@@ -91,10 +91,16 @@ class CheckResult(dg.AssetCheckResult):
     def to_asset_check_evaluation(self, step_context: Any) -> dg.AssetCheckEvaluation:
         """The event that is stored."""
         found = super().to_asset_check_evaluation(step_context)
-        return self.evaluated(step_context.instance, found.asset_key, bool(found.blocking))
+        if self.partition and step_context.has_partition_key:
+            target = found.target_materialization_data  # Dagster has just looked for it
+        else:
+            target = _latest(step_context.instance, found.asset_key, self.partition)
+        return self.evaluated(found.asset_key, bool(found.blocking), target)
 
-    def evaluated(self, instance: dg.DagsterInstance, key: dg.AssetKey, blocking: bool) -> dg.AssetCheckEvaluation:
-        """The event that is stored for a check of the asset `key`."""
+    def evaluated(
+        self, key: dg.AssetKey, blocking: bool, target: AssetCheckEvaluationTargetMaterializationData | None
+    ) -> dg.AssetCheckEvaluation:
+        """The event that is stored for a check of the asset `key`, of its materialization `target`."""
         return dg.AssetCheckEvaluation(
             asset_key=key,
             check_name=self.check_name or "",
@@ -104,7 +110,7 @@ class CheckResult(dg.AssetCheckResult):
             description=self.description,
             blocking=blocking,
             partition=self.partition,
-            target_materialization_data=_latest(instance, key, self.partition),
+            target_materialization_data=target,
         )
 
 
@@ -235,7 +241,8 @@ def record_now(context: dg.AssetExecutionContext, found: Sequence[Finding], part
     """Record checks of an asset that is about to fail, so that there will be no materialization to record them with."""
     for finding in found:
         result = CheckResult.of(finding, partition)
-        context.log_event(result.evaluated(context.instance, context.asset_key, blocking=finding.name != FOLLOWS))
+        target = _latest(context.instance, context.asset_key, partition)
+        context.log_event(result.evaluated(context.asset_key, finding.name != FOLLOWS, target))
 
 
 def _latest(
