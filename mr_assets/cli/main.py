@@ -16,6 +16,7 @@ from mr_assets.cli.pilot import pilot
 from mr_assets.cli.plan import plan
 from mr_assets.cli.run import branch, extend, run
 from mr_assets.cli.runs import recipes, report, runs, status
+from mr_assets.cli.spotcheck import spotcheck
 from mr_assets.cli.terminal import say
 from mr_assets.cli.ui import explore, ui
 
@@ -64,6 +65,7 @@ _COMMANDS = (
     trace,
     pairs,
     verify,
+    spotcheck,
     export,
     alpaca_eval,
     recipes,
