@@ -337,6 +337,20 @@ def test_the_metadata_of_every_asset_leads_to_a_page(done: World, asset: str) ->
         assert pages.get(link.removeprefix("http://127.0.0.1:3001")).status_code == 200, link
 
 
+@pytest.mark.parametrize("asset", ["responses", "judgments", "meta_judgments", "actor_pairs"])
+def test_what_is_counted_apart_can_be_read(done: World, asset: str) -> None:
+    """The metadata of an asset, and those of its checks, lead to the texts and to what was dropped."""
+    pages, metadata = pages_over(done.run), done.metadata(asset, "1")
+    links = {title: link for title, link in metadata.items() if title.startswith("read ")}
+    for link in links.values():
+        assert pages.get(link.removeprefix("http://127.0.0.1:3001")).status_code == 200, link
+    counted = {"judgments": "read those without a score", "meta_judgments": "read those without a winner"}
+    counted |= {"responses": "read those that were cut off", "actor_pairs": "read what was dropped"}
+    assert {counted[asset], "read what was dropped"} <= set(links)
+    check = {"responses": "cut_off", "actor_pairs": "pair_yield"}.get(asset, "parse_rate")
+    assert done.check(asset, check, "1").metadata["read them"].value == links[counted[asset]]
+
+
 # What a person follows over iterations, by asset: names of numbers, which the UI plots, and of pictures.
 FIGURES = {
     "responses": ("mean characters", "median characters", "duplicates", "cut off"),

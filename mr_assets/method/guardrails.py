@@ -148,6 +148,7 @@ class Check:
     next: str
     measure: Measure | Callable[[Scoring], Measure]
     needs: tuple[str, ...] = ()
+    rows: str = "rows"  # what there has to be for the measure to say something
     counted: bool = False  # whether few rows (guardrails.min_count) say nothing
     unit: Literal["%", "times", "bits", ""] = "%"
     drops: bool = False  # whether what the asset dropped explains what was found
@@ -165,7 +166,7 @@ class Check:
         missing = [name for name in self.needs if name not in tables]
         measured = None if missing else self._measure(background.settings)(tables)
         if measured is None:
-            return self.passes(f"Nothing to compare: there are no {missing[0] if missing else 'rows'}.")
+            return self.passes(f"Nothing to compare: there are no {missing[0] if missing else self.rows}.")
         why, departed = background.why(self.asset, drops=self.drops)
         return self.judge(measured._replace(why=why, departed=departed), limits)
 
@@ -422,6 +423,7 @@ CHECKS: tuple[Check, ...] = (
         "mend the template. Where the responses of a prompt are alike, there is nothing to tell apart.",
         measure=measures.score_reliability,
         needs=("judgments",),
+        rows="two responses to a prompt with different scores, one of them with two",
         counted=True,
         unit="",
     ),

@@ -201,11 +201,12 @@ def score_reliability(tables: Tables) -> Measured | None:
         "mean, at most": high,
         "judgments per response": apart.n,
     }
-    cause = "The scores differ as much between judgments of one response as between responses: they are noise, and the "
-    cause += "mean of more of them is noise, too."
+    cause = "As far as can be told the scores are noise: two judgments of one response differ as much as those of two "
+    cause += "responses. The mean of more of them is noise, too."
     if needed := apart.needed(ENOUGH):
         numbers[f"judgments for {ENOUGH}"] = needed
-        cause = f"With {needed:,} judgments per response the mean would have {ENOUGH}."
+        if low > 0:
+            cause = f"With {needed:,} judgments per response the mean would have {ENOUGH}."
     if apart.mean < ENOUGH <= overall.mean:
         cause += " The scores tell prompts apart, and hardly the responses of a prompt."
     return Measured(apart.mean, apart.responses, came, numbers, cause, interval=(low, high))

@@ -23,6 +23,7 @@ from mr_assets.method.measures import PREVIOUS
 from mr_assets.recipes.load import load_recipe
 from mr_assets.runs.settings import shaping_settings
 from mr_assets.tables import DPO_DATASET, TOKEN_IDS, dropped_frame
+from mr_assets.tables import TABLES as ALL_TABLES
 
 LIMITS = Guardrails(min_count=4)
 Frames = Mapping[str, pl.DataFrame]
@@ -228,11 +229,7 @@ def test_empty_tables(asset: str) -> None:
 @pytest.mark.parametrize("asset", TABLES)
 def test_duplicate_ids(asset: str) -> None:
     """Three rows with two ids: one of three repeats another."""
-    key = {"eft_dataset": "example_id", "seed_prompts": "prompt_id", "prompts": "prompt_id"}
-    key |= {"responses": "response_id", "judgments": "judgment_id", "meta_judgments": "meta_judgment_id"}
-    key |= {"generated_prompts": "prompt_id", "ranked_replies": "response_id", "eft_judgments": "judgment_id"}
-    key |= {"selected_responses": "response_id", "battle_matrices": "response_id"}
-    name = key.get(asset, "pair_id")
+    name = ALL_TABLES[asset].key
     unique = check(asset, "duplicate_ids").find({asset: frame(**{name: ["a", "b"]})}, LIMITS)
     twice = check(asset, "duplicate_ids").find({asset: frame(**{name: ["a", "b", "a"]})}, LIMITS)
     assert (unique.level, twice.level) == ("passed", "harmful")
@@ -472,15 +469,17 @@ def test_the_settings_behind_reasons_are_settings_of_the_assets() -> None:
 def test_what_unreliable_scores_come_of() -> None:
     """MSB 2.016 and MSW 1.28: one judgment has 0.736 / 3.296 = 0.223, and 0.7 * 0.777 / (0.223 * 0.3) = 8.1 reach 0.7.
 
-    No number helps scores that are noise. Where another prompt gets other scores, all of its responses the same, that
-    is said.
+    Nothing is promised where the interval has 0 in it: MSB 2.016 and MSW 2. No number helps scores that are noise.
+    Where another prompt gets other scores, all of its responses the same, that is said.
     """
     reliability = check("judgments", "score_reliability")
     weak = reliability.find(agreeing(*[(2, 0.8), (4, 0.8)] * 63), LIMITS)
     assert "With 9 judgments per response the mean would have 0.7." in weak.said
     assert weak.numbers["judgments for 0.7"] == 9
+    slight = reliability.find(agreeing(*[(2, 1), (4, 1)] * 63), LIMITS)
+    assert "As far as can be told the scores are noise" in slight.said and "judgments for 0.7" in slight.numbers
     noise = agreeing(*[(1, 1)] * 40)["judgments"]
-    assert "they are noise" in reliability.find({"judgments": noise}, LIMITS).said
+    assert "As far as can be told the scores are noise" in reliability.find({"judgments": noise}, LIMITS).said
     other = noise.with_columns(pl.col("response_id").str.replace("p", "q"), pl.col("score") + 4)
     both = reliability.find({"judgments": pl.concat([noise, other])}, LIMITS)
     assert "The scores tell prompts apart, and hardly the responses of a prompt." in both.said
