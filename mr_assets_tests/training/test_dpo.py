@@ -309,9 +309,7 @@ def test_a_training_goes_on_with_smaller_micro_batches(dpo_job: TrainingJob) -> 
     result = train(replace(dpo_job, keep_epoch=3, micro_batch_size=2, gradient_checkpointing=True, save_steps=1))
     assert result.resumed_at in (6, 7)  # it may have gone on for a moment
     for ours, theirs in zip(log(dpo_job.out), log(whole.out), strict=True):
-        assert [ours[n] for n in ("step", "epoch", "learning_rate")] == [
-            theirs[n] for n in ("step", "epoch", "learning_rate")
-        ]
+        assert (ours["step"], ours["learning_rate"]) == (theirs["step"], theirs["learning_rate"])
         assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-5)
     rewards = [margins(folder)["reward_margin"].to_list() for folder in (dpo_job.out, whole.out)]
     assert rewards[0] == pytest.approx(rewards[1], abs=1e-4)
