@@ -167,6 +167,12 @@ def _found(stage: "StageVerdict") -> Iterator[str]:
         )
         if (ties := stage.figures["ties among the responses to a prompt"]) is not None:
             yield f"{_percent(ties)} of these tie"
+        if "reliability of the mean score" in figures:
+            ends = (figures[f"reliability of the mean score, at {end}"] for end in ("least", "most"))
+            yield (
+                f"reliability {figures['reliability of the mean score']} ({' to '.join(ends)}) of a response's mean "
+                f"score, {figures['reliability of one score']} of one score"
+            )
     if "pair_yield" in shares:
         yield f"{_share(shares['pair_yield'])} of {shares['pair_yield'].rows} give a pair"
     if "mean chosen characters" in figures and stage.rows:

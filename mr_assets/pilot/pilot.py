@@ -189,9 +189,12 @@ def _with_whole_paths(recipe: Recipe, data: Path) -> Recipe:
     for field in sorted(fields):
         section, name = field.split(".")
         given = reduce(getattr, (section, name), recipe)
-        if isinstance(given, str) and is_file_or_folder(path := resolve(given, data)):
-            whole = getattr(recipe, section).model_copy(update={name: str(path.resolve())})
-            recipe = recipe.model_copy(update={section: whole})
+        kind, colon, rest = str(given or "").partition(":")
+        for before, path in (("", str(given or "")), (kind + colon, rest)):  # "open_assistant:FILE" names one, too
+            if path and is_file_or_folder(there := resolve(path, data)):
+                whole = getattr(recipe, section).model_copy(update={name: f"{before}{there.resolve()}"})
+                recipe = recipe.model_copy(update={section: whole})
+                break
     return recipe
 
 

@@ -20,6 +20,7 @@ from mr_assets.method.intervals import Interval, share_interval
 from mr_assets.method.judgments import response_scores
 from mr_assets.method.measures import Measured
 from mr_assets.method.numbers import score_counts
+from mr_assets.method.reliability import Reliability, reliability
 from mr_assets.pilot.pilot import Pilot
 from mr_assets.runs.run import Run
 from mr_assets.tables import TABLES, found_dropped, scan_dropped
@@ -32,11 +33,14 @@ SAMPLED = {"responses": "response", "judgments": "judgment", "meta_judgments": "
 Verdict = Literal["fine", "nothing to judge", "warns", "may stop the run", "stops the run"]
 WORSE: tuple[Verdict, ...] = ("fine", "nothing to judge", "warns", "may stop the run", "stops the run")
 LEVELS: tuple[Level, ...] = ("passed", "warning", "harmful")
+RELIABLE = 0.7
+"""A reliability that is called good; how many judgments would give it is said."""
 OF_THE_WHOLE = ("not_empty", "duplicate_ids", "orphan_ids")  # say nothing of the model
 
 CHANGE: dict[tuple[str, str], tuple[str, ...]] = {
     ("judgments", "parse_rate"): ("eft.source", "judgments.template"),
     ("judgments", "score_entropy"): ("eft.source", "judgments.template"),
+    ("judgments", "score_reliability"): ("judgments.n", "eft.source", "judgments.template"),
     ("judgments", "top_score_share"): ("eft.source", "judgments.template"),
     ("actor_pairs", "pair_yield"): ("responses.temperature", "judgments.n"),
     ("actor_pairs", "chosen_length"): ("rho", "max_chosen_chars"),
@@ -53,12 +57,12 @@ CHANGE: dict[tuple[str, str], tuple[str, ...]] = {
 class Held:
     """What one check measured, held against the run's own bounds.
 
-    finding: at what was measured; interval: of its share, None if it has none; best, worst: the levels at the two ends;
+    finding: at what was measured; interval: its two ends, None if it has none; best, worst: the levels at the two ends;
     change: the fields to change, as --set takes them; said: what was expected, what came, and what it comes of.
     """
 
     finding: Finding
-    interval: Interval | None
+    interval: tuple[float, float] | None
     best: Level
     worst: Level
     change: tuple[str, ...]
@@ -167,9 +171,13 @@ def _of(pilot: Pilot, asset: str, texts: int) -> StageVerdict:
     if record is None:  # what it would have been made of is not there
         return StageVerdict(asset, 0, ())
     shares = {name: found for name, found in _shares(run, asset) if found is not None}
+    ends = {name: (found.low, found.high) for name, found in shares.items()}
+    reliable = reliability(_table(run, asset)) if asset == "judgments" else None
+    if reliable is not None:
+        ends["score_reliability"] = reliable.mean_interval
     limits = pilot.of.recipe.guardrails.model_copy(update={"min_count": 1})  # the intervals say what few rows are worth
     held = tuple(
-        _held(check, Measured(**{f: given[f] for f in Measured._fields if f in given}), shares.get(check.name), limits)
+        _held(check, Measured(**{f: given[f] for f in Measured._fields if f in given}), ends.get(check.name), limits)
         for check in CHECKS
         if check.asset == asset and check.name not in OF_THE_WHOLE and (given := record.checks.get(check.name))
     )
@@ -184,7 +192,7 @@ def _of(pilot: Pilot, asset: str, texts: int) -> StageVerdict:
         record.rows or 0,
         held,
         shares,
-        dict(_figures(run, asset)),
+        {**dict(_figures(run, asset)), **_reliability_figures(reliable)},
         _reasons(run, asset),
         expected,
         record.seconds,
@@ -192,9 +200,9 @@ def _of(pilot: Pilot, asset: str, texts: int) -> StageVerdict:
     )
 
 
-def _held(check: Check, measured: Measured, interval: Interval | None, limits: Guardrails) -> Held:
+def _held(check: Check, measured: Measured, interval: tuple[float, float] | None, limits: Guardrails) -> Held:
     finding = check.judge(measured, limits)
-    ends = (measured.value,) if interval is None else (interval.low, measured.value, interval.high)
+    ends = (measured.value, *(interval or ()))
     levels = sorted((check.judge(measured._replace(value=end), limits).level for end in ends), key=LEVELS.index)
     own = (f"{check.asset}.max_tokens",) if check.name == "cut_off" else ()
     came = f"{check.expected(limits)}, came {measured.came}."
@@ -312,6 +320,20 @@ def _spread(run: Run) -> Iterator[tuple[str, float | int | None]]:
     same, every = pairs.select(pl.col("same").sum(), (pl.col("n") * (pl.col("n") - 1)).sum()).row(0)
     yield "ties among the responses to a prompt", same / every if every else None
     yield from ((f"score {score:g}", n) for score, n in score_counts(judgments).iter_rows())
+
+
+def _reliability_figures(found: Reliability | None) -> dict[str, float | int | None]:
+    """Of one score and of the mean of a response's, among the responses to a prompt; what more judgments would buy."""
+    if found is None:
+        return {}
+    low, high = found.mean_interval
+    return {
+        "reliability of one score": found.single,
+        "reliability of the mean score": found.mean,
+        "reliability of the mean score, at least": low,
+        "reliability of the mean score, at most": high,
+        f"judgments needed for {RELIABLE}": found.needed(RELIABLE),
+    }
 
 
 def _root(value: Any) -> float | None:

@@ -108,6 +108,18 @@ def test_ties(pilot: Pilot, put: Put) -> None:
     assert stage(pilot, "judgments").figures["ties among the responses to a prompt"] == 0.5
 
 
+def test_a_judge_that_is_noise(pilot: Pilot, put: Put) -> None:
+    """Each response gets 1 and 5, whatever it is: its means say nothing, and the run's check would stop it."""
+    twice = [{**row, "judgment_id": f"{row['judgment_id'][:-1]}{n}"} for n in (0, 1) for row in judgments(1.0)]
+    noise = [{**row, "score": 5.0 if row["judgment_id"].endswith("1") else 1.0} for row in twice]
+    put("responses", responses())
+    put("judgments", noise)
+    found = stage(pilot, "judgments")
+    assert found.figures["reliability of one score"] == pytest.approx(-1)
+    assert found.figures["judgments needed for 0.7"] is None
+    assert found.verdict == "stops the run" and "judgments.n" in found.change and judges(stage_verdicts(pilot))
+
+
 def test_no_score_at_all(pilot: Pilot, put: Put) -> None:
     """None of four prompts: from 0 to 49%, all below the half that a run needs."""
     put("responses", responses())
