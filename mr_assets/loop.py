@@ -102,19 +102,6 @@ def iteration_of(asset: str, partition: str | None) -> int:
 # assets would start prompts of every iteration while M0 is trained, and the rest of each iteration in a run of its own.
 LOOP = Loop(
     Asset(
-        "generated_prompts",
-        per="family",
-        when=lambda recipe: recipe.prompts.source == "generated",
-        shaped_by=(
-            *("seed", "world.name", "model.seed", "model.revision", *RENDERING),
-            *("prompts.generator", "prompts.column", "prompts.count", "generation", "engine"),
-        ),
-        sources=("model.seed", "prompts.generator", "generation.examples"),
-        selects=True,
-        code=("method.generated_prompts", "worlds.letters", "chat", "chat_template", "sampling.endpoint"),
-        templates=("generate", "tasks"),
-    ),
-    Asset(
         "ranked_replies",
         per="family",
         when=lambda recipe: recipe.eft.rankings is not None,
@@ -122,6 +109,23 @@ LOOP = Loop(
         sources=("eft.source",),
         selects=True,
         code=("method.ranked_replies", "inputs.open_assistant"),
+    ),
+    Asset(
+        "generated_prompts",
+        per="family",
+        when=lambda recipe: recipe.prompts.source == "generated",
+        upstream=("ranked_replies",),
+        shaped_by=(
+            *("seed", "world.name", "model.seed", "model.revision", *RENDERING),
+            *("prompts.generator", "prompts.column", "prompts.count", "generation", "engine"),
+        ),
+        sources=("model.seed", "prompts.generator", "generation.examples"),
+        selects=True,
+        code=(
+            *("method.generated_prompts", "method.ranked_replies", "worlds.letters"),
+            *("chat", "chat_template", "sampling.endpoint"),
+        ),
+        templates=("generate", "tasks"),
     ),
     Asset(
         "seed_prompts",

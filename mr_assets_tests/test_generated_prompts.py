@@ -21,6 +21,7 @@ from mr_assets.inputs.seed_model import seed_model
 from mr_assets.lineage.verification import verify
 from mr_assets.loop import LOOP
 from mr_assets.method.generated_prompts import task_of
+from mr_assets.method.ranked_replies import held_out_prompts
 from mr_assets.orchestration.steps import Step
 from mr_assets.planning.lengths import assumed_lengths
 from mr_assets.planning.stages import stages
@@ -35,6 +36,7 @@ from mr_assets.templates import generate_template, judge_template, meta_judge_te
 from mr_assets.wiring import sampling
 from mr_assets.worlds import letters
 from mr_assets_tests.fakes import WorldSampler
+from mr_assets_tests.rankings import reply, tree, write
 from mr_assets_tests.sampling.test_endpoint import Answer, Server, said, serving
 from mr_assets_tests.test_loop import World, messages, new_world
 from mr_assets_tests.tiny import NAME, SMALL, complete, tiny_run
@@ -193,6 +195,25 @@ def test_too_few_are_an_error_and_more_rounds_go_on(patch: pytest.MonkeyPatch, t
     record = more.run.record("generated_prompts")
     assert record is not None
     assert TaskSampler.answered == record.numbers["requests"] and first == 24
+
+
+def test_prompts_that_rankings_hold_out_are_not_made(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As many prompts as are wanted come of the others, and all of them are seed prompts."""
+    data = given(tmp_path / "data")
+    tasks = dict.fromkeys(letters.make_prompts(1, seed=f"task {drawn}")[0] for drawn in range(8))
+    rows = [tree(f"t{n}", task, *(reply(f"t{n}.{r}", "No.", r) for r in (0, 1))) for n, task in enumerate(tasks)]
+    write(data / "trees.jsonl", rows)
+    rankings = ("eft.source=open_assistant:trees.jsonl", "eft.examples=null", "eft.held_out=0.5")
+    world = world_of(patch, data, *rankings)
+    result = world.materialize(Step("once", ("ranked_replies", "generated_prompts", "seed_prompts"), None))
+    assert result.success, messages(result)
+    held = set(held_out_prompts(world.table("ranked_replies")))
+    prompts = world.table("generated_prompts")["prompt"]
+    assert 0 < len(held) < len(tasks) and not held & set(prompts)
+    assert (set(tasks) - held) & set(prompts), "the others may be made"
+    assert world.table("seed_prompts").height == len(prompts) == 24
+    assert "held_out" in set(dropped_of(world)["reason"])
+    assert list(verify(world.run, assets=["generated_prompts", "seed_prompts"])) == []
 
 
 # ------------------------------------------------------------------------------------------------------ other makers

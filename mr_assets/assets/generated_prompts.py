@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 
+import polars as pl
+
 from mr_assets.inputs.generator import generator, limits, read_examples, rendering
 from mr_assets.method import generated_prompts as method
 from mr_assets.method.numbers import Numbers
+from mr_assets.method.ranked_replies import held_out_prompts
 from mr_assets.sampling.endpoint import Endpoint, as_bytes, is_endpoint
 from mr_assets.sampling.engine import Request
 from mr_assets.templates import generate_template
@@ -15,13 +18,15 @@ from mr_assets.worlds.letters import has_held_out
 
 
 @loop_asset(kinds={"vllm", "parquet"})
-def generated_prompts(work: Materialization) -> Result:
+def generated_prompts(work: Materialization, ranked_replies: pl.LazyFrame | None = None) -> Result:
     """Tasks by a local model or an endpoint, asked for in rounds until as many distinct ones are there as wanted."""
     recipe, section = work.recipe, work.recipe.generation
     assert recipe.prompts.count is not None
     examples = read_examples(recipe, work.run.data)
-    held_out = has_held_out if recipe.world else lambda text: False
+    held_out = [] if ranked_replies is None else held_out_prompts(ranked_replies.collect())
     selection = method.Selection(recipe.prompts.count, limits(section), examples, held_out)
+    if recipe.world is not None:
+        selection.is_held_out = has_held_out
 
     asked = rounds = 0
     while not selection.full:

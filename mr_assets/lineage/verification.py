@@ -396,7 +396,7 @@ class _Artifact:
         )
 
     def seed_prompts(self) -> pl.DataFrame:
-        made = "generated_prompts" in self.run.loop
+        made = "generated_prompts" in self.record.inputs
         given = self.upstream("generated_prompts").select("prompt") if made else self.table.drop("prompt_id")
         asked = given.collect()
         if "ranked_replies" in self.record.inputs:

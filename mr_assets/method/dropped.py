@@ -20,7 +20,7 @@ REASONS: dict[str, str] = {
     "too_few_chars": "the task has fewer characters than a prompt must have",
     "too_many_chars": "the task has more characters than a prompt may have",
     "other_language": "the task is in another language",
-    "held_out": "the task is held out for the evaluation",
+    "held_out": "the task, or one that is all but the same, is held out for the evaluation",
     "like_an_example": "the task is all but the same as an example that was shown to the generator",
     "near_duplicate": "the task is all but the same as an earlier one",
     "more_than_wanted": "there were as many prompts as are wanted already",

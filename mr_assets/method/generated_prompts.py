@@ -32,9 +32,12 @@ GRAM = 5
 PERMUTATIONS = 128
 MOST_PER_ROUND = 4
 """How many requests a round has at most, in prompts wanted: where hardly an answer can be used, rounds end the work."""
+FEWEST = 16
 CERTAIN = 0.5
 """From which confidence on a text counts as being in the language that it is classified as; short ones have less."""
 SHOWN = 300
+EXAMPLE, HELD_OUT = "example", "held-out prompt"
+_LIKE = {EXAMPLE: "like_an_example", HELD_OUT: "held_out"}
 _LABEL = re.compile(r"[#*\s]*(?:new\s+)?task(?:\s+\d+)?[*\s]*[:.)][*\s]*", re.IGNORECASE)
 _NUMBER = re.compile(r"\(?(\d{1,2})[.):]\s+")
 _NEXT = re.compile(r"\n[#*\s]*task\s+\d+[*\s]*[:.)]", re.IGNORECASE)
@@ -73,9 +76,14 @@ def longest_request(examples: Sequence[str], shots: int) -> str:
 
 
 def to_ask(wanted: int, kept: int, asked: int) -> int:
-    """The requests of the next round: as many as prompts are missing, at the yield so far; at least one."""
-    share = max(kept, 1) / asked if asked else 1.0
-    return min(ceil((wanted - kept) / min(share, 1.0)), MOST_PER_ROUND * wanted)
+    """The requests of the next round: as many as prompts are missing, at the yield so far.
+
+    The last prompts are repeats more often than the first: a later round has `FEWEST` at least.
+    """
+    if not asked:
+        return wanted
+    missing = ceil((wanted - kept) * asked / max(kept, 1))
+    return min(max(missing, FEWEST), MOST_PER_ROUND * wanted)
 
 
 def task_of(answer: str) -> str | None:
@@ -109,21 +117,24 @@ class Limits:
 class Selection:
     """The prompts that are kept of a model's answers, in the order in which they are taken; what is dropped, and why.
 
-    wanted: how many; what comes after that is dropped, too. examples: what a prompt must be unlike. held_out: what the
-    evaluation asks, which nothing may be trained on.
+    wanted: how many; what comes after that is dropped, too. examples: what a prompt must be unlike. held_out: prompts
+    by which a judge is measured, and is_held_out: whether a world's evaluation asks a prompt: nothing is trained on
+    these.
     """
 
     wanted: int
     limits: Limits
     examples: Sequence[str]
-    held_out: Callable[[str], bool] = lambda text: False
+    held_out: Sequence[str] = ()
+    is_held_out: Callable[[str], bool] = lambda text: False
     rows: list[dict[str, Any]] = field(default_factory=list)
     dropped: list[tuple[str, str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._known = Known(self.limits.similarity)
-        for n, example in enumerate(self.examples):
-            self._known.add(f"example {n}", example)
+        for what, texts in ((HELD_OUT, self.held_out), (EXAMPLE, self.examples)):
+            for n, text in enumerate(texts):
+                self._known.add(f"{what} {n}", text)
 
     @property
     def full(self) -> bool:
@@ -167,11 +178,11 @@ class Selection:
             if language != self.limits.language and confidence >= CERTAIN:
                 found = {"found": language, "confidence": round(confidence, 3), "language": self.limits.language}
                 return "other_language", found
-        if self.held_out(task):
+        if self.is_held_out(task):
             return "held_out", {}
         if found_like := self._known.like(task):
             other, similarity = found_like
-            reason = "like_an_example" if other.startswith("example ") else "near_duplicate"
+            reason = _LIKE.get(other.rpartition(" ")[0], "near_duplicate")
             return reason, {"of": other, "similarity": round(similarity, 3)}
         return ("more_than_wanted", {"count": self.wanted}) if self.full else (None, {})
 

@@ -123,9 +123,14 @@ def in_parts(replies: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return replies.filter(~pl.col("held_out")), replies.filter("held_out")
 
 
+def held_out_prompts(replies: pl.DataFrame) -> list[str]:
+    """The prompts that are held out, each once."""
+    return in_parts(replies)[1]["prompt"].unique(maintain_order=True).to_list()
+
+
 def without_held_out(prompts: pl.DataFrame, replies: pl.DataFrame) -> pl.DataFrame:
     """The seed prompts (column ``prompt``) that are none of the held-out ones."""
-    held = {same(text) for text in in_parts(replies)[1]["prompt"]}
+    held = {same(text) for text in held_out_prompts(replies)}
     return prompts.filter(pl.Series([same(text) not in held for text in prompts["prompt"]], dtype=pl.Boolean))
 
 

@@ -32,7 +32,7 @@ ANY = Limits((1, 100), None, 0.7)
 
 def selection(*answers: str, wanted: int = 9, limits: Limits = ANY, examples: tuple[str, ...] = ()) -> Selection:
     """What is kept of answers to requests 0, 1, ... of the first round, which all ended by themselves."""
-    made = Selection(wanted, limits, examples, lambda text: "secret" in text)
+    made = Selection(wanted, limits, examples, ("What is held out?",), lambda text: "secret" in text)
     for identity, answer in zip(request_ids(1, len(answers)), answers, strict=True):
         made.take(Asked(identity, (0,), {}), answer, "stop")
     return made
@@ -63,10 +63,10 @@ def test_the_longest_request_shows_the_longest_examples() -> None:
 
 @pytest.mark.parametrize(
     ("kept", "asked", "expected"),
-    [(0, 0, 100), (50, 100, 100), (80, 100, 25), (99, 100, 2), (0, 100, 400), (1, 100, 400)],
+    [(0, 0, 100), (50, 100, 100), (80, 100, 25), (99, 100, 16), (0, 100, 400), (1, 100, 400)],
 )
 def test_a_round_asks_for_what_is_missing_at_the_yield_so_far(kept: int, asked: int, expected: int) -> None:
-    """Of 100 wanted: (100 - 80) / 0.8 = 25; (100 - 99) / 0.99 = 1.01, so 2; never more than 4 times 100."""
+    """Of 100 wanted: (100 - 80) / 0.8 = 25; for the last one 16; never more than 4 times 100."""
     assert to_ask(100, kept, asked) == expected
 
 
@@ -138,6 +138,7 @@ def test_what_is_kept_says_where_it_comes_from() -> None:
         ("x" * 101, "too_many_chars", {"chars": 101, "max_chars": 100}),
         ("Wer schrieb den Faust?", "other_language", {"found": "de", "language": "en"}),
         ("What is the secret?", "held_out", {}),
+        ("what is held  out?", "held_out", {"of": "held-out prompt 0", "similarity": 1.0}),
         ("name  TWO rivers.", "near_duplicate", {"of": prompt_id("Name two rivers."), "similarity": 1.0}),
         ("Name one lake.", "like_an_example", {"of": "example 1", "similarity": 1.0}),
         ("Explain how a bicycle works.", "more_than_wanted", {"count": 1}),
