@@ -341,6 +341,7 @@ def test_what_is_trained_on_is_what_was_sampled(run: RealRun, tokenizer: Any) ->
     check_token_identity(run, 1, tokenizer)
     kinds = {row["kind"] for row in run.table("dpo_dataset")}
     assert kinds == {"actor", "judge"}
+    assert {row["prompt_token_ids"].count(tokenizer.bos_token_id) for row in run.table("dpo_dataset")} == {1}
 
 
 def test_prompts_are_encoded_as_the_encoder_says(run: RealRun) -> None:
