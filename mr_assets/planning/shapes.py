@@ -74,7 +74,8 @@ class Shape:
 
 KNOWN = {
     shape.name: shape
-    for shape in (  # Qwen2.5 and Llama 3, as their config.json say
+    for shape in (  # SmolLM2, Qwen2.5 and Llama 3, as their config.json say
+        Shape("135m", 30, 576, 1536, 9, 3, 49152, True, 64),
         Shape("0.5b", 24, 896, 4864, 14, 2, 151936, True, 64),
         Shape("1b", 16, 2048, 8192, 32, 8, 128256, True, 64),
         Shape("1.5b", 28, 1536, 8960, 12, 2, 151936, True),
@@ -86,7 +87,7 @@ KNOWN = {
         Shape("70b", 80, 8192, 28672, 64, 8, 128256, False),
     )
 }
-"""By billions of weights: those of Qwen2.5 (0.5b, 1.5b, 7b, 14b, 32b) and of Llama 3 (1b, 3b, 8b, 70b)."""
+"""By millions or billions of weights: those of SmolLM2 (135m), Qwen2.5 (0.5b, 1.5b, 7b, 14b, 32b) and of Llama 3 (1b, 3b, 8b, 70b)."""
 
 _FIELDS = {
     "layers": "num_hidden_layers",
@@ -110,7 +111,7 @@ def known_shape(name: str) -> Shape:
 
 def shape_of_name(model: str) -> Shape | None:
     """The known shape of the size in a model's name: 8b of meta-llama/Meta-Llama-3-8B-Instruct; None without one."""
-    sizes = re.findall(r"(?<![0-9a-z.])([0-9]+(?:\.[0-9]+)?b)(?![0-9a-z])", model.lower())
+    sizes = re.findall(r"(?<![0-9a-z.])([0-9]+(?:\.[0-9]+)?[bm])(?![0-9a-z])", model.lower())
     return next((KNOWN[size] for size in sizes if size in KNOWN), None)
 
 
