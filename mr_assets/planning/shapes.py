@@ -87,7 +87,7 @@ KNOWN = {
         Shape("70b", 80, 8192, 28672, 64, 8, 128256, False),
     )
 }
-"""By millions or billions of weights: those of SmolLM2 (135m), Qwen2.5 (0.5b, 1.5b, 7b, 14b, 32b) and of Llama 3 (1b, 3b, 8b, 70b)."""
+"""By weights: those of SmolLM2 (135m), of Qwen2.5 (0.5b, 1.5b, 7b, 14b, 32b) and of Llama 3 (1b, 3b, 8b, 70b)."""
 
 _FIELDS = {
     "layers": "num_hidden_layers",

@@ -73,6 +73,7 @@ def test_a_token_of_the_cache_and_its_operations() -> None:
 @pytest.mark.parametrize(
     ("name", "size"),
     [
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", "135m"),
         ("meta-llama/Meta-Llama-3-8B-Instruct", "8b"),
         ("Qwen/Qwen2.5-0.5B-Instruct", "0.5b"),
         ("models/llama-3.2-1b", "1b"),
@@ -96,7 +97,7 @@ def test_where_a_shape_is_from(tmp_path: Path) -> None:
 
 def test_no_shape(tmp_path: Path) -> None:
     """The message names what to give."""
-    with pytest.raises(UserError, match=r"shape '9b' is not known\. Name one of 0\.5b"):
+    with pytest.raises(UserError, match=r"shape '9b' is not known\. Name one of 135m, 0\.5b"):
         known_shape("9b")
     with pytest.raises(UserError, match=r"model\.seed = \"mine\": there is no folder .*--shape 0\.5b"):
         model_shape("mine", tmp_path / "mine")
