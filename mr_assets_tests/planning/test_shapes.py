@@ -99,7 +99,7 @@ def test_no_shape(tmp_path: Path) -> None:
     """The message names what to give."""
     with pytest.raises(UserError, match=r"shape '9b' is not known\. Name one of 135m, 0\.5b"):
         known_shape("9b")
-    with pytest.raises(UserError, match=r"model\.seed = \"mine\": there is no folder .*--shape 0\.5b"):
+    with pytest.raises(UserError, match=r"model\.seed = \"mine\": there is no folder .*--shape 135m"):
         model_shape("mine", tmp_path / "mine")
     (tmp_path / "config.json").write_text('{"model_type": "mamba"}')
     with pytest.raises(UserError, match=r"config\.json gives no shape to plan with: expected num_hidden_layers"):
