@@ -149,6 +149,38 @@ def test_a_completion_ends_in_its_end_token_and_its_text_has_none(whole: Sampled
     assert frame["finish_reason"].to_list().count("stop") > 100
 
 
+def test_tokens_of_what_is_in_flight(whole: Sampled) -> None:
+    """They grow with every step, those of a completion that waits for its siblings included, and end as they came."""
+    engine = open_engine(SEED, fingerprint(SEED), SMALL)
+    engine.reseed(1)
+    [asked] = requests(n=8, count=1)
+    engine.add(asked, DRAWN)
+    seen, done = [0], list[tuple[str, list[Completion]]]()
+    while engine.in_flight:
+        done += engine.step()
+        seen.append(engine.tokens_in_flight)
+    [(_, completions)] = done
+    lengths = [len(c.token_ids) for c in completions]
+    assert len(set(lengths)) > 1, "some ended before others"
+    assert seen[:-1] == sorted(seen[:-1])
+    assert seen[-2] >= sum(lengths) - len(lengths)
+    assert seen[-1] == 0
+
+
+def test_the_nucleus_among_the_likeliest_tokens_first(llama3: Path) -> None:
+    """Of 778 tokens that are nearly alike, 0.3 have far fewer than 700; either way the same are drawn from.
+
+    Among 8 it is never: then vLLM itself looks for it.
+    """
+    settings = SamplingSettings(temperature=2.0, top_p=0.3, max_tokens=12)
+    asked = [Request(f"q{i}", [5, 6, 7 + i], n=4) for i in range(8)]
+    found = [
+        complete(open_engine(llama3, "random", SMALL.model_copy(update={"cpu_top_k_first": first})), asked, settings)
+        for first in (None, 700, 8)
+    ]
+    assert found[0] == found[1] == found[2]
+
+
 def test_every_end_token_of_the_generation_config_ends_a_completion(llama3: Path) -> None:
     """Llama 3 has two; near-uniform sampling from 778 tokens meets both. Other control tokens stay out of the text."""
     tokenizer = ChatEncoder.load(llama3).tokenizer
