@@ -19,19 +19,20 @@ from mr_assets_tests.real_run import KEYS, RealRun, check_token_identity, end_id
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(missing() is not None, reason=missing() or "")]
 
-PROMPTS, ITERATIONS = 4, (1, 2)
+PROMPTS, ITERATIONS = 3, (1, 2)
 SIZES = (
-    "iterations.all.prompts=4",
+    "iterations.all.prompts=3",
     "iterations.all.keep_epoch=1",
-    "eft.examples=24",
-    "sft.learning_rate=1e-4",
-    "sft.batch_size=4",
+    "iterations.2.judge_training=false",
+    "eft.examples=12",
+    "sft.learning_rate=2e-4",
+    "sft.batch_size=2",
     "sft.max_length=1280",
     "responses.k=2",
     "responses.max_tokens=48",
-    "judgments.n=2",
-    "judgments.max_tokens=64",
-    "meta_judgments.max_tokens=64",
+    "judgments.n=3",
+    "judgments.max_tokens=56",
+    "meta_judgments.max_tokens=56",
     "dpo.batch_size=4",
     "dpo.schedule_epochs=1",
     "engine.max_num_seqs=16",
