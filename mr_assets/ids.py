@@ -35,7 +35,7 @@ import polars as pl
 from mr_assets.errors import UserError
 from mr_assets.printable import excerpt
 
-Kind = Literal["prompt", "response", "judgment", "battle", "pair", "model"]
+Kind = Literal["prompt", "response", "judgment", "battle", "pair", "model", "reply", "example"]
 PairKind = Literal["actor", "judge"]
 
 EFT = "eft"
@@ -49,6 +49,8 @@ _FORMS: dict[Kind, str] = {
     "judgment": rf"{_PROMPT}\.r\d+\.j\d+",
     "battle": rf"{_PROMPT}\.r\d+\.j\d+-j\d+",
     "pair": rf"{_PROMPT}\.(?:actor|judge)",
+    "reply": r"eft\.[0-9a-f]{12}\.r\d+",
+    "example": r"eft\.[0-9a-f]{12}\.r\d+\.(?:j\d+|rank|answer|meta[-+.e\d]+)",
 }
 _PROMPT_OF = r"^(?:(?:\d+|eft)\.)?([^.]+)"
 _BELOW_PROMPT, _BELOW_RESPONSE = r"\.r\d+(?:\.j.*)?$", r"\.j\d+(?:-j\d+)?$"
@@ -58,6 +60,8 @@ _ASSETS: dict[Kind, str] = {
     "judgment": "judgments",
     "battle": "meta_judgments",
     "model": "checkpoints",
+    "reply": "ranked_replies",
+    "example": "eft_dataset",
 }
 PAIR_ASSETS: dict[str, str] = {"actor": "actor_pairs", "judge": "elo_pairs"}
 
@@ -107,6 +111,11 @@ def battle_ids(response: str, first: str, second: str) -> pl.Expr:
 def eft_response(prompt: str, place: int) -> str:
     """The ranked reply in that place, 0 is the best, to a first prompt by its hash."""
     return _RESPONSE.format(EFT, prompt, place)
+
+
+def reply_of(identity: str) -> str:
+    """The ranked reply that a judgment or an example of EFT data is of; of a reply itself."""
+    return ".".join(identity.split(".")[:3])
 
 
 def eft_example(response: str, made: str) -> str:
@@ -225,10 +234,13 @@ def parsed(text: str) -> Id:
                 return Id(model_id(int(found["iteration"])), kind, str(int(found["iteration"])))
             if kind == "prompt":
                 return Id(found["prompt"], kind, found["iteration"], found["prompt"])
+            if kind in ("reply", "example"):
+                return Id(text, kind, None)
             if found["iteration"]:
                 return Id(text, kind, found["iteration"], found["prompt"])
     raise UserError(
         f"'{excerpt(text, 80)}' is no id. Expected a pair (2.3f1c09aa72be.actor), a prompt (3f1c09aa72be), a response "
-        "(2.3f1c09aa72be.r4), a judgment (2.3f1c09aa72be.r4.j10), a battle (2.3f1c09aa72be.r4.j10-j3) or a model (M2); "
-        "in front of it, where runs share ids, run/. `mr pairs` lists pairs."
+        "(2.3f1c09aa72be.r4), a judgment (2.3f1c09aa72be.r4.j10), a battle (2.3f1c09aa72be.r4.j10-j3), a model (M2), "
+        "or a reply or example of EFT data (eft.77b0c2d4e5f6.r1, eft.77b0c2d4e5f6.r1.j10); in front of it, where runs "
+        "share ids, run/. `mr pairs` lists pairs."
     )

@@ -15,9 +15,13 @@ import pytest
 from mr_assets.chat import ChatEncoder
 from mr_assets.cli.status import Status
 from mr_assets.definitions import build_definitions
+from mr_assets.errors import UserError
+from mr_assets.ids import short
 from mr_assets.inputs.preflight import check_run
 from mr_assets.inputs.seed_model import seed_model
 from mr_assets.inputs.user_files import HELD_OUT
+from mr_assets.lineage import trace
+from mr_assets.lineage import tree as tree_of_lineage
 from mr_assets.lineage.verification import verify
 from mr_assets.method.eft_dataset import Judge, MetaJudge, eft_dataset, shares_of
 from mr_assets.method.numbers import eft_numbers
@@ -26,10 +30,12 @@ from mr_assets.method.sft_dataset import sft_dataset
 from mr_assets.orchestration.steps import Step, steps
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import state
+from mr_assets.runs.stored import save
 from mr_assets.tables import EFT_DATASET, dropped_path
 from mr_assets.templates import judge_template, meta_judge_template
 from mr_assets.wiring import sampling
 from mr_assets.worlds import letters
+from mr_assets_tests.explorer.conftest import pages_over
 from mr_assets_tests.fakes import WorldSampler
 from mr_assets_tests.rankings import Row, reply, tree, write
 from mr_assets_tests.test_loop import World, messages, new_world
@@ -168,6 +174,55 @@ def test_a_row_that_does_not_follow_is_found(world: World, asset: str, column: s
     assert [fault for fault in faults if part in fault and str(good[0, 0]) in fault]
 
 
+def test_where_an_example_comes_from(world: World) -> None:
+    """Tree, message, rank and the judgment; a judgment that is no example says why, with the scores of its round."""
+    run, kept = world.run, world.table("eft_dataset").row(0, named=True)
+    lineage = trace(run, kept["example_id"])
+    assert lineage.reply is not None
+    assert (lineage.kind, lineage.reply.message_id, lineage.reply.rank) == ("example", kept["message_id"], kept["rank"])
+    assert [model.name for model in lineage.models] == ["M0"]
+    said = "\n".join(tree_of_lineage.brief(lineage))
+    assert f"message {kept['message_id']} of tree {kept['tree_id']}" in said
+    assert f"judgment {short(kept['example_id'])}: score {kept['score']:g}, an example" in said
+    dropped = pl.read_parquet(dropped_path(run.path("eft_dataset"))).filter(reason="ranks_differ")["id"][0]
+    out = trace(run, dropped)
+    assert out.models == ()
+    assert "no example: the scores of this round rank the replies otherwise" in "\n".join(tree_of_lineage.lines(out))
+
+
+def test_what_came_of_a_reply(world: World) -> None:
+    """All four judgments, those that are examples; of a held-out reply nothing."""
+    run, replies = world.run, world.table("ranked_replies")
+    train, held = (part["response_id"][0] for part in in_parts(replies))
+    lineage = trace(run, train)
+    assert lineage.reply is not None
+    kept = world.table("eft_dataset").filter(pl.col("example_id").str.starts_with(train))["example_id"]
+    assert [each.id for each in lineage.reply.judgments] == [f"{train}.j{n}" for n in range(4)]
+    assert {each.id for each in lineage.reply.judgments if each.kept} == set(kept)
+    nothing = trace(run, held).reply
+    assert nothing is not None
+    assert (nothing.held_out, nothing.judgments, nothing.examples) == (True, (), ())
+    for absent in ("eft.000000000000.r0", f"{train}.j9", f"{train}.rank"):
+        with pytest.raises(UserError, match=f"there is no (reply|example) {absent} in run"):
+            trace(run, absent)
+
+
+def test_the_pages_show_a_reply(world: World) -> None:
+    """The page of a reply links to its judgments; each has its text, and the example's page the reply's rank."""
+    kept = world.table("eft_dataset").row(0, named=True)
+    response = kept["example_id"].rpartition(".")[0]
+    save(world.run)
+    with pages_over(world.run) as client:
+        page = client.get(f"/runs/tiny/{response}")
+        assert page.status_code == 200
+        assert f"/runs/tiny/{response}.j0" in page.text and kept["tree_id"] in page.text
+        one = client.get(f"/runs/tiny/{kept['example_id']}")
+        assert one.status_code == 200
+        assert f"{kept['rank']} of 3 ranked replies" in one.text
+        raw = client.get(f"/runs/tiny/{kept['example_id']}/raw")
+        assert raw.text == kept["completion"][0]["content"]
+
+
 # ----------------------------------------------------------------------------------------------- killed and resumed
 
 
@@ -228,6 +283,11 @@ def test_the_form_first_and_then_judged_by_the_model_that_has_it(
         0.25,
     ]
     assert list(verify(first.run, ["1"], ("ranked_replies", "eft_dataset"))) == []
+    answer = first.table("eft_dataset").filter(kind="instruction").row(0, named=True)
+    lineage = trace(first.run, answer["example_id"])
+    assert lineage.reply is not None
+    assert (lineage.reply.rank, [model.name for model in lineage.models]) == (0, ["M0"])
+    assert "instruction answer, made of the rank" in "\n".join(tree_of_lineage.lines(lineage))
 
     seed = str(first.run.place("sft_checkpoint").relative_to(data))
     second = new_world(monkeypatch, data, *SETS, f"model.seed={seed}")

@@ -74,6 +74,7 @@ def trace(identity: str, more: bool, full: bool, as_json: bool) -> None:
     mr trace 2.3f1c09aa72be.r4.j10          a judgment
     mr trace beta_02/2.3f1c09aa72be.r4      a response of the run beta_02
     mr trace M2                             a model
+    mr trace eft.77b0c2d4e5f6.r1.j10        a judgment of EFT data, and the ranked reply that it is of
     """
     from mr_assets.lineage import trace_any, tree
     from mr_assets.lineage.staleness import stale_now

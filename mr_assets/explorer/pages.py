@@ -389,6 +389,10 @@ def _makers(lineage: Lineage) -> Iterator[Provenance]:
         yield from (part.provenance for part in [*parts, *round_.dropped] if part)
         for pair in round_.pairs:
             yield from filter(None, (pair.provenance, pair.dataset, pair.trained))
+    if reply := lineage.reply:
+        made: list[Any] = [reply, *reply.judgments[:1], *reply.examples[:1], *reply.dropped[:1]]
+        yield from (part.provenance for part in made)
+        yield from _makers_of_models(lineage.models[0] if lineage.models else None)
     yield from _makers_of_models(lineage.model)
 
 
@@ -399,6 +403,8 @@ def _makers_of_models(last: Model | None) -> Iterator[Provenance]:
 
 def raw_text(lineage: Lineage) -> str:
     """The text of the id itself, as it was sampled. Raises `UserError` for a pair or a model, which have none."""
+    if lineage.reply and lineage.id in lineage.reply.texts:
+        return lineage.reply.texts[lineage.id]
     for round_ in lineage.rounds:
         texts = round_.texts | {b.id: b.text for b in (round_.contest.battles if round_.contest else ()) if b.text}
         if round_.prompt:

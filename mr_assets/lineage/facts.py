@@ -358,6 +358,60 @@ class Round:
 
 
 @dataclass(frozen=True)
+class EftJudgment:
+    """A judgment of a ranked reply by the seed model. kept: whether it is an example; why: why it is not, in words."""
+
+    id: str
+    n: int
+    text: str
+    score: float | None
+    kept: bool
+    why: str | None
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Example:
+    """An example of the EFT dataset that is made of a ranked reply. judgment_id: None if it is made of its rank."""
+
+    id: str
+    kind: str
+    asked: str
+    said: str
+    score: float | None
+    judgment_id: str | None
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A ranked reply of Open Assistant, and what was made of it for the EFT dataset.
+
+    rank: by people, as published, 0 is the best; replies: how many of the prompt's are ranked; held_out: whether
+    nothing is trained on its prompt. dropped: what was made of it and is no example.
+    """
+
+    id: str
+    tree_id: str
+    message_id: str
+    rank: int
+    replies: int
+    held_out: bool
+    prompt: str
+    text: str
+    judgments: tuple[EftJudgment, ...]
+    examples: tuple[Example, ...]
+    dropped: tuple[Dropped, ...]
+    provenance: Provenance
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Every text of it by id."""
+        judged = {each.id: each.text for each in self.judgments}
+        return {self.id: self.text, **{each.id: each.said for each in self.examples}, **judged}
+
+
+@dataclass(frozen=True)
 class Descent:
     """A pair that came of an id, and the part that the id had in it.
 
@@ -377,7 +431,7 @@ class Lineage:
 
     rounds: one, or for a prompt one per iteration that drew it; none for a model. descent: the pairs that came of it;
     models: those trained on one of them, and all that were trained from those. For a model: `model` is it, descent
-    what it wrote (iteration t+1) and was trained on (iteration t).
+    what it wrote (iteration t+1) and was trained on (iteration t). reply: for a ranked reply, and what was made of it.
     """
 
     run: str
@@ -388,6 +442,7 @@ class Lineage:
     descent: tuple[Descent, ...]
     models: tuple[Model, ...]
     broken: tuple[StaleLink, ...]
+    reply: Reply | None = None
 
     def as_json(self) -> dict[str, Any]:
         """For programs: everything, with names."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from mr_assets.errors import UserError, did_you_mean
 from mr_assets.ids import Id, parsed, response_of
+from mr_assets.lineage.replies import has_reply
 from mr_assets.lineage.rows import has_row
 from mr_assets.printable import excerpt
 from mr_assets.runs.run import Run
@@ -52,6 +53,8 @@ def iterations_of(run: Run, found: Id) -> list[str]:
 
 def has(run: Run, found: Id) -> bool:
     """Whether a run has an id. A pair that was not made counts if its prompt was drawn: why not can be answered."""
+    if found.kind in ("reply", "example"):
+        return has_reply(run, found)
     if found.kind == "model":
         return run.record(*run.model_at(found.iteration or "0")) is not None
     return bool(iterations_of(run, found))
@@ -71,6 +74,8 @@ def _why_not(found: Id) -> str:
             "Only judgments with a score, of the response that was selected, battle: "
             f"mr trace {response_of(found.text)} says what became of the response."
         )
+    if found.kind in ("reply", "example"):
+        return "It is of no ranked reply that the run's file has, was not made, or its assets are not made yet."
     if found.kind in ("response", "judgment"):
         return (
             "It was not sampled, is of a duplicate, or its iteration is not made yet: "

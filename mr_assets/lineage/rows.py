@@ -26,10 +26,11 @@ _NOTHING = DROPPED.empty()
 
 
 def read(
-    run: Run, asset: str, t: str, columns: Sequence[str] | None = None, where: pl.Expr | None = None
+    run: Run, asset: str, t: str | None, columns: Sequence[str] | None = None, where: pl.Expr | None = None
 ) -> pl.DataFrame:
     """Columns (None: all) of a table of iteration `t`, of the rows for which `where` holds (None: of every row).
 
+    t is None of what is made once.
     Raises `UserError` if it cannot be read or is of another version's columns.
     """
     with _said(run, asset, t):
@@ -49,7 +50,7 @@ def _said(run: Run, asset: str, t: str | None) -> Iterator[None]:
         raise UserError(f"{what} cannot be read: {why}. Materialize it again.") from error
 
 
-def has_row(run: Run, asset: str, t: str, identity: str) -> bool:
+def has_row(run: Run, asset: str, t: str | None, identity: str) -> bool:
     """Whether a table has a row of that id."""
     key = TABLES[asset].key
     return not read(run, asset, t, [key], pl.col(key) == identity).is_empty()

@@ -32,6 +32,7 @@ from mr_assets.lineage.facts import (
     Round,
 )
 from mr_assets.lineage.lookup import iterations_of, located
+from mr_assets.lineage.replies import DATASET, REPLIES, reply
 from mr_assets.lineage.rows import dropped_of, ids_of, margins_of, read, rows_of
 from mr_assets.lineage.staleness import StaleLink, Staleness
 from mr_assets.loop import LOOP, Place, titled
@@ -71,6 +72,8 @@ def _traced(run: Run, found: Id) -> Lineage:
     staleness = Staleness(run)
     if found.kind == "model":
         return _of_model(staleness, found)
+    if found.kind in ("reply", "example"):
+        return _of_reply(staleness, found)
     rounds: list[Round] = []
     descent: list[Descent] = []
     broken: dict[StaleLink, None] = {}
@@ -95,6 +98,8 @@ def why_stale(run: Run, lineage: Lineage, now: Mapping[Place, str]) -> tuple[str
     if lineage.broken:
         return ()
     found, staleness = parsed(lineage.id), Staleness(run)
+    if found.kind in ("reply", "example"):
+        return tuple(f"{titled(*place)}: {now[place]}" for place in (DATASET, REPLIES) if place in now)[:1]
     if found.kind == "model":
         firsts = [run.model_at(found.iteration or "0")]
         return tuple(f"{titled(*place)}: {now[place]}" for place in firsts if place in now)
@@ -532,6 +537,15 @@ def _models_after(staleness: Staleness, trained_in: Iterable[str]) -> tuple[Mode
     """The models trained in these iterations, and those that were trained from them."""
     places = dict.fromkeys(place for t in trained_in for place in _with_heirs(staleness, t))
     return tuple(model for place in places if (model := _model(staleness, place)))
+
+
+def _of_reply(staleness: Staleness, found: Id) -> Lineage:
+    """A ranked reply, or a judgment or an example that was made of it, and the models that were trained on that."""
+    whole = reply(staleness, found.text)
+    trained = any(found.text in (whole.id, each.id) for each in whole.examples)
+    later = _models_after(staleness, ["0"]) if trained and staleness.made_of(("sft_checkpoint", None), DATASET) else ()
+    broken = staleness.broken_behind(DATASET)
+    return Lineage(staleness.run.name, found.text, found.kind, (), None, (), later, broken, whole)
 
 
 def _of_model(staleness: Staleness, found: Id) -> Lineage:

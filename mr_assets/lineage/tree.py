@@ -25,6 +25,7 @@ from mr_assets.lineage.facts import (
     Model,
     Pair,
     Provenance,
+    Reply,
     Response,
     RewardMargin,
     Round,
@@ -89,6 +90,8 @@ class _Tree:
         if said.model:
             root.children += [self.model(said.model), *self.descent_of_model()]
             return root
+        if said.reply:
+            root.children += self.reply(said.reply)
         for round_ in said.rounds:
             children = [*self.round(round_), self.forward(round_)]
             several = len(said.rounds) > 1
@@ -329,6 +332,30 @@ class _Tree:
             node.children.append(Node("trained from a model that is not there any more, or was re-materialized since"))
         return node
 
+    # ------------------------------------------------------------------------------------------- ranked replies
+
+    def reply(self, reply: Reply) -> Iterator[Node]:
+        """Where it comes from, the judgments of it, and the examples that were made of it."""
+        yield Node(f"message {reply.message_id} of tree {reply.tree_id}{self.by(reply.provenance)}")
+        side = "held out: nothing is trained on it" if reply.held_out else "to train on"
+        yield Node(f"rank {reply.rank} by people, of {reply.replies} ranked replies to the prompt; {side}")
+        yield self.text("prompt", reply.prompt)
+        yield self.text(f"reply {reply.id}{self.focus(reply.id)}", reply.text)
+        mine = self.lineage.kind == "reply"
+        for judgment in (each for each in reply.judgments if mine or each.id == self.lineage.id):
+            said = "no score" if judgment.score is None else f"score {judgment.score:g}"
+            fate = "an example" if judgment.kept else f"no example: {judgment.why or 'not made yet'}"
+            head = f"judgment {short(judgment.id)}: {said}, {fate}"
+            yield self.text(head, judgment.text, judgment.provenance)
+        made = [each for each in reply.examples if each.judgment_id is None]
+        for example in (each for each in made if mine or each.id == self.lineage.id):
+            yield self.text(f"{example.kind} {short(example.id)}, made of the rank", example.said, example.provenance)
+        judged = {each.id for each in reply.judgments}
+        for each in (x for x in reply.dropped if x.id not in judged and (mine or x.id == self.lineage.id)):
+            yield self.dropped(f"{short(each.id)} is no example", each)
+        if self.lineage.models:
+            yield Node(f"models trained on it, directly or not: {', '.join(m.name for m in self.lineage.models)}")
+
     # ----------------------------------------------------------------------------------------------------------- parts
 
     def text(self, head: str, text: str, provenance: Provenance | None = None) -> Node:
@@ -366,6 +393,8 @@ class _Brief(_Tree):
             root.children.append(Node(f"STALE: and {len(stale) - 2} links more"))
         if said.model:
             root.children += self.about_model(said.model)
+        if said.reply:
+            root.children += (Node(node.text) for node in self.reply(said.reply))
         for round_ in said.rounds:
             several = [Node(f"iteration {round_.iteration}")] if len(said.rounds) > 1 else []
             root.children += [*several, *self.about(round_)]
