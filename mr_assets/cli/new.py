@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from mr_assets.inputs.new_recipe import Inputs, Machine, ModelFacts
     from mr_assets.recipes.recipe import Recipe
 
-OPEN_ASSISTANT = "open_assistant:"
-
 
 @click.command()
 @click.argument("name")
@@ -120,6 +118,7 @@ def _model(model: str, allow_hub: bool) -> tuple[Path, str, str | None]:
 
 def _inputs(facts: "ModelFacts", prompts: str | None, column: str, eft: str | None) -> "Inputs":
     from mr_assets.inputs.new_recipe import Inputs, inputs_of
+    from mr_assets.recipes.recipe import OPEN_ASSISTANT
 
     judged = None
     if eft is not None:

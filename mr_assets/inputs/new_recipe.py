@@ -26,7 +26,7 @@ from mr_assets.planning.data_sheets import Gpu
 from mr_assets.planning.fits import Problem, cpu_problems, gpu_problems
 from mr_assets.planning.memory import cache_bytes, training_memory
 from mr_assets.planning.shapes import Shape, shape_of_folder
-from mr_assets.recipes.recipe import GENERATED, ModelSection, Recipe
+from mr_assets.recipes.recipe import GENERATED, OPEN_ASSISTANT, ModelSection, Recipe
 from mr_assets.recipes.validation import validated
 from mr_assets.recipes.yaml_files import FOLDER, OF_FILE, merge, parse_mapping, read_recipe
 from mr_assets.templates import Template, judge_template, meta_judge_template
@@ -238,7 +238,7 @@ def recipe_text(name: str, facts: ModelFacts, inputs: Inputs, machine: Machine, 
     sections: dict[str, list[Line]] = {
         "model": list(_model(facts)),
         "prompts": list(_prompts(inputs, machine)),
-        "eft": [("source", inputs.eft, "yours: teaches M0 to judge (3.1)")] if inputs.eft else [],
+        "eft": list(_eft(facts, inputs)),
         "sft": list(_sft(facts, lengths, base)) if inputs.eft else [],
         "responses": [*_samples(machine, "k", 4, 7), *_most_tokens("responses", lengths, base)],
         "judgments": [*_samples(machine, "n", 5, 11), *_most_tokens("judgments", lengths, base)],
@@ -313,6 +313,20 @@ def _prompts(inputs: Inputs, machine: Machine) -> Iterator[Line]:
     yield "source", inputs.source, f"yours: {inputs.prompts:,} prompts"
     if inputs.column != "prompt":
         yield "column", inputs.column, "yours"
+
+
+def _eft(facts: ModelFacts, inputs: Inputs) -> Iterator[Line]:
+    if inputs.eft is None:
+        return
+    yield "source", inputs.eft, "yours: teaches M0 to judge (3.1)"
+    if inputs.eft.startswith(OPEN_ASSISTANT) and facts.shape and facts.shape.weights < SMALL:
+        yield (
+            "judged_by",
+            "ranks",
+            "ours; paper: the seed model's own judgments, and a small model has none: see mr pilot",
+        )
+        yield "meta_judgment_share", 0.25, "ours: teaches the form of a comparison, too; paper: 0"
+        yield "instruction_share", 0.25, "ours: else a small model answers questions with judgments; paper: 0"
 
 
 def _sft(facts: ModelFacts, lengths: Context, base: Recipe) -> Iterator[Line]:

@@ -141,11 +141,14 @@ def judges(stages: Sequence[StageVerdict]) -> bool:
 def ways_out(pilot: Pilot) -> Iterator[str]:
     """What to do where the judge does not judge, a sentence each."""
     recipe, t = pilot.of.recipe, pilot.iteration
+    form = "eft.judged_by = ranks makes judgments of people's ranks, which needs no judge and teaches the form"
     if recipe.sft is None:
         yield (
-            "Teach it: sft is null, so that M0 is the seed model. Give sft a section and eft.source a file of judged "
-            "examples."
+            "Teach it: sft is null, so that M0 is the seed model. Give sft a section, and eft.source a file of judged "
+            f"examples or open_assistant:FILE; there {form}."
         )
+    elif pilot.model == "seed" and recipe.seed_judges:
+        yield f"Teach it: eft.judged_by = seed_model makes the EFT data of the seed's own judgments. First, {form}."
     elif pilot.model == "seed":
         yield (
             f"Teach it: SFT on eft.source = {recipe.eft.source} makes M0, which judges in iteration {t}, and is not "
@@ -154,8 +157,8 @@ def ways_out(pilot: Pilot) -> Iterator[str]:
     else:
         yield f"Teach it more or otherwise: M0 learnt from eft.source = {recipe.eft.source}; look at sft and eft."
     yield (
-        "Ask otherwise: judgments.template names a prompt of your own, such as one with an example, or with the score "
-        "first; judgments.max_tokens, if judgments are cut off before the score."
+        "Ask otherwise: judgments.template names a prompt of your own, such as one with an example, or on a scale that "
+        "the model knows (lowest_score, highest_score, score_words); judgments.max_tokens, if judgments are cut off."
     )
     yield "Take another model: model.seed. Small models rarely judge by the paper's prompt without SFT."
 

@@ -155,6 +155,16 @@ def test_what_a_person_brings(tmp_path: Path, facts: ModelFacts) -> None:
         recipe_text("mine", facts, Inputs("/p.jsonl", prompts=3), gpu, tmp_path)
 
 
+def test_ranks_teach_a_small_model_the_form(tmp_path: Path, facts: ModelFacts) -> None:
+    """Of Open Assistant's rankings; a larger model judges them itself, as in the paper."""
+    inputs, h200 = Inputs("/p.jsonl", prompts=40, eft="open_assistant:/oasst.jsonl"), Machine(known_gpu("h200"))
+    _, small = recipe_text("mine", facts, inputs, h200, tmp_path)
+    assert (small.eft.judged_by, small.eft.meta_judgment_share, small.eft.instruction_share) == ("ranks", 0.25, 0.25)
+    _, large = recipe_text("mine", with_shape(facts, KNOWN["8b"]), inputs, h200, tmp_path)
+    assert large.eft.judged_by == "seed_model" and large.sft is not None
+    assert small.sft is not None and small.sft.learning_rate > large.sft.learning_rate == 5e-8
+
+
 def test_any_name_of_a_folder_is_written(tmp_path: Path) -> None:
     """Quotes, colons and line ends are no YAML in it."""
     folder = folder_of(tmp_path).rename(tmp_path / 'a: "b"\n# {c}')

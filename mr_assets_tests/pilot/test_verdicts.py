@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -16,7 +17,7 @@ from mr_assets.recipes.sets import PATHS
 from mr_assets.runs.record import write_record
 from mr_assets.runs.run import Run
 from mr_assets.tables import DROPPED, TABLES, dropped_path
-from mr_assets_tests.tiny import complete
+from mr_assets_tests.tiny import complete, tiny_run
 
 PROMPTS = ("aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc", "dddddddddddd")
 Rows = list[dict[str, Any]]
@@ -134,6 +135,22 @@ def test_no_score_at_all(pilot: Pilot, put: Put) -> None:
     ]
     said = " ".join(ways_out(pilot))
     assert "SFT on eft.source = world" in said and "judgments.template" in said and "model.seed" in said
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        (("sft=null",), "sft is null, so that M0 is the seed model"),
+        (
+            ("eft.source=open_assistant:f", "eft.examples=null", "world=null", "evaluation=null"),
+            "First, eft.judged_by = ranks",
+        ),
+    ],
+)
+def test_ways_out(tmp_path: Path, sets: tuple[str, ...], said: str) -> None:
+    """By what the recipe has: no SFT, or one on judgments of the seed's own."""
+    beside = ("prompts.source=p.txt",) if "world=null" in sets else ()
+    assert said in " ".join(ways_out(planned(tiny_run(tmp_path, *sets, *beside), 4)))
 
 
 def test_too_few_to_be_certain(pilot: Pilot, put: Put) -> None:
