@@ -162,6 +162,11 @@ def prompts_of(column: str) -> pl.Expr:
     return pl.col(column).str.extract(_PROMPT_OF)
 
 
+def drawn_prompts(column: str) -> pl.Expr:
+    """`drawn_prompt` that each id of a column, of responses or judgments, comes of; of what is made once its prompt."""
+    return pl.col(column).str.replace(_BELOW_PROMPT, "")
+
+
 def response_of(identity: str) -> str:
     """The response that a judgment or battle is of; of a response itself."""
     return re.sub(_BELOW_RESPONSE, "", identity)

@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 
 import polars as pl
 
-from mr_assets.ids import prompts_of
+from mr_assets.ids import drawn_prompts
 from mr_assets.method import Frame
 
 Among = Literal["prompt", "all"]
@@ -84,7 +84,7 @@ def reliability(judgments: Frame, among: Among = "prompt") -> Reliability | None
     rows = given.group_by("response_id", maintain_order=True)
     responses = rows.agg(n=pl.len().cast(pl.Float64), mean=score.mean(), inside=((score - score.mean()) ** 2).sum())
     found = (
-        responses.with_columns(prompt=prompts_of("response_id") if among == "prompt" else pl.lit(""))
+        responses.with_columns(prompt=drawn_prompts("response_id") if among == "prompt" else pl.lit(""))
         .with_columns(total=pl.col("n").sum().over(group))
         .with_columns(middle=(pl.col("n") * pl.col("mean")).sum().over(group) / pl.col("total"))
         .select(

@@ -55,6 +55,13 @@ def test_responses_are_compared_within_their_prompt() -> None:
     assert found(scores, "all").single == pytest.approx(41 / 47)
 
 
+def test_replies_that_are_judged_once_for_all_have_prompts_too() -> None:
+    """Their ids begin with eft in place of the iteration."""
+    scores: Scores = {"p": [[4, 5], [5, 4]], "q": [[0, 1], [1, 0]]}
+    eft = judged(scores).with_columns(pl.col("response_id").str.replace("^1", "eft"))
+    assert reliability(eft) == found(scores)
+
+
 def test_a_judge_that_scores_prompts_alone() -> None:
     """Every response of p gets 4 and 5, of q 0 and 1: over all prompts that is reliable, within them it is noise."""
     scores: Scores = {"p": [[4, 5], [5, 4]], "q": [[0, 1], [1, 0]]}
