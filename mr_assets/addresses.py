@@ -40,32 +40,39 @@ def listed(run: str, iteration: str, asset: str = "") -> str:
     return f"{page_of(run)}?{urlencode(asked)}"
 
 
+_INVALID, _CUT_OFF = {"invalid": "any"}, {"cut_off": "yes"}
 LISTS = {
+    "eft_judgments": {"those without a score": _INVALID, "those that were cut off": _CUT_OFF},
     "prompts": {},
-    "responses": {"those that were cut off": {"cut_off": "yes"}},
-    "judgments": {"those without a score": {"invalid": "any"}, "those that were cut off": {"cut_off": "yes"}},
+    "responses": {"those that were cut off": _CUT_OFF},
+    "judgments": {"those without a score": _INVALID, "those that were cut off": _CUT_OFF},
     "meta_judgments": {
-        "those without a winner": {"invalid": "any", "sampled": "yes"},
-        "those that were cut off": {"cut_off": "yes", "sampled": "yes"},
+        "those without a winner": _INVALID | {"sampled": "yes"},
+        "those that were cut off": _CUT_OFF | {"sampled": "yes"},
     },
 }
 """The assets whose texts have a list of their own, and what it is asked for to have those that are counted apart."""
 
 
-def texts_listed(run: str, asset: str, iteration: str, **asked: str) -> str:
-    """The path of the list of an iteration's prompts, responses, judgments or meta-judgments."""
-    return f"{page_of(run)}/{asset}?{urlencode({'iteration': iteration} | asked)}"
+def texts_listed(run: str, asset: str, iteration: str | None, **asked: str) -> str:
+    """The path of the list of an asset's texts, of an iteration or made once."""
+    return f"{page_of(run)}/{asset}" + _asking(iteration, **asked)
 
 
 def drops_listed(run: str, asset: str, iteration: str | None) -> str:
     """The path of what an asset dropped in an iteration, or once for all, and why."""
-    return f"{page_of(run)}/dropped?{urlencode(({'iteration': iteration} if iteration else {}) | {'asset': asset})}"
+    return f"{page_of(run)}/dropped" + _asking(iteration, asset=asset)
+
+
+def _asking(iteration: str | None, **asked: str) -> str:
+    asked = ({"iteration": iteration} if iteration else {}) | asked
+    return f"?{urlencode(asked)}" if asked else ""
 
 
 def pages_behind(run: str, asset: str, partition: str | None) -> dict[str, str]:
     """The whole addresses of an artifact's texts, of those that are counted apart, and of what it dropped."""
     apart = {"them": {}, **LISTS[asset]} if asset in LISTS else {}
-    found = {f"read {title}": texts_listed(run, asset, str(partition), **asked) for title, asked in apart.items()}
+    found = {f"read {title}": texts_listed(run, asset, partition, **asked) for title, asked in apart.items()}
     if LOOP[asset].selects:
         found["read what was dropped"] = drops_listed(run, asset, partition)
     return {title: pages_url() + path for title, path in found.items()}

@@ -29,7 +29,7 @@ from mr_assets.explorer.dropped import DroppedList
 from mr_assets.explorer.figures import HEIGHT, WIDTH, FigurePage
 from mr_assets.explorer.kept import Kept, Looks, Seen, Shared
 from mr_assets.explorer.text import found_in, marked, shown
-from mr_assets.explorer.texts import TEXTS, TextList
+from mr_assets.explorer.texts import TEXTS, TextList, lists_of
 from mr_assets.gate import LOOPBACK, Gate
 from mr_assets.ids import PairKind, kind_of_pair, model_id, parsed, response_of, short
 from mr_assets.lineage import trace
@@ -233,7 +233,7 @@ class Explorer:
         return RedirectResponse("dropped" + (f"?{request.url.query}" if request.url.query else ""), 301)
 
     def texts(self, asked: Asked) -> Response:
-        """A run's prompts, responses, judgments or meta-judgments."""
+        """A run's texts of a kind."""
         kind = asked.request.url.path.rpartition("/")[2]
         found = TextList.of(asked.run, kind, asked.query, self.stale_of(asked))
         return self.page("texts.html", 400 if found.wrong else 200, run=asked.run, found=found)
@@ -382,8 +382,8 @@ def environment() -> Environment:
         "plain": printable,
     }
     templates.globals |= {"titled": titled, "response_fate": response_fate, "judgment_fate": judgment_fate}
-    templates.globals |= {"pair_truth": pair_truth, "judgment_truth": judgment_truth, "texts": tuple(TEXTS)}
-    templates.globals |= {f.__name__: f for f in (page_of, listed, pages.makers, pages.grouped)}
+    templates.globals |= {"pair_truth": pair_truth, "judgment_truth": judgment_truth}
+    templates.globals |= {f.__name__: f for f in (page_of, listed, lists_of, pages.makers, pages.grouped)}
     return templates
 
 

@@ -1,4 +1,4 @@
-"""Lists of a run's prompts, responses, judgments and meta-judgments: paged, searched and filtered.
+"""Lists of a run's prompts, responses, judgments and meta-judgments, and of the seed model's judgments of replies.
 
 /runs/RUN/responses?iteration=2&cut_off=yes
 /runs/RUN/judgments?invalid=no_score&text=score
@@ -13,14 +13,14 @@ from urllib.parse import urlencode
 
 import polars as pl
 
-from mr_assets.addresses import page_of
+from mr_assets.addresses import page_of, texts_listed
 from mr_assets.errors import UserError
 from mr_assets.explorer.pages import PAGE, one_of, page_count, page_number
 from mr_assets.ids import responses_of
 from mr_assets.lineage.pairs import Between
 from mr_assets.lineage.rows import read
 from mr_assets.lineage.staleness import Staleness
-from mr_assets.loop import Place, titled
+from mr_assets.loop import LOOP, Place, titled
 from mr_assets.method.dropped import REASONS
 from mr_assets.printable import excerpt
 from mr_assets.runs.run import Run
@@ -31,12 +31,14 @@ TEXTS = {
     "responses": "response",
     "judgments": "judgment",
     "meta_judgments": "meta_judgment",
+    "eft_judgments": "judgment",
 }
 FILTERS = {
     "prompts": ("iteration", "text"),
     "responses": ("iteration", "score", "cut_off", "duplicate", "text"),
     "judgments": ("iteration", "score", "invalid", "cut_off", "text"),
     "meta_judgments": ("iteration", "winner", "invalid", "cut_off", "sampled", "text"),
+    "eft_judgments": ("score", "invalid", "cut_off", "text"),
 }
 CHOICES = {
     "cut_off": ("yes", "no"),
@@ -46,7 +48,7 @@ CHOICES = {
 }
 ANY = "any"
 """Every reason for which a judgment has no score, or a meta-judgment no winner."""
-GIVES = {"judgments": "score", "meta_judgments": "winner"}
+GIVES = {"judgments": "score", "meta_judgments": "winner", "eft_judgments": "score"}
 """What is read from a text, and is lacking in an invalid one."""
 
 
@@ -91,7 +93,9 @@ class TextList:
         if wrong:
             return cls(run, kind, asked, wrong, page, 0, [], [], [])
         page = page_number(given)
-        iterations = [asked["iteration"]] if "iteration" in asked else run.iterations
+        iterations: list[str | None] = [asked["iteration"]] if "iteration" in asked else [*run.iterations]
+        if LOOP[kind].per == "family":
+            iterations = [None]
         there = [t for t in iterations if run.record(kind, t) and run.path(kind, t).exists()]
         heads = [_heads(run, kind, t, asked) for t in there]
         found = pl.concat(heads) if heads else pl.DataFrame(schema=HEADS)
@@ -113,6 +117,11 @@ class TextList:
     def truth(self) -> bool:
         """Whether the run's world knows what is listed, or what that judges, to be worth."""
         return self.kind in ("responses", "judgments") and checker(self.run.recipe) is not None
+
+    @property
+    def once(self) -> bool:
+        """Whether these texts are made once: then they are of no iteration, and have no pages of their own."""
+        return LOOP[self.kind].per == "family"
 
     @property
     def gives(self) -> str | None:
@@ -163,7 +172,18 @@ def _wrong(run: Run, asked: Mapping[str, str], given: Mapping[str, str]) -> dict
     return wrong
 
 
-def _heads(run: Run, kind: str, t: str, asked: Mapping[str, str]) -> pl.DataFrame:
+def kinds_of(run: Run) -> list[str]:
+    """The texts that a run has lists of."""
+    return [kind for kind in TEXTS if kind in run.loop]
+
+
+def lists_of(run: Run, iteration: str | None) -> dict[str, str]:
+    """The path of each of a run's lists, of an iteration or of all; what is made once is of none."""
+    of = {kind: None if LOOP[kind].per == "family" else iteration for kind in kinds_of(run)}
+    return {kind: texts_listed(run.name, kind, t) for kind, t in of.items()}
+
+
+def _heads(run: Run, kind: str, t: str | None, asked: Mapping[str, str]) -> pl.DataFrame:
     """Every row of an iteration without its text, those alone whose text has what is searched for."""
     text, key = pl.col(TEXTS[kind]), f"{TEXTS[kind]}_id"
     wanted = text.str.to_lowercase().str.contains(asked["text"].lower(), literal=True) if "text" in asked else None
@@ -171,14 +191,15 @@ def _heads(run: Run, kind: str, t: str, asked: Mapping[str, str]) -> pl.DataFram
         "prompts": [key],
         "responses": [key, "finish_reason", "duplicate_of"],
         "judgments": [key, "finish_reason", "score", "invalid"],
+        "eft_judgments": [key, "finish_reason", "score", "invalid"],
         "meta_judgments": [key, "finish_reason", "winner", "invalid", "copied_from"],
     }
     rows = read(run, kind, t, columns[kind], wanted)
-    if kind == "responses" and Staleness(run).made_of(("judgments", t), ("responses", t)):
+    if kind == "responses" and t and Staleness(run).made_of(("judgments", t), ("responses", t)):
         scores = read(run, "judgments", t, ["response_id", "score"]).group_by("response_id").agg(pl.col("score").mean())
         rows = rows.join(scores, on="response_id", how="left", maintain_order="left")
     lacking = [pl.lit(None, dtype).alias(n) for n, dtype in HEADS.items() if n not in rows.columns]
-    rows = rows.with_columns(lacking).with_columns(id=pl.col(key), iteration=pl.lit(t))
+    rows = rows.with_columns(lacking).with_columns(id=pl.col(key), iteration=pl.lit(t, pl.String))
     if "finish_reason" in rows.columns:
         rows = rows.with_columns(cut_off=pl.col("finish_reason") == "length")
     if kind == "meta_judgments":
@@ -203,22 +224,26 @@ def _with_texts(run: Run, kind: str, shown: pl.DataFrame) -> pl.DataFrame:
     key, text = f"{TEXTS[kind]}_id", TEXTS[kind]
     parts = [pl.DataFrame(schema={**HEADS, "text": pl.String(), "true_score": pl.Float64()})]
     for (t,), rows in shown.group_by("iteration", maintain_order=True):
-        said = read(run, kind, str(t), [key, text], pl.col(key).is_in(rows["id"].implode()))
+        t = None if t is None else str(t)
+        said = read(run, kind, t, [key, text], pl.col(key).is_in(rows["id"].implode()))
         rows = rows.join(said.rename({key: "id", text: "text"}), on="id", how="left", maintain_order="left")
         rows = rows.with_columns(response_id=responses_of("id"))
-        truth = _truth(run, kind, str(t), rows["response_id"])
+        truth = _truth(run, kind, t, rows["response_id"])
         rows = rows.join(truth, on="response_id", how="left", maintain_order="left").drop("response_id")
         parts.append(rows)
     return pl.concat(parts)
 
 
-def _truth(run: Run, kind: str, t: str, ids: pl.Series) -> pl.DataFrame:
+def _truth(run: Run, kind: str, t: str | None, ids: pl.Series) -> pl.DataFrame:
     """The true scores of responses, by response_id, where a world knows them and they lie there as they were judged."""
     check, judged = checker(run.recipe), kind == "judgments"
+    unknown = pl.DataFrame(schema={"response_id": pl.String, "true_score": pl.Float64})
+    if check is None or t is None or kind not in ("responses", "judgments"):
+        return unknown
     there = all(run.record(asset, t) and run.path(asset, t).exists() for asset in ("prompts", "responses"))
     apart = judged and not Staleness(run).made_of(("judgments", t), ("responses", t))
-    if check is None or kind not in ("responses", "judgments") or not there or apart:
-        return pl.DataFrame(schema={"response_id": pl.String, "true_score": pl.Float64})
+    if not there or apart:
+        return unknown
     among = pl.col("response_id").is_in(ids.implode())
     texts = read(run, "responses", t, ["response_id", "prompt_id", "response"], among)
     return true_scores(check, read(run, "prompts", t), texts)

@@ -17,24 +17,22 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.testclient import TestClient
 
+from mr_assets.addresses import page_behind_check, pages_url
 from mr_assets.explorer.app import AT_ONCE, Explorer, explorer
 from mr_assets.explorer.pages import round_view
-from mr_assets.explorer.texts import TEXTS
+from mr_assets.explorer.texts import TEXTS, kinds_of
 from mr_assets.lineage import trace
 from mr_assets.lineage.pairs import GAPS, pairs
 from mr_assets.method.dropped import REASONS
 from mr_assets.runs.record import write_record
 from mr_assets.runs.run import Run
 from mr_assets.runs.stored import save
-from mr_assets.tables import (
-    dropped_frame,
-    dropped_path,
-)
+from mr_assets.tables import EFT_JUDGMENTS, dropped_frame, dropped_path
 from mr_assets.worlds import letters
 from mr_assets_tests.explorer.conftest import UI, pages_over
 from mr_assets_tests.lineage.conftest import change, dropped, rematerialized, table, with_hostile_texts
 from mr_assets_tests.lineage.test_tree import ESCAPES, ids
-from mr_assets_tests.tiny import files, tiny_run
+from mr_assets_tests.tiny import complete, files, tiny_run
 
 
 class Links(HTMLParser):
@@ -237,8 +235,8 @@ def test_what_is_stale_says_so_wherever_it_is_shown(run: Run) -> None:
 
 def test_prompts_responses_and_judgments_have_lists_of_their_own(run: Run, pages: TestClient) -> None:
     """All of each, searched and filtered; a wrong filter stays in the form."""
-    for kind, column in TEXTS.items():
-        rows = table(run, kind)
+    for kind in kinds_of(run):
+        column, rows = TEXTS[kind], table(run, kind)
         text = rows[column][0]
         page = pages.get(f"/runs/tiny/{kind}", params={"iteration": "1", "text": text.upper()})
         wanted = rows.filter(pl.col(column).str.to_lowercase().str.contains(text.lower(), literal=True))
@@ -323,6 +321,32 @@ def test_meta_judgments_without_a_winner_are_listed_with_their_reason(run: Run) 
     assert listed(pages.get("/runs/tiny/meta_judgments?iteration=1&winner=first").text) == first[:50]
     wrong = pages.get("/runs/tiny/meta_judgments?winner=third")
     assert wrong.status_code == 400 and "winner is 'third', expected one of first, second" in words(wrong.text)
+
+
+def test_the_seed_models_judgments_have_a_list(tmp_path: Path) -> None:
+    """Made once, of replies that have no pages: their whole texts are in the list. Other runs have none."""
+    run = tiny_run(tmp_path, "eft.source=open_assistant:trees.jsonl", "eft.examples=null")
+    save(run)
+    rows = [
+        ("eft.p.r0.j0", "eft.p.r0", 0, "<b>Score: 4", 4.0, None),
+        ("eft.p.r1.j0", "eft.p.r1", 0, "Hm.", None, "no_score"),
+    ]
+    columns = ["judgment_id", "response_id", "n", "judgment", "score", "invalid"]
+    judged = pl.DataFrame(rows, schema=columns, orient="row").with_columns(finish_reason=pl.lit("stop"), token_ids=[1])
+    run.path("eft_judgments").parent.mkdir(exist_ok=True)
+    judged.cast(EFT_JUDGMENTS.schema).write_parquet(run.path("eft_judgments"))
+    complete(run, "eft_judgments")
+    pages = pages_over(run)
+    page = pages.get("/runs/tiny/eft_judgments").text
+    assert "2 eft-judgments" in words(page) and "&lt;b&gt;Score: 4" in page and not listed(page)
+    without = words(pages.get("/runs/tiny/eft_judgments?invalid=any").text)
+    assert "1 eft-judgments" in without and "eft.p.r1.j0" in without and "eft.p.r0.j0" not in without
+    assert pages.get("/runs/tiny/eft_judgments?iteration=1").status_code == 400
+    assert "/runs/tiny/eft_judgments" in Links(pages.get("/runs/tiny").text).found
+    assert (
+        page_behind_check("tiny", "eft_judgments", None, "parse_rate")
+        == f"{pages_url()}/runs/tiny/eft_judgments?invalid=any"
+    )
 
 
 def test_the_list_of_pairs_leads_to_what_cannot_be_read(pages: TestClient) -> None:
