@@ -146,7 +146,11 @@ class ChatEncoder:
 
     def completion_ids(self, text: str) -> list[int]:
         """Ids of a whole answer that was not sampled here, with the token that ends the assistant's turn."""
-        return [*self._encode(text), self.end_id]
+        return [*self.text_ids(text), self.end_id]
+
+    def text_ids(self, text: str) -> list[int]:
+        """Ids of a part of an answer; control tokens that it spells are characters."""
+        return self._encode(text)
 
     @property
     def stop_token_ids(self) -> tuple[int, ...]:

@@ -15,19 +15,22 @@ class Scoring(NamedTuple):
     """How a judge gives its score: the words before the colon, and the scale.
 
     words: as the judge prompt asks for them, without the colon; literal, in any case. lowest, highest: the ends of the
-    scale; every number between them is a score, fractions too.
+    scale; every number between them is a score, fractions too. expected: whether the scores are expectations: where
+    scores are counted, such a one counts as the nearest whole number.
     """
 
     words: str = "Score"
     lowest: float = 0.0
     highest: float = 5.0
+    expected: bool = False
 
     @classmethod
     def of(cls, section: Mapping[str, Any]) -> "Scoring":
         """From the recipe's section `judgments` as records keep it; what an earlier version did not record is the
         paper's."""
         given = {"words": "score_words", "lowest": "lowest_score", "highest": "highest_score"}
-        return cls(**{name: section[field] for name, field in given.items() if field in section})
+        found = {name: section[field] for name, field in given.items() if field in section}
+        return cls(**found, expected=section.get("score_line") == "expectation")
 
     @property
     def said(self) -> str:
@@ -61,11 +64,13 @@ PAPERS_JUDGE = {
     "judgments.score_words": PAPERS_SCORING.words,
     "judgments.lowest_score": PAPERS_SCORING.lowest,
     "judgments.highest_score": PAPERS_SCORING.highest,
+    "judgments.score_line": "sampled",
 }
 PAPERS_META_JUDGE = {
     "meta_judgments.winner_words": PAPERS_VERDICTS.words,
     "meta_judgments.first_name": PAPERS_VERDICTS.first,
     "meta_judgments.second_name": PAPERS_VERDICTS.second,
+    "meta_judgments.winner_line": "sampled",
 }
 PAPERS = {**PAPERS_JUDGE, **PAPERS_META_JUDGE}
 """The recipe's fields that say the same, with the paper's values: what all had before they were fields."""

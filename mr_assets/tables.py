@@ -181,7 +181,7 @@ JUDGMENTS = _table(
     n=(pl.Int32, "sample index, 0..N-1"),
     judgment=(pl.String, "the policy's judgment"),
     score=(pl.Float64, "the score that it gives, on the judge's scale; null if invalid"),
-    invalid=(pl.String, "why there is no score; null if there is one"),
+    invalid=(pl.String, "why what was sampled gives no score; null if it does"),
     finish_reason=(pl.String, '"stop", or "length" if cut off at max tokens'),
     token_ids=(TOKEN_IDS, "the sampled token ids, with the end token if it was reached"),
 )
@@ -217,7 +217,7 @@ META_JUDGMENTS = _table(
     second_id=(pl.String, "judgment_id shown as Judgment B"),
     meta_judgment=(pl.String, "the policy's meta-judgment; null if equal texts were not battled"),
     winner=(pl.String, '"first", "second", or null for a tie or an invalid verdict'),
-    invalid=(pl.String, "why there is no winner; null if there is one"),
+    invalid=(pl.String, "why what was sampled names no winner; null if it does"),
     copied_from=(pl.String, "meta_judgment_id of the sampled battle with the same ordered texts; null if sampled"),
     finish_reason=(pl.String, '"stop", or "length" if cut off; null if not sampled'),
     token_ids=(TOKEN_IDS, "the sampled token ids; null if not sampled"),

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from mr_assets.method.judgments import parse_score
 from mr_assets.sampling.engine import Completion, Request
-from mr_assets.sampling.settings import SamplingSettings
+from mr_assets.sampling.settings import ChoiceSettings, SamplingSettings
 from mr_assets.sampling.stats import EngineStats
 from mr_assets.templates import judge_template, meta_judge_template
 from mr_assets.training.job import TrainingJob
@@ -48,11 +48,22 @@ class WorldSampler:
         return sum(request.n for request in self._asked)
 
     def add(self, request: Request, settings: SamplingSettings) -> None:
+        self._settings = settings
         self._asked.append(request)
 
     def step(self) -> list[tuple[str, list[Completion]]]:
         asked, self._asked = self._asked, []
-        return [(request.id, [self._complete(request) for _ in range(request.n)]) for request in asked]
+        complete = self._choose if isinstance(self._settings, ChoiceSettings) else self._complete
+        return [(request.id, [complete(request) for _ in range(request.n)]) for request in asked]
+
+    def _choose(self, request: Request) -> Completion:
+        """One of the choices at random, or what each is worth: the first half, the second half the rest."""
+        assert isinstance(self._settings, ChoiceSettings)
+        count, weighed = len(self._settings.choices), self._settings.weighed
+        if weighed:
+            return Completion(json.dumps([0.5, 0.5] + [0.0] * (count - 2)), [weighed[0]], "length")
+        chosen = self.random.choice(self._settings.choices)
+        return Completion(chosen, [*self._tokenizer.encode(chosen, add_special_tokens=False).ids, self._end], "stop")
 
     def reseed(self, seed: int) -> None:
         self.random = random.Random(seed)

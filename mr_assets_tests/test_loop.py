@@ -25,6 +25,8 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 
+from mr_assets.bounds import Guardrails
+from mr_assets.chat import ChatEncoder
 from mr_assets.cli.main import main
 from mr_assets.cli.report import learnt_table, pairs_table, time_table
 from mr_assets.definitions import build_definitions
@@ -1002,6 +1004,58 @@ def test_without_eft_and_with_judges_of_another_language(patch: pytest.MonkeyPat
     assert {*kinds} == {"actor", "judge"}
     assert list(verify(world.run, ["1"])) == []
     assert trace(world.run, world.table("actor_pairs", "1")["pair_id"][0]).rounds[0].scale == (1, 10)
+
+
+class SilentSampler(WorldSampler):
+    """An engine that leaves out the score or the winner of one judgment or meta-judgment in three."""
+
+    def say(self, message: str) -> str:
+        said = super().say(message)
+        label = next((label for label in ("Score:", "Winner:") if label in said), None)
+        return said if label is None or self.random.random() > 1 / 3 else said[: said.rindex(label)].rstrip()
+
+
+@pytest.mark.parametrize("how", ["asked_again", "expectation"])
+def test_lines_are_asked_for_again(patch: pytest.MonkeyPatch, tmp_path: Path, how: str) -> None:
+    """Row 29: every judgment has a score and every battle a winner. What was sampled stays, the line is behind it.
+
+    An expectation is 0.5 here, wherever it is taken: half a chance for 0 and for 1. All follows from its ancestors.
+    """
+    sets = ["sft=null", f"judgments.score_line={how}", "meta_judgments.winner_line=asked_again"]
+    names = [name for name in Guardrails.model_fields if name != "min_count"]
+    open_bounds = [f"guardrails.{name}={{warn: null, stop: null}}" for name in names]
+    world = new_world(patch, tmp_path, *sets, *open_bounds, "evaluation=null")
+    patch.setattr(sampling, "open_engine", lambda folder, policy, *_, **__: SilentSampler(folder, policy))
+    assert world.materialize(Step("once", ("seed_prompts", "eft_dataset", "sft_checkpoint"), None)).success
+    assets = ["prompts", "policy", "responses", "judgments"]
+    result = world.materialize(Step("iteration", tuple(assets), "1"))
+    assert result.success, messages(result)
+    made = world.table("judgments", "1")
+    silent, spoken = made.filter(pl.col("invalid") == "no_score"), made.filter(pl.col("invalid").is_null())
+    assert silent.height + spoken.height == made.height and min(silent.height, spoken.height) > 10
+    if how == "expectation":
+        assert set(made["score"]) == {0.5}
+        assert silent["judgment"].str.ends_with("\nScore: 0").all()
+    else:
+        given = silent["judgment"].str.extract(r"\nScore: (\d)$").cast(pl.Float64)
+        assert given.equals(silent["score"], check_names=False) and given.n_unique() > 1
+        assert spoken.select(parse=pl.col("judgment").str.extract(r"Score: (\d)").cast(pl.Float64) == pl.col("score"))[
+            "parse"
+        ].all()
+    encode = ChatEncoder.load(PROJECT / "data" / "seeds" / "small-world")
+    decoded = [encode.tokenizer.decode(ids, skip_special_tokens=True) for ids in silent["token_ids"]]
+    assert decoded == silent["judgment"].to_list()
+    assert {ids[-1] for ids in silent["token_ids"]} == {encode.end_id}
+    record = world.run.record("judgments", "1")
+    assert record is not None and record.numbers["score asked again"] == silent.height
+    assert record.numbers["parse rate"] == 1
+    if how == "asked_again":
+        rest = ("actor_pairs", "selected_responses", "meta_judgments", "battle_matrices", "elo_pairs", "dpo_dataset")
+        assert (result := world.materialize(Step("pairs", rest, "1"))).success, messages(result)
+        battles = world.table("meta_judgments", "1").filter(pl.col("meta_judgment").is_not_null())
+        assert battles["winner"].null_count() == 0
+        assert battles.filter(pl.col("invalid") == "no_winner").height > 0
+    assert list(verify(world.run, ["1"])) == []
 
 
 class GermanSampler(WorldSampler):

@@ -79,6 +79,13 @@ class TextList:
     reasons: list[Reason]
     stale: list[str]
 
+    @property
+    def asks_again(self) -> bool:
+        """Whether the recipe asks for what has none once more, so that a reason is why it did."""
+        recipe = self.run.recipe
+        by_kind = {"judgments": recipe.judgments.score_line, "meta_judgments": recipe.meta_judgments.winner_line}
+        return by_kind.get(self.kind, "sampled") != "sampled"
+
     @classmethod
     def of(cls, run: Run, kind: str, given: Mapping[str, str], now: Mapping[Place, str]) -> "TextList":
         """What a query string asks for. Raises `UserError` if it names an unknown filter.

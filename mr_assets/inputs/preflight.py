@@ -28,6 +28,7 @@ from mr_assets.inputs.user_files import (
     to_train_on,
     user_eft,
 )
+from mr_assets.method.asked_lines import check_score_line
 from mr_assets.method.conversations import asked
 from mr_assets.method.prompts import draw_prompts
 from mr_assets.method.ranked_replies import without_held_out
@@ -113,6 +114,7 @@ def check_run(run: Run, *, dry: bool = False, trains: bool = True) -> list[str]:
         seed_model(recipe, run.data)
         if state(run, "sft_checkpoint") != "done" or prompts.height or eft.height:  # else it was loaded before
             encode = seed_encoder(folder, recipe.model, *templates)
+            check_score_line(recipe.judgments.scoring, recipe.judgments.score_line, encode.text_ids)
             _check_turns(run, encode, prompts)
     if importlib.util.find_spec("vllm") is None:
         raise UserError(

@@ -83,7 +83,8 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Judgment:
-    """One of the N judgments of a response. score: None if invalid, and then `why_invalid` says why in words.
+    """One of the N judgments of a response. score: None if invalid; `why_invalid` says why in words. Beside a
+    score it says why the score was asked for again.
 
     off: score less the true score of the response; None where that is not known.
     """

@@ -241,7 +241,8 @@ class _Tree:
 
     def judgment(self, each: Judgment, round_: Round) -> Node:
         elo = round_.contest.elo.scores.get(each.id) if round_.contest and round_.contest.elo else None
-        facts = [f"score {each.score:g}" if each.score is not None else f"invalid: {each.why_invalid}"]
+        again = f", asked for again: {each.why_invalid}" if each.why_invalid else ""
+        facts = [f"score {each.score:g}{again}" if each.score is not None else f"invalid: {each.why_invalid}"]
         facts += [said for said in (judgment_truth(each.off),) if said]
         facts += [f"Elo {_number(elo)}"] * (elo is not None) + ["cut off"] * (each.finish_reason == "length")
         return self.text(f"{short(each.id)}{self.focus(each.id)}: {', '.join(facts)}", each.text)

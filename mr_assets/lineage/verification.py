@@ -25,6 +25,7 @@ from mr_assets.judging import Scoring, Verdicts
 from mr_assets.lineage.staleness import Staleness
 from mr_assets.loop import LOOP, RENDERING, Place, titled
 from mr_assets.method.actor_pairs import actor_pairs
+from mr_assets.method.asked_lines import redecided, rescored
 from mr_assets.method.battle_matrices import battle_matrices
 from mr_assets.method.dpo_dataset import dpo_dataset
 from mr_assets.method.eft_dataset import Judge, MetaJudge, eft_dataset, shares_of
@@ -430,7 +431,13 @@ class _Artifact:
         """The judgments that there should be of these responses, with the scores that the texts give."""
         wanted = self.asked(judged, "n", self.settings["judgments"]["n"])
         wanted = wanted.with_columns(judgment_id=judgment_ids("response_id", "n"))
-        found = with_scores(self.table.select("judgment_id", "judgment"), Scoring.of(self.settings["judgments"]))
+        given = self.settings["judgments"]
+        scoring, how = Scoring.of(given), given.get("score_line", "sampled")
+        if how == "sampled":
+            found = with_scores(self.table.select("judgment_id", "judgment"), scoring)
+        else:
+            table = self.table.select("judgment_id", "judgment", "score", "invalid").collect()
+            found = rescored(table, scoring, how).lazy()
         scored = found.drop("judgment").collect(engine="streaming")
         return wanted.join(scored.unique("judgment_id"), on="judgment_id", how="left")
 
@@ -462,8 +469,12 @@ class _Artifact:
         """Which battles there are, who won by the text, and copied verdicts from where they were copied."""
         once = self.settings["meta_judgments"]["sample_distinct_once"]
         fought = battles(self.upstream("selected_responses"), self.upstream("judgments"), sample_distinct_once=once)
-        verdicts = Verdicts.of(self.settings["meta_judgments"])
-        said = with_winners(self.table.select("meta_judgment", "finish_reason", source="meta_judgment_id"), verdicts)
+        given = self.settings["meta_judgments"]
+        verdicts, again = Verdicts.of(given), given.get("winner_line", "sampled") == "asked_again"
+        texts = self.table.select(
+            "meta_judgment", "finish_reason", *["winner", "invalid"] * again, source="meta_judgment_id"
+        )
+        said = redecided(texts.collect(), verdicts).lazy() if again else with_winners(texts, verdicts)
         parsed = self.hashed(said).collect(engine="streaming").unique("source")
         too_long, was_sampled = self.dropped["id"], ~pl.col("not_sampled")
         return (

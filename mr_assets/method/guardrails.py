@@ -400,6 +400,7 @@ CHECKS: tuple[Check, ...] = (
         measure=measures.entropy,
         needs=("judgments",),
         counted=True,
+        by_scale=True,
         unit="bits",
     ),
     Check(

@@ -51,6 +51,7 @@ from mr_assets.method.claims import (
     TAG,
     WIDE_STOPS,
     agreed,
+    answer,
     claims,
     grammar,
     label,
@@ -212,6 +213,19 @@ def response_scores(responses: Frame, judgments: Frame) -> pl.LazyFrame:
         )
         .sort("response_id")
     )
+
+
+def number_at(text: str, scoring: Scoring = PAPERS_SCORING) -> int | None:
+    """Where in a judgment the first number stands that gives its score; None where it gives none."""
+    if parse_score(text, scoring)[0] is None:
+        return None
+    said, read = answer(text), _claim(scoring)
+    before = text.rindex(said)
+    for found in re.finditer(label(scoring.words), said, re.ASCII):
+        claim = read.match(said[found.end() :])
+        if claim is not None:
+            return before + found.end() + claim.start("number")
+    return None
 
 
 def _value(claim: str, scoring: Scoring) -> float | None:

@@ -108,7 +108,8 @@ def parsed(name: str, value: str) -> Measure:
             frame = frame.filter(pl.col("meta_judgment").is_not_null() & pl.col("copied_from").is_null())
         reasons = frame.group_by("invalid").agg(rows=pl.len(), given=pl.col(value).count()).collect(engine="streaming")
         rows, given = (int(reasons[c].sum()) for c in ("rows", "given"))
-        why = reasons.filter(pl.col("invalid").is_in(list(REASONS))).sort("rows", "invalid", descending=[True, False])
+        without = reasons.with_columns(rows=pl.col("rows") - pl.col("given")).filter(pl.col("rows") > 0)
+        why = without.filter(pl.col("invalid").is_in(list(REASONS))).sort("rows", "invalid", descending=[True, False])
         others = ", ".join(f"{n:,} {reason}" for reason, n in why.select("invalid", "rows").iter_rows())
         return _share(given, rows, f"with a {value}", "all", f", the others {others}" if others else "")
 
@@ -158,22 +159,26 @@ def cut_off(name: str) -> Measure:
     return measure
 
 
-def entropy(tables: Tables) -> Measured | None:
+def entropy(scoring: Scoring) -> Measure:
     """The entropy of the scores of all judgments, bits."""
-    scores = score_counts(tables["judgments"])
-    if scores.is_empty():
-        return None
-    entropy, total = score_entropy(scores["n"]), int(scores["n"].sum())
-    score, most = scores.sort("n", "score", descending=True).row(0)
-    came = f"{entropy:.3g} bits: {most:,} of {total:,} scores are {score:g}"
-    return Measured(entropy, total, came, {"bits": entropy, "scores": total, "different scores": scores.height})
+
+    def measure(tables: Tables) -> Measured | None:
+        scores = score_counts(tables["judgments"], scoring)
+        if scores.is_empty():
+            return None
+        entropy, total = score_entropy(scores["n"]), int(scores["n"].sum())
+        score, most = scores.sort("n", "score", descending=True).row(0)
+        came = f"{entropy:.3g} bits: {most:,} of {total:,} scores are {score:g}"
+        return Measured(entropy, total, came, {"bits": entropy, "scores": total, "different scores": scores.height})
+
+    return measure
 
 
 def top_scores(scoring: Scoring) -> Measure:
     """The share of scores that are the highest of the scale."""
 
     def measure(tables: Tables) -> Measured | None:
-        scores = score_counts(tables["judgments"])
+        scores = score_counts(tables["judgments"], scoring)
         top = int(scores.filter(pl.col("score") == scoring.highest)["n"].sum())
         return _share(top, int(scores["n"].sum()), "top scores", "scores")
 

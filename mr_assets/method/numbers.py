@@ -76,20 +76,20 @@ def response_numbers(responses: Frame) -> Numbers:
 
 def judgment_numbers(judgments: Frame, scoring: Scoring = PAPERS_SCORING) -> Numbers:
     """Columns in: response_id, score, invalid, chars, finish_reason. Those without a score are counted by reason."""
-    score, counts = pl.col("score"), score_counts(judgments)
+    score, counts = pl.col("score"), score_counts(judgments, scoring)
     numbers = _numbers(
         judgments,
         {
             "parse rate": score.count() / pl.len(),
             "mean score": score.mean(),
             "standard deviation of scores": score.std(ddof=0),
-            "share of top scores": (score == scoring.highest).mean(),
+            "share of top scores": (counted(score, scoring) == scoring.highest).mean(),
             "mean characters": pl.col("chars").mean(),
             "cut off": (pl.col("finish_reason") == "length").sum(),
         },
     )
     numbers["score entropy"] = score_entropy(counts["n"]) if counts.height else None
-    return numbers | reliability_numbers(judgments) | _by_reason(judgments, "without a score")
+    return numbers | reliability_numbers(judgments) | _by_reason(judgments, "score")
 
 
 def reliability_numbers(judgments: Frame) -> Numbers:
@@ -102,9 +102,15 @@ def reliability_numbers(judgments: Frame) -> Numbers:
     }
 
 
-def score_counts(judgments: Frame) -> pl.DataFrame:
+def counted(score: pl.Expr, scoring: Scoring) -> pl.Expr:
+    """A score as it counts among others: an expectation as the nearest whole number."""
+    return score.round() if scoring.expected else score
+
+
+def score_counts(judgments: Frame, scoring: Scoring = PAPERS_SCORING) -> pl.DataFrame:
     """How often each score is given: columns score and n, highest score first; invalid judgments do not count."""
-    given = judgments.lazy().filter(pl.col("score").is_not_null()).group_by("score")
+    scores = judgments.lazy().select(counted(pl.col("score"), scoring)).drop_nulls()
+    given = scores.group_by("score")
     return given.agg(n=pl.len().cast(pl.Int64)).sort("score", descending=True).collect(engine="streaming")
 
 
@@ -140,7 +146,7 @@ def meta_judgment_numbers(meta_judgments: pl.DataFrame, judgments: Frame) -> Num
         "cut off": (pl.col("finish_reason") == "length").sum(),
         "battles": pl.lit(meta_judgments.height),
     }
-    return win_shares(sampled, judgments) | _numbers(written, numbers) | _by_reason(written, "without a winner")
+    return win_shares(sampled, judgments) | _numbers(written, numbers) | _by_reason(written, "winner")
 
 
 def win_shares(battles: Frame, scores: Frame) -> Numbers:
@@ -238,7 +244,10 @@ def _numbers(frame: Frame, figures: dict[str, pl.Expr]) -> Numbers:
     return frame.lazy().select(**figures).collect().row(0, named=True)
 
 
-def _by_reason(frame: Frame, what: str) -> Numbers:
-    """How many rows there are of each reason in the column ``invalid``, in the reasons' order."""
-    reasons = frame.lazy().group_by("invalid").len().drop_nulls().sort("invalid").collect()
-    return {f"{what}: {reason}": n for reason, n in reasons.iter_rows()}
+def _by_reason(frame: Frame, value: str) -> Numbers:
+    """How many rows have no value, by the reason in the column ``invalid``; and how many were asked for it again."""
+    has, asked = pl.col(value).is_not_null(), pl.col("invalid").is_not_null()
+    again = frame.lazy().filter(has & asked).select(pl.len()).collect().item()
+    reasons = frame.lazy().filter(~has).group_by("invalid").len().drop_nulls().sort("invalid").collect()
+    numbers: Numbers = {f"without a {value}: {reason}": n for reason, n in reasons.iter_rows()}
+    return ({f"{value} asked again": again} if again else {}) | numbers

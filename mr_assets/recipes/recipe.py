@@ -220,10 +220,16 @@ class Judgments(SamplingSettings):
         default=PAPERS_SCORING.highest, description="the highest score of the judge prompt's scale (A.1: 5)"
     )
 
+    score_line: Literal["sampled", "asked_again", "expectation"] = Field(
+        default="sampled",
+        description="where a score is from: the judgment as sampled (A.1); its line asked for again where that has "
+        "none; or the expectation over the numbers of the scale at that place",
+    )
+
     @property
     def scoring(self) -> Scoring:
         """How the judge gives its score."""
-        return Scoring(self.score_words, self.lowest_score, self.highest_score)
+        return Scoring.of(self.model_dump())
 
 
 class MetaJudgments(SamplingSettings):
@@ -244,6 +250,11 @@ class MetaJudgments(SamplingSettings):
     second_name: Words = Field(
         default=PAPERS_VERDICTS.second,
         description="what the winner is called if it is the judgment shown second (Figure 2: Judgement B)",
+    )
+    winner_line: Literal["sampled", "asked_again"] = Field(
+        default="sampled",
+        description="where a winner is from: the meta-judgment as sampled (Figure 2), or its line asked for again "
+        "where that has none",
     )
     sample_distinct_once: bool = Field(
         description="sample each distinct ordered pair of texts once and copy its verdict (paper: no)"

@@ -12,6 +12,8 @@ tokenizes and what is trained on can be exactly what was sampled.
 """
 
 import gc
+import json
+import math
 import os
 import re
 import sys
@@ -28,7 +30,7 @@ from mr_assets.model_folder import check_model_folder
 from mr_assets.processes import cores, die_with_process
 from mr_assets.sampling.engine_arguments import refused
 from mr_assets.sampling.nucleus import nucleus_first
-from mr_assets.sampling.settings import EngineSettings, SamplingSettings
+from mr_assets.sampling.settings import ChoiceSettings, EngineSettings, SamplingSettings
 from mr_assets.sampling.stats import EngineCounter, EngineStats
 
 INSTALL = (
@@ -142,6 +144,7 @@ class VLLMSampler:
         self.max_num_seqs = settings.max_num_seqs
         self.signature = signature(fingerprint, self.device, settings, stop_token_ids)
         self._samples: dict[str, int] = {}  # wanted of each request in flight
+        self._weighed: dict[str, tuple[int, ...]] = {}  # the choices of those of which none is drawn
         self._in_flight = 0
 
     @property
@@ -170,6 +173,8 @@ class VLLMSampler:
         prompt = {"type": "token", "prompt_token_ids": request.prompt_ids}
         self._engine.add_request(request.id, prompt, _sampling_params(settings, request.n, self._stop_token_ids))
         self._samples[request.id] = request.n
+        if isinstance(settings, ChoiceSettings) and settings.weighed:
+            self._weighed[request.id] = settings.weighed
         self._in_flight += request.n
 
     def step(self) -> list[tuple[str, list[Completion]]]:
@@ -177,7 +182,9 @@ class VLLMSampler:
         done = []
         for output in self._engine.step():
             self._in_flight -= self._samples.pop(output.request_id)
-            done.append((output.request_id, [_completion(c) for c in sorted(output.outputs, key=lambda c: c.index)]))
+            weighed = self._weighed.pop(output.request_id, ())
+            outputs = sorted(output.outputs, key=lambda c: c.index)
+            done.append((output.request_id, [_completion(c, weighed) for c in outputs]))
         return done
 
     def reseed(self, seed: int) -> None:
@@ -238,8 +245,14 @@ class WorkerExtension:
 def _sampling_params(settings: SamplingSettings, n: int, stop_token_ids: tuple[int, ...]) -> Any:
     """The settings as vLLM's. No seed per request: it fails on the CPU and switches CUDA's fast sampler off."""
     from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind
+    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
+    chosen: dict[str, Any] = {}
+    if isinstance(settings, ChoiceSettings):
+        if settings.weighed:
+            weighed = {"logprob_token_ids": list(settings.weighed), "stop_token_ids": list(stop_token_ids)}
+            return SamplingParams(n=n, max_tokens=1, output_kind=RequestOutputKind.FINAL_ONLY, **weighed)
+        chosen["structured_outputs"] = StructuredOutputsParams(choice=list(settings.choices))
     return SamplingParams(
         n=n,
         temperature=settings.temperature,
@@ -248,12 +261,16 @@ def _sampling_params(settings: SamplingSettings, n: int, stop_token_ids: tuple[i
         stop_token_ids=list(stop_token_ids),
         skip_special_tokens=True,
         output_kind=RequestOutputKind.FINAL_ONLY,
+        **chosen,
     )
 
 
-def _completion(output: Any) -> Completion:
+def _completion(output: Any, weighed: tuple[int, ...]) -> Completion:
     if output.finish_reason not in ("stop", "length"):
         raise RuntimeError(f"vLLM ended a completion with {output.finish_reason!r}; expected 'stop' or 'length'")
+    if weighed:
+        probabilities = [math.exp(output.logprobs[0][token].logprob) for token in weighed]
+        return Completion(json.dumps([round(p, 12) for p in probabilities]), list(output.token_ids), "length")
     return Completion(output.text, list(output.token_ids), output.finish_reason)
 
 

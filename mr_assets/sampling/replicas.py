@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 from mr_assets.errors import UserError
 from mr_assets.processes import end_group
 from mr_assets.sampling.engine import check_engine, samples_on_cpu, signature, with_end_of
-from mr_assets.sampling.settings import EngineSettings, SamplingSettings
+from mr_assets.sampling.settings import EngineSettings, SamplingSettings, for_engine
 from mr_assets.sampling.shards import Shard, Shares
 from mr_assets.sampling.stats import EngineStats, Tokens
 
@@ -174,8 +174,7 @@ class Replicas:
         self, settings: SamplingSettings, report: Callable[[Shares], None], warn: Callable[[str], None]
     ) -> Shares:
         """Begin a stage: the replicas ask for shards."""
-        plain = SamplingSettings(**settings.model_dump(include=set(SamplingSettings.model_fields)))
-        return _SharedStage(self._replicas, plain, report, warn)
+        return _SharedStage(self._replicas, for_engine(settings), report, warn)
 
     def close(self) -> None:
         """End the replicas: each closes its engine; one that takes longer than some seconds is killed."""

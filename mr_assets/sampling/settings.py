@@ -70,6 +70,24 @@ class SamplingSettings(Section):
     max_tokens: Count = Field(description="tokens at which a completion is cut off (paper: silent)")
 
 
+class ChoiceSettings(SamplingSettings):
+    """How one of a few texts is chosen to go on with, and nothing else.
+
+    choices: the texts. weighed: the token ids of the choices, one for each, where none is to be drawn: the text of such
+    a completion is the probability of each, as a JSON list.
+    """
+
+    choices: tuple[str, ...] = Field(description="what may follow")
+    weighed: tuple[int, ...] = Field(default=(), description="the token of each choice; empty draws one")
+
+
+def for_engine(settings: SamplingSettings) -> SamplingSettings:
+    """What the engine takes of settings: a section of the recipe may say more."""
+    if isinstance(settings, ChoiceSettings):
+        return settings
+    return SamplingSettings(**settings.model_dump(include=set(SamplingSettings.model_fields)))
+
+
 class EngineSettings(Section):
     """How vLLM samples."""
 

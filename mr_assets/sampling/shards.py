@@ -34,7 +34,7 @@ import polars as pl
 from mr_assets.errors import UserError
 from mr_assets.files import atomically, full_disk_told, sweep_temporary
 from mr_assets.sampling.engine import Completion, Request, Sampler
-from mr_assets.sampling.settings import SamplingSettings
+from mr_assets.sampling.settings import SamplingSettings, for_engine
 from mr_assets.sampling.stats import EngineStats, Tokens
 from mr_assets.tables import TOKEN_IDS
 
@@ -188,7 +188,7 @@ def sample_shards(
     folder.mkdir(parents=True, exist_ok=True)
     sweep_temporary(folder)
     too_long: list[TooLong] = []
-    sampling = settings.model_dump(include=set(SamplingSettings.model_fields))  # a section may say more
+    sampling = for_engine(settings).model_dump()
     basis = {"sampler": sampler.signature, "signature": signature, "settings": sampling, "seed": seed}
     fitting = _fitting(requests, settings, sampler.max_model_len, too_long)
     reporter = _Reporter(on_progress, total, n, settings)

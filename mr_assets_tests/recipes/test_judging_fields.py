@@ -57,7 +57,7 @@ def test_what_cannot_be_is_refused(sets: list[str], parts: list[str]) -> None:
     assert all(part in message for part in parts), message
 
 
-@pytest.mark.parametrize("path", PAPERS)
+@pytest.mark.parametrize("path", [path for path in PAPERS if not path.endswith("_line")])
 def test_a_world_has_the_papers_judge(path: str) -> None:
     """Its truth is from 0 to 5, and its judged examples and seed models are written so."""
     value = {"lowest_score": 1, "highest_score": 10}.get(path.partition(".")[2], "Other")

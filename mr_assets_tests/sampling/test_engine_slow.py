@@ -18,6 +18,8 @@ from polars.testing import assert_frame_equal
 from mr_assets.chat import ChatEncoder
 from mr_assets.errors import UserError
 from mr_assets.files import fingerprint
+from mr_assets.judging import PAPERS_SCORING
+from mr_assets.method.asked_lines import score_line, split_tokens
 from mr_assets.sampling import live
 from mr_assets.sampling.engine import (
     Completion,
@@ -26,7 +28,7 @@ from mr_assets.sampling.engine import (
 )
 from mr_assets.sampling.live import close_engine
 from mr_assets.sampling.replicas import Replicas
-from mr_assets.sampling.settings import EngineSettings, SamplingSettings
+from mr_assets.sampling.settings import ChoiceSettings, EngineSettings, SamplingSettings
 from mr_assets.sampling.shards import Sampled, sample_shards, scan_shards
 from mr_assets.training import launch
 from mr_assets.worlds import letters
@@ -346,3 +348,27 @@ def test_a_model_that_vllm_does_not_know_is_told(llama3: Path, tmp_path: Path) -
     (folder / "config.json").write_text(config.replace("LlamaForCausalLM", "NoSuchModelForCausalLM"))
     with pytest.raises(UserError, match="NoSuchModelForCausalLM"):
         open_engine(folder, "M0", SMALL)
+
+
+def test_one_of_a_few_texts_and_nothing_else(llama3: Path) -> None:
+    """A random model never writes a score; with choices it does, numbers of two digits too, and ends by itself.
+
+    Weighed, all that it says is the probability of each choice: the same twice, and less than 1 together.
+    """
+    encode = ChatEncoder.load(llama3)
+    engine = open_engine(llama3, fingerprint(llama3), SMALL, stop_token_ids=encode.stop_token_ids)
+    prompt = [*encode.prompt_ids("How good is it?"), *encode.text_ids("Fine.\nScore:")]
+    choices = tuple(f" {number}" for number in range(11))
+    drawn = ChoiceSettings(temperature=1.0, top_p=1.0, max_tokens=6, choices=choices)
+    found = complete(engine, [Request(str(i), prompt) for i in range(40)], drawn)
+    texts = [text for [(text, _, _)] in found.values()]
+    assert set(texts) <= set(choices) and len(set(texts)) > 3
+    for [(text, token_ids, reason)] in found.values():
+        assert reason == "stop"
+        assert encode.tokenizer.decode(token_ids, skip_special_tokens=True) == text
+    _, digits = split_tokens(score_line(PAPERS_SCORING), encode.text_ids)
+    weighed = drawn.model_copy(update={"weighed": tuple(digits), "choices": choices[:6], "max_tokens": 1})
+    once, again = (complete(engine, [Request("a", prompt)], weighed)["a"][0].text for _ in range(2))
+    assert once == again
+    probabilities = json.loads(once)
+    assert len(probabilities) == 6 and min(probabilities) > 0 and sum(probabilities) < 1
