@@ -73,6 +73,14 @@ def model(page: Page, pages: str) -> bytes:
     return page.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": 1100, "height": 1070})
 
 
+def figures(page: Page, pages: str) -> bytes:
+    """The run's figures over its iterations: the first two groups."""
+    page.goto(f"{pages}/runs/{RUN}/figures")
+    end = page.locator("section.card").nth(1).bounding_box()
+    assert end is not None
+    return page.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": 900, "height": end["y"] + end["height"] + 20})
+
+
 def beside_navigation(page: Page) -> bytes:
     """The page without the navigation at its left."""
     size = page.viewport_size
@@ -90,6 +98,7 @@ SHOTS: dict[Shot, tuple[int, int]] = {  # and the size of the window
     pair: (1100, 800),
     pairs: (1100, 800),
     model: (1100, 800),
+    figures: (900, 800),
 }
 
 

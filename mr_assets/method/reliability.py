@@ -8,14 +8,16 @@ groups of unequal size (Searle, Casella and McCulloch 1992, chapter 3):
 
     MSB    between responses: sum of n_i (mean_i - mean)^2, over its degrees of freedom
     MSW    within responses: sum of (score - mean_i)^2, over its degrees of freedom
-    ICC(1) = (MSB - MSW) / (MSB + (n0 - 1) MSW), with n0 = n where every response has n valid judgments
+    ICC(1) = (MSB - MSW) / (MSB + (n0 - 1) MSW)
+    n0     (sum of n_i - sum of n_i^2 / the judgments of its group) / degrees of freedom of MSB; n where all have n
 
 A judge that is noise has 0; estimates of 0 lie on either side of it. The mean of N judgments has, by Spearman and
 Brown, N ICC / (1 + (N - 1) ICC).
 
 Pairs are made of responses to one prompt. A judge that scores prompts (easy ones high) and not their responses is
 reliable over all responses, and its pairs are noise. So the responses of a prompt are compared with each other
-(``among="prompt"``): their means are taken from the prompt's mean, and each prompt costs a degree of freedom.
+(``among="prompt"``): their means are taken from the prompt's mean, and each prompt costs a degree of freedom. A group
+is then a prompt, and else everything.
 """
 
 from math import ceil
