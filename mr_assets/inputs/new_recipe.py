@@ -39,8 +39,9 @@ PROMPT = 256
 """Tokens that a user's prompt may have, where no file is given."""
 SMALL = 3e9
 """Weights below which the paper's rate of SFT, meant for eight billion, moves nothing."""
-LORA = 32
-"""Rank of adapters, where all weights do not fit."""
+LORA = 16
+DEPARTS = "; paper: null, all weights are trained"
+"""Rank of adapters, where all weights do not fit, and what is said of it."""
 AT_A_TIME = 4
 """Of the longest completions: the least that an engine's cache on a CPU should hold."""
 READ = 1000
@@ -288,7 +289,10 @@ def _put(sections: dict[str, list[Line]], change: str) -> None:
     path, _, value = change.partition("=")
     section, name = path.split(".")
     sections[section] = [line for line in sections[section] if line[0] != name]
-    sections[section].append((name, parse_mapping(f"v: {value}", change)["v"], "ours: so that it fits (mr plan)"))
+    departs = DEPARTS if name == "lora_r" else ""
+    sections[section].append(
+        (name, parse_mapping(f"v: {value}", change)["v"], f"ours{departs}: so that it fits (mr plan)")
+    )
 
 
 def _model(facts: ModelFacts) -> Iterator[Line]:
@@ -410,7 +414,7 @@ def _ways(processes: int) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
     if processes > 1:
         # bitsandbytes does not share its optimizer out
         yield {"num_processes": processes, "optimizer": "adamw_torch", "accelerate_config": "fsdp"}, {}
-    yield {"num_processes": processes, "lora_r": LORA}, {"lora_r": "; paper: null, all weights are trained"}
+    yield {"num_processes": processes, "lora_r": LORA}, {"lora_r": DEPARTS}
 
 
 def _counts(inputs: Inputs, machine: Machine) -> list[int]:

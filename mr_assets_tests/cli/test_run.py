@@ -72,6 +72,15 @@ def test_what_the_list_says_to_do_is_done(mr: Mr, data: Path, launched: Run) -> 
     assert "tiny is a run, not a recipe. To go on with it: mr run" in hinted.output
 
 
+def test_a_recipe_of_this_folder_goes_on_with_its_run(
+    mr: Mr, data: Path, launched: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """mr run tiny: tiny.yaml lies here, whose run is called so, too."""
+    (tmp_path / "tiny.yaml").write_text(launched.recipe.dump_yaml())
+    monkeypatch.chdir(tmp_path)
+    assert "tiny: would begin with evaluation of M1" in worked(mr("run", "tiny", "--dry-run"))
+
+
 def test_a_field_of_rows_means_all_of_them(mr: Mr, data: Path, launched: Run) -> None:
     """rho=0.3 is what it is in `mr compare`; a name that is also another field's must be spelt out."""
     for key in ("rho", "iterations.all.rho"):

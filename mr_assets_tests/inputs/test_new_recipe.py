@@ -126,7 +126,7 @@ def test_what_is_written_fits_the_gpus(
     dpo = recipe.dpo
     assert (dpo.num_processes, dpo.micro_batch_size, dpo.accelerate_config) == expected["dpo"]
     assert recipe.engine.replicas == expected["engine"]
-    assert dpo.lora_r == (32 if (gpu, shape) == ("4090", "1.5b") else None)
+    assert dpo.lora_r == (16 if (gpu, shape) == ("4090", "1.5b") else None)
     assert (dpo.lora_r is None) == ("paper: null, all weights are trained" not in text)
 
 

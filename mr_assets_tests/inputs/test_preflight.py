@@ -359,6 +359,15 @@ def test_8_bit_adam_needs_bitsandbytes(refused: Check, monkeypatch: pytest.Monke
     assert f"{section}.optimizer = adamw_8bit: it needs bitsandbytes" in refused(f"{section}.optimizer=adamw_8bit")
 
 
+def test_a_pilot_needs_nothing_to_train_with(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "bitsandbytes" else found(name))
+    run = tiny_run(data, "dpo.optimizer=adamw_8bit")
+    check_run(run, trains=False)
+    with pytest.raises(UserError, match="bitsandbytes"):
+        check_run(run)
+
+
 def test_a_cache_must_fit_into_memory(refused: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a CPU; a GPU's cache is a share of its memory."""
     monkeypatch.setattr(preflight, "free_memory", lambda: 3 * 2**29)

@@ -146,6 +146,13 @@ def test_the_base_for_cpus_fits_a_small_model(paper_run: Run) -> None:
     assert check_cpu(Run("mine", mine, paper_run.data), 16e9) == []
 
 
+def test_what_only_samples_needs_no_room_to_train(paper_run: Run) -> None:
+    """16.1 GB of weights and a cache of 17.2 GB; training them would take 97 GB."""
+    assert check_cpu(with_recipe(paper_run, "engine.enforce_eager=null"), 40e9, "responses") == []
+    with pytest.raises(UserError, match="Training"):
+        check_cpu(paper_run, 40e9)
+
+
 def test_an_engine_for_cpus_is_in_one_process(paper_run: Run) -> None:
     with pytest.raises(UserError, match=r"shares one model out to 2 GPUs .*--set engine\.tensor_parallel_size=1"):
         check_cpu(with_recipe(paper_run, "engine.tensor_parallel_size=2"), 1e12)

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mr_assets.errors import UserError
 from mr_assets.recipes import yaml_files
 from mr_assets.recipes.load import load_recipe
-from mr_assets.recipes.yaml_files import FOLDER, shipped
+from mr_assets.recipes.yaml_files import FOLDER, find_recipe, shipped
 from mr_assets_tests.recipes.conftest import DEFAULT, refused, written
 
 
@@ -143,6 +144,17 @@ def test_a_recipe_that_would_not_end(content: str, part: str, tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["~no_such_user/x.yaml", "a/\0.yaml", "a" * 5000 + ".yaml"])
 def test_a_path_that_no_recipe_can_have(name: str) -> None:
     assert "path" in refused(name=name)
+
+
+def test_a_file_of_the_present_folder_is_known_by_its_name(tmp_path: Path) -> None:
+    """What ships goes before; a folder of that name is none."""
+    (tmp_path / "mine.yaml").write_text("extends: small_world")
+    (tmp_path / "small_world.yaml").write_text("")
+    (tmp_path / "other.yaml").mkdir()
+    assert find_recipe("mine", tmp_path) == tmp_path / "mine.yaml"
+    assert find_recipe("small_world", tmp_path) == FOLDER / "small_world.yaml"
+    with pytest.raises(UserError, match="recipe 'other' is not known"):
+        find_recipe("other", tmp_path)
 
 
 def test_a_fifo_or_folder_is_no_recipe(tmp_path: Path) -> None:
