@@ -4,8 +4,8 @@ import pytest
 
 from mr_assets.planning.stages import samplings
 from mr_assets.sampling.engine import Request
-from mr_assets_tests.benchmarks.gpu import ON_GPU, requests_of
-from mr_assets_tests.benchmarks.prefix_cache import ceiling
+from mr_assets_tests.benchmarks.gpu import ON_GPU
+from mr_assets_tests.benchmarks.prefix_cache import ceiling, paper_requests
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_requests_share_their_beginnings_as_the_plan_counts(asset: str) -> None:
     stage = next(
         s for s in samplings(recipe.model_copy(update={"iterations": [row]}), lengths, 1, {}) if s.asset == asset
     )
-    requests = requests_of(stage, 2, recipe, lengths)
+    requests = paper_requests(asset, 2)
     assert len(requests) == stage.requests
     assert sum(r.n for r in requests) == stage.completions
     assert sum(r.n * len(r.prompt_ids) for r in requests) == pytest.approx(stage.tokens_in, rel=0.003)
