@@ -33,7 +33,7 @@ def main() -> None:
 
     os.environ.pop("MR_EXECUTOR", None)
     row = "iterations.all={prompts: 3, rho: 0.0, keep_epoch: 3, judge_training: false}"
-    recipe = tiny_recipe(f"prompts.count={4 * args.iterations}", row, "evaluation=null")
+    recipe = tiny_recipe(f"prompts.count={3 * max(args.iterations, 4)}", row, "evaluation=null")
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         run = Run("backfill", with_iterations(recipe, args.iterations), data)

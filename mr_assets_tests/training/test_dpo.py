@@ -306,6 +306,7 @@ def test_a_training_goes_on_with_smaller_micro_batches(dpo_job: TrainingJob) -> 
 
     with pytest.raises(Interrupted):
         train(replace(dpo_job, keep_epoch=3), kill)
+    assert [path.name for path in dpo_job.workspace.glob("checkpoints/checkpoint-*")] == ["checkpoint-6"]  # of 3 and 6
     result = train(replace(dpo_job, keep_epoch=3, micro_batch_size=2, gradient_checkpointing=True, save_steps=1))
     assert result.resumed_at in (6, 7)  # it may have gone on for a moment
     for ours, theirs in zip(log(dpo_job.out), log(whole.out), strict=True):
