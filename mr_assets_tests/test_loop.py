@@ -5,6 +5,7 @@ Everything between the two is the product's own. What belongs to one module alon
 
 import json
 import os
+import random
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -516,6 +517,29 @@ def test_what_follows_in_the_same_run(done: World, patch: pytest.MonkeyPatch, tm
         assert (after[asset] == before[asset]) == (stop == "1.0")
     if stop == "1.0":
         assert failures(result.all_events) == [f"judgments: check parse_rate: {found.description}"]
+
+
+def by_lot(sampler: WorldSampler) -> WorldSampler:
+    """The engine, whose judgments score by lot, whatever they judge."""
+    rng, say = random.Random(0), sampler.say
+    sampler.say = lambda message: (  # type: ignore[method-assign]
+        f"Score: {rng.randint(0, 5)}" if judge_template().unfill(message) else say(message)
+    )
+    return sampler
+
+
+def test_a_judge_that_is_noise_stops_training(done: World, patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every judgment has a score and all scores are given: nothing is trained on them, as they tell nothing apart."""
+    shutil.copytree(done.run.data, tmp_path / "data")
+    world = new_world(patch, tmp_path / "data", "judgments.n=12")
+    patch.setattr(sampling, "open_engine", lambda *of, **_: by_lot(world.open_engine(*of)))
+    before = world.run.record("checkpoints", "2")
+    assert not world.materialize(Step("again", FROM_JUDGMENTS, "2")).success
+    assert world.run.record("checkpoints", "2") == before
+    assert all(world.check("judgments", name, "2").passed for name in ("parse_rate", "score_entropy"))
+    found = world.check("judgments", "score_reliability", "2")
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert "As far as can be told the scores are noise" in (found.description or "")
 
 
 def test_checks_in_a_backfills_run(done: World, patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
