@@ -57,13 +57,13 @@ def sizes(prompts: int, examples: int) -> tuple[str, ...]:
     return (
         f"iterations.all.prompts={prompts}",
         f"eft.examples={examples}",
-        "sft.learning_rate=1e-4",  # few steps
-        "sft.batch_size=4",
-        "responses.k=3",
-        "responses.max_tokens=96",
+        "sft.learning_rate=5e-5",  # few steps
+        "sft.batch_size=8",
+        "responses.k=4",
+        "responses.max_tokens=160",
         "judgments.n=3",
-        "judgments.max_tokens=64",
-        "meta_judgments.max_tokens=64",
+        "judgments.max_tokens=96",
+        "meta_judgments.max_tokens=96",
         "dpo.batch_size=8",
         "dpo.schedule_epochs=1",
         "iterations.all.keep_epoch=1",
@@ -243,10 +243,10 @@ def main() -> None:
     """Measure and write ``benchmarks/results/real_model.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="data folder of the run; it stays")
-    parser.add_argument("--prompts", type=int, default=4, help="of each iteration")
-    parser.add_argument("--examples", type=int, default=40, help="of EFT")
-    parser.add_argument("--judgments", type=int, default=1, help="of each held-out reply")
-    parser.add_argument("--turns", type=int, default=1)
+    parser.add_argument("--prompts", type=int, default=16, help="of each iteration")
+    parser.add_argument("--examples", type=int, default=120, help="of EFT")
+    parser.add_argument("--judgments", type=int, default=3, help="of each held-out reply")
+    parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--dry", action="store_true", help="write no result")
     args = parser.parse_args()
     if reason := missing():
