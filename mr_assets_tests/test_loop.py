@@ -1048,7 +1048,7 @@ def test_lines_are_asked_for_again(patch: pytest.MonkeyPatch, tmp_path: Path, ho
     sets = ["sft=null", f"judgments.score_line={how}", "meta_judgments.winner_line=asked_again"]
     names = [name for name in Guardrails.model_fields if name != "min_count"]
     open_bounds = [f"guardrails.{name}={{warn: null, stop: null}}" for name in names]
-    world = new_world(patch, tmp_path, *sets, *open_bounds, "evaluation=null")
+    world = new_world(patch, tmp_path, *sets, *open_bounds)
     patch.setattr(sampling, "open_engine", lambda folder, policy, *_, **__: SilentSampler(folder, policy))
     assert world.materialize(Step("once", ("seed_prompts", "eft_dataset", "sft_checkpoint"), None)).success
     assets = ["prompts", "policy", "responses", "judgments"]
@@ -1073,6 +1073,10 @@ def test_lines_are_asked_for_again(patch: pytest.MonkeyPatch, tmp_path: Path, ho
     record = world.run.record("judgments", "1")
     assert record is not None and record.numbers["score asked again"] == silent.height
     assert record.numbers["parse rate"] == 1
+    assert (result := world.materialize(Step("evaluation", ("evaluation",), "seed"))).success, messages(result)
+    [evaluated] = world.table("evaluation", "seed").rows(named=True)
+    if how == "expectation":  # 0.5 is nearest to 0, as to 1: to the even one
+        assert evaluated["judge_exact"] == pytest.approx(1 / 6)
     if how == "asked_again":
         rest = ("actor_pairs", "selected_responses", "meta_judgments", "battle_matrices", "elo_pairs", "dpo_dataset")
         assert (result := world.materialize(Step("pairs", rest, "1"))).success, messages(result)

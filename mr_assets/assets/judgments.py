@@ -9,7 +9,7 @@ from mr_assets.method.numbers import judgment_numbers, score_counts
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.judge_prompts import judge_prompts
 from mr_assets.sampling.engine import Request
-from mr_assets.wiring.asked_lines import with_scores_asked
+from mr_assets.wiring.asked_lines import asking, with_scores_asked
 from mr_assets.wiring.declare import loop_asset
 from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets.wiring.pictures import score_histogram
@@ -30,10 +30,8 @@ def judgments(work: Materialization, prompts: pl.LazyFrame, responses: pl.LazyFr
     scored = method.judgments(samples.completions, section.scoring)
     if section.score_line != "sampled":
         by_id = {row["response_id"]: row for row in asked.iter_rows(named=True)}
-        scored = with_scores_asked(
-            *(work, encode, scored.collect(), section),
-            prompt_of=lambda judgment: encode.template_ids(template, by_id[response_of(judgment)]),
-        ).lazy()
+        by = asking(work, encode, lambda judgment: encode.template_ids(template, by_id[response_of(judgment)]))
+        scored = with_scores_asked(scored.collect(), section, by).lazy()
 
     lengths = {"chars": pl.col("judgment").str.len_chars(), "tokens": pl.col("token_ids").list.len()}
     figures = scored.select(pl.exclude("judgment", "token_ids"), **lengths).collect()

@@ -8,7 +8,7 @@ from mr_assets.runs.artifact import Model
 from mr_assets.runs.judge_prompts import judge_prompts
 from mr_assets.sampling.engine import Request
 from mr_assets.tables import Selected
-from mr_assets.wiring.asked_lines import with_winners_asked
+from mr_assets.wiring.asked_lines import asking, with_winners_asked
 from mr_assets.wiring.declare import loop_asset
 from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets.wiring.sampling import encoder, sample
@@ -36,9 +36,8 @@ def meta_judgments(
     verdicts = method.meta_judgments(battles, samples.completions, section.verdicts).collect()
     if section.winner_line == "asked_again":
         by_id = {row["meta_judgment_id"]: row for row in asked.iter_rows(named=True)}
-        verdicts = with_winners_asked(
-            *(work, encode, verdicts, section), prompt_of=lambda battle: encode.template_ids(template, by_id[battle])
-        )
+        by = asking(work, encode, lambda battle: encode.template_ids(template, by_id[battle]))
+        verdicts = with_winners_asked(verdicts, section, by)
 
     numbers = samples.numbers | meta_judgment_numbers(verdicts, judged)
     return work.table(Selected(verdicts, samples.dropped), numbers, beside={"judgments": judgments})

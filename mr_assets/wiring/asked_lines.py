@@ -6,6 +6,7 @@ all are, so that a killed run finds them again.
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -29,58 +30,63 @@ from mr_assets.sampling.settings import ChoiceSettings, SamplingSettings
 from mr_assets.wiring.materialization import Materialization
 from mr_assets.wiring.sampling import sample
 
-PromptOf = Callable[[str], list[int]]
-"""The token ids of the prompt that a completion answered, by the completion's id."""
+
+@dataclass(frozen=True)
+class Asking:
+    """By what lines are asked for again.
+
+    encode: of the policy's tokenizer. prompt_of: the token ids of the prompt that a completion answered, by the id of
+    its row. ask: has requests completed; takes how many there are, the settings and what it is about, and gives
+    request_id, text, finish_reason and token_ids.
+    """
+
+    encode: ChatEncoder
+    prompt_of: Callable[[str], list[int]]
+    ask: Callable[[Iterator[Request], int, ChoiceSettings, str], pl.LazyFrame]
 
 
-def with_scores_asked(
-    work: Materialization, encode: ChatEncoder, judgments: pl.DataFrame, section: Judgments, *, prompt_of: PromptOf
-) -> pl.DataFrame:
-    """Judgments with the scores that the recipe asks for. A blank one is not asked: it has no score (row 14).
+def asking(work: Materialization, encode: ChatEncoder, prompt_of: Callable[[str], list[int]]) -> Asking:
+    """By the engine of the asset under way."""
+
+    def ask(requests: Iterator[Request], count: int, settings: ChoiceSettings, role: str) -> pl.LazyFrame:
+        return sample(work, encode, requests, count, settings, n=1, role=role).completions
+
+    return Asking(encode, prompt_of, ask)
+
+
+def with_scores_asked(judgments: pl.DataFrame, section: Judgments, by: Asking) -> pl.DataFrame:
+    """Judgments with the scores that the recipe asks for; not for a section that takes those that were sampled.
+
+    A blank one is not asked: it has no score (row 14).
 
     judgments: judgment_id, judgment, score, invalid, finish_reason, token_ids and any others.
     """
     line, written = score_line(section.scoring), judgments.filter(~is_blank(pl.col("judgment")))
     if section.score_line == "asked_again":
         unread = written.filter(pl.col("score").is_null())
-        lines = _drawn(work, encode, unread, "judgment_id", prompt_of, line, section).rename({"value": "score"})
+        lines = _drawn(unread, "judgment_id", line, section, by).rename({"value": "score"})
     else:
-        lines = _weighed(work, encode, written, prompt_of, line, section).rename({"value": "score"})
+        lines = _weighed(written, line, section, by).rename({"value": "score"})
     lines = lines.cast({"score": pl.Float64})
     return with_lines(judgments, lines, key="judgment_id", text="judgment", value="score")
 
 
-def with_winners_asked(
-    work: Materialization,
-    encode: ChatEncoder,
-    meta_judgments: pl.DataFrame,
-    section: MetaJudgments,
-    *,
-    prompt_of: PromptOf,
-) -> pl.DataFrame:
+def with_winners_asked(meta_judgments: pl.DataFrame, section: MetaJudgments, by: Asking) -> pl.DataFrame:
     """Meta-judgments with the winners of those that named none asked for again; copied ones take what is copied."""
     named = pl.coalesce("copied_from", "meta_judgment_id")
     unread = meta_judgments.filter(
         pl.col("winner").is_null() & ~is_blank(pl.col("meta_judgment")) & pl.col("copied_from").is_null()
     )
-    lines = _drawn(work, encode, unread, "meta_judgment_id", prompt_of, winner_line(section.verdicts), section)
+    lines = _drawn(unread, "meta_judgment_id", winner_line(section.verdicts), section, by)
     lines = lines.rename({"value": "winner"}).cast({"winner": pl.String})
     rows = meta_judgments.with_columns(_named=named)
     return with_lines(rows, lines, key="_named", text="meta_judgment", value="winner").drop("_named")
 
 
-def _drawn(
-    work: Materialization,
-    encode: ChatEncoder,
-    rows: pl.DataFrame,
-    key: str,
-    prompt_of: PromptOf,
-    line: Line,
-    section: SamplingSettings,
-) -> pl.DataFrame:
+def _drawn(rows: pl.DataFrame, key: str, line: Line, section: SamplingSettings, by: Asking) -> pl.DataFrame:
     """The lines of `rows`, each drawn among its choices by the section's settings, through structured outputs."""
-    label = encode.text_ids(line.label)
-    longest = max(len(encode.text_ids(choice)) for choice in line.choices)
+    label, columns = by.encode.text_ids(line.label), ("finish_reason", "token_ids")
+    longest = max(len(by.encode.text_ids(choice)) for choice in line.choices)
     settings = ChoiceSettings(
         temperature=section.temperature,
         top_p=section.top_p,
@@ -89,34 +95,26 @@ def _drawn(
     )
 
     def requests() -> Iterator[Request]:
-        for row in rows.select(key, "token_ids", "finish_reason").iter_rows(named=True):
-            yield Request(row[key], [*prompt_of(row[key]), *body(row["token_ids"], row["finish_reason"]), *label])
+        for row in rows.select(key, *columns).iter_rows(named=True):
+            sampled = body(row["token_ids"], row["finish_reason"])
+            yield Request(row[key], [*by.prompt_of(row[key]), *sampled, *label])
 
-    samples = sample(work, encode, requests(), rows.height, settings, n=1, role="asked again")
+    completions = by.ask(requests(), rows.height, settings, "asked again").collect()
     found = [
         (id, line.label + text, [*label, *body(tokens, reason)], line.choices[text])
-        for id, text, reason, tokens in samples.completions.select("request_id", "text", "finish_reason", "token_ids")
-        .collect()
-        .iter_rows()
+        for id, text, reason, tokens in completions.select("request_id", "text", *columns).iter_rows()
         if text in line.choices
     ]
     kind = pl.String if key == "meta_judgment_id" else pl.Float64
     return pl.DataFrame(found, schema=pl.Schema({**LINES, "value": kind}), orient="row")
 
 
-def _weighed(
-    work: Materialization,
-    encode: ChatEncoder,
-    rows: pl.DataFrame,
-    prompt_of: PromptOf,
-    line: Line,
-    section: Judgments,
-) -> pl.DataFrame:
+def _weighed(rows: pl.DataFrame, line: Line, section: Judgments, by: Asking) -> pl.DataFrame:
     """The expectation over the numbers of the scale of every judgment, where its score stands.
 
     A judgment without a score gets a line with the likeliest number.
     """
-    shared, choices = split_tokens(line, encode.text_ids)
+    shared, choices = split_tokens(line, by.encode.text_ids)
     settings = ChoiceSettings(
         temperature=1.0, top_p=1.0, max_tokens=1, choices=tuple(line.choices), weighed=tuple(choices)
     )
@@ -125,13 +123,13 @@ def _weighed(
         columns = ("judgment_id", "judgment", "token_ids", "finish_reason")
         for row in rows.select(columns).iter_rows(named=True):
             tokens, id = body(row["token_ids"], row["finish_reason"]), row["judgment_id"]
-            at = _token_at(encode, row["judgment"], tokens, choices, section.scoring)
-            yield Request(id, [*prompt_of(id), *([*tokens, *shared] if at is None else tokens[:at])])
+            at = _token_at(by.encode, row["judgment"], tokens, choices, section.scoring)
+            yield Request(id, [*by.prompt_of(id), *([*tokens, *shared] if at is None else tokens[:at])])
 
-    samples = sample(work, encode, requests(), rows.height, settings, n=1, role="expectation")
+    completions = by.ask(requests(), rows.height, settings, "expectation").collect()
     unread = dict(rows.select("judgment_id", pl.col("score").is_null()).iter_rows())
     found = []
-    for id, text in samples.completions.select("request_id", "text").collect().iter_rows():
+    for id, text in completions.select("request_id", "text").iter_rows():
         probabilities = json.loads(text)
         if not sum(probabilities):
             continue

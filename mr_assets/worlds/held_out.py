@@ -7,13 +7,12 @@ run has (`letters.is_held_out`). The seed model that ships, like any pretrained 
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from mr_assets.method.judgments import parse_score
-from mr_assets.method.meta_judgments import parse_winner
 from mr_assets.worlds import letters
 
 
@@ -67,30 +66,31 @@ def actor_numbers(held_out: HeldOut, answers: list[list[str]]) -> dict[str, floa
     }
 
 
-def judge_numbers(held_out: HeldOut, judgments: list[list[str]]) -> dict[str, float]:
-    """judgments: per graded response the sampled texts.
+def judge_numbers(
+    held_out: HeldOut, scores: Sequence[Sequence[float | None]], *, expected: bool = False
+) -> dict[str, float]:
+    """scores: per graded response those of its judgments, None for an invalid one.
 
-    judge_exact: share of single judgments whose score is the true one (an invalid one is not); judge_spearman: rank
-    correlation of the mean valid score with the truth.
+    judge_exact: share of single judgments whose score is the true one (an invalid one is not; of expectations the
+    nearest whole number counts); judge_spearman: rank correlation of the mean valid score with the truth.
     """
     from scipy.stats import spearmanr
 
     truth = [true for _, _, true in held_out.graded]
-    scores = [[parse_score(text)[0] for text in texts] for texts in judgments]
-    exact = [s == true for per, true in zip(scores, truth, strict=True) for s in per]
+    counted = [[s if s is None or not expected else round(s) for s in per] for per in scores]
+    exact = [s == true for per, true in zip(counted, truth, strict=True) for s in per]
     valid = [(true, [s for s in per if s is not None]) for per, true in zip(scores, truth, strict=True)]
     means = [(true, float(np.mean(per))) for true, per in valid if per]
     rank = spearmanr([m for _, m in means], [t for t, _ in means]).statistic if len(means) > 1 else float("nan")
     return {"judge_exact": float(np.mean(exact)), "judge_spearman": float(rank)}
 
 
-def meta_judge_numbers(held_out: HeldOut, meta_judgments: list[str]) -> dict[str, float]:
-    """meta_judgments: one text per battle.
+def meta_judge_numbers(held_out: HeldOut, winners: Sequence[str | None]) -> dict[str, float]:
+    """winners: "first" or "second" per battle, None for an invalid verdict.
 
     meta_accuracy: share of battles won by the judgment nearer to the truth (an invalid verdict is no win);
     meta_first: share of decisive verdicts for the first position, 0.5 without bias since each pair is shown both ways.
     """
-    winners = [parse_winner(text)[0] for text in meta_judgments]
     right = [w == b[4] for w, b in zip(winners, held_out.battles, strict=True)]
     decisive = [w == "first" for w in winners if w is not None]
     return {

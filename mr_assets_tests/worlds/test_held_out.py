@@ -123,35 +123,44 @@ def test_an_iterations_own_answers_have_the_same_measure() -> None:
     assert world_numbers(rows) == {"true score": 2.5, "accuracy": 0.5}
 
 
+Scores = list[list[float | None]]
+
+
 @pytest.mark.parametrize(
-    ("judgments", "exact", "rank"),
+    ("scores", "exact", "rank"),
     [
-        ([[f"Score: {t}", f"Score: {t}"] for t in range(6)], 1.0, 1.0),
-        ([[f"Score: {5 - t}"] for t in range(6)], 0.0, -1.0),
-        ([[f"Score: {t}", "none"] for t in range(6)], 0.5, 1.0),  # an invalid one is not exact, and not in the mean
-        ([["Score: 0"], ["Score: 1"], ["Score: 3"], ["Score: 2"], ["none"], ["none"]], 2 / 6, 0.8),
+        ([[t, t] for t in range(6)], 1.0, 1.0),
+        ([[5 - t] for t in range(6)], 0.0, -1.0),
+        ([[t, None] for t in range(6)], 0.5, 1.0),  # an invalid one is not exact, and not in the mean
+        ([[0], [1], [3], [2], [None], [None]], 2 / 6, 0.8),
     ],
 )
-def test_the_judges_numbers(judgments: list[list[str]], exact: float, rank: float) -> None:
+def test_the_judges_numbers(scores: Scores, exact: float, rank: float) -> None:
     """Truths 0 to 5. In the last row 0 1 3 2 against 0 1 2 3: 1 - 6 (1 + 1) / (4 (16 - 1)) = 0.8."""
-    numbers = judge_numbers(HELD_OUT, judgments)
+    numbers = judge_numbers(HELD_OUT, scores)
     assert numbers["judge_exact"] == pytest.approx(exact)
     assert numbers["judge_spearman"] == pytest.approx(rank)
 
 
-@pytest.mark.parametrize("judgments", [[["none"]] * 6, [[]] * 5 + [["Score: 5"]]])
-def test_a_judge_without_scores_has_no_rank_correlation(judgments: list[list[str]]) -> None:
-    assert isnan(judge_numbers(HELD_OUT, judgments)["judge_spearman"])
+def test_an_expectation_is_exact_if_the_truth_is_the_nearest_number() -> None:
+    """Row 29: 0.4 is nearest to 0; 1.4 and 2.4 to 1 and 2; 2.6 and 4.2 to 3 and 4; 4.4 to 4, and the truth is 5."""
+    scores: Scores = [[0.4], [1.4], [2.4], [2.6], [4.2], [4.4]]
+    assert judge_numbers(HELD_OUT, scores, expected=True) == {"judge_exact": 5 / 6, "judge_spearman": pytest.approx(1)}
+    assert judge_numbers(HELD_OUT, scores)["judge_exact"] == 0
+
+
+@pytest.mark.parametrize("scores", [[[None]] * 6, [[]] * 5 + [[5.0]]])
+def test_a_judge_without_scores_has_no_rank_correlation(scores: Scores) -> None:
+    assert isnan(judge_numbers(HELD_OUT, scores)["judge_spearman"])
 
 
 def test_the_meta_judges_numbers() -> None:
     """Right in all; always first, hence right in half; right in 10 and silent in 10."""
-    named = {"first": "Winner: Judgement A", "second": "Winner: Judgement B"}
-    right = [named[b[4]] for b in HELD_OUT.battles]
+    right = [b[4] for b in HELD_OUT.battles]
     assert meta_judge_numbers(HELD_OUT, right) == {"meta_accuracy": 1.0, "meta_first": 0.5}
-    assert meta_judge_numbers(HELD_OUT, [named["first"]] * 20) == {"meta_accuracy": 0.5, "meta_first": 1.0}
-    half = [text if text == named["first"] else "no verdict" for text in right]
+    assert meta_judge_numbers(HELD_OUT, ["first"] * 20) == {"meta_accuracy": 0.5, "meta_first": 1.0}
+    half = [winner if winner == "first" else None for winner in right]
     assert meta_judge_numbers(HELD_OUT, half) == {"meta_accuracy": 0.5, "meta_first": 1.0}
-    silent = meta_judge_numbers(HELD_OUT, [""] * 20)
+    silent = meta_judge_numbers(HELD_OUT, [None] * 20)
     assert silent["meta_accuracy"] == 0.0
     assert isnan(silent["meta_first"])
