@@ -7,6 +7,7 @@ reads the ids of the others, and takes the other columns of the rows that are le
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import polars as pl
 
@@ -16,6 +17,7 @@ from mr_assets.loop import titled
 from mr_assets.runs.run import Run
 from mr_assets.tables import (
     DROPPED,
+    GENERATED_PROMPTS,
     REWARD_MARGINS,
     TABLES,
     scan_dropped,
@@ -62,6 +64,13 @@ def rows_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.DataFrame:
     columns = [c for c in TABLES[asset].columns if c != key and not c.endswith("token_ids")]
     wanted = pl.col(key) == prompt_id if key == "prompt_id" else of_prompt(key, t, prompt_id)
     return read(run, asset, t, [key, *columns], wanted).sort(key)
+
+
+def generated_row(run: Run, prompt_id: str) -> list[dict[str, Any]]:
+    """The row of a prompt that a model made, without the answer; none if the table does not have it."""
+    with _said(run, "generated_prompts", None):
+        rows = GENERATED_PROMPTS.scan(run.path("generated_prompts")).filter(pl.col("prompt_id") == prompt_id)
+        return rows.select("request_id", "shown").collect().to_dicts()
 
 
 def ids_of(run: Run, asset: str, t: str, prompt_id: str) -> pl.Series:

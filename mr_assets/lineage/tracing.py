@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
 import polars as pl
@@ -20,6 +21,7 @@ from mr_assets.lineage.facts import (
     Draw,
     Dropped,
     Elo,
+    Generated,
     Judgment,
     Lineage,
     Matrix,
@@ -33,7 +35,7 @@ from mr_assets.lineage.facts import (
 )
 from mr_assets.lineage.lookup import iterations_of, located
 from mr_assets.lineage.replies import DATASET, REPLIES, reply
-from mr_assets.lineage.rows import dropped_of, ids_of, margins_of, read, rows_of
+from mr_assets.lineage.rows import dropped_of, generated_row, ids_of, margins_of, read, rows_of
 from mr_assets.lineage.staleness import StaleLink, Staleness
 from mr_assets.loop import LOOP, Place, titled
 from mr_assets.method.actor_pairs import tiers
@@ -168,13 +170,30 @@ class _Reading:
             given = json.loads(numbers)
             yield Dropped(identity, reason, in_words(reason, given), given, self.provenance(asset))
 
+    @property
+    def generated(self) -> Generated | None:
+        """The request of a model that the prompt comes of, if one made it and is there as it was."""
+        line: list[Place] = [("prompts", self.t), ("seed_prompts", None), ("generated_prompts", None)]
+        record = self.staleness.record(line[-1]) if line[-1][0] in self.run.loop else None
+        if record is None or not all(self.staleness.made_of(*link) for link in pairwise(line)):
+            return None
+        rows = generated_row(self.run, self.prompt_id)
+        generator = record.settings.get("prompts.generator") or record.settings.get("model.seed")
+        return next(
+            (Generated(str(generator), r["request_id"], tuple(r["shown"]), Provenance.of(record)) for r in rows), None
+        )
+
     def round(self) -> Round:
         policy = ("policy", self.t)
         contest = self.contest
         return Round(
             iteration=self.t,
             prompt=next(
-                (Prompt(r["prompt_id"], r["prompt"], self.provenance("prompts")) for r in self.rows("prompts")), None
+                (
+                    Prompt(r["prompt_id"], r["prompt"], self.provenance("prompts"), self.generated)
+                    for r in self.rows("prompts")
+                ),
+                None,
             ),
             policy=_policy(self.staleness, policy) if "policy" in self.shown else None,
             responses=tuple(self.responses()),

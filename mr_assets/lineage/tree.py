@@ -102,7 +102,10 @@ class _Tree:
 
     def round(self, round_: Round) -> Iterator[Node]:
         if round_.prompt:
-            yield self.text(f"prompt {round_.prompt.id}", round_.prompt.text, round_.prompt.provenance)
+            prompt = self.text(f"prompt {round_.prompt.id}", round_.prompt.text, round_.prompt.provenance)
+            if made := round_.prompt.generated:
+                prompt.children.append(Node(f"{made.said}{self.by(made.provenance)}"))
+            yield prompt
         for kind in self.kinds():
             yield self.outcome(round_, kind)
         yield from self.rule(round_)
