@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SHOWN = 600
 """Characters of a text that did not parse: its end, where the score should be."""
+MOST_SCORES = 12
+"""Different scores that are listed; of as many and more the commonest."""
 STYLES = {"fine": "green", "warns": "yellow", "may stop the run": "red", "stops the run": "red"}
 
 
@@ -159,8 +161,11 @@ def _found(stage: "StageVerdict") -> Iterator[str]:
     if stage.asset == "responses" and stage.rows:
         yield f"{figures['duplicates']} equal to another one, {figures['blank']} blank"
     if stage.asset == "judgments" and "parse_rate" in shares and shares["parse_rate"].share:
-        scores = (f"{n} x {name.removeprefix('score ')}" for name, n in figures.items() if _is_score(name))
-        yield f"mean score {figures['mean score']}: {', '.join(scores)}"
+        counts = [(name.removeprefix("score "), n) for name, n in stage.figures.items() if _is_score(name)]
+        if len(counts) >= MOST_SCORES:
+            counts = sorted(counts, key=lambda each: -(each[1] or 0))[:MOST_SCORES]
+        scores = ", ".join(f"{n} x {score}" for score, n in counts)
+        yield f"mean score {figures['mean score']}: {scores}{', and others' * (len(counts) == MOST_SCORES)}"
         yield (
             f"scores spread by {figures['standard deviation within a response']} within a response, by "
             f"{figures['standard deviation between the responses to a prompt']} between those to a prompt"

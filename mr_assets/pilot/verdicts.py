@@ -29,6 +29,8 @@ STAGES = ("responses", "judgments", "actor_pairs", "meta_judgments", "elo_pairs"
 JUDGE_STAGES = ("meta_judgments", "elo_pairs")
 SAMPLED = {"responses": "response", "judgments": "judgment", "meta_judgments": "meta_judgment"}
 """The stages that the model writes, and the column of their texts."""
+VALUES = {"judgments": "score", "meta_judgments": "winner"}
+"""Those that are read for a value, and its column. `invalid` also says why a line was asked for again."""
 
 Verdict = Literal["fine", "nothing to judge", "warns", "may stop the run", "stops the run"]
 WORSE: tuple[Verdict, ...] = ("fine", "nothing to judge", "warns", "may stop the run", "stops the run")
@@ -38,13 +40,13 @@ RELIABLE = 0.7
 OF_THE_WHOLE = ("not_empty", "duplicate_ids", "orphan_ids")  # say nothing of the model
 
 CHANGE: dict[tuple[str, str], tuple[str, ...]] = {
-    ("judgments", "parse_rate"): ("eft.source", "judgments.template"),
+    ("judgments", "parse_rate"): ("eft.source", "judgments.template", "judgments.score_line"),
     ("judgments", "score_entropy"): ("eft.source", "judgments.template"),
     ("judgments", "score_reliability"): ("judgments.n", "eft.source", "judgments.template"),
     ("judgments", "top_score_share"): ("eft.source", "judgments.template"),
     ("actor_pairs", "pair_yield"): ("responses.temperature", "judgments.n"),
     ("actor_pairs", "chosen_length"): ("rho", "max_chosen_chars"),
-    ("meta_judgments", "parse_rate"): ("eft.source", "meta_judgments.template"),
+    ("meta_judgments", "parse_rate"): ("eft.source", "meta_judgments.template", "meta_judgments.winner_line"),
     ("meta_judgments", "position_bias"): ("judge_training",),
     ("meta_judgments", "score_bias"): ("max_chosen_judgment_chars",),
     ("elo_pairs", "pair_yield"): ("judgments.n", "max_chosen_judgment_chars"),
@@ -158,7 +160,8 @@ def ways_out(pilot: Pilot) -> Iterator[str]:
         yield f"Teach it more or otherwise: M0 learnt from eft.source = {recipe.eft.source}; look at sft and eft."
     yield (
         "Ask otherwise: judgments.template names a prompt of your own, such as one with an example, or on a scale that "
-        "the model knows (lowest_score, highest_score, score_words); judgments.max_tokens, if judgments are cut off."
+        "the model knows (lowest_score, highest_score, score_words); judgments.score_line = asked_again asks for the "
+        "line that is missing; judgments.max_tokens, if judgments are cut off."
     )
     yield "Take another model: model.seed. Small models rarely judge by the paper's prompt without SFT."
 
@@ -322,7 +325,8 @@ def _spread(run: Run) -> Iterator[tuple[str, float | int | None]]:
     )
     same, every = pairs.select(pl.col("same").sum(), (pl.col("n") * (pl.col("n") - 1)).sum()).row(0)
     yield "ties among the responses to a prompt", same / every if every else None
-    yield from ((f"score {score:g}", n) for score, n in score_counts(judgments).iter_rows())
+    counts = score_counts(judgments, run.recipe.judgments.scoring)
+    yield from ((f"score {score:g}", n) for score, n in counts.iter_rows())
 
 
 def _reliability_figures(found: Reliability | None) -> dict[str, float | int | None]:
@@ -354,8 +358,8 @@ def _reasons(run: Run, asset: str) -> dict[str, int]:
         if asset == "actor_pairs":  # responses without a score are beside the point
             rows = rows.filter(pl.col("id") == prompts_of("id"))
         parts.append(rows.select("reason"))
-    if asset in ("judgments", "meta_judgments"):
-        parts.append(_table(run, asset).select(reason="invalid").drop_nulls())
+    if asset in VALUES:
+        parts.append(_table(run, asset).filter(pl.col(VALUES[asset]).is_null()).select(reason="invalid").drop_nulls())
     if not parts:
         return {}
     counts = pl.concat(parts).group_by("reason").len().sort("len", "reason", descending=[True, False]).collect()
@@ -364,10 +368,10 @@ def _reasons(run: Run, asset: str) -> dict[str, int]:
 
 def _unparsed(run: Run, asset: str, count: int) -> tuple[Text, ...]:
     """Texts that gave no value: the first of each reason, the most frequent one first, then the second of each."""
-    if asset not in ("judgments", "meta_judgments"):
+    if asset not in VALUES:
         return ()
     key, text = TABLES[asset].key, SAMPLED[asset]
-    rows = _table(run, asset).filter(pl.col("invalid").is_not_null() & pl.col(text).is_not_null())
+    rows = _table(run, asset).filter(pl.col(VALUES[asset]).is_null() & pl.col(text).is_not_null())
     found = (
         rows.select(key, "invalid", text)
         .sort(key)

@@ -127,7 +127,8 @@ def test_no_score_at_all(pilot: Pilot, put: Put) -> None:
     put("judgments", judgments(None))
     found = stage(pilot, "judgments")
     assert found.shares["parse_rate"].high == wilson(0, 4)[1] < 0.5
-    assert (found.verdict, found.change) == ("stops the run", ("eft.source", "judgments.template"))
+    assert found.verdict == "stops the run"
+    assert found.change == ("eft.source", "judgments.template", "judgments.score_line")
     assert not judges(stage_verdicts(pilot)) and worst(stage_verdicts(pilot)) == "stops the run"
     assert found.reasons == {"no_score": 16}
     assert [(text.id[-6:], text.reason, text.text) for text in found.unparsed] == [
@@ -160,6 +161,15 @@ def test_too_few_to_be_certain(pilot: Pilot, put: Put) -> None:
     found = stage(pilot, "judgments")
     assert found.shares["parse_rate"].low < 0.5 < found.shares["parse_rate"].high
     assert found.verdict == "may stop the run" and judges(stage_verdicts(pilot))
+
+
+def test_a_score_that_was_asked_again_is_one(pilot: Pilot, put: Put) -> None:
+    """`invalid` keeps why the first text had none."""
+    again = [{**row, "invalid": "no_score"} for row in judgments(1.0, 2.0, 3.0, 4.0)]
+    put("responses", responses())
+    put("judgments", again)
+    found = stage(pilot, "judgments")
+    assert (found.verdict, found.reasons, found.unparsed) == ("fine", {}, ())
 
 
 def test_what_is_cut_off_warns(pilot: Pilot, put: Put) -> None:
