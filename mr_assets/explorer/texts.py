@@ -157,6 +157,7 @@ HEADS = pl.Schema(
         "winner": pl.String(),
         "copied_from": pl.String(),
         "sampled": pl.Boolean(),
+        "asked_again": pl.Boolean(),  # the text had no value, which was asked for again
     }
 )
 
@@ -209,6 +210,9 @@ def _heads(run: Run, kind: str, t: str | None, asked: Mapping[str, str]) -> pl.D
     rows = rows.with_columns(lacking).with_columns(id=pl.col(key), iteration=pl.lit(t, pl.String))
     if "finish_reason" in rows.columns:
         rows = rows.with_columns(cut_off=pl.col("finish_reason") == "length")
+    if kind in GIVES:
+        given, asked_for = pl.col(GIVES[kind]).is_not_null(), pl.col("invalid").is_not_null()
+        rows = rows.with_columns(invalid=pl.when(~given).then("invalid"), asked_again=given & asked_for)
     if kind == "meta_judgments":
         rows = rows.with_columns(sampled=pl.col("finish_reason").is_not_null() & pl.col("copied_from").is_null())
     return rows.select(list(HEADS)).cast(HEADS)

@@ -305,6 +305,16 @@ def test_judgments_without_a_score_are_listed_with_their_reason(run: Run) -> Non
     assert f"No score: {REASONS['no_score']}" in words(pages.get(f"/runs/tiny/{ids[0]}").text)
 
 
+def test_what_was_asked_for_again_is_not_without_a_score(run: Run) -> None:
+    """Its text had none, and the reason stays with it; the score is there."""
+    first, *_ = table(run, "judgments").filter(pl.col("score").is_not_null())["judgment_id"]
+    again = pl.when(pl.col("judgment_id") == first).then(pl.lit("no_score")).otherwise("invalid")
+    change(run, "judgments", lambda rows: rows.with_columns(invalid=again))
+    pages = pages_over(run)
+    assert first not in listed(pages.get("/runs/tiny/judgments?iteration=1&invalid=any").text)
+    assert "asked again" in words(pages.get("/runs/tiny/judgments?iteration=1").text)
+
+
 def test_meta_judgments_without_a_winner_are_listed_with_their_reason(run: Run) -> None:
     """Those that were sampled, as the parse rate counts them: not the copies of their verdicts, nor equal texts."""
     sampled = pl.col("copied_from").is_null() & pl.col("meta_judgment").is_not_null()
