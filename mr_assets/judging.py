@@ -64,16 +64,19 @@ PAPERS_JUDGE = {
     "judgments.score_words": PAPERS_SCORING.words,
     "judgments.lowest_score": PAPERS_SCORING.lowest,
     "judgments.highest_score": PAPERS_SCORING.highest,
-    "judgments.score_line": "sampled",
 }
 PAPERS_META_JUDGE = {
     "meta_judgments.winner_words": PAPERS_VERDICTS.words,
     "meta_judgments.first_name": PAPERS_VERDICTS.first,
     "meta_judgments.second_name": PAPERS_VERDICTS.second,
-    "meta_judgments.winner_line": "sampled",
 }
 PAPERS = {**PAPERS_JUDGE, **PAPERS_META_JUDGE}
 """The recipe's fields that say the same, with the paper's values: what all had before they were fields."""
+
+SCORE_LINE = {"judgments.score_line": "sampled"}
+WINNER_LINE = {"meta_judgments.winner_line": "sampled"}
+LINES = {**SCORE_LINE, **WINNER_LINE}
+"""Where scores and winners are from: what was sampled, in the paper and before these were fields."""
 
 ONLY_JUDGMENTS = {
     "language": "en",

@@ -10,7 +10,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from mr_assets.ids import model_id
-from mr_assets.judging import ONLY_JUDGMENTS, PAPERS, PAPERS_JUDGE, PAPERS_META_JUDGE
+from mr_assets.judging import (
+    LINES,
+    ONLY_JUDGMENTS,
+    PAPERS,
+    PAPERS_JUDGE,
+    PAPERS_META_JUDGE,
+    SCORE_LINE,
+    WINNER_LINE,
+)
 
 if TYPE_CHECKING:
     from mr_assets.recipes.recipe import Recipe
@@ -207,7 +215,7 @@ LOOP = Loop(
         "judgments",
         upstream=("prompts", "responses", "policy"),
         shaped_by=("seed", *RENDERING, "judgments", "engine"),
-        before={**PAPERS_JUDGE, **SORTED},
+        before={**PAPERS_JUDGE, **SCORE_LINE, **SORTED},
         selects=True,
         code=("method.judgments", "chat", "chat_template"),
         templates=("judge",),
@@ -233,7 +241,7 @@ LOOP = Loop(
         side="judge",
         upstream=("prompts", "responses", "selected_responses", "judgments", "policy"),
         shaped_by=("seed", *RENDERING, "meta_judgments", "engine"),
-        before={**PAPERS_META_JUDGE, **SORTED},
+        before={**PAPERS_META_JUDGE, **WINNER_LINE, **SORTED},
         selects=True,
         code=("method.meta_judgments", "chat", "chat_template"),
         templates=("meta_judge",),
@@ -283,7 +291,7 @@ LOOP = Loop(
             *("seed", "model.seed", "model.revision", *RENDERING),
             *("evaluation", "responses", "judgments", "meta_judgments", "engine"),
         ),
-        before={**PAPERS, **SORTED},
+        before={**PAPERS, **LINES, **SORTED},
         sources=("model.seed",),
         code=("worlds.held_out", "chat", "chat_template"),
         templates=("judge", "meta_judge"),

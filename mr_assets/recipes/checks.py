@@ -232,7 +232,7 @@ def _worlds_judge(recipe: Any) -> Iterator[str]:
     if recipe.world is None:
         return
     for path, papers in PAPERS.items():
-        if not path.endswith("_line") and (value := _of_papers(recipe, path)) != papers:
+        if (value := _of_papers(recipe, path)) != papers:
             yield f"{path} = {shown(value)}: the world has the paper's, {shown(papers)}; leave it out, or world: null"
 
 

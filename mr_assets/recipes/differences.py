@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from mr_assets.judging import PAPERS
+from mr_assets.judging import LINES, PAPERS
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.recipes.validation import dotted
 
@@ -24,7 +24,7 @@ def differences(old: Recipe, new: Recipe) -> list[Difference]:
 
 def from_paper(recipe: Recipe) -> list[Difference]:
     """Every field of the two judges' prompts, words and scale that departs from the paper's (A.1, Figure 2)."""
-    papers = {"judgments.template": None, **PAPERS, "meta_judgments.template": None}
+    papers = {"judgments.template": None, **PAPERS, **LINES, "meta_judgments.template": None}
     found = [Difference(path, old, attrgetter(path)(recipe)) for path, old in papers.items()]
     return [each for each in found if each.old != each.new]
 

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from mr_assets.cli.main import main
-from mr_assets.judging import PAPERS, PAPERS_SCORING, PAPERS_VERDICTS, Scoring, Verdicts
+from mr_assets.judging import LINES, PAPERS, PAPERS_SCORING, PAPERS_VERDICTS, Scoring, Verdicts
 from mr_assets.recipes.differences import from_paper
 from mr_assets.recipes.load import list_recipes, load_recipe
 from mr_assets_tests.recipes.conftest import refused, written
@@ -18,16 +18,16 @@ REAL = "llama_3_8b_meta_rewarding"  # a recipe without a world
 @pytest.mark.parametrize("name", list_recipes())
 def test_every_shipped_recipe_has_the_papers(name: str) -> None:
     recipe = load_recipe(name)
-    assert {path: attrgetter(path)(recipe) for path in PAPERS} == PAPERS
+    assert {path: attrgetter(path)(recipe) for path in PAPERS | LINES} == PAPERS | LINES
     assert (recipe.judgments.scoring, recipe.meta_judgments.verdicts) == (PAPERS_SCORING, PAPERS_VERDICTS)
     assert from_paper(recipe) == []
 
 
 def test_others_are_departures() -> None:
     sets = ["judgments.score_words=Punktzahl", "judgments.lowest_score=1", "judgments.highest_score=10"]
-    sets += ["meta_judgments.first_name=Urteil 1", "judgments.template=mine.txt"]
+    sets += ["meta_judgments.first_name=Urteil 1", "judgments.template=mine.txt", "judgments.score_line=expectation"]
     recipe = load_recipe(REAL, sets)
-    assert recipe.judgments.scoring == Scoring("Punktzahl", 1, 10)
+    assert recipe.judgments.scoring == Scoring("Punktzahl", 1, 10, expected=True)
     assert recipe.meta_judgments.verdicts == Verdicts("Winner", "Urteil 1", "Judgement B")
     assert [(d.path, d.old, d.new) for d in from_paper(recipe)] == [
         ("judgments.template", None, "mine.txt"),
@@ -35,6 +35,7 @@ def test_others_are_departures() -> None:
         ("judgments.lowest_score", 0, 1),
         ("judgments.highest_score", 5, 10),
         ("meta_judgments.first_name", "Judgement A", "Urteil 1"),
+        ("judgments.score_line", "sampled", "expectation"),
     ]
 
 
@@ -57,7 +58,7 @@ def test_what_cannot_be_is_refused(sets: list[str], parts: list[str]) -> None:
     assert all(part in message for part in parts), message
 
 
-@pytest.mark.parametrize("path", [path for path in PAPERS if not path.endswith("_line")])
+@pytest.mark.parametrize("path", PAPERS)
 def test_a_world_has_the_papers_judge(path: str) -> None:
     """Its truth is from 0 to 5, and its judged examples and seed models are written so."""
     value = {"lowest_score": 1, "highest_score": 10}.get(path.partition(".")[2], "Other")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mr_assets.judging import PAPERS
+from mr_assets.judging import LINES, PAPERS
 from mr_assets.loop import LOOP
 from mr_assets.runs.record import write_record
 from mr_assets.runs.run import Run
@@ -186,7 +186,9 @@ def test_what_was_made_before_the_judges_words_were_fields_is_current(run: Run, 
     record = run.record(*place)
     assert record is not None
     old = {
-        name: {f: v for f, v in value.items() if f"{name}.{f}" not in PAPERS} if isinstance(value, dict) else value
+        name: {f: v for f, v in value.items() if f"{name}.{f}" not in PAPERS | LINES}
+        if isinstance(value, dict)
+        else value
         for name, value in record.settings.items()
     }
     assert old != record.settings
