@@ -17,6 +17,7 @@ from mr_assets.inputs import preflight
 from mr_assets.inputs.preflight import LEAST_FREE_MIB, check_run
 from mr_assets.inputs.seed_model import seed_model
 from mr_assets.recipes.load import from_yaml, load_recipe
+from mr_assets.runs.data_folder import PROJECT
 from mr_assets.runs.run import Run
 from mr_assets.templates import judge_template
 from mr_assets.training.accelerate_config import SHIPPED
@@ -234,6 +235,20 @@ def test_prompts_are_checked(refused: Check, data: Path, text: str | None, sets:
     if text is not None:
         (data / "mine.txt").write_text(text)
     assert message in refused("prompts.source=mine.txt", "prompts.count=null", *sets)
+
+
+def test_turns_that_the_chat_template_refuses(refused: Check, data: Path) -> None:
+    """The first row with such a sequence of roles is named, and what the template says; nothing is sampled."""
+    shutil.copytree(PROJECT / "data" / "seeds" / "small-world", data / "model")
+    template = data / "model" / "chat_template.jinja"
+    refuse = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('No system role') }}{% endif %}"
+    template.write_text(refuse + template.read_text())
+    user = {"role": "user", "content": "Hi"}
+    rows = [{"prompt": f"p{n}"} for n in range(10)] + [{"messages": [{"role": "system", "content": "Be brief."}, user]}]
+    (data / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = refused("model.seed=model", "prompts.source=mine.jsonl", "prompts.count=null")
+    assert "prompts file mine.jsonl, line 11: a conversation of system, user: the chat template of" in said
+    assert "No system role" in said
 
 
 def own_files(data: Path) -> Run:
