@@ -4,11 +4,12 @@ import polars as pl
 
 from mr_assets.inputs.user_files import HELD_OUT, eft_notes, user_eft
 from mr_assets.method import eft_dataset as method
-from mr_assets.method.numbers import eft_numbers
+from mr_assets.method.numbers import eft_numbers, score_counts
 from mr_assets.runs.judge_prompts import judge_prompts
 from mr_assets.tables import EFT_DATASET
 from mr_assets.wiring.declare import loop_asset
 from mr_assets.wiring.materialization import Materialization, Result
+from mr_assets.wiring.pictures import score_histogram
 from mr_assets.worlds.eft import make_eft
 from mr_assets.worlds.letters import Imperfection
 
@@ -34,7 +35,9 @@ def eft_dataset(
             examples=recipe.eft.examples,
             seed=recipe.seed,
         )
-        return work.table(dataset, eft_numbers(dataset.rows, dataset.dropped))
+        scores, (lowest, highest) = score_counts(dataset.rows), recipe.judgments.scoring[1:]
+        pictures = {"scores": score_histogram(scores, lowest, highest)}
+        return work.table(dataset, eft_numbers(dataset.rows, dataset.dropped), pictures=pictures)
     if recipe.eft.source == "world":
         assert recipe.world is not None and recipe.eft.examples is not None
         imperfect = Imperfection(judge_noise=recipe.world.judge_noise, verbosity_bias=recipe.world.verbosity_bias)

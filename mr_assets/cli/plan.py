@@ -1,12 +1,14 @@
 """`mr plan`: what a recipe asks for, before a person pays for it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from mr_assets.cli.terminal import say_json
+from mr_assets.errors import UserError
 
 if TYPE_CHECKING:
     from mr_assets.cli.terminal import Table
@@ -118,7 +120,20 @@ def _plan_of(run: "Run", shape: "Shape", gpu: "Gpu | None", count: int, earlier:
 
     lengths = _assumed_lengths(run)
     found = measured(earlier.run, lengths, pilot=earlier.pilot) if earlier else None
-    return make_plan(run.name, run.recipe, shape, found.lengths if found else lengths, run.data, gpu, count, found)
+    planned = found.lengths if found else lengths
+    return make_plan(run.name, run.recipe, shape, planned, run.data, gpu, count, found, _ranked_replies(run))
+
+
+def _ranked_replies(run: "Run") -> int | None:
+    """The ranked replies to train on of a recipe that names a file of them; None if it cannot be read here."""
+    from mr_assets.inputs.open_assistant import rankings
+    from mr_assets.method.ranked_replies import in_parts
+
+    if run.recipe.eft.rankings is None:
+        return None
+    with suppress(UserError):  # a plan needs no data
+        return in_parts(rankings(run.recipe, run.data).rows)[0].height
+    return None
 
 
 def _assumed_lengths(run: "Run") -> "Lengths":

@@ -76,14 +76,15 @@ def make_plan(
     gpu: Gpu | None = None,
     count: int = 1,
     measured: Measured | None = None,
+    replies: int | None = None,
 ) -> Plan:
     """The plan of a recipe. Without a GPU nothing is said of what does not fit one.
 
     lengths: those that are planned with. measured: brings the upper bounds down; without a GPU the hours are by its
-    rates, and without both there are none.
+    rates, and without both there are none. replies: as in `stages`.
     """
     shares, rates = (measured.shares, measured.rates) if measured else (None, {})
-    rows = [_row(stage, recipe, shape, data, gpu, rates) for stage in stages(recipe, lengths, shares)]
+    rows = [_row(stage, recipe, shape, data, gpu, rates) for stage in stages(recipe, lengths, shares, replies)]
     memory = memory_of(recipe, shape, data)
     problems = list(gpu_problems(recipe, shape, data, gpu.memory, count)) if gpu else []
     return Plan(name, recipe, shape, lengths, gpu, count, rows, memory, problems, measured)

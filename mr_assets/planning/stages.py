@@ -18,6 +18,8 @@ from mr_assets.sampling.endpoint import is_endpoint
 
 EFT_EXAMPLES = 1630
 """Where the recipe does not say how many EFT examples there are: as many as Yuan et al. (2024) trained on."""
+EFT_REPLIES = 7200
+"""Where ranked replies were not counted: three to each of 3,200 prompts (Yuan et al. 2024), a quarter held out."""
 BLOCK = 16
 """Tokens of the prefix cache's unit on a GPU: what is shared beyond the last whole one is computed again."""
 TASK_LABEL = 4
@@ -25,6 +27,7 @@ TASK_LABEL = 4
 DUPLICATES = "equal responses to a prompt are judged once"
 UNSCORED = "judgments without a score, and two with the same text, do not battle"
 NO_PAIR = "not every prompt gives a pair"
+NOT_COUNTED = "the recipe does not say how many ranked replies there are"
 
 BoundShares = Mapping[str, float]
 """By what was counted, how much of the upper bound an earlier run had: {"judgments": 0.97, "meta_judgments": 0.6}."""
@@ -116,12 +119,18 @@ class _Prompts:
         return self
 
 
-def stages(recipe: Recipe, lengths: Lengths, shares: BoundShares | None = None) -> list[Stage]:
-    """Every stage that samples or trains, in the order of the loop; what the family has one of comes first."""
+def stages(
+    recipe: Recipe, lengths: Lengths, shares: BoundShares | None = None, replies: int | None = None
+) -> list[Stage]:
+    """Every stage that samples or trains, in the order of the loop; what the family has one of comes first.
+
+    replies: ranked replies to train on, where EFT data is made of rankings and they were counted.
+    """
     shares = shares or {}
     by_model = recipe.prompts.source == GENERATED and not is_endpoint(recipe.prompts.generator)
     found: list[Stage] = [generation(recipe, lengths)] if by_model else []
-    found += [sft(recipe, lengths)] if recipe.sft else []
+    found += [ranked(recipe, lengths, replies)] if recipe.seed_judges else []
+    found += [sft(recipe, lengths, replies)] if recipe.sft else []
     found += [evaluation(recipe, lengths, model) for model in ("seed", "0") if recipe.evaluation]
     for t in range(1, len(recipe.iterations) + 1):
         found += [*samplings(recipe, lengths, t, shares), dpo(recipe, lengths, t, shares)]
@@ -137,6 +146,13 @@ def generation(recipe: Recipe, lengths: Lengths) -> Sampling:
     asked.add(lengths.chat)
     asked.add(shots * (lengths.prompt + TASK_LABEL) + lengths.chat, count)
     return _sampling("generated_prompts", None, count, 1, asked, lengths.prompt)
+
+
+def ranked(recipe: Recipe, lengths: Lengths, replies: int | None) -> Sampling:
+    """eft_judgments: the seed model judges each ranked reply as the judge does a response."""
+    count, n = replies or EFT_REPLIES, recipe.judgments.n
+    judge = _filled(lengths, lengths.judge, prompt=count, response=count).sampled(n)
+    return _sampling("eft_judgments", None, count, n, judge, lengths.judgment, "" if replies else NOT_COUNTED)
 
 
 def samplings(recipe: Recipe, lengths: Lengths, t: int, shares: BoundShares) -> Iterator[Sampling]:
@@ -157,11 +173,15 @@ def samplings(recipe: Recipe, lengths: Lengths, t: int, shares: BoundShares) -> 
         yield _sampling("meta_judgments", partition, battles, 1, meta, lengths.meta_judgment, UNSCORED)
 
 
-def sft(recipe: Recipe, lengths: Lengths) -> Training:
-    """sft_checkpoint: each EFT example is a judge prompt and its judgment."""
+def sft(recipe: Recipe, lengths: Lengths, replies: int | None = None) -> Training:
+    """sft_checkpoint: each EFT example is a judge prompt and its judgment. replies: as in `stages`."""
     assert recipe.sft is not None
     examples = recipe.eft.examples or EFT_EXAMPLES
     why = "" if recipe.eft.examples else "the recipe does not say how many EFT examples there are"
+    if replies:
+        judged = replies * recipe.judgments.n if recipe.seed_judges else replies
+        most = int(judged / (1 - recipe.eft.meta_judgment_share - recipe.eft.instruction_share))
+        examples, why = min(examples, most), "not every ranked reply gives an example"
     per_epoch = ceil(examples / recipe.sft.batch_size)
     epochs = recipe.sft.keep_epoch
     tokens = round(examples * (lengths.judge_prompt + lengths.judgment))

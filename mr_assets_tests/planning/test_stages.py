@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mr_assets.planning.lengths import Lengths
-from mr_assets.planning.stages import BLOCK, Stage, stages
+from mr_assets.planning.stages import BLOCK, Sampling, Stage, Training, stages
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.recipes.sets import with_sets
 
@@ -16,6 +16,22 @@ BARE = Lengths(10, 20, 5, 7, (("", 0.0), ("prompt", 0.0), ("response", 0.0)), ()
 def found(recipe: Recipe, lengths: Lengths, asset: str, partition: str | None, shares: Any = None) -> Any:
     every: list[Stage] = stages(recipe, lengths, shares)
     return next(stage for stage in every if (stage.asset, stage.partition) == (asset, partition))
+
+
+def test_ranked_replies_are_judged_before_the_first_training(paper: Recipe, lengths: Lengths) -> None:
+    """169 replies, 11 judgments of each; uncounted, three to each of 2,400 prompts. From ranks nobody judges."""
+    ranked = with_sets(paper, ["eft.source=open_assistant:trees.jsonl"])
+    first, second = stages(ranked, lengths, None, 169)[:2]
+    assert isinstance(first, Sampling)
+    assert isinstance(second, Training)
+    assert (first.title, first.requests, first.completions, first.at_most) == ("eft_judgments", 169, 1859, "")
+    assert (second.asset, second.examples) == ("sft_checkpoint", 1630)  # of 1,859 at most
+    uncounted = found(ranked, lengths, "eft_judgments", None)
+    assert (uncounted.requests, "does not say" in uncounted.at_most) == (7200, True)
+    form = with_sets(ranked, ["eft.judged_by=ranks", "eft.meta_judgment_share=0.25", "eft.instruction_share=0.25"])
+    [only, *_] = stages(form, lengths, None, 169)
+    assert isinstance(only, Training)
+    assert only.examples == 338  # 169 are half
 
 
 def test_the_papers_counts(paper: Recipe, lengths: Lengths) -> None:
