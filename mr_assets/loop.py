@@ -51,6 +51,7 @@ class Asset:
     upstream: the assets that it is made of, as far as the recipe has them. The handoff is not among them: policy[t]
     also takes checkpoints[t-1].
     shaped_by: the recipe's fields, or sections, that shape it; ``row.`` stands for the iteration's own row.
+    shaped_too: what else shapes it in some recipes, by the recipe.
     per: what there is one of it for. A "family" of recipes shares it; a "model" is "seed", "0" or an iteration's.
     holds: a parquet table, the folder of a trained model, or a record that points at such a folder.
     side: whose pairs alone it is for. Those of the judge are empty in an iteration that trains no judge.
@@ -67,6 +68,7 @@ class Asset:
     code: tuple[str, ...]
     upstream: tuple[str, ...] = ()
     shaped_by: tuple[str, ...] = ()
+    shaped_too: "Callable[[Recipe], tuple[str, ...]] | None" = None
     per: Per = "iteration"
     holds: Literal["table", "model", "pointer"] = "table"
     side: Literal["actor", "judge"] | None = None
@@ -166,8 +168,9 @@ LOOP = Loop(
         "eft_dataset",
         per="family",
         upstream=("ranked_replies", "eft_judgments"),
-        shaped_by=("seed", "world", "eft", "judgments.template", "meta_judgments.template", *PAPERS),
-        before={**{f"eft.{name}": value for name, value in ONLY_JUDGMENTS.items()}, **PAPERS},
+        shaped_by=("seed", "world", "eft", "judgments.template"),
+        shaped_too=lambda recipe: ("meta_judgments.template", *PAPERS) if recipe.eft.rankings else (),
+        before={f"eft.{name}": value for name, value in ONLY_JUDGMENTS.items()},
         not_noted=META_JUDGE,
         sources=("eft.source",),
         selects=True,

@@ -158,7 +158,7 @@ EFT_ORIGIN = {
     "message_id": Column(pl.String, "the reply that is judged, or given as the answer"),
     "rank": Column(pl.Int32, "that reply's rank by people, as published; 0 is the best"),
     "judgment_id": Column(pl.String, "the seed model's judgment; null if it is made from the ranks"),
-    "score": Column(pl.Float64, "the score that the judgment gives; null of other kinds"),
+    "score": Column(pl.Float64, "the score that the judgment gives; null of other kinds, and if a person wrote it"),
 }
 """Optional columns of `EFT_DATASET`, all or none of which are there: where each example comes from."""
 EFT_DATASET = replace(EFT_DATASET, optional=EFT_ORIGIN)

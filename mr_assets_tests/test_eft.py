@@ -29,6 +29,7 @@ from mr_assets.method.ranked_replies import in_parts
 from mr_assets.method.sft_dataset import sft_dataset
 from mr_assets.orchestration.steps import Step, steps
 from mr_assets.runs.run import Run
+from mr_assets.runs.settings import shaping_settings
 from mr_assets.runs.status import state
 from mr_assets.runs.stored import save
 from mr_assets.tables import EFT_DATASET, dropped_path
@@ -47,6 +48,7 @@ SETS = (
     *("eft.source=open_assistant:trees.jsonl", "eft.examples=null", "prompts.source=prompts.jsonl"),
     *("judgments.n=4", "engine.shard_size=40"),
 )
+FILES = ("eft.source=e.jsonl", "prompts.source=p.jsonl")
 PROMPTS = letters.make_prompts(24, seed="ranked")
 ONE_OFF = ("ranked_replies", "seed_prompts", "eft_judgments", "eft_dataset", "sft_checkpoint")
 
@@ -299,6 +301,15 @@ def test_the_form_first_and_then_judged_by_the_model_that_has_it(
     judged = second.table("eft_dataset")
     assert judged["judgment_id"].null_count() == 0
     assert second.table("ranked_replies").equals(first.table("ranked_replies"))
+
+
+def test_words_and_scale_shape_what_is_made_of_rankings_alone(tmp_path: Path) -> None:
+    """Other EFT data is read or made without them: runs that ask for scores otherwise share its M0."""
+    again, files = "judgments.score_line=asked_again", ("world=null", "evaluation=null", *FILES)
+    plain, ranked = (tiny_run(tmp_path, *sets) for sets in ((), SETS))
+    assert "judgments.score_words" not in shaping_settings(plain.recipe, "eft_dataset", None)
+    assert shaping_settings(ranked.recipe, "eft_dataset", None)["judgments.score_words"] == "Score"
+    assert tiny_run(tmp_path, again, *files).family == tiny_run(tmp_path, *files).family
 
 
 def test_what_shapes_the_judgments_names_the_family(tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ def eft_dataset(
             examples=recipe.eft.examples,
             seed=recipe.seed,
         )
-        scores, (lowest, highest) = score_counts(dataset.rows), recipe.judgments.scoring[1:]
-        pictures = {"scores": score_histogram(scores, lowest, highest)}
+        section, scores = recipe.judgments, score_counts(dataset.rows, recipe.judgments.scoring)
+        pictures = {"scores": score_histogram(scores, section.lowest_score, section.highest_score)}
         return work.table(dataset, eft_numbers(dataset.rows, dataset.dropped), pictures=pictures)
     if recipe.eft.source == "world":
         assert recipe.world is not None and recipe.eft.examples is not None

@@ -400,7 +400,7 @@ def read_eft(source: str, data: Path, scoring: Scoring = PAPERS_SCORING) -> pl.D
     if not asked:
         raise UserError(f"EFT file {source} has no rows. Name a file with judgments, or set sft: null in the recipe.")
     frame = _as_eft(asked, said)
-    frame = _of_kinds(frame, kinds, scoring) if kinds else frame
+    frame = _of_kinds(frame, kinds) if kinds else frame
     _refuse_without_scores(frame, source, scoring)
     return frame
 
@@ -438,12 +438,10 @@ def _as_eft(asked: Sequence[str], said: Sequence[str]) -> pl.DataFrame:
     ).cast(EFT_DATASET.schema)  # fmt: skip
 
 
-def _of_kinds(eft: pl.DataFrame, kinds: Sequence[str], scoring: Scoring) -> pl.DataFrame:
-    """EFT data with the optional columns: the kinds, and the scores that the judgments among them give."""
-    score = pl.when(pl.col("kind") == JUDGMENT).then("score")
-    nulls = {name: pl.lit(None) for name in EFT_DATASET.optional}
-    found = eft.with_columns(**nulls).with_columns(kind=pl.Series(kinds), score=_scores(eft, scoring)["score"])
-    return found.with_columns(score=score).select(list(EFT_DATASET.whole_schema)).cast(EFT_DATASET.whole_schema)
+def _of_kinds(eft: pl.DataFrame, kinds: Sequence[str]) -> pl.DataFrame:
+    """EFT data with the optional columns, of which only the kinds are known."""
+    found = eft.with_columns(pl.lit(None).alias(name) for name in EFT_DATASET.optional)
+    return found.with_columns(kind=pl.Series(kinds)).cast(EFT_DATASET.whole_schema)
 
 
 def _judgments(eft: pl.DataFrame) -> pl.DataFrame:

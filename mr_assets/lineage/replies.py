@@ -95,5 +95,6 @@ def _judgments(staleness: Staleness, identity: str, kept: set[str], fates: dict[
     by, columns = _provenance(staleness, JUDGMENTS), ("judgment_id", "n", "judgment", "score", "invalid")
     rows = read(staleness.run, *JUDGMENTS, columns, pl.col("response_id") == identity).sort("n")
     for judgment, n, text, score, invalid in rows.iter_rows():
-        why = REASONS.get(invalid, invalid) if invalid else fates[judgment].why if judgment in fates else None
+        unread = score is None and invalid is not None  # one that was asked again keeps why it had none
+        why = REASONS.get(invalid, invalid) if unread else fates[judgment].why if judgment in fates else None
         yield EftJudgment(judgment, n, text, score, judgment in kept, why, by)

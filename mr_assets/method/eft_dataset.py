@@ -22,6 +22,7 @@ import polars as pl
 from mr_assets.ids import eft_example
 from mr_assets.judging import PAPERS_SCORING, PAPERS_VERDICTS, Scoring, Verdicts
 from mr_assets.method.dropped import dropped, gathered
+from mr_assets.method.judgments import with_scores
 from mr_assets.method.ranked_replies import by_prompt, in_parts
 from mr_assets.tables import EFT_DATASET, INSTRUCTION, JUDGMENT, META_JUDGMENT, Selected, draws
 from mr_assets.templates import Template
@@ -84,7 +85,8 @@ def eft_dataset(
     if judgments is None:
         kept, left = from_ranks(train, judge.scoring), []
     else:
-        agreed = agreeing(judgments, train)
+        given = as_written(judgments, judge.scoring) if judge.scoring.expected else judgments
+        agreed = agreeing(given, train)
         kept, left = agreed.rows, [agreed.dropped]
     thin = thinned(kept, seed)
     by_id = {row["response_id"]: row for row in train.iter_rows(named=True)}
@@ -105,6 +107,11 @@ def eft_dataset(
     return Selected(_frame(rows).sort("example_id"), gathered(*left))
 
 
+def as_written(judgments: pl.DataFrame, scoring: Scoring) -> pl.DataFrame:
+    """Judgments whose scores are expectations, with those that their texts give: the texts are what is trained on."""
+    return with_scores(judgments.drop("score", "invalid"), scoring)
+
+
 def agreeing(judgments: pl.DataFrame, replies: pl.DataFrame) -> Selected:
     """The judgments of the rounds that rank the replies as people did: judgment_id, response_id, judgment, score.
 
@@ -123,7 +130,8 @@ def agreeing(judgments: pl.DataFrame, replies: pl.DataFrame) -> Selected:
             if row["score"] is not None and fault is None:
                 kept.append((row["judgment_id"], row["response_id"], row["judgment"], row["score"]))
             else:
-                out.append({"id": row["judgment_id"], "reason": row["invalid"] or fault, "scores": scores})
+                reason = row["invalid"] if row["score"] is None else fault
+                out.append({"id": row["judgment_id"], "reason": reason, "scores": scores})
     schema: dict[str, Any] = {"id": pl.String, "reason": pl.String, "scores": pl.List(pl.Float64)}
     return Selected(
         pl.DataFrame(kept, schema=_JUDGED, orient="row"),

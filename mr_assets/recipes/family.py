@@ -7,10 +7,11 @@ artifacts (another ``seed``, another SFT) gets a hash of its settings too: ``sma
 
 import json
 from hashlib import blake2b
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from mr_assets.judging import ONLY_JUDGMENTS
+from mr_assets.judging import ONLY_JUDGMENTS, PAPERS
 from mr_assets.recipes.recipe import GENERATED, SPEED_FIELDS, Iteration, Recipe
 from mr_assets.recipes.validation import validated
 from mr_assets.recipes.yaml_files import FOLDER, OF_FILE, read_recipe
@@ -34,9 +35,9 @@ def family_name(recipe: Recipe) -> str:
 def family_settings(recipe: Recipe) -> dict[str, Any]:
     """The part of a recipe that shapes seed_prompts, eft_dataset and sft_checkpoint, as JSON.
 
-    The judge template belongs to it, as EFT examples are written with it; and how the seed model judges ranked replies,
-    where it does. What only decides where a model may come from, how prompts are dealt out later, or speed and memory
-    does not.
+    The judge template belongs to it, as EFT examples are written with it; where they are made of rankings, words and
+    scale, and how the seed model judges. What only decides where a model may come from, how prompts are dealt out
+    later, or speed and memory does not.
     """
     fields = {name: True for name in ("seed", "model", "world", "prompts", "eft", "sft")}
     left_out = {"model": {"allow_hub"}, "prompts": {"disjoint"}, **SPEED_FIELDS}
@@ -47,6 +48,8 @@ def family_settings(recipe: Recipe) -> dict[str, Any]:
         settings["generation"] = recipe.generation.model_dump(mode="json", exclude=SPEED_FIELDS["generation"])
     if recipe.eft.rankings and recipe.eft.meta_judgment_share:
         settings["meta_judge_template"] = recipe.meta_judgments.template
+    if recipe.sft and recipe.eft.rankings:
+        settings |= {path: attrgetter(path)(recipe) for path in PAPERS}
     if recipe.seed_judges:
         settings |= recipe.model_dump(mode="json", include={"judgments", "engine"}, exclude=SPEED_FIELDS)
     return {**settings, "judge_template": recipe.judgments.template}

@@ -41,7 +41,9 @@ def shaping_settings(recipe: Recipe, asset: str, partition: str | None) -> dict[
     data = recipe.model_dump(mode="json", exclude=SPEED_FIELDS)
     data["row"] = {**data["iterations"][t - 1], "learning_rate": recipe.learning_rate(t)}
     data["prompts_until"] = [row["prompts"] for row in data["iterations"][:t]]
-    shaping = (path for path in LOOP[asset].shaped_by if not _of_another_model(recipe, asset, path))
+    row = LOOP[asset]
+    paths = (*row.shaped_by, *(row.shaped_too(recipe) if row.shaped_too else ()))
+    shaping = (path for path in paths if not _of_another_model(recipe, asset, path))
     return {path.replace("row.", "iteration."): _at(data, path) for path in shaping}
 
 

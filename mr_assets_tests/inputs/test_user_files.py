@@ -454,7 +454,7 @@ def test_eft_with_some_scores_is_noted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 def test_eft_of_several_kinds(tmp_path: Path, suffix: str) -> None:
-    """Then judgments alone have a score, and are alone asked for one; the figures show the shares."""
+    """Then judgments alone are asked for a score; the figures show the shares."""
     rows = [
         {"prompt": "Rate 0.", "completion": "Score: 4", "kind": "judgment"},
         {"prompt": "Rate 1.", "completion": "Good.", "kind": "judgment"},
@@ -466,8 +466,7 @@ def test_eft_of_several_kinds(tmp_path: Path, suffix: str) -> None:
     frame, _ = user_eft(recipe, tmp_path)
     EFT_DATASET.check(frame)
     assert frame["kind"].to_list() == ["judgment", "judgment", "meta_judgment", "instruction"]
-    assert frame["score"].to_list() == [4, None, None, None]
-    assert frame.select("tree_id", "message_id", "rank", "judgment_id").null_count().row(0) == (4, 4, 4, 4)
+    assert frame.select("tree_id", "message_id", "rank", "judgment_id", "score").null_count().row(0) == (4,) * 5
     (note,) = eft_notes(recipe, tmp_path, frame)
     assert "1 of 2 judgments (50%) give no score" in note
     figures = eft_numbers(frame)

@@ -80,11 +80,27 @@ def test_a_round_is_kept_where_its_scores_rank_as_people_did(
     DROPPED.check(found.dropped)
 
 
+def test_a_score_that_was_asked_for_again_counts() -> None:
+    """The column invalid keeps why the text had none; the reason of the round is the one that it is dropped for."""
+    again = judged([2, 4, 5]).with_columns(invalid=pl.lit("no_score"))
+    assert said(agreeing(again, REPLIES)) == {"ranks_differ": 3}
+    assert agreeing(judged([5, 4, 2]).with_columns(invalid=pl.lit("no_score")), REPLIES).rows.height == 3
+
+
 def test_rounds_are_held_each_against_the_ranks() -> None:
     """The second of three contradicts people: of each reply the judgments 0 and 2 stay, and the scores say why."""
     found = agreeing(judged([5, 3, 1], [1, 3, 5], [4, 3, 2]), REPLIES)
     assert found.rows["judgment_id"].to_list() == [f"{response}.j{n}" for n in (0, 2) for response in THREE]
     assert [json.loads(numbers) for numbers in found.dropped["numbers"]] == [{"scores": [1.0, 3.0, 5.0]}] * 3
+
+
+def test_where_scores_are_expectations_the_texts_decide() -> None:
+    """What is trained on says 5, 4, 2, which agrees with people; the expectations do not."""
+    texts = judged([5, 4, 2]).with_columns(score=pl.Series([3.1, 3.4, 3.2]))
+    scoring = Scoring(expected=True)
+    given = {"shares": shares_of(0, 0), "examples": None, "seed": 0}
+    rows = eft_dataset(REPLIES, texts, judge=Judge(JUDGE, scoring), meta_judge=ASKED[1], **given).rows  # type: ignore[arg-type]
+    assert rows["score"].to_list() == [5, 4, 2]
 
 
 # --------------------------------------------------------------------------------------------------------- thinning
