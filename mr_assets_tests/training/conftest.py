@@ -51,12 +51,17 @@ def examples(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def dpo_job(policy: Path, pairs: Path, tmp_path: Path) -> TrainingJob:
+    """`small_dpo_job`, to be done in a folder of the test's own."""
+    return small_dpo_job(policy, pairs, tmp_path / "1")
+
+
+def small_dpo_job(policy: Path, pairs: Path, out: Path) -> TrainingJob:
     """Three epochs of three steps (batches of 4, 4 and 2 pairs), the first epoch kept."""
     return new_job(
         kind="dpo",
         model=policy,
         data=pairs,
-        out=tmp_path / "1",
+        out=out,
         learning_rate=1e-3,
         schedule_epochs=3,
         keep_epoch=1,

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from mr_assets.files import fingerprint
 from mr_assets.model_folder import check_model_folder
 from mr_assets.training import launch
 from mr_assets.training.job import TrainingJob
-from mr_assets.training.launch import TrainingFailed, train
+from mr_assets.training.launch import TrainingFailed, TrainingResult, train
 from mr_assets.training.log import last_epoch, read_log
 from mr_assets.training.margins import MARGINS, scan_margins
+from mr_assets_tests.training.conftest import small_dpo_job
 from mr_assets_tests.training.jobs import replace
 from mr_assets_tests.training.test_launch import gone
 
@@ -40,6 +42,33 @@ def margins(folder: Path) -> pl.DataFrame:
 
 def log(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "training_log.jsonl").read_text().splitlines()]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training that is done once for all tests that only look at it: to begin one takes longer than its steps."""
+
+    out: Path
+    told: list[dict[str, Any]]
+    result: TrainingResult
+
+
+def trained_once(job: TrainingJob) -> Trained:
+    told: list[dict[str, Any]] = []
+    return Trained(job.out, told, train(job, told.append))
+
+
+@pytest.fixture(scope="module")
+def first_epoch(policy: Path, pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """What `dpo_job` gives."""
+    return trained_once(small_dpo_job(policy, pairs, tmp_path_factory.mktemp("first_epoch") / "1"))
+
+
+@pytest.fixture(scope="module")
+def third_epoch(policy: Path, pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """What `dpo_job` gives where the third epoch is kept."""
+    job = small_dpo_job(policy, pairs, tmp_path_factory.mktemp("third_epoch") / "1")
+    return trained_once(replace(job, keep_epoch=3))
 
 
 def make_trainer(job: TrainingJob) -> Any:
@@ -129,7 +158,7 @@ def test_loss_and_gradient_equal_the_definition(dpo_job: TrainingJob) -> None:
         assert torch.allclose(ours.grad, theirs.grad, rtol=1e-3, atol=1e-6), name
 
 
-def test_steps_equal_a_loop_written_by_hand(dpo_job: TrainingJob) -> None:
+def test_steps_equal_a_loop_written_by_hand(dpo_job: TrainingJob, first_epoch: Trained) -> None:
     """Three steps of AdamW: betas .9 and .999, norm clipped to 1, rate = 1e-3 (1 + cos(pi step / 9)) / 2, fresh state.
 
     9 steps are scheduled (3 epochs of 3), of which the first epoch is kept. The loss starts at log 2, because policy
@@ -153,14 +182,13 @@ def test_steps_equal_a_loop_written_by_hand(dpo_job: TrainingJob) -> None:
         optimizer.param_groups[0]["lr"] = rates[-1]
         optimizer.step()
         losses.append(loss.item())
-    train(dpo_job)
-    lines = log(dpo_job.out)
+    lines = log(first_epoch.out)
     assert [len(batch) for batch in order] == [4, 4, 2]
     assert lines[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
     assert [line["loss"] for line in lines] == pytest.approx(losses, abs=1e-4)
     assert [line["learning_rate"] for line in lines] == pytest.approx(rates, rel=1e-6)
     by_hand = torch.cat([p.detach().flatten() for p in model.parameters()]) - start
-    ours = torch.cat([p.detach().flatten() for p in load(dpo_job.out).parameters()]) - start
+    ours = torch.cat([p.detach().flatten() for p in load(first_epoch.out).parameters()]) - start
     assert (ours - by_hand).norm() < 0.02 * by_hand.norm()
 
 
@@ -180,40 +208,40 @@ def test_before_training_every_reward_is_0(dpo_job: TrainingJob) -> None:
         assert before[name].to_list() == pytest.approx([0] * len(rows), abs=1e-6), name
 
 
-def test_margins_equal_the_definition(dpo_job: TrainingJob) -> None:
+def test_margins_equal_the_definition(dpo_job: TrainingJob, first_epoch: Trained) -> None:
     """Of each pair, beta (log p(c) - log p_ref(c)) and the same of r, by the models as they lie in their folders.
 
     The pairs are in the order of the data, not in that of training. How far the pass over the pairs is, is told: 10
     pairs in batches of 4.
     """
-    told: list[dict[str, Any]] = []
-    result = train(dpo_job, told.append)
-    found, rows = margins(dpo_job.out), pl.read_parquet(dpo_job.data).to_dicts()
+    told, result = first_epoch.told, first_epoch.result
+    found, rows = margins(first_epoch.out), pl.read_parquet(dpo_job.data).to_dicts()
     assert found["pair_id"].to_list() == [row["pair_id"] for row in rows]
-    trained, reference = load(dpo_job.out), load(dpo_job.model)
+    trained, reference = load(first_epoch.out), load(dpo_job.model)
     for side in ("chosen", "rejected"):
         texts = [(row["prompt_token_ids"], row[f"{side}_token_ids"]) for row in rows]
         rewards = dpo_job.beta * (sums_of_log_probs(trained, texts) - sums_of_log_probs(reference, texts))
         assert found[f"{side}_reward"].to_list() == pytest.approx(rewards.tolist(), abs=1e-5)
     difference = found["chosen_reward"] - found["rejected_reward"]
     assert found["reward_margin"].to_list() == difference.to_list()
-    assert found["reward_margin"].mean() > log(dpo_job.out)[0]["rewards/margins"] == pytest.approx(0, abs=1e-6)
+    assert found["reward_margin"].mean() > log(first_epoch.out)[0]["rewards/margins"] == pytest.approx(0, abs=1e-6)
     assert [line["pairs"] for line in told if "pairs" in line] == [0, 4, 8, 10]
     assert {line["total_pairs"] for line in told if "pairs" in line} == {10}
     assert [line["step"] for line in told if "step" in line] == [1, 2, 3]
     assert (result.resumed_at, result.last["step"]) == (0, 3)
 
 
-def test_the_kept_epoch_is_the_whole_schedules(dpo_job: TrainingJob) -> None:
+def test_the_kept_epoch_is_the_whole_schedules(
+    dpo_job: TrainingJob, first_epoch: Trained, third_epoch: Trained
+) -> None:
     """Stopping after epoch 1 of 3 gives, bit for bit, what the whole schedule had there; every epoch can be kept.
 
     Log, last step and reward margins are those of the kept epoch either way, though later weights were in memory at
     the end. Each epoch's folder has its own.
     """
-    train(dpo_job)
     every = replace(dpo_job, keep_all_epochs=True, out=dpo_job.out.with_name("every"))
     result = train(every)
-    assert weights(dpo_job.out) == weights(every.out) == weights(every.out / "epochs" / "1")
+    assert weights(first_epoch.out) == weights(every.out) == weights(every.out / "epochs" / "1")
     epochs = [every.out / "epochs" / str(e) for e in (1, 2, 3)]
     assert sorted((every.out / "epochs").iterdir()) == epochs
     assert len({weights(folder) for folder in epochs}) == 3
@@ -222,45 +250,41 @@ def test_the_kept_epoch_is_the_whole_schedules(dpo_job: TrainingJob) -> None:
     assert [len(log(folder)) for folder in (every.out, *epochs)] == [3, 3, 6, 9]
     assert (result.rows, result.steps, result.last["step"]) == (10, 3, 3)
     assert result.last == log(every.out)[-1]
-    assert margins(dpo_job.out).equals(margins(every.out))
+    assert margins(first_epoch.out).equals(margins(every.out))
     assert margins(epochs[0]).equals(margins(every.out))
-    third = replace(dpo_job, keep_epoch=3, out=dpo_job.out.with_name("third"))
-    train(third)
-    assert weights(third.out) == weights(epochs[2])  # asking the model in between changed nothing
-    assert margins(third.out).equals(margins(epochs[2]))
-    assert not margins(third.out).equals(margins(every.out))
+    assert weights(third_epoch.out) == weights(epochs[2])  # asking the model in between changed nothing
+    assert margins(third_epoch.out).equals(margins(epochs[2]))
+    assert not margins(third_epoch.out).equals(margins(every.out))
 
 
-def test_another_epoch_is_kept_without_training(dpo_job: TrainingJob) -> None:
+def test_another_epoch_is_kept_without_training(dpo_job: TrainingJob, first_epoch: Trained) -> None:
     """Every epoch was kept, and the second was the result: the first one becomes it, as a training would have had it.
 
     Weights, every other file but the log's times, reward margins and figures; and back again.
     """
-    train(dpo_job)
     every = replace(dpo_job, keep_all_epochs=True, keep_epoch=2, out=dpo_job.out.with_name("every"))
     second = train(every)
     kept = weights(every.out)
     told: list[dict[str, Any]] = []
     result = train(replace(every, keep_epoch=1), told.append)
     assert told == [{"kept_epoch": 1, "folder": str(every.out / "epochs" / "1")}]
-    assert weights(every.out) == weights(dpo_job.out) != kept
-    assert margins(every.out).equals(margins(dpo_job.out))
-    assert {path.name for path in every.out.iterdir()} == {path.name for path in dpo_job.out.iterdir()} | {"epochs"}
-    assert fingerprint(every.out) == fingerprint(dpo_job.out)
-    assert last_epoch(read_log(every.out)) == last_epoch(read_log(dpo_job.out))
+    assert weights(every.out) == weights(first_epoch.out) != kept
+    assert margins(every.out).equals(margins(first_epoch.out))
+    assert {path.name for path in every.out.iterdir()} == {path.name for path in first_epoch.out.iterdir()} | {"epochs"}
+    assert fingerprint(every.out) == fingerprint(first_epoch.out)
+    assert last_epoch(read_log(every.out)) == last_epoch(read_log(first_epoch.out))
     assert (result.rows, result.steps, result.resumed_at, result.last["step"]) == (10, 3, 3, 3)
     check_model_folder(every.out)
     again = train(every, told.append)
     assert (again.last, weights(every.out), len(told)) == (second.last, kept, 2)
 
 
-def test_a_killed_training_resumes_to_the_same_bits(dpo_job: TrainingJob) -> None:
+def test_a_killed_training_resumes_to_the_same_bits(dpo_job: TrainingJob, third_epoch: Trained) -> None:
     """Same weights, same log, same reward margins, though it was killed three times.
 
     Once inside an epoch, once while an incomplete checkpoint lay about, once while the margins were computed.
     """
     whole = replace(dpo_job, keep_epoch=3, save_steps=2)
-    train(replace(whole, out=dpo_job.out.with_name("whole")))
 
     def kill_at(step: int, pairs: int = 0) -> Callable[[dict[str, Any]], None]:
         def on_metrics(line: dict[str, Any]) -> None:
@@ -283,22 +307,17 @@ def test_a_killed_training_resumes_to_the_same_bits(dpo_job: TrainingJob) -> Non
     assert not whole.out.exists()
     result = train(whole)
     assert result.resumed_at >= 6
-    assert weights(whole.out) == weights(dpo_job.out.with_name("whole"))
-    assert margins(whole.out).equals(margins(dpo_job.out.with_name("whole")))
+    assert weights(whole.out) == weights(third_epoch.out)
+    assert margins(whole.out).equals(margins(third_epoch.out))
     assert not whole.workspace.exists()
     numbers = ("step", "loss", "learning_rate", "rewards/margins", "grad_norm", "epoch")
-    lines = [
-        [{n: line[n] for n in numbers} for line in log(folder)]
-        for folder in (whole.out, dpo_job.out.with_name("whole"))
-    ]
+    lines = [[{n: line[n] for n in numbers} for line in log(folder)] for folder in (whole.out, third_epoch.out)]
     assert lines[0] == lines[1]
     assert [line["step"] for line in lines[0]] == list(range(1, 10))
 
 
-def test_a_training_goes_on_with_smaller_micro_batches(dpo_job: TrainingJob) -> None:
+def test_a_training_goes_on_with_smaller_micro_batches(dpo_job: TrainingJob, third_epoch: Trained) -> None:
     """Killed in the third epoch and gone on with passes of 2 in place of 4, which has the same steps up to rounding."""
-    whole = replace(dpo_job, keep_epoch=3, out=dpo_job.out.with_name("whole"))
-    train(whole)
 
     def kill(line: dict[str, Any]) -> None:
         if line.get("step", 0) >= 7:
@@ -309,10 +328,10 @@ def test_a_training_goes_on_with_smaller_micro_batches(dpo_job: TrainingJob) -> 
     assert [path.name for path in dpo_job.workspace.glob("checkpoints/checkpoint-*")] == ["checkpoint-6"]  # of 3 and 6
     result = train(replace(dpo_job, keep_epoch=3, micro_batch_size=2, gradient_checkpointing=True, save_steps=1))
     assert result.resumed_at in (6, 7)  # it may have gone on for a moment
-    for ours, theirs in zip(log(dpo_job.out), log(whole.out), strict=True):
+    for ours, theirs in zip(log(dpo_job.out), log(third_epoch.out), strict=True):
         assert (ours["step"], ours["learning_rate"]) == (theirs["step"], theirs["learning_rate"])
         assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-5)
-    rewards = [margins(folder)["reward_margin"].to_list() for folder in (dpo_job.out, whole.out)]
+    rewards = [margins(folder)["reward_margin"].to_list() for folder in (dpo_job.out, third_epoch.out)]
     assert rewards[0] == pytest.approx(rewards[1], abs=1e-4)
 
 
@@ -517,7 +536,7 @@ def test_an_interrupt_ends_every_process_of_several(dpo_job: TrainingJob) -> Non
     assert gone(pids)
 
 
-def test_the_result_is_a_model_folder(dpo_job: TrainingJob) -> None:
+def test_the_result_is_a_model_folder(dpo_job: TrainingJob, first_epoch: Trained) -> None:
     """Everything but the weights is the starting model's, weights are fp32, and nothing else lies there.
 
     TRL writes the padding token that it chose (here the end token) into the configuration it trains with. Were that
@@ -525,17 +544,17 @@ def test_the_result_is_a_model_folder(dpo_job: TrainingJob) -> None:
     """
     from safetensors.torch import load_file
 
-    result = train(dpo_job)
-    assert result.out == dpo_job.out
-    check_model_folder(dpo_job.out)
+    out = first_epoch.result.out
+    assert out == first_epoch.out
+    check_model_folder(out)
     names = {path.name for path in dpo_job.model.iterdir()}
-    assert {path.name for path in dpo_job.out.iterdir()} == names | {"training_log.jsonl", MARGINS}
+    assert {path.name for path in out.iterdir()} == names | {"training_log.jsonl", MARGINS}
     for name in names - {"config.json", "model.safetensors"}:
-        assert (dpo_job.out / name).read_bytes() == (dpo_job.model / name).read_bytes(), name
-    before, after = (json.loads((folder / "config.json").read_text()) for folder in (dpo_job.model, dpo_job.out))
+        assert (out / name).read_bytes() == (dpo_job.model / name).read_bytes(), name
+    before, after = (json.loads((folder / "config.json").read_text()) for folder in (dpo_job.model, out))
     assert after == before | {"dtype": "float32"}
-    assert {str(tensor.dtype) for tensor in load_file(dpo_job.out / "model.safetensors").values()} == {"torch.float32"}
-    assert load(dpo_job.out).get_input_embeddings().padding_idx is None
+    assert {str(tensor.dtype) for tensor in load_file(out / "model.safetensors").values()} == {"torch.float32"}
+    assert load(out).get_input_embeddings().padding_idx is None
 
 
 def test_a_loss_that_is_not_finite_ends_without_a_model(dpo_job: TrainingJob) -> None:
