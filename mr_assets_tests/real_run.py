@@ -48,10 +48,20 @@ ONE_ITERATION = (
     *("run", "small_world_meta_rewarding", "--iterations", "1"),
     *(part for field in SMALL for part in ("--set", field)),
 )
-# Python imports a module named sitecustomize at its start. It notes every prompt that vLLM itself is given.
+# Python imports a module named sitecustomize at its start. It notes every prompt that vLLM itself is given. And it lets
+# Dagster's history not wait for the disk, ten times at each of an iteration's 280 events: tests outlive no power cut.
 RECORDER = """
-import json, os
+import json, os, sqlite3
 from mr_assets.sampling import engine
+
+connect = sqlite3.dbapi2.connect
+
+def unwaiting(*args, **kwargs):
+    connection = connect(*args, **kwargs)
+    connection.execute("PRAGMA synchronous=OFF")
+    return connection
+
+sqlite3.dbapi2.connect = unwaiting
 
 start = engine.start_engine
 
@@ -127,11 +137,11 @@ def printed(process: subprocess.Popen[bytes]) -> str:
     return Path(process.stdout.name).read_text(encoding="utf-8", errors="replace")
 
 
-def mr(data: Path, *arguments: str, timeout: float = PATIENCE) -> str:
+def mr(data: Path, *arguments: str, module: str = "mr_assets.cli") -> str:
     """Run a command to its end and return what it printed; a failure shows the end of that."""
-    with started(data, *arguments) as process:
+    with started(data, *arguments, module=module) as process:
         with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout)
+            process.wait(PATIENCE)
         status, said = process.poll(), printed(process)
     assert status == 0, f"mr {' '.join(arguments)} ended with {status}:\n{said[-6000:]}"
     return said

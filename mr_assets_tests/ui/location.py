@@ -83,7 +83,7 @@ def train(
 patch = pytest.MonkeyPatch()  # for as long as this process lives
 patch.setattr(ChatEncoder, "load", load_encoder)
 patch.setattr("mr_assets.wiring.sampling.open_engine", open_engine)
-patch.setattr("mr_assets.orchestration.sensors.SECONDS", 5)  # as often as the daemon looks
+patch.setattr("mr_assets.orchestration.sensors.SECONDS", 1)  # as often as the tests' daemon looks
 patch.setattr("mr_assets.wiring.training.close_engine", lambda: None)
 patch.setattr("mr_assets.wiring.training.train", train)
 patch.setattr(

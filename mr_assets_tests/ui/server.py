@@ -212,10 +212,7 @@ class Server:
         return self._runs_of(backfill_id)
 
     def backfill_ran(self, backfill_id: str, count: int) -> list[DagsterRun]:
-        """The runs of a backfill, once there are so many and all have ended.
-
-        Until the backfill itself has ended, the daemon takes up to half a minute more.
-        """
+        """The runs of a backfill, once there are so many and all have ended; the backfill itself may go on."""
 
         def look() -> list[DagsterRun]:
             found = self._runs_of(backfill_id)

@@ -1,6 +1,5 @@
 """Backfills as the UI launches them, with the real webserver and daemon: order, failure, and how to go on."""
 
-import random
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -12,8 +11,10 @@ from mr_assets.recipes.load import with_iterations
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import state
 from mr_assets.runs.stored import save
-from mr_assets_tests.tiny import tiny_recipe
-from mr_assets_tests.ui.server import DagsterRun, Server, serving
+from mr_assets_tests.real_run import mr
+from mr_assets_tests.tiny import NAME, tiny_recipe
+from mr_assets_tests.ui.daemon import BACKFILLS_SECONDS
+from mr_assets_tests.ui.server import LOCATION, MODULE, DagsterRun, Server, serving
 
 pytestmark = pytest.mark.slow
 
@@ -39,12 +40,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(data: Path) -> Iterator[Server]:
     """On a fresh instance, with three runs of one family that were never launched.
 
-    M0 takes so long that the backfill's daemon, which looks every 30 s, looks between seed_prompts and it.
+    M0 takes so long that the daemon, when it looks after backfills, looks between seed_prompts and it.
     """
-    for name, iterations in (("twelve", 12), ("pair", 2), ("four", 4)):
+    for name, iterations in (("ten", 8), ("pair", 2), ("four", 4)):
         saved(data, name, iterations)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MR_FAKE_SFT_SECONDS", "35")
+        patch.setenv("MR_FAKE_SFT_SECONDS", str(4 * BACKFILLS_SECONDS))
         patch.delenv("MR_EXECUTOR", raising=False)
         with serving(data) as server:
             yield server
@@ -58,16 +59,14 @@ def in_order(runs: list[DagsterRun]) -> list[str | None]:
     return [r.partition for r in ordered]
 
 
-def test_twelve_iterations_given_shuffled(server: Server, data: Path) -> None:
-    """With the one-off assets selected, on a fresh instance: these first, then 1, 2, ... 12, each in one run."""
-    run = saved(data, "twelve", 12)
-    keys = run.iterations
-    random.Random(5).shuffle(keys)
+def test_from_nothing_given_in_any_order(server: Server, data: Path) -> None:
+    """With the one-off assets selected, on a fresh instance: these first, then 1 and 2, each in one run."""
+    run = saved(data, "pair", 2)
     assets = (*run.loop.per("family"), *run.loop.per("iteration"))
-    runs = server.backfill_ended(server.backfill(run, keys, assets), 1200)
+    runs = server.backfill_ended(server.backfill(run, ["2", "1"], assets))
     assert {r.status for r in runs} == {"SUCCESS"}
-    assert in_order(runs) == [None, *map(str, range(1, 13))]
-    assert [len(r.assets) for r in runs] == [3] + [11] * 12
+    assert in_order(runs) == [None, "1", "2"]
+    assert [len(r.assets) for r in runs] == [3, 11, 11]
     for t in run.iterations:
         assert {state(run, asset, t) for asset in LOOP.per("iteration")} == {"done"}
 
@@ -75,7 +74,6 @@ def test_twelve_iterations_given_shuffled(server: Server, data: Path) -> None:
 def test_two_backfills_started_together(server: Server, data: Path) -> None:
     """They take turns, whichever comes first, and every record fits what lies beside it."""
     run = saved(data, "pair", 2)
-    server.once(run)
     first, second = server.backfill(run, ["1", "2"]), server.backfill(run, ["2", "1"])
     runs = server.backfill_ran(first, 2) + server.backfill_ran(second, 2)
     assert sorted(r.partition or "" for r in runs) == ["1", "1", "2", "2"]
@@ -83,6 +81,17 @@ def test_two_backfills_started_together(server: Server, data: Path) -> None:
     assert {state(run, asset, "1") for asset in LOOP.per("iteration")} == {"done"}
     for r in runs:
         assert r.status == "SUCCESS" or "Materialize it first" in server.said(r.id)[0]
+
+
+def test_what_a_command_began_goes_on_to_the_tenth(server: Server, data: Path) -> None:
+    """`mr run` has made eight iterations, the recipe has two more: 9 comes before 10, which is no order of letters."""
+    mr(data, "run", NAME, "--name", "ten", module=MODULE)
+    run = saved(data, "ten", 10)
+    server.ask(RELOAD, name=LOCATION)
+    runs = server.backfill_ended(server.backfill(run, ["10", "9"]))
+    assert {r.status for r in runs} == {"SUCCESS"}
+    assert in_order(runs) == ["9", "10"]
+    assert {state(run, asset, t) for asset in LOOP.per("iteration") for t in run.iterations} == {"done"}
 
 
 def test_what_failed_is_finished_by_two_buttons(server: Server, data: Path) -> None:
@@ -115,7 +124,7 @@ def test_what_failed_is_finished_by_two_buttons(server: Server, data: Path) -> N
 def test_a_fifth_iteration_of_a_finished_run(server: Server, data: Path) -> None:
     """The recipe has a row more and the definitions are reloaded: a backfill of 5 makes it and nothing else."""
     run = saved(data, "four", 5)
-    server.ask(RELOAD, name="mr_assets_tests.ui.location")
+    server.ask(RELOAD, name=LOCATION)
     before = {(a, t): run.record(a, t) for a in LOOP.per("iteration") for t in "1234"}
     [made] = server.backfill_ended(server.backfill(run, ["5"]))
     assert (made.partition, made.status) == ("5", "SUCCESS")

@@ -83,6 +83,8 @@ def test_a_disk_that_fills_up(disk: tuple[Path, Remount], moment: str, monkeypat
     status, lines = said(data, "status", "tiny")
     assert status == 0 and any("no space left on disk" in line for line in lines)
     remount("size=400m")
+    for name in ("MR_FAKE_SECONDS", "MR_FAKE_STEP_SECONDS"):
+        monkeypatch.delenv(name)
     assert said(data, *RUN)[0] == 0
 
 
