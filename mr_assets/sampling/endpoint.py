@@ -16,15 +16,12 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mr_assets.errors import UserError
 from mr_assets.sampling.engine import Completion, Request
 from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.sampling.stats import EngineStats
-
-if TYPE_CHECKING:
-    pass
 
 URLS = ("http://", "https://")
 TRIES = 8
