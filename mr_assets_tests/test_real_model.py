@@ -1,7 +1,7 @@
 """The real model through two iterations of its recipe, on questions and rankings of people: as small as may be.
 
 Skipped where the model (`make real-model`) or the files of `real_model.py` are not there. A model of this size learns
-the form of judging in a few steps at a high rate, and no more: whether its scores are worth anything is not asked here,
+the form of judging in six steps at a high rate, and no more: whether its scores are worth anything is not asked here,
 and the guardrails that would stop it for that are off.
 """
 
@@ -19,16 +19,16 @@ from mr_assets_tests.real_run import KEYS, RealRun, check_token_identity, end_id
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(missing() is not None, reason=missing() or "")]
 
-PROMPTS, ITERATIONS = 3, (1, 2)
+PROMPTS, ITERATIONS = 6, (1, 2)
 SIZES = (
-    "iterations.all.prompts=3",
+    "iterations.all.prompts=6",
     "iterations.all.keep_epoch=1",
     "iterations.2.judge_training=false",
     "eft.examples=12",
     "sft.learning_rate=2e-4",
     "sft.batch_size=2",
     "sft.max_length=1280",
-    "responses.k=2",
+    "responses.k=3",
     "responses.max_tokens=48",
     "judgments.n=3",
     "judgments.max_tokens=56",
@@ -38,9 +38,7 @@ SIZES = (
     "engine.max_num_seqs=16",
     "engine.cpu_kv_cache_gib=0.5",
     "engine.cpu_top_k_first=1024",
-    "guardrails.cut_off_share={warn: 0.1, stop: null}",  # answers of 48 tokens
-    "guardrails.judgment_parse_rate_at_least={warn: 0.9, stop: null}",
-    "guardrails.meta_judgment_parse_rate_at_least={warn: 0.9, stop: null}",
+    "guardrails.min_count=1000",  # a share of so few rows says nothing, and stops nothing
 )
 
 
