@@ -146,7 +146,7 @@ def said(recipe: Recipe, found: Selected) -> str:
     """What was found in a file of rankings, in a sentence."""
     train, held = in_parts(found.rows)
     counts = [f"{part['tree_id'].n_unique():,} prompts ({part.height:,} replies)" for part in (train, held)]
-    left = "; ".join(f"{count:,} {REASONS[reason]}" for reason, count in _reasons(found))
+    left = "; ".join(f"{count:,} {reason} ({REASONS[reason]})" for reason, count in _reasons(found))
     return (
         f"{WHAT} {recipe.eft.rankings}: {found.rows['tree_id'].n_unique():,} prompts with two ranked replies or more, "
         f"{found.rows.height:,} replies; {counts[0]} to train on, {counts[1]} held out."

@@ -67,7 +67,7 @@ def test_what_is_left_out_is_counted_by_reason(tmp_path: Path, suffix: str) -> N
     sentence = said(recipe, found)
     assert "4 prompts with two ranked replies or more, 12 replies" in sentence
     assert "3 prompts (9 replies) to train on, 1 prompts (3 replies) held out" in sentence
-    assert "1 it was deleted" in sentence
+    assert "1 was_deleted (it was deleted)" in sentence
 
 
 def test_the_language_is_a_choice(tmp_path: Path) -> None:
