@@ -70,7 +70,7 @@ def measured(prompts: int) -> dict[str, dict[str, Any]]:
         run = run_of(prompts, data)
         save(run)
         make = partial(peak, data)
-        make(*LOOP.per("family"))
+        make(*run.loop.per("family"))
         make("policy", "prompts")
         for asset in SAMPLING:
             if asset == "meta_judgments":
