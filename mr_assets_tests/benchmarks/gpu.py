@@ -66,6 +66,7 @@ from mr_assets_tests.llama3_shape import make_model_of_shape
 
 PROJECT = Path(__file__).parents[2]
 SLICE_SECONDS = 570
+REHEARSAL = 3  # times as long as on a GPU may a step take on a CPU, which others may use
 ASSETS = ("responses", "judgments", "meta_judgments")
 Figures = dict[str, Any]
 
@@ -610,12 +611,12 @@ def carry_out(each: Step, place: Place, out: Path) -> bool:
     """Measure a step in a process of its own, for so long as it may take; whether it left its file."""
     command = [sys.executable, "-m", __spec__.name, "--inside", each.title]
     command += ["--work", str(place.work), "--out", str(out), *_cpu(place)]
-    began = time.monotonic()
+    began, limit = time.monotonic(), each.limit * (REHEARSAL if place.cpu else 1)
     process = subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.PIPE, start_new_session=True)
     try:
-        process.wait(each.limit)
+        process.wait(limit)
     except subprocess.TimeoutExpired:
-        print(f"{each.title}: killed after {each.limit} s", flush=True)
+        print(f"{each.title}: killed after {limit} s", flush=True)
     finally:
         end_group(process.pid)
         process.wait()

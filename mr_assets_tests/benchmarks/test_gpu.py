@@ -81,7 +81,7 @@ def test_a_rehearsal_on_a_cpu(tmp_path: Path) -> None:
     chosen = ("start.killed", "sampling.recipe", "training.dpo", "loop.iteration")
     steps = [part for title in chosen for part in ("--step", title)]
     command = [sys.executable, "-m", gpu.__name__, "--cpu", "--out", str(tmp_path / "out"), "--work", str(tmp_path)]
-    ended = subprocess.run([*command, *steps], capture_output=True, text=True, timeout=900, check=False)
+    ended = subprocess.run([*command, *steps], capture_output=True, text=True, timeout=2400, check=False)
     assert ended.returncode == 0, (ended.stdout + ended.stderr)[-4000:]
     killed, sampled, trained, loop = (done(STEPS[title], tmp_path / "out") or {} for title in chosen)
     assert killed["processes"] > 0 == killed["left"]
