@@ -35,6 +35,7 @@ bench: install  ## the benchmarks; results go to benchmarks/results
 	$(BIN)/python -m mr_assets_tests.benchmarks.lineage
 	$(BIN)/python -m mr_assets_tests.benchmarks.many_runs
 	$(BIN)/python -m mr_assets_tests.benchmarks.padding
+	$(BIN)/python -m mr_assets_tests.benchmarks.prefix_cache
 	$(BIN)/python -m mr_assets_tests.benchmarks.sampling
 
 real-model: install  ## SmolLM2-135M-Instruct as data/seeds/smollm2-135m (a download of 93 MB), for its slow test
