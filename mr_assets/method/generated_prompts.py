@@ -38,10 +38,12 @@ CERTAIN = 0.5
 SHOWN = 300
 EXAMPLE, HELD_OUT = "example", "held-out prompt"
 _LIKE = {EXAMPLE: "like_an_example", HELD_OUT: "held_out"}
-_LABEL = re.compile(r"[#*\s]*(?:new\s+)?task(?:\s+\d+)?[*\s]*[:.)][*\s]*", re.IGNORECASE)
+_LABEL = re.compile(r"[#*\s]*(?:(?:new|next|your)\s+)?task(?:\s+\d+)?[*\s]*[:.)][*\s]*", re.IGNORECASE)
 _NUMBER = re.compile(r"\(?(\d{1,2})[.):]\s+")
 _NEXT = re.compile(r"\n[#*\s]*task\s+\d+[*\s]*[:.)]", re.IGNORECASE)
 _PREFACE = re.compile(r"(?:sure|certainly|of course|okay|ok|great|here)\b[^\n]{0,120}:\s*\n+", re.IGNORECASE)
+_LIST = re.compile(r"(?:\n[#*\s]*task\s+1[*\s]*[:.)])|(?<=:)\s*\n+(?=\(?1[.):]\s.*\n+\(?2[.):]\s)", re.IGNORECASE)
+"""Where a list of tasks begins: what stands before it is a preface."""
 _QUOTES = {'"': '"', "\u201c": "\u201d", "\u00ab": "\u00bb"}
 
 
@@ -88,16 +90,26 @@ def to_ask(wanted: int, kept: int, asked: int) -> int:
 
 def task_of(answer: str) -> str | None:
     """The task that an answer gives: without a label, a preface, quotes around it, or further tasks. None: nothing."""
+    return _first_task(answer)[0]
+
+
+def _first_task(answer: str) -> tuple[str | None, bool]:
+    """The first task of an answer, and whether another one follows, so that it is whole."""
     text = _PREFACE.sub("", answer.strip(), count=1).strip()
+    if begun := _LIST.search(text):
+        text = text[begun.start() :].strip()
+    parts = [text]
     if label := _LABEL.match(text):
         text = text[label.end() :]
     elif number := _NUMBER.match(text):
         text = text[number.end() :]
-        text = re.split(rf"\n\(?{int(number[1]) + 1}[.):]\s", text, maxsplit=1)[0]
-    text = _NEXT.split(text, maxsplit=1)[0].strip()
+        parts = re.split(rf"\n\(?{int(number[1]) + 1}[.):]\s", text, maxsplit=1)
+        text = parts[0]
+    within = _NEXT.split(text, maxsplit=1)
+    text = within[0].strip()
     if len(text) > 2 and _QUOTES.get(text[0]) == text[-1] and text[-1] not in text[1:-1]:
         text = text[1:-1].strip()
-    return text or None
+    return text or None, len(parts) + len(within) > 2
 
 
 @dataclass(frozen=True)
@@ -148,8 +160,8 @@ class Selection:
 
     def take(self, asked: Asked, answer: str, finish_reason: str) -> None:
         """Keep the task of an answer, or drop it with the reason. Each request is taken once."""
-        task = task_of(answer)
-        reason, numbers = self._fault(task, finish_reason)
+        task, followed = _first_task(answer)
+        reason, numbers = self._fault(task, cut_off=finish_reason == "length" and not followed)
         if reason is None and task is not None:
             identity = prompt_id(task)
             self._known.add(identity, task)
@@ -162,11 +174,11 @@ class Selection:
         """Note a request that was not sampled."""
         self.dropped.append((identity, reason, numbers))
 
-    def _fault(self, task: str | None, finish_reason: str) -> tuple[str | None, dict[str, Any]]:
+    def _fault(self, task: str | None, *, cut_off: bool) -> tuple[str | None, dict[str, Any]]:
         """Why an answer gives no prompt, with the numbers behind it; None if it does."""
         if task is None:
             return "no_task", {}
-        if finish_reason == "length":
+        if cut_off:
             return "cut_off_task", {}
         least, most = self.limits.chars
         if len(task) < least:

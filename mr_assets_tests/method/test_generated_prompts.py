@@ -89,12 +89,15 @@ def test_our_examples_are_48_different_tasks() -> None:
         "Task 9: Name two rivers.",
         "**Task 9:** Name two rivers.",
         "New task: Name two rivers.",
+        "Your task: Name two rivers.",
         "9. Name two rivers.",
         "1) Name two rivers.\n2) Name two lakes.",
         "Task 9: Name two rivers.\n\nTask 10: Name two lakes.",
         "Sure! Here is one more task:\n\nName two rivers.",
         "Here's another task for you:\n\nTask: Name two rivers.",
         '"Name two rivers."',
+        "I am ready to assist you with your tasks.\n\nTask 1: Name two rivers.\n\nTask 2: Sing.",
+        "The tasks are all about another topic:\n\n1. Name two rivers.\n2. Name two lakes.",
     ],
 )
 def test_the_task_of_an_answer(answer: str) -> None:
@@ -104,7 +107,14 @@ def test_the_task_of_an_answer(answer: str) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    ['Say "hi" and then "ho"', "Task management: what is it?", "Sort 3, 1, 2.", "Add:\n\n1 + 2", "Here it rains. Why?"],
+    [
+        'Say "hi" and then "ho"',
+        "Task management: what is it?",
+        "Sort 3, 1, 2.",
+        "Add:\n\n1 + 2",
+        "Answer:\n1. Why?",
+        "Here it rains. Why?",
+    ],
 )
 def test_what_is_part_of_a_task_stays(answer: str) -> None:
     """Quotes within it, a colon, numbers, lines."""
@@ -158,10 +168,13 @@ def test_what_is_dropped_and_why(answer: str, reason: str, numbers: dict[str, ob
 
 
 def test_a_task_that_was_cut_off_is_dropped() -> None:
-    """What is missing may be what matters."""
+    """What is missing may be what matters. One that another task follows is whole, wherever the answer was cut off."""
     made = selection()
-    made.take(Asked("01.000000", (0,), {}), "Name two", "length")
-    assert made.reasons == {"cut_off_task": 1}
+    cut = ["Name two", "Task 1: Name two", "Task 1: Name two rivers.\n\nTask 2: Na", "1. Name two lakes.\n2. Na"]
+    for identity, answer in zip(request_ids(1, 4), cut, strict=True):
+        made.take(Asked(identity, (0,), {}), answer, "length")
+    assert made.reasons == {"cut_off_task": 2}
+    assert prompts(made) == ["Name two rivers.", "Name two lakes."]
 
 
 def test_too_few_says_how_many_of_what() -> None:
