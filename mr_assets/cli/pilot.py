@@ -187,7 +187,7 @@ def _found(stage: "StageVerdict") -> Iterator[str]:
             f"one position wins {_share(shares['position_bias'])} of {figures['decisive battles']} battles, the higher "
             f"score {_percent(stage.figures['higher score wins'])}"
         )
-    if stage.asset == "dpo_dataset":
+    if stage.asset == "dpo_dataset" and stage.rows:
         yield f"{figures['actor pairs']} actor pairs, {figures['judge pairs']} judge pairs"
     if stage.reasons:
         yield "without: " + ", ".join(f"{n:,} {reason}" for reason, n in stage.reasons.items())

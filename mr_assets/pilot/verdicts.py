@@ -134,10 +134,11 @@ def stage_verdicts(pilot: Pilot, texts: int = 3) -> list[StageVerdict]:
 
 
 def judges(stages: Sequence[StageVerdict]) -> bool:
-    """Whether some judgments can be read: not if a run would stop for certain since too few give a score."""
+    """Whether the judge judges: not if none of its texts gives a score, or a run would stop for certain for too few."""
     (judgments,) = (stage for stage in stages if stage.asset == "judgments")
     parsing = [held for held in judgments.held if held.finding.name == "parse_rate"]
-    return bool(judgments.rows) and all(held.best != "harmful" for held in parsing)
+    read = judgments.shares.get("parse_rate")
+    return read is not None and read.share > 0 and all(held.best != "harmful" for held in parsing)
 
 
 def ways_out(pilot: Pilot) -> Iterator[str]:

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mr_assets.cli.main import main
+from mr_assets.templates import judge_template
 from mr_assets.wiring import pictures, sampling
 from mr_assets_tests.cli.conftest import SETS, Mr, as_json, said
 from mr_assets_tests.fakes import WorldSampler
@@ -56,6 +57,25 @@ def test_what_a_program_reads(tried: tuple[Path, Result], mr: Mr, monkeypatch: p
     rate = stages["judgments"]["shares"]["parse_rate"]
     assert rate["low"] <= rate["share"] <= rate["high"] and rate["groups"] == 3
     assert stages["responses"]["rows"] == 12 and stages["actor_pairs"]["expected_pairs"]["high"] <= 5
+
+
+class Silent(WorldSampler):
+    """Its judge gives no score."""
+
+    def say(self, message: str) -> str:
+        return "Very good." if judge_template().unfill(message) else super().say(message)
+
+
+def test_a_judge_that_does_not_judge(mr: Mr, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can be done comes first; three of its texts are shown."""
+    monkeypatch.setattr(sampling, "open_engine", lambda folder, policy, settings, **_: Silent(folder, policy))
+    monkeypatch.setattr(pictures, "markdown", lambda figure, title: f"![{title}](data:,)")
+    output = said(mr("pilot", *TINY))
+    assert "the judge does not judge. A run would stop at judgments. What can be done:" in output
+    assert (
+        "- Teach it: SFT on eft.source = world makes M0" in output and "- Ask otherwise: judgments.template" in output
+    )
+    assert output.count("no_score:\n  Very good.") == 3
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,7 @@ def test_a_judge_that_gives_no_score_ends_no_pilot(run: Run, engine: Engine) -> 
     engine.silent = True
     pilot = planned(run, 4)
     make(pilot)
+    assert pilot.is_made
     rows = {asset: record.rows for asset in ("judgments", "actor_pairs") if (record := pilot.run.record(asset, "1"))}
     assert rows["judgments"] and rows["actor_pairs"] == 0
 
