@@ -1096,11 +1096,12 @@ class GermanSampler(WorldSampler):
 
 
 class ScoringSampler(WorldSampler):
-    """An engine that answers and judges anything, by chance."""
+    """An engine that answers anything with a number by chance, and judges an answer by that number."""
 
     def say(self, message: str) -> str:
-        score = self.random.randint(0, 5)
-        return f"Score: {score}" if judge_template().unfill(message) else f"It is {score}, I think."
+        if judged := judge_template().unfill(message):
+            return f"Score: {judged['response'][-1]}"
+        return f"I think, {self.random.randint(0, 5)}"
 
 
 GREETING = ({"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hello. What can I do?"})
