@@ -25,7 +25,8 @@ ACTOR = pl.col("kind") == "actor"
 class Measured:
     """What a run measured, or its pilot.
 
-    rates: tokens per second by asset, of sampled ones or of those that were trained on.
+    rates: tokens per second by asset, of sampled ones or of those that were trained on; lengths_of: the texts whose
+    length was measured, the others' are assumed.
     """
 
     run: str
@@ -33,6 +34,7 @@ class Measured:
     shares: BoundShares
     rates: dict[str, float]
     pilot: bool = False
+    lengths_of: tuple[str, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -50,7 +52,8 @@ def measured(run: Run, assumed: Lengths, *, pilot: bool = False) -> Measured:
             f"--from {run.name}: it has no responses yet, so that nothing was measured. Name a run of which an "
             "iteration is done, or give it an iteration first: mr run."
         )
-    lengths = _lengths(run, assumed)
+    means = _lengths(run, assumed)
+    lengths = replace(assumed, **cast(dict[str, Any], means))
     shares = dict(_shares(run))
     work: dict[str, float] = {}
     seconds: dict[str, float] = {}
@@ -59,7 +62,9 @@ def measured(run: Run, assumed: Lengths, *, pilot: bool = False) -> Measured:
         if record is not None and record.seconds > 0 and (done := work_of(stage) * _done_here(record)):
             work[stage.asset] = work.get(stage.asset, 0.0) + done
             seconds[stage.asset] = seconds.get(stage.asset, 0.0) + _seconds(record, done)
-    return Measured(run.name, lengths, shares, {asset: work[asset] / seconds[asset] for asset in work}, pilot)
+    return Measured(
+        run.name, lengths, shares, {asset: work[asset] / seconds[asset] for asset in work}, pilot, tuple(means)
+    )
 
 
 def _seconds(record: Record, tokens: float) -> float:
@@ -82,8 +87,10 @@ def how_far_off(assumed: Lengths, found: Measured, predicted: Mapping[str, float
 
     predicted: the rates of the same work by a GPU's data sheet; none where no GPU is known.
     """
-    names = ("prompt", "response", "judgment", "meta_judgment")
-    lengths = [Off(f"tokens of a {n.replace('_', '-')}", getattr(assumed, n), getattr(found.lengths, n)) for n in names]
+    lengths = [
+        Off(f"tokens of a {name.replace('_', '-')}", getattr(assumed, name), getattr(found.lengths, name))
+        for name in found.lengths_of
+    ]
     shares = [Off(f"share of {asset}", 1.0, share) for asset, share in found.shares.items()]
     rates = [Off(f"tokens/s, {a}", rate, found.rates[a]) for a, rate in predicted.items() if a in found.rates]
     return [*lengths, *shares, *rates]
@@ -110,8 +117,8 @@ def _done_here(record: Record) -> float:
     return here / requests if isinstance(here, int) and isinstance(requests, int) and requests else 1.0
 
 
-def _lengths(run: Run, assumed: Lengths) -> Lengths:
-    """Means over all iterations of what is there."""
+def _lengths(run: Run, assumed: Lengths) -> dict[str, float]:
+    """Means over all iterations of what is there, by the names of `Lengths`."""
     sampled = pl.col("token_ids").list.len()
     found = {
         "response": _mean(run, "responses", sampled),
@@ -120,7 +127,7 @@ def _lengths(run: Run, assumed: Lengths) -> Lengths:
     }
     asked = _mean(run, "dpo_dataset", pl.col("prompt_token_ids").list.len().filter(ACTOR))
     found["prompt"] = None if asked is None else max(0.0, asked - 2 * assumed.chat)
-    return replace(assumed, **cast(dict[str, Any], {name: mean for name, mean in found.items() if mean is not None}))
+    return {name: mean for name, mean in found.items() if mean is not None}
 
 
 def _mean(run: Run, asset: str, values: pl.Expr) -> float | None:

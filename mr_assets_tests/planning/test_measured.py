@@ -87,7 +87,7 @@ def test_how_far_off_the_assumptions_were(run: Run, put: Put, lengths: Lengths) 
     put("judgments", "1", [7], 4.0, requests=5)
     found = {each.what: each for each in how_far_off(lengths, measured(run, lengths), {"responses": 400.0, "x": 1.0})}
     assert found["tokens of a response"] == Off("tokens of a response", lengths.response, 30)
-    assert found["tokens of a meta-judgment"].assumed == found["tokens of a meta-judgment"].measured
+    assert "tokens of a meta-judgment" not in found
     assert found["share of judgments"] == Off("share of judgments", 1.0, 5 / 20)
     assert found["tokens/s, responses"] == Off("tokens/s, responses", 400.0, 100.0)
     assert "tokens/s, x" not in found
