@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mr_assets.lineage.spotcheck import Agreement, Blind, Key
     from mr_assets.runs.run import Run
 
+ENDS = ("", "\x04")  # the end of the input, and Ctrl-D
 KEYS: "dict[str, Key]" = {"a": "a", "b": "b", "t": "tie", "s": "skip"}
 
 
@@ -79,9 +80,10 @@ def _asked(run: "Run", pair: "Blind", number: int) -> bool:
 def _key() -> str:
     """One key; the end of the input, and Ctrl-C, are q."""
     try:
-        return click.getchar(echo=False).strip().lower() or " "
+        pressed = click.getchar(echo=False)
     except (EOFError, KeyboardInterrupt):
         return "q"
+    return pressed.lower() if pressed not in ENDS else "q"
 
 
 def _show(found: "list[Agreement]", name: str, kind: str) -> None:
