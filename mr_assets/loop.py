@@ -161,7 +161,7 @@ LOOP = Loop(
         shaped_by=("seed", "model.seed", "model.revision", *RENDERING, "judgments", "engine"),
         sources=("model.seed",),
         selects=True,
-        code=("method.judgments", "method.ranked_replies", "chat", "chat_template"),
+        code=("method.judgments", "method.asked_lines", "method.ranked_replies", "chat", "chat_template"),
         templates=("judge",),
     ),
     Asset(
@@ -220,7 +220,7 @@ LOOP = Loop(
         shaped_by=("seed", *RENDERING, "judgments", "engine"),
         before={**PAPERS_JUDGE, **SCORE_LINE, **SORTED},
         selects=True,
-        code=("method.judgments", "chat", "chat_template"),
+        code=("method.judgments", "method.asked_lines", "chat", "chat_template"),
         templates=("judge",),
     ),
     Asset(
@@ -246,7 +246,7 @@ LOOP = Loop(
         shaped_by=("seed", *RENDERING, "meta_judgments", "engine"),
         before={**PAPERS_META_JUDGE, **WINNER_LINE, **SORTED},
         selects=True,
-        code=("method.meta_judgments", "chat", "chat_template"),
+        code=("method.meta_judgments", "method.asked_lines", "chat", "chat_template"),
         templates=("meta_judge",),
     ),
     Asset(
@@ -296,7 +296,14 @@ LOOP = Loop(
         ),
         before={**PAPERS, **LINES, **SORTED},
         sources=("model.seed",),
-        code=("worlds.held_out", "chat", "chat_template"),
+        code=(
+            "worlds.held_out",
+            "method.judgments",
+            "method.meta_judgments",
+            "method.asked_lines",
+            "chat",
+            "chat_template",
+        ),
         templates=("judge", "meta_judge"),
     ),
 )

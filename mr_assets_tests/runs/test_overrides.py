@@ -24,7 +24,7 @@ def recipe() -> Recipe:
         ("evaluation", set()),
         ("prompts", {"seed", "disjoint"}),
         ("responses", {"seed", "k", "temperature", "top_p", "max_tokens"}),
-        ("judgments", {"seed", "n", "temperature", "top_p", "max_tokens"}),
+        ("judgments", {"seed", "n", "temperature", "top_p", "max_tokens", "score_line"}),
         ("actor_pairs", {"seed", "rho", "max_chosen_chars", "cut_off"}),
         ("battle_matrices", {"omega_scope"}),
         ("elo_pairs", {"seed", "max_chosen_judgment_chars", "elo_ridge", "elo_tie_tolerance", "cut_off"}),
