@@ -41,6 +41,7 @@ SIZES = (
     "engine.shard_size=512",
     "engine.cpu_kv_cache_gib=0.5",
     "engine.enforce_eager=true",
+    "guardrails.score_reliability_at_least={warn: 0.7, stop: null}",  # this judge scores by lot
 )
 QUESTIONS = [
     f"{question} {thing}?"

@@ -83,7 +83,7 @@ def group(pids: list[int]) -> list[psutil.Process]:
     return [*found, *(child for process in found for child in process.children(recursive=True))]
 
 
-def left(processes: list[psutil.Process], seconds: float = 5) -> list[psutil.Process]:
+def left(processes: list[psutil.Process], seconds: float = 30) -> list[psutil.Process]:
     """Those that work after so long at the latest. One that nobody waited for has ended."""
     until = time.monotonic() + seconds
     while True:
