@@ -25,6 +25,9 @@ SMALL = (  # whatever the shipped recipe says
     "evaluation={prompts: 4, samples: 1, judged_responses: 6, battles: 3}",
 )
 
+CHANCE = "guardrails.score_reliability_at_least={warn: 0.7, stop: null}"
+"""For the fake judge, half of whose scores are by lot: of a few rows it may look like one that knows nothing."""
+
 
 def tiny_run(data: Path, *sets: str) -> Run:
     """Two iterations of five prompts; the first trains the judge, the second does not."""

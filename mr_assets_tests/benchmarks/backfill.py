@@ -20,7 +20,7 @@ from mr_assets.recipes.load import with_iterations
 from mr_assets.runs.run import Run
 from mr_assets.runs.stored import save
 from mr_assets_tests.benchmarks.machine import spread, write_result
-from mr_assets_tests.tiny import tiny_recipe
+from mr_assets_tests.tiny import CHANCE, tiny_recipe
 from mr_assets_tests.ui.server import serving
 
 
@@ -33,7 +33,7 @@ def main() -> None:
 
     os.environ.pop("MR_EXECUTOR", None)
     row = "iterations.all={prompts: 3, rho: 0.0, keep_epoch: 3, judge_training: false}"
-    recipe = tiny_recipe(f"prompts.count={3 * max(args.iterations, 4)}", row, "evaluation=null")
+    recipe = tiny_recipe(f"prompts.count={3 * max(args.iterations, 4)}", row, "evaluation=null", CHANCE)
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         run = Run("backfill", with_iterations(recipe, args.iterations), data)

@@ -34,7 +34,7 @@ from mr_assets.runs.stored import save
 from mr_assets_tests.benchmarks.machine import spread, write_result
 from mr_assets_tests.real_run import free_port
 from mr_assets_tests.test_loop import messages, new_world
-from mr_assets_tests.tiny import NAME, SMALL
+from mr_assets_tests.tiny import CHANCE, NAME, SMALL
 
 GOAL = {"mr ui answers": {"s": 15}, "mr status RUN": {"s": 2}}
 ASSETS = "{ assetNodes { groupName } }"
@@ -44,7 +44,7 @@ TEMPLATE = "run_000"
 
 def make_runs(data: Path, count: int, iterations: int = 4) -> list[Run]:
     """`count` finished runs of one family, run_000 and on, of five prompts an iteration; they have no Dagster runs."""
-    recipe = with_iterations(load_recipe(NAME, SMALL), iterations)
+    recipe = with_iterations(load_recipe(NAME, (*SMALL, CHANCE)), iterations)
     first = Run(TEMPLATE, recipe, data)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mr_assets.files.os.fsync", lambda file: None)

@@ -29,7 +29,7 @@ from mr_assets.recipes.load import with_iterations
 from mr_assets.runs.run import Run
 from mr_assets.runs.stored import named_runs, save
 from mr_assets_tests.benchmarks.machine import peak_rss_bytes, write_result
-from mr_assets_tests.tiny import tiny_recipe
+from mr_assets_tests.tiny import CHANCE, tiny_recipe
 
 SAMPLING = ("responses", "judgments", "meta_judgments")
 
@@ -37,7 +37,9 @@ SAMPLING = ("responses", "judgments", "meta_judgments")
 def run_of(prompts: int, data: Path) -> Run:
     """One iteration on so many prompts; K = 4, N = 5."""
     row = f"iterations.all={{prompts: {prompts}, rho: 0.0, keep_epoch: 3, judge_training: true}}"
-    recipe = tiny_recipe(row, f"prompts.count={prompts}", "prompts.disjoint=false", "judgments.n=5", "evaluation=null")
+    recipe = tiny_recipe(
+        row, f"prompts.count={prompts}", "prompts.disjoint=false", "judgments.n=5", "evaluation=null", CHANCE
+    )
     return Run("memory", with_iterations(recipe, 1), data)
 
 
