@@ -9,7 +9,6 @@ tags: [meta-rewarding, mr_assets]
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import yaml
@@ -17,7 +16,7 @@ import yaml
 from mr_assets.errors import shown
 from mr_assets.ids import model_id
 from mr_assets.loop import Place, titled
-from mr_assets.recipes.differences import differences
+from mr_assets.recipes.differences import Difference, differences
 from mr_assets.recipes.load import load_recipe
 from mr_assets.recipes.recipe import SPEED_FIELDS, Recipe
 from mr_assets.runs.run import Run
@@ -25,7 +24,7 @@ from mr_assets.runs.status import stale
 
 PAPERS = {True: "llama_3_8b_meta_rewarding", False: "llama_3_8b_self_rewarding"}
 """The paper's recipe that a run is held against: Meta-Rewarding where some iteration trains the judge."""
-NOT_THE_METHOD = ("title", "description", "family", "engine", "storage", "guardrails", "seed")
+NOT_THE_METHOD = ("title", "description", "family", "storage", "guardrails", "seed")
 LIMITS = (
     "The scores and pairs are the model's own: no human has labelled them. A judge that errs teaches its errors.",
     "Figures of different judges cannot be compared.",
@@ -33,17 +32,16 @@ LIMITS = (
 )
 
 
-@cache
-def _paper(trains_judge: bool) -> Recipe:
-    return load_recipe(PAPERS[trains_judge])
+def paper_of(recipe: Recipe) -> str:
+    """The name of the paper's recipe that a recipe is held against."""
+    return PAPERS[any(row.judge_training for row in recipe.iterations)]
 
 
-def departures(recipe: Recipe) -> list[tuple[str, Any, Any]]:
-    """Where a recipe is not the paper's: field, the paper's value, this one's. Speed and names do not count."""
-    paper = _paper(any(row.judge_training for row in recipe.iterations))
+def departures(recipe: Recipe) -> list[Difference]:
+    """Where a recipe is not the paper's. Names and what changes speed and memory alone do not count."""
     return [
-        (each.path, each.old, each.new)
-        for each in differences(paper, recipe)
+        each
+        for each in differences(load_recipe(paper_of(recipe)), recipe)
         if (section := each.path.partition("."))[0] not in NOT_THE_METHOD
         and section[2] not in SPEED_FIELDS.get(section[0], ())
     ]
@@ -58,13 +56,11 @@ def card(run: Run, title: str, what: str, made: Sequence[Place], front: Mapping[
     head = yaml.safe_dump({"license": "other", "tags": ["meta-rewarding", "mr_assets"], **front}, sort_keys=False)
     parts = [f"---\n{head}---", f"# {title}", what, *_stale_parts(old, made)]
     parts += ["## Recipe", f"{run.recipe.title}\n\n{run.recipe.description.strip()}", "All of it is in `recipe.yaml`."]
-    found = departures(run.recipe)
-    if found:
-        paper = PAPERS[any(row.judge_training for row in run.recipe.iterations)]
-        rows = [(f"`{path}`", shown(theirs), shown(ours)) for path, theirs, ours in found]
+    if found := departures(run.recipe):
+        rows = [(f"`{each.path}`", shown(each.old), shown(each.new)) for each in found]
         parts += [
             "## Departures from the paper",
-            f"Held against the recipe `{paper}` (Wu et al. 2024).",
+            f"Held against the recipe `{paper_of(run.recipe)}` (Wu et al. 2024).",
             _table(("field", "paper", "here"), rows),
         ]
     lineage = []
