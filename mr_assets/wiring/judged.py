@@ -1,0 +1,68 @@
+"""What the evaluation assets share: completions and scores in the order of what was asked, for a list of questions.
+
+    model = work.policy = model_of(work)
+    encode = encoder(work)
+    scores_of(work, encode, [("Who wrote Hamlet?", "Shakespeare.")], n=3)     [[4.0, 5.0, None]]
+
+What is too long for the engine's context has an empty list. All of it is sharded: a killed run finds it again.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from mr_assets.chat import ChatEncoder
+from mr_assets.ids import response_of
+from mr_assets.method.asked_lines import check_score_line
+from mr_assets.method.judgments import judgments
+from mr_assets.runs.judge_prompts import judge_prompts
+from mr_assets.sampling.engine import Request
+from mr_assets.sampling.settings import SamplingSettings
+from mr_assets.wiring.asked_lines import asking, with_scores_asked
+from mr_assets.wiring.materialization import Materialization
+from mr_assets.wiring.sampling import sample
+
+
+def completions(
+    work: Materialization,
+    encode: ChatEncoder,
+    role: str,
+    prompts: Sequence[list[int]],
+    settings: SamplingSettings,
+    n: int,
+) -> pl.LazyFrame:
+    """`n` completions of each prompt, by its place: request_id, sample, text, finish_reason, token_ids.
+
+    role: what the shards are known by; two lists of one asset differ in it or in their prompts.
+    """
+    requests = [Request(str(i), prompt, n) for i, prompt in enumerate(prompts)]
+    return sample(work, encode, requests, len(requests), settings, n=n, role=role).completions
+
+
+def listed(rows: pl.LazyFrame, key: str, column: str, count: int) -> list[list[Any]]:
+    """The values of a column by place (`key`: "0", "1", ...), in order; none for a place without rows."""
+    found = dict(rows.group_by(key, maintain_order=True).agg(column).collect().iter_rows())
+    return [found.get(str(place), []) for place in range(count)]
+
+
+def scores_of(
+    work: Materialization,
+    encode: ChatEncoder,
+    answers: Sequence[tuple[str, str]],
+    *,
+    n: int,
+    role: str = "judge",
+) -> list[list[float | None]]:
+    """The scores of `n` judgments of each (prompt, response) by the model under way; None for an invalid one.
+
+    By the recipe's judge prompt and section `judgments`, the score's line asked for again where it says so.
+    """
+    section, template = work.recipe.judgments, judge_prompts(work.recipe, work.run.data).judge
+    check_score_line(section.scoring, section.score_line, encode.text_ids)
+    prompts = [encode.template_ids(template, {"prompt": p, "response": r}) for p, r in answers]
+    judged = judgments(completions(work, encode, role, prompts, section, n), section.scoring)
+    if section.score_line != "sampled":
+        by = asking(work, encode, lambda id: prompts[int(response_of(id))])
+        judged = with_scores_asked(judged.collect(), section, by).lazy()
+    return listed(judged, "response_id", "score", len(answers))
