@@ -272,7 +272,11 @@ LOOP = Loop(
     Asset(
         "dpo_dataset",
         upstream=("prompts", "responses", "judgments", "actor_pairs", "elo_pairs", "policy"),
-        shaped_by=("seed", *RENDERING, "switches.judge_share_cap", "dpo.max_length", "judgments.template"),
+        shaped_by=(
+            *("seed", *RENDERING, "switches.judge_share_cap", "switches.judge_pairs"),
+            *("dpo.max_length", "judgments.template"),
+        ),
+        before={"switches.judge_pairs": "as_ranked"},
         selects=True,
         code=("method.dpo_dataset", "chat", "chat_template"),
         templates=("judge",),

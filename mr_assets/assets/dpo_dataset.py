@@ -36,6 +36,7 @@ def dpo_dataset(
         judge_template=judge_template(work.run.template(recipe.judgments.template)),
         encoder=encoder(work),
         judge_share_cap=recipe.switches.judge_share_cap,
+        judge_pairs=recipe.switches.judge_pairs,
         max_length=recipe.dpo.max_length,
         seed=recipe.seed,
     )

@@ -289,7 +289,8 @@ class Pair:
 
     dataset: what took it into the DPO dataset; None if it was dropped (`dropped`) or none was made of it yet.
     trained: what trained M_t on it; margin: what is known of its reward margin then. true_gap: by how much the truth is
-    on its side, below 0 against it (`mr_assets.worlds.truth`); None where it is not known.
+    on its side, below 0 against it (`mr_assets.worlds.truth`); None where it is not known. turned: whether it stands in
+    the DPO dataset with its sides changed (`switches.judge_pairs`).
     """
 
     id: str
@@ -306,6 +307,7 @@ class Pair:
     margin: RewardMargin | None
     provenance: Provenance
     true_gap: float | None = None
+    turned: bool = False
 
 
 @dataclass(frozen=True)

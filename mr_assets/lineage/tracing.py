@@ -39,6 +39,7 @@ from mr_assets.lineage.rows import dropped_of, generated_row, ids_of, margins_of
 from mr_assets.lineage.staleness import StaleLink, Staleness
 from mr_assets.loop import LOOP, Place, titled
 from mr_assets.method.actor_pairs import tiers
+from mr_assets.method.dpo_dataset import turned
 from mr_assets.method.dropped import REASONS, in_words
 from mr_assets.method.judgments import response_scores
 from mr_assets.runs.record import Record
@@ -411,6 +412,8 @@ class _Reading:
             dataset = bool(rows) and self.staleness.made_of(at, place) and self.run.path(*at).exists()
             taken = set(ids_of(self.run, *at, self.prompt_id)) if dataset else set()
             outs = {x.id: x for x in self._dropped("dpo_dataset")} if dataset else {}
+            given = self.record("dpo_dataset").settings if taken else {}
+            shuffled = kind == "judge" and given.get("switches.judge_pairs") == "shuffled"
             for row in rows:
                 trained = row["pair_id"] in taken and self.staleness.made_of(("checkpoints", self.t), at)
                 yield Pair(
@@ -428,6 +431,7 @@ class _Reading:
                     margin=self._margin(row["pair_id"]) if trained else None,
                     provenance=self.provenance(PAIR_ASSETS[kind]),
                     true_gap=self._true_gap(kind, row["chosen_id"], row["rejected_id"]),
+                    turned=shuffled and row["pair_id"] in taken and turned(row["pair_id"], given["seed"]),
                 )
 
     @cached_property

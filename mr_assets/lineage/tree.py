@@ -152,7 +152,8 @@ class _Tree:
             yield Node(f"in the DPO dataset; no model was trained on it yet{self.by(pair.dataset)}")
         else:
             node = Node(f"{model_id(str(pair.trained.partition))} was trained on it{self.by(pair.trained)}")
-            node.children.append(Node(f"in the DPO dataset{self.by(pair.dataset)}"))
+            sides = " with its sides changed (switches.judge_pairs)" if pair.turned else ""
+            node.children.append(Node(f"in the DPO dataset{sides}{self.by(pair.dataset)}"))
             if pair.margin:
                 node.children.append(self.margin(pair.margin))
             yield node

@@ -525,6 +525,7 @@ class _Artifact:
             judge_template=judge_template(self.run.template(given["judgments.template"])),
             encoder=ChatEncoder.load(self.run.data / policy.model["path"], **self.rendering()),
             judge_share_cap=given["switches.judge_share_cap"],
+            judge_pairs=given.get("switches.judge_pairs", "as_ranked"),  # runs of older versions had no choice
             max_length=given["dpo.max_length"],
             seed=given["seed"],
         )

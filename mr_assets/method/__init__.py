@@ -11,6 +11,7 @@ import polars as pl
 
 Frame = pl.DataFrame | pl.LazyFrame
 CutOff = Literal["never_chosen", "eligible"]
+JudgePairs = Literal["as_ranked", "shuffled"]
 """Whether a completion that was cut off at max tokens may be the chosen one of a pair (row 14)."""
 
 DECIMALS = 9

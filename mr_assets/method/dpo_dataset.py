@@ -11,7 +11,7 @@ from typing import Protocol
 import polars as pl
 
 from mr_assets.errors import UserError
-from mr_assets.method import Frame
+from mr_assets.method import Frame, JudgePairs
 from mr_assets.method.conversations import Prompt, asked
 from mr_assets.method.dropped import dropped, gathered
 from mr_assets.tables import DPO_DATASET, MESSAGES, TOKEN_IDS, Selected, draws
@@ -38,6 +38,7 @@ def dpo_dataset(
     judge_template: Template,
     encoder: Encoder,
     judge_share_cap: float | None = None,
+    judge_pairs: JudgePairs = "as_ranked",
     max_length: int | None = None,
     seed: int | str,
 ) -> Selected:
@@ -46,7 +47,8 @@ def dpo_dataset(
     `actor` has rows of `ACTOR_PAIRS`, `judge` of `ELO_PAIRS` (empty in iterations without judge training). Completions
     keep the sampled token ids, so one that finished ends in the end token and one that was cut off does not. Dropped,
     by pair_id: pairs whose prompt and longer completion have more than `max_length` tokens, then judge pairs (drawn by
-    `seed`) beyond a share of `judge_share_cap` of the pairs kept.
+    `seed`) beyond a share of `judge_share_cap` of the pairs kept. With `judge_pairs` = "shuffled" the sides of judge
+    pairs are dealt out by a coin (`turned`): a control that trains as many steps on the same texts and prefers nothing.
     Raises `UserError` if a pair names a prompt, response or judgment that its table does not have.
     """
     if judge_share_cap is not None and not 0 <= judge_share_cap <= 1:
@@ -68,6 +70,8 @@ def dpo_dataset(
     longest = pl.col("prompt_tokens") + pl.max_horizontal("chosen_tokens", "rejected_tokens")
     fits = (longest <= pl.col("max_length")).fill_null(True)
     kept, over = _capped(pairs.filter(fits), judge_share_cap, seed)
+    if judge_pairs == "shuffled":
+        kept = _shuffled(kept, seed)
     numbers = ["prompt_tokens", "chosen_tokens", "rejected_tokens", "max_length"]
     shares = ["actor_pairs", "judge_pairs", "judge_share_cap"]
     return Selected(
@@ -153,6 +157,23 @@ def _capped(pairs: pl.DataFrame, cap: float | None, seed: int | str) -> tuple[pl
         actor_pairs=pl.lit(actor.height), judge_pairs=pl.lit(judge.height), judge_share_cap=pl.lit(cap, pl.Float64)
     )
     return pl.concat([actor, drawn.head(allowed)]), over
+
+
+def turned(pair_id: str, seed: int | str) -> bool:
+    """Whether the chosen and the rejected side of a judge pair change places where judge pairs are shuffled."""
+    return draws([pair_id], f"dpo|shuffled|{seed}")[0] % 2 == 1
+
+
+def _shuffled(pairs: pl.DataFrame, seed: int | str) -> pl.DataFrame:
+    """The same pairs, those of the judge with sides as the coin says."""
+    turn = pl.Series([kind == "judge" and turned(i, seed) for i, kind in pairs.select("pair_id", "kind").iter_rows()])
+    other = {"chosen": "rejected", "rejected": "chosen"}
+    columns = {side: [name for name in pairs.columns if name.startswith(side)] for side in other}
+    return pairs.with_columns(
+        pl.when(turn.cast(pl.Boolean)).then(name.replace(side, other[side], 1)).otherwise(name).alias(name)
+        for side, names in columns.items()
+        for name in names
+    )
 
 
 def _refuse_missing(pairs: pl.DataFrame, key: str, column: str, table: str) -> None:

@@ -287,6 +287,11 @@ class Switches(Section):
     judge_share_cap: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         description="largest share of judge pairs in a DPO dataset; null takes all pairs"
     )
+    judge_pairs: Literal["as_ranked", "shuffled"] = Field(
+        default="as_ranked",
+        description="which judgment of a judge pair is trained on as the chosen one: as_ranked, the one with the "
+        "higher Elo (section 2.2), or shuffled, by a seeded coin: a control with as many steps that prefers nothing",
+    )
 
 
 class Iteration(Section):

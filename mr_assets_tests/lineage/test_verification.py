@@ -11,8 +11,11 @@ from click.testing import CliRunner
 
 from mr_assets.cli.main import main
 from mr_assets.errors import shown
+from mr_assets.lineage import trace
+from mr_assets.lineage.tree import lines
 from mr_assets.lineage.verification import Fault, verify
 from mr_assets.loop import LOOP
+from mr_assets.method.dpo_dataset import turned
 from mr_assets.orchestration.steps import Step
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import state
@@ -123,6 +126,21 @@ def test_a_trained_text_that_nobody_sampled_is_found(run: Run) -> None:
     text = pl.when(pl.col("response_id") == pair["chosen_id"]).then(pl.lit("other")).otherwise("response")
     forge(run, "responses", lambda rows: rows.with_columns(response=text))
     assert ("dpo_dataset", pair["pair_id"]) in [(f.asset, f.id) for f in faults(run)]
+
+
+def test_sides_that_the_coin_would_have_turned_are_found(run: Run) -> None:
+    """Row 30: a record that says that judge pairs were shuffled, and a table whose sides are as they were ranked."""
+    path = run.record_path("dpo_dataset", "1")
+    said = json.loads(path.read_text())
+    path.write_text(json.dumps(said | {"settings": said["settings"] | {"switches.judge_pairs": "shuffled"}}))
+    judge = [i for i in table(run, "dpo_dataset")["pair_id"] if i.endswith(".judge")]
+    those = {i for i in judge if turned(i, run.recipe.seed)}
+    assert 0 < len(those) < len(judge)
+    assert {fault.id for fault in faults_of(run, "dpo_dataset")} == those
+    for identity in judge:
+        found = trace(run, identity).rounds[0].pair("judge")
+        assert found is not None and found.turned == (identity in those)
+        assert ("with its sides changed" in "\n".join(lines(trace(run, identity)))) == found.turned
 
 
 @pytest.mark.parametrize("asset", TABLES_OF_A_RUN)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mr_assets.errors import UserError
 from mr_assets.method.conversations import Prompt, as_text, with_turns
-from mr_assets.method.dpo_dataset import dpo_dataset
+from mr_assets.method.dpo_dataset import dpo_dataset, turned
 from mr_assets.tables import ACTOR_PAIRS, DPO_DATASET, DROPPED, ELO_PAIRS, PROMPTS, Selected
 from mr_assets.templates import Template, judge_template
 from mr_assets_tests.method.tables import Answer, ids, shuffled, tables
@@ -23,6 +23,9 @@ class CodePoints:
 
     def template_ids(self, template: Template, values: dict[str, str]) -> list[int]:
         return [1, *ids(template.fill(values)), 2]
+
+
+SIDES = ("chosen", "rejected")
 
 
 def actor_rows(*prompts: str) -> pl.DataFrame:
@@ -134,6 +137,27 @@ def test_cap_on_the_judge_share(cap: float, judges: int) -> None:
     if judges < 4:
         numbers = json.loads(result.dropped["numbers"][0])
         assert numbers == {"actor_pairs": 3, "judge_pairs": 4, "judge_share_cap": cap}
+
+
+def test_shuffled_judge_pairs_are_the_same_pairs_with_sides_by_a_coin() -> None:
+    """Row 30: of 40 judge pairs about half change sides, text and tokens together; actor pairs keep theirs."""
+    prompts = [f"p{n:02}" for n in range(40)]
+    tables = (actor_rows(*prompts), judge_rows(*prompts), *world(*prompts))
+    ranked, shuffled = (
+        dpo_dataset(*tables, judge_template=TEMPLATE, encoder=CodePoints(), judge_pairs=how, seed=0).rows
+        for how in ("as_ranked", "shuffled")
+    )
+    same = ["pair_id", "kind", "prompt", "prompt_token_ids"]
+    assert shuffled.select(same).equals(ranked.select(same))
+    changed = ranked.rename(
+        {f"{a}{what}": f"{b}{what}" for a, b in (SIDES, SIDES[::-1]) for what in ("", "_token_ids")}
+    ).select(ranked.columns)
+    turns = [i for i in ranked["pair_id"] if i.endswith(".judge") and turned(i, 0)]
+    assert 10 < len(turns) < 30
+    of_those = pl.col("pair_id").is_in(turns)
+    assert shuffled.filter(of_those).equals(changed.filter(of_those))
+    assert shuffled.filter(~of_those).equals(ranked.filter(~of_those))
+    assert turns != [i for i in ranked["pair_id"] if i.endswith(".judge") and turned(i, 1)]
 
 
 def test_a_cap_that_is_no_share_is_refused() -> None:

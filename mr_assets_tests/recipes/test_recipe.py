@@ -93,6 +93,7 @@ def test_defaults_where_the_paper_is_silent(name: str) -> None:
         "cut_off": "never_chosen",  # 14
         "elo_tie_tolerance": 1e-6,  # 16
         "judge_share_cap": None,  # 20
+        "judge_pairs": "as_ranked",  # 30
     }
     assert recipe.dpo.warmup_ratio == 0  # 19
     assert recipe.dpo.keep_all_epochs is False  # 22

@@ -28,7 +28,7 @@ def recipe() -> Recipe:
         ("actor_pairs", {"seed", "rho", "max_chosen_chars", "cut_off"}),
         ("battle_matrices", {"omega_scope"}),
         ("elo_pairs", {"seed", "max_chosen_judgment_chars", "elo_ridge", "elo_tie_tolerance", "cut_off"}),
-        ("dpo_dataset", {"seed", "judge_share_cap", "max_length"}),
+        ("dpo_dataset", {"seed", "judge_share_cap", "judge_pairs", "max_length"}),
     ],
 )
 def test_what_may_be_overridden(asset: str, names: set[str]) -> None:

@@ -36,6 +36,7 @@ def reshaped(old: Run, *sets: str) -> set[str]:
         ("switches.omega_scope=response", {"battle_matrices 1"}),
         ("switches.elo_ridge=0.1", {"elo_pairs 1"}),
         ("switches.judge_share_cap=0.5", {"dpo_dataset 1", "dpo_dataset 2"}),
+        ("switches.judge_pairs=shuffled", {"dpo_dataset 1", "dpo_dataset 2"}),
         ("iterations.1.prompts=6", {"prompts 1", "prompts 2"}),
         ("iterations.2.prompts=6", {"prompts 2"}),
         ("sft.schedule_epochs=2", {"sft_checkpoint"}),
