@@ -14,6 +14,7 @@ from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets.wiring.models import model_of
 from mr_assets.wiring.sampling import encoder
 from mr_assets.worlds.held_out import HeldOut, actor_numbers, judge_numbers, meta_judge_numbers
+from mr_assets.worlds.held_out_intervals import held_out_intervals
 
 
 @loop_asset(kinds={"vllm", "parquet"})
@@ -25,13 +26,16 @@ def evaluation(work: Materialization) -> Result:
     held_out = HeldOut(sizes.prompts, sizes.judged_responses, sizes.battles)
 
     said = _ask(work, held_out, sizes.samples)
+    expected = work.recipe.judgments.scoring.expected
 
     numbers = {
         **actor_numbers(held_out, said.answers),
-        **judge_numbers(held_out, said.scores, expected=work.recipe.judgments.scoring.expected),
+        **judge_numbers(held_out, said.scores, expected=expected),
         **meta_judge_numbers(held_out, said.winners),
     }
-    return work.table(pl.DataFrame([{"model": model.name, **numbers}], schema=EVALUATION.schema), numbers)
+    noise = held_out_intervals(held_out, said.answers, said.scores, said.winners, expected=expected)
+    row = pl.DataFrame([{"model": model.name, **numbers}], schema=EVALUATION.schema)
+    return work.table(row, numbers | noise)
 
 
 class _Said(NamedTuple):

@@ -250,7 +250,7 @@ class Explorer:
             around=pages.around(run, lineage, asked.query, self.pairs_of(asked)),
             needle=asked.query.get("text", "").strip(),
             stale_here=why_stale(run, lineage, now),
-            evaluation=pages.evaluation(run, lineage, now),
+            evaluations=pages.evaluations(run, lineage, now),
         )
 
     def raw(self, asked: Asked) -> Response:

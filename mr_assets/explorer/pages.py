@@ -18,6 +18,7 @@ from mr_assets.lineage.pairs import GAPS, KINDS, SORTS, Between, Listed, Query, 
 from mr_assets.lineage.staleness import Staleness, stale_now
 from mr_assets.loop import Place, titled
 from mr_assets.printable import excerpt
+from mr_assets.runs.estimates import estimates
 from mr_assets.runs.run import Run
 from mr_assets.runs.snapshot import Snapshot
 from mr_assets.words import worded
@@ -220,21 +221,28 @@ def around(run: Run, lineage: Lineage, given: Mapping[str, str], listed_pairs: L
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What a model was measured at on the held-out set; stale: why that is not of this model, if it is not."""
+    """What an asset measured of a model; stale: why that is not of this model, if it is not."""
 
-    figures: dict[str, float | None]
+    asset: str
+    figures: dict[str, str]
     provenance: Provenance
     stale: str | None
 
 
-def evaluation(run: Run, lineage: Lineage, now: Mapping[Place, str]) -> Evaluated | None:
-    """The evaluation of a model; None if it has none, or for another id."""
+def evaluations(run: Run, lineage: Lineage, now: Mapping[Place, str]) -> list[Evaluated]:
+    """What was measured of a model, asset by asset; nothing of another id."""
     key = model_key(lineage.id)
-    record = run.record("evaluation", key) if lineage.kind == "model" else None
-    if record is None:
-        return None
-    figures = {worded(name): value for name, value in record.numbers.items()}
-    return Evaluated(figures, Provenance.of(record), now.get(("evaluation", key)))
+    places = [(asset, key) for asset in run.loop.per("model")] if lineage.kind == "model" else []
+    return [
+        Evaluated(
+            place[0],
+            {worded(name): each.shown() for name, each in estimates(record.numbers).items()},
+            Provenance.of(record),
+            now.get(place),
+        )
+        for place in places
+        if (record := run.record(*place))
+    ]
 
 
 def page_number(given: Mapping[str, str]) -> int:

@@ -19,8 +19,10 @@ from mr_assets.loop import Place, titled
 from mr_assets.recipes.differences import Difference, differences
 from mr_assets.recipes.load import load_recipe
 from mr_assets.recipes.recipe import SPEED_FIELDS, Recipe
+from mr_assets.runs.estimates import estimates
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import stale
+from mr_assets.words import worded
 
 PAPERS = {True: "llama_3_8b_meta_rewarding", False: "llama_3_8b_self_rewarding"}
 """The paper's recipe that a run is held against: Meta-Rewarding where some iteration trains the judge."""
@@ -30,6 +32,8 @@ LIMITS = (
     "Figures of different judges cannot be compared.",
     "The licence is that of the seed model, the prompts and the EFT data. Look it up before you pass this on.",
 )
+EVALUATED = {"evaluation": "On the held-out set of the world, against its truth; in brackets 95% intervals."}
+"""What the figures of an asset were measured on."""
 
 
 def paper_of(recipe: Recipe) -> str:
@@ -70,32 +74,19 @@ def card(run: Run, title: str, what: str, made: Sequence[Place], front: Mapping[
         inputs = ", ".join(f"{name} `{version[:12]}`" for name, version in record.inputs.items())
         lineage.append((titled(asset, partition), f"`{record.version}`", inputs or "-", record.created))
     parts += ["## Lineage", _table(("artifact", "version", "made of", "made at"), lineage)]
-    if evaluated := _evaluations(run):
-        names = sorted({name for _, numbers in evaluated for name in numbers})
-        cells = [(name, *(_number(numbers.get(each)) for each in names)) for name, numbers in evaluated]
-        parts += [
-            "## Evaluation",
-            "On the held-out set of the world, against its truth.",
-            _table(("model", *names), cells),
-        ]
+    for asset in run.loop.per("model"):
+        records = ((key, run.record(asset, key)) for key in run.models)
+        if evaluated := [(model_id(key), estimates(record.numbers)) for key, record in records if record]:
+            names = sorted({name for _, found in evaluated for name in found})
+            cells = [(name, *(found[n].shown() if n in found else "-" for n in names)) for name, found in evaluated]
+            parts += [f"## {worded(asset).capitalize()}", EVALUATED.get(asset, ""), _table(("model", *names), cells)]
     parts += ["## Limits", "\n".join(f"- {limit}" for limit in LIMITS)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _stale_parts(old: Mapping[Place, str], made: Sequence[Place]) -> list[str]:
     said = [f"{titled(*place)} ({old[place]})" for place in made if place in old]
     return ["**Out of date** when it was exported: " + "; ".join(said) + "."] if said else []
-
-
-def _evaluations(run: Run) -> list[tuple[str, Mapping[str, Any]]]:
-    if not run.recipe.evaluation:
-        return []
-    records = ((key, run.record("evaluation", key)) for key in run.models)
-    return [(model_id(key), record.numbers) for key, record in records if record]
-
-
-def _number(value: Any) -> str:
-    return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

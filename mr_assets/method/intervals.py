@@ -4,13 +4,17 @@
     wilson(0.5, 100)     50 of 100: 0.40 to 0.60
 
 The judgments of one prompt are much alike: a thousand of them from sixteen prompts tell less than a thousand of as many
-prompts. So they count as fewer rows, by the design effect of cluster sampling.
+prompts. So they count as fewer rows, by the design effect of cluster sampling; other figures are worked out again of
+prompts that are drawn with replacement (`bootstrap`).
 """
 
+from collections.abc import Callable, Sequence
 from math import sqrt
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from mr_assets.method import Frame
 
@@ -63,3 +67,29 @@ def share_interval(rows: Frame, hit: pl.Expr, group: pl.Expr) -> Interval | None
         count = min(max(share * (1 - share) / variance, 1.0), float(total)) if variance > 0 else float(total)
     low, high = wilson(share, count)
     return Interval(share, low, high, total, g)
+
+
+RESAMPLES = 1000
+"""How often groups are drawn anew: the ends of an interval are then off by some 4% of its length."""
+
+
+def bootstrap(statistic: Callable[[NDArray[np.intp]], float], groups: int) -> tuple[float, float]:
+    """The 95% percentile interval of a statistic of rows that come in `groups` groups, such as prompts; NaN of none.
+
+    statistic: takes the places of the groups drawn, (groups,) from 0 on, some of them several times. A draw of which it
+    is NaN does not count. The same draws every time.
+    """
+    if groups < 1:
+        return float("nan"), float("nan")
+    random = np.random.default_rng(0)
+    values = np.array([statistic(random.integers(groups, size=groups)) for _ in range(RESAMPLES)])
+    values = values[~np.isnan(values)]
+    low, high = np.quantile(values, (0.025, 0.975)) if len(values) else (float("nan"), float("nan"))
+    return float(low), float(high)
+
+
+def mean_interval(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """The 95% bootstrap interval of the mean of all values; a group may have none. NaN of no value."""
+    filled = [group for group in groups if len(group)]
+    sums, counts = np.array([sum(group) for group in filled]), np.array([len(group) for group in filled])
+    return bootstrap(lambda drawn: float(sums[drawn].sum() / counts[drawn].sum()), len(filled))

@@ -370,7 +370,8 @@ def test_a_models_page_has_its_evaluation_in_words(pages: TestClient, finished: 
     record = finished.record("evaluation", "1")
     assert record is not None
     said = words(pages.get("/runs/tiny/M1").text)
-    assert f"true score {record.numbers['true_score']:.4g}" in said and "judge_exact" not in said
+    true, low, high = (f"{record.numbers[f'true_score{end}']:.3g}" for end in ("", "_low", "_high"))
+    assert f"true score {true} ({low} to {high})" in said and "judge_exact" not in said
 
 
 # ------------------------------------------------------------------------------------------------------------ dropped

@@ -1,0 +1,63 @@
+"""How far the figures of `mr_assets.worlds.held_out` may be off, had other held-out prompts been asked.
+
+    {"true_score_low": 2.41, "true_score_high": 2.73, "judge_exact_low": 0.55, ...}
+
+The same prompts are asked of every model: the difference of two models is known better than these intervals say.
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from mr_assets.method.intervals import bootstrap, mean_interval
+from mr_assets.worlds import letters
+from mr_assets.worlds.held_out import HeldOut
+
+
+def held_out_intervals(
+    held_out: HeldOut,
+    answers: Sequence[Sequence[str]],
+    scores: Sequence[Sequence[float | None]],
+    winners: Sequence[str | None],
+    *,
+    expected: bool = False,
+) -> dict[str, float]:
+    """The 95% bootstrap interval of each figure, by its name with _low and _high; what is asked as there.
+
+    Drawn with replacement are prompts (of the actor), graded responses (of the judge) and pairs of judgments, each with
+    its battles in both orders (of the meta-judge).
+    """
+    said = list(zip(held_out.questions, answers, strict=True))
+    judged = list(zip((true for _, _, true in held_out.graded), scores, strict=True))
+    fought = list(zip(winners, (right for *_, right in held_out.battles), strict=True))
+    bouts = [fought[n : n + 2] for n in range(0, len(fought), 2)]
+    found = {
+        "true_score": mean_interval([[float(letters.true_score(q, text)) for text in texts] for q, texts in said]),
+        "accuracy": mean_interval([[float(letters.correct(q, text)) for text in texts] for q, texts in said]),
+        "characters": mean_interval([[float(len(text)) for text in texts] for _, texts in said]),
+        "judge_exact": mean_interval(
+            [[float(s is not None and (round(s) if expected else s) == true) for s in per] for true, per in judged]
+        ),
+        "judge_spearman": _rank_correlation(
+            [(float(np.mean(each)), float(t)) for t, per in judged if (each := _valid(per))]
+        ),
+        "meta_accuracy": mean_interval([[float(winner == right) for winner, right in bout] for bout in bouts]),
+        "meta_first": mean_interval([[float(w == "first") for w, _ in bout if w is not None] for bout in bouts]),
+    }
+    lows = {f"{name}_low": low for name, (low, _) in found.items()}
+    return lows | {f"{name}_high": high for name, (_, high) in found.items()}
+
+
+def _valid(scores: Sequence[float | None]) -> list[float]:
+    return [score for score in scores if score is not None]
+
+
+def _rank_correlation(rows: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Of Spearman's correlation of two columns; a draw in which one is the same throughout does not count."""
+    from scipy.stats import spearmanr
+
+    means, truth = np.array(rows).reshape(-1, 2).T
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return bootstrap(lambda drawn: float(spearmanr(means[drawn], truth[drawn]).statistic), len(rows))
