@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Place = tuple[str, str | None]  # an asset and its partition
 Per = Literal["family", "iteration", "model"]
+Of = Literal["its own", "the previous", "the seed"]
+"""Of which model an asset per model takes another one: "2" takes that of "2", "1" or "seed"."""
 
 RENDERING = ("model.date", "model.chat_template_kwargs")
 """How a chat template renders: the same wherever a prompt is sampled, trained on or verified."""
@@ -53,6 +55,7 @@ class Asset:
     shaped_by: the recipe's fields, or sections, that shape it; ``row.`` stands for the iteration's own row.
     shaped_too: what else shapes it in some recipes, by the recipe.
     per: what there is one of it for. A "family" of recipes shares it; a "model" is "seed", "0" or an iteration's.
+    of_models: of an asset per model, which models' it takes of others that are per model; not named: its own model's.
     holds: a parquet table, the folder of a trained model, or a record that points at such a folder.
     side: whose pairs alone it is for. Those of the judge are empty in an iteration that trains no judge.
     selects: whether it also writes what it dropped and why.
@@ -70,6 +73,7 @@ class Asset:
     shaped_by: tuple[str, ...] = ()
     shaped_too: "Callable[[Recipe], tuple[str, ...]] | None" = None
     per: Per = "iteration"
+    of_models: Mapping[str, tuple[Of, ...]] = field(default_factory=dict)
     holds: Literal["table", "model", "pointer"] = "table"
     side: Literal["actor", "judge"] | None = None
     selects: bool = False

@@ -24,6 +24,7 @@ from mr_assets.orchestration.steps import Step, plan, steps
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.runs import code_versions, status
 from mr_assets.runs.code_versions import PACKAGE, code_version
+from mr_assets.runs.record import write_record
 from mr_assets.runs.settings import shaping_settings
 from mr_assets.runs.status import places, state
 from mr_assets.tables import TABLES, Column, Table
@@ -66,8 +67,11 @@ def test_what_an_asset_is_made_of_comes_before_it() -> None:
     for name, row in LOOP.items():
         assert name == row.name
         assert {*row.upstream, *row.begins_after} <= seen
+        assert set(row.of_models) <= {upstream for upstream in row.upstream if LOOP[upstream].per == "model"}
         if row.per == "family":
             assert all(LOOP[upstream].per == "family" for upstream in row.upstream)
+        if row.per == "model":
+            assert all(LOOP[u].per != "iteration" or LOOP[u].holds == "model" for u in row.upstream)
         seen.add(name)
 
 
@@ -174,6 +178,56 @@ ROW = Asset(
     code=("method.long_responses",),
 )
 
+LENGTHS = '''"""model_lengths."""
+
+import dagster as dg
+import polars as pl
+
+from mr_assets.wiring.declare import loop_asset
+from mr_assets.wiring.materialization import Materialization
+
+
+@loop_asset(kinds={"parquet"})
+def model_lengths(work: Materialization) -> dg.MaterializeResult:
+    """How long the key of the model is."""
+    length = len(work.partition)
+    return work.table(pl.DataFrame({"model": [work.partition], "length": [length]}), {"length": length})
+'''
+GROWTH = '''"""model_growth."""
+
+import dagster as dg
+import polars as pl
+
+from mr_assets.wiring.declare import loop_asset
+from mr_assets.wiring.materialization import Materialization
+
+
+@loop_asset(kinds={"parquet"})
+def model_growth(work: Materialization) -> dg.MaterializeResult:
+    """The same, beside that of the model before, if there is one, and of the seed."""
+    tables = [work.upstream("model_lengths", of) for of in ("its own", "the previous", "the seed")]
+    found = [None if table is None else table.collect()["length"][0] for table in tables]
+    return work.table(pl.DataFrame({"model": [work.partition], "lengths": [found]}), {})
+'''
+PER_MODEL = {
+    "model_lengths": (
+        LENGTHS,
+        {"model": Column(pl.String, "its key"), "length": Column(pl.Int64, "of its key")},
+        Asset("model_lengths", per="model", upstream=("sft_checkpoint", "checkpoints"), code=("ids",)),
+    ),
+    "model_growth": (
+        GROWTH,
+        {"model": Column(pl.String, "its key"), "lengths": Column(pl.List(pl.Int64), "own, previous, seed")},
+        Asset(
+            "model_growth",
+            per="model",
+            upstream=("model_lengths",),
+            of_models={"model_lengths": ("its own", "the previous", "the seed")},
+            code=("ids",),
+        ),
+    ),
+}
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
@@ -192,6 +246,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             patch.setattr(module, "__path__", [*module.__path__, str(package / module.__name__.partition(".")[2])])
         patch.setitem(TABLES, "long_responses", Table("long_responses", "response_id", COLUMNS))
         patch.setitem(LOOP, "long_responses", ROW)
+        for name, (text, columns, row) in PER_MODEL.items():
+            (package / "assets" / f"{name}.py").write_text(text)
+            patch.setitem(TABLES, name, Table(name, "model", columns))
+            patch.setitem(LOOP, name, row)
         world = new_world(patch, tmp_path_factory.mktemp("data"), "iterations.1.max_chosen_chars=20")
         for step in (
             Step("once", world.run.loop.per("family"), None),
@@ -259,3 +317,55 @@ def test_it_can_be_set_otherwise_once(world: World) -> None:
     assert result.success, messages(result)
     assert world.dropped("long_responses", "1").height == 0
     assert "  long_responses of iteration 1: max_chosen_chars = 1, the recipe says 20" in status.lines(world.run)
+
+
+# ------------------------------------------------------------------------------------------------- of another model
+
+
+def test_an_asset_per_model_is_made_of_its_own_the_previous_and_the_seeds(world: World) -> None:
+    """Each once, in the order that the row names; before the seed there is none. The record names whose each is."""
+    run = world.run
+    assert run.ancestors("model_lengths", "2") == [("checkpoints", "2")]
+    assert run.ancestors("model_growth", "2") == [("model_lengths", model) for model in ("2", "1", "seed")]
+    assert run.ancestors("model_growth", "0") == [("model_lengths", model) for model in ("0", "seed")]
+    assert run.ancestors("model_growth", "seed") == [("model_lengths", "seed")]
+    assert list(run.inputs("model_growth", "1")) == [f"model_lengths{of}" for of in ("", " of M0", " of seed")]
+
+
+def test_the_graph_draws_each_model_to_those_that_are_made_of_it(world: World) -> None:
+    key = dg.AssetKey(["tiny", "model_growth"])
+    [asset] = [a for a in build_definitions([world.run]).assets or () if a.key == key]  # type: ignore[union-attr]
+    assert isinstance(asset, dg.AssetsDefinition)
+    [dep] = _spec(asset).deps
+    models = dg.StaticPartitionsDefinition(world.run.models)
+    for model, followed_by in (("seed", {"seed", "0", "1", "2"}), ("0", {"0", "1"}), ("2", {"2"})):
+        assert dep.partition_mapping is not None
+        of_model = models.subset_with_partition_keys([model])
+        down = dep.partition_mapping.get_downstream_partitions_for_partitions(of_model, models, models)
+        assert set(down.get_partition_keys()) == followed_by
+
+
+def test_it_takes_the_tables_of_the_other_models(world: World) -> None:
+    """And says which one is missing; one that has changed makes it stale, with its name."""
+    early = world.materialize(Step("M0", ("model_growth",), "0"))
+    [said] = messages(early)
+    assert "model_lengths of M0 is not complete" in said
+    assert "Materialize tiny/model_lengths of M0 first." in said
+    for asset in ("model_lengths", "model_growth"):
+        for model in ("seed", "0"):
+            result = world.materialize(Step("one", (asset,), model))
+            assert result.success, messages(result)
+    assert world.table("model_growth", "seed")["lengths"].to_list() == [[4, None, 4]]
+    assert world.table("model_growth", "0")["lengths"].to_list() == [[1, 4, 4]]
+    assert [state(world.run, "model_growth", model) for model in ("seed", "0", "1")] == ["done", "done", "missing"]
+    assert list(verify(world.run, None, ["model_growth"])) == []
+
+    record = world.run.record("model_lengths", "seed")
+    assert record is not None
+    write_record(world.run.record_path("model_lengths", "seed"), replace(record, version="another"))
+    assert status.why_out_of_date(world.run, "model_growth", "0") == ["model_lengths of seed changed"]
+    assert [fault.said for fault in verify(world.run, None, ["model_growth"]) if fault.partition == "0"] == [
+        f"it was made of model_lengths of seed in version {record.version}; what lies there now is another, of Dagster "
+        f"run {record.run_id}. Its rows are not compared."
+    ]
+    assert status.follows(world.run, [("model_lengths", "seed")]) == [("model_growth", "seed"), ("model_growth", "0")]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from mr_assets.loop import LOOP, Place, titled
 from mr_assets.runs.record import Record
-from mr_assets.runs.run import Run
+from mr_assets.runs.run import Run, noted_as
 from mr_assets.runs.snapshot import Snapshot
 from mr_assets.runs.status import stale
 
@@ -102,7 +102,7 @@ class Staleness:
         record, now = self.record(place), self.record(parent)
         if record is None:
             return ()
-        then = record.inputs.get(parent[0], "")
+        then = record.inputs.get(noted_as(parent, place[1]), "")
         if now is not None and now.version == then:
             return ()
         is_now = f"what lies there now is {now.version}, of Dagster run {now.run_id}" if now else "it is not there now"

@@ -210,8 +210,8 @@ class _Artifact:
     def policy_faults(self) -> Iterator[Fault]:
         """A table or a model of another policy than the iteration's."""
         if LOOP[self.asset].per == "model":  # its partition is the model itself
-            parents = self.run.ancestors(*self.place)
-            policy = self.staleness.record(parents[0]) if parents else None
+            models = [place for place in self.run.ancestors(*self.place) if LOOP[place[0]].holds == "model"]
+            policy = self.staleness.record(models[0]) if models else None
         else:
             policy = self.staleness.record(("policy", self.place[1])) if self.record.policy else None
         if policy and policy.version != self.record.policy:

@@ -12,13 +12,14 @@ of it, held against the recipe's present bounds, is harmful: then nothing is mad
 A run's folder may be renamed or copied: what a record says of its own run's models goes by where the record lies.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from mr_assets.errors import UserError
 from mr_assets.files import Note
-from mr_assets.loop import LOOP, Loop, Place
+from mr_assets.loop import LOOP, Loop, Of, Place, titled
 from mr_assets.recipes.family import family_name
 from mr_assets.recipes.load import load_rows, resized, with_rows
 from mr_assets.recipes.recipe import Iteration, Recipe
@@ -27,6 +28,12 @@ from mr_assets.runs.object_store import damage_of, store_of
 from mr_assets.runs.record import Record, read_record
 
 WEIGHTS = ".safetensors"
+
+
+def noted_as(place: Place, partition: str | None) -> str:
+    """How the record of an artifact of `partition` names what it is made of: the asset; of another model, with it."""
+    asset, of = place
+    return titled(asset, of) if LOOP[asset].per == "model" and of != partition else asset
 
 
 @dataclass(frozen=True)
@@ -127,8 +134,30 @@ class Run:
         if LOOP[asset].holds == "pointer":
             return [self.model_at(str(int(partition or "1") - 1))]
         if LOOP[asset].per == "model":
-            return [] if partition == "seed" else [self.model_at(partition or "0")]
+            return list(self._of_models(asset, partition or "seed"))
         return [(u, None if LOOP[u].per == "family" else partition) for u in self.upstream(asset)]
+
+    def _of_models(self, asset: str, model: str) -> Iterator[Place]:
+        """The artifacts that one of a model is made of: the model itself first, but for the seed, which is no artifact.
+
+        Of the seed, what another asset has of the previous model is not among them.
+        """
+        upstream = self.upstream(asset)
+        if model != "seed" and any(LOOP[u].holds == "model" for u in upstream):
+            yield self.model_at(model)
+        for u in (u for u in upstream if LOOP[u].holds != "model"):
+            if LOOP[u].per == "model":
+                keys = (self.model_before(model, of) for of in LOOP[asset].of_models.get(u, ("its own",)))
+                yield from ((u, key) for key in dict.fromkeys(keys) if key is not None)
+            else:  # the family's
+                yield u, None
+
+    def model_before(self, model: str, of: Of) -> str | None:
+        """The key of a model's own, of the previous or of the seed model; None for the one before the seed."""
+        if of == "the previous":
+            place = self.models.index(model) - 1
+            return self.models[place] if place >= 0 else None
+        return "seed" if of == "the seed" else model
 
     def upstream(self, asset: str) -> tuple[str, ...]:
         """The assets that an asset is made of in this run, without the handoff."""
@@ -141,8 +170,8 @@ class Run:
 
     def inputs(self, asset: str, partition: str | None) -> dict[str, str]:
         """The present version of everything an artifact is made of; "" where something is missing."""
-        records = {u: self.record(u, at) for u, at in self.ancestors(asset, partition)}
-        return {u: record.version if record else "" for u, record in records.items()}
+        records = {noted_as(place, partition): self.record(*place) for place in self.ancestors(asset, partition)}
+        return {name: record.version if record else "" for name, record in records.items()}
 
     def template(self, setting: str | None) -> Path | None:
         """The file that a recipe names in place of a shipped template."""

@@ -33,7 +33,7 @@ from mr_assets.recipes.differences import Difference, differences
 from mr_assets.recipes.load import load_recipe
 from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.overrides import departures
-from mr_assets.runs.run import Run
+from mr_assets.runs.run import Run, noted_as
 from mr_assets.runs.settings import changed_settings, overrides_of
 
 if TYPE_CHECKING:
@@ -94,8 +94,9 @@ def why_out_of_date(run: Run, asset: str, partition: str | None) -> list[str]:
     now = run.inputs(asset, partition)
     for name in {**record.inputs, **now}:
         if record.inputs.get(name) != now.get(name):
-            place = next((place for place in run.ancestors(asset, partition) if place[0] == name), (name, None))
-            said.append(f"{titled(*place)} {'changed' if now.get(name) else 'is missing'}")
+            ancestors = run.ancestors(asset, partition)
+            what = next((titled(*place) for place in ancestors if noted_as(place, partition) == name), name)
+            said.append(f"{what} {'changed' if now.get(name) else 'is missing'}")
     return said
 
 
@@ -196,7 +197,7 @@ def outdated_by(run: Run, asset: str, partition: str | None, version: str) -> st
     """What is made of another version of an artifact than `version`, and what follows from that; "" if nothing is."""
     place = (asset, partition)
     children = [(each, run.record(*each)) for each in places(run) if place in run.ancestors(*each)]
-    stale = [child for child, record in children if record and record.inputs.get(asset) != version]
+    stale = [child for child, record in children if record and record.inputs.get(noted_as(place, child[1])) != version]
     return "; ".join([*(titled(*child) for child in stale), *_after(run, stale)])
 
 

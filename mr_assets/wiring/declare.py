@@ -126,10 +126,25 @@ def _deps(run: Run, row: Asset) -> list[dg.AssetDep]:
     """What Dagster draws and does not load. Of an asset per model, the one of iteration t follows from M_t."""
     drawn = [dg.AssetDep(asset_key(run, name)) for name in row.begins_after if name in run.loop]
     if row.per == "model":
-        trained = dg.StaticPartitionMapping({t: t for t in run.iterations})
-        by_name = {name: trained if LOOP[name].per == "iteration" else None for name in run.upstream(row.name)}
-        drawn += [dg.AssetDep(asset_key(run, name), partition_mapping=how) for name, how in by_name.items()]
+        drawn += [
+            dg.AssetDep(asset_key(run, name), partition_mapping=_mapping(run, row, name))
+            for name in run.upstream(row.name)
+        ]
     return drawn
+
+
+def _mapping(run: Run, row: Asset, upstream: str) -> dg.StaticPartitionMapping | None:
+    """Which partitions of an asset per model follow from which of an upstream one; None of a family's."""
+    if LOOP[upstream].per == "family":
+        return None
+    if LOOP[upstream].per == "iteration":
+        return dg.StaticPartitionMapping({t: t for t in run.iterations})
+    follow: dict[str, list[str]] = {}
+    for model in run.models:
+        for name, at in run.ancestors(row.name, model):
+            if name == upstream and at is not None:
+                follow.setdefault(at, []).append(model)
+    return dg.StaticPartitionMapping(follow)
 
 
 def _column_schema(table: Table) -> dg.TableSchema:

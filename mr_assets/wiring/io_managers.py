@@ -86,20 +86,8 @@ class TableIOManager(dg.UPathIOManager):
     @users_errors()
     def load_from_path(self, context: dg.InputContext, path: UPath) -> pl.LazyFrame:
         """Read a table lazily. Raises `dg.Failure` that names what to materialize if it is not complete."""
-        asset, source = context.asset_key.path[-1], Path(str(path))
         where = f" of iteration {context.asset_partition_key}" if context.has_asset_partitions else ""
-        materialize = f"Materialize {context.asset_key.to_user_string()}{where}"
-        record = read_record(source.with_suffix(".json"))
-        if record is not None and (store := store_of(source.parent)):
-            store.fetch(source, record.files.get(source.name))
-        if record is None or not source.is_file():
-            raise UserError(
-                f"{asset}{where} is not complete: {source} is not there with its record beside it. {materialize} first."
-            )
-        try:
-            return TABLES[asset].scan(source)
-        except pl.exceptions.PolarsError as error:
-            raise UserError(f"{asset}{where} is damaged: {source} is no whole table. {materialize} again.") from error
+        return load_table(Path(str(path)), context.asset_key, where)
 
 
 class ModelIOManager(dg.IOManager):
@@ -138,6 +126,25 @@ def _parts(folder: Path) -> list[Path]:
         return []
     found = (p for p in sorted(folder.iterdir()) if p.is_file() and not p.name.startswith("."))
     return [p for p in found if p.name != "complete.json"]
+
+
+def load_table(source: Path, key: dg.AssetKey, where: str) -> pl.LazyFrame:
+    """A table, lazily; where: of which partition it is, in words.
+
+    Raises `UserError` that names what to materialize if it is not complete, or is no whole table.
+    """
+    asset, materialize = key.path[-1], f"Materialize {key.to_user_string()}{where}"
+    record = read_record(source.with_suffix(".json"))
+    if record is not None and (store := store_of(source.parent)):
+        store.fetch(source, record.files.get(source.name))
+    if record is None or not source.is_file():
+        raise UserError(
+            f"{asset}{where} is not complete: {source} is not there with its record beside it. {materialize} first."
+        )
+    try:
+        return TABLES[asset].scan(source)
+    except pl.exceptions.PolarsError as error:
+        raise UserError(f"{asset}{where} is damaged: {source} is no whole table. {materialize} again.") from error
 
 
 def load_model(record_path: Path, asset: str) -> Model:

@@ -11,7 +11,7 @@ import polars as pl
 
 from mr_assets.addresses import asset_in_ui, page_behind_check, page_of_artifact, pages_behind
 from mr_assets.ids import model_id
-from mr_assets.loop import LOOP
+from mr_assets.loop import LOOP, Of
 from mr_assets.method import Frame
 from mr_assets.method.guardrails import Finding, findings
 from mr_assets.method.measures import PREVIOUS
@@ -35,6 +35,8 @@ from mr_assets.wiring.checks import (
     exempt,
     log_findings,
 )
+from mr_assets.wiring.io_managers import load_table
+from mr_assets.wiring.partitions import asset_key
 from mr_assets.wiring.previews import departures_table, figures, preview
 from mr_assets.wiring.ray_job import ray_job
 
@@ -208,6 +210,18 @@ class Materialization:
         found = exempt(self.asset, empty_because) if empty_because else findings(self.asset, tables, limits, known)
         record = self._record(version, numbers, found, count, None if dropped is None else dropped.height)
         return self._result(Artifact(record, rows=rows, dropped=dropped), metadata, found)
+
+    def upstream(self, asset: str, of: Of = "its own") -> pl.LazyFrame | None:
+        """A table that an asset per model is made of: the family's, or one of another model; None before the seed.
+
+        Raises `UserError` that names what to materialize if it is not complete.
+        """
+        per_model = LOOP[asset].per == "model"
+        key = self.run.model_before(self.partition or "seed", of) if per_model else None
+        if per_model and key is None:
+            return None
+        where = f" of {model_id(key)}" if key else ""
+        return load_table(self.run.place(asset, key), asset_key(self.run, asset), where)
 
     def earlier(self, asset: str) -> dict[str, Frame]:
         """The table of the iteration before, under the name that checks know it by; nothing if there is none."""
