@@ -79,11 +79,18 @@ def bootstrap(statistic: Callable[[NDArray[np.intp]], float], groups: int) -> tu
     statistic: takes the places of the groups drawn, (groups,) from 0 on, some of them several times. A draw of which it
     is NaN does not count. The same draws every time.
     """
-    if groups < 1:
-        return float("nan"), float("nan")
+    return bootstraps(lambda drawn: (statistic(drawn),), groups)[0] if groups > 0 else (float("nan"), float("nan"))
+
+
+def bootstraps(statistic: Callable[[NDArray[np.intp]], Sequence[float]], groups: int) -> list[tuple[float, float]]:
+    """The same of several figures that are found together, in their order; of at least one group."""
     random = np.random.default_rng(0)
-    values = np.array([statistic(random.integers(groups, size=groups)) for _ in range(RESAMPLES)])
-    values = values[~np.isnan(values)]
+    draws = [statistic(random.integers(groups, size=groups)) for _ in range(RESAMPLES)]
+    return [_ends(values[~np.isnan(values)]) for values in np.array(draws, dtype=np.float64).T]
+
+
+def _ends(values: NDArray[np.float64]) -> tuple[float, float]:
+    """What holds 95% of the values; NaN of none."""
     low, high = np.quantile(values, (0.025, 0.975)) if len(values) else (float("nan"), float("nan"))
     return float(low), float(high)
 

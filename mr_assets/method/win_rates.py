@@ -11,12 +11,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Numbers = NDArray[np.float64]
-
-RIDGE = 0.01
-"""Keeps the fit finite where every preference is 0, or 1; 805 rows outweigh it ten thousand to one."""
+from mr_assets.method.logistic import Numbers, fit_logistic
 
 
 class Known(NamedTuple):
@@ -61,7 +57,6 @@ def length_controlled(
     preference: (n,), from 0 to 1. reference_chars, model_chars: (n,) lengths in characters. difficulty: (n,) of the
     instructions, or None if nothing is known of them. Raises ValueError if there is no row.
     """
-    from scipy.optimize import minimize
     from scipy.special import expit
 
     wins = np.asarray(preference, dtype=np.float64)
@@ -77,18 +72,6 @@ def length_controlled(
         wins = np.concatenate([wins, known.preference])
         weights = np.concatenate([weights, np.full(len(known.difference), known.weight)])
 
-    def loss(terms: Numbers) -> tuple[float, Numbers]:
-        """Minus the log-likelihood, with its gradient (3,)."""
-        logit = everything @ terms
-        value = weights @ (np.logaddexp(0, logit) - wins * logit) + RIDGE / 2 * terms @ terms
-        return float(value), everything.T @ (weights * (expit(logit) - wins)) + RIDGE * terms
-
-    def curvature(terms: Numbers) -> Numbers:
-        """The Hessian of the loss, (3, 3)."""
-        expected = expit(everything @ terms)
-        spread = weights * expected * (1 - expected)
-        return np.asarray((everything * spread[:, None]).T @ everything + RIDGE * np.eye(3))
-
-    best = minimize(loss, np.zeros(3), jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-6}).x
+    best = fit_logistic(everything, wins, weights)
     length, hardness, quality = (float(term) for term in best)
     return Fitted(length, hardness, quality, win_rate=float(expit(rows[:, 1:] @ best[1:]).mean()))
