@@ -1,0 +1,72 @@
+"""The tables between the markers, and the picture."""
+
+from pathlib import Path
+
+import pytest
+
+from mr_assets.errors import UserError
+from mr_assets_tests.study.page import PAGE, TABLES, differences, filtered, learnt, made_of, worth, write_page
+from mr_assets_tests.study.results import Result
+
+
+def result(arm: str, seed: int, score: float) -> Result:
+    """A result of four iterations whose true score is `score` at M4, with 117 actor pairs and 3 dropped in each."""
+    models = {
+        name: {"true_score": 3.0 if name == "M0" else score, "judge_exact": 0.7, "characters": 30.0}
+        for name in ("seed", "M0", "M1", "M2", "M3", "M4")
+    }
+    pairs = {"actor": 117, "actor dropped": {"chosen_too_long": 3}, "judge": 120, "judge dropped": {}}
+    return Result(arm, seed, "2026-11-29", 60.0, models, {str(t): pairs for t in range(1, 5)}, {"cpu": "EPYC"}, {}, {})
+
+
+RESULTS = {
+    (arm, seed): result(arm, seed, score)
+    for arm, scores in {"meta": (4.0, 4.1, 4.2), "self": (3.5, 3.7, 3.6)}.items()
+    for seed, score in zip((201, 202, 203), scores, strict=True)
+}
+
+
+def test_a_difference_stands_with_both_intervals() -> None:
+    """0.5, 0.4, 0.6: mean 0.5, standard error 0.1/sqrt(3), times 4.303: 0.25 to 0.75."""
+    row = next(line for line in differences(RESULTS).splitlines() if "true score" in line)
+    assert "| `meta` \N{MINUS SIGN} `self` | judge training | actor: true score, 0 to 5 | +0.50 |" in row
+    assert "| +0.25 to +0.75 | 3 | yes |" in row
+    assert "| 0.000 | 0.000 to 0.000 | 0.000 to 0.000 | 3 | no |" in differences(RESULTS)  # exactness is the same
+
+
+def test_what_one_seed_gives_has_no_interval() -> None:
+    one = {key: value for key, value in RESULTS.items() if key[1] == 201}
+    assert "| +0.50 | one seed | one seed | 1 | no |" in differences(one)
+
+
+def test_arms_without_a_result_are_not_in_the_tables() -> None:
+    assert "| `meta` | Meta-Rewarding | 3 | 4.10 (4.00\N{EN DASH}4.20) | 0.700 (0.700\N{EN DASH}0.700) |" in worth(
+        RESULTS
+    )
+    assert "shuffled" not in worth(RESULTS)
+    assert worth({}) == "No result yet."
+    assert "| Meta-Rewarding | actor: true score, 0 to 5 | +1.10 |" in learnt(RESULTS)
+    assert "| Meta-Rewarding | actor | 117 (3) | 117 (3) | 117 (3) | 117 (3) |" in filtered(RESULTS)
+    assert "6 results of 50 (10 arms, 5 seeds), on: EPYC." in made_of(RESULTS)
+
+
+def test_the_page_is_written_between_its_markers(tmp_path: Path) -> None:
+    """What stands outside stays, twice gives the same, and the guide itself has every marker."""
+    page, picture = tmp_path / "study.md", tmp_path / "study.png"
+    page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
+    write_page(RESULTS, page, picture)
+    once = page.read_text(encoding="utf-8")
+    assert once.startswith("# The study\n") and "`meta` \N{MINUS SIGN} `self`" in once
+    write_page(RESULTS, page, picture)
+    assert page.read_text(encoding="utf-8") == once
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    outside = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    assert [line for line in once.splitlines() if line.startswith("#")] == outside
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_marker_that_is_gone_is_told(tmp_path: Path, name: str) -> None:
+    page = tmp_path / "study.md"
+    page.write_text(PAGE.read_text(encoding="utf-8").replace(f"<!-- study: {name} -->\n", ""), encoding="utf-8")
+    with pytest.raises(UserError, match=f"expected <!-- study: {name} --> on a line"):
+        write_page(RESULTS, page, tmp_path / "study.png")
