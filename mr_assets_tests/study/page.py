@@ -47,8 +47,8 @@ def write_page(results: Results, page: Path = PAGE, picture: Path = PICTURE) -> 
             raise UserError(f"{page}: expected <!-- study: {name} --> on a line, and <!-- end --> below it.")
         text = f"{before}{begin}{table(results)}\n{end}{after}"
     page.write_text(text, encoding="utf-8")
-    if any(arm in LINES for arm, _ in results):
-        draw(mean_and_spread(of_lines(results)), LINES, picture)
+    if (lines := of_lines(results)).height:
+        draw(mean_and_spread(lines), LINES, picture)
     return page
 
 
@@ -67,11 +67,18 @@ def of_lines(results: Results) -> pl.DataFrame:
 def made_of(results: Results) -> str:
     """How many results there are, on which kinds of CPU, and what makes pairs uneven."""
     cpus = sorted({result.cpu for result in results.values()})
-    lines = [
-        f"{len(results)} results of {len(ARMS) * len(SEEDS)} ({len(ARMS)} arms, {len(SEEDS)} seeds), on: {', '.join(cpus) or 'nothing yet'}."
-    ]
+    whole = f"{len(ARMS) * len(SEEDS)} ({len(ARMS)} arms, {len(SEEDS)} seeds)"
+    lines = [f"{len(results)} results of {whole}, on: {', '.join(cpus) or 'nothing yet'}."]
     uneven = [each for left, right, _ in COMPARISONS for each in unlike(results, left, right)]
     return "\n".join([*lines, *(f"- Uneven: {each}" for each in uneven)])
+
+
+def drawn(results: Results) -> str:
+    """The picture, once there is something to draw."""
+    said = (
+        "True score of the actor and exactness of the judge from the seed model to M4: mean over seeds, and the range"
+    )
+    return f"![{said}](pictures/{PICTURE.name})" if of_lines(results).height else "No picture yet."
 
 
 def worth(results: Results) -> str:
@@ -137,6 +144,7 @@ def filtered(results: Results) -> str:
 TABLES: dict[str, Callable[[Results], str]] = {
     "made of": made_of,
     "worth": worth,
+    "picture": drawn,
     "differences": differences,
     "by model": by_model,
     "learnt": learnt,

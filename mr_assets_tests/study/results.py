@@ -26,7 +26,7 @@ from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.record import Record
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import shaping_settings
-from mr_assets.tables import scan_dropped
+from mr_assets.tables import EVALUATION, scan_dropped
 from mr_assets_tests.benchmarks.machine import machine
 from mr_assets_tests.study.arms import Arm
 
@@ -130,7 +130,7 @@ def _pairs(run: Run, t: str) -> dict[str, Any]:
 
 
 def _rounded(numbers: Mapping[str, Any]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in numbers.items() if isinstance(value, float)}
+    return {name: round(numbers[name], 4) for name in EVALUATION.columns if numbers.get(name) is not None}
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
