@@ -5,12 +5,14 @@ import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from mr_assets_tests.chat_server import Serve, serving
 from mr_assets_tests.real_run import ONE_ITERATION, RealRun, mr
 
 # A busy machine is no bug: no example is timed. A test that needs more examples asks for them.
@@ -73,6 +75,13 @@ def once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Pa
             make(folder)
             whole.touch()
     return folder
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Chat servers that end with the test."""
+    with ExitStack() as servers:
+        yield lambda answer: servers.enter_context(serving(answer))
 
 
 @pytest.fixture(scope="session")

@@ -38,10 +38,10 @@ from mr_assets.tables import dropped_path
 from mr_assets.templates import generate_template, judge_template, meta_judge_template
 from mr_assets.wiring import sampling
 from mr_assets.worlds import letters
+from mr_assets_tests.chat_server import Answer, Server, said, serving
 from mr_assets_tests.explorer.conftest import pages_over
 from mr_assets_tests.fakes import WorldSampler
 from mr_assets_tests.rankings import reply, tree, write
-from mr_assets_tests.sampling.test_endpoint import Answer, Server, said, serving
 from mr_assets_tests.test_loop import World, messages, new_world
 from mr_assets_tests.tiny import NAME, SMALL, complete, tiny_run
 

@@ -8,7 +8,8 @@ from mr_assets.inputs.generator import generator, limits, read_examples, renderi
 from mr_assets.method import generated_prompts as method
 from mr_assets.method.numbers import Numbers
 from mr_assets.method.ranked_replies import held_out_prompts
-from mr_assets.sampling.endpoint import Endpoint, as_bytes, is_endpoint
+from mr_assets.sampling.connection import is_endpoint
+from mr_assets.sampling.endpoint import Endpoint, as_bytes
 from mr_assets.sampling.engine import Request
 from mr_assets.templates import generate_template
 from mr_assets.wiring.declare import loop_asset

@@ -16,7 +16,7 @@ from mr_assets.method.prompts import check_prompts
 from mr_assets.recipes.recipe import Generation, Recipe
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.settings import CONTENT
-from mr_assets.sampling.endpoint import is_endpoint
+from mr_assets.sampling.connection import is_endpoint
 from mr_assets.templates import example_tasks, generate_template
 
 GENERATOR = "prompts.generator"

@@ -14,7 +14,7 @@ from math import ceil
 from mr_assets.loop import titled
 from mr_assets.planning.lengths import Lengths, Pieces
 from mr_assets.recipes.recipe import GENERATED, Recipe
-from mr_assets.sampling.endpoint import is_endpoint
+from mr_assets.sampling.connection import is_endpoint
 
 EFT_EXAMPLES = 1630
 """Where the recipe does not say how many EFT examples there are: as many as Yuan et al. (2024) trained on."""

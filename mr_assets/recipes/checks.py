@@ -13,7 +13,7 @@ from typing import Any
 from mr_assets.errors import shown
 from mr_assets.judging import ONLY_JUDGMENTS, PAPERS
 from mr_assets.recipes.recipe import EFT, GENERATED, OPEN_ASSISTANT, Recipe
-from mr_assets.sampling.endpoint import is_endpoint
+from mr_assets.sampling.connection import is_endpoint
 from mr_assets.training.settings import batch_problem, epoch_problem
 from mr_assets.worlds.letters import MOST_HELD_OUT, MOST_PROMPTS
 

@@ -7,7 +7,7 @@ gpus(recipe, "actor_pairs")     0
 
 from mr_assets.loop import LOOP
 from mr_assets.recipes.recipe import Recipe
-from mr_assets.sampling.endpoint import is_endpoint
+from mr_assets.sampling.connection import is_endpoint
 
 
 def gpus(recipe: Recipe, asset: str) -> int:

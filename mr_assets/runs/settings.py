@@ -19,7 +19,7 @@ from mr_assets.recipes.recipe import GENERATED, OPEN_ASSISTANT, SPEED_FIELDS, Re
 from mr_assets.runs.data_folder import resolve
 from mr_assets.runs.overrides import as_config, overrides_in, with_overrides
 from mr_assets.runs.run import Run
-from mr_assets.sampling.endpoint import is_endpoint
+from mr_assets.sampling.connection import is_endpoint
 from mr_assets.text_files import is_file_or_folder, is_regular
 
 CONTENT = "content of "

@@ -1,91 +1,20 @@
 """An endpoint as a sampler, against a server of ours on the loopback interface that also errs."""
 
-import json
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mr_assets.errors import UserError
-from mr_assets.sampling.endpoint import TRIES, Endpoint, as_bytes, is_endpoint
+from mr_assets.sampling.connection import TRIES, is_endpoint
+from mr_assets.sampling.endpoint import Endpoint, as_bytes
 from mr_assets.sampling.engine import Request
 from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.sampling.shards import sample_shards, scan_shards
+from mr_assets_tests.chat_server import Answer, Serve, Server, said
 
 SETTINGS = SamplingSettings(temperature=0.6, top_p=0.9, max_tokens=64)
-
-Answer = tuple[int, Any]  # status and body: JSON, or a text as it is
-
-
-def said(text: str | None, finish_reason: str = "stop") -> Answer:
-    """An answer as the interface has it."""
-    choice = {"index": 0, "finish_reason": finish_reason, "message": {"role": "assistant", "content": text}}
-    return 200, {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
-
-
-class Server(ThreadingHTTPServer):
-    """Answers as `answer` says, given the request's number from 0 and its body; keeps what was asked."""
-
-    daemon_threads = True
-
-    def __init__(self, answer: Callable[[int, dict[str, Any]], Answer]) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answer, self.lock = answer, threading.Lock()
-        self.asked: list[dict[str, Any]] = []
-        self.keys: set[str] = set()
-        self.at_once = self.most_at_once = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        with self.server.lock:
-            number = len(self.server.asked)
-            self.server.asked.append(body)
-            self.server.keys.add(self.headers["authorization"])
-            self.server.at_once += 1
-            self.server.most_at_once = max(self.server.most_at_once, self.server.at_once)
-        status, answer = self.server.answer(number, body)
-        with self.server.lock:
-            self.server.at_once -= 1
-        content = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
-        self.send_response(status)
-        self.send_header("content-type", "text/html" if isinstance(answer, str) else "application/json")
-        self.send_header("content-length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-@contextmanager
-def serving(answer: Callable[[int, dict[str, Any]], Answer]) -> Iterator[Server]:
-    """A server that answers so, for as long as it is needed."""
-    with Server(answer) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield server
-        server.shutdown()
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Callable[[int, dict[str, Any]], Answer]], Server]]:
-    """Servers that end with the test."""
-    with ExitStack() as servers:
-        yield lambda answer: servers.enter_context(serving(answer))
-
-
-Serve = Callable[[Callable[[int, dict[str, Any]], Answer]], Server]
 
 
 def endpoint(server: Server, concurrency: int = 2) -> Endpoint:
@@ -149,8 +78,9 @@ def test_no_more_at_once_than_it_is_told(serve: Serve, tmp_path: Path) -> None:
         (200, "<html>Welcome</html>"),
         (200, {"object": "chat.completion"}),
         (200, []),
+        (200, {"choices": [1]}),
     ],
-    ids=["rate limit", "fault", "overloaded", "a page", "no choices", "no object"],
+    ids=["rate limit", "fault", "overloaded", "a page", "no choices", "no object", "no message"],
 )
 def test_what_may_pass_is_tried_again(serve: Serve, tmp_path: Path, fault: Answer) -> None:
     """Twice it errs, then it answers: nothing is lost, and nothing of the fault is taken for a text."""
