@@ -7,10 +7,12 @@ import signal
 import click
 
 from mr_assets.cli.alpaca_eval import alpaca_eval
+from mr_assets.cli.arena_hard import arena_hard
 from mr_assets.cli.cluster import cluster
 from mr_assets.cli.errors import Commands
 from mr_assets.cli.export import export
 from mr_assets.cli.lineage import compare, pairs, trace, verify
+from mr_assets.cli.mt_bench import mt_bench
 from mr_assets.cli.new import new
 from mr_assets.cli.pilot import pilot
 from mr_assets.cli.plan import plan
@@ -68,6 +70,8 @@ _COMMANDS = (
     spotcheck,
     export,
     alpaca_eval,
+    arena_hard,
+    mt_bench,
     recipes,
     runs,
     explore,

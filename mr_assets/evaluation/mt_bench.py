@@ -51,7 +51,7 @@ _RATING = re.compile(r"\[\[(\d+\.?\d*)\]\]"), re.compile(r"\[(\d+\.?\d*)\]")
 RATED = pl.Schema(
     [
         ("question_id", pl.Int64),
-        ("category", pl.String),
+        ("category", pl.String),  # null where the questions are not known
         ("model", pl.String),
         ("judge", pl.String),
         ("turn", pl.Int64),  # 1 or 2
@@ -209,24 +209,30 @@ def judgment_row(
     }
 
 
-def read_ratings(path: Path, questions: Sequence[Question]) -> pl.DataFrame:
+def read_ratings(path: Path, questions: Sequence[Question] = ()) -> pl.DataFrame:
     """The ratings of a model_judgment/JUDGE_single.jsonl; columns as in `RATED`. Raises `UserError` if it is none."""
     keys = {"question_id": int, "model": str, "judge": list, "turn": int}
     return ratings(read_lines(path, "a judge's ratings", keys, SOURCE), questions, str(path))
 
 
-def ratings(rows: Iterable[Mapping[str, Any]], questions: Sequence[Question], place: str = "ratings") -> pl.DataFrame:
-    """The ratings of the lines of a file of judgments; columns as in `RATED`. place: for the errors."""
+def ratings(
+    rows: Iterable[Mapping[str, Any]], questions: Sequence[Question] = (), place: str = "the ratings"
+) -> pl.DataFrame:
+    """The ratings of the lines of a file of judgments; columns as in `RATED`.
+
+    questions: those that were asked, or none: then no category is known. place: for the errors.
+    """
     categories = {q.id: q.category for q in questions}
     found = []
     for number, row in enumerate(rows, start=1):
-        said, known = row.get("score"), row["question_id"] in categories and row["turn"] in TURNS
-        if not known or isinstance(said, bool) or not isinstance(said, int | float) or not row["judge"]:
+        said, question = row.get("score"), row["question_id"]
+        rated = isinstance(said, int | float) and not isinstance(said, bool) and row["turn"] in TURNS and row["judge"]
+        if said is None or not rated or (questions and question not in categories):
             raise UserError(
                 f"{place}, line {number}: expected a judge, a score, turn 1 or 2 and a question of the question file. "
                 "Give the questions that were judged, or judge again."
             )
-        which = row["question_id"], categories[row["question_id"]], row["model"], str(row["judge"][0]), row["turn"]
+        which = question, categories.get(question), row["model"], str(row["judge"][0]), row["turn"]
         found.append((*which, float(said) if RATINGS[0] <= said <= RATINGS[1] else None))
     return pl.DataFrame(found, RATED, orient="row")
 
@@ -246,10 +252,8 @@ def _score(rated: pl.DataFrame) -> Score:
     if kept.is_empty():
         raise UserError(f"{model}: no judgment of {judge} has a rating. Look at what it said.")
     parts = {"score": kept, **{f"turn_{turn}": kept.filter(pl.col("turn") == turn) for turn in TURNS}}
-    parts |= {
-        category: kept.filter(pl.col("category") == category)
-        for category in kept["category"].unique(maintain_order=True)
-    }
+    for category in kept["category"].drop_nulls().unique(maintain_order=True):
+        parts[category] = kept.filter(pl.col("category") == category)
     numbers: dict[str, float] = {}
     for name, part in parts.items():
         groups = part.group_by("question_id", maintain_order=True).agg("score")["score"].to_list()
