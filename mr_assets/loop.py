@@ -314,4 +314,20 @@ LOOP = Loop(
         ),
         templates=("judge", "meta_judge"),
     ),
+    Asset(
+        "held_out_responses",
+        per="model",
+        when=lambda recipe: recipe.held_out is not None,
+        upstream=("ranked_replies", "seed_prompts", "sft_checkpoint", "checkpoints"),
+        shaped_by=(
+            *("seed", "world.name", "model.seed", "model.revision", *RENDERING),
+            *("held_out", "prompts.column", "responses", "engine"),
+        ),
+        sources=("model.seed", "held_out.source"),
+        selects=True,
+        code=(
+            *("method.held_out_responses", "method.conversations", "method.ranked_replies", "worlds.letters"),
+            *("inputs.held_out_prompts", "inputs.prompt_sources", "chat", "chat_template"),
+        ),
+    ),
 )

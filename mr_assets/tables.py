@@ -284,6 +284,17 @@ EVALUATION = _table(
     meta_accuracy=(pl.Float64, "meta-judge: share of battles won by the judgment nearer to the truth"),
     meta_first=(pl.Float64, "meta-judge: share of decisive verdicts for the first position; 0.5 is no bias"),
 )
+HELD_OUT_RESPONSES = _table(
+    "held_out_responses",
+    "response_id",
+    response_id=(pl.String, "held_out, the prompt and k: the same for every model"),
+    prompt_id=(pl.String, "the prompt answered"),
+    prompt=(pl.String, "the prompt as one text"),
+    k=(pl.Int32, "sample index, 0..K-1"),
+    response=(pl.String, "the model's answer"),
+    finish_reason=(pl.String, '"stop", or "length" if cut off at max tokens'),
+    true_score=(pl.Float64, "what it is worth by a world's truth, 0 to 5; null where that is not known"),
+)
 DROPPED_FOLDER = "dropped"
 TABLES = {table.name: table for table in list(globals().values()) if isinstance(table, Table)}
 

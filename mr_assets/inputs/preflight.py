@@ -16,6 +16,7 @@ import psutil
 from mr_assets.chat import ChatEncoder
 from mr_assets.errors import UserError, shown
 from mr_assets.inputs.generator import check_generator
+from mr_assets.inputs.held_out_prompts import held_out_prompts
 from mr_assets.inputs.open_assistant import rankings, said
 from mr_assets.inputs.prompt_sources import place_of_prompt, user_prompts
 from mr_assets.inputs.seed_model import seed_model
@@ -34,7 +35,7 @@ from mr_assets.method.prompts import draw_prompts
 from mr_assets.method.ranked_replies import without_held_out
 from mr_assets.model_folder import most_positions
 from mr_assets.planning.refusal import busy_gpus, check_cpu, check_disk, check_gpus, gpus_here
-from mr_assets.recipes.recipe import GENERATED, ModelSection
+from mr_assets.recipes.recipe import GENERATED, RANKINGS, ModelSection
 from mr_assets.recipes.yaml_files import parse_mapping
 from mr_assets.runs.data_folder import accelerate_file, resolve
 from mr_assets.runs.judge_prompts import judge_prompts
@@ -109,6 +110,8 @@ def check_run(run: Run, *, dry: bool = False, trains: bool = True) -> list[str]:
     given = recipe.eft.source != "world" and not recipe.eft.rankings
     if recipe.sft and given and run.record("eft_dataset") is None:
         eft, _ = user_eft(recipe, run.data)
+    if recipe.held_out and recipe.held_out.source != RANKINGS:
+        held_out_prompts(recipe, run.data, None)
     folder, encode = resolve(recipe.model.seed, run.data), None
     if folder.is_dir() or not recipe.model.allow_hub:
         seed_model(recipe, run.data)

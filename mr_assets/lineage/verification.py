@@ -31,6 +31,7 @@ from mr_assets.method.dpo_dataset import dpo_dataset
 from mr_assets.method.eft_dataset import Judge, MetaJudge, eft_dataset, shares_of
 from mr_assets.method.elo_pairs import elo_pairs
 from mr_assets.method.generated_prompts import task_of
+from mr_assets.method.held_out_responses import held_out_response_numbers
 from mr_assets.method.judgments import with_scores
 from mr_assets.method.meta_judgments import battles, with_winners
 from mr_assets.method.numbers import (
@@ -564,6 +565,7 @@ _FIGURES: dict[str, Callable[[_Artifact], Mapping[str, Any]]] = {
     "sft_checkpoint": _Artifact.log_figures,
     "checkpoints": _Artifact.log_figures,
     "evaluation": lambda it: it.table.drop("model").collect().row(0, named=True),
+    "held_out_responses": lambda it: held_out_response_numbers(it.table),
 }
 
 

@@ -41,6 +41,8 @@ REASONS: dict[str, str] = {
     "all_scores_equal": "all scores of this round are the same",
     "commonest_score": "the commonest score is thinned to the count of the next",
     "kind_share": "there is no room for it in the shares of the kinds, or in eft.examples",
+    # held-out prompts
+    "trained_on": "the prompt is a seed prompt, so that the loop may train on it",
     # requests (ids of what was to be answered, judged or battled)
     "prompt_too_long": "prompt and maximal completion do not fit into the context; it is not sampled, not cut",
     # judgments and meta-judgments (the column `invalid`)

@@ -100,3 +100,13 @@ def mean_interval(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
     filled = [group for group in groups if len(group)]
     sums, counts = np.array([sum(group) for group in filled]), np.array([len(group) for group in filled])
     return bootstrap(lambda drawn: float(sums[drawn].sum() / counts[drawn].sum()), len(filled))
+
+
+def mean_with_interval(name: str, rows: pl.DataFrame, column: str, group: str = "prompt_id") -> dict[str, float | None]:
+    """The mean of a column, null values aside, by its name, with X_low and X_high over the groups; None of no value."""
+    given = rows.filter(pl.col(column).is_not_null() & pl.col(column).is_not_nan())
+    if given.is_empty():
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    per_group = given.group_by(group, maintain_order=True).agg(pl.col(column).cast(pl.Float64))
+    low, high = mean_interval(per_group[column].to_list())
+    return {name: float(np.mean(given[column].to_numpy())), f"{name}_low": low, f"{name}_high": high}

@@ -87,6 +87,7 @@ def planned(run: Run, prompts: int = PROMPTS) -> Pilot:
         "model": recipe.model.model_copy(update={"seed": str(folder), "revision": None}),
         "sft": None,
         "evaluation": None,
+        "held_out": None,
         "guardrails": Guardrails(**guardrails),
     }
     tried = _with_whole_paths(tried.model_copy(update=changed), run.data)

@@ -20,6 +20,8 @@ EFT_EXAMPLES = 1630
 """Where the recipe does not say how many EFT examples there are: as many as Yuan et al. (2024) trained on."""
 EFT_REPLIES = 7200
 """Where ranked replies were not counted: three to each of 3,200 prompts (Yuan et al. 2024), a quarter held out."""
+HELD_OUT_PROMPTS = 531
+"""Where the recipe does not say how many held-out prompts it takes: as many as Yuan et al. (2024) held out."""
 BLOCK = 16
 """Tokens of the prefix cache's unit on a GPU: what is shared beyond the last whole one is computed again."""
 TASK_LABEL = 4
@@ -27,6 +29,7 @@ TASK_LABEL = 4
 DUPLICATES = "equal responses to a prompt are judged once"
 UNSCORED = "judgments without a score, and two with the same text, do not battle"
 NO_PAIR = "not every prompt gives a pair"
+NOT_COUNTED_PROMPTS = "the recipe does not say how many held-out prompts there are"
 NOT_COUNTED = "the recipe does not say how many ranked replies there are"
 
 BoundShares = Mapping[str, float]
@@ -131,12 +134,19 @@ def stages(
     found: list[Stage] = [generation(recipe, lengths)] if by_model else []
     found += [ranked(recipe, lengths, replies)] if recipe.seed_judges else []
     found += [sft(recipe, lengths, replies)] if recipe.sft else []
-    found += [evaluation(recipe, lengths, model) for model in ("seed", "0") if recipe.evaluation]
+    found += [stage for model in ("seed", "0") for stage in by_models(recipe, lengths, model)]
     for t in range(1, len(recipe.iterations) + 1):
         found += [*samplings(recipe, lengths, t, shares), dpo(recipe, lengths, t, shares)]
-        if recipe.evaluation:
-            found.append(evaluation(recipe, lengths, str(t)))
+        found += by_models(recipe, lengths, str(t))
     return found
+
+
+def by_models(recipe: Recipe, lengths: Lengths, model: str) -> Iterator[Sampling]:
+    """What is sampled to measure one model."""
+    if recipe.evaluation:
+        yield evaluation(recipe, lengths, model)
+    if recipe.held_out:
+        yield held_out_responses(recipe, lengths, model)
 
 
 def generation(recipe: Recipe, lengths: Lengths) -> Sampling:
@@ -223,6 +233,15 @@ def evaluation(recipe: Recipe, lengths: Lengths, model: str) -> Sampling:
         round(sum(prefixes.computed for prefixes, _, _ in roles)),
         round(sum(completions * answer for _, completions, answer in roles)),
     )
+
+
+def held_out_responses(recipe: Recipe, lengths: Lengths, model: str) -> Sampling:
+    """held_out_responses of one model."""
+    assert recipe.held_out is not None
+    k, count = recipe.held_out.per_prompt, recipe.held_out.prompts
+    why = "" if count else NOT_COUNTED_PROMPTS
+    prompts = count or HELD_OUT_PROMPTS
+    return _sampling("held_out_responses", model, prompts, k, _prompts(lengths, prompts, k), lengths.response, why)
 
 
 def _sampling(

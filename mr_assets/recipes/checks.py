@@ -12,7 +12,7 @@ from typing import Any
 
 from mr_assets.errors import shown
 from mr_assets.judging import ONLY_JUDGMENTS, PAPERS
-from mr_assets.recipes.recipe import EFT, GENERATED, OPEN_ASSISTANT, Recipe
+from mr_assets.recipes.recipe import EFT, GENERATED, OPEN_ASSISTANT, RANKINGS, Recipe
 from mr_assets.sampling.connection import is_endpoint
 from mr_assets.training.settings import batch_problem, epoch_problem
 from mr_assets.worlds.letters import MOST_HELD_OUT, MOST_PROMPTS
@@ -209,6 +209,33 @@ def _evaluation_world(recipe: Any) -> Iterator[str]:
         yield "evaluation: it measures against a world's truth, and world is null; set evaluation to null"
 
 
+def _held_out(recipe: Any) -> Iterator[str]:
+    if (section := recipe.held_out) is None:
+        return
+    source = _given(section, "source", None)
+    if source == RANKINGS and recipe.eft.rankings is None:
+        yield f'held_out.source = "{RANKINGS}": eft.source is not {OPEN_ASSISTANT}FILE; name a file of prompts'
+    elif source == RANKINGS and recipe.eft.held_out == 0:
+        yield f'held_out.source = "{RANKINGS}": eft.held_out is 0, so that none is held out; raise it'
+    elif source == "world" and recipe.world is None:
+        yield 'held_out.source = "world": world is null; name a file of prompts'
+    elif source == "world":
+        yield from _made_by_world("held_out.prompts", _given(section, "prompts", None))
+    if _given(section, "per_prompt", 1) > 1 and _greedy(recipe.responses):
+        temperature = f"responses.temperature is {recipe.responses.temperature:g}"
+        yield (
+            f"held_out.per_prompt = {section.per_prompt}: {temperature}, so all responses to a prompt would be the "
+            "same; set held_out.per_prompt to 1, or raise the temperature"
+        )
+
+
+def _made_by_world(field: str, count: int | None) -> Iterator[str]:
+    if count is None:
+        yield f"{field} = null: the world makes as many as it is asked for; give a number"
+    elif count > MOST_HELD_OUT:
+        yield f"{field} = {count}: the world makes at most {MOST_HELD_OUT:,} different ones; lower it"
+
+
 def _of_papers(recipe: Any, path: str) -> Any:
     """A field of `PAPERS`; the paper's where a partial recipe leaves it out."""
     section, name = path.split(".")
@@ -300,6 +327,7 @@ CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
     _eft_file,
     _eft_shares,
     _evaluation_world,
+    _held_out,
     _scale,
     _names,
     _worlds_judge,

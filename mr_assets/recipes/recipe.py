@@ -30,6 +30,8 @@ from mr_assets.training.settings import DPOSettings, SFTSettings
 MAX_ITERATIONS = 1000
 GENERATED = "generated"
 """The source of prompts that a model makes."""
+RANKINGS = "rankings"
+"""The source of held-out prompts that `eft.source` holds out."""
 OPEN_ASSISTANT = "open_assistant:"
 """What stands before the file of ranked replies in `eft.source`."""
 
@@ -319,6 +321,19 @@ class Evaluation(Section):
     battles: Count = Field(description="pairs of judgments that the meta-judge compares, each in both orders")
 
 
+class HeldOutPrompts(Section):
+    """Prompts that nothing is trained on, which every model answers as the actor does."""
+
+    source: File = Field(
+        description="world; rankings, the prompts that eft.source holds out; or a file or folder of prompts, as "
+        "prompts.source names one: those that are seed prompts are left out"
+    )
+    prompts: Count | None = Field(
+        default=None, description="prompts in use: as many as the world makes, or the first ones; null is all"
+    )
+    per_prompt: Count = Field(default=1, description="responses per prompt, sampled as the loop's own are")
+
+
 class Storage(Section):
     """What stays on disk."""
 
@@ -356,6 +371,9 @@ class Recipe(Section):
     )
     engine: EngineSettings = Field(description="the sampling engine")
     evaluation: Evaluation | None = Field(description="measurement against the world's truth; null is none")
+    held_out: HeldOutPrompts | None = Field(
+        default=None, description="prompts that nothing is trained on, for every model to answer; null is none"
+    )
     guardrails: Guardrails = Field(
         default=Guardrails(), description="when a run is warned, and when it is stopped before it harms itself"
     )

@@ -15,7 +15,7 @@ from typing import Any
 from mr_assets.errors import UserError
 from mr_assets.files import remembered_fingerprint
 from mr_assets.loop import LOOP, RENDERING, iteration_of
-from mr_assets.recipes.recipe import GENERATED, OPEN_ASSISTANT, SPEED_FIELDS, Recipe
+from mr_assets.recipes.recipe import GENERATED, OPEN_ASSISTANT, RANKINGS, SPEED_FIELDS, Recipe
 from mr_assets.runs.data_folder import resolve
 from mr_assets.runs.overrides import as_config, overrides_in, with_overrides
 from mr_assets.runs.run import Run
@@ -81,13 +81,13 @@ def settings_of(run: Run, asset: str, partition: str | None) -> dict[str, Any]:
 
 def _sources(run: Run, asset: str, partition: str | None) -> list[tuple[str, str]]:
     """The fields that name a file or a model folder which an artifact is made of, and what they name."""
-    if asset == "eft_dataset" and not run.recipe.sft:  # it is empty
+    if asset not in run.loop or (asset == "eft_dataset" and not run.recipe.sft):  # which is empty
         return []
-    if LOOP[asset].per == "model" and partition != "seed":  # made of a model of the loop
-        return []
-    paths = (path for path in LOOP[asset].sources if not _of_another_model(run.recipe, asset, path))
+    of_loop = LOOP[asset].per == "model" and partition != "seed"  # made of a model of the loop
+    given = [path for path in LOOP[asset].sources if not (of_loop and path in MODELS)]
+    paths = (path for path in given if not _of_another_model(run.recipe, asset, path))
     named = [(path, attrgetter(path)(run.recipe)) for path in paths]
-    made = ("world", GENERATED)
+    made = ("world", GENERATED, RANKINGS)
     files = [(path, source) for path, source in named if source and source not in made and not is_endpoint(source)]
     return [(path, source.removeprefix(OPEN_ASSISTANT)) for path, source in files]
 

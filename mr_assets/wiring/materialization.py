@@ -212,13 +212,14 @@ class Materialization:
         return self._result(Artifact(record, rows=rows, dropped=dropped), metadata, found)
 
     def upstream(self, asset: str, of: Of = "its own") -> pl.LazyFrame | None:
-        """A table that an asset per model is made of: the family's, or one of another model; None before the seed.
+        """A table that an asset per model is made of: the family's, or one of another model.
 
-        Raises `UserError` that names what to materialize if it is not complete.
+        None before the seed, and of an asset that the recipe does not have. Raises `UserError` that names what to
+        materialize if it is not complete.
         """
         per_model = LOOP[asset].per == "model"
         key = self.run.model_before(self.partition or "seed", of) if per_model else None
-        if per_model and key is None:
+        if asset not in self.run.loop or (per_model and key is None):
             return None
         where = f" of {model_id(key)}" if key else ""
         return load_table(self.run.place(asset, key), asset_key(self.run, asset), where)

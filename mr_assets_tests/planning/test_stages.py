@@ -108,3 +108,13 @@ def test_shares_of_an_earlier_run_bring_the_bounds_down(paper: Recipe, lengths: 
     assert found(paper, lengths, "judgments", "1", shares).requests == 31_500
     assert found(paper, lengths, "meta_judgments", "1", shares).requests == 275_000
     assert found(paper, lengths, "checkpoints", "1", shares).examples == 4000 + 3500
+
+
+def test_every_model_answers_the_held_out_prompts(paper: Recipe, lengths: Lengths) -> None:
+    """After the iteration that trains it; of a file that is not counted as many as Yuan et al. held out."""
+    asked = with_sets(paper, ["held_out={source: p.jsonl, prompts: 200, per_prompt: 7}"])
+    each = [stage for stage in stages(asked, lengths) if stage.asset == "held_out_responses"]
+    assert [stage.partition for stage in each] == ["seed", "0", "1", "2", "3", "4"]
+    assert {(s.requests, s.completions, s.at_most) for s in each if isinstance(s, Sampling)} == {(200, 1400, "")}
+    uncounted = found(with_sets(paper, ["held_out={source: p.jsonl}"]), lengths, "held_out_responses", "seed")
+    assert (uncounted.requests, "does not say" in uncounted.at_most) == (531, True)

@@ -58,6 +58,9 @@ def test_every_check_asks_for_fields_that_there_are() -> None:
             ["guardrails.score_entropy_at_least.stop = 1.0: is above warn = 0.5"],
         ),
         ("engine={replicas: 2, own_process: false}", ["engine.own_process = false: 2 replicas", "set it to null"]),
+        ("held_out={source: world}", ["held_out.prompts = null", "give a number"]),
+        ("held_out={source: world, prompts: 10001}", ["held_out.prompts = 10001", "at most 10,000"]),
+        ("held_out={source: rankings}", ['held_out.source = "rankings"', "eft.source is not open_assistant:FILE"]),
         ("world=null", ["world is null", 'prompts.source = "world"', 'eft.source = "world"', "evaluation:"]),
     ],
 )
@@ -101,6 +104,7 @@ def test_temperature_0_with_several_judgments() -> None:
     assert "would all be the same" in refused(*greedy)
     assert load_recipe(DEFAULT, [*greedy, "judgments.n=1", "evaluation.samples=1"]).judgments.n == 1
     assert "evaluation.samples = 3" in refused(*greedy, "judgments.n=1", "evaluation.samples=3")
+    assert "held_out.per_prompt = 2" in refused("held_out={source: p.txt, per_prompt: 2}", "responses.temperature=0")
     for almost in ("temperature=1e-6", "top_p=1e-7"):
         assert "would all be the same" in refused(f"responses.{almost}")
 
