@@ -41,7 +41,7 @@ def test_it_shows_a_line_per_model_with_judge_and_baseline(mr: Mr, tmp_path: Pat
     assert "big[bold]" in shown
     assert "66.7" in shown
     assert "1 (1 without)" in shown
-    assert "style" not in shown
+    assert "equal" not in shown
 
 
 def test_with_answers_style_is_controlled(mr: Mr, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_with_answers_style_is_controlled(mr: Mr, tmp_path: Path) -> None:
     assert found["numbers"]["score"] == 75
     assert found["numbers"]["equal_style"] == pytest.approx(75, abs=0.1)
     assert (found["questions"], found["without"], found["judge"]) == (10, 0, "big[bold]")
-    assert said(mr("arena-hard", games, *answers)).count("75.0") == 3
+    assert "equal" in said(mr("arena-hard", games, *answers))
 
 
 def test_another_file_is_refused(refused: Refused, tmp_path: Path) -> None:
