@@ -125,8 +125,19 @@ class ChatEncoder:
         """
         if isinstance(prompt, str):
             return self.template_ids(_MESSAGE, {"message": prompt})
-        margins, cores = zip(*(_trimmed(turn["content"]) for turn in prompt), strict=True)
-        places, parts = self._parts_of_turns(tuple(turn["role"] for turn in prompt), margins)
+        return self._turns_ids(prompt, to_answer=True)
+
+    def conversation_ids(self, prompt: str | Messages, answer: str) -> list[int]:
+        """Ids of a prompt and an answer to it, which the template closes: what a reward model reads.
+
+        Both are untrusted. Raises as `prompt_ids` does.
+        """
+        turns = [_says("user", prompt)] if isinstance(prompt, str) else prompt
+        return self._turns_ids([*turns, _says("assistant", answer)], to_answer=False)
+
+    def _turns_ids(self, turns: Messages, *, to_answer: bool) -> list[int]:
+        margins, cores = zip(*(_trimmed(turn["content"]) for turn in turns), strict=True)
+        places, parts = self._parts_of_turns(tuple(turn["role"] for turn in turns), margins, to_answer)
         return self._filled(parts, dict(zip(map(ord, places), cores, strict=True)))
 
     def template_ids(self, template: Template, values: Mapping[str, str]) -> list[int]:
@@ -200,12 +211,15 @@ class ChatEncoder:
         return self._split(rendered)
 
     def _render_turns(
-        self, roles: tuple[str, ...], margins: tuple[tuple[str, str], ...]
+        self, roles: tuple[str, ...], margins: tuple[tuple[str, str], ...], to_answer: bool
     ) -> tuple[list[str], list[int | str]]:
-        """The placeholders of a conversation's turns, and its rendering with them as of `_render`."""
+        """The placeholders of a conversation's turns, and its rendering with them as of `_render`.
+
+        to_answer: whether the generation prompt follows.
+        """
         places = self._free_places(len(roles))
         shown = (a + place + b for place, (a, b) in zip(places, margins, strict=True))
-        rendered = self.template.render(list(map(_says, roles, shown)), add_generation_prompt=True)
+        rendered = self.template.render(list(map(_says, roles, shown)), add_generation_prompt=to_answer)
         if any(rendered.count(place) != 1 for place in places):
             raise UserError(
                 f"the chat template of {self.name} does not show each turn of a conversation exactly once. Take a "

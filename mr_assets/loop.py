@@ -221,10 +221,14 @@ LOOP = Loop(
     Asset(
         "judgments",
         upstream=("prompts", "responses", "policy"),
-        shaped_by=("seed", *RENDERING, "judgments", "engine"),
-        before={**PAPERS_JUDGE, **SCORE_LINE, **SORTED},
+        shaped_by=("seed", *RENDERING, "judgments", "reward_model", "engine"),
+        before={**PAPERS_JUDGE, **SCORE_LINE, **SORTED, "reward_model": None},
+        sources=("reward_model.folder",),
         selects=True,
-        code=("method.judgments", "method.asked_lines", "chat", "chat_template"),
+        code=(
+            *("method.judgments", "method.asked_lines", "method.rewards", "sampling.reward_model"),
+            *("chat", "chat_template"),
+        ),
         templates=("judge",),
     ),
     Asset(

@@ -53,6 +53,12 @@ def vocabulary_size(folder: Path) -> int | None:
     return size
 
 
+def architectures(folder: Path) -> list[str]:
+    """The classes of transformers that config.json names for the model."""
+    named = _json(folder / "config.json").get("architectures")
+    return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
+
+
 def most_positions(folder: Path) -> int | None:
     """How many tokens the model reads at most, as config.json and tokenizer_config.json say; None if they do not.
 

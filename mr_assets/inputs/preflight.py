@@ -19,6 +19,7 @@ from mr_assets.inputs.generator import check_generator
 from mr_assets.inputs.held_out_prompts import held_out_prompts
 from mr_assets.inputs.open_assistant import rankings, said
 from mr_assets.inputs.prompt_sources import place_of_prompt, user_prompts
+from mr_assets.inputs.reward_model import check_rewards
 from mr_assets.inputs.seed_model import seed_model
 from mr_assets.inputs.user_files import (
     HELD_OUT,
@@ -119,6 +120,8 @@ def check_run(run: Run, *, dry: bool = False, trains: bool = True) -> list[str]:
             encode = seed_encoder(folder, recipe.model, *templates)
             check_score_line(recipe.judgments.scoring, recipe.judgments.score_line, encode.text_ids)
             _check_turns(run, encode, prompts)
+    if recipe.reward_model is not None:
+        check_rewards(recipe, recipe.reward_model, run.data)
     if importlib.util.find_spec("vllm") is None:
         raise UserError(
             "vLLM is not installed, and nothing else samples. Install the project with its environment (make install), "

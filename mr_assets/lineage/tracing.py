@@ -208,8 +208,12 @@ class _Reading:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """The lowest and the highest score of the judgments; the recipe's where there are none."""
+        """The lowest and the highest score of the judgments; the recipe's where there are none. Of rewards, which have
+        no scale, those of this prompt."""
         record = self.staleness.record(("judgments", self.t))
+        if record and record.settings.get("reward_model"):
+            given = [row["score"] for row in self.rows("judgments")] or [0.0]
+            return min(given), max(given) if max(given) > min(given) else min(given) + 1
         scoring = Scoring.of(record.settings["judgments"]) if record else self.run.recipe.judgments.scoring
         return scoring.lowest, scoring.highest
 

@@ -51,6 +51,7 @@ from mr_assets.method.numbers import (
 from mr_assets.method.prompts import check_prompts, draw_prompts
 from mr_assets.method.ranked_replies import in_parts, without_held_out
 from mr_assets.method.responses import mark_duplicates
+from mr_assets.method.rewards import with_rewards
 from mr_assets.method.selected_responses import select_responses
 from mr_assets.runs.artifact import fetch_files, pruned_since
 from mr_assets.runs.record import Record
@@ -429,12 +430,15 @@ class _Artifact:
         return self.judged(judged)
 
     def judged(self, judged: pl.DataFrame) -> pl.DataFrame:
-        """The judgments that there should be of these responses, with the scores that the texts give."""
-        wanted = self.asked(judged, "n", self.settings["judgments"]["n"])
+        """The judgments, or rewards, that there should be of these responses, with the scores that the texts give."""
+        by_rewards = self.settings.get("reward_model") is not None
+        wanted = self.asked(judged, "n", 1 if by_rewards else self.settings["judgments"]["n"])
         wanted = wanted.with_columns(judgment_id=judgment_ids("response_id", "n"))
         given = self.settings["judgments"]
         scoring, how = Scoring.of(given), given.get("score_line", "sampled")
-        if how == "sampled":
+        if by_rewards:
+            found = with_rewards(self.table.select("judgment_id", "judgment"))
+        elif how == "sampled":
             found = with_scores(self.table.select("judgment_id", "judgment"), scoring)
         else:
             table = self.table.select("judgment_id", "judgment", "score", "invalid").collect()

@@ -92,6 +92,12 @@ def judgment_numbers(judgments: Frame, scoring: Scoring = PAPERS_SCORING) -> Num
     return numbers | reliability_numbers(judgments) | _by_reason(judgments, "score")
 
 
+def reward_numbers(rewards: Frame) -> Numbers:
+    """Column in: score, the reward of each response. A reward has no scale, so there are no shares and no entropy."""
+    score = pl.col("score")
+    return _numbers(rewards, {"mean score": score.mean(), "standard deviation of scores": score.std(ddof=0)})
+
+
 def reliability_numbers(judgments: Frame) -> Numbers:
     """Columns in: response_id, score. How reliable scores are among the responses of a prompt, and among all."""
     apart, overall = reliability(judgments, "prompt"), reliability(judgments, "all")

@@ -95,6 +95,17 @@ def _enough_judgments(recipe: Any) -> Iterator[str]:
         yield f"judgments.n = {recipe.judgments.n}: judge training compares judgments of one response; take 2 or more"
 
 
+def _judge_writes(recipe: Any) -> Iterator[str]:
+    if not _given(recipe, "reward_model", None):
+        return
+    for t, row in enumerate(recipe.iterations, start=1):
+        if _given(row, "judge_training", False):
+            yield (
+                f"iterations.{t}.judge_training = true: the reward model writes no judgments that could be compared; "
+                "set it to false, or reward_model to null"
+            )
+
+
 GREEDY_BELOW = 1e-5  # vLLM takes the likeliest token from here on, as at 0
 LIKELIEST_ALONE = 1e-6  # a top_p that no vocabulary of up to a million tokens has a second token for
 
@@ -312,6 +323,7 @@ CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
     _batches("sft"),
     _batches("dpo"),
     _enough_judgments,
+    _judge_writes,
     _different_judgments,
     _different_responses,
     _different_samples,

@@ -23,7 +23,7 @@ from mr_assets.errors import UserError
 from mr_assets.judging import PAPERS_SCORING, PAPERS_VERDICTS, Scoring, Verdicts
 from mr_assets.recipes.names import MAX_NAME, NAME
 from mr_assets.recipes.yaml_files import Flow, dump_mapping
-from mr_assets.sampling.settings import EngineSettings, SamplingSettings
+from mr_assets.sampling.settings import EngineSettings, RewardSettings, SamplingSettings
 from mr_assets.section import SPEED, Count, File, Positive, Rate, Section, Share, Text, section_of, speed_fields
 from mr_assets.training.settings import DPOSettings, SFTSettings
 
@@ -363,6 +363,10 @@ class Recipe(Section):
     )
     responses: Responses = Field(description="sampling of responses")
     judgments: Judgments = Field(description="sampling of judgments, and what they look like")
+    reward_model: RewardSettings | None = Field(
+        default=None,
+        description="a model that scores the responses in place of the judge; null lets the policy judge (3.5)",
+    )
     meta_judgments: MetaJudgments = Field(description="sampling of meta-judgments, in iterations that train the judge")
     switches: Switches = Field(description="what the paper leaves open")
     dpo: DPOSettings = Field(description="DPO training")

@@ -25,9 +25,10 @@ from mr_assets.section import section_of, speed_fields
 
 # What cannot be overridden for one artifact: how many prompts an iteration draws decides which ones the next draws, a
 # template and how the chat template renders must be the same wherever a text is sampled or trained on, the words and
-# the scale are the template's, a row's learning rate stands for dpo's, and all models are evaluated alike.
+# the scale are the template's, a reward model is the same one in all iterations, a row's learning rate stands for
+# dpo's, and all models are evaluated alike.
 NOT_OVERRIDABLE = {
-    *("prompts_until", "engine", "judgments.template", "meta_judgments.template", "dpo.learning_rate"),
+    *("prompts_until", "engine", "judgments.template", "meta_judgments.template", "dpo.learning_rate", "reward_model"),
     *("judgments.score_words", "judgments.lowest_score", "judgments.highest_score"),
     *("meta_judgments.winner_words", "meta_judgments.first_name", "meta_judgments.second_name"),
     *RENDERING,

@@ -9,7 +9,6 @@ What only changes speed or memory shapes nothing. A file or a folder that a sett
 from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import blake2b
-from operator import attrgetter
 from typing import Any
 
 from mr_assets.errors import UserError
@@ -24,7 +23,7 @@ from mr_assets.text_files import is_file_or_folder, is_regular
 
 CONTENT = "content of "
 TEXT = "text of the {} template"
-MODELS = ("model.seed", "prompts.generator")
+MODELS = ("model.seed", "prompts.generator", "reward_model.folder")
 """The fields that name a model's folder."""
 JUDGE_SIDE_OFF = {"iteration.judge_training": False}
 
@@ -86,10 +85,17 @@ def _sources(run: Run, asset: str, partition: str | None) -> list[tuple[str, str
     of_loop = LOOP[asset].per == "model" and partition != "seed"  # made of a model of the loop
     given = [path for path in LOOP[asset].sources if not (of_loop and path in MODELS)]
     paths = (path for path in given if not _of_another_model(run.recipe, asset, path))
-    named = [(path, attrgetter(path)(run.recipe)) for path in paths]
+    named = [(path, _named(run.recipe, path)) for path in paths]
     made = ("world", GENERATED, RANKINGS)
     files = [(path, source) for path, source in named if source and source not in made and not is_endpoint(source)]
     return [(path, source.removeprefix(OPEN_ASSISTANT)) for path, source in files]
+
+
+def _named(recipe: Recipe, path: str) -> str | None:
+    """What the field at a path names; None where its section is null."""
+    section, _, field = path.partition(".")
+    named: str | None = getattr(getattr(recipe, section), field, None)
+    return named
 
 
 def overrides_of(run: Run, asset: str, partition: str | None = None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mr_assets.section import SPEED, Count, Positive, Section, speed_fields
+from mr_assets.section import SPEED, Count, File, Positive, Section, speed_fields
 
 Quantization = Literal[  # vLLM 0.32.0's; a test compares
     "awq",
@@ -161,3 +161,21 @@ class EngineSettings(Section):
         found = self.model_dump(exclude={*speed_fields(EngineSettings), "max_model_len", "cpu_top_k_first"})
         first = {"cpu_top_k_first": self.cpu_top_k_first} if self.cpu_top_k_first and device == "cpu" else {}
         return found | first
+
+
+class RewardSettings(Section):
+    """A reward model that scores the responses in place of the judge (section 3.5: Starling-RM-34B)."""
+
+    folder: File = Field(
+        description="a Hugging Face model for sequence classification with one label and a chat template: a folder "
+        "(absolute or under the data folder), or a hub name"
+    )
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        default="auto", description="type of its weights; auto is as they were saved. Changes the rewards"
+    )
+    max_length: Count | None = Field(
+        default=None,
+        description="tokens of prompt and response together that it reads; longer ones are skipped and counted; null "
+        "is as many as it can",
+    )
+    batch_size: Annotated[Count, SPEED] = Field(default=16, description="responses that it reads at a time")

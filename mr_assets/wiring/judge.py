@@ -1,17 +1,22 @@
-"""What judgments and eft_judgments share: a model scores responses as the judge."""
+"""What judgments and eft_judgments share: a model scores responses as the judge; or a reward model does."""
 
 import polars as pl
 
-from mr_assets.ids import response_of
-from mr_assets.method import Frame
+from mr_assets.files import fingerprint
+from mr_assets.ids import prompt_of, response_of
+from mr_assets.inputs.reward_model import FIELD, reward_model_folder
+from mr_assets.method import Frame, conversations
 from mr_assets.method import judgments as method
 from mr_assets.method.asked_lines import check_score_line
-from mr_assets.method.numbers import judgment_numbers, score_counts
+from mr_assets.method.numbers import judgment_numbers, reward_numbers, score_counts
+from mr_assets.method.rewards import rewards
 from mr_assets.runs.judge_prompts import judge_prompts
+from mr_assets.runs.settings import CONTENT
 from mr_assets.sampling.engine import Request
 from mr_assets.wiring.asked_lines import asking, with_scores_asked
 from mr_assets.wiring.materialization import Materialization, Result
-from mr_assets.wiring.pictures import score_histogram
+from mr_assets.wiring.pictures import histogram, score_histogram
+from mr_assets.wiring.rewards import rewarded
 from mr_assets.wiring.sampling import encoder, sample
 
 
@@ -43,3 +48,23 @@ def judged(work: Materialization, asked: pl.DataFrame, **beside: Frame) -> Resul
         beside={work.asset: figures, **beside},
         pictures={"scores": score_histogram(counts, section.lowest_score, section.highest_score)},
     )
+
+
+def judged_by_rewards(work: Materialization, asked: pl.DataFrame, prompts: pl.DataFrame, **beside: Frame) -> Result:
+    """The reward of each response of `asked`, as `judged` takes it, by the recipe's reward model, as the asset's table.
+
+    prompts: rows of `PROMPTS`; the reward model reads a conversation turn by turn.
+    """
+    settings = work.recipe.reward_model
+    assert settings is not None
+    folder = reward_model_folder(work.recipe, settings, work.run.data)
+    content = work.settings.get(f"{CONTENT}{FIELD}") or fingerprint(folder)
+    by_id = dict(zip(prompts["prompt_id"], conversations.asked(prompts), strict=True))
+    given = ((id, by_id[prompt_of(id)], text) for id, text in asked.select("response_id", "response").iter_rows())
+
+    samples = rewarded(work, folder, content, settings, given, asked.height)
+    rows = rewards(samples.completions).collect()
+
+    pictures = {"rewards": histogram({"rewards": rows["score"]}, "reward", "responses")}
+    numbers = samples.numbers | reward_numbers(rows)
+    return work.table(rows, numbers, samples.dropped, beside=beside, pictures=pictures)
