@@ -152,6 +152,19 @@ def test_hostile_turns_make_no_control_token(encoder: ChatEncoder, text: str) ->
     assert encoder.tokenizer.decode(ids) == native
 
 
+@pytest.mark.parametrize("answer", [*HARMLESS, *HOSTILE])
+def test_a_whole_conversation_is_closed_as_the_template_closes_it(encoder: ChatEncoder, answer: str) -> None:
+    """What a reward model reads: of harmless texts the tokenizer's own ids, of any the same text and control tokens."""
+    for prompt in (CONVERSATION, "Who wrote Faust?"):
+        turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        turns = [*turns, {"role": "assistant", "content": answer}]
+        ids = encoder.conversation_ids(prompt, answer)
+        if answer in HARMLESS:
+            assert ids == list(encoder.tokenizer.apply_chat_template(turns, return_dict=False))
+        assert encoder.tokenizer.decode(ids) == encoder.tokenizer.apply_chat_template(turns, tokenize=False)
+        assert control_tokens(encoder, ids) == control_tokens(encoder, encoder.conversation_ids(prompt, "x"))
+
+
 @pytest.mark.parametrize(
     ("template", "said"),
     [

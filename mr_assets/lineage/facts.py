@@ -341,7 +341,8 @@ class Model:
 class Round:
     """What became of a prompt in one iteration. pairs: those that were made; dropped: everything that was not kept.
 
-    scale: the lowest and the highest score that its judgments can give.
+    scale: the lowest and the highest score that its judgments can give; of rewards, that they give. reward_model: what
+    gave the scores in place of the judge, as the recipe named it.
     """
 
     iteration: str
@@ -354,6 +355,7 @@ class Round:
     dropped: tuple[Dropped, ...]
     judge_training: bool
     scale: tuple[float, float] = (PAPERS_SCORING.lowest, PAPERS_SCORING.highest)
+    reward_model: str | None = None
 
     @property
     def texts(self) -> dict[str, str]:

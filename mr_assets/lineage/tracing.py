@@ -204,14 +204,22 @@ class _Reading:
             dropped=self.dropped,
             judge_training=self.run.recipe.row(int(self.t)).judge_training,
             scale=self.scale,
+            reward_model=self.reward_model,
         )
+
+    @property
+    def reward_model(self) -> str | None:
+        """The reward model that scored the responses; None where the policy judged them."""
+        record = self.staleness.record(("judgments", self.t))
+        section = record.settings.get("reward_model") if record else None
+        return section["folder"] if section else None
 
     @property
     def scale(self) -> tuple[float, float]:
         """The lowest and the highest score of the judgments; the recipe's where there are none. Of rewards, which have
         no scale, those of this prompt."""
         record = self.staleness.record(("judgments", self.t))
-        if record and record.settings.get("reward_model"):
+        if self.reward_model:
             given = [row["score"] for row in self.rows("judgments")] or [0.0]
             return min(given), max(given) if max(given) > min(given) else min(given) + 1
         scoring = Scoring.of(record.settings["judgments"]) if record else self.run.recipe.judgments.scoring

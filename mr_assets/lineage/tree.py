@@ -116,6 +116,12 @@ class _Tree:
             yield Node("written by", [self.model(round_.policy)])
         else:
             yield Node("written by a model that is not there any more, or was re-materialized since")
+        yield from self.scored_by(round_)
+
+    def scored_by(self, round_: Round) -> Iterator[Node]:
+        """Who gave the scores, where that was not the policy."""
+        if round_.reward_model:
+            yield Node(f"scored by the reward model {round_.reward_model}")
 
     def kinds(self) -> Sequence[PairKind]:
         """The pairs to tell of."""
@@ -414,6 +420,7 @@ class _Brief(_Tree):
             yield Node(f"written by {round_.policy.name} (fingerprint {round_.policy.fingerprint})")
         else:
             yield Node("written by a model that is not there any more, or was re-materialized since")
+        yield from self.scored_by(round_)
         for kind in self.kinds():
             yield from self.result(round_, kind)
         if self.lineage.models:

@@ -10,8 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from mr_assets.errors import UserError
-from mr_assets.planning.memory import Memory, cache_bytes, engine_memory, training_memory, weight_bytes
-from mr_assets.planning.shapes import Shape
+from mr_assets.planning.memory import (
+    Memory,
+    cache_bytes,
+    engine_memory,
+    reward_memory,
+    training_memory,
+    weight_bytes,
+)
+from mr_assets.planning.shapes import Shape, shape_of_other
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.recipes.yaml_files import parse_mapping
 from mr_assets.runs.data_folder import accelerate_file
@@ -19,14 +26,16 @@ from mr_assets.text_files import read_text_file
 from mr_assets.training.settings import TrainingSettings, batch_problem
 
 ENGINE = "engine"
+REWARD_MODEL = "reward_model"
 
 
 @dataclass(frozen=True)
 class Problem:
     """What does not fit.
 
-    of: "engine", "sft" or "dpo"; change: the fields to change, as --set takes them, none if no setting alone helps;
-    certain: whether it cannot be, whatever the data are; else activations of rows of max_length are too much.
+    of: "engine", "sft", "dpo" or "reward_model"; change: the fields to change, as --set takes them, none if no setting
+    alone helps; certain: whether it cannot be, whatever the data are; else activations of rows of max_length are too
+    much.
     """
 
     of: str
@@ -68,12 +77,18 @@ def _accelerate(section: TrainingSettings, data: Path) -> dict[str, Any] | None:
 
 
 def memory_of(recipe: Recipe, shape: Shape, data: Path) -> dict[str, Memory]:
-    """What one GPU holds, for "engine", "sft" and "dpo"."""
+    """What one GPU holds, for "engine", "sft" and "dpo"; for "reward_model" all together, where its shape is known."""
     trainings = {
         name: training_memory(shape, section, sharded=is_sharded(section, data))
         for name, section in sections(recipe).items()
     }
-    return {ENGINE: engine_memory(shape, recipe.engine), **trainings}
+    return {ENGINE: engine_memory(shape, recipe.engine), **_reward_memory(recipe, data), **trainings}
+
+
+def _reward_memory(recipe: Recipe, data: Path) -> dict[str, Memory]:
+    if recipe.reward_model is None or (shape := shape_of_other(recipe.reward_model.folder, data)) is None:
+        return {}
+    return {REWARD_MODEL: reward_memory(shape, recipe.reward_model)}
 
 
 def gpu_problems(recipe: Recipe, shape: Shape, data: Path, gigabytes: float, count: int) -> Iterator[Problem]:
@@ -81,6 +96,11 @@ def gpu_problems(recipe: Recipe, shape: Shape, data: Path, gigabytes: float, cou
     yield from _too_few(recipe, shape, count)
     if (problem := _engine_problem(recipe, shape, gigabytes, count)) is not None:
         yield problem
+    if (need := _reward_memory(recipe, data).get(REWARD_MODEL)) and need.needed > gigabytes * 1e9 * count:
+        said = (
+            f"The reward model needs {size(need.needed)}, there are {count} x {gigabytes:.0f} GB: take a smaller one."
+        )
+        yield Problem(REWARD_MODEL, said)
     for name, section in sections(recipe).items():
         if (problem := _training_problem(name, section, shape, data, gigabytes, count)) is not None:
             yield problem

@@ -97,8 +97,9 @@ def how_far_off(assumed: Lengths, found: Measured, predicted: Mapping[str, float
 
 
 def work_of(stage: Stage) -> int:
-    """What a rate is of: the tokens that are sampled, or trained on in all epochs."""
-    return stage.tokens_out if isinstance(stage, Sampling) else stage.tokens * stage.epochs
+    """What a rate is of: the tokens that are sampled (where a reward model samples none, read), or trained on in all
+    epochs."""
+    return stage.tokens_out or stage.tokens_in if isinstance(stage, Sampling) else stage.tokens * stage.epochs
 
 
 def seconds_so_far(run: Run) -> dict[tuple[str, str | None], float]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mr_assets.planning.shapes import Shape
-from mr_assets.sampling.settings import EngineSettings
+from mr_assets.sampling.settings import EngineSettings, RewardSettings
 from mr_assets.training.settings import DPOSettings, TrainingSettings
 
 CUDA = 3e9
@@ -44,6 +44,11 @@ class Memory:
 
 
 # ----------------------------------------------------------------------------------------------------------- sampling
+
+
+def reward_memory(shape: Shape, settings: RewardSettings) -> Memory:
+    """Of a reward model, on all GPUs together: it is shared out among them where one is too small."""
+    return Memory({"weights": shape.weights * DTYPE_BYTES[settings.dtype]}, {"CUDA": CUDA})
 
 
 def weight_bytes(shape: Shape, engine: EngineSettings) -> float:

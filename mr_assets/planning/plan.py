@@ -14,7 +14,7 @@ from mr_assets.planning.fits import Problem, gpu_problems, memory_of, sections, 
 from mr_assets.planning.lengths import Lengths
 from mr_assets.planning.measured import Measured, work_of
 from mr_assets.planning.memory import Memory
-from mr_assets.planning.shapes import Shape
+from mr_assets.planning.shapes import Shape, shape_of_other
 from mr_assets.planning.speed import sampling_roofline, sampling_seconds, training_roofline, training_seconds
 from mr_assets.planning.stages import Sampling, Stage, Training, stages
 from mr_assets.recipes.recipe import Recipe
@@ -107,7 +107,11 @@ def _row(stage: Stage, recipe: Recipe, shape: Shape, data: Path, gpu: Gpu | None
         rate = rates.get(stage.asset)
         return Row(stage, None, work_of(stage) / rate if rate else None, found)
     if isinstance(stage, Sampling):
-        of = (stage, shape, recipe.engine, gpu)
+        read = shape if stage.by is None else shape_of_other(stage.by, data)
+        if read is None:
+            return Row(stage, None, None, found)
+        one = recipe.engine.model_copy(update={"tensor_parallel_size": 1, "replicas": 1})
+        of = (stage, read, recipe.engine if stage.tokens_out else one, gpu)  # a reward model is no engine
         return Row(stage, sampling_roofline(*of), sampling_seconds(*of), found)
     section = training_of(recipe, stage)
     return Row(

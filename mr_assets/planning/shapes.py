@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mr_assets.errors import UserError, did_you_mean, shown
+from mr_assets.runs.data_folder import resolve
 
 HEAD = 128  # width of a head, where nothing else is said
 
@@ -113,6 +114,11 @@ def shape_of_name(model: str) -> Shape | None:
     """The known shape of the size in a model's name: 8b of meta-llama/Meta-Llama-3-8B-Instruct; None without one."""
     sizes = re.findall(r"(?<![0-9a-z.])([0-9]+(?:\.[0-9]+)?[bm])(?![0-9a-z])", model.lower())
     return next((KNOWN[size] for size in sizes if size in KNOWN), None)
+
+
+def shape_of_other(named: str, data: Path) -> Shape | None:
+    """The shape of another model that a recipe names: its folder's, or the known one of the size in its name."""
+    return shape_of_folder(resolve(named, data)) or shape_of_name(named)
 
 
 def shape_of_folder(folder: Path) -> Shape | None:

@@ -8,7 +8,7 @@ bounds, and say why; `BoundShares` of an earlier run bring them down.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from mr_assets.loop import titled
@@ -42,7 +42,7 @@ class Sampling:
 
     requests: prompts; completions: of all of them; tokens_in: of the prompts, counted for each completion;
     tokens_computed: what of these a prefix cache that forgets nothing leaves to compute; tokens_out: sampled.
-    at_most: why the counts are an upper bound; "" if they are exact.
+    at_most: why the counts are an upper bound; "" if they are exact. by: the folder of another model than the loop's.
     """
 
     asset: str
@@ -53,6 +53,7 @@ class Sampling:
     tokens_computed: int
     tokens_out: int
     at_most: str = ""
+    by: str | None = None
 
     @property
     def title(self) -> str:
@@ -172,8 +173,11 @@ def samplings(recipe: Recipe, lengths: Lengths, t: int, shares: BoundShares) -> 
     yield _sampling("responses", partition, row.prompts, k, _prompts(lengths, row.prompts, k), lengths.response)
 
     judged = _share(row.prompts * k, shares, "judgments")
-    judge = _filled(lengths, lengths.judge, prompt=row.prompts, response=judged).sampled(n)
-    yield _sampling("judgments", partition, judged, n, judge, lengths.judgment, DUPLICATES)
+    if recipe.reward_model is not None:
+        yield rewards(lengths, "judgments", partition, judged, recipe.reward_model.folder, DUPLICATES)
+    else:
+        judge = _filled(lengths, lengths.judge, prompt=row.prompts, response=judged).sampled(n)
+        yield _sampling("judgments", partition, judged, n, judge, lengths.judgment, DUPLICATES)
 
     if row.judge_training:
         battles = _share(row.prompts * n * (n - 1), shares, "meta_judgments")
@@ -181,6 +185,16 @@ def samplings(recipe: Recipe, lengths: Lengths, t: int, shares: BoundShares) -> 
         selected = {"prompt": row.prompts, "response": row.prompts}
         meta = _filled(lengths, lengths.meta_judge, **selected, judgment_a=a, judgment_b=b)
         yield _sampling("meta_judgments", partition, battles, 1, meta, lengths.meta_judgment, UNSCORED)
+
+
+def rewards(lengths: Lengths, asset: str, partition: str, responses: int, by: str, at_most: str = "") -> Sampling:
+    """Rewards of so many responses: each is read with its prompt, nothing is sampled, and no beginning is cached.
+
+    by: the reward model's folder.
+    """
+    read = _Prompts()
+    read.add(lengths.asked + lengths.response, responses)
+    return replace(_sampling(asset, partition, responses, 1, read, 0.0, at_most), by=by)
 
 
 def sft(recipe: Recipe, lengths: Lengths, replies: int | None = None) -> Training:

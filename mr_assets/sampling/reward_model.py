@@ -85,12 +85,14 @@ class RewardModel:
     def __init__(self, folder: Path, fingerprint: str, settings: RewardSettings) -> None:
         import torch
         from transformers import AutoModelForSequenceClassification
+        from transformers.utils import logging
 
         self.max_model_len = check_reward_model(folder, settings.max_length) + NOTHING_SAMPLED.max_tokens
         self.folder, self.settings = folder, settings
         self.max_num_seqs = BATCHES * settings.batch_size
         self.signature: Mapping[str, Any] = {"reward_model": fingerprint, "dtype": settings.dtype}
         self._asked: list[Request] = []
+        logging.disable_progress_bar()
         on_gpu = torch.cuda.is_available()
         if not on_gpu:
             torch.set_num_threads(cores())

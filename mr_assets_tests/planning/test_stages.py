@@ -118,3 +118,13 @@ def test_every_model_answers_the_held_out_prompts(paper: Recipe, lengths: Length
     assert {(s.requests, s.completions, s.at_most) for s in each if isinstance(s, Sampling)} == {(200, 1400, "")}
     uncounted = found(with_sets(paper, ["held_out={source: p.jsonl}"]), lengths, "held_out_responses", "seed")
     assert (uncounted.requests, "does not say" in uncounted.at_most) == (531, True)
+
+
+def test_rewards_are_read_and_not_sampled(paper: Recipe, lengths: Lengths) -> None:
+    """35,000 responses with their prompts, 60 + 2 * 5 + 450 tokens each, once; nothing comes out."""
+    sets = ["reward_model={folder: rm-7b}", "iterations.all.judge_training=false"]
+    sets += ["iterations.all.max_chosen_judgment_chars=null"]
+    judgments = found(with_sets(paper, sets), lengths, "judgments", "1")
+    assert (judgments.requests, judgments.completions, judgments.tokens_out) == (35_000, 35_000, 0)
+    assert judgments.tokens_in == judgments.tokens_computed == 35_000 * 520
+    assert judgments.by == "rm-7b"

@@ -45,3 +45,12 @@ def test_an_ablation_differs_in_its_last_row_alone(name: str, suffix: str, longe
     assert ablation.model_copy(update={"iterations": ()}) == paper.model_copy(
         update={"iterations": (), "title": ablation.title, "description": ablation.description}
     )
+
+
+def test_the_reward_models_ablation_is_the_first_iteration_without_a_judge() -> None:
+    """3.5: of the first iteration; all else is that of the run it stands beside."""
+    paper, ablation = (load_recipe(f"llama_3_8b_self_rewarding{end}") for end in ("", "_reward_model"))
+    changed = {each.path for each in differences(paper, ablation) if each.path.partition(".")[0] != "iterations"}
+    assert {path.partition(".")[0] for path in changed} <= {"title", "description", "reward_model"}
+    assert ablation.iterations == paper.iterations[:1]
+    assert ablation.reward_model is not None and "Starling-RM-34B" in ablation.reward_model.folder
