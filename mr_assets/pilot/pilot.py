@@ -14,7 +14,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +191,7 @@ def _with_whole_paths(recipe: Recipe, data: Path) -> Recipe:
     fields = {*TEMPLATES, *(field for row in LOOP.values() for field in row.sources)} - {"model.seed"}
     for field in sorted(fields):
         section, name = field.split(".")
-        given = reduce(getattr, (section, name), recipe)
+        given = getattr(getattr(recipe, section), name, None)  # of a section that is null, none
         kind, colon, rest = str(given or "").partition(":")
         for before, path in (("", str(given or "")), (kind + colon, rest)):  # "open_assistant:FILE" names one, too
             if path and is_file_or_folder(there := resolve(path, data)):

@@ -96,10 +96,8 @@ def _enough_judgments(recipe: Any) -> Iterator[str]:
 
 
 def _judge_writes(recipe: Any) -> Iterator[str]:
-    if not _given(recipe, "reward_model", None):
-        return
     for t, row in enumerate(recipe.iterations, start=1):
-        if _given(row, "judge_training", False):
+        if _given(row, "judge_training", False) and _given(recipe, "reward_model", None):
             yield (
                 f"iterations.{t}.judge_training = true: the reward model writes no judgments that could be compared; "
                 "set it to false, or reward_model to null"

@@ -43,7 +43,7 @@ def test_tiers_are_shares_of_the_range_of_a_prompts_rewards() -> None:
     factor=st.sampled_from([0.25, 1.0, 8.0]),
 )
 def test_rewards_need_no_scale(rewards: list[int], rho: float, shift: int, factor: float) -> None:
-    """Row 33: shifted, and stretched, they give the same pair."""
+    """Row 31: shifted, and stretched, they give the same pair."""
     assert paired([float(r) for r in rewards], rho) == paired([factor * r + shift for r in rewards], rho)
 
 

@@ -16,11 +16,11 @@ from mr_assets_tests.recipes.conftest import DEFAULT, columns, refused
 
 
 def test_shipped_recipes() -> None:
-    """Eighteen recipes can be run; five bases cannot; most name a family."""
+    """Nineteen recipes can be run; five bases cannot; most name a family."""
     variants = ("", "_8_a100_40gb", "_8_h100", "_length_filter", "_no_length_control")
     assert list_recipes() == [
         *(f"llama_3_8b_meta_rewarding{variant}" for variant in variants),
-        *(f"llama_3_8b_self_rewarding{variant}" for variant in variants),
+        *(f"llama_3_8b_self_rewarding{variant}" for variant in (*variants, "_reward_model")),
         "qwen2_5_0_5b",
         "qwen2_5_1_5b",
         "small_world_meta_rewarding",

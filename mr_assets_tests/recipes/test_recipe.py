@@ -32,7 +32,8 @@ def test_fields_of_speed() -> None:
     engine = set(load_recipe(DEFAULT).engine.model_dump()) - SPEED_FIELDS["engine"]
     assert engine == {"dtype", "quantization", "kv_cache_dtype", "max_model_len", "cpu_top_k_first", "extra"}
     assert SPEED_FIELDS["generation"] == {"rounds", "key_variable", "concurrency"}
-    assert set(SPEED_FIELDS) == {"sft", "dpo", "engine", "generation"}
+    assert SPEED_FIELDS["reward_model"] == {"batch_size"}
+    assert set(SPEED_FIELDS) == {"sft", "dpo", "engine", "generation", "reward_model"}
 
 
 @pytest.mark.parametrize("name", ["llama_3_8b_meta_rewarding", "llama_3_8b_self_rewarding"])
