@@ -34,6 +34,8 @@ ANY = ("0.0.0.0", "::")
 ALLOWED = "MR_ALLOWED_HOSTS"
 """Environment variable: further names under which the servers are known, with commas between them."""
 METHODS = ("GET", "HEAD", "POST")
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+POSTED = {JSON: "JSON", FORM: "a form"}
 HEADERS = {"X-Frame-Options": "SAMEORIGIN", "Cross-Origin-Resource-Policy": "same-origin"}
 """Of every answer: no other site frames it, nor has it as a picture, a script or a style."""
 
@@ -101,11 +103,15 @@ class _Asked:
 class Gate:
     """Lets a request in to an application, or answers it with why not, and what to do.
 
-    hosts: the names under which the server is known, as `names` gives them; methods: those that it serves.
+    hosts: the names under which the server is known, as `names` gives them; methods: those that it serves; posted: the
+    content type that it takes. One that takes forms asks for more than these headers, such as a token.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Sequence[str] = LOOPBACK, methods: Sequence[str] = METHODS) -> None:
+    def __init__(
+        self, app: ASGIApp, hosts: Sequence[str] = LOOPBACK, methods: Sequence[str] = METHODS, posted: str = JSON
+    ) -> None:
         self.app, self.hosts, self.methods = app, frozenset(filter(None, map(_name, hosts))), methods
+        self.posted = posted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI wants it."""
@@ -149,8 +155,8 @@ class Gate:
                 return 405, f"{' and '.join(self.methods)} are served, not {asked.method}."
             if not _own_page(asked) and not _followed_link(asked):
                 return 403, "A page from elsewhere may link to this, and not fetch, embed or frame it."
-            if asked.method == "POST" and _media(asked) != "application/json":
-                return 415, "What is sent must be JSON, with the header Content-Type: application/json."
+            if asked.method == "POST" and _media(asked) != self.posted:
+                return 415, f"What is sent must be {POSTED[self.posted]}, with the header Content-Type: {self.posted}."
         return None
 
     def _known(self, host: str, server: str | None) -> bool:

@@ -9,6 +9,7 @@
     /runs/RUN/2.3f1c09aa72be.r4/raw       its text, as plain text
     /runs/RUN/2.3f1c09aa72be.actor/json   its lineage, for programs
     /id?id=3f1c09aa72be                   whatever run has it
+    /spotcheck/RUN                        pairs shown blind, and how often the judge agrees with you
 
-The addresses are made of ids and so stay. The server only reads, and asks no model.
+The addresses are made of ids and so stay. The server only reads, but for answers of a spot check, and asks no model.
 """

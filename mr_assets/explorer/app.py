@@ -1,4 +1,4 @@
-"""The server: a read-only Starlette application over the runs of a data folder."""
+"""The server: a Starlette application over the runs of a data folder, read-only but for answers of spot checks."""
 
 import asyncio
 import os
@@ -28,9 +28,10 @@ from mr_assets.explorer import pages
 from mr_assets.explorer.dropped import DroppedList
 from mr_assets.explorer.figures import HEIGHT, WIDTH, FigurePage
 from mr_assets.explorer.kept import Kept, Looks, Seen, Shared
+from mr_assets.explorer.spotcheck import ALLOWED_SCRIPT, KEYS, SCRIPT, RefusedError, Token, Wanted, posted, written
 from mr_assets.explorer.text import found_in, marked, shown
 from mr_assets.explorer.texts import TEXTS, TextList, lists_of
-from mr_assets.gate import LOOPBACK, Gate
+from mr_assets.gate import FORM, LOOPBACK, METHODS, Gate
 from mr_assets.ids import PairKind, kind_of_pair, model_id, parsed, response_of, short
 from mr_assets.lineage import trace
 from mr_assets.lineage.exclusion import judgment_fate, judgment_truth, pair_truth, response_fate
@@ -50,7 +51,8 @@ from mr_assets.runs.stored import stored_and_unreadable_runs
 from mr_assets.words import worded, worded_settings
 
 HERE = Path(__file__).parent
-# No script runs and nothing is loaded from elsewhere, whatever a text says; the pages have none of their own.
+# No script runs and nothing is loaded from elsewhere, whatever a text says; but for the one of a spot check, by its
+# content, the pages have none of their own.
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -116,7 +118,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Explorer:
-    """The pages over a data folder. ui: where the Dagster UI is.
+    """The pages over a data folder. ui: where the Dagster UI is; token: who may answer a spot check.
 
     What was made is kept while the files are the same: pages, and by run what several pages show.
     """
@@ -124,6 +126,7 @@ class Explorer:
     data: Path
     ui: str
     templates: Environment
+    token: Token = field(default_factory=Token)
     looks: Shared = field(default_factory=lambda: Shared(CapacityLimiter(AT_ONCE)))
     shared: Shared = field(default_factory=Shared)
     look: Looks = field(default_factory=Looks)
@@ -277,6 +280,48 @@ class Explorer:
             return RedirectResponse(page_of(runs[0].name, identity.text), 303)
         return self.page("choice.html", identity=identity, runs=runs)
 
+    def spotchecks(self, request: Request) -> Response:
+        """The runs, to look at pairs of."""
+        token = self.token.text if self.token.given(request.query_params) else ""
+        return self.page("spotchecks.html", runs=self.runs().values(), token=token)
+
+    def spotcheck(self, request: Request) -> Response:
+        """The next pair for whoever has the token; for others, and where it is asked for, the agreement."""
+        may, run = self.token.given(request.query_params), self.named(request, self._stored()[1])
+        wanted = Wanted.of(run, request.query_params)
+        show = bool(request.query_params.get("show"))
+        pair = wanted.next() if may and not show else None
+        page = self.page(
+            "spotcheck.html",
+            run=run,
+            wanted=wanted,
+            token=self.token.text if may else "",
+            pair=pair,
+            show=show,
+            kept=bool(request.query_params.get("kept")),
+            found=[] if pair else wanted.agreement(),
+            keys=KEYS,
+            script=SCRIPT,
+        )
+        if pair:
+            page.headers["Content-Security-Policy"] = f"{HEADERS['Content-Security-Policy']}; {ALLOWED_SCRIPT}"
+            page.headers["Referrer-Policy"] = "same-origin"  # else the form's Origin would be null
+        return page
+
+    async def answer(self, request: Request) -> Response:
+        """Write an answer down, and on to the next pair."""
+        form = await posted(request)
+        if not self.token.given(form):
+            raise RefusedError("The form has no token. Open the address that `mr explore --spotcheck` printed.")
+        return await to_thread.run_sync(self._answered, request, form)
+
+    def _answered(self, request: Request, form: dict[str, str]) -> Response:
+        run = self.named(request, self._stored()[1])
+        wanted = Wanted.of(run, form)
+        with self.token.lock:
+            new = written(run, form)
+        return RedirectResponse(wanted.address(self.token.text, **({} if new else {"kept": "1"})), 303)
+
     def runs(self) -> dict[str, Run]:
         """The runs that are there now."""
         return self._stored()[1][0]
@@ -319,7 +364,7 @@ class Explorer:
         if isinstance(error, HTTPException):
             return self.page("error.html", error.status_code, message=f"{error.detail}.")
         if isinstance(error, UserError):
-            status = 404 if isinstance(error, NoSuchPageError) else 400
+            status = {NoSuchPageError: 404, RefusedError: 403}.get(type(error), 400)
             return self.page("error.html", status, message=str(error))
         said = f"{type(error).__name__}: {error}"
         page = self.page(
@@ -339,7 +384,7 @@ def _recipes(data: Path) -> list[bytes]:
 
 
 class WithHeaders:
-    """Adds `HEADERS` to every response."""
+    """Adds `HEADERS` to every response, where it has none of its own."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -349,7 +394,9 @@ class WithHeaders:
 
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         await self.app(scope, receive, sent)
@@ -387,10 +434,13 @@ def environment() -> Environment:
     return templates
 
 
-def explorer(data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK) -> Starlette:
-    """The application. hosts: names under which it answers, so that no page of another site can read it."""
+def explorer(data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK, token: str = "") -> Starlette:
+    """The application. hosts: names under which it answers, so that no page of another site can read it.
+
+    token: what lets a person answer spot checks; without one the application only reads.
+    """
     templates = environment()
-    here = Explorer(data, ui.rstrip("/"), templates)
+    here = Explorer(data, ui.rstrip("/"), templates, Token(token))
     routes = [
         Route("/", here.index),
         Route("/id", here.find),
@@ -402,10 +452,14 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK) -> Starlett
         Route("/runs/{run}/{id}", here.answering(here.identity)),
         Route("/runs/{run}/{id}/raw", here.answering(here.raw)),
         Route("/runs/{run}/{id}/json", here.answering(here.json)),
+        Route("/spotcheck", here.spotchecks),
+        Route("/spotcheck/{run}", here.spotcheck),
+        Route("/spotcheck/{run}", here.answer, methods=["POST"]),
         *(Route(path, _static(*file)) for path, file in STATIC.items()),
     ]
     failed = dict.fromkeys((UserError, HTTPException, Exception), here.failed)
-    middleware = [Middleware(WithHeaders), Middleware(Gate, hosts=hosts, methods=("GET", "HEAD"))]
+    methods = METHODS if token else ("GET", "HEAD")
+    middleware = [Middleware(WithHeaders), Middleware(Gate, hosts=hosts, methods=methods, posted=FORM)]
 
     @asynccontextmanager
     async def running(app: Starlette) -> AsyncIterator[None]:

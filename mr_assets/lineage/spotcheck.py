@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 
 import polars as pl
 
-from mr_assets.errors import UserError
+from mr_assets.errors import UserError, shown
 from mr_assets.files import full_disk_told
 from mr_assets.ids import PAIR_ASSETS, PairKind, iteration_of, kind_of_pair, response_of
 from mr_assets.lineage.pairs import pairs, with_texts
@@ -126,6 +126,31 @@ def append(run: Run, answer: Answer) -> None:
             os.fsync(file.fileno())
 
 
+def answered(run: Run, pair_id: str, version: str, key: Key, at: str, seed: int = 0) -> bool:
+    """Add the answer to a pair as `to_ask` with this seed showed it; False, and nothing added, if it has one.
+
+    Raises `UserError` if the run has no such pair, or made its table again since.
+    """
+    t, kind = iteration_of(pair_id), pair_id.rpartition(".")[2]
+    record = run.record(PAIR_ASSETS[kind], t) if kind in PAIR_ASSETS and t in run.iterations else None
+    if record is None or read(run, PAIR_ASSETS[kind], t, ["pair_id"], pl.col("pair_id") == pair_id).is_empty():
+        raise UserError(f"run {run.name} has no pair {shown(pair_id)}. Nothing was written.")
+    if record.version != version:
+        raise UserError(
+            f"{PAIR_ASSETS[kind]} of iteration {t} were made again since {pair_id} was shown. Nothing was written: "
+            "look at the pair as it is now."
+        )
+    if any((one.pair_id, one.version) == (pair_id, version) for one in answers(run)):
+        return False
+    append(run, Answer(pair_id, version, shown_as_a(pair_id, seed), key, at))
+    return True
+
+
+def shown_as_a(pair_id: str, seed: int) -> Side:
+    """The side of a pair that is shown as A."""
+    return SIDES[0] if draws([pair_id], f"spotcheck side|{seed}")[0] % 2 else SIDES[1]
+
+
 def to_ask(
     run: Run, kind: PairKind = "actor", iterations: Sequence[str] | None = None, seed: int = 0
 ) -> Iterator[Blind]:
@@ -137,20 +162,18 @@ def to_ask(
     if found.is_empty():
         raise UserError(f"run {run.name} has no {kind} pairs yet. `mr status {run.name}` says what is there.")
     versions = {t: record.version for t in run.iterations if (record := run.record(PAIR_ASSETS[kind], t))}
-    answered = {(one.pair_id, one.version) for one in answers(run)}
-    drawn = found.with_columns(
-        draw=pl.Series(draws(found["pair_id"], f"spotcheck|{seed}"), dtype=pl.Int64),
-        side=pl.Series(draws(found["pair_id"], f"spotcheck side|{seed}"), dtype=pl.Int64),
-    )
+    there = {(one.pair_id, one.version) for one in answers(run)}
+    drawn = found.with_columns(draw=pl.Series(draws(found["pair_id"], f"spotcheck|{seed}"), dtype=pl.Int64))
     for row in drawn.sort("draw", "pair_id").iter_rows(named=True):
         version = versions[row["iteration"]]
-        if (row["pair_id"], version) in answered:
+        if (row["pair_id"], version) in there:
             continue
-        [shown] = with_texts(run, found.filter(pl.col("pair_id") == row["pair_id"])).iter_rows(named=True)
-        a, b = SIDES if row["side"] % 2 else SIDES[::-1]
-        asked = shown["prompt"] if kind == "actor" else _judged(run, row["iteration"], shown)
-        if asked is not None and shown[a] is not None and shown[b] is not None:
-            yield Blind(row["pair_id"], row["iteration"], version, a, asked, shown[a], shown[b])
+        [pair] = with_texts(run, found.filter(pl.col("pair_id") == row["pair_id"])).iter_rows(named=True)
+        a = shown_as_a(row["pair_id"], seed)
+        b = SIDES[1 - SIDES.index(a)]
+        asked = pair["prompt"] if kind == "actor" else _judged(run, row["iteration"], pair)
+        if asked is not None and pair[a] is not None and pair[b] is not None:
+            yield Blind(row["pair_id"], row["iteration"], version, a, asked, pair[a], pair[b])
 
 
 def _judged(run: Run, t: str, pair: Mapping[str, Any]) -> str | None:

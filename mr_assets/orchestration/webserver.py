@@ -57,10 +57,13 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve_ui(module: str, host: str, port: int, pages_port: int, allowed: Sequence[str] = ()) -> None:
+def serve_ui(
+    module: str, host: str, port: int, pages_port: int, allowed: Sequence[str] = (), *, spotcheck: bool = False
+) -> None:
     """Serve the UI of the code location `module` until the process is asked to end; nothing it started stays.
 
     allowed: further names under which the servers are known, behind a reverse proxy for example.
+    spotcheck: whether the pages take answers of spot checks.
     Raises `UserError` if the port cannot be had, the instance has a UI already, or Dagster's daemon has ended.
     """
     known, home = names(host, allowed), dagster_home()
@@ -71,7 +74,7 @@ def serve_ui(module: str, host: str, port: int, pages_port: int, allowed: Sequen
             only_ui(dagster, home)
         stack.callback(end_processes, str(home), UI_MARK)  # whatever is left by then
         tell(f"Dagster UI on {address(host, port)} (instance {home}). Ctrl-C ends it.")
-        serve_beside_ui(host, port, pages_port, allowed)
+        serve_beside_ui(host, port, pages_port, allowed, spotcheck=spotcheck)
         with _until_asked_to_end():
             _serve(stack, module, door, known)
 

@@ -15,8 +15,10 @@ import polars as pl
 import pytest
 from playwright.sync_api import Dialog, Page, Request, expect, sync_playwright
 
+from mr_assets.lineage.spotcheck import answers, to_ask
 from mr_assets.runs.run import Run
 from mr_assets_tests.lineage.conftest import change, table
+from mr_assets_tests.lineage.conftest import run as run
 from mr_assets_tests.lineage.test_tree import ids
 from mr_assets_tests.real_run import free_port
 
@@ -71,10 +73,10 @@ class Watched:
 
 
 @contextmanager
-def browser_on(run: Run) -> Iterator[Watched]:
-    """``mr explore`` over a run's data folder, and a page of a headless Chromium."""
+def browser_on(run: Run, *options: str, script: bool = True) -> Iterator[Watched]:
+    """``mr explore`` over a run's data folder, and a page of a headless Chromium; at a spot check if it takes some."""
     port = free_port()
-    command = [sys.executable, "-m", "mr_assets.cli", "explore", "--port", str(port)]
+    command = [sys.executable, "-m", "mr_assets.cli", "explore", "--port", str(port), *options]
     server = subprocess.Popen(
         command, env={**os.environ, "MR_DATA": str(run.data)}, stderr=subprocess.PIPE, text=True, cwd=run.data
     )
@@ -83,10 +85,13 @@ def browser_on(run: Run) -> Iterator[Watched]:
         assert f"Pages on http://127.0.0.1:{port}" in server.stderr.readline()
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-            watched = Watched(browser.new_page(), f"http://127.0.0.1:{port}")
+            watched = Watched(browser.new_page(java_script_enabled=script), f"http://127.0.0.1:{port}")
             watched.page.on("request", watched.requested)
             watched.page.on("console", lambda message: watched.console.append(message.text))
             watched.page.on("dialog", watched.asked)
+            if "--spotcheck" in options:
+                printed = server.stderr.readline()
+                watched.page.goto(printed.partition("Spot checks on ")[2].split()[0])
             yield watched
             browser.close()
     finally:
@@ -189,3 +194,26 @@ def test_no_text_acts_in_a_browser(run: Run) -> None:
             assert watched.page.evaluate("document.documentElement.scrollWidth") <= 390, address
             assert watched.page.title() != "acted"
             watched.innocent()
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_a_spot_check_by_keys_and_by_buttons(run: Run, script: bool) -> None:
+    """From the printed address: the keys b, t and s, and without scripts the buttons, each bring the next pair."""
+    asked = list(to_ask(run))
+    with browser_on(run, "--spotcheck", script=script) as watched:
+        page = watched.page
+        page.get_by_role("link", name="tiny").click()
+        for pair, key, name in zip(asked, "bts", ("B is better", "a tie", "skip"), strict=False):
+            expect(page.locator("input[name=pair]")).to_have_value(pair.pair_id)
+            expect(page.locator(".side .text").first).to_have_text(pair.first)
+            with page.expect_navigation():
+                if script:
+                    page.keyboard.press(key)
+                else:
+                    page.get_by_role("button", name=name).click()
+        if script:
+            page.get_by_label("kind of pairs").press("s")  # a key in a field is no answer
+        page.get_by_role("link", name="How often the judge agreed").click()
+        expect(page.get_by_role("heading", name="The judge and you")).to_be_visible()
+        assert (watched.requests, watched.dialogs, watched.console) == ([], [], [])
+    assert [line.answer for line in answers(run)] == ["b", "tie", "skip"]
