@@ -1,6 +1,7 @@
 """The guides' pictures of the Dagster UI and of the pages, taken from a `mr ui` that is up, in a headless Chromium.
 
     .venv/bin/python docs/pictures/screens.py http://127.0.0.1:3000 http://127.0.0.1:3001
+    .venv/bin/python docs/pictures/screens.py http://127.0.0.1:3000 'http://127.0.0.1:3001/spotcheck?token=T' spotcheck
 
 It looks at a finished run of small_world_meta_rewarding. Look at each picture before it is committed.
 """
@@ -81,6 +82,13 @@ def figures(page: Page, pages: str) -> bytes:
     return page.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": 900, "height": end["y"] + end["height"] + 20})
 
 
+def spotcheck(page: Page, printed: str) -> bytes:
+    """A pair shown blind; `printed`: the address that the start with --spotcheck printed."""
+    page.goto(printed)
+    page.get_by_role("link", name=RUN).click()
+    return page.screenshot(clip={"x": 0, "y": 0, "width": 1100, "height": 478})
+
+
 def beside_navigation(page: Page) -> bytes:
     """The page without the navigation at its left."""
     size = page.viewport_size
@@ -99,16 +107,17 @@ SHOTS: dict[Shot, tuple[int, int]] = {  # and the size of the window
     pairs: (1100, 800),
     model: (1100, 800),
     figures: (900, 800),
+    spotcheck: (1100, 800),
 }
 
 
 def main(ui: str, pages: str, *names: str) -> None:
-    """Take the pictures of these names, or all."""
+    """Take the pictures of these names, or all that need no further address."""
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-gpu"]
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
         for shot, (width, height) in SHOTS.items():
-            if names and shot.__name__ not in names:
+            if shot.__name__ not in names if names else shot is spotcheck:
                 continue
             page = browser.new_page(viewport={"width": width, "height": height})
             page.set_default_timeout(120_000)
