@@ -77,7 +77,7 @@ class Asset:
     holds: Literal["table", "model", "pointer"] = "table"
     side: Literal["actor", "judge"] | None = None
     selects: bool = False
-    templates: tuple[Literal["judge", "meta_judge", "generate", "tasks"], ...] = ()
+    templates: tuple[Literal["judge", "meta_judge", "pairwise", "generate", "tasks"], ...] = ()
     begins_after: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     before: Mapping[str, Any] = field(default_factory=dict)
@@ -333,5 +333,38 @@ LOOP = Loop(
             *("method.held_out_responses", "method.conversations", "method.ranked_replies", "worlds.letters"),
             *("inputs.held_out_prompts", "inputs.prompt_sources", "chat", "chat_template"),
         ),
+    ),
+    Asset(
+        "human_agreement",
+        per="model",
+        when=lambda recipe: recipe.human_agreement is not None,
+        upstream=("sft_checkpoint", "checkpoints", "ranked_replies"),
+        shaped_by=(
+            *("seed", "world.name", "model.seed", "model.revision", *RENDERING),
+            *("human_agreement", "judgments", "engine"),
+        ),
+        sources=("model.seed",),
+        code=(
+            *("method.human_agreement", "method.ranked_replies", "method.judgments", "method.asked_lines"),
+            *("worlds.held_out", "chat", "chat_template"),
+        ),
+        templates=("judge",),
+    ),
+    Asset(
+        "labelled_pairs",
+        per="model",
+        when=lambda recipe: recipe.labelled_pairs is not None,
+        upstream=("sft_checkpoint", "checkpoints"),
+        shaped_by=(
+            *("seed", "world.name", "model.seed", "model.revision", *RENDERING),
+            *("labelled_pairs", "judgments", "engine"),
+        ),
+        shaped_too=lambda recipe: ("meta_judgments",) if recipe.asks_pairwise else (),
+        sources=("model.seed", "labelled_pairs.source"),
+        code=(
+            *("method.labelled_pairs", "method.judgments", "method.meta_judgments", "method.asked_lines"),
+            *("inputs.labelled_pairs", "inputs.user_files", "worlds.held_out", "chat", "chat_template"),
+        ),
+        templates=("judge", "pairwise"),
     ),
 )

@@ -295,6 +295,34 @@ HELD_OUT_RESPONSES = _table(
     finish_reason=(pl.String, '"stop", or "length" if cut off at max tokens'),
     true_score=(pl.Float64, "what it is worth by a world's truth, 0 to 5; null where that is not known"),
 )
+HUMAN_AGREEMENT = _table(
+    "human_agreement",
+    "response_id",
+    response_id=(pl.String, "the reply, as ranked_replies has it; of a world held_out, its prompt, and its place"),
+    prompt_id=(pl.String, "the prompt, as its replies' ids begin"),
+    prompt=(pl.String, "the prompt"),
+    response=(pl.String, "the reply"),
+    rank=(pl.Int32, "its rank by people, 0 is the best; of a world how far its true score is from the highest one"),
+    scores=(pl.List(pl.Float64), "of the model's judgments of it, null if invalid; no list if it is too long to judge"),
+    mean=(pl.Float64, "mean of the valid scores; null if there is none"),
+)
+LABELLED_PAIRS = _table(
+    "labelled_pairs",
+    "pair_id",
+    pair_id=(pl.String, "its line in the file, counted from 1 (in parquet its row); of a world its number"),
+    category=(pl.String, "what the file says that it is about; null if it says nothing"),
+    prompt=(pl.String, "the prompt"),
+    chosen=(pl.String, "the response that the label prefers"),
+    rejected=(pl.String, "the other response"),
+    chosen_scores=(pl.List(pl.Float64), "of the judgments of chosen, null if invalid; no list if it is too long"),
+    rejected_scores=(pl.List(pl.Float64), "the same of rejected"),
+    chosen_mean=(pl.Float64, "mean of the valid scores; null if there is none"),
+    rejected_mean=(pl.Float64, "the same of rejected"),
+    verdict=(pl.String, '"right", "wrong" or "tie", by the means; null if one side is too long'),
+    chosen_first=(pl.String, 'with chosen shown first: "first", "second", "none" or "too_long"; null if not asked'),
+    rejected_first=(pl.String, "the same, rejected shown first"),
+    pairwise_verdict=(pl.String, '"right", "wrong" or "tie", by both orders; null if not asked, or too long'),
+)
 DROPPED_FOLDER = "dropped"
 TABLES = {table.name: table for table in list(globals().values()) if isinstance(table, Table)}
 

@@ -18,7 +18,7 @@ from mr_assets.method.judgments import parse_score
 from mr_assets.sampling.engine import Completion, Request
 from mr_assets.sampling.settings import ChoiceSettings, SamplingSettings
 from mr_assets.sampling.stats import EngineStats
-from mr_assets.templates import judge_template, meta_judge_template
+from mr_assets.templates import judge_template, meta_judge_template, pairwise_template
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingResult
 from mr_assets.training.margins import MARGINS, margins_table
@@ -77,12 +77,15 @@ class WorldSampler:
         return Completion(text, [*self._tokenizer.encode(text, add_special_tokens=False).ids, self._end], "stop")
 
     def say(self, message: str) -> str:
-        """A meta-judgment, a judgment or an answer, whatever the message asks for."""
+        """A meta-judgment, a comparison, a judgment or an answer, whatever the message asks for."""
         if compared := meta_judge_template().unfill(message):
             a, b = (int(parse_score(compared[side])[0] or 0) for side in ("judgment_a", "judgment_b"))
             prompt, response = compared["prompt"], compared["response"]
             fair, winner = ERRORS.meta(letters.true_score(prompt, response), a, b, self.random)
             return letters.meta_judgment_text(prompt, response, a, b, fair, winner)
+        if shown := pairwise_template().unfill(message):
+            a, b = (letters.true_score(shown["prompt"], shown[side]) for side in ("response_a", "response_b"))
+            return f"I compared them.\n\nWinner: {'a tie' if a == b else 'Response A' if a > b else 'Response B'}"
         if judged := judge_template().unfill(message):
             score = ERRORS.score(**judged, rng=self.random)
             return letters.judgment_text(**judged, score=score, rng=self.random)

@@ -23,6 +23,7 @@ SMALL = (  # whatever the shipped recipe says
     "responses.k=4",
     "judgments.n=3",
     "evaluation={prompts: 4, samples: 1, judged_responses: 6, battles: 3}",
+    "human_agreement=null",
 )
 
 CHANCE = "guardrails.score_reliability_at_least={warn: 0.7, stop: null}"

@@ -4,12 +4,10 @@ from typing import NamedTuple
 
 import polars as pl
 
-from mr_assets.method.meta_judgments import with_winners
 from mr_assets.runs.judge_prompts import judge_prompts
 from mr_assets.tables import EVALUATION
-from mr_assets.wiring.asked_lines import asking, with_winners_asked
 from mr_assets.wiring.declare import loop_asset
-from mr_assets.wiring.judged import completions, listed, scores_of
+from mr_assets.wiring.judged import completions, listed, scores_of, winners_of
 from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets.wiring.models import model_of
 from mr_assets.wiring.sampling import encoder
@@ -51,21 +49,11 @@ def _ask(work: Materialization, held_out: HeldOut, samples: int) -> _Said:
     recipe, encode = work.recipe, encoder(work)
     template = judge_prompts(recipe, work.run.data).meta_judge
     questions = [encode.prompt_ids(question) for question in held_out.questions]
-    battles = [
-        encode.template_ids(template, {"prompt": q, "response": r, "judgment_a": a, "judgment_b": b})
-        for q, r, a, b, _ in held_out.battles
-    ]
+    battles = [{"prompt": q, "response": r, "judgment_a": a, "judgment_b": b} for q, r, a, b, _ in held_out.battles]
 
     answers = completions(work, encode, "actor", questions, recipe.responses, samples)
     scores = scores_of(work, encode, [(q, r) for q, r, _ in held_out.graded], n=samples)
-    named = {"request_id": "meta_judgment_id", "text": "meta_judgment"}
-    fought = completions(work, encode, "meta", battles, recipe.meta_judgments, 1).rename(named)
-    decided = with_winners(fought, recipe.meta_judgments.verdicts).with_columns(copied_from=pl.lit(None, pl.String))
-    if recipe.meta_judgments.winner_line != "sampled":
-        by = asking(work, encode, lambda id: battles[int(id)])
-        decided = with_winners_asked(decided.collect(), recipe.meta_judgments, by).lazy()
-
-    winners = listed(decided, "meta_judgment_id", "winner", len(battles))
+    winners = winners_of(work, encode, template, battles, recipe.meta_judgments, role="meta")
     return _Said(
         answers=listed(answers, "request_id", "text", len(questions)),
         scores=scores,

@@ -17,6 +17,7 @@ from mr_assets.chat import ChatEncoder
 from mr_assets.errors import UserError, shown
 from mr_assets.inputs.generator import check_generator
 from mr_assets.inputs.held_out_prompts import held_out_prompts
+from mr_assets.inputs.labelled_pairs import labelled_pairs
 from mr_assets.inputs.open_assistant import rankings, said
 from mr_assets.inputs.prompt_sources import place_of_prompt, user_prompts
 from mr_assets.inputs.reward_model import check_rewards
@@ -113,6 +114,8 @@ def check_run(run: Run, *, dry: bool = False, trains: bool = True) -> list[str]:
         eft, _ = user_eft(recipe, run.data)
     if recipe.held_out and recipe.held_out.source != RANKINGS:
         held_out_prompts(recipe, run.data, None)
+    if recipe.labelled_pairs:
+        labelled_pairs(recipe, run.data)
     folder, encode = resolve(recipe.model.seed, run.data), None
     if folder.is_dir() or not recipe.model.allow_hub:
         seed_model(recipe, run.data)

@@ -371,7 +371,7 @@ def read_eft(source: str, data: Path, scoring: Scoring = PAPERS_SCORING) -> pl.D
             )
         prompt, completion, its_layout = _parts(row)
         layout = layout or its_layout
-        question, answer = _message(prompt, "user"), _message(completion, "assistant")
+        question, answer = one_message(prompt, "user"), one_message(completion, "assistant")
         if question is None or answer is None or not answer.strip():
             raise file.fault(
                 number,
@@ -415,7 +415,7 @@ def _parts(row: dict[str, Any]) -> tuple[Any, Any, str]:
     return row["prompt"], row["completion"], f"prompt: {forms[0]} and completion: {forms[1]}"
 
 
-def _message(value: Any, role: str) -> str | None:
+def one_message(value: Any, role: str) -> str | None:
     """The text of a single message of that role; None if it is anything else."""
     if isinstance(value, str):
         return value

@@ -32,7 +32,9 @@ from mr_assets.method.eft_dataset import Judge, MetaJudge, eft_dataset, shares_o
 from mr_assets.method.elo_pairs import elo_pairs
 from mr_assets.method.generated_prompts import task_of
 from mr_assets.method.held_out_responses import held_out_response_numbers
+from mr_assets.method.human_agreement import agreement_numbers, with_means
 from mr_assets.method.judgments import with_scores
+from mr_assets.method.labelled_pairs import labelled_pair_numbers, with_verdicts
 from mr_assets.method.meta_judgments import battles, with_winners
 from mr_assets.method.numbers import (
     Numbers,
@@ -553,6 +555,8 @@ RECOMPUTE: dict[str, Callable[[_Artifact], Selected | pl.DataFrame | None]] = {
     "battle_matrices": _Artifact.battle_matrices,
     "elo_pairs": _Artifact.elo_pairs,
     "dpo_dataset": _Artifact.dpo_dataset,
+    "human_agreement": lambda it: with_means(it.table.select("response_id", "scores").collect()),
+    "labelled_pairs": lambda it: with_verdicts(it.table.collect()),
 }
 _FIGURES: dict[str, Callable[[_Artifact], Mapping[str, Any]]] = {
     "ranked_replies": lambda it: ranked_reply_numbers(it.table),
@@ -570,6 +574,8 @@ _FIGURES: dict[str, Callable[[_Artifact], Mapping[str, Any]]] = {
     "checkpoints": _Artifact.log_figures,
     "evaluation": lambda it: it.table.drop("model").collect().row(0, named=True),
     "held_out_responses": lambda it: held_out_response_numbers(it.table),
+    "human_agreement": lambda it: agreement_numbers(it.table.collect()),
+    "labelled_pairs": lambda it: labelled_pair_numbers(it.table.collect()),
 }
 
 

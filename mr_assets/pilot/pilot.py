@@ -87,6 +87,8 @@ def planned(run: Run, prompts: int = PROMPTS) -> Pilot:
         "sft": None,
         "evaluation": None,
         "held_out": None,
+        "human_agreement": None,
+        "labelled_pairs": None,
         "guardrails": Guardrails(**guardrails),
     }
     tried = _with_whole_paths(tried.model_copy(update=changed), run.data)

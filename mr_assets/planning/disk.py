@@ -20,6 +20,9 @@ BYTES_PER_TOKEN = 6
 BYTES_PER_ROW = 100
 """Of a sampled completion in a table besides: ids, lengths, what was read out of it."""
 
+MEASUREMENTS = ("evaluation", "human_agreement", "labelled_pairs")
+"""What keeps figures of its completions, and no completion."""
+
 
 @dataclass(frozen=True)
 class Disk:
@@ -40,7 +43,7 @@ def disk(stage: Stage, shape: Shape, recipe: Recipe, data: Path) -> Disk:
     data: the data folder, where a configuration of accelerate may lie.
     """
     if isinstance(stage, Sampling):
-        table = 0.0 if stage.asset == "evaluation" else _table(stage)
+        table = 0.0 if stage.asset in MEASUREMENTS else _table(stage)
         return Disk(table, _table(stage))
     return _model(stage, shape, recipe, data)
 

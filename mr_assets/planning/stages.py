@@ -22,6 +22,11 @@ EFT_REPLIES = 7200
 """Where ranked replies were not counted: three to each of 3,200 prompts (Yuan et al. 2024), a quarter held out."""
 HELD_OUT_PROMPTS = 531
 """Where the recipe does not say how many held-out prompts it takes: as many as Yuan et al. (2024) held out."""
+REPLIES = 3
+"""Ranked replies to a prompt, about so many."""
+PAIRS = 350
+"""Where labelled pairs were not counted: as many as JudgeBench has of GPT-4o's (Tan et al. 2024)."""
+PAIRS_NOT_COUNTED = "the recipe does not say how many labelled pairs there are"
 BLOCK = 16
 """Tokens of the prefix cache's unit on a GPU: what is shared beyond the last whole one is computed again."""
 TASK_LABEL = 4
@@ -135,19 +140,23 @@ def stages(
     found: list[Stage] = [generation(recipe, lengths)] if by_model else []
     found += [ranked(recipe, lengths, replies)] if recipe.seed_judges else []
     found += [sft(recipe, lengths, replies)] if recipe.sft else []
-    found += [stage for model in ("seed", "0") for stage in by_models(recipe, lengths, model)]
+    found += [stage for model in ("seed", "0") for stage in by_models(recipe, lengths, model, replies)]
     for t in range(1, len(recipe.iterations) + 1):
         found += [*samplings(recipe, lengths, t, shares), dpo(recipe, lengths, t, shares)]
-        found += by_models(recipe, lengths, str(t))
+        found += by_models(recipe, lengths, str(t), replies)
     return found
 
 
-def by_models(recipe: Recipe, lengths: Lengths, model: str) -> Iterator[Sampling]:
-    """What is sampled to measure one model."""
+def by_models(recipe: Recipe, lengths: Lengths, model: str, replies: int | None) -> Iterator[Sampling]:
+    """What is sampled to measure one model. replies: as in `stages`."""
     if recipe.evaluation:
         yield evaluation(recipe, lengths, model)
     if recipe.held_out:
         yield held_out_responses(recipe, lengths, model)
+    if recipe.human_agreement:
+        yield human_agreement(recipe, lengths, model, replies)
+    if recipe.labelled_pairs:
+        yield labelled_pairs(recipe, lengths, model)
 
 
 def generation(recipe: Recipe, lengths: Lengths) -> Sampling:
@@ -256,6 +265,36 @@ def held_out_responses(recipe: Recipe, lengths: Lengths, model: str) -> Sampling
     why = "" if count else NOT_COUNTED_PROMPTS
     prompts = count or HELD_OUT_PROMPTS
     return _sampling("held_out_responses", model, prompts, k, _prompts(lengths, prompts, k), lengths.response, why)
+
+
+def human_agreement(recipe: Recipe, lengths: Lengths, model: str, replies: int | None) -> Sampling:
+    """human_agreement of one model: it judges the held-out replies as the judge does responses."""
+    section, held_out = recipe.human_agreement, recipe.eft.held_out
+    assert section is not None
+    prompts, why = section.prompts, ""
+    if recipe.eft.rankings:
+        held = (replies or EFT_REPLIES) / (1 - held_out) * held_out / REPLIES
+        prompts, why = round(min(held, section.prompts or held)), NOT_COUNTED
+    count, n = (prompts or 0) * REPLIES, section.n or recipe.judgments.n
+    judge = _filled(lengths, lengths.judge, prompt=count / REPLIES, response=count).sampled(n)
+    return _sampling("human_agreement", model, count, n, judge, lengths.judgment, why)
+
+
+def labelled_pairs(recipe: Recipe, lengths: Lengths, model: str) -> Sampling:
+    """labelled_pairs of one model: both sides as the judge; side by side, in both orders, as the meta-judge."""
+    section = recipe.labelled_pairs
+    assert section is not None
+    pairs, n = section.pairs or PAIRS, section.n or recipe.judgments.n
+    judge = _filled(lengths, lengths.judge, prompt=pairs, response=2 * pairs).sampled(n)
+    why = "" if section.pairs else PAIRS_NOT_COUNTED
+    alone = _sampling("labelled_pairs", model, 2 * pairs, n, judge, lengths.judgment, why)
+    if not section.pairwise:
+        return alone
+    compared = _Prompts()
+    compared.add(lengths.judge_prompt + lengths.response, 2 * pairs)
+    both = _sampling("labelled_pairs", model, 2 * pairs, 1, compared, lengths.meta_judgment, why)
+    counts = ("requests", "completions", "tokens_in", "tokens_computed", "tokens_out")
+    return replace(alone, **{name: getattr(alone, name) + getattr(both, name) for name in counts})
 
 
 def _sampling(

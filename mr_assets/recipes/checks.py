@@ -112,6 +112,16 @@ def _greedy(sampling: Any) -> bool:
     return bool(sampling.temperature < GREEDY_BELOW or sampling.top_p < LIKELIEST_ALONE)
 
 
+def _different_scores(recipe: Any) -> Iterator[str]:
+    for name in ("human_agreement", "labelled_pairs"):
+        n = _given(section, "n", None) if (section := getattr(recipe, name)) else None
+        if n is not None and n > 1 and _greedy(recipe.judgments):
+            yield (
+                f"{name}.n = {n}: judgments.temperature is {recipe.judgments.temperature:g}, so all judgments of a "
+                f"response would be the same; set {name}.n to 1, or raise the temperature"
+            )
+
+
 def _different_samples(recipe: Any) -> Iterator[str]:
     if not recipe.evaluation or recipe.evaluation.samples < 2:
         return
@@ -238,6 +248,31 @@ def _held_out(recipe: Any) -> Iterator[str]:
         )
 
 
+def _human_agreement(recipe: Any) -> Iterator[str]:
+    if (section := recipe.human_agreement) is None:
+        return
+    if recipe.eft.rankings is not None:
+        if recipe.eft.held_out == 0:
+            yield "human_agreement: it measures on the replies that are held out, and eft.held_out is 0; raise it"
+    elif recipe.world is None:
+        yield (
+            "human_agreement: it needs people's ranks, or a world's truth; set eft.source to "
+            f"{OPEN_ASSISTANT}FILE, or human_agreement to null"
+        )
+    else:
+        yield from _made_by_world("human_agreement.prompts", _given(section, "prompts", None))
+
+
+def _labelled_pairs(recipe: Any) -> Iterator[str]:
+    section = recipe.labelled_pairs
+    if section is None or section.source != "world":
+        return
+    if recipe.world is None:
+        yield 'labelled_pairs.source = "world": world is null; name a file'
+    else:
+        yield from _made_by_world("labelled_pairs.pairs", _given(section, "pairs", None))
+
+
 def _made_by_world(field: str, count: int | None) -> Iterator[str]:
     if count is None:
         yield f"{field} = null: the world makes as many as it is asked for; give a number"
@@ -325,6 +360,7 @@ CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
     _different_judgments,
     _different_responses,
     _different_samples,
+    _different_scores,
     _enough_prompts,
     _made_counts,
     _generator,
@@ -338,6 +374,8 @@ CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
     _eft_shares,
     _evaluation_world,
     _held_out,
+    _human_agreement,
+    _labelled_pairs,
     _scale,
     _names,
     _worlds_judge,

@@ -334,6 +334,35 @@ class HeldOutPrompts(Section):
     per_prompt: Count = Field(default=1, description="responses per prompt, sampled as the loop's own are")
 
 
+class HumanAgreement(Section):
+    """Each model's judge against people's ranks (Table 7), on replies that are held out of EFT data.
+
+    With eft.source of Open Assistant these are its held-out replies; else a world's, whose truth stands for people.
+    """
+
+    n: Count | None = Field(default=None, description="judgments per reply (Table 7: 11); null is judgments.n")
+    prompts: Count | None = Field(
+        default=None, description="held-out prompts in use, three replies each in a world; null is all of the rankings'"
+    )
+
+
+class LabelledPairs(Section):
+    """Each model's judge on pairs of which it is known which response is better."""
+
+    source: File = Field(
+        description="world, or a .jsonl or .csv file, plain or .gz, or .parquet: with prompt, chosen and rejected, or "
+        "in JudgeBench's layout (absolute or under the data folder)"
+    )
+    pairs: Count | None = Field(
+        default=None, description="pairs in use: as many as the world makes, or the first of the file; null is all"
+    )
+    n: Count | None = Field(default=None, description="judgments per response; null is judgments.n")
+    pairwise: bool = Field(
+        default=False,
+        description="whether both responses are also shown in one prompt, in both orders, sampled as meta_judgments",
+    )
+
+
 class Storage(Section):
     """What stays on disk."""
 
@@ -378,6 +407,12 @@ class Recipe(Section):
     held_out: HeldOutPrompts | None = Field(
         default=None, description="prompts that nothing is trained on, for every model to answer; null is none"
     )
+    human_agreement: HumanAgreement | None = Field(
+        default=None, description="each model's judge against people's ranks; null is none"
+    )
+    labelled_pairs: LabelledPairs | None = Field(
+        default=None, description="each model's judge on labelled pairs; null is none"
+    )
     guardrails: Guardrails = Field(
         default=Guardrails(), description="when a run is warned, and when it is stopped before it harms itself"
     )
@@ -406,6 +441,11 @@ class Recipe(Section):
     def seed_judges(self) -> bool:
         """Whether the seed model judges ranked replies, of which EFT data is made."""
         return self.sft is not None and self.eft.rankings is not None and self.eft.judged_by == "seed_model"
+
+    @property
+    def asks_pairwise(self) -> bool:
+        """Whether each model compares labelled pairs in one prompt, too."""
+        return self.labelled_pairs is not None and self.labelled_pairs.pairwise
 
     def row(self, t: int) -> Iteration:
         """The row of iteration `t`, counted from 1."""

@@ -2,7 +2,8 @@
 
 ``judge.txt`` is the judge prompt of section A.1, ``meta_judge.txt`` the meta-judge prompt of Figure 2, word for
 word. A recipe may name a file of its own in place of either. ``generate.txt`` asks for a new prompt, ``tasks.txt`` has
-the example tasks that it shows; both are ours. Placeholders stand in braces:
+the example tasks that it shows, ``pairwise.txt`` has two responses compared; these are ours. Placeholders stand in
+braces:
 
     User: {prompt}
 
@@ -25,6 +26,7 @@ FOLDER = Path(__file__).parent
 JUDGE_FIELDS = ("prompt", "response")
 GENERATE_FIELDS = ("tasks",)
 META_JUDGE_FIELDS = ("prompt", "response", "judgment_a", "judgment_b")
+PAIRWISE_FIELDS = ("prompt", "response_a", "response_b")
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -98,3 +100,8 @@ def example_tasks() -> list[str]:
 def meta_judge_template(path: Path | None = None) -> Template:
     """The meta-judge prompt (Figure 2), or the file that a recipe names in its place."""
     return Template.read(path or FOLDER / "meta_judge.txt", META_JUDGE_FIELDS)
+
+
+def pairwise_template() -> Template:
+    """The prompt that has two responses compared, after MT-Bench's (Zheng et al. 2023); its words are ours."""
+    return Template.read(FOLDER / "pairwise.txt", PAIRWISE_FIELDS)

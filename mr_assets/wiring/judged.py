@@ -3,11 +3,12 @@
     model = work.policy = model_of(work)
     encode = encoder(work)
     scores_of(work, encode, [("Who wrote Hamlet?", "Shakespeare.")], n=3)     [[4.0, 5.0, None]]
+    winners_of(work, encode, template, [{"prompt": "Who ...", ...}], section, role="meta")    [["first"]]
 
 What is too long for the engine's context has an empty list. All of it is sharded: a killed run finds it again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -16,10 +17,13 @@ from mr_assets.chat import ChatEncoder
 from mr_assets.ids import response_of
 from mr_assets.method.asked_lines import check_score_line
 from mr_assets.method.judgments import judgments
+from mr_assets.method.meta_judgments import with_winners
+from mr_assets.recipes.recipe import MetaJudgments
 from mr_assets.runs.judge_prompts import judge_prompts
 from mr_assets.sampling.engine import Request
 from mr_assets.sampling.settings import SamplingSettings
-from mr_assets.wiring.asked_lines import asking, with_scores_asked
+from mr_assets.templates import Template
+from mr_assets.wiring.asked_lines import asking, with_scores_asked, with_winners_asked
 from mr_assets.wiring.materialization import Materialization
 from mr_assets.wiring.sampling import sample
 
@@ -66,3 +70,27 @@ def scores_of(
         by = asking(work, encode, lambda id: prompts[int(response_of(id))])
         judged = with_scores_asked(judged.collect(), section, by).lazy()
     return listed(judged, "response_id", "score", len(answers))
+
+
+def winners_of(
+    work: Materialization,
+    encode: ChatEncoder,
+    template: Template,
+    shown: Sequence[Mapping[str, str]],
+    section: MetaJudgments,
+    *,
+    role: str,
+) -> list[list[str | None]]:
+    """Which of two texts wins, by one completion of the template filled with each of `shown`.
+
+    "first", "second", or None where none is named; the verdict's line asked for again where the section says so.
+    section: how it is sampled, and how the template asks for the winner.
+    """
+    prompts = [encode.template_ids(template, values) for values in shown]
+    named = {"request_id": "meta_judgment_id", "text": "meta_judgment"}
+    fought = completions(work, encode, role, prompts, section, 1).rename(named)
+    decided = with_winners(fought, section.verdicts).with_columns(copied_from=pl.lit(None, pl.String))
+    if section.winner_line != "sampled":
+        by = asking(work, encode, lambda id: prompts[int(id)])
+        decided = with_winners_asked(decided.collect(), section, by).lazy()
+    return listed(decided, "meta_judgment_id", "winner", len(shown))

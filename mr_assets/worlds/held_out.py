@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import polars as pl
 
+from mr_assets.ids import prompt_id, response_id
+from mr_assets.tables import HUMAN_AGREEMENT
 from mr_assets.worlds import letters
 
 
@@ -54,6 +57,32 @@ class HeldOut:
                 found.append((question, response, texts[0], texts[1], "first" if winner == "A" else "second"))
                 found.append((question, response, texts[1], texts[0], "second" if winner == "A" else "first"))
         return found
+
+
+def ranked(prompts: int) -> pl.DataFrame:
+    """Held-out prompts with three responses each, of different worth: response_id, prompt, response, rank.
+
+    rank: how far the true score is from 5, so that 0 is the best.
+    """
+    rng = random.Random("held-out ranks")
+    rows = [
+        (response_id("held_out", prompt_id(q), k), q, letters.graded_response(q, true, rng), 5 - true)
+        for q in letters.make_prompts(prompts, seed="held-out ranks", held_out=True)
+        for k, true in enumerate(rng.sample(range(6), 3))
+    ]
+    names = ("response_id", "prompt", "response", "rank")
+    return pl.DataFrame(rows, schema={name: HUMAN_AGREEMENT.schema[name] for name in names}, orient="row")
+
+
+def labelled(pairs: int) -> list[tuple[str, str, str]]:
+    """(prompt, chosen, rejected) of `pairs` held-out prompts; the chosen response has the higher true score."""
+    rng = random.Random("held-out pairs")
+    found = []
+    for question in letters.make_prompts(pairs, seed="held-out pairs", held_out=True):
+        worse, better = sorted(rng.sample(range(6), 2))
+        chosen, rejected = (letters.graded_response(question, true, rng) for true in (better, worse))
+        found.append((question, chosen, rejected))
+    return found
 
 
 def actor_numbers(held_out: HeldOut, answers: list[list[str]]) -> dict[str, float]:

@@ -3,11 +3,9 @@
     make real-model
     python -m mr_assets_tests.benchmarks.real_model --data /tmp/real_model
 
-`mr run smollm2_135m`, two iterations of `--prompts` questions; the same command goes on where it was stopped. Then the
-seed, M0, M1 and M2 each judge the held-out replies of Open Assistant, `--judgments` times: the share with a score, and
-the share of pairs of replies to one prompt that the mean scores put in people's order (one half is chance; a tie counts
-half). Intervals are 95%, by prompt. Last, a bare engine loop over the judge's requests of the first iteration and
-`sample_shards` over the same, in turns.
+`mr run smollm2_135m`, two iterations of `--prompts` questions; the same command goes on where it was stopped. In it the
+seed, M0, M1 and M2 each judge the held-out replies of Open Assistant, `--judgments` times (`human_agreement`). Last, a
+bare engine loop over the judge's requests of the first iteration and `sample_shards` over the same, in turns.
 
 Processor time and memory are those of the command and all that it started, looked at twice a second.
 """
@@ -18,10 +16,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
-from itertools import combinations
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -30,10 +27,8 @@ import polars as pl
 import psutil
 
 from mr_assets.chat import ChatEncoder
-from mr_assets.files import fingerprint
+from mr_assets.ids import model_id
 from mr_assets.loop import Place
-from mr_assets.method.intervals import share_interval
-from mr_assets.method.judgments import parse_score
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.runs.run import Run
 from mr_assets.runs.stored import named_runs
@@ -44,7 +39,6 @@ from mr_assets_tests.benchmarks.machine import spread, write_result
 from mr_assets_tests.benchmarks.sampling import timed
 from mr_assets_tests.real_model import RECIPE, inputs, missing, write_questions
 from mr_assets_tests.real_run import sets
-from mr_assets_tests.smollm2 import FOLDER
 
 SECONDS_BETWEEN_LOOKS = 0.5
 NAME = "real_model"
@@ -52,9 +46,10 @@ Look = tuple[float, float, int]
 """Unix time, processor seconds so far, bytes of memory now: of the command and all that it started."""
 
 
-def sizes(prompts: int, examples: int) -> tuple[str, ...]:
-    """What makes the recipe small enough for a measurement."""
+def sizes(prompts: int, examples: int, judgments: int) -> tuple[str, ...]:
+    """What makes the recipe small enough for a measurement, and measures each model's judge."""
     return (
+        f"human_agreement={{n: {judgments}}}",
         f"iterations.all.prompts={prompts}",
         f"eft.examples={examples}",
         "sft.learning_rate=5e-5",  # few steps
@@ -133,59 +128,23 @@ def stages(run: Run, looks: Sequence[Look]) -> dict[str, dict[str, Any]]:
 # ----------------------------------------------------------------------------------------------------------- the judge
 
 
-def judge_held_out(folder: Path, replies: pl.DataFrame, recipe: Recipe, n: int) -> dict[str, Any]:
-    """What a model's scores of the held-out replies are worth: parse rate, agreement with people's ranks."""
-    encode = ChatEncoder.load(folder, **recipe.model.rendering())
-    engine = VLLMSampler(folder, fingerprint(folder), recipe.engine, encode.stop_token_ids)
-    requests = [
-        Request(i, encode.template_ids(judge_template(), {"prompt": prompt, "response": response}), n)
-        for i, prompt, response in replies.select("response_id", "prompt", "response").iter_rows()
-    ]
-    texts = complete(engine, [r for r in requests if fits(r, recipe)], recipe.judgments)
-    engine.close()
-    rows = [(i, parse_score(text)[0]) for i, said in texts.items() for text, _ in said]
-    scores = pl.DataFrame(rows, schema={"response_id": pl.String, "score": pl.Float64}, orient="row")
-    judged = scores.join(replies.select("response_id", "tree_id"), on="response_id")
-    parsed = share_interval(judged, pl.col("score").is_not_null(), pl.col("tree_id"))
-    means = dict(scores.drop_nulls().group_by("response_id").agg(pl.col("score").mean()).iter_rows())
-    found: dict[str, Any] = {
-        "judgments": len(rows),
-        "too_long": len(requests) - len(texts),
-        "parse_rate": parsed and parsed._asdict(),
-        "scores": {
-            f"{score:g}": count
-            for score, count in scores["score"].drop_nulls().value_counts().sort("score").iter_rows()
-        },
-    }
-    return found | {"agreement": agreement(replies, means)}
+def judges(run: Run) -> dict[str, Any]:
+    """What each model's scores of the held-out replies are worth: parse rate, agreement with people's ranks."""
+    found = {}
+    for model in run.models:
+        record = run.record("human_agreement", model)
+        assert record is not None
+        found[model_id(model)] = {name: record.numbers[name] for name in sorted(record.numbers)}
+        print(model_id(model), found[model_id(model)], flush=True)
+    return found
+
+
+# ----------------------------------------------------------------------------------------------------------- the speed
 
 
 def fits(request: Request, recipe: Recipe) -> bool:
     """Whether the judge's prompt and judgment fit into the context."""
     return len(request.prompt_ids) + recipe.judgments.max_tokens <= recipe.engine.max_model_len
-
-
-def agreement(replies: pl.DataFrame, means: Mapping[str, float]) -> dict[str, Any]:
-    """Of pairs of replies to one prompt: the share that the mean scores put in people's order, a tie half of one."""
-    rows = []
-    for (tree,), group in replies.sort("tree_id", "rank").group_by("tree_id", maintain_order=True):
-        for better, worse in combinations(group["response_id"], 2):
-            if better in means and worse in means:
-                apart = means[better] - means[worse]
-                rows.append((tree, apart > 0, apart == 0))
-    pairs = pl.DataFrame(rows, schema={"tree": pl.String, "right": pl.Boolean, "tie": pl.Boolean}, orient="row")
-    if pairs.is_empty():
-        return {"pairs": 0}
-    decided = pairs.filter(~pl.col("tie"))
-    interval = share_interval(decided, pl.col("right"), pl.col("tree"))
-    right, ties = pairs.filter("right").height, pairs.filter("tie").height
-    return {
-        "pairs": pairs.height,
-        "ties": ties,
-        "right": right,
-        "share_ties_half": round((right + ties / 2) / pairs.height, 3),
-        "share_of_decided": interval and interval._asdict(),
-    }
 
 
 def complete(engine: VLLMSampler, requests: Sequence[Request], settings: SamplingSettings) -> dict[str, Any]:
@@ -197,9 +156,6 @@ def complete(engine: VLLMSampler, requests: Sequence[Request], settings: Samplin
     while engine.in_flight:
         done |= {i: [(c.text, len(c.token_ids)) for c in completions] for i, completions in engine.step()}
     return done
-
-
-# ----------------------------------------------------------------------------------------------------------- the speed
 
 
 def speed(folder: Path, run: Run, turns: int) -> dict[str, Any]:
@@ -254,20 +210,12 @@ def main() -> None:
 
     data = args.data.resolve()
     data.mkdir(parents=True, exist_ok=True)
-    looks = run_recipe(data, sizes(args.prompts, args.examples))
+    looks = run_recipe(data, sizes(args.prompts, args.examples, args.judgments))
     run = named_runs(data, NAME)[NAME]
     result: dict[str, Any] = {"prompts": args.prompts, "examples": args.examples, "stages": stages(run, looks)}
     result["seconds"] = round(sum(found["seconds"] for found in result["stages"].values()), 1)
-    replies = pl.read_parquet(run.path("ranked_replies", None)).filter("held_out")
-    models = {"seed": FOLDER}
-    for partition in range(len(run.recipe.iterations) + 1):
-        model = run.path(*run.model_at(str(partition)))
-        models[f"M{partition}"] = model
-    result["judges"] = {}
-    for name, folder in models.items():
-        result["judges"][name] = judge_held_out(folder, replies, run.recipe, args.judgments)
-        print(name, result["judges"][name], flush=True)
-    result["speed"] = speed(models["M0"], run, args.turns)
+    result["judges"] = judges(run)
+    result["speed"] = speed(run.path(*run.model_at("0")), run, args.turns)
     result["mean_tokens_per_s"] = round(
         fmean(found["tokens_per_s"] for found in result["stages"].values() if "tokens_per_s" in found), 1
     )

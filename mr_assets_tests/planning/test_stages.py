@@ -128,3 +128,23 @@ def test_rewards_are_read_and_not_sampled(paper: Recipe, lengths: Lengths) -> No
     assert (judgments.requests, judgments.completions, judgments.tokens_out) == (35_000, 35_000, 0)
     assert judgments.tokens_in == judgments.tokens_computed == 35_000 * 520
     assert judgments.by == "rm-7b"
+
+
+def test_what_is_sampled_to_measure_a_judge(paper: Recipe, lengths: Lengths) -> None:
+    """A quarter of the replies is held out, 56 beside 169; of labelled pairs both sides, and both orders."""
+    ranked, labelled = "human_agreement={}", "labelled_pairs={source: p.jsonl, pairs: 350}"
+    sets = ["eft.source=open_assistant:trees.jsonl", ranked, labelled]
+    recipe = with_sets(paper, sets)
+    by_model = [stage for stage in stages(recipe, lengths, None, 169) if stage.asset == "human_agreement"]
+    assert [stage.partition for stage in by_model] == ["seed", "0", "1", "2", "3", "4"]
+    [first, *_] = by_model
+    assert isinstance(first, Sampling)
+    assert (first.requests, first.completions) == (57, 57 * 11)  # three replies to each prompt
+    assert first.prompt == pytest.approx(lengths.judge_prompt)
+    alone = found(recipe, lengths, "labelled_pairs", "2")
+    assert (alone.requests, alone.completions, alone.at_most) == (700, 7700, "")
+    pairwise = with_sets(recipe, ["labelled_pairs.pairwise=true", "labelled_pairs.n=3"])
+    both = found(pairwise, lengths, "labelled_pairs", "2")
+    assert (both.requests, both.completions) == (1400, 700 * 3 + 700)
+    uncounted = found(with_sets(recipe, ["labelled_pairs.pairs=null"]), lengths, "labelled_pairs", "2")
+    assert (uncounted.requests, "does not say" in uncounted.at_most) == (700, True)

@@ -46,6 +46,10 @@ def test_every_check_asks_for_fields_that_there_are() -> None:
         ("prompts.count=null", ["prompts.count = null", "give a number"]),
         ("prompts.count=1000001", ["prompts.count = 1000001", "at most 1,000,000"]),
         ("evaluation.prompts=10001", ["evaluation.prompts = 10001", "at most 10,000"]),
+        ("human_agreement={}", ["human_agreement.prompts = null", "give a number"]),
+        ("human_agreement={prompts: 10001}", ["human_agreement.prompts = 10001", "at most 10,000"]),
+        ("labelled_pairs={source: world}", ["labelled_pairs.pairs = null", "give a number"]),
+        ("labelled_pairs={source: world, pairs: 10001}", ["labelled_pairs.pairs = 10001", "at most 10,000"]),
         ("eft.examples=null", ["eft.examples = null", "give a number"]),
         ("responses.max_tokens=512", ["responses.max_tokens = 512", "engine.max_model_len = 512"]),
         ("meta_judgments.max_tokens=600", ["meta_judgments.max_tokens = 600", "engine.max_model_len = 512"]),
@@ -105,8 +109,26 @@ def test_temperature_0_with_several_judgments() -> None:
     assert load_recipe(DEFAULT, [*greedy, "judgments.n=1", "evaluation.samples=1"]).judgments.n == 1
     assert "evaluation.samples = 3" in refused(*greedy, "judgments.n=1", "evaluation.samples=3")
     assert "held_out.per_prompt = 2" in refused("held_out={source: p.txt, per_prompt: 2}", "responses.temperature=0")
+    for section in ("human_agreement={prompts: 5, n: 3}", "labelled_pairs={source: p.jsonl, n: 3}"):
+        assert f"{section.partition('=')[0]}.n = 3: judgments.temperature is 0" in refused(
+            *greedy, "judgments.n=1", "evaluation.samples=1", section
+        )
     for almost in ("temperature=1e-6", "top_p=1e-7"):
         assert "would all be the same" in refused(f"responses.{almost}")
+
+
+def test_a_judge_is_held_against_ranks_or_a_truth_that_is_there() -> None:
+    """The paper's recipe has neither until its EFT data comes of rankings, of which some are held out."""
+    real, section = "llama_3_8b_meta_rewarding", "human_agreement={}"
+    assert "human_agreement: it needs people's ranks, or a world's truth; set eft.source" in refused(section, name=real)
+    ranked = [section, "eft.source=open_assistant:trees.jsonl"]
+    assert load_recipe(real, ranked).human_agreement is not None
+    assert "human_agreement: it measures on the replies that are held out" in refused(
+        *ranked, "eft.held_out=0.0", name=real
+    )
+    assert load_recipe(real, [*ranked, "sft=null"]).human_agreement is not None  # the ranks are read all the same
+    assert 'labelled_pairs.source = "world": world is null' in refused("labelled_pairs={source: world}", name=real)
+    assert load_recipe(real, ["labelled_pairs={source: p.jsonl}"]).labelled_pairs is not None
 
 
 def test_a_recipe_without_sft_needs_no_eft_data() -> None:

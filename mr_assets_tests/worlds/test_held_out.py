@@ -12,7 +12,7 @@ from mr_assets.method.judgments import parse_score
 from mr_assets.recipes.load import list_recipes, load_recipe
 from mr_assets.templates import judge_template
 from mr_assets.worlds.eft import make_eft
-from mr_assets.worlds.held_out import HeldOut, actor_numbers, judge_numbers, meta_judge_numbers
+from mr_assets.worlds.held_out import HeldOut, actor_numbers, judge_numbers, labelled, meta_judge_numbers, ranked
 from mr_assets.worlds.letters import (
     Imperfection,
     answer,
@@ -60,6 +60,18 @@ def test_nothing_is_trained_on_a_held_out_prompt(sizes: tuple[int, int, int]) ->
     assert all(is_held_out(prompt) for prompt in asked)
     for seed in ("0", "1", "2", "3", "17", "held out"):
         assert not asked & trained_on(seed)
+
+
+def test_ranked_replies_and_labelled_pairs_are_of_held_out_prompts_and_of_different_worth() -> None:
+    """The same for every model; a larger set contains the smaller one."""
+    replies, pairs = ranked(40), labelled(40)
+    assert ranked(41).head(120).equals(replies)
+    assert labelled(41)[:40] == pairs
+    assert all(is_held_out(prompt) for prompt in [*replies["prompt"], *(prompt for prompt, *_ in pairs)])
+    assert replies.group_by("prompt").agg(pl.col("rank").n_unique())["rank"].to_list() == [3] * 40
+    for prompt, response, rank in replies.select("prompt", "response", "rank").iter_rows():
+        assert 5 - rank == true_score(prompt, response)
+    assert all(true_score(prompt, chosen) > true_score(prompt, rejected) for prompt, chosen, rejected in pairs)
 
 
 def test_the_shipped_recipes_are_trained_on_no_held_out_prompt() -> None:

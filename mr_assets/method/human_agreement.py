@@ -1,0 +1,85 @@
+"""Human agreement: whether the judge ranks replies as people did (Table 7).
+
+    people's ranks 0, 1, 2    the judge's means 4, 5, 2
+    pairs (0, 1) wrong, (0, 2) right, (1, 2) right     agreement 2/3, kappa 1/3, Spearman 0.5
+
+A pair counts where people rank its two replies apart. The judge is right if the better one has the higher mean score
+(`mr_assets.method.agreement`).
+"""
+
+import polars as pl
+
+from mr_assets.method.agreement import (
+    kappa,
+    mean_score,
+    share,
+    share_numbers,
+    share_of_ties,
+    share_right,
+    share_right_of_decided,
+    sums_with_interval,
+    verdict,
+    with_interval,
+)
+
+SHARES = {
+    "agreement": share_right,
+    "agreement_without_ties": share_right_of_decided,
+    "kappa": kappa,
+    "ties": share_of_ties,
+}
+
+
+def with_means(replies: pl.DataFrame) -> pl.DataFrame:
+    """The replies with the mean of their valid scores; null without any. replies: column scores."""
+    means = [mean_score(scores or []) for scores in replies["scores"].to_list()]
+    return replies.with_columns(mean=pl.Series(means, dtype=pl.Float64))
+
+
+def ranked_pairs(replies: pl.DataFrame) -> pl.DataFrame:
+    """Every pair of replies to a prompt that people rank apart: columns prompt_id, better, worse (their means).
+
+    replies: prompt_id, rank (0 is the best), mean (null without a valid score).
+    """
+    numbered = replies.select("prompt_id", "rank", "mean")
+    pairs = numbered.join(numbered, on="prompt_id", suffix="_worse", maintain_order="left_right")
+    apart = pairs.filter(pl.col("rank") < pl.col("rank_worse"))
+    return apart.select("prompt_id", better="mean", worse="mean_worse")
+
+
+def rank_correlations(replies: pl.DataFrame) -> pl.DataFrame:
+    """Spearman's correlation of the judge's means with people's ranks, of each prompt: columns prompt_id, spearman.
+
+    replies: as `ranked_pairs` takes them. Of replies with a mean; where all have the same one, or fewer than two have
+    one, the judge ranks nothing, and the correlation counts as 0. Prompts that people do not rank are left out.
+    """
+    best_first = -pl.col("rank").cast(pl.Float64).filter(pl.col("mean").is_not_null())
+    spearman = pl.corr(best_first, pl.col("mean").drop_nulls(), method="spearman")
+    by_prompt = replies.group_by("prompt_id").agg(ranks=pl.col("rank").n_unique(), spearman=spearman)
+    ranked = by_prompt.filter(pl.col("ranks") > 1).sort("prompt_id")
+    return ranked.select("prompt_id", pl.col("spearman").fill_nan(None).fill_null(0.0))
+
+
+def agreement_numbers(replies: pl.DataFrame) -> dict[str, float]:
+    """The figures of Table 7, kappa and the share of judgments with a score, each with X_low and X_high.
+
+    Beside them what they rest on: prompts, replies and pairs. replies: prompt_id, rank (0 is the best), scores (null
+    where the judge could not be asked: that counts in ``too_long`` alone), mean.
+    """
+    asked = replies.filter(pl.col("scores").is_not_null())
+    pairs = ranked_pairs(asked)
+    verdicts = [verdict(better, worse) for better, worse in pairs.select("better", "worse").iter_rows()]
+    correlations = rank_correlations(asked)["spearman"].to_numpy()
+    said = asked.select("prompt_id", score="scores").explode("score")
+    read = said.group_by("prompt_id").agg(pl.col("score").count(), judgments=pl.len()).sort("prompt_id")
+    return {
+        "prompts": len(correlations),
+        "replies": asked.height,
+        "pairs": pairs.height,
+        "too_long": replies.height - asked.height,
+        "without_score": asked["mean"].null_count(),
+        "judgments": said.height,
+        **sums_with_interval({"parse_rate": share}, read.drop("prompt_id")),
+        **share_numbers(verdicts, pairs["prompt_id"], SHARES),
+        **with_interval("spearman", lambda drawn: float(correlations[drawn].mean()), len(correlations)),
+    }

@@ -1,0 +1,88 @@
+"""Labelled pairs: a judge is held against pairs of which it is known which response is better (JudgeBench, say).
+
+    pointwise    the mean of N scores of each response; the higher one wins, equal means are a tie
+    pairwise     both responses in one prompt, in both orders; orders that disagree are a tie
+
+A tie counts half for the accuracy, and not at all for the accuracy without ties (`mr_assets.method.agreement`).
+"""
+
+from typing import Any
+
+import polars as pl
+
+from mr_assets.judging import Verdicts
+from mr_assets.method.agreement import (
+    mean_score,
+    share,
+    share_numbers,
+    share_of_ties,
+    share_right,
+    share_right_of_decided,
+    sums_with_interval,
+    verdict,
+    verdict_of_both,
+)
+
+PAIRWISE_VERDICTS = Verdicts("Winner", "Response A", "Response B")
+"""How the pairwise prompt (`mr_assets.templates`) asks for the winner."""
+NO_WINNER, TOO_LONG = "none", "too_long"
+MOST_CATEGORIES = 20
+"""Categories that have figures of their own: so many of the most frequent ones."""
+SHARES = {"accuracy": share_right, "accuracy_without_ties": share_right_of_decided, "ties": share_of_ties}
+
+
+def with_verdicts(pairs: pl.DataFrame) -> pl.DataFrame:
+    """The pairs with the mean of each side's valid scores, and what both judges say: right, wrong or tie.
+
+    pairs: columns of `LABELLED_PAIRS`. A verdict is null where one of its questions was not asked, or was too long.
+    """
+    found: dict[str, list[Any]] = {name: [] for name in ("chosen_mean", "rejected_mean", "verdict", "pairwise_verdict")}
+    asked = pairs.select("chosen_scores", "rejected_scores", "chosen_first", "rejected_first")
+    for chosen, rejected, *winners in asked.iter_rows():
+        means = [None if scores is None else mean_score(scores) for scores in (chosen, rejected)]
+        found["chosen_mean"].append(means[0])
+        found["rejected_mean"].append(means[1])
+        found["verdict"].append(None if None in (chosen, rejected) else verdict(*means))
+        found["pairwise_verdict"].append(None if {None, TOO_LONG} & {*winners} else verdict_of_both(*winners))
+    types = {name: pl.Float64 if name.endswith("mean") else pl.String for name in found}
+    return pairs.with_columns(pl.Series(name, values, types[name]) for name, values in found.items())
+
+
+def labelled_pair_numbers(pairs: pl.DataFrame) -> dict[str, float]:
+    """Accuracy, accuracy without ties, share of ties, and accuracy by category, each with X_low and X_high.
+
+    pairs: columns of `LABELLED_PAIRS`. The pairwise judge's begin with ``pairwise_`` and are there if it was asked. A
+    pair that does not fit into the context counts in ``too_long`` alone.
+    """
+    found: dict[str, float] = {"pairs": pairs.height, **_judged(pairs, "verdict", "")}
+    if pairs["chosen_first"].null_count() < pairs.height:
+        found |= _judged(pairs, "pairwise_verdict", "pairwise_") | _first_numbers(pairs)
+    return found
+
+
+def _judged(pairs: pl.DataFrame, column: str, prefix: str) -> dict[str, float]:
+    """The figures of one judge, whose verdicts are in `column`."""
+    judged = pairs.filter(pl.col(column).is_not_null())
+    named = {prefix + name: share for name, share in SHARES.items()}
+    found: dict[str, float] = {f"{prefix}too_long": pairs.height - judged.height}
+    found |= share_numbers(judged[column].to_list(), judged["prompt"], named)
+    for category in _categories(judged):
+        of_it = judged.filter(pl.col("category") == category)
+        named = {f"{prefix}accuracy of {category}": share_right}
+        found |= share_numbers(of_it[column].to_list(), of_it["prompt"], named)
+    return found
+
+
+def _categories(pairs: pl.DataFrame) -> list[str]:
+    """The most frequent categories, by name."""
+    counted = pairs.drop_nulls("category").group_by("category").len().sort("len", "category", descending=[True, False])
+    return sorted(counted["category"].head(MOST_CATEGORIES))
+
+
+def _first_numbers(pairs: pl.DataFrame) -> dict[str, float]:
+    """The share of the pairwise judge's winners that were shown first; 0.5 is no bias for a position."""
+    judged = pairs.filter(pl.col("pairwise_verdict").is_not_null())
+    orders = pl.concat([judged.select("prompt", winner=order) for order in ("chosen_first", "rejected_first")])
+    named = orders.filter(pl.col("winner").is_in(["first", "second"]))
+    counted = named.group_by("prompt").agg((pl.col("winner") == "first").sum(), pl.len())
+    return sums_with_interval({"pairwise_first": share}, counted.sort("prompt").drop("prompt"))
