@@ -85,3 +85,45 @@ COMPARISONS = (
     Comparison("filters", "meta", "rho and both length filters, row by row as in the paper"),
     Comparison("noise_meta", "noise_self", "judge training"),
 )
+
+
+class Claim(NamedTuple):
+    """What could be said of a figure of `left` at its last model: that it is higher (sign 1) or lower (-1).
+
+    right: than in which arm; None: than at the M0 of the same one.
+    """
+
+    words: str
+    left: str
+    right: str | None
+    figure: str
+    sign: int = 1
+
+
+CLAIMS = (
+    Claim("The actor of Meta-Rewarding gets better", "meta", None, "true_score"),
+    Claim("Its judge gets more exact", "meta", None, "judge_exact"),
+    Claim("Without judge training the judge gets more exact, too", "self", None, "judge_exact"),
+    Claim("Judge training makes the judge more exact", "meta", "self", "judge_exact"),
+    Claim("Judge training makes the actor better, rho 0", "meta", "self", "true_score"),
+    Claim("Judge training makes the actor better, rho 0.4", "meta_rho_04", "self_rho_04", "true_score"),
+    Claim("Judge training makes the actor better, the baseline's length control", "meta_lc", "self_lc", "true_score"),
+    Claim("The preference makes the judge more exact, not the steps", "meta", "shuffled", "judge_exact"),
+    Claim("The preference makes the actor better, not the steps", "meta", "shuffled", "true_score"),
+    Claim("Without judge training, rho 0.4 makes the actor better", "self_rho_04", "self", "true_score"),
+    Claim("With judge training, rho 0.4 makes the actor better", "meta_rho_04", "meta", "true_score"),
+    Claim("The paper's length control makes answers shorter", "filters", "meta", "characters", -1),
+    Claim(
+        "Judge training makes the actor better where the judge has no bias",
+        "noise_meta",
+        "noise_self",
+        "true_score",
+    ),
+    Claim(
+        "Judge training costs exactness where the judge has no bias",
+        "noise_meta",
+        "noise_self",
+        "judge_exact",
+        -1,
+    ),
+)

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from mr_assets.errors import UserError
-from mr_assets_tests.study.arms import ARMS, COMPARISONS, SEEDS
+from mr_assets_tests.study.arms import ARMS, CLAIMS, COMPARISONS, SEEDS, Claim
 from mr_assets_tests.study.comparisons import (
     FIGURES,
     Estimate,
@@ -71,6 +71,23 @@ def made_of(results: Results) -> str:
     lines = [f"{len(results)} results of {whole}, on: {', '.join(cpus) or 'nothing yet'}."]
     uneven = [each for left, right, _ in COMPARISONS for each in unlike(results, left, right)]
     return "\n".join([*lines, *(f"- Uneven: {each}" for each in uneven)])
+
+
+def claims(results: Results) -> str:
+    """What could be said, and whether it is shown: both intervals on its side of zero."""
+    return _table(["claim", "arms", "difference", "seeds", ""], [_claimed(results, claim) for claim in CLAIMS])
+
+
+def _claimed(results: Results, claim: Claim) -> list[str]:
+    if claim.right is None:
+        arms, found = f"`{claim.left}`, {LAST} {MINUS} M0", within(results, claim.left, "M0", LAST, claim.figure)
+    else:
+        arms, found = _minus(claim.left, claim.right), between(results, claim.left, claim.right, LAST, claim.figure)
+    if found is None:
+        return [claim.words, arms, DASH, "0", "no result yet"]
+    as_said = found.mean * claim.sign > 0
+    said = ("**shown**" if as_said else "**the opposite is shown**") if found.shown else "not shown"
+    return [claim.words, arms, _short(found, DIGITS[claim.figure]), str(len(found.values)), said]
 
 
 def drawn(results: Results) -> str:
@@ -143,6 +160,7 @@ def filtered(results: Results) -> str:
 
 TABLES: dict[str, Callable[[Results], str]] = {
     "made of": made_of,
+    "claims": claims,
     "worth": worth,
     "picture": drawn,
     "differences": differences,

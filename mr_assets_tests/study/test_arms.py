@@ -3,7 +3,8 @@
 import pytest
 
 from mr_assets.recipes.differences import differences
-from mr_assets_tests.study.arms import ARMS, COMPARISONS, LAST, SEEDS, Comparison
+from mr_assets_tests.study.arms import ARMS, CLAIMS, COMPARISONS, LAST, SEEDS, Comparison
+from mr_assets_tests.study.comparisons import FIGURES
 
 JUDGE = {"iterations.1.judge_training", "iterations.2.judge_training"}
 RHO = {f"iterations.{t}.rho" for t in range(1, 5)}
@@ -50,3 +51,10 @@ def test_what_an_arm_shares_differs_in_the_last_iteration_alone() -> None:
 
 def test_seeds_reach_the_recipes() -> None:
     assert [ARMS["meta"].loaded(seed).seed for seed in SEEDS] == list(SEEDS)
+
+
+def test_claims_are_of_the_comparisons() -> None:
+    """So that no claim is made of two arms that differ in more than one thing."""
+    for claim in CLAIMS:
+        assert claim.left in ARMS and claim.figure in FIGURES
+        assert claim.right is None or (claim.left, claim.right) in DIFFER

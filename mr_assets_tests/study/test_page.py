@@ -1,11 +1,12 @@
 """The tables between the markers, and the picture."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mr_assets.errors import UserError
-from mr_assets_tests.study.page import PAGE, TABLES, differences, filtered, learnt, made_of, worth, write_page
+from mr_assets_tests.study.page import PAGE, TABLES, claims, differences, filtered, learnt, made_of, worth, write_page
 from mr_assets_tests.study.results import Result
 
 
@@ -23,6 +24,17 @@ RESULTS = {
     (arm, seed): result(arm, seed, score)
     for arm, scores in {"meta": (4.0, 4.1, 4.2), "self": (3.5, 3.7, 3.6)}.items()
     for seed, score in zip((201, 202, 203), scores, strict=True)
+}
+
+FILTERED = {
+    ("filters", seed): replace(
+        RESULTS["meta", seed],
+        arm="filters",
+        models={
+            name: {**numbers, "characters": 20.0 + seed - 201} for name, numbers in RESULTS["meta", seed].models.items()
+        },
+    )
+    for seed in (201, 202, 203)
 }
 
 
@@ -47,6 +59,21 @@ def test_arms_without_a_result_are_not_in_the_tables() -> None:
     assert "| Meta-Rewarding | actor: true score, 0 to 5 | +1.10 |" in learnt(RESULTS)
     assert "| Meta-Rewarding | actor | 117 (3) | 117 (3) | 117 (3) | 117 (3) |" in filtered(RESULTS)
     assert "6 results of 50 (10 arms, 5 seeds), on: EPYC." in made_of(RESULTS)
+
+
+def test_a_claim_is_shown_not_shown_or_the_opposite_is() -> None:
+    """0.5, 0.4, 0.6 show it; turned around the opposite; one seed, or no difference, nothing."""
+    words = "| Judge training makes the actor better, rho 0 | `meta` \N{MINUS SIGN} `self` |"
+    assert f"{words} +0.50 (+0.25 to +0.75) | 3 | **shown** |" in claims(RESULTS)
+    turned = {({"meta": "self", "self": "meta"}[arm], seed): result for (arm, seed), result in RESULTS.items()}
+    less = "\N{MINUS SIGN}0.50 (\N{MINUS SIGN}0.75 to \N{MINUS SIGN}0.25)"
+    assert f"{words} {less} | 3 | **the opposite is shown** |" in claims(turned)
+    one = {key: value for key, value in RESULTS.items() if key[1] == 201}
+    assert f"{words} +0.50 (one seed) | 1 | not shown |" in claims(one)
+    assert "| Judge training makes the judge more exact | `meta` \N{MINUS SIGN} `self` | 0.000" in claims(RESULTS)
+    assert f"{words} \N{EN DASH} | 0 | no result yet |" in claims({})
+    shorter = next(line for line in claims({**RESULTS, **FILTERED}).splitlines() if "answers shorter" in line)
+    assert shorter.endswith("| **shown** |")
 
 
 def test_the_page_is_written_between_its_markers(tmp_path: Path) -> None:
