@@ -1,6 +1,7 @@
 """How an asset of the loop is declared: what Dagster is told of it before anything is materialized."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from inspect import getdoc, signature
 from typing import Any
 
@@ -22,13 +23,11 @@ from mr_assets.wiring.partitions import POOL, asset_key, partitions
 OWNER = "team:mr_assets"
 
 
-def _step(context: dg.AssetExecutionContext, **inputs: Any) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """What every step looks like. Dagster reads the annotation of its result, and knows the plain class alone."""
-    raise NotImplementedError
-
-
-STEP = signature(_step)
-"""Dagster asks for the signature of each of thousands of steps eighteen times."""
+TABLE, MODEL, NOTHING = dg.In(pl.LazyFrame), dg.In(Model), dg.In(dg.Nothing)
+"""An input that is a table, a model, or what Dagster draws and does not load."""
+CHECK = dg.Out(None)
+"""The output by which Dagster knows a check's result; its asset's own has the first name that Dagster gives one."""
+RESULT = "result"
 
 
 def loop_asset(*, kinds: set[str]) -> Callable[[Callable[..., Result]], Callable[[Run], dg.AssetsDefinition]]:
@@ -50,31 +49,73 @@ def loop_asset(*, kinds: set[str]) -> Callable[[Callable[..., Result]], Callable
         taken, says = signature(materialize).parameters.values(), getdoc(materialize)
 
         def asset_of(run: Run) -> dg.AssetsDefinition:
-            def step(context: dg.AssetExecutionContext, **inputs: Any) -> Result:
+            def step(context: dg.AssetExecutionContext, inputs: dict[str, Any]) -> Iterator[Result]:
                 with users_errors():
                     work = Materialization(context, run, inputs.get("policy"))
-                    return work.nothing() if work.is_off else materialize(work, **inputs)
+                    yield work.nothing() if work.is_off else materialize(work, **inputs)
 
-            step.__signature__ = STEP  # type: ignore[attr-defined]
-            declared = declare(run, materialize.__name__, kinds=kinds)
-            named = set(declared["ins"])
+            named = _loaded(run, LOOP[materialize.__name__])
             needed = {p.name for p in taken if p.default is p.empty} - {"work"}
-            if not needed <= named <= {p.name for p in taken}:
+            if not needed <= set(named) <= {p.name for p in taken}:
                 raise TypeError(
                     f"{materialize.__name__} takes {sorted(needed)}, its row in mr_assets.loop names {sorted(named)}. "
                     "Make them agree."
                 )
-            asset: dg.AssetsDefinition = dg.asset(**declared, description=says)(step)
-            return asset
+            return declare(run, materialize.__name__, step, kinds=kinds, description=says)
 
         return asset_of
 
     return factory
 
 
-def declare(run: Run, asset: str, *, kinds: set[str]) -> dict[str, Any]:
-    """The arguments of `dg.asset` for one of the loop's assets: key, inputs, partitions, kinds, columns, IO manager."""
-    row, table, devices = LOOP[asset], TABLES.get(asset), gpus(run.recipe, asset)
+def declare(
+    run: Run, asset: str, step: Callable[..., Iterator[Result]], *, kinds: set[str], description: str | None
+) -> dg.AssetsDefinition:
+    """One of the loop's assets: key, inputs, partitions, kinds, columns, IO manager.
+
+    As `dg.asset` would have it, of the classes that `dg.asset` makes: to find out what is said here of some thousand
+    assets takes it two thirds of the time in which a code server with many runs begins.
+    """
+    row, key, devices = LOOP[asset], asset_key(run, asset), gpus(run.recipe, asset)
+    loaded, drawn = _loaded(run, row), _deps(run, row)
+    keys = {name: asset_key(run, name) for name in loaded}
+    keys |= {dep.asset_key.to_python_identifier(): dep.asset_key for dep in drawn}
+    checks = {spec.get_python_identifier(): spec for spec in check_specs(run, asset)}
+    op = dg.OpDefinition(
+        step,
+        name=key.to_python_identifier(),
+        ins={name: loaded.get(name, NOTHING) for name in keys},
+        outs={RESULT: _out(asset), **dict.fromkeys(checks, CHECK)},
+        description=description,
+        config_schema=config_schema(run.recipe, asset),
+        code_version=code_version(asset),
+        tags=asking_for(devices),
+        pool=POOL if devices else None,
+    )
+    spec = dg.AssetSpec(
+        key,
+        deps=[*(keys[name] for name in loaded), *drawn],
+        description=description,
+        group_name=run.namespace(asset),
+        code_version=op.version,
+        partitions_def=partitions(run, asset),
+        kinds=kinds,
+        owners=[OWNER],
+    )
+    return dg.AssetsDefinition(
+        keys_by_input_name=keys,
+        keys_by_output_name={RESULT: key},
+        node_def=op,
+        specs=[spec],
+        check_specs_by_output_name=checks,
+        backfill_policy=None if row.per == "family" else dg.BackfillPolicy.multi_run(1),
+    )
+
+
+@cache
+def _out(asset: str) -> dg.Out:
+    """Where an asset goes and what its columns mean: the same in every run."""
+    row, table = LOOP[asset], TABLES.get(asset)
     metadata: dict[str, Any] = {}
     if table is not None:
         metadata["dagster/column_schema"] = _column_schema(table)
@@ -82,25 +123,7 @@ def declare(run: Run, asset: str, *, kinds: set[str]) -> dict[str, Any]:
         metadata["columns of what was dropped"] = _column_schema(DROPPED)
     if asset == "checkpoints":
         metadata["columns of the reward margins"] = _column_schema(REWARD_MARGINS)
-    return {
-        "name": asset,
-        "key_prefix": run.namespace(asset),
-        "group_name": run.namespace(asset),
-        "check_specs": check_specs(run, asset),
-        "dagster_type": Any,  # beside check outputs, Dagster takes the annotation MaterializeResult for Nothing
-        "ins": _ins(run, row),
-        "deps": _deps(run, row),
-        "partitions_def": partitions(run, asset),
-        "backfill_policy": None if row.per == "family" else dg.BackfillPolicy.multi_run(1),
-        "kinds": kinds,
-        "owners": [OWNER],
-        "metadata": metadata,
-        "code_version": code_version(asset),
-        "config_schema": config_schema(run.recipe, asset),
-        "io_manager_key": "tables" if table is not None else "models",
-        "op_tags": asking_for(devices),
-        "pool": POOL if devices else None,
-    }
+    return dg.Out(Any, io_manager_key="tables" if table is not None else "models", metadata=metadata)
 
 
 def asking_for(devices: int) -> dict[str, Any]:
@@ -114,12 +137,11 @@ def asking_for(devices: int) -> dict[str, Any]:
     }
 
 
-def _ins(run: Run, row: Asset) -> dict[str, dg.AssetIn]:
+def _loaded(run: Run, row: Asset) -> dict[str, dg.In]:
     """What Dagster loads. A pointer, and an asset per model, find their model themselves when they are materialized."""
     if row.holds == "pointer" or row.per == "model":
         return {}
-    types = {name: pl.LazyFrame if LOOP[name].holds == "table" else Model for name in run.upstream(row.name)}
-    return {name: dg.AssetIn(key=asset_key(run, name), dagster_type=kind) for name, kind in types.items()}
+    return {name: TABLE if LOOP[name].holds == "table" else MODEL for name in run.upstream(row.name)}
 
 
 def _deps(run: Run, row: Asset) -> list[dg.AssetDep]:
