@@ -95,12 +95,12 @@ class ChatEncoder:
 
         Raises `UserError` if the folder has no readable tokenizer, or one with more tokens than its model knows.
         """
-        from transformers import AutoTokenizer
-
         if not Path(folder).is_dir():
             raise UserError(f"model folder {folder} does not exist. Name a local folder with a tokenizer.")
         try:
-            tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+            tokenizer = _reader(Path(folder)).from_pretrained(
+                str(folder), local_files_only=True, trust_remote_code=False
+            )
         except Exception as error:  # tokenizers raises nothing more special, and each file's content may be anything
             said = str(error).strip() or type(error).__name__
             raise UserError(
@@ -321,6 +321,24 @@ class ChatEncoder:
             f"prompt goes on with {sampled!r}, a conversation with {conversation!r}, and only then comes the answer. "
             f"{_REASONING if reasons else mend}"
         )
+
+
+def _reader(folder: Path) -> Any:
+    """What reads a folder's tokenizer: `AutoTokenizer`, or the class that it comes to.
+
+    To find that class, it loads torch and every kind of model: four seconds. Models of Llama's kind mostly name the
+    plain one, whose tokenizer is all in tokenizer.json.
+    """
+    files = [folder / name for name in ("config.json", "tokenizer_config.json")]
+    model, tokenizer = (json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {} for path in files)
+    plain = tokenizer.get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
+    if plain and model.get("model_type") == "llama" and "auto_map" not in tokenizer:
+        from transformers import PreTrainedTokenizerFast
+
+        return PreTrainedTokenizerFast
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer
 
 
 def _reopens(asked: str, resumed: str | None) -> bool:

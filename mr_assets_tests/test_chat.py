@@ -1,6 +1,8 @@
 """Chat encoding: the tokenizer's own ids for harmless text, no control token from untrusted text."""
 
 import json
+import subprocess
+import sys
 from contextlib import nullcontext
 from copy import deepcopy
 from functools import cache
@@ -212,6 +214,38 @@ def test_a_tokenizer_without_chat_template_is_refused(tmp_path: Path) -> None:
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(UserError, match="no chat template"):
         ChatEncoder.load(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("named", "plain"),
+    [
+        ({"tokenizer_class": "TokenizersBackend"}, True),
+        ({"tokenizer_class": "PreTrainedTokenizerFast"}, True),
+        ({"tokenizer_class": "LlamaTokenizerFast"}, False),
+    ],
+    ids=lambda value: value.get("tokenizer_class") if isinstance(value, dict) else "",
+)
+def test_the_class_that_auto_tokenizer_comes_to(tmp_path: Path, named: dict[str, str], plain: bool) -> None:
+    """Where a folder names the plain class, neither torch nor every kind of model is loaded for the same tokenizer."""
+    make_llama3_shaped_tokenizer().save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"vocab_size": 1024, "model_type": "llama"}))
+    config = tmp_path / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | named))
+    code = f"""
+import sys
+from pathlib import Path
+from mr_assets.chat import ChatEncoder
+mine = ChatEncoder.load(Path({str(tmp_path)!r})).tokenizer
+assert ("torch" not in sys.modules) == {plain}, "torch"
+from transformers import AutoTokenizer
+theirs = AutoTokenizer.from_pretrained({str(tmp_path)!r}, local_files_only=True, trust_remote_code=False)
+assert type(mine) is type(theirs), (type(mine), type(theirs))
+assert mine.backend_tokenizer.to_str() == theirs.backend_tokenizer.to_str()
+assert (mine.init_kwargs, mine.chat_template) == (theirs.init_kwargs, theirs.chat_template)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-2000:]
 
 
 def test_a_missing_or_unreadable_folder_is_refused(tmp_path: Path) -> None:
