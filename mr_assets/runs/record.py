@@ -35,6 +35,7 @@ class Record:
     model: for models, the folder (relative to the data root where it lies inside) and its name, like M2.
     numbers: the figures shown in the UI; code: the version of the method's code (`mr_assets.runs.code_versions`).
     files: what it stands for, by names relative to the record's folder; checks: what the artifact's checks measured.
+    software: the versions of the packages that made it, by name; earlier versions did not note them.
     pruned: when a model's weights were removed as not needed any more (ISO); "" if they were not.
     unknown: what a later version of this project noted besides; it is kept.
     """
@@ -56,6 +57,7 @@ class Record:
     code: str = ""
     files: dict[str, Note] = field(default_factory=dict)
     checks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    software: dict[str, str] = field(default_factory=dict)
     pruned: str = ""
     unknown: dict[str, Any] = field(default_factory=dict)
 

@@ -17,7 +17,7 @@ from mr_assets.method.guardrails import Finding, findings
 from mr_assets.method.measures import PREVIOUS
 from mr_assets.recipes.recipe import Iteration, Recipe
 from mr_assets.runs.artifact import Artifact, Model
-from mr_assets.runs.code_versions import code_version
+from mr_assets.runs.code_versions import code_version, software
 from mr_assets.runs.overrides import departures, overrides_in
 from mr_assets.runs.progress import Progress, Sampled, forget, note
 from mr_assets.runs.pruning import prune
@@ -175,6 +175,7 @@ class Materialization:
             code=code_version(self.asset),
             numbers={k: None if isinstance(v, float) and not isfinite(v) else v for k, v in numbers.items()},
             checks={f.name: f.measured._asdict() for f in found if f.measured},
+            software=software(),
         )
 
     def table(

@@ -5,10 +5,10 @@
 The same prompts are asked of every model: the difference of two models is known better than these intervals say.
 """
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mr_assets.method.intervals import bootstrap, mean_interval
 from mr_assets.worlds import letters
@@ -55,9 +55,12 @@ def _valid(scores: Sequence[float | None]) -> list[float]:
 
 def _rank_correlation(rows: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Of Spearman's correlation of two columns; a draw in which one is the same throughout does not count."""
-    from scipy.stats import spearmanr
+    from scipy.stats import rankdata
 
-    means, truth = np.array(rows).reshape(-1, 2).T
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return bootstrap(lambda drawn: float(spearmanr(means[drawn], truth[drawn]).statistic), len(rows))
+    columns = np.array(rows).reshape(-1, 2)
+
+    def correlation(drawn: NDArray[np.intp]) -> float:
+        ranks = rankdata(columns[drawn], axis=0)
+        return float("nan") if np.ptp(ranks, axis=0).min() == 0 else float(np.corrcoef(ranks.T)[0, 1])
+
+    return bootstrap(correlation, len(rows))

@@ -1,6 +1,7 @@
 """The tables of `mr report`: what each model has learnt, pairs, seconds; what is stale says so."""
 
 import re
+from pathlib import Path
 
 from mr_assets.runs.record import write_record
 from mr_assets.runs.run import Run
@@ -94,3 +95,16 @@ def test_figures_that_are_out_of_date_say_so(mr: Mr, done: Run) -> None:
     assert "1, out of date" in table
     [first, *_] = as_json(mr("report", "tiny", "--json"))["figures"]
     assert first["stale"]["mean score"] == "responses of iteration 1 changed"
+
+
+def test_the_report_is_written_into_the_runs_folder_or_where_one_says(mr: Mr, done: Run, data: Path) -> None:
+    shown = said(mr("report", "tiny"))
+    assert f"Wrote {done.folder / 'report.html'}" in shown.replace("\n", "")
+    assert (done.folder / "report.html").is_file() and (done.folder / "report.md").is_file()
+    said(mr("report", "tiny", "--out", data / "elsewhere"))
+    assert sorted(path.name for path in (data / "elsewhere").iterdir()) == ["report.html", "report.md"]
+
+
+def test_for_programs_nothing_is_written(mr: Mr, done: Run) -> None:
+    as_json(mr("report", "tiny", "--json"))
+    assert not (done.folder / "report.html").exists()

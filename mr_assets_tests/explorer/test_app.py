@@ -24,6 +24,7 @@ from mr_assets.explorer.texts import TEXTS, kinds_of
 from mr_assets.lineage import trace
 from mr_assets.lineage.pairs import GAPS, pairs
 from mr_assets.method.dropped import REASONS
+from mr_assets.runs.estimates import estimates
 from mr_assets.runs.record import write_record
 from mr_assets.runs.run import Run
 from mr_assets.runs.stored import save
@@ -370,8 +371,7 @@ def test_a_models_page_has_its_evaluation_in_words(pages: TestClient, finished: 
     record = finished.record("evaluation", "1")
     assert record is not None
     said = words(pages.get("/runs/tiny/M1").text)
-    true, low, high = (f"{record.numbers[f'true_score{end}']:.3g}" for end in ("", "_low", "_high"))
-    assert f"true score {true} ({low} to {high})" in said and "judge_exact" not in said
+    assert f"true score {estimates(record.numbers)['true_score'].shown()} " in said and "judge_exact" not in said
 
 
 # ------------------------------------------------------------------------------------------------------------ dropped

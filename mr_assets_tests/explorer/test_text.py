@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mr_assets.explorer.text import COMPARED, Part, difference, shown
+from mr_assets.escaped import shown
+from mr_assets.explorer.text import COMPARED, Part, difference
 
 WORDS = st.lists(st.sampled_from(["a", "b", "it is", "\n", ".", "<b>"]), max_size=12).map(" ".join)
 

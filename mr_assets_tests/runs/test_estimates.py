@@ -2,7 +2,7 @@
 
 import pytest
 
-from mr_assets.runs.estimates import Estimate, estimates
+from mr_assets.runs.estimates import Estimate, estimates, number
 
 
 def test_the_ends_of_an_interval_belong_to_its_figure() -> None:
@@ -22,4 +22,16 @@ def test_an_interval_stands_for_a_standard_error() -> None:
     """95% of a normal distribution are within 1.96 standard errors."""
     assert Estimate(2.0, 2.0 - 1.96, 2.0 + 1.96).error == pytest.approx(1, abs=1e-4)
     assert Estimate(2.0).error is None
-    assert (Estimate(2.0, 1.512, 2.5).shown(), Estimate(2.0).shown()) == ("2 (1.51 to 2.5)", "2")
+    assert (Estimate(2.0, 1.512, 2.5).shown(), Estimate(2.0).shown()) == ("2 (1.51 to 2.50)", "2")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(1204.4, "1,204"), (31.44, "31.4"), (2.5, "2.50"), (-0.08, "-0.08"), (0.0031, "0.0031"), (-1e-9, "0"), (3, "3")],
+)
+def test_numbers_have_about_three_digits(value: float, said: str) -> None:
+    assert number(value) == said
+
+
+def test_a_difference_has_its_sign() -> None:
+    assert Estimate(1.5, -0.25, 3.25).shown("+") == "+1.50 (-0.25 to +3.25)"

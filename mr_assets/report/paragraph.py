@@ -1,0 +1,88 @@
+"""The first paragraph of a report, by rules: nothing is called better or worse that may be noise.
+
+From the seed model to M4, better by more than noise: true score 2.41 to 4.10 (+1.69, standard error 0.11). No
+different as far as can be told: judge exact 0.55 to 0.56 (+0.01, standard error 0.03).
+"""
+
+from collections.abc import Mapping, Sequence
+
+from mr_assets.report.changes import MORE_IS_BETTER, Change, Difference, Verdict
+from mr_assets.runs.estimates import number
+from mr_assets.words import worded
+
+SAID: dict[Verdict, str] = {
+    "better": "Better by more than noise",
+    "worse": "Worse by more than noise",
+    "moved": "Changed by more than noise, in itself neither better nor worse",
+    "unclear": "No different as far as can be told",
+    "unknown": "Changed, but nothing tells by how much it may be off",
+}
+"""How the changes of each verdict are introduced, in the order in which they are told."""
+NAMED = 6
+"""Changes of one verdict that are told one by one."""
+
+
+def compared(subject: str, changes: Sequence[Change]) -> str:
+    """What changed, in sentences: "" of no change. subject: "From the seed model to M4".
+
+    A figure of which neither noise nor direction is known, such as a count, is left out.
+    """
+    known = [each for each in changes if each.verdict != "unknown" or each.key.name in MORE_IS_BETTER]
+    told = []
+    for verdict, introduction in SAID.items():
+        those = [_told(each) for each in known if each.verdict == verdict]
+        if those:
+            more = f" and {len(those) - NAMED} more" if len(those) > NAMED else ""
+            told.append(f"{introduction}: {'; '.join(those[:NAMED])}{more}.")
+    if known and all(each.verdict == "unclear" for each in known):
+        told.insert(0, "Nothing changed by more than its noise.")
+    return f"{subject}. {' '.join(told)}" if told else ""
+
+
+def _told(change: Change) -> str:
+    judge = f" by {change.key.judge}" if change.key.judge else ""
+    return (
+        f"{worded(change.key.name)}{judge} {number(change.before)} to {number(change.after)} "
+        f"({with_error(change.difference)})"
+    )
+
+
+def with_error(difference: Difference) -> str:
+    """ "+1.69, standard error 0.11"; of several seeds how many."""
+    said = number(difference.value, "+", difference.error or 0.0)
+    if difference.error is not None:
+        said += f", standard error {number(difference.error, beside=difference.value)}"
+    return said + (f" over {difference.count} seeds" if difference.over == "seeds" and difference.count > 1 else "")
+
+
+WITHOUT_TRUTH = (
+    "with a score",
+    "with a winner",
+    "reliability",
+    "mean score",
+    "characters",
+    "first position wins",
+    "prompts with an actor pair",
+)
+"""Figures of the iterations that are told where nothing measures the models themselves."""
+
+
+def without_truth(first: Mapping[str, str], last: Mapping[str, str], iterations: tuple[str, str]) -> str:
+    """What the records say of a run of whose models nothing is measured. first, last: the figures as they are written.
+
+    It tells no improvement: the judge that scored is the model that was trained.
+    """
+    known = [name for name in WITHOUT_TRUTH if first.get(name, "-") != "-" or last.get(name, "-") != "-"]
+    if not known:
+        return "Nothing is known of this run yet."
+    a, b = iterations
+    if a == b:
+        told = [f"{name} {last.get(name, '-')}" for name in known]
+        head = f"In iteration {a}"
+    else:
+        told = [f"{name} {first.get(name, '-')} to {last.get(name, '-')}" for name in known]
+        head = f"From iteration {a} to {b}"
+    return (
+        f"{head}: {'; '.join(told)}. These are the run's own figures, by the judge that it trains: none of them says "
+        "whether a model got better."
+    )

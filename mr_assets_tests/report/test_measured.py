@@ -1,0 +1,71 @@
+"""What is known of models: of any asset that there is one of per model, and of benchmarks."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from mr_assets.errors import UserError
+from mr_assets.report.measured import Key, measured
+from mr_assets.runs.estimates import Estimate
+from mr_assets_tests.report.conftest import a_run, measure
+from mr_assets_tests.tiny import complete
+
+
+def test_figures_of_an_asset_by_model(tmp_path: Path) -> None:
+    run = a_run(tmp_path, "a")
+    found = measured(run, {("evaluation", "2"): "why"})[Key("evaluation", "accuracy")]
+    assert found.values["M1"] == Estimate(0.7, 0.7 - 0.05, 0.7 + 0.05)
+    assert (list(found.values), found.stale) == (["seed", "M0", "M1", "M2"], {"M2"})
+
+
+def test_a_record_that_names_a_judge_is_that_judges(tmp_path: Path) -> None:
+    run = a_run(tmp_path, "a", accuracy={})
+    measure(run, "evaluation", "1", {"win_rate": 0.6, "judge": "the seed model"})
+    assert list(measured(run, {})) == [Key("evaluation", "win_rate", "the seed model")]
+
+
+def test_values_by_prompt_are_those_of_which_the_figure_is_the_mean(tmp_path: Path) -> None:
+    run = a_run(tmp_path, "a", accuracy={})
+    measure(run, "evaluation", "1", {"win": 0.5, "other": 0.9})
+    rows = {"prompt_id": ["p", "p", "q"], "win": [0.0, 0.5, 0.75], "other": [0.0, 0.0, 0.0]}
+    pl.DataFrame(rows).write_parquet(run.path("evaluation", "1"))
+    found = measured(run, {})
+    assert found[Key("evaluation", "win")].by_prompt == {"M1": {"p": 0.25, "q": 0.75}}
+    assert found[Key("evaluation", "other")].by_prompt == {}
+
+
+def results(folder: Path, content: str) -> Path:
+    path = folder / "benchmarks" / "arena_hard" / "results.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    return path
+
+
+def test_a_benchmark_names_its_judge(tmp_path: Path) -> None:
+    run = a_run(tmp_path, "a", accuracy={})
+    rows = [{"model": "1", "score": 60.0, "score_low": 55.0, "score_high": 65.0}, {"model": "seed", "score": 50.0}]
+    rows.append({"model": "gpt-4-0314", "score": 50.0})
+    results(run.folder, json.dumps({"benchmark": "arena_hard", "judge": "gpt-4.1", "rows": rows}))
+    found = measured(run, {})[Key("arena_hard", "score", "gpt-4.1")]
+    assert list(found.values.items()) == [
+        ("seed", Estimate(50.0)),
+        ("M1", Estimate(60.0, 55.0, 65.0)),
+        ("gpt-4-0314", Estimate(50.0)),
+    ]
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"benchmark": "b", "judge": "j", "rows": [{}]}', '{"rows": 3}', "[]"])
+def test_a_file_that_is_no_result_is_named(tmp_path: Path, content: str) -> None:
+    run = a_run(tmp_path, "a", accuracy={})
+    path = results(run.folder, content)
+    with pytest.raises(UserError, match="is no result of a benchmark") as error:
+        measured(run, {})
+    assert str(path) in str(error.value)
+
+
+def test_a_model_that_is_not_measured_has_no_figure(tmp_path: Path) -> None:
+    run = a_run(tmp_path, "a", accuracy={})
+    complete(run, "evaluation", "1")
+    assert measured(run, {}) == {}
