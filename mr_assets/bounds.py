@@ -44,6 +44,21 @@ class Guardrails(Section):
         default=Bounds(warn=0.7, stop=0.2),
         description="reliability of a response's mean score among the responses of a prompt: 1 is exact, 0 is noise",
     )
+    probe_top_share: Bounds = Field(
+        default=Bounds(warn=0.9, stop=None),
+        description="of scores on the fixed probe: the share that is the highest possible one",
+    )
+    probe_entropy_at_least: Bounds = Field(
+        default=Bounds(warn=0.5, stop=None), description="of scores on the fixed probe: their entropy, bits"
+    )
+    probe_shift: Bounds = Field(
+        default=Bounds(warn=0.1, stop=None),
+        description="of mean scores on the fixed probe: how far they moved from the model before, share of the scale",
+    )
+    probe_tau_at_least: Bounds = Field(
+        default=Bounds(warn=0.5, stop=None),
+        description="of the ranks on the fixed probe: Kendall's tau-b with those of the model before",
+    )
     position_bias: Bounds = Field(
         default=Bounds(warn=0.6, stop=0.95),
         description="share of decisive battles won by the position that wins more; 0.5 is fair (Table 5: up to 0.68)",

@@ -351,6 +351,24 @@ LOOP = Loop(
         templates=("judge",),
     ),
     Asset(
+        "probe_judgments",
+        per="model",
+        when=lambda recipe: recipe.probe is not None,
+        upstream=("held_out_responses", "sft_checkpoint", "checkpoints"),
+        of_models={"held_out_responses": ("the seed",)},
+        shaped_by=(
+            *("seed", "model.seed", "model.revision", *RENDERING),
+            *("probe", "judgments", "engine"),
+        ),
+        sources=("model.seed",),
+        selects=True,
+        code=(
+            *("method.responses", "method.judgments", "method.asked_lines"),
+            *("chat", "chat_template"),
+        ),
+        templates=("judge",),
+    ),
+    Asset(
         "labelled_pairs",
         per="model",
         when=lambda recipe: recipe.labelled_pairs is not None,
@@ -366,5 +384,17 @@ LOOP = Loop(
             *("inputs.labelled_pairs", "inputs.user_files", "worlds.held_out", "chat", "chat_template"),
         ),
         templates=("judge", "pairwise"),
+    ),
+    Asset(
+        "scoring_shift",
+        per="model",
+        when=lambda recipe: recipe.probe is not None,
+        upstream=("held_out_responses", "probe_judgments"),
+        of_models={
+            "held_out_responses": ("the seed",),
+            "probe_judgments": ("its own", "the previous", "the seed"),
+        },
+        shaped_by=("judgments",),
+        code=("method.scoring_shift",),
     ),
 )

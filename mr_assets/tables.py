@@ -323,6 +323,18 @@ LABELLED_PAIRS = _table(
     rejected_first=(pl.String, "the same, rejected shown first"),
     pairwise_verdict=(pl.String, '"right", "wrong" or "tie", by both orders; null if not asked, or too long'),
 )
+PROBE_JUDGMENTS = replace(JUDGMENTS, name="probe_judgments")
+SCORING_SHIFT = _table(
+    "scoring_shift",
+    "response_id",
+    response_id=(pl.String, "the seed model's response to a held-out prompt"),
+    prompt_id=(pl.String, "the prompt"),
+    scores=(pl.List(pl.Float64), "the valid scores of the model's judgments of it, in the order of n"),
+    mean=(pl.Float64, "their mean; null if there is none"),
+    mean_previous=(pl.Float64, "the mean by the model before; null if there is none"),
+    mean_seed=(pl.Float64, "the mean by the seed model"),
+    true_score=(pl.Float64, "what the response is worth by a world's truth; null where that is not known"),
+)
 DROPPED_FOLDER = "dropped"
 TABLES = {table.name: table for table in list(globals().values()) if isinstance(table, Table)}
 

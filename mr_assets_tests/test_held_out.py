@@ -1,7 +1,8 @@
-"""Responses to held-out prompts from end to end, with a fake engine and trainer."""
+"""Responses to held-out prompts and the fixed probe from end to end, with a fake engine and trainer."""
 
 from collections.abc import Iterator
 
+import polars as pl
 import pytest
 
 from mr_assets.lineage.verification import verify
@@ -13,6 +14,8 @@ from mr_assets_tests.test_loop import World, messages, new_world
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 HELD_OUT = "held_out={source: world, prompts: 4, per_prompt: 3}"
+PROBE = "probe={per_response: 2}"
+LOW = "guardrails.min_count=2"
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +23,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The tiny run up to M0, whose answers to held-out prompts, and the seed's, are there."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mr_assets.files.os.fsync", lambda file: None)
-        world = new_world(patch, tmp_path_factory.mktemp("data"), "evaluation=null", HELD_OUT)
+        world = new_world(patch, tmp_path_factory.mktemp("data"), "evaluation=null", HELD_OUT, PROBE, LOW)
         for step in steps(world.run):
             if step.partition == "1":
                 break
@@ -45,6 +48,53 @@ def test_the_record_has_its_figures_and_follows(world: World) -> None:
     assert record.numbers["true_score_low"] <= record.numbers["true_score"] <= record.numbers["true_score_high"]
     assert list(record.inputs) == ["sft_checkpoint", "seed_prompts"]
     assert list(verify(world.run, None, ["held_out_responses"])) == []
+
+
+def test_every_model_judges_the_seeds_responses(world: World) -> None:
+    """Equal ones once; M0's own responses are others, and no matter of the probe."""
+    seed, m0 = (world.table("probe_judgments", model) for model in ("seed", "0"))
+    responses = world.table("held_out_responses", "seed")
+    assert seed["response_id"].n_unique() == responses.select("prompt_id", "response").n_unique()
+    assert m0["judgment_id"].to_list() == seed["judgment_id"].to_list()
+    assert m0["n"].to_list() == [0, 1] * m0["response_id"].n_unique()
+    record = world.run.record("probe_judgments", "0")
+    assert record is not None
+    assert list(record.inputs) == ["sft_checkpoint", "held_out_responses of seed"]
+
+
+def test_the_scoring_shift_compares_with_the_model_before_and_the_seed(world: World) -> None:
+    """Of M0 both are the seed; of the seed itself there is no model before."""
+    m0, seed = (world.run.record("scoring_shift", model) for model in ("0", "seed"))
+    assert m0 is not None
+    assert seed is not None
+    assert list(m0.inputs) == ["held_out_responses of seed", "probe_judgments", "probe_judgments of seed"]
+    assert m0.numbers["shift_previous"] == m0.numbers["shift_seed"]
+    assert seed.numbers["shift_seed"] == 0
+    assert "shift_previous" not in seed.numbers
+    means = world.table("probe_judgments", "0").group_by("response_id").agg(pl.col("score").mean())
+    table = world.table("scoring_shift", "0").join(means, on="response_id")
+    assert table.filter((pl.col("mean") - pl.col("score")).abs() > 1e-6).is_empty()
+    worth = world.table("held_out_responses", "seed").select("response_id", true="true_score")
+    assert table.join(worth, on="response_id").filter(pl.col("true") != pl.col("true_score")).is_empty()
+
+
+def test_the_probe_has_a_picture_and_checks_that_warn(world: World) -> None:
+    assert "picture: densities" in world.metadata("scoring_shift", "0")
+    checks = ["mean_shift", "score_entropy", "self_consistency", "top_score_share"]
+    assert sorted(world.check_specs("scoring_shift")) == checks
+    found = {name: world.check("scoring_shift", name, "0") for name in checks}
+    assert not any(check.blocking for check in found.values())
+    assert "came 0" in str(found["top_score_share"].description)
+
+
+def test_rows_of_the_probe_follow_from_their_ancestors(world: World) -> None:
+    assert list(verify(world.run, None, ["probe_judgments", "scoring_shift"])) == []
+    table = world.run.path("scoring_shift", "0")
+    good = table.read_bytes()
+    pl.read_parquet(table).with_columns(mean=pl.lit(9.0)).write_parquet(table)
+    said = [str(fault) for fault in verify(world.run, None, ["scoring_shift"])]
+    table.write_bytes(good)
+    assert any("mean is 9.0, its ancestors give" in each for each in said)
 
 
 def test_prompts_of_a_file_that_are_seed_prompts_are_dropped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from mr_assets.ids import judgment_ids, response_ids
 from mr_assets.inputs.open_assistant import rankings
 from mr_assets.judging import Scoring, Verdicts
 from mr_assets.lineage.staleness import Staleness
-from mr_assets.loop import LOOP, RENDERING, Place, titled
+from mr_assets.loop import LOOP, RENDERING, Of, Place, titled
 from mr_assets.method.actor_pairs import actor_pairs
 from mr_assets.method.asked_lines import redecided, rescored
 from mr_assets.method.battle_matrices import battle_matrices
@@ -54,6 +54,7 @@ from mr_assets.method.prompts import check_prompts, draw_prompts
 from mr_assets.method.ranked_replies import in_parts, without_held_out
 from mr_assets.method.responses import mark_duplicates
 from mr_assets.method.rewards import with_rewards
+from mr_assets.method.scoring_shift import scoring_shift, scoring_shift_numbers
 from mr_assets.method.selected_responses import select_responses
 from mr_assets.runs.artifact import fetch_files, pruned_since
 from mr_assets.runs.record import Record
@@ -148,6 +149,10 @@ class _Artifact:
     def t(self) -> str:
         assert self.place[1] is not None
         return self.place[1]
+
+    @property
+    def scoring(self) -> Scoring:
+        return Scoring.of(self.settings["judgments"])
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -284,7 +289,7 @@ class _Artifact:
         chars = pl.col("judgment").str.len_chars().alias("chars")
         columns = ("response_id", "score", "invalid", "finish_reason")
         table = self.table.select(*columns, chars).collect()
-        return judgment_numbers(table, Scoring.of(self.settings["judgments"]))
+        return judgment_numbers(table, self.scoring)
 
     def meta_judgment_figures(self) -> Numbers:
         return meta_judgment_numbers(self.table.drop("token_ids").collect(), self.upstream("judgments"))
@@ -303,8 +308,10 @@ class _Artifact:
     def dropped(self) -> pl.DataFrame:
         return scan_dropped(self.run.path(*self.place)).collect()
 
-    def upstream(self, asset: str) -> pl.LazyFrame:
-        return TABLES[asset].scan(self.run.path(asset, None if LOOP[asset].per == "family" else self.t))
+    def upstream(self, asset: str, of: Of = "its own") -> pl.LazyFrame:
+        per = LOOP[asset].per
+        key = None if per == "family" else self.run.model_before(self.t, of) if per == "model" else self.t
+        return TABLES[asset].scan(self.run.path(asset, key))
 
     def row_faults(self) -> Iterator[Fault]:
         """Rows, kept and dropped, that are not those that the ancestors give."""
@@ -433,8 +440,9 @@ class _Artifact:
 
     def judged(self, judged: pl.DataFrame) -> pl.DataFrame:
         """The judgments, or rewards, that there should be of these responses, with the scores that the texts give."""
-        by_rewards = self.settings.get("reward_model") is not None
-        wanted = self.asked(judged, "n", 1 if by_rewards else self.settings["judgments"]["n"])
+        by_rewards, probe = self.settings.get("reward_model") is not None, self.settings.get("probe", {})
+        n = 1 if by_rewards else probe.get("per_response") or self.settings["judgments"]["n"]
+        wanted = self.asked(judged, "n", n)
         wanted = wanted.with_columns(judgment_id=judgment_ids("response_id", "n"))
         given = self.settings["judgments"]
         scoring, how = Scoring.of(given), given.get("score_line", "sampled")
@@ -447,6 +455,15 @@ class _Artifact:
             found = rescored(table, scoring, how).lazy()
         scored = found.drop("judgment").collect(engine="streaming")
         return wanted.join(scored.unique("judgment_id"), on="judgment_id", how="left")
+
+    def probe_judgments(self) -> pl.DataFrame:
+        responses = self.upstream("held_out_responses", "the seed").collect()
+        return self.judged(mark_duplicates(responses).filter(pl.col("duplicate_of").is_null()).select("response_id"))
+
+    def scoring_shift(self) -> pl.DataFrame:
+        own, seed = (self.upstream("probe_judgments", of) for of in ("its own", "the seed"))
+        previous = None if self.t == "seed" else self.upstream("probe_judgments", "the previous")
+        return scoring_shift(self.upstream("held_out_responses", "the seed"), own, previous, seed)
 
     def scored(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Responses and judgments, without what neither pairs nor variances are made of."""
@@ -557,6 +574,8 @@ RECOMPUTE: dict[str, Callable[[_Artifact], Selected | pl.DataFrame | None]] = {
     "dpo_dataset": _Artifact.dpo_dataset,
     "human_agreement": lambda it: with_means(it.table.select("response_id", "scores").collect()),
     "labelled_pairs": lambda it: with_verdicts(it.table.collect()),
+    "probe_judgments": _Artifact.probe_judgments,
+    "scoring_shift": _Artifact.scoring_shift,
 }
 _FIGURES: dict[str, Callable[[_Artifact], Mapping[str, Any]]] = {
     "ranked_replies": lambda it: ranked_reply_numbers(it.table),
@@ -573,6 +592,8 @@ _FIGURES: dict[str, Callable[[_Artifact], Mapping[str, Any]]] = {
     "sft_checkpoint": _Artifact.log_figures,
     "checkpoints": _Artifact.log_figures,
     "evaluation": lambda it: it.table.drop("model").collect().row(0, named=True),
+    "probe_judgments": _Artifact.judgment_figures,
+    "scoring_shift": lambda it: scoring_shift_numbers(it.table, it.scoring),
     "held_out_responses": lambda it: held_out_response_numbers(it.table),
     "human_agreement": lambda it: agreement_numbers(it.table.collect()),
     "labelled_pairs": lambda it: labelled_pair_numbers(it.table.collect()),

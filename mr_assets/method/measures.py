@@ -15,6 +15,7 @@ from mr_assets.method import Frame
 from mr_assets.method.dropped import REASONS
 from mr_assets.method.numbers import score_counts, score_entropy, win_shares
 from mr_assets.method.reliability import reliability
+from mr_assets.method.scoring_shift import scoring_shift_numbers
 from mr_assets.tables import Table
 
 Tables = Mapping[str, Frame]
@@ -215,6 +216,25 @@ def score_reliability(tables: Tables) -> Measured | None:
     if apart.mean < ENOUGH <= overall.mean:
         cause += " The scores tell prompts apart, and hardly the responses of a prompt."
     return Measured(apart.mean, apart.responses, came, numbers, cause, interval=(low, high))
+
+
+def probe(name: str, *, unit: str = "", of_scale: bool = False) -> Callable[[Scoring], Measure]:
+    """A figure of `scoring_shift`, by its name; of_scale: its size, whatever its sign, as a share of the scale."""
+
+    def by_scale(scoring: Scoring) -> Measure:
+        def measure(tables: Tables) -> Measured | None:
+            found = scoring_shift_numbers(tables["scoring_shift"], scoring, (name,))
+            value, low, high = (found.get(f"{name}{end}") for end in ("", "_low", "_high"))
+            if value is None or low is None or high is None:
+                return None
+            came = f"{value:.3g}{unit} (95% interval {low:.3g} to {high:.3g}) on {found['responses']:,} responses"
+            numbers = {name: value, "at least": low, "at most": high}
+            held = abs(value) / (scoring.highest - scoring.lowest) if of_scale else value
+            return Measured(held, int(found["responses"] or 0), came, numbers)
+
+        return measure
+
+    return by_scale
 
 
 def position(tables: Tables) -> Measured | None:

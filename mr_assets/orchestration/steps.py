@@ -71,7 +71,7 @@ def _stages(run: Run) -> Iterator[tuple[str, tuple[str, ...], str | None]]:
     """The whole run in order: what one step may make, under which title and partition key."""
     by_model = run.loop.per("model")
     yield "one-off assets", run.loop.per("family"), None
-    yield from ((titled(asset, model), (asset,), model) for asset in by_model for model in ("seed", "0"))
+    yield from ((titled(asset, model), (asset,), model) for model in ("seed", "0") for asset in by_model)
     for t in run.iterations:
         yield f"iteration {t} of {run.iterations[-1]}", run.loop.per("iteration"), t
         yield from ((titled(asset, t), (asset,), t) for asset in by_model)

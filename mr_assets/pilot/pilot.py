@@ -89,6 +89,7 @@ def planned(run: Run, prompts: int = PROMPTS) -> Pilot:
         "held_out": None,
         "human_agreement": None,
         "labelled_pairs": None,
+        "probe": None,
         "guardrails": Guardrails(**guardrails),
     }
     tried = _with_whole_paths(tried.model_copy(update=changed), run.data)

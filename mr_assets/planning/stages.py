@@ -157,6 +157,8 @@ def by_models(recipe: Recipe, lengths: Lengths, model: str, replies: int | None)
         yield human_agreement(recipe, lengths, model, replies)
     if recipe.labelled_pairs:
         yield labelled_pairs(recipe, lengths, model)
+    if recipe.probe:
+        yield probe_judgments(recipe, lengths, model)
 
 
 def generation(recipe: Recipe, lengths: Lengths) -> Sampling:
@@ -295,6 +297,17 @@ def labelled_pairs(recipe: Recipe, lengths: Lengths, model: str) -> Sampling:
     both = _sampling("labelled_pairs", model, 2 * pairs, 1, compared, lengths.meta_judgment, why)
     counts = ("requests", "completions", "tokens_in", "tokens_computed", "tokens_out")
     return replace(alone, **{name: getattr(alone, name) + getattr(both, name) for name in counts})
+
+
+def probe_judgments(recipe: Recipe, lengths: Lengths, model: str) -> Sampling:
+    """probe_judgments of one model: it judges the seed model's responses to the held-out prompts."""
+    assert recipe.held_out is not None
+    assert recipe.probe is not None
+    prompts, n = recipe.held_out.prompts or HELD_OUT_PROMPTS, recipe.probe.per_response or recipe.judgments.n
+    responses = prompts * recipe.held_out.per_prompt
+    judge = _filled(lengths, lengths.judge, prompt=prompts, response=responses).sampled(n)
+    why = DUPLICATES if recipe.held_out.prompts else NOT_COUNTED_PROMPTS
+    return _sampling("probe_judgments", model, responses, n, judge, lengths.judgment, why)
 
 
 def _sampling(

@@ -273,6 +273,15 @@ def _labelled_pairs(recipe: Any) -> Iterator[str]:
         yield from _made_by_world("labelled_pairs.pairs", _given(section, "pairs", None))
 
 
+def _probe(recipe: Any) -> Iterator[str]:
+    if recipe.probe is None:
+        return
+    if recipe.held_out is None:
+        yield "probe: it judges the seed model's responses to held-out prompts; describe them in held_out"
+    elif _given(recipe.held_out, "per_prompt", 1) < 2:
+        yield "held_out.per_prompt = 1: the probe ranks the responses of a prompt; take 2 or more"
+
+
 def _made_by_world(field: str, count: int | None) -> Iterator[str]:
     if count is None:
         yield f"{field} = null: the world makes as many as it is asked for; give a number"
@@ -376,6 +385,7 @@ CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
     _held_out,
     _human_agreement,
     _labelled_pairs,
+    _probe,
     _scale,
     _names,
     _worlds_judge,

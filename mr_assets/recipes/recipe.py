@@ -363,6 +363,14 @@ class LabelledPairs(Section):
     )
 
 
+class Probe(Section):
+    """Every model's judge on the same responses: the seed model's to the held-out prompts (Figure 5)."""
+
+    per_response: Count | None = Field(
+        default=None, description="judgments per response (Figure 5: 11); null is judgments.n"
+    )
+
+
 class Storage(Section):
     """What stays on disk."""
 
@@ -412,6 +420,9 @@ class Recipe(Section):
     )
     labelled_pairs: LabelledPairs | None = Field(
         default=None, description="each model's judge on labelled pairs; null is none"
+    )
+    probe: Probe | None = Field(
+        default=None, description="every model judges the seed model's held-out responses; null is none"
     )
     guardrails: Guardrails = Field(
         default=Guardrails(), description="when a run is warned, and when it is stopped before it harms itself"

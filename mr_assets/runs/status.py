@@ -47,7 +47,7 @@ def places(run: Run) -> Iterator[Place]:
     """Every artifact of a run, those that are made once first."""
     by_model = run.loop.per("model")
     yield from ((asset, None) for asset in run.loop.per("family"))
-    yield from ((asset, model) for asset in by_model for model in ("seed", "0"))
+    yield from ((asset, model) for model in ("seed", "0") for asset in by_model)
     for t in run.iterations:
         yield from ((asset, t) for asset in (*run.loop.per("iteration"), *by_model))
 

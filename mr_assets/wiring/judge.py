@@ -1,4 +1,4 @@
-"""What judgments and eft_judgments share: a model scores responses as the judge; or a reward model does."""
+"""What judgments, eft_judgments and probe_judgments share: a model scores responses; or a reward model does."""
 
 import polars as pl
 
@@ -20,18 +20,20 @@ from mr_assets.wiring.rewards import rewarded
 from mr_assets.wiring.sampling import encoder, sample
 
 
-def judged(work: Materialization, asked: pl.DataFrame, **beside: Frame) -> Result:
+def judged(work: Materialization, asked: pl.DataFrame, n: int | None = None, **beside: Frame) -> Result:
     """N judgments by the policy of each response of `asked`, with the scores that they give, as the asset's table.
 
-    asked: response_id, prompt, response. beside: the tables that the asset's checks compare with.
+    asked: response_id, prompt, response. n: in place of judgments.n. beside: the tables that the asset's checks compare
+    with.
     """
+    n = n or work.recipe.judgments.n
     section, encode = work.recipe.judgments, encoder(work)
     template = judge_prompts(work.recipe, work.run.data).judge
     check_score_line(section.scoring, section.score_line, encode.text_ids)
     rows = asked.iter_rows(named=True)
-    requests = (Request(row["response_id"], encode.template_ids(template, row), section.n) for row in rows)
+    requests = (Request(row["response_id"], encode.template_ids(template, row), n) for row in rows)
 
-    samples = sample(work, encode, requests, asked.height, section, n=section.n, template=template.text)
+    samples = sample(work, encode, requests, asked.height, section, n=n, template=template.text)
     scored = method.judgments(samples.completions, section.scoring)
     if section.score_line != "sampled":
         by_id = {row["response_id"]: row for row in asked.iter_rows(named=True)}

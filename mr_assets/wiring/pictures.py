@@ -15,7 +15,7 @@ INCHES = (5.6, 2.2)
 DOTS_PER_INCH = 90
 BARS = 40
 COLOURS = ("#3b6ea8", "#d1783c", "#5c9e6c")
-Values = pl.Series | Sequence[float]
+Values = pl.Series | Sequence[float] | np.ndarray
 
 
 def score_histogram(counts: pl.DataFrame, lowest: float = 0.0, highest: float = 5.0) -> str:
@@ -46,6 +46,17 @@ def histogram(parts: Mapping[str, Values], what: str, counted: str, upto: float 
             axes.legend(frameon=False, fontsize=8)
     axes.set(xlabel=what, ylabel=counted)
     return markdown(figure, f"distribution of {what}")
+
+
+def densities(grid: Values, lines: Mapping[str, Values]) -> str:
+    """The density of mean scores over the scale, of several judges."""
+    figure, [axes] = _figure(1)
+    at = np.asarray(grid, float)
+    for (name, line), colour in zip(lines.items(), COLOURS, strict=False):
+        axes.plot(at, np.asarray(line, float), color=colour, label=name, linewidth=1.2)
+    axes.set(xlabel="mean score of a response", ylabel="density")
+    axes.legend(frameon=False, fontsize=8)
+    return markdown(figure, "scoring shift")
 
 
 def curves(steps: Values, panels: Sequence[Mapping[str, Values]]) -> str:

@@ -101,6 +101,13 @@ def trained(*losses: float) -> Frames:
     return {"training_log": frame(step=range(1, len(losses) + 1), loss=losses)}
 
 
+def probed(*prompts: tuple[list[float], list[float]]) -> Frames:
+    """Scores of the responses of each prompt, a single judgment of each, by the model and by the one before."""
+    rows = [(f"p{n}", [s], s, b) for n, (own, before) in enumerate(prompts) for s, b in zip(own, before, strict=True)]
+    found = pl.DataFrame(rows, schema=["prompt_id", "scores", "mean", "mean_previous"], orient="row")
+    return {"scoring_shift": found.with_columns(mean_seed="mean", true_score=pl.lit(None, pl.Float64))}
+
+
 ACTOR, JUDGE = ("responses", "prompt_id"), ("battle_matrices", "response_id")
 SPLIT = [("p", "a", "b"), ("p", "c", "d"), ("q", "b", "a")]
 
@@ -133,6 +140,33 @@ CASES: list[tuple[str, str, Frames, str, str]] = [
     ("judgments", "score_reliability", agreeing(*[(1, 1), (5, 1)] * 63), "passed", "0.75 ("),  # 1 - 2 / 8.064
     ("judgments", "score_reliability", agreeing(*[(2, 0.8), (4, 0.8)] * 63), "warning", "0.37 ("),  # 1 - 1.28 / 2.016
     ("judgments", "score_reliability", agreeing(*[(2, 1), (4, 1)] * 63), "harmful", "0.0079 ("),  # 1 - 2 / 2.016
+    ("scoring_shift", "top_score_share", probed(([5.0] * 9 + [4.0], [4.0] * 10)), "passed", "0.9 (95% interval 0.9"),
+    ("scoring_shift", "top_score_share", probed(([5.0] * 19 + [4.0], [4.0] * 20)), "warning", "0.95 (95% interval"),
+    (
+        "scoring_shift",
+        "score_entropy",
+        probed(*[([5.0, 4.0], [4.0, 4.0])] * 2),
+        "passed",
+        "1 bits (95% interval 1 to 1)",
+    ),
+    ("scoring_shift", "score_entropy", probed(([5.0] * 19 + [4.0], [4.0] * 20)), "warning", "0.286 bits"),
+    # a scale of 5: 0.1 of it is 0.5
+    ("scoring_shift", "mean_shift", probed(*[([5.0, 4.0], [4.5, 3.5])] * 2), "passed", "0.5 of the score"),
+    ("scoring_shift", "mean_shift", probed(*[([3.0, 2.0], [4.0, 2.5])] * 2), "warning", "-0.75 of the score"),
+    (
+        "scoring_shift",
+        "self_consistency",
+        probed(*[([1.0, 2.0, 3.0], [2.0, 3.0, 4.0])] * 2),
+        "passed",
+        "1 (95% interval",
+    ),
+    (
+        "scoring_shift",
+        "self_consistency",
+        probed(*[([5.0, 5.0], [1.0, 4.0])] * 2),
+        "warning",
+        "0 (95% interval 0 to 0)",
+    ),
     ("actor_pairs", "pair_yield", made("actor_pairs", 2, *ACTOR, 4), "passed", "50%: 2 of 4"),
     ("actor_pairs", "pair_yield", made("actor_pairs", 1, *ACTOR, 20), "warning", "5%: 1 of 20"),
     ("actor_pairs", "pair_yield", made("actor_pairs", 1, *ACTOR, 25), "harmful", "4%: 1 of 25"),
@@ -202,11 +236,12 @@ def test_a_check_fires_beyond_its_bound_and_not_at_it(
 
 
 TABLES = sorted({c.asset for c in CHECKS if c.name == "not_empty"})
-TOLD = ("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs")
+TOLD = ("selected_responses", "meta_judgments", "battle_matrices", "elo_pairs", "held_out_responses", "probe_judgments")
 NAMES = {
     "eft_judgments": ("response_id", "ranked_replies", "response_id"),
     "prompts": ("prompt_id", "seed_prompts", "prompt_id"),
     "responses": ("prompt_id", "prompts", "prompt_id"),
+    "probe_judgments": ("response_id", "held_out_responses", "response_id"),
     "judgments": ("response_id", "responses", "response_id"),
     "actor_pairs": ("chosen_id rejected_id", "responses", "response_id"),
     "selected_responses": ("response_id", "responses", "response_id"),

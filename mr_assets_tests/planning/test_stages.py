@@ -148,3 +148,11 @@ def test_what_is_sampled_to_measure_a_judge(paper: Recipe, lengths: Lengths) -> 
     assert (both.requests, both.completions) == (1400, 700 * 3 + 700)
     uncounted = found(with_sets(recipe, ["labelled_pairs.pairs=null"]), lengths, "labelled_pairs", "2")
     assert (uncounted.requests, "does not say" in uncounted.at_most) == (700, True)
+
+
+def test_every_model_judges_the_seeds_responses(paper: Recipe, lengths: Lengths) -> None:
+    """200 prompts with 7 responses, of which equal ones are judged once: 1,400 at most, 11 judgments of each."""
+    probed = with_sets(paper, ["held_out={source: p.jsonl, prompts: 200, per_prompt: 7}", "probe={}"])
+    judged = found(probed, lengths, "probe_judgments", "2")
+    assert (judged.requests, judged.completions) == (1400, 15400)
+    assert judged.at_most

@@ -65,6 +65,7 @@ def test_every_check_asks_for_fields_that_there_are() -> None:
         ("held_out={source: world}", ["held_out.prompts = null", "give a number"]),
         ("held_out={source: world, prompts: 10001}", ["held_out.prompts = 10001", "at most 10,000"]),
         ("held_out={source: rankings}", ['held_out.source = "rankings"', "eft.source is not open_assistant:FILE"]),
+        ("probe={}", ["probe: it judges", "describe them in held_out"]),
         ("world=null", ["world is null", 'prompts.source = "world"', 'eft.source = "world"', "evaluation:"]),
     ],
 )
@@ -113,6 +114,7 @@ def test_temperature_0_with_several_judgments() -> None:
         assert f"{section.partition('=')[0]}.n = 3: judgments.temperature is 0" in refused(
             *greedy, "judgments.n=1", "evaluation.samples=1", section
         )
+    assert "held_out.per_prompt = 1" in refused("held_out={source: p.txt}", "probe={}")
     for almost in ("temperature=1e-6", "top_p=1e-7"):
         assert "would all be the same" in refused(f"responses.{almost}")
 
