@@ -9,7 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
+from mr_assets.cli.main import main
 from mr_assets.errors import UserError
 from mr_assets.explorer.serve import serve
 from mr_assets_tests.real_run import free_port
@@ -46,3 +48,12 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=rf"cannot be served on 127\.0\.0\.1, port {port}: .*in use.*--port"):
             serve(tmp_path, "127.0.0.1", port)
+
+
+@pytest.mark.parametrize("options", [("--host", "0.0.0.0"), ("--allow-host", "mr.example.org")])
+@pytest.mark.parametrize("command", ["explore", "ui"])
+def test_no_server_that_others_reach_takes_answers(command: str, options: tuple[str, ...]) -> None:
+    """Said before anything is started, by either command."""
+    result = CliRunner().invoke(main, [command, "--spotcheck", *options])
+    assert result.exit_code == 1
+    assert "--spotcheck takes answers on loopback alone" in " ".join(result.output.split())

@@ -25,7 +25,7 @@ from mr_assets.runs.status import state
 from mr_assets.runs.stored import named_runs, stored_runs
 from mr_assets_tests.study.arms import ARMS, LAST, SEEDS, Arm
 from mr_assets_tests.study.comparisons import Results
-from mr_assets_tests.study.page import write_page
+from mr_assets_tests.study.page import made_of, write_page
 from mr_assets_tests.study.results import MADE, RESULTS, changed, collected, read, write
 
 
@@ -108,6 +108,20 @@ def data_of_this_code() -> Path:
     return PROJECT / "data" / f"study-{digest}"
 
 
+def carried_out(plan: Sequence[Planned], data: Path, results: Path) -> list[str]:
+    """Run what is planned and write each result as it comes. What fails keeps no other waiting: its names."""
+    failed = []
+    data.mkdir(parents=True, exist_ok=True)
+    for number, (seed, arm, *_) in enumerate(plan, start=1):
+        print(f"--- {number} of {len(plan)}: seed {seed}, {arm.words}", flush=True)
+        try:
+            print(write(collected(made(arm, seed, data), arm, seed), results), flush=True)
+        except UserError as error:
+            print(error, flush=True)
+            failed.append(f"{arm.name}_{seed}")
+    return failed
+
+
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -122,17 +136,17 @@ def main() -> None:
     if unknown := [name for name in args.arms if name not in ARMS]:
         parser.error(f"--arms: {', '.join(unknown)} is none of {', '.join(ARMS)}.")
     arms = [ARMS[name] for name in args.arms]
+    plan, failed = [], []
     if not args.page:
         plan = planned(read(args.results), arms, args.seeds, keep_earlier=args.keep_earlier)
         print(said(plan, arms, args.seeds, args.data), flush=True)
         if args.plan:
             return
-        for number, each in enumerate(plan, start=1):
-            print(f"--- {number} of {len(plan)}: seed {each.seed}, {each.arm.words}", flush=True)
-            args.data.mkdir(parents=True, exist_ok=True)
-            run = made(each.arm, each.seed, args.data.resolve())
-            print(write(collected(run, each.arm, each.seed), args.results), flush=True)
+        failed = carried_out(plan, args.data.resolve(), args.results)
     print(write_page(read(args.results)))
+    print(made_of(read(args.results)))
+    if failed:
+        raise UserError(f"{len(failed)} of {len(plan)} failed: {', '.join(failed)}. The same command tries them again.")
 
 
 if __name__ == "__main__":

@@ -12,10 +12,12 @@ import pytest
 
 from mr_assets.errors import UserError
 from mr_assets.runs.code_versions import code_version
+from mr_assets.runs.run import Run
+from mr_assets.runs.stored import load_run
 from mr_assets_tests.real_run import PROJECT, wait_for
-from mr_assets_tests.study.__main__ import minutes, mr, planned, said
+from mr_assets_tests.study.__main__ import carried_out, made, minutes, mr, planned, said
 from mr_assets_tests.study.arms import ARMS, Arm
-from mr_assets_tests.study.results import MADE, Result, settings
+from mr_assets_tests.study.results import MADE, Result, read, settings
 
 TWO = [ARMS["meta"], ARMS["self"]]
 
@@ -67,9 +69,48 @@ def test_the_plan_says_what_and_how_long(tmp_path: Path) -> None:
     assert "0 results are there, 4 are to be made: about 0 h 22 min." in words
 
 
-def test_a_command_that_fails_ends_the_study(tmp_path: Path) -> None:
+def test_a_command_that_fails_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"mr run no_such_recipe ended with 1\. The same command goes on"):
         mr(tmp_path, "run", "no_such_recipe")
+
+
+def test_an_arm_that_fails_keeps_no_other_waiting(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two arms the first fails; the second has its result, written at once."""
+
+    def made(arm: Arm, seed: int, data: Path) -> Run:
+        if arm.name == "meta":
+            raise UserError("the engine died")
+        return finished
+
+    monkeypatch.setattr("mr_assets_tests.study.__main__.made", made)
+    plan = planned({}, TWO, [201], keep_earlier=False)
+    assert carried_out(plan, tmp_path / "data", tmp_path / "results") == ["meta_201"]
+    assert list(read(tmp_path / "results")) == [("self", 201)]
+
+
+def test_what_an_arm_shares_is_branched_and_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the arm that it shares three iterations with is there; else, and once it is branched, it is run alone."""
+    said: list[list[str]] = []
+    runs: dict[str, Run] = {}
+    monkeypatch.setattr("mr_assets_tests.study.__main__.mr", lambda data, *arguments: said.append(list(arguments)))
+    monkeypatch.setattr("mr_assets_tests.study.__main__.stored_runs", lambda data: runs)
+    monkeypatch.setattr("mr_assets_tests.study.__main__.named_runs", lambda data, name: {name: None})
+    monkeypatch.setattr("mr_assets_tests.study.__main__.state", lambda run, asset, at: "done")
+    arm = ARMS["self_lc"]
+    made(arm, 201, tmp_path)
+    assert [each[0] for each in said] == ["run"]
+    runs["self_201"] = load_run(arm.recipe, name="self_201", sets=ARMS["self"].sets_of(201), data=tmp_path)
+    made(arm, 201, tmp_path)
+    assert said[1] == [
+        *("branch", "self_201", "--from", "4", "--name", "self_lc_201"),
+        *("--set", "iterations.4.rho=0.1"),
+    ]
+    assert said[2] == said[0] and "seed=201" in said[0]
+    runs["self_lc_201"] = runs["self_201"]
+    made(arm, 201, tmp_path)
+    assert [each[0] for each in said[3:]] == ["run"]
 
 
 def test_a_command_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
