@@ -47,6 +47,7 @@ from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.data_folder import PROJECT
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import follows, state
+from mr_assets.sampling.engine import Completion, Request
 from mr_assets.sampling.settings import EngineSettings
 from mr_assets.tables import (
     TABLES,
@@ -1084,6 +1085,49 @@ def test_lines_are_asked_for_again(patch: pytest.MonkeyPatch, tmp_path: Path, ho
         assert battles["winner"].null_count() == 0
         assert battles.filter(pl.col("invalid") == "no_winner").height > 0
     assert list(verify(world.run, ["1"])) == []
+
+
+class DyingSampler(SilentSampler):
+    """One that dies when so many lines were asked for again; never for a negative number."""
+
+    dies_at, sampled, chosen = -1, 0, 0
+
+    def _choose(self, request: Request) -> Completion:
+        if DyingSampler.chosen == DyingSampler.dies_at:
+            raise MemoryError
+        DyingSampler.chosen += 1
+        return super()._choose(request)
+
+    def _complete(self, request: Request) -> Completion:
+        DyingSampler.sampled += 1
+        return super()._complete(request)
+
+
+def test_killed_while_lines_are_asked_for_again_it_goes_on(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The same judgments as without. None is sampled again, and no finished shard of the lines."""
+    sets = ("sft=null", "judgments.score_line=asked_again", "engine.shard_size=5")
+    versions, sampled, chosen = [], [], []
+    for name, dies_at in (("whole", -1), ("killed", 12)):
+        world = new_world(patch, tmp_path / name, *sets)
+        patch.setattr(sampling, "open_engine", lambda folder, policy, *_, **__: DyingSampler(folder, policy))
+        assert world.materialize(Step("once", ("seed_prompts", "eft_dataset", "sft_checkpoint"), None)).success
+        assert world.materialize(Step("responses", ("prompts", "policy", "responses"), "1")).success
+        patch.setattr(DyingSampler, "dies_at", dies_at)
+        patch.setattr(DyingSampler, "sampled", 0)
+        patch.setattr(DyingSampler, "chosen", 0)
+        result = world.materialize(Step("judgments", ("judgments",), "1"))
+        assert result.success == (dies_at < 0) == (world.run.record("judgments", "1") is not None)
+        if dies_at >= 0:
+            patch.setattr(DyingSampler, "dies_at", -1)
+            assert world.materialize(Step("judgments", ("judgments",), "1")).success
+        record = world.run.record("judgments", "1")
+        assert record is not None
+        versions.append(record.version)
+        sampled.append(DyingSampler.sampled)
+        chosen.append(DyingSampler.chosen)
+    assert versions[0] == versions[1]
+    assert sampled[0] == sampled[1] > 0
+    assert chosen[0] > 12 and chosen[1] - chosen[0] <= 5  # of the shard that died
 
 
 class GermanSampler(WorldSampler):
