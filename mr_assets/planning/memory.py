@@ -4,6 +4,7 @@
     5.0, CUDA 3.0: 114.0 in all
 
 Weights, gradients and optimizer are certain; activations are for rows of max_length and come close to it only then.
+There are no logits of a whole batch among them: TRL's DPO and SFT work out log-probabilities in chunks of tokens.
 """
 
 from collections.abc import Mapping
