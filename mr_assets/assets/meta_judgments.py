@@ -7,7 +7,6 @@ from mr_assets.method.numbers import meta_judgment_numbers
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.judge_prompts import judge_prompts
 from mr_assets.sampling.engine import Request
-from mr_assets.tables import Selected
 from mr_assets.wiring.asked_lines import asking, with_winners_asked
 from mr_assets.wiring.declare import loop_asset
 from mr_assets.wiring.materialization import Materialization, Result
@@ -33,11 +32,17 @@ def meta_judgments(
     requests = (Request(row["meta_judgment_id"], encode.template_ids(template, row), 1) for row in rows)
 
     samples = sample(work, encode, requests, asked.height, section, n=1, template=template.text)
-    verdicts = method.meta_judgments(battles, samples.completions, section.verdicts).collect()
+    verdicts = method.meta_judgments(battles, samples.completions, section.verdicts)
     if section.winner_line == "asked_again":
         by_id = {row["meta_judgment_id"]: row for row in asked.iter_rows(named=True)}
         by = asking(work, encode, lambda battle: encode.template_ids(template, by_id[battle]))
-        verdicts = with_winners_asked(verdicts, section, by)
+        verdicts = with_winners_asked(verdicts.collect(), section, by).lazy()
 
-    numbers = samples.numbers | meta_judgment_numbers(verdicts, judged)
-    return work.table(Selected(verdicts, samples.dropped), numbers, beside={"judgments": judgments})
+    lengths = {"chars": pl.col("meta_judgment").str.len_chars(), "tokens": pl.col("token_ids").list.len()}
+    figures = verdicts.select(pl.exclude("meta_judgment", "token_ids"), **lengths).collect()
+    return work.table(
+        verdicts,
+        samples.numbers | meta_judgment_numbers(figures, judged),
+        samples.dropped,
+        beside={work.asset: figures, "judgments": judgments},
+    )

@@ -292,7 +292,9 @@ class _Artifact:
         return judgment_numbers(table, self.scoring)
 
     def meta_judgment_figures(self) -> Numbers:
-        return meta_judgment_numbers(self.table.drop("token_ids").collect(), self.upstream("judgments"))
+        chars = pl.col("meta_judgment").str.len_chars().alias("chars")
+        table = self.table.select(pl.exclude("meta_judgment", "token_ids"), chars).collect()
+        return meta_judgment_numbers(table, self.upstream("judgments"))
 
     def elo_pair_figures(self) -> Numbers:
         pairs = with_pair_scores(self.table, self.upstream("judgments"))

@@ -100,13 +100,17 @@ def orphans(name: str, columns: Sequence[str], parents: Sequence[str], key: str)
 # -------------------------------------------------------------------------------------------- judge and meta-judge
 
 
+WRITTEN = pl.col("finish_reason").is_not_null() & pl.col("copied_from").is_null()
+"""The battles that the meta-judge wrote of: neither copied nor left out."""
+
+
 def parsed(name: str, value: str) -> Measure:
     """The share of judgments, or of sampled meta-judgments, that give a `value`, and why the others give none."""
 
     def measure(tables: Tables) -> Measured | None:
         frame = tables[name].lazy()
         if name == "meta_judgments":
-            frame = frame.filter(pl.col("meta_judgment").is_not_null() & pl.col("copied_from").is_null())
+            frame = frame.filter(WRITTEN)
         reasons = frame.group_by("invalid").agg(rows=pl.len(), given=pl.col(value).count()).collect(engine="streaming")
         rows, given = (int(reasons[c].sum()) for c in ("rows", "given"))
         without = reasons.with_columns(rows=pl.col("rows") - pl.col("given")).filter(pl.col("rows") > 0)
@@ -129,7 +133,7 @@ def cut_off(name: str) -> Measure:
         if "finish_reason" not in columns:
             return None
         if name == "meta_judgments":
-            frame = frame.filter(pl.col("finish_reason").is_not_null() & pl.col("copied_from").is_null())
+            frame = frame.filter(WRITTEN)
         tokens = pl.col("tokens") if "tokens" in columns else pl.col("token_ids").list.len()
         took = [getattr(tokens, figure)().cast(pl.Int64).alias(figure) for figure in ("max", "median")]
         found = {

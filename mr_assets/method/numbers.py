@@ -140,15 +140,15 @@ def selected_response_numbers(selected: Frame) -> Numbers:
 
 
 def meta_judgment_numbers(meta_judgments: pl.DataFrame, judgments: Frame) -> Numbers:
-    """meta_judgments: rows of `META_JUDGMENTS`, token ids aside; judgments: judgment_id, score.
+    """meta_judgments: rows of `META_JUDGMENTS`, with chars in place of their texts; judgments: judgment_id, score.
 
     Copied verdicts count as battles and nowhere else. Those without a winner are counted by reason.
     """
     sampled = meta_judgments.filter(pl.col("copied_from").is_null())
-    written = sampled.filter(pl.col("meta_judgment").is_not_null())
+    written = sampled.filter(pl.col("chars").is_not_null())
     numbers = {
         "parse rate": pl.col("winner").count() / pl.len() if written.height else pl.lit(None),
-        "mean characters": pl.col("meta_judgment").str.len_chars().mean(),
+        "mean characters": pl.col("chars").mean(),
         "cut off": (pl.col("finish_reason") == "length").sum(),
         "battles": pl.lit(meta_judgments.height),
     }

@@ -58,7 +58,7 @@ def fought(*battles: tuple[str | None, float, float]) -> Frames:
     winners = [w for w, _, _ in battles]
     invalid = [None if w else "no_winner" for w in winners]
     n = len(battles)
-    meta = frame(**sides, winner=winners, invalid=invalid, meta_judgment=["text"] * n, copied_from=[None] * n)
+    meta = frame(**sides, winner=winners, invalid=invalid, finish_reason=["stop"] * n, copied_from=[None] * n)
     scores = [*(a for _, a, _ in battles), *(b for _, _, b in battles)]
     return {
         "meta_judgments": meta,
@@ -370,7 +370,7 @@ def test_the_papers_own_biases_warn_and_do_not_stop(
 
 
 def with_ids(tables: Frames) -> pl.DataFrame:
-    return tables["meta_judgments"].with_columns(meta_judgment_id=pl.col("first_id"))
+    return tables["meta_judgments"].with_columns(meta_judgment_id=pl.col("first_id"), tokens=9)
 
 
 @pytest.mark.parametrize(

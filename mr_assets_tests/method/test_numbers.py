@@ -194,7 +194,7 @@ def test_figures_of_meta_judgments() -> None:
         "decisive battles": 5,
         "decisive battles, different score": 3,
     }
-    numbers = meta_judgment_numbers(battles, scores)
+    numbers = meta_judgment_numbers(battles.with_columns(chars=4), scores)
     assert numbers["parse rate"] == pytest.approx(5 / 6)
     assert (numbers["battles"], numbers["mean characters"]) == (6, 4.0)
 
@@ -204,4 +204,4 @@ def test_shares_of_no_battles() -> None:
     shares = win_shares(meta_judgments([]), scores)
     assert shares.pop("decisive battles") == shares.pop("decisive battles, different score") == 0
     assert set(shares.values()) == {None}
-    assert meta_judgment_numbers(meta_judgments([]), scores)["parse rate"] is None
+    assert meta_judgment_numbers(meta_judgments([]).with_columns(chars=4), scores)["parse rate"] is None
