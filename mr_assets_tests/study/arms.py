@@ -15,6 +15,8 @@ SEEDS = (201, 202, 203, 204, 205)
 """No setting was tuned on any of them, and none was run before the study (docs/experiments.md has 0 to 5 and 101)."""
 ONE_THREAD = ("dpo.cpu_threads=1", "sft.cpu_threads=1")
 """So that other work on the machine does not slow the trainers down twentyfold. It changes no bit."""
+ONE_EVALUATION = ("held_out=null", "human_agreement=null", "labelled_pairs=null", "probe=null")
+"""The small world's truth is all that is looked at; other evaluations would take their time for each of 300 models."""
 JUDGE_AS_IT_IS = "judge_training=false"
 LAST = 4
 """The last iteration: arms that depart from another one there alone share the iterations before it."""
@@ -37,7 +39,7 @@ class Arm:
 
     def sets_of(self, seed: int) -> tuple[str, ...]:
         """All that is set for one seed."""
-        return (f"seed={seed}", *ONE_THREAD, *self.sets)
+        return (f"seed={seed}", *ONE_THREAD, *ONE_EVALUATION, *self.sets)
 
     def loaded(self, seed: int) -> Recipe:
         """The recipe of one seed."""

@@ -2,8 +2,9 @@
 
 import pytest
 
+from mr_assets.loop import LOOP
 from mr_assets.recipes.differences import differences
-from mr_assets_tests.study.arms import ARMS, CLAIMS, COMPARISONS, LAST, SEEDS, Comparison
+from mr_assets_tests.study.arms import ARMS, CLAIMS, COMPARISONS, LAST, SEEDS, Arm, Comparison
 from mr_assets_tests.study.comparisons import FIGURES
 
 JUDGE = {"iterations.1.judge_training", "iterations.2.judge_training"}
@@ -47,6 +48,11 @@ def test_what_an_arm_shares_differs_in_the_last_iteration_alone() -> None:
             assert found and all(path.startswith(f"iterations.{LAST}.") for path in found), arm.name
             assert arm.recipe == source.recipe and set(source.sets) <= set(arm.sets)
             assert list(ARMS).index(source.name) < list(ARMS).index(arm.name)
+
+
+@pytest.mark.parametrize("arm", ARMS.values(), ids=lambda arm: arm.name)
+def test_an_arm_evaluates_by_the_truth_alone(arm: Arm) -> None:
+    assert LOOP.of(arm.loaded(SEEDS[0])).per("model") == ("evaluation",)
 
 
 def test_seeds_reach_the_recipes() -> None:
