@@ -21,6 +21,7 @@ from mr_assets.printable import excerpt
 from mr_assets.recipes.differences import from_paper
 from mr_assets.recipes.fields import described
 from mr_assets.recipes.recipe import Recipe
+from mr_assets.runs.estimates import estimates
 from mr_assets.runs.figures import FIGURES, MISSING, Row, rows
 from mr_assets.runs.judge_prompts import JudgePrompts
 from mr_assets.runs.record import Record
@@ -56,7 +57,8 @@ def print_report(run: Run) -> None:
     old = stale(run)
     tables = [learnt_table(run, old)] if run.recipe.evaluation else []
     true = [truth_table(run, old)] if checker(run.recipe) else []
-    show(*tables, pairs_table(run, old), *true, *figures_tables({run.name: rows(run, old)}), time_table(run, old))
+    of_iterations = [pairs_table(run, old), *true, *meta_judge_tables(run, old)]
+    show(*tables, *of_iterations, *figures_tables({run.name: rows(run, old)}), time_table(run, old))
     _show_roots(run, old)
 
 
@@ -170,6 +172,30 @@ def truth_table(run: Run, old: Mapping[Place, str] | None = None) -> Table:
             cells = [" / ".join(map(str, counted(gaps).values())) if len(gaps) else "-" for gaps in known]
             table.add(_marked(t, _first(old, tuple(PAIR_ASSETS.values()), t) is not None), *cells)
     return table
+
+
+TABLE_5 = {
+    "higher score wins": "higher score wins",
+    "first position wins, same score": "first wins, same score",
+    "first position wins, different score": "first wins, other score",
+    "first position wins": "first wins, all",
+}
+"""The columns of the paper's Table 5, by the figures of meta_judgments."""
+
+
+def meta_judge_tables(run: Run, old: Mapping[Place, str] | None = None) -> list[Table]:
+    """One row per iteration that trains the judge: how its meta-judge is biased, as Table 5; no table of none."""
+    old = stale(run) if old is None else old
+    columns = [Column("iteration"), *(Column(title, number=True) for title in (*TABLE_5.values(), "decisive battles"))]
+    table = Table("the meta-judge's biases, with 95% intervals (Table 5)", columns)
+    for t in run.iterations:
+        record = run.record("meta_judgments", t)
+        found = estimates(record.numbers) if record else {}
+        if "decisive battles" in found:
+            cells = [found[name].shown() if name in found else MISSING for name in TABLE_5]
+            count = f"{found['decisive battles'].value:,}"
+            table.add(_marked(t, ("meta_judgments", t) in old), *cells, count)
+    return [table] if table.rows else []
 
 
 def reasons_of(run: Run, asset: str, t: str) -> Counter[str]:

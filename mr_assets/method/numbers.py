@@ -10,8 +10,10 @@ import json
 
 import polars as pl
 
+from mr_assets.ids import prompts_of
 from mr_assets.judging import PAPERS_SCORING, Scoring
 from mr_assets.method import Frame
+from mr_assets.method.intervals import share_interval
 from mr_assets.method.reliability import reliability
 from mr_assets.method.responses import is_blank
 
@@ -152,7 +154,8 @@ def meta_judgment_numbers(meta_judgments: pl.DataFrame, judgments: Frame) -> Num
         "cut off": (pl.col("finish_reason") == "length").sum(),
         "battles": pl.lit(meta_judgments.height),
     }
-    return win_shares(sampled, judgments) | _numbers(written, numbers) | _by_reason(written, "winner")
+    shares = win_shares(sampled, judgments) | win_share_intervals(sampled, judgments)
+    return shares | _numbers(written, numbers) | _by_reason(written, "winner")
 
 
 def win_shares(battles: Frame, scores: Frame) -> Numbers:
@@ -161,25 +164,47 @@ def win_shares(battles: Frame, scores: Frame) -> Numbers:
     battles: first_id, second_id, winner; scores: judgment_id, score. How many battles are behind the shares is there
     too: all decisive ones, and those between different scores.
     """
+    shares = {name: won.filter(among).mean() for name, (won, among) in _WINS.items()}
+    counts = {
+        "decisive battles": pl.len().cast(pl.Int64),
+        "decisive battles, different score": (~pl.col("same")).sum().cast(pl.Int64),
+    }
+    return _numbers(_decided(battles, scores), shares | counts)
+
+
+def win_share_intervals(battles: Frame, scores: Frame) -> Numbers:
+    """The 95% intervals of `win_shares`, as NAME_low and NAME_high: by the variance over prompts (`share_interval`)."""
+    decided, found = _decided(battles, scores), Numbers()
+    for name, (won, among) in _WINS.items():
+        interval = share_interval(decided.filter(among), won, pl.col("prompt"))
+        found |= {f"{name}_low": interval and interval.low, f"{name}_high": interval and interval.high}
+    return found
+
+
+_WINS: dict[str, tuple[pl.Expr, pl.Expr]] = {
+    "first position wins": (pl.col("first"), pl.lit(True)),
+    "first position wins, same score": (pl.col("first"), pl.col("same")),
+    "first position wins, different score": (pl.col("first"), ~pl.col("same")),
+    "higher score wins": (pl.col("first") != pl.col("lower"), ~pl.col("same")),
+}
+"""Of each share of wins: what counts as one, and among which decisive battles (Table 5)."""
+
+
+def _decided(battles: Frame, scores: Frame) -> pl.DataFrame:
+    """Of each decisive battle its prompt, whether the first won, and whether its score is the same or lower."""
     given = scores.lazy().select("judgment_id", "score")
-    fought = (
+    return (
         battles.lazy()
         .filter(pl.col("winner").is_not_null())
         .join(given.rename({"judgment_id": "first_id", "score": "a"}), on="first_id")
         .join(given.rename({"judgment_id": "second_id", "score": "b"}), on="second_id")
-        .select(first=pl.col("winner") == "first", same=pl.col("a") == pl.col("b"), lower=pl.col("a") < pl.col("b"))
-    )
-    first, different = pl.col("first"), ~pl.col("same")
-    return _numbers(
-        fought.collect(engine="streaming"),
-        {
-            "first position wins": first.mean(),
-            "first position wins, same score": first.filter("same").mean(),
-            "first position wins, different score": first.filter(different).mean(),
-            "higher score wins": (first != pl.col("lower")).filter(different).mean(),
-            "decisive battles": pl.len().cast(pl.Int64),
-            "decisive battles, different score": different.sum().cast(pl.Int64),
-        },
+        .select(
+            prompt=prompts_of("first_id"),
+            first=pl.col("winner") == "first",
+            same=pl.col("a") == pl.col("b"),
+            lower=pl.col("a") < pl.col("b"),
+        )
+        .collect(engine="streaming")
     )
 
 

@@ -79,6 +79,8 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
         Figure("meta-judgments cut off", "meta_judgments", _number("cut off"), "count", CUT_OFF | {"sampled": "yes"}),
         Figure("with a winner", "meta_judgments", _number("parse rate"), "share", INVALID["meta_judgments"]),
         Figure("first position wins", "meta_judgments", _number("first position wins"), "share"),
+        Figure("first wins, same score", "meta_judgments", _number("first position wins, same score"), "share"),
+        Figure("first wins, other score", "meta_judgments", _number("first position wins, different score"), "share"),
         Figure("higher score wins", "meta_judgments", _number("higher score wins"), "share"),
         Figure("strongly connected", "battle_matrices", _number("share strongly connected"), "share"),
     ),

@@ -1,8 +1,10 @@
 """The tables of `mr report`: what each model has learnt, pairs, seconds; what is stale says so."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
+from mr_assets.cli.report import meta_judge_tables
 from mr_assets.runs.record import write_record
 from mr_assets.runs.run import Run
 from mr_assets.runs.stored import save
@@ -108,3 +110,16 @@ def test_the_report_is_written_into_the_runs_folder_or_where_one_says(mr: Mr, do
 def test_for_programs_nothing_is_written(mr: Mr, done: Run) -> None:
     as_json(mr("report", "tiny", "--json"))
     assert not (done.folder / "report.html").exists()
+
+
+def test_the_meta_judges_biases_stand_as_in_table_5(mr: Mr, done: Run) -> None:
+    """Of the iterations that train the judge, each share with its interval; no table of a run without any."""
+    assert "Table 5" not in said(mr("report", "tiny"))
+    record = done.record("meta_judgments", "1")
+    assert record is not None
+    shares = {"higher score wins": 0.63, "higher score wins_low": 0.6, "higher score wins_high": 0.66}
+    numbers = {**shares, "first position wins": 0.44, "decisive battles": 1234}
+    write_record(done.record_path("meta_judgments", "1"), replace(record, numbers=numbers))
+    [table] = meta_judge_tables(done)
+    assert table.rows == [("1", "0.63 (0.60 to 0.66)", "-", "-", "0.44", "1,234")]
+    assert "the meta-judge's biases, with 95% intervals (Table 5)" in said(mr("report", "tiny"))

@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from mr_assets.method.intervals import wilson
 from mr_assets.method.numbers import (
     actor_pair_numbers,
     battle_matrix_numbers,
@@ -14,6 +15,7 @@ from mr_assets.method.numbers import (
     score_counts,
     score_entropy,
     selected_response_numbers,
+    win_share_intervals,
     win_shares,
     with_pair_scores,
 )
@@ -197,6 +199,23 @@ def test_figures_of_meta_judgments() -> None:
     numbers = meta_judgment_numbers(battles.with_columns(chars=4), scores)
     assert numbers["parse rate"] == pytest.approx(5 / 6)
     assert (numbers["battles"], numbers["mean characters"]) == (6, 4.0)
+
+
+def test_win_shares_have_intervals_over_prompts() -> None:
+    """Twenty prompts, the first wins in five; the battles of one prompt, however many, say little more than one."""
+    scores = pl.DataFrame(
+        [(f"1.{p:012x}.r0.j{n}", 5.0 - n) for p in range(20) for n in (0, 1)],
+        schema=["judgment_id", "score"],
+        orient="row",
+    )
+    fought = [(f"1.{p:012x}.r0", 0, 1, "first" if p < 5 else "second") for p in range(20)]
+    found = win_share_intervals(meta_judgments(fought), scores)
+    by_hand = wilson(0.25, 19)  # 20/19 for a small number of prompts
+    assert (found["first position wins_low"], found["first position wins_high"]) == pytest.approx(by_hand)
+    assert found["higher score wins_low"] == found["first position wins_low"]  # the first has the higher score
+    assert found["first position wins, same score_low"] is None
+    often = win_share_intervals(pl.concat([meta_judgments(fought)] * 3), scores)
+    assert often["first position wins_low"] == pytest.approx(by_hand[0])
 
 
 def test_shares_of_no_battles() -> None:
