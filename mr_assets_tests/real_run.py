@@ -44,6 +44,7 @@ SMALL = (  # one iteration of the default recipe, in which every kind of drop ha
     "dpo.micro_batch_size=8",
     "evaluation={prompts: 8, samples: 1, judged_responses: 12, battles: 8}",
     "human_agreement={prompts: 6, n: 2}",
+    "labelled_pairs={source: world, pairs: 6, n: 1, pairwise: true}",
 )
 ONE_ITERATION = (
     *("run", "small_world_meta_rewarding", "--iterations", "1"),

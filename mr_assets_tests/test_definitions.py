@@ -42,6 +42,7 @@ EDGES = {
     "dpo_dataset": "prompts responses judgments actor_pairs elo_pairs policy",
     "checkpoints": "dpo_dataset policy",
     "evaluation": "sft_checkpoint checkpoints",
+    "human_agreement": "sft_checkpoint checkpoints",
 }
 KINDS = {
     "seed_prompts": {"polars", "parquet"},
@@ -59,11 +60,13 @@ KINDS = {
     "dpo_dataset": {"polars", "parquet"},
     "checkpoints": {"pytorch", "huggingface"},
     "evaluation": {"vllm", "parquet"},
+    "human_agreement": {"vllm", "parquet"},
 }
 SHARED = ("seed_prompts", "eft_dataset", "sft_checkpoint")
 MODELS = ("sft_checkpoint", "policy", "checkpoints")
-LOOP = tuple(a for a in EDGES if a not in SHARED and a != "evaluation")
-ON_GPU = ("sft_checkpoint", "responses", "judgments", "meta_judgments", "checkpoints", "evaluation")
+BY_MODEL = ("evaluation", "human_agreement")
+LOOP = tuple(a for a in EDGES if a not in SHARED and a not in BY_MODEL)
+ON_GPU = ("sft_checkpoint", "responses", "judgments", "meta_judgments", "checkpoints", *BY_MODEL)
 
 
 def key(asset: str) -> dg.AssetKey:
@@ -91,9 +94,9 @@ def spec(asset: dg.AssetsDefinition) -> dg.AssetSpec:
 
 
 def test_the_assets_are_the_papers_nouns(definitions: dg.Definitions) -> None:
-    """Fifteen keys: three of the family, eleven of the loop, and the evaluation."""
+    """Sixteen keys: three of the family, eleven of the loop, and two that measure the models."""
     assert definitions.resolve_asset_graph().get_all_asset_keys() == {key(a) for a in EDGES}
-    assert len(EDGES) == 15
+    assert len(EDGES) == 16
 
 
 @pytest.mark.parametrize("asset", EDGES)
@@ -134,11 +137,12 @@ def test_the_loop_is_partitioned_by_iteration(assets: dict[str, dg.AssetsDefinit
     assert assets[asset].backfill_policy == dg.BackfillPolicy.multi_run(1)
 
 
-def test_evaluation_is_partitioned_by_model(
-    assets: dict[str, dg.AssetsDefinition], definitions: dg.Definitions
+@pytest.mark.parametrize("asset", BY_MODEL)
+def test_a_measurement_is_partitioned_by_model(
+    assets: dict[str, dg.AssetsDefinition], definitions: dg.Definitions, asset: str
 ) -> None:
     """The seed, M0 and M1 to M4; that of M_t follows from checkpoints[t], those of the seed and of M0 from none."""
-    evaluation = assets["evaluation"]
+    evaluation = assets[asset]
     assert evaluation.partitions_def is not None
     assert evaluation.partitions_def.get_partition_keys() == ["seed", "0", "1", "2", "3", "4"]
     assert evaluation.backfill_policy == dg.BackfillPolicy.multi_run(1)
@@ -251,17 +255,17 @@ def test_resources(definitions: dg.Definitions) -> None:
 
 
 def test_recipes_of_one_family_share_what_is_made_once(tmp_path: Path) -> None:
-    """Two recipes: one seed_prompts, eft_dataset and sft_checkpoint, two loops with an evaluation each."""
+    """Two recipes: one seed_prompts, eft_dataset and sft_checkpoint, two loops with two measurements each."""
     runs = [load_run(f"small_world_{kind}", data=tmp_path) for kind in ("meta_rewarding", "self_rewarding")]
     keys = build_definitions(runs).resolve_asset_graph().get_all_asset_keys()
-    assert len(keys) == 3 + 2 * 12
+    assert len(keys) == 3 + 2 * 13
     assert {k.path[1] for k in keys if k.path[0] == FAMILY} == set(SHARED)
 
 
 def test_another_seed_is_another_family(tmp_path: Path) -> None:
     """Then nothing is shared, and nothing clashes."""
     runs = [load_run(NAME, data=tmp_path), load_run(NAME, name="seed_7", sets=("seed=7",), data=tmp_path)]
-    assert len(build_definitions(runs).resolve_asset_graph().get_all_asset_keys()) == 2 * 15
+    assert len(build_definitions(runs).resolve_asset_graph().get_all_asset_keys()) == 2 * 16
 
 
 def test_runs_of_different_lengths_stand_side_by_side(tmp_path: Path) -> None:

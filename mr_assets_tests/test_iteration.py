@@ -4,6 +4,7 @@ The numbers come from a command that a person types; what is expected of them is
 functions, from the rules of the method (sections 2.1, 2.2, 3.1 and A.3).
 """
 
+import json
 import re
 import shutil
 from collections import defaultdict
@@ -386,6 +387,40 @@ def test_records_name_policy_run_and_inputs(run: RealRun) -> None:
             assert dg.AssetKey(["t", asset]) in (made_by.asset_selection or ())
     for asset in KEYS:
         assert version_of(pl.scan_parquet(run.folder(asset) / "1.parquet")) == versions[asset]
+
+
+@pytest.mark.parametrize("model", ["seed", "0", "1"])
+def test_each_models_judge_is_held_against_the_truth(run: RealRun, model: str) -> None:
+    """Agreement with the ranks of six prompts, and accuracy on six pairs, from the scores that the tables have."""
+
+    def measured(asset: str) -> tuple[list[Row], dict[str, float]]:
+        table, record = (run.folder(asset) / f"{model}.{suffix}" for suffix in ("parquet", "json"))
+        return pl.read_parquet(table).to_dicts(), json.loads(record.read_text())["numbers"]
+
+    def mean(scores: list[float | None]) -> Fraction | None:
+        valid = [Fraction(score) for score in scores if score is not None]
+        return sum(valid, Fraction(0)) / len(valid) if valid else None
+
+    def right(better: Fraction | None, worse: Fraction | None) -> Fraction:
+        if better is None or worse is None or better == worse:
+            return Fraction(1, 2)
+        return Fraction(better > worse)
+
+    replies, numbers = measured("human_agreement")
+    pairs = [(a, b) for a in replies for b in replies if a["prompt_id"] == b["prompt_id"] and a["rank"] < b["rank"]]
+    assert (len(replies), len(pairs)) == (18, 18)
+    found = [right(mean(a["scores"]), mean(b["scores"])) for a, b in pairs]
+    assert numbers["agreement"] == pytest.approx(float(sum(found) / 18))
+    assert numbers["agreement_low"] <= numbers["agreement"] <= numbers["agreement_high"]
+
+    labelled, numbers = measured("labelled_pairs")
+    found = [right(mean(pair["chosen_scores"]), mean(pair["rejected_scores"])) for pair in labelled]
+    assert numbers["accuracy"] == pytest.approx(float(sum(found) / 6))
+    assert {pair[side] for pair in labelled for side in ("chosen_first", "rejected_first")} <= {
+        "first",
+        "second",
+        "none",
+    }
 
 
 def test_the_checkpoint_is_a_model_like_its_parent(run: RealRun) -> None:

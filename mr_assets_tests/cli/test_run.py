@@ -28,12 +28,14 @@ def test_a_dry_run_says_what_would_be_done(mr: Mr, data: Path) -> None:
     data.rmdir()
     first, *rest = worked(mr("run", NAME, "--iterations", 2, "--dry-run")).splitlines()
     assert first == f"{NAME}: would begin with one-off assets"
-    titles = ["one-off assets", "evaluation of seed", "evaluation of M0"]
-    titles += ["iteration 1 of 2", "evaluation of M1", "iteration 2 of 2", "evaluation of M2"]
+    by_model = ("evaluation", "human_agreement")
+    begun = [f"{asset} of {model}" for asset in by_model for model in ("seed", "M0")]
+    first, second = ([f"{asset} of M{t}" for asset in by_model] for t in (1, 2))
+    titles = ["one-off assets", *begun, "iteration 1 of 2", *first, "iteration 2 of 2", *second]
     assert [line.split(".", 1)[1].split(":")[0].strip() for line in rest] == titles
     assert rest[0].endswith(": seed_prompts, eft_dataset, sft_checkpoint")
     pending = ", ".join(f"{asset} [1]" for asset in LOOP.per("iteration"))
-    assert rest[3].endswith(f": {pending}")
+    assert rest[5].endswith(f": {pending}")
     assert not data.exists()
 
 

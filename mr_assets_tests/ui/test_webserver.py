@@ -174,7 +174,8 @@ def server(one_iteration: RealRun, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_every_asset_of_every_iteration_is_there(server: Webserver) -> None:
     """The UI lists the loop of the launched run and of the shipped recipes, each with its iterations."""
     nodes = {tuple(n["assetKey"]["path"]): n["partitionKeys"] for n in server.ask(ASSETS)["assetNodes"]}
-    assert {asset for run, asset in nodes if run == "t"} == {*LOOP, "evaluation"}
+    by_model = {"evaluation", "human_agreement", "labelled_pairs"}
+    assert {asset for run, asset in nodes if run == "t"} == {*LOOP, *by_model}
     assert all(nodes["t", asset] == ["1"] for asset in LOOP)
     assert all(nodes["small_world_meta_rewarding", asset] == ["1", "2", "3", "4"] for asset in LOOP)
     assert nodes["t", "evaluation"] == ["seed", "0", "1"]
