@@ -305,11 +305,14 @@ HUMAN_AGREEMENT = _table(
     rank=(pl.Int32, "its rank by people, 0 is the best; of a world how far its true score is from the highest one"),
     scores=(pl.List(pl.Float64), "of the model's judgments of it, null if invalid; no list if it is too long to judge"),
     mean=(pl.Float64, "mean of the valid scores; null if there is none"),
+    agreement=(pl.Float64, "of the prompt: share of its pairs that the means put in people's order, a tie half of one"),
+    spearman=(pl.Float64, "of the prompt: rank correlation of the means with people's ranks; 0 where all are the same"),
 )
 LABELLED_PAIRS = _table(
     "labelled_pairs",
     "pair_id",
     pair_id=(pl.String, "its line in the file, counted from 1 (in parquet its row); of a world its number"),
+    prompt_id=(pl.String, "short hash of the prompt's text"),
     category=(pl.String, "what the file says that it is about; null if it says nothing"),
     prompt=(pl.String, "the prompt"),
     chosen=(pl.String, "the response that the label prefers"),
@@ -319,9 +322,11 @@ LABELLED_PAIRS = _table(
     chosen_mean=(pl.Float64, "mean of the valid scores; null if there is none"),
     rejected_mean=(pl.Float64, "the same of rejected"),
     verdict=(pl.String, '"right", "wrong" or "tie", by the means; null if one side is too long'),
+    accuracy=(pl.Float64, "1 if it is right, 0.5 if a tie, 0 if wrong"),
     chosen_first=(pl.String, 'with chosen shown first: "first", "second", "none" or "too_long"; null if not asked'),
     rejected_first=(pl.String, "the same, rejected shown first"),
     pairwise_verdict=(pl.String, '"right", "wrong" or "tie", by both orders; null if not asked, or too long'),
+    pairwise_accuracy=(pl.Float64, "1 if that is right, 0.5 if a tie, 0 if wrong"),
 )
 PROBE_JUDGMENTS = replace(JUDGMENTS, name="probe_judgments")
 SCORING_SHIFT = _table(

@@ -16,6 +16,7 @@ from mr_assets.lineage.verification import verify
 from mr_assets.method.human_agreement import agreement_numbers
 from mr_assets.method.labelled_pairs import labelled_pair_numbers
 from mr_assets.orchestration.steps import Step, steps
+from mr_assets.report.measured import Key, measured
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import changed_settings
 from mr_assets.runs.status import state
@@ -123,6 +124,19 @@ def test_verify_works_rows_and_figures_out_again(
     faults = [str(fault) for fault in verify(world.run, assets=[asset])]
     path.write_bytes(whole)
     assert [fault for fault in faults if said in fault], faults
+
+
+@pytest.mark.parametrize(
+    ("asset", "figure"),
+    [
+        *(("human_agreement", figure) for figure in ("agreement", "spearman")),
+        *(("labelled_pairs", figure) for figure in ("accuracy", "pairwise_accuracy")),
+    ],
+)
+def test_the_report_can_compare_models_prompt_by_prompt(world: World, asset: str, figure: str) -> None:
+    by_prompt = measured(world.run, {})[Key(asset, figure)].by_prompt
+    assert list(by_prompt) == ["seed"]
+    assert set(by_prompt["seed"]) == set(world.table(asset, "seed")["prompt_id"])
 
 
 def test_what_does_not_fit_into_the_context_is_counted_and_judged_by_nobody(

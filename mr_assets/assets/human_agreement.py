@@ -3,7 +3,7 @@
 import polars as pl
 
 from mr_assets.ids import drawn_prompts
-from mr_assets.method.human_agreement import agreement_numbers, with_means
+from mr_assets.method.human_agreement import agreement_numbers, with_agreement
 from mr_assets.method.ranked_replies import in_parts
 from mr_assets.tables import HUMAN_AGREEMENT
 from mr_assets.wiring.declare import loop_asset
@@ -25,7 +25,7 @@ def human_agreement(work: Materialization) -> Result:
     scores = scores_of(work, encoder(work), asked, n=section.n or work.recipe.judgments.n)
 
     given = [said or None for said in scores]
-    judged = with_means(replies.with_columns(scores=pl.Series(given, dtype=pl.List(pl.Float64))))
+    judged = with_agreement(replies.with_columns(scores=pl.Series(given, dtype=pl.List(pl.Float64))))
     return work.table(judged.select(list(HUMAN_AGREEMENT.columns)), agreement_numbers(judged))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from mr_assets.chat import ChatEncoder
+from mr_assets.ids import prompt_id
 from mr_assets.inputs.labelled_pairs import labelled_pairs as given_pairs
 from mr_assets.method.labelled_pairs import (
     NO_WINNER,
@@ -34,7 +35,8 @@ def labelled_pairs(work: Materialization) -> Result:
     scores = _scores(work, encode, pairs, section.n or work.recipe.judgments.n)
     winners = _winners(work, encode, pairs, asked=section.pairwise)
 
-    judged = with_verdicts(pairs.with_columns(*scores, *winners)).select(list(LABELLED_PAIRS.columns))
+    ids = pl.Series("prompt_id", [prompt_id(prompt) for prompt in pairs["prompt"]])
+    judged = with_verdicts(pairs.with_columns(ids, *scores, *winners)).select(list(LABELLED_PAIRS.columns))
     return work.table(judged, labelled_pair_numbers(judged))
 
 

@@ -32,7 +32,7 @@ from mr_assets.method.eft_dataset import Judge, MetaJudge, eft_dataset, shares_o
 from mr_assets.method.elo_pairs import elo_pairs
 from mr_assets.method.generated_prompts import task_of
 from mr_assets.method.held_out_responses import held_out_response_numbers
-from mr_assets.method.human_agreement import agreement_numbers, with_means
+from mr_assets.method.human_agreement import agreement_numbers, with_agreement
 from mr_assets.method.judgments import with_scores
 from mr_assets.method.labelled_pairs import labelled_pair_numbers, with_verdicts
 from mr_assets.method.meta_judgments import battles, with_winners
@@ -574,7 +574,9 @@ RECOMPUTE: dict[str, Callable[[_Artifact], Selected | pl.DataFrame | None]] = {
     "battle_matrices": _Artifact.battle_matrices,
     "elo_pairs": _Artifact.elo_pairs,
     "dpo_dataset": _Artifact.dpo_dataset,
-    "human_agreement": lambda it: with_means(it.table.select("response_id", "scores").collect()),
+    "human_agreement": lambda it: with_agreement(
+        it.table.select("response_id", "prompt_id", "rank", "scores").collect()
+    ),
     "labelled_pairs": lambda it: with_verdicts(it.table.collect()),
     "probe_judgments": _Artifact.probe_judgments,
     "scoring_shift": _Artifact.scoring_shift,

@@ -18,6 +18,7 @@ from mr_assets.method.intervals import bootstrap
 
 Counts = NDArray[np.float64]  # summed up over prompts: of a pair's verdicts right, ties and pairs
 RIGHT, WRONG, TIE = "right", "wrong", "tie"
+WORTH = {RIGHT: 1.0, TIE: 0.5, WRONG: 0.0}
 
 
 def mean_score(scores: Sequence[float | None]) -> float | None:

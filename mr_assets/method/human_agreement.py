@@ -10,6 +10,7 @@ A pair counts where people rank its two replies apart. The judge is right if the
 import polars as pl
 
 from mr_assets.method.agreement import (
+    WORTH,
     kappa,
     mean_score,
     share,
@@ -30,21 +31,31 @@ SHARES = {
 }
 
 
-def with_means(replies: pl.DataFrame) -> pl.DataFrame:
-    """The replies with the mean of their valid scores; null without any. replies: column scores."""
-    means = [mean_score(scores or []) for scores in replies["scores"].to_list()]
-    return replies.with_columns(mean=pl.Series(means, dtype=pl.Float64))
+def with_agreement(replies: pl.DataFrame) -> pl.DataFrame:
+    """The replies with their mean, and with agreement and spearman of their prompt; null where there is none.
+
+    replies: prompt_id, rank (0 is the best), scores (null where the judge could not be asked).
+    """
+    means = [None if scores is None else mean_score(scores) for scores in replies["scores"].to_list()]
+    judged = replies.with_columns(mean=pl.Series(means, dtype=pl.Float64))
+    asked = judged.filter(pl.col("scores").is_not_null())
+    pairs = ranked_pairs(asked).with_columns(agreement=pl.col("verdict").replace_strict(WORTH, return_dtype=pl.Float64))
+    of_prompt = pairs.group_by("prompt_id").agg(pl.col("agreement").mean())
+    for found in (of_prompt, rank_correlations(asked)):
+        judged = judged.join(found, on="prompt_id", how="left", maintain_order="left")
+    return judged
 
 
 def ranked_pairs(replies: pl.DataFrame) -> pl.DataFrame:
-    """Every pair of replies to a prompt that people rank apart: columns prompt_id, better, worse (their means).
+    """Every pair of replies to a prompt that people rank apart: prompt_id, better, worse (their means), verdict.
 
     replies: prompt_id, rank (0 is the best), mean (null without a valid score).
     """
     numbered = replies.select("prompt_id", "rank", "mean")
     pairs = numbered.join(numbered, on="prompt_id", suffix="_worse", maintain_order="left_right")
     apart = pairs.filter(pl.col("rank") < pl.col("rank_worse"))
-    return apart.select("prompt_id", better="mean", worse="mean_worse")
+    verdicts = [verdict(*means) for means in apart.select("mean", "mean_worse").iter_rows()]
+    return apart.select("prompt_id", better="mean", worse="mean_worse", verdict=pl.Series(verdicts, dtype=pl.String))
 
 
 def rank_correlations(replies: pl.DataFrame) -> pl.DataFrame:
@@ -63,12 +74,11 @@ def rank_correlations(replies: pl.DataFrame) -> pl.DataFrame:
 def agreement_numbers(replies: pl.DataFrame) -> dict[str, float]:
     """The figures of Table 7, kappa and the share of judgments with a score, each with X_low and X_high.
 
-    Beside them what they rest on: prompts, replies and pairs. replies: prompt_id, rank (0 is the best), scores (null
-    where the judge could not be asked: that counts in ``too_long`` alone), mean.
+    Beside them what they rest on: prompts, replies and pairs. replies: as `with_agreement` gives them. One that the
+    judge could not be asked about counts in ``too_long`` alone.
     """
     asked = replies.filter(pl.col("scores").is_not_null())
     pairs = ranked_pairs(asked)
-    verdicts = [verdict(better, worse) for better, worse in pairs.select("better", "worse").iter_rows()]
     correlations = rank_correlations(asked)["spearman"].to_numpy()
     said = asked.select("prompt_id", score="scores").explode("score")
     read = said.group_by("prompt_id").agg(pl.col("score").count(), judgments=pl.len()).sort("prompt_id")
@@ -80,6 +90,6 @@ def agreement_numbers(replies: pl.DataFrame) -> dict[str, float]:
         "without_score": asked["mean"].null_count(),
         "judgments": said.height,
         **sums_with_interval({"parse_rate": share}, read.drop("prompt_id")),
-        **share_numbers(verdicts, pairs["prompt_id"], SHARES),
+        **share_numbers(pairs["verdict"].to_list(), pairs["prompt_id"], SHARES),
         **with_interval("spearman", lambda drawn: float(correlations[drawn].mean()), len(correlations)),
     }

@@ -12,6 +12,7 @@ import polars as pl
 
 from mr_assets.judging import Verdicts
 from mr_assets.method.agreement import (
+    WORTH,
     mean_score,
     share,
     share_numbers,
@@ -28,11 +29,12 @@ PAIRWISE_VERDICTS = Verdicts("Winner", "Response A", "Response B")
 NO_WINNER, TOO_LONG = "none", "too_long"
 MOST_CATEGORIES = 20
 """Categories that have figures of their own: so many of the most frequent ones."""
+ACCURACY = {"accuracy": "verdict", "pairwise_accuracy": "pairwise_verdict"}
 SHARES = {"accuracy": share_right, "accuracy_without_ties": share_right_of_decided, "ties": share_of_ties}
 
 
 def with_verdicts(pairs: pl.DataFrame) -> pl.DataFrame:
-    """The pairs with the mean of each side's valid scores, and what both judges say: right, wrong or tie.
+    """The pairs with the mean of each side's valid scores, what both judges say, and what that is worth.
 
     pairs: columns of `LABELLED_PAIRS`. A verdict is null where one of its questions was not asked, or was too long.
     """
@@ -45,7 +47,11 @@ def with_verdicts(pairs: pl.DataFrame) -> pl.DataFrame:
         found["verdict"].append(None if None in (chosen, rejected) else verdict(*means))
         found["pairwise_verdict"].append(None if {None, TOO_LONG} & {*winners} else verdict_of_both(*winners))
     types = {name: pl.Float64 if name.endswith("mean") else pl.String for name in found}
-    return pairs.with_columns(pl.Series(name, values, types[name]) for name, values in found.items())
+    judged = pairs.with_columns(pl.Series(name, values, types[name]) for name, values in found.items())
+    return judged.with_columns(
+        pl.col(verdicts).replace_strict(WORTH, return_dtype=pl.Float64).alias(name)
+        for name, verdicts in ACCURACY.items()
+    )
 
 
 def labelled_pair_numbers(pairs: pl.DataFrame) -> dict[str, float]:

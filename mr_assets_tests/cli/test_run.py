@@ -30,8 +30,8 @@ def test_a_dry_run_says_what_would_be_done(mr: Mr, data: Path) -> None:
     assert first == f"{NAME}: would begin with one-off assets"
     by_model = ("evaluation", "human_agreement")
     begun = [f"{asset} of {model}" for asset in by_model for model in ("seed", "M0")]
-    first, second = ([f"{asset} of M{t}" for asset in by_model] for t in (1, 2))
-    titles = ["one-off assets", *begun, "iteration 1 of 2", *first, "iteration 2 of 2", *second]
+    m1, m2 = ([f"{asset} of M{t}" for asset in by_model] for t in (1, 2))
+    titles = ["one-off assets", *begun, "iteration 1 of 2", *m1, "iteration 2 of 2", *m2]
     assert [line.split(".", 1)[1].split(":")[0].strip() for line in rest] == titles
     assert rest[0].endswith(": seed_prompts, eft_dataset, sft_checkpoint")
     pending = ", ".join(f"{asset} [1]" for asset in LOOP.per("iteration"))

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mr_assets.method.human_agreement import agreement_numbers, rank_correlations, ranked_pairs, with_means
+from mr_assets.method.human_agreement import agreement_numbers, rank_correlations, ranked_pairs, with_agreement
 
 Scores = list[float | None] | None
 
@@ -16,7 +16,7 @@ def replies(*prompts: list[tuple[int, Scores]]) -> pl.DataFrame:
         "rank": pl.Int32,
         "scores": pl.List(pl.Float64),
     }
-    return with_means(pl.DataFrame(rows, schema=types, orient="row"))
+    return with_agreement(pl.DataFrame(rows, schema=types, orient="row"))
 
 
 EXAMPLE = replies([(0, [4.0]), (1, [5.0, 5.0]), (2, [1.0, 3.0])])
@@ -35,7 +35,18 @@ def test_the_example_of_the_module() -> None:
 
 def test_pairs_are_of_one_prompt_and_of_different_ranks() -> None:
     given = replies([(0, [5.0]), (0, [4.0]), (1, [1.0])], [(0, [2.0]), (1, [3.0])])
-    assert sorted(ranked_pairs(given).rows()) == [("p0", 4.0, 1.0), ("p0", 5.0, 1.0), ("p1", 2.0, 3.0)]
+    assert sorted(ranked_pairs(given).rows()) == [
+        ("p0", 4.0, 1.0, "right"),
+        ("p0", 5.0, 1.0, "right"),
+        ("p1", 2.0, 3.0, "wrong"),
+    ]
+
+
+def test_each_reply_has_the_figures_of_its_prompt() -> None:
+    """By which two models can be compared prompt by prompt."""
+    given = replies([(0, [5.0]), (1, [1.0]), (2, [1.0])], [(0, None), (1, [3.0])], [(0, [2.0]), (0, [3.0])])
+    assert given["agreement"].to_list() == [pytest.approx(2.5 / 3)] * 3 + [None] * 4
+    assert given["spearman"].to_list() == [pytest.approx(0.8660254)] * 3 + [None] * 4  # ranks 3, 1.5, 1.5 of the means
 
 
 def test_a_reply_without_a_score_is_a_tie_and_one_that_is_too_long_counts_nowhere() -> None:

@@ -31,6 +31,8 @@ def test_verdicts_by_hand() -> None:
     found = pairs(MATH, CODING, UNSAID, TOO_LONG)
     assert found["verdict"].to_list() == ["right", "tie", "tie", None]
     assert found["pairwise_verdict"].to_list() == ["right", "tie", "wrong", None]
+    assert found["accuracy"].to_list() == [1.0, 0.5, 0.5, None]
+    assert found["pairwise_accuracy"].to_list() == [1.0, 0.5, 0.0, None]
     assert found["chosen_mean"].to_list() == [5.0, 3.0, None, 5.0]
     assert found["rejected_mean"].to_list() == [1.0, 3.0, 2.0, None]
 
