@@ -7,6 +7,7 @@ What is measured on the same prompts is compared prompt by prompt where the valu
 seed by seed. Else the two are taken for independent: that is never too sure, as the same prompts make two models alike.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
@@ -19,12 +20,15 @@ from mr_assets.runs.estimates import Estimate
 
 K = TypeVar("K", str, int)
 Verdict = Literal["better", "worse", "moved", "unclear", "unknown"]
-MORE_IS_BETTER = {
-    *("true_score", "accuracy", "judge_exact", "judge_spearman", "meta_accuracy"),
-    *("agreement", "agreement_without_ties", "kappa", "spearman", "score", "rating"),
-    *("win_rate", "lc_win_rate", "length_controlled_win_rate"),
-}
-"""Figures of which more is better. Of all others a change is told, and not called better or worse."""
+_MORE_IS_BETTER = re.compile(
+    "accuracy|agreement|kappa|spearman|exact|tau_truth|true_score|win_rate|length_controlled|style_controlled"
+    "|^(score|first_turn|second_turn)$"
+)
+
+
+def more_is_better(figure: str) -> bool:
+    """Whether more of a figure is better. Of all others a change is told, and not called better or worse."""
+    return _MORE_IS_BETTER.search(figure) is not None
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class Change:
             return "unknown"
         if not beyond:
             return "unclear"
-        if self.key.name not in MORE_IS_BETTER:
+        if not more_is_better(self.key.name):
             return "moved"
         return "better" if self.difference.value > 0 else "worse"
 

@@ -1,6 +1,7 @@
-"""Pairs to read: those that the judge got most right and most wrong, and those where you or the truth say otherwise.
+"""What to read: where the last model's answer is most better and most worse than the seed model's, and pairs on which
+you or the truth disagree with the judge, or on which training went against it.
 
-Where no truth is known, the judge's own score gap and the reward margin after training stand in for it.
+Answers are those to held-out prompts, by the scores of the judge that decides the win rates, or by a world's truth.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,28 +9,31 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from mr_assets.ids import model_id
 from mr_assets.lineage.pairs import pairs, with_texts
 from mr_assets.lineage.spotcheck import answers
 from mr_assets.runs.estimates import number
 from mr_assets.runs.run import Run
 
-EACH = 4
-"""Examples of each kind: of three kinds, so twelve."""
+EACH, ALL = 4, 12
+"""Examples of each kind, and of all."""
 LONGEST = 1500
 """Characters of a text that are shown."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A pair and why it is shown. chosen and rejected: by the run's judge; the texts may have many lines."""
+    """Two answers to a prompt, by what each is called, and why they are shown; the texts may have many lines.
+
+    pair_id: of a pair of the run; "" for answers to a held-out prompt.
+    """
 
     why: str
     run: str
     pair_id: str
     said: str
     prompt: str
-    chosen: str
-    rejected: str
+    sides: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ _NO_TRUTH = (
 
 
 def examples(run: Run) -> list[Example]:
-    """At most twelve actor pairs of a run that are worth reading, none of them twice; of equal ones the latest."""
+    """At most twelve, none of them twice; of equal ones the latest."""
+    changed = _gains_and_losses(run)
     found = pairs(run, kinds=["actor"])
     disagreed = [one.pair_id for one in answers(run) if one.agrees is False]
     yours = _Kind(_YOU, pl.col("pair_id").is_in(disagreed), "score_gap")
@@ -65,11 +70,44 @@ def examples(run: Run) -> list[Example]:
         rest = found.filter(kind.where & ~pl.col("pair_id").is_in(list(why)))
         order = rest.sort(kind.by, pl.col("iteration").cast(pl.Int64), descending=[kind.descending, True])
         why |= dict.fromkeys(order["pair_id"].head(EACH), kind.why)
-    return list(_shown(run, found, list(why.items())[: 3 * EACH]))
+    return [*changed, *_shown(run, found, list(why.items())[: ALL - len(changed)])]
+
+
+def _gains_and_losses(run: Run) -> list[Example]:
+    """The held-out prompts to which the last model answers most better, and most worse, than the seed model did."""
+    if "held_out_responses" not in run.loop:
+        return []
+    places = {key: run.path("held_out_responses", key) for key in run.models if run.record("held_out_responses", key)}
+    answered = {key: pl.read_parquet(path, glob=False) for key, path in places.items() if path.exists()}
+    if "seed" not in answered or len(answered) < 2:
+        return []
+    last, new = list(answered.items())[-1]
+    before = answered["seed"].select("response_id", "response", "true_score")
+    both, judge = new.join(before, on="response_id", suffix="_before"), "the truth"
+    if "win_rates" in run.loop and run.record("win_rates", last) and run.path("win_rates", last).exists():
+        judged = pl.read_parquet(run.path("win_rates", last), glob=False)
+        scores = judged.select("response_id", "judge", after="score", before="seed_score")
+        both, judge = both.join(scores, on="response_id"), next(iter(judged["judge"]), judge)
+    else:
+        both = both.with_columns(after="true_score", before="true_score_before")
+    both = both.with_columns(gain=pl.col("after") - pl.col("before")).sort("gain", "response_id")
+    gains, losses = both.filter(pl.col("gain") > 0).tail(EACH).reverse(), both.filter(pl.col("gain") < 0).head(EACH)
+    return [
+        Example(
+            f"{why} by {judge}",
+            run.name,
+            "",
+            f"score {number(row['before'])} to {number(row['after'])}",
+            _cut(row["prompt"]),
+            {model_id(last): _cut(row["response"]), "seed": _cut(row["response_before"])},
+        )
+        for why, rows in (("a best gain", gains), ("a worst loss", losses))
+        for row in rows.iter_rows(named=True)
+    ]
 
 
 def _shown(run: Run, found: pl.DataFrame, chosen: Sequence[tuple[str, str]]) -> Iterator[Example]:
-    """The examples with their texts; those whose texts were made again since are left out."""
+    """The pairs with their texts; those whose texts were made again since are left out."""
     rows = with_texts(run, found.filter(pl.col("pair_id").is_in([pair_id for pair_id, _ in chosen])))
     by_id = {row["pair_id"]: row for row in rows.iter_rows(named=True)}
     for pair_id, why in chosen:
@@ -78,5 +116,9 @@ def _shown(run: Run, found: pl.DataFrame, chosen: Sequence[tuple[str, str]]) -> 
             continue
         gaps = {"score gap": row["score_gap"], "true gap": row["true_gap"], "reward margin": row["reward_margin"]}
         said = ", ".join(f"{name} {number(gap, '+')}" for name, gap in gaps.items() if gap is not None)
-        texts = (row[name][:LONGEST] + "…" * (len(row[name]) > LONGEST) for name in ("prompt", "chosen", "rejected"))
-        yield Example(why, run.name, pair_id, said, *texts)
+        sides = {side: _cut(row[side]) for side in ("chosen", "rejected")}
+        yield Example(why, run.name, pair_id, said, _cut(row["prompt"]), sides)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

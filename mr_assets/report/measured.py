@@ -2,13 +2,15 @@
 benchmarks that another judge decided.
 
     evaluation, "judge_exact": seed 0.55 (0.52 to 0.58), M0 0.56 (...), M1 ...
-    data/RUN/benchmarks/arena_hard/results.json, judged by gpt-4.1: {"benchmark": ..., "judge": ..., "rows": [...]}
+    data/RUN/benchmarks/arena_hard/gpt-4.1/results.json: {"benchmark": ..., "judge": ..., "rows": [...]}
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isclose
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import polars as pl
@@ -19,11 +21,13 @@ from mr_assets.loop import Place
 from mr_assets.runs.estimates import Estimate, estimates
 from mr_assets.runs.run import Run
 
-RESULTS = "benchmarks/*/results.json"
+RESULTS = "benchmarks/**/results.json"
 """Where the results of benchmarks lie in a run's folder."""
 JUDGE = "judge"
 """The number of a record, and the field of results.json, that names who judged if the run's own judges did not."""
 PROMPT = "prompt_id"
+COLUMNS = {"win_rate": "preference", "characters": "chars"}
+"""Figures whose values by prompt are in a column of another name."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Measured:
 
 
 def measured(run: Run, old: Mapping[Place, str]) -> dict[Key, Measured]:
-    """Every figure of the models of a run. old: what of the run is stale, as `mr_assets.runs.status.stale` says."""
+    """Every figure of the models of a run, counts aside. old: what of it is stale, as `runs.status.stale` says."""
     found: dict[Key, Measured] = {}
     for asset in run.loop.per("model"):
         for partition in run.models:
@@ -63,42 +67,49 @@ def measured(run: Run, old: Mapping[Place, str]) -> dict[Key, Measured]:
                         each.stale.add(name)
                     if by_prompt := _by_prompt(run.path(asset, partition), figure, value.value):
                         each.by_prompt[name] = by_prompt
+    trained = {model_id(key): run.record(*run.model_at(key)) for key in run.models if key != "seed"}
+    there = {name: record.model["fingerprint"] for name, record in trained.items() if record and record.model}
     for path in sorted(run.folder.glob(RESULTS)):
-        _add_results(found, path, [model_id(key) for key in run.models])
-    return found
+        _add_results(found, path, ["seed", *trained], there)
+    return {key: each for key, each in found.items() if not _is_count(each.values.values())}
+
+
+def _is_count(values: Iterable[Estimate]) -> bool:
+    """Whether a figure is one that others rest on, such as the number of prompts: whole, and known for certain."""
+    return all(isinstance(each.value, int) and each.low is None for each in values)
 
 
 def _by_prompt(table: Path, figure: str, value: float) -> dict[str, float]:
     """The values of a figure by prompt; none unless the table has them and the figure is their mean."""
-    if not table.exists() or not {PROMPT, figure} <= set(schema := pl.read_parquet_schema(table)):
+    schema = pl.read_parquet_schema(table) if table.exists() else {}
+    column = next((name for name in (figure, COLUMNS.get(figure)) if name in schema), None)
+    if column is None or PROMPT not in schema or not schema[column].is_numeric():
         return {}
-    if not (schema[figure].is_numeric() or schema[figure] == pl.Boolean):
-        return {}
-    rows = pl.read_parquet(table, columns=[PROMPT, figure], glob=False).drop_nulls()
-    means = rows.group_by(PROMPT).agg(pl.col(figure).cast(pl.Float64).mean()).sort(PROMPT)
-    found: dict[str, float] = dict(means.iter_rows())
-    return found if found and abs(sum(found.values()) / len(found) - value) < 1e-6 * max(1.0, abs(value)) else {}
+    rows = pl.read_parquet(table, columns=[PROMPT, column], glob=False).drop_nulls()
+    found: dict[str, float] = dict(rows.group_by(PROMPT).agg(pl.col(column).mean()).sort(PROMPT).iter_rows())
+    return found if found and isclose(fmean(found.values()), value, rel_tol=1e-6, abs_tol=1e-9) else {}
 
 
-def _add_results(found: dict[Key, Measured], path: Path, models: Sequence[str]) -> None:
-    """What a benchmark says of the models. Raises `UserError` if its file is not as it should be."""
+def _add_results(found: dict[Key, Measured], path: Path, order: Sequence[str], there: Mapping[str, str]) -> None:
+    """What a benchmark says of the models, those of the run first, in their order.
+
+    there: the fingerprints of the trained models; a result that notes another one is stale. Raises `UserError` if the
+    file is not as it should be.
+    """
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
-        source, judge, rows = str(said["benchmark"]), str(said[JUDGE]), list(said["rows"])
-        named: list[tuple[str, Mapping[str, Any]]] = [(str(row["model"]), row) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        source, judge, given = str(said["benchmark"]), str(said[JUDGE]), said["rows"]
+        rows: dict[str, Mapping[str, Any]] = {str(row["model"]): row for row in given}
+        asked = dict(said.get("about", {}).get("models", {}))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} is no result of a benchmark ({type(error).__name__}: {error}). Expected benchmark, judge and "
             "rows. Remove it, or score the benchmark again."
         ) from error
-    for name, row in named:
-        model = model_id(name) if name == "seed" or name.isdigit() else name
-        for figure, value in estimates(row).items():
+    for name in sorted(rows, key=lambda name: order.index(name) if name in order else len(order)):
+        for figure, value in estimates(rows[name]).items():
             key = Key(source, figure, judge)
-            found.setdefault(key, Measured(key)).values[model] = value
-    order = {name: place for place, name in enumerate(models)}
-    for key, each in found.items():
-        if key.source == source:
-            ordered = sorted(each.values.items(), key=lambda item: order.get(item[0], len(order)))
-            each.values.clear()
-            each.values.update(ordered)
+            each = found.setdefault(key, Measured(key))
+            each.values[name] = value
+            if name in asked and asked[name] != there.get(name, asked[name]):
+                each.stale.add(name)

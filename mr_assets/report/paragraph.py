@@ -6,7 +6,7 @@ different as far as can be told: judge exact 0.55 to 0.56 (+0.01, standard error
 
 from collections.abc import Mapping, Sequence
 
-from mr_assets.report.changes import MORE_IS_BETTER, Change, Difference, Verdict
+from mr_assets.report.changes import Change, Difference, Verdict, more_is_better
 from mr_assets.runs.estimates import number
 from mr_assets.words import worded
 
@@ -27,7 +27,7 @@ def compared(subject: str, changes: Sequence[Change]) -> str:
 
     A figure of which neither noise nor direction is known, such as a count, is left out.
     """
-    known = [each for each in changes if each.verdict != "unknown" or each.key.name in MORE_IS_BETTER]
+    known = [each for each in changes if each.verdict != "unknown" or more_is_better(each.key.name)]
     told = []
     for verdict, introduction in SAID.items():
         those = [_told(each) for each in known if each.verdict == verdict]

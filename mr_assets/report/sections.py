@@ -38,8 +38,8 @@ UNKNOWN = Cell("–")  # noqa: RUF001  # a dash
 def worth(arms: Sequence[Arm]) -> Section:
     """A table per arm and asset: a row per figure, a column per model, and what changed since the seed model."""
     note = (
-        "In brackets 95% intervals: of one run over its prompts, of several over their seeds. A difference has its "
-        "standard error. Of twenty figures that do not change, one seems to by chance."
+        "With each figure its 95% interval: of one run over its prompts, of several over their seeds. A difference has "
+        "its standard error. Of twenty figures that do not change, one seems to by chance."
     )
     tables = [t for arm in arms for t in _worth(arm, [k for k in arm.figures if not k.judge], named=len(arms) > 1)]
     return Section("What each model is worth", note, tables)
@@ -264,9 +264,9 @@ def _figures(each: Known) -> Iterator[Table]:
 
 
 def to_read(known: Sequence[Known]) -> Section:
-    """Twelve pairs of the first run."""
-    note = f"Of {known[0].run.name}. chosen is what the run's judge preferred. All of a pair: mr trace RUN/ID."
-    return Section("Twelve pairs to read", note, examples=examples(known[0].run))
+    """Twelve examples of the first run."""
+    note = f"Of {known[0].run.name}. chosen is what the run's judge preferred; mr trace tells all of a pair."
+    return Section("Twelve examples to read", note, examples=examples(known[0].run))
 
 
 # -------------------------------------------------------------------------------------------- what the runs are made of

@@ -40,12 +40,13 @@ def number(value: float, sign: str = "", beside: float = 0.0) -> str:
     beside: a number that stands beside it, such as its error: it has no more places than the larger of the two needs.
     """
     size = max(abs(value), abs(beside))
-    if size < 1e-6:
+    if abs(value) < 1e-6:
         return "0"
     if size < 0.0095:
         return f"{value:{sign}.2g}"
     places = 0 if size >= 100 or value == int(value) else 1 if size >= 10 else 2
-    return f"{round(value, places) + 0.0:{sign},.{places}f}"
+    rounded = round(value, places) + 0.0
+    return f"{rounded:{sign},.{places}f}" if rounded else f"{value:{sign}.1g}"
 
 
 def estimates(numbers: Mapping[str, Any]) -> dict[str, Estimate]:

@@ -22,7 +22,7 @@ def test_figures_of_an_asset_by_model(tmp_path: Path) -> None:
 
 def test_a_record_that_names_a_judge_is_that_judges(tmp_path: Path) -> None:
     run = a_run(tmp_path, "a", accuracy={})
-    measure(run, "evaluation", "1", {"win_rate": 0.6, "judge": "the seed model"})
+    measure(run, "evaluation", "1", {"win_rate": 0.6, "judge": "the seed model", "prompts": 40})
     assert list(measured(run, {})) == [Key("evaluation", "win_rate", "the seed model")]
 
 
@@ -37,7 +37,7 @@ def test_values_by_prompt_are_those_of_which_the_figure_is_the_mean(tmp_path: Pa
 
 
 def results(folder: Path, content: str) -> Path:
-    path = folder / "benchmarks" / "arena_hard" / "results.json"
+    path = folder / "benchmarks" / "arena_hard" / "gpt-4.1" / "results.json"
     path.parent.mkdir(parents=True)
     path.write_text(content)
     return path
@@ -45,8 +45,8 @@ def results(folder: Path, content: str) -> Path:
 
 def test_a_benchmark_names_its_judge(tmp_path: Path) -> None:
     run = a_run(tmp_path, "a", accuracy={})
-    rows = [{"model": "1", "score": 60.0, "score_low": 55.0, "score_high": 65.0}, {"model": "seed", "score": 50.0}]
-    rows.append({"model": "gpt-4-0314", "score": 50.0})
+    rows = [{"model": "M1", "score": 60.0, "score_low": 55.0, "score_high": 65.0}]
+    rows += [{"model": "seed", "score": 50.0, "questions": 3}, {"model": "gpt-4-0314", "score": 50.0}]
     results(run.folder, json.dumps({"benchmark": "arena_hard", "judge": "gpt-4.1", "rows": rows}))
     found = measured(run, {})[Key("arena_hard", "score", "gpt-4.1")]
     assert list(found.values.items()) == [
@@ -54,6 +54,20 @@ def test_a_benchmark_names_its_judge(tmp_path: Path) -> None:
         ("M1", Estimate(60.0, 55.0, 65.0)),
         ("gpt-4-0314", Estimate(50.0)),
     ]
+
+
+def test_a_result_of_another_model_than_the_one_that_lies_there_is_stale(tmp_path: Path) -> None:
+    run = a_run(tmp_path, "a", accuracy={})
+    said = {"benchmark": "b", "judge": "j", "rows": [{"model": m, "score": 1.0} for m in ("seed", "M1", "M2")]}
+    results(run.folder, json.dumps({**said, "about": {"models": {"seed": "s", "M1": "v1", "M2": "another"}}}))
+    assert measured(run, {})[Key("b", "score", "j")].stale == {"M2"}
+
+
+def test_the_column_of_a_win_rate_is_its_preference(tmp_path: Path) -> None:
+    run = a_run(tmp_path, "a", accuracy={})
+    measure(run, "evaluation", "1", {"win_rate": 0.75})
+    pl.DataFrame({"prompt_id": ["p", "q"], "preference": [1.0, 0.5]}).write_parquet(run.path("evaluation", "1"))
+    assert measured(run, {})[Key("evaluation", "win_rate")].by_prompt == {"M1": {"p": 1.0, "q": 0.5}}
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"benchmark": "b", "judge": "j", "rows": [{}]}', '{"rows": 3}', "[]"])

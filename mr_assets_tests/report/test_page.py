@@ -128,8 +128,8 @@ def test_several_runs_are_arms_and_compared(tmp_path: Path) -> None:
 
 def test_a_benchmark_has_a_table_of_its_own_with_its_judge(tmp_path: Path) -> None:
     run = a_run(tmp_path, "a")
-    rows = [{"model": m, "score": s, "score_low": s - 1, "score_high": s + 1} for m, s in (("seed", 50), ("2", 60))]
-    place = run.folder / "benchmarks" / "arena_hard" / "results.json"
+    rows = [{"model": m, "score": s, "score_low": s - 1, "score_high": s + 1} for m, s in (("seed", 50), ("M2", 60))]
+    place = run.folder / "benchmarks" / "arena_hard" / "gpt-4.1" / "results.json"
     place.parent.mkdir(parents=True)
     place.write_text(json.dumps({"benchmark": "arena_hard", "judge": "gpt-4.1", "rows": rows}))
     text = markdown(report([run]))

@@ -35,3 +35,10 @@ def test_numbers_have_about_three_digits(value: float, said: str) -> None:
 
 def test_a_difference_has_its_sign() -> None:
     assert Estimate(1.5, -0.25, 3.25).shown("+") == "+1.50 (-0.25 to +3.25)"
+
+
+def test_what_stands_beside_a_larger_number_has_its_places() -> None:
+    """And is not rounded away."""
+    assert number(0.0067, "+", beside=0.19) == "+0.01"
+    assert number(0.0041, beside=1.2) == "0.004"
+    assert number(0.0, "+", beside=1.2) == "0"
