@@ -7,7 +7,11 @@ import pytest
 
 from mr_assets.sampling.nucleus import nucleus, nucleus_first
 
-torch = pytest.importorskip("torch")
+
+@pytest.fixture(scope="module")
+def torch() -> Any:
+    """Imported by the process that runs these tests alone: to collect all tests does not take its seconds."""
+    return pytest.importorskip("torch")
 
 
 def never(logits: Any, p: Any) -> Any:
@@ -16,6 +20,8 @@ def never(logits: Any, p: Any) -> Any:
 
 def logits(*rows: list[float]) -> Any:
     """Of rows of probabilities, in whatever order."""
+    import torch
+
     return torch.tensor([[math.log(share) for share in row] for row in rows])
 
 
@@ -23,7 +29,7 @@ def kept(found: Any) -> list[list[int]]:
     return [[i for i, value in enumerate(row) if value > float("-inf")] for row in found.tolist()]
 
 
-def test_a_token_is_in_it_if_the_likelier_ones_have_less_than_p() -> None:
+def test_a_token_is_in_it_if_the_likelier_ones_have_less_than_p(torch: Any) -> None:
     """0.5 and 0.3 have 0.8, less than 0.9; with 0.15 it is 0.95. At p = 0.4 the likeliest alone has more."""
     row = [0.05, 0.3, 0.5, 0.15]
     asked = logits(row, row)
@@ -32,7 +38,7 @@ def test_a_token_is_in_it_if_the_likelier_ones_have_less_than_p() -> None:
     assert found[0, 2] == asked[0, 2], "what is in it is as it was"
 
 
-def test_a_larger_one_is_found_the_other_way() -> None:
+def test_a_larger_one_is_found_the_other_way(torch: Any) -> None:
     """Two tokens have 0.8 of the first row, enough for 0.7, and 0.5 of the second: that one is handed on, alone."""
     asked: list[Any] = []
 
@@ -45,7 +51,7 @@ def test_a_larger_one_is_found_the_other_way() -> None:
     assert kept(found) == [[0, 1], [0, 1, 2, 3]]
 
 
-def test_it_is_what_sorting_all_of_them_gives() -> None:
+def test_it_is_what_sorting_all_of_them_gives(torch: Any) -> None:
     """Random rows without ties, against the plain definition; more are asked for than there are tokens."""
     torch.manual_seed(0)
     asked = torch.randn(50, 300) * 3
@@ -56,7 +62,7 @@ def test_it_is_what_sorting_all_of_them_gives() -> None:
         assert torch.equal(found > float("-inf"), likelier < 0.95)
 
 
-def test_vllms_sampler_gets_no_p_any_more() -> None:
+def test_vllms_sampler_gets_no_p_any_more(torch: Any) -> None:
     """It would sort. Without top_p, or with a top_k, it is asked as before."""
     asked: list[Any] = []
     forward = nucleus_first(lambda *said: asked.append(said), 2)

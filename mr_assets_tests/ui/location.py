@@ -20,7 +20,6 @@ from typing import IO, Any
 import dagster as dg
 import pytest
 
-from mr_assets.chat import ChatEncoder
 from mr_assets.definitions import build_definitions
 from mr_assets.runs.data_folder import data_root
 from mr_assets.runs.stored import stored_runs
@@ -59,13 +58,6 @@ def fsync(file: int | IO[bytes]) -> None:
         time.sleep(float(os.environ.get("MR_FAKE_WRITE_SECONDS", "0")))
 
 
-def load_encoder(folder: Path, **rendering: Any) -> ChatEncoder:
-    """In place of the product's, which imports torch: a third of what a run with the fake engine takes."""
-    from transformers import PreTrainedTokenizerFast
-
-    return ChatEncoder(PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True), **rendering)
-
-
 def open_engine(folder: Path, policy: str, settings: EngineSettings, **_: Any) -> LoggedSampler:
     """In place of the product's."""
     refuse(folder)
@@ -81,7 +73,6 @@ def train(
 
 
 patch = pytest.MonkeyPatch()  # for as long as this process lives
-patch.setattr(ChatEncoder, "load", load_encoder)
 patch.setattr("mr_assets.wiring.sampling.open_engine", open_engine)
 patch.setattr("mr_assets.orchestration.sensors.SECONDS", 1)  # as often as the tests' daemon looks
 patch.setattr("mr_assets.wiring.training.close_engine", lambda: None)

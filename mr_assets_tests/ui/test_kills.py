@@ -34,8 +34,8 @@ SEED = 20240728
 A_MINUTE = 60
 SHARD = 2  # completions: one request of K = 4 responses or of N = 3 judgments, or two battles
 SETS = (
-    "prompts.count=160",
-    "iterations.all={prompts: 40, rho: 0.0, keep_epoch: 3, judge_training: true}",
+    "prompts.count=96",
+    "iterations.all={prompts: 24, rho: 0.0, keep_epoch: 3, judge_training: true}",
     f"engine.shard_size={SHARD}",
     "evaluation=null",
 )
