@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 RECIPE ?= small_world_meta_rewarding
 # a file's tests go to one process, see mr_assets_tests/conftest.py; `make check PROCESSES=` does with one in all
 PROCESSES ?= -n auto --dist loadfile --no-loadscope-reorder
+# assertions that pytest has rewritten are kept, also where Python is told to keep nothing: five seconds of each process
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest
 
 .PHONY: run ui test test-fast check bench study real-model install clean help
 
@@ -18,16 +20,16 @@ ui: install     ## the Dagster UI, on http://127.0.0.1:3000
 	$(BIN)/mr ui
 
 test: install   ## every test, the slow ones (real engine, trainer, webserver) too
-	$(BIN)/pytest $(PROCESSES)
+	$(PYTEST) $(PROCESSES)
 
 test-fast: install  ## the tests without engine, trainer and webserver; two to three minutes on two cores
-	$(BIN)/pytest -m "not slow" $(PROCESSES)
+	$(PYTEST) -m "not slow" $(PROCESSES)
 
 check: install  ## lint, types and every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest $(PROCESSES)
+	$(PYTEST) $(PROCESSES)
 
 bench: install  ## the benchmarks; results go to benchmarks/results
 	$(BIN)/python -m mr_assets_tests.benchmarks.data_side

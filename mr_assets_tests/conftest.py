@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from mr_assets.processes import collect_seldom
 from mr_assets_tests.chat_server import Serve, serving
 from mr_assets_tests.real_run import ONE_ITERATION, RealRun, mr
 
+collect_seldom()  # before all is imported and collected, of which nothing is garbage
 # A busy machine is no bug: no example is timed. A test that needs more examples asks for them.
 settings.register_profile("untimed", deadline=None, max_examples=40)
 settings.load_profile("untimed")
@@ -33,17 +35,21 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min(cores if config.option.markexpr == "not slow" else cores + 1, 4)
 
 
+LONG = ("test_loop.py", "test_kills.py", "test_real_model.py", "test_gpu.py", "test_trial_cluster.py", "test_dpo.py")
+"""The files that take longest. What begins last bounds the end: none of them should."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several processes the slow tests begin first, and of those the UI's, which wait while others compute.
 
-    Of the others, `test_loop` begins: it takes the longest, and leaves the finished run to all.
+    Of either the long files begin, and `test_loop` before all of the others: it leaves the finished run to them.
     """
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(
             key=lambda item: (
                 "ui" not in item.path.parts,
                 item.get_closest_marker("slow") is None,
-                item.path.name != "test_loop.py",
+                LONG.index(item.path.name) if item.path.name in LONG else len(LONG),
             )
         )
 
