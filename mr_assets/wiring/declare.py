@@ -22,7 +22,6 @@ from mr_assets.wiring.partitions import POOL, asset_key, partitions
 
 OWNER = "team:mr_assets"
 
-
 TABLE, MODEL, NOTHING = dg.In(pl.LazyFrame), dg.In(Model), dg.In(dg.Nothing)
 """An input that is a table, a model, or what Dagster draws and does not load."""
 CHECK = dg.Out(None)
@@ -52,7 +51,8 @@ def loop_asset(*, kinds: set[str]) -> Callable[[Callable[..., Result]], Callable
             def step(context: dg.AssetExecutionContext, inputs: dict[str, Any]) -> Iterator[Result]:
                 with users_errors():
                     work = Materialization(context, run, inputs.get("policy"))
-                    yield work.nothing() if work.is_off else materialize(work, **inputs)
+                    result = work.nothing() if work.is_off else materialize(work, **inputs)
+                yield result
 
             named = _loaded(run, LOOP[materialize.__name__])
             needed = {p.name for p in taken if p.default is p.empty} - {"work"}
@@ -73,8 +73,8 @@ def declare(
 ) -> dg.AssetsDefinition:
     """One of the loop's assets: key, inputs, partitions, kinds, columns, IO manager.
 
-    As `dg.asset` would have it, of the classes that `dg.asset` makes: to find out what is said here of some thousand
-    assets takes it two thirds of the time in which a code server with many runs begins.
+    As `dg.asset` would have it, of the classes that `dg.asset` makes: to find out of some thousand functions what is
+    known here takes it more than half of the time.
     """
     row, key, devices = LOOP[asset], asset_key(run, asset), gpus(run.recipe, asset)
     loaded, drawn = _loaded(run, row), _deps(run, row)
