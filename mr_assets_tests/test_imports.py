@@ -30,7 +30,7 @@ ORDER = (
     ("assets",),
     ("orchestration",),
     ("definitions",),
-    ("pilot",),
+    ("pilot", "public_benchmarks"),
     ("cli",),
 )
 LEVELS = {room: level for level, rooms in enumerate(ORDER) for room in rooms}

@@ -8,6 +8,7 @@ import click
 
 from mr_assets.cli.alpaca_eval import alpaca_eval
 from mr_assets.cli.arena_hard import arena_hard
+from mr_assets.cli.benchmark import benchmark
 from mr_assets.cli.cluster import cluster
 from mr_assets.cli.errors import Commands
 from mr_assets.cli.export import export
@@ -69,6 +70,7 @@ _COMMANDS = (
     verify,
     spotcheck,
     export,
+    benchmark,
     alpaca_eval,
     arena_hard,
     mt_bench,

@@ -13,8 +13,9 @@ that follow take a neighbour's. So does this one, or its numbers could not stand
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ import numpy as np
 import polars as pl
 
 from mr_assets.errors import UserError
-from mr_assets.method.win_rates import Known, length_controlled, length_term
+from mr_assets.method.win_rates import Fitted, Known, length_controlled, length_term
 
 INSTRUCTIONS = 805
 
@@ -55,9 +56,20 @@ class Score(NamedTuple):
 
 @cache
 def _instructions() -> pl.DataFrame:
-    """index, difficulty, verbose, concise: see the file's maker."""
+    """index, difficulty, verbose, concise, instruction (its fingerprint): see the file's maker."""
     with (files("mr_assets.evaluation") / "alpaca_eval.csv").open("rb") as file:
-        return pl.read_csv(file)
+        return pl.read_csv(file, schema_overrides={"instruction": pl.String})
+
+
+def fingerprint_of(instruction: str) -> str:
+    """Eight hex digits of an instruction, by which the official ones are known."""
+    return sha256(instruction.encode()).hexdigest()[:8]
+
+
+def are_official(instructions: Sequence[str]) -> bool:
+    """Whether these are AlpacaEval's instructions in their order, or the first of them."""
+    known = _instructions()["instruction"].head(len(instructions)).to_list()
+    return [fingerprint_of(each) for each in instructions] == known
 
 
 @cache
@@ -131,24 +143,36 @@ def won(preference: pl.Expr) -> pl.Expr:
     return pl.when(preference == 0).then(0.5).otherwise(preference - 1)
 
 
-def score(model: str, annotations: pl.DataFrame, seed: int = 0) -> Score:
+def score(model: str, annotations: pl.DataFrame, seed: int = 0, *, official: bool = True) -> Score:
     """What the leaderboard would say of a model, from its annotations in the order of the instructions.
 
     Columns as from `read_annotations`. Up to 805 rows; a row without a preference counts nowhere but keeps its place.
-    Raises UserError if there are more rows, or none with a preference.
+    official: whether these are AlpacaEval's instructions, whose difficulty is known. Of others the length-controlled
+    win rate is fitted of length and quality alone.
+    Raises UserError if there are more rows of official ones, or none with a preference.
     """
+    if not official:
+        table = annotations.with_columns(won=won(pl.col("preference")))
+        return _score(model, table, seed, _rates_of_others)
     if annotations.height > INSTRUCTIONS:
         raise UserError(
             f"{model}: {annotations.height:,} annotations. AlpacaEval has {INSTRUCTIONS} instructions: score one model "
             "and one judge at a time."
         )
     difficulty = _instructions()["difficulty"].head(annotations.height)
-    table = annotations.with_columns(difficulty, won=won(pl.col("preference"))).filter(pl.col("won").is_not_null())
+    return _score(model, annotations.with_columns(difficulty, won=won(pl.col("preference"))), seed, _rates)
+
+
+def _score(
+    model: str, annotations: pl.DataFrame, seed: int, rates_of: Callable[[pl.DataFrame], tuple[float, float]]
+) -> Score:
+    table = annotations.filter(pl.col("won").is_not_null())
     if table.is_empty():
         raise UserError(f"{model}: no annotation has a preference. Annotate again.")
-    rates = _rates(table, range(table.height))
+    rates = rates_of(table)
     draw = np.random.default_rng(seed)
-    again = np.array([_rates(table, draw.integers(0, table.height, table.height)) for _ in range(RESAMPLES)])
+    drawn = (table[draw.integers(0, table.height, table.height)] for _ in range(RESAMPLES))
+    again = np.array([rates_of(each) for each in drawn])
     low, high = np.percentile(again, [2.5, 97.5], axis=0)
     return Score(
         *(model, rates[0], (float(low[0]), float(high[0])), rates[1], (float(low[1]), float(high[1]))),
@@ -158,9 +182,16 @@ def score(model: str, annotations: pl.DataFrame, seed: int = 0) -> Score:
     )
 
 
-def _rates(table: pl.DataFrame, rows: Sequence[int] | Any) -> tuple[float, float]:
-    chosen = table[list(rows)]
+def _rates(table: pl.DataFrame) -> tuple[float, float]:
     fitted = length_controlled(
-        *(chosen["won"], chosen["reference_chars"], chosen["model_chars"]), chosen["difficulty"], _gamed()
+        *(table["won"], table["reference_chars"], table["model_chars"]), table["difficulty"], _gamed()
     )
-    return 100 * float(chosen["won"].mean()), 100 * fitted.win_rate  # type: ignore[arg-type]
+    return _percent(table, fitted)
+
+
+def _rates_of_others(table: pl.DataFrame) -> tuple[float, float]:
+    return _percent(table, length_controlled(table["won"], table["reference_chars"], table["model_chars"]))
+
+
+def _percent(table: pl.DataFrame, fitted: Fitted) -> tuple[float, float]:
+    return 100 * float(table["won"].mean()), 100 * fitted.win_rate  # type: ignore[arg-type]

@@ -164,16 +164,17 @@ def as_sent(client: Client, request: ChatRequest) -> dict[str, Any]:
 def estimate(client: Client, requests: Sequence[ChatRequest], cache: Path) -> Estimate:
     """What the requests take at most, of which those that were answered already cost nothing. Nothing is sent."""
     answers = Answers(cache)
-    missing = {json.dumps(sent): sent for sent in (as_sent(client, r) for r in requests) if answers.read(sent) is None}
-    return _estimate(client, len(requests), list(missing.values()))
+    missing = [sent for sent in (as_sent(client, request) for request in requests) if answers.read(sent) is None]
+    distinct = {json.dumps(sent): sent for sent in missing}
+    return _estimate(client, len(requests), len(requests) - len(missing), list(distinct.values()))
 
 
-def _estimate(client: Client, requests: int, missing: Sequence[Mapping[str, Any]]) -> Estimate:
+def _estimate(client: Client, requests: int, kept: int, missing: Sequence[Mapping[str, Any]]) -> Estimate:
     count, counted = token_counter(client.model)
     prompts = sum(prompt_tokens(sent["messages"], count) for sent in missing)
     longest = sum(answer_tokens(sent) for sent in missing)
     cost = client.prices.cost(prompts, longest) if client.prices else None
-    return Estimate(requests, requests - len(missing), prompts, longest, cost, counted)
+    return Estimate(requests, kept, len(missing), prompts, longest, cost, counted)
 
 
 def ask(
@@ -221,7 +222,7 @@ class _Asking:
                 self.waiting.setdefault(json.dumps(sent), []).append((request, sent))
         self.kept = len(self.found)
         questions = [same[0][1] for same in self.waiting.values()]
-        _estimate(client, len(requests), questions).check(client.budget)
+        _estimate(client, len(requests), self.kept, questions).check(client.budget)
         self.count, _ = token_counter(client.model)
         self.spent = self.reserved = 0.0
         self.fault: UserError | None = None

@@ -31,12 +31,13 @@ class Prices(NamedTuple):
 class Estimate(NamedTuple):
     """What a list of requests takes at most.
 
-    requests: all of them; kept: those with an answer already, which cost nothing; tokens: of those without one. cost:
-    in USD, None without prices. counted: how prompt tokens were counted.
+    requests: all of them; kept: those with an answer already, which cost nothing; to_ask: different ones without an
+    answer; tokens: of these. cost: in USD, None without prices. counted: how prompt tokens were counted.
     """
 
     requests: int
     kept: int
+    to_ask: int
     prompt_tokens: int
     answer_tokens: int
     cost: float | None
@@ -47,8 +48,8 @@ class Estimate(NamedTuple):
         """In a line."""
         money = "prices are not given" if self.cost is None else f"at most ${self.cost:,.2f}"
         return (
-            f"{self.requests:,} requests, {self.kept:,} of them answered already; at most {self.prompt_tokens:,} "
-            f"tokens of prompts ({self.counted}) and {self.answer_tokens:,} of answers: {money}"
+            f"{self.requests:,} requests, {self.kept:,} of them answered already; {self.to_ask:,} to ask, with at most "
+            f"{self.prompt_tokens:,} tokens of prompts ({self.counted}) and {self.answer_tokens:,} of answers: {money}"
         )
 
     def check(self, budget: float | None) -> None:

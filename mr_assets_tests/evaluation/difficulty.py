@@ -7,7 +7,8 @@ of the public alpaca_eval repository: of each model it has the length, difficult
 length-controlled win rate fitted. With these given, the difficulty of an instruction is the one that makes the
 preferences of all models on it most likely, with a weak normal prior (precision 0.3). Rows are counted as the official
 tool counts them.
-verbose and concise are characters of the reference's answers minus those of GPT-4 Turbo told to be so.
+verbose and concise are characters of the reference's answers minus those of GPT-4 Turbo told to be so; instruction is
+the instruction's fingerprint.
 """
 
 import json
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+
+from mr_assets.evaluation.alpaca_eval import fingerprint_of
 
 PRIOR = 0.3
 INSTRUCTIONS = 805
@@ -55,9 +58,14 @@ def official_terms(checkout: Path) -> pl.DataFrame:
     return pl.read_csv(checkout / WEIGHTS / f"baseline_{REFERENCE}.csv").rename({"": "model", **TERMS})
 
 
+def _outputs(checkout: Path, model: str) -> list[dict[str, str]]:
+    path = checkout / "results" / model / "model_outputs.json"
+    outputs: list[dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
+    return outputs
+
+
 def _chars(checkout: Path, model: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    outputs = json.loads((checkout / "results" / model / "model_outputs.json").read_text(encoding="utf-8"))
-    return np.array([len(row["output"]) for row in outputs])
+    return np.array([len(row["output"]) for row in _outputs(checkout, model)])
 
 
 def main(annotations: Path, checkout: Path, out: Path) -> None:
@@ -65,7 +73,8 @@ def main(annotations: Path, checkout: Path, out: Path) -> None:
     found = difficulties(pl.read_parquet(annotations), official_terms(checkout))
     reference = _chars(checkout, REFERENCE)
     gamed = {kind: reference - _chars(checkout, f"{REFERENCE}_{kind}") for kind in ("verbose", "concise")}
-    columns = {"index": np.arange(INSTRUCTIONS), "difficulty": found.round(4), **gamed}
+    known = [fingerprint_of(row["instruction"]) for row in _outputs(checkout, REFERENCE)]
+    columns = {"index": np.arange(INSTRUCTIONS), "difficulty": found.round(4), **gamed, "instruction": known}
     pl.DataFrame(columns).write_csv(out)
 
 
