@@ -40,8 +40,10 @@ def instructions(tmp_path: Path) -> Path:
 
 def test_a_table_names_the_judge(mr: Mr, run: Run, engine: list[str], server: Server, instructions: Path) -> None:
     """Within the budget nobody is asked; the same command again asks neither the models nor the judge."""
-    command = ("benchmark", "alpaca_eval", "tiny", "--instructions", instructions, "--models", "seed,1")
-    command += ("--endpoint", server.url, "--judge", "strict", "--price", 1, 1, "--budget", 1)
+    command = (
+        *("benchmark", "alpaca_eval", "tiny", "--instructions", instructions, "--models", "seed,1"),
+        *("--endpoint", server.url, "--judge", "strict", "--price", 1, 1, "--budget", 1),
+    )
     said = mr(*command)
     assert said.exit_code == 0, said.output
     assert "alpaca_eval of tiny, judged by strict" in said.stdout and "M1" in said.stdout
@@ -76,8 +78,10 @@ def test_without_an_endpoint_the_judge_is_skipped_by_name(
 
 def test_nobody_pays_by_mistake(mr: Mr, run: Run, engine: list[str], server: Server, instructions: Path) -> None:
     """Without a terminal somebody must have said yes, or named a budget; beyond it nothing is sent."""
-    command = ("benchmark", "alpaca_eval", "tiny", "--instructions", instructions, "--models", "1")
-    command += ("--endpoint", server.url, "--judge", "strict")
+    command = (
+        *("benchmark", "alpaca_eval", "tiny", "--instructions", instructions, "--models", "1"),
+        *("--endpoint", server.url, "--judge", "strict"),
+    )
     said = mr(*command)
     assert said.exit_code == 1 and "Give --budget USD, or --yes" in said.output
     said = mr(*command, "--price", 1_000_000, 1_000_000, "--budget", 10)
