@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mr_assets.runs.run import Run
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+HOW_TO_NAME_ONE = "Name one: --endpoint URL --judge MODEL, or the environment variables MR_ENDPOINT and MR_JUDGE."
 
 
 @click.group()
@@ -129,11 +130,7 @@ class Asked:
         from mr_assets.evaluation.client import ask, estimate
 
         if self.client is None:
-            say(
-                f"{benchmark}: the judge's part is skipped, no endpoint is named. Name one: --endpoint URL --judge "
-                "MODEL, or the environment variables MR_ENDPOINT and MR_JUDGE.",
-                err=True,
-            )
+            say(f"{benchmark}: the judge's part is skipped, no endpoint is named. {HOW_TO_NAME_ONE}", err=True)
             return None
         found = estimate(self.client, requests, self.cache)
         say(f"{benchmark} by {self.client.model} at {self.client.url}: {found.said}", err=True)
@@ -254,3 +251,44 @@ def alpaca_eval(
         assert asked.client is not None
         results = finish(asked.run, prepared, asked.client, answers, {"made": now()})
     asked.show(results, {"win_rate": "{:.1f}", "length_controlled": "{:.1f}", "characters": "{:,.0f}"})
+
+
+@benchmark.command("judge_agreement")
+@click.argument("name", metavar="RUN")
+@click.option(
+    "--prompts",
+    metavar="FILE",
+    help="Prompts that nothing is trained on, as prompts.source names a file. Default: the recipe's held-out prompts.",
+)
+@click.option("--first", type=click.IntRange(min=1), metavar="N", help="Only the first N prompts.")
+@click.option(
+    "--responses", type=click.IntRange(min=2), default=7, show_default=True, help="The seed model's, per prompt."
+)
+@of_the_judge
+def judge_agreement(name: str, prompts: str | None, first: int | None, responses: int, **said: Any) -> None:
+    """How often the judge of each model of RUN agrees with a strong judge (Table 3 of the paper).
+
+    The seed model responds to prompts that nothing is trained on; each model's judge scores the responses. The strong
+    judge sees pairs in both orders. strong chosen: two responses per prompt, kept where it prefers the same one twice.
+    self chosen: those that the model's judge scored highest and lowest. Agreement counts ties as 0.5.
+
+    \b
+    mr benchmark judge_agreement my_run --endpoint https://api.example.org/v1 --judge gpt-4o --price 2.5 10 --budget 20
+    """
+    from mr_assets.errors import UserError
+    from mr_assets.method.strong_judge import FIGURES
+    from mr_assets.public_benchmarks.judge_agreement import NAME, finish, held_out, planned, prepare
+
+    asked = Asked(name, said)
+    given = held_out(asked.run, prompts)[:first]
+    if asked.client is None:
+        raise UserError(f"{NAME} is skipped: it needs an endpoint. {HOW_TO_NAME_ONE}")
+    if asked.dry_run:
+        asked.answers(NAME, planned(asked.run, asked.keys, given))
+        return
+    with at_work(asked):
+        prepared = prepare(asked.run, asked.keys, given, responses, lambda line: say(line, err=True))
+        answers = asked.answers(NAME, prepared.requests)
+        assert answers is not None, "there is an endpoint"
+        results = finish(asked.run, prepared, asked.client, answers, {"made": now()})
+    asked.show(results, dict.fromkeys(FIGURES, "{:.1f}"))

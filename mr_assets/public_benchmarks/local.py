@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -26,6 +27,7 @@ from mr_assets.loop import titled
 from mr_assets.method.conversations import Prompt
 from mr_assets.planning.refusal import check_gpus, gpus_here
 from mr_assets.runs.artifact import Model, pruned_since, said_of_pruned
+from mr_assets.runs.judge_prompts import judge_prompts
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import CONTENT
 from mr_assets.sampling.engine import Request, samples_on_cpu
@@ -33,8 +35,10 @@ from mr_assets.sampling.live import open_engine
 from mr_assets.sampling.settings import SamplingSettings, for_engine
 from mr_assets.sampling.shards import Progress, sample_shards, scan_shards, size_of_shard
 from mr_assets.tables import draws
+from mr_assets.wiring.judged import listed, scores_by
 
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 def models_there(run: Run) -> list[str]:
@@ -86,19 +90,35 @@ class Local:
 
         role: what the answers are called; two lists of one benchmark differ in it.
         """
+
+        def sampled() -> list[list[str]]:
+            requests = (Request(str(i), self.encode.prompt_ids(prompt), n) for i, prompt in enumerate(prompts))
+            rows = self.completions(requests, len(prompts), settings, n, role)
+            return listed(rows, "request_id", "text", len(prompts))
+
+        return self._once(role, [for_engine(settings).model_dump(), n, list(prompts)], sampled)
+
+    def scores(self, answers: Sequence[tuple[str, str]], *, role: str) -> list[list[float | None]]:
+        """The scores of the recipe's N judgments of each (prompt, response), as the loop's judge gives them."""
+        section, template = self.run.recipe.judgments, judge_prompts(self.run.recipe, self.run.data).judge
+
+        def scored() -> list[list[float | None]]:
+            return scores_by(self.completions, self.encode, self.run, answers, n=section.n, role=role)
+
+        return self._once(role, [section.model_dump(), template.text, list(answers)], scored)
+
+    def _once(self, role: str, shaped_by: list[Any], make: Callable[[], list[list[T]]]) -> list[list[T]]:
+        """What `make` gives, or what it gave when the same model, engine and settings shaped it."""
         recipe, kept = self.run.recipe, self.folder / f".{role}.json"
-        engine = recipe.engine.signature("cpu" if samples_on_cpu() else "cuda")
-        shaped = [self.model.fingerprint, recipe.seed, recipe.model.rendering(), for_engine(settings).model_dump()]
-        basis = json.dumps([*shaped, engine, recipe.engine.max_model_len, n, list(prompts)], sort_keys=True)
-        known = blake2b(basis.encode(), digest_size=16).hexdigest()
-        if (found := _kept(kept, known)) is not None:
-            return found
-        requests = [Request(str(i), self.encode.prompt_ids(prompt), n) for i, prompt in enumerate(prompts)]
-        rows = self.completions(requests, len(requests), settings, n, role)
-        texts = dict(rows.group_by("request_id", maintain_order=True).agg("text").collect().iter_rows())
-        found = [texts.get(str(i), []) for i in range(len(prompts))]
-        write_json(kept, {"known": known, "texts": found})
-        shutil.rmtree(self._shards(role), ignore_errors=True)
+        engine = [recipe.engine.signature("cpu" if samples_on_cpu() else "cuda"), recipe.engine.max_model_len]
+        basis = [self.model.fingerprint, recipe.seed, recipe.model.rendering(), *engine, *shaped_by]
+        known = blake2b(json.dumps(basis, sort_keys=True).encode(), digest_size=16).hexdigest()
+        found: list[list[T]] | None = _kept(kept, known)
+        if found is None:
+            found = make()
+            write_json(kept, {"known": known, "found": found})
+            for shards in self.folder.glob(".shards-*"):
+                shutil.rmtree(shards, ignore_errors=True)
         return found
 
     def completions(
@@ -144,10 +164,10 @@ class Local:
         return self.folder / f".shards-{role}"
 
 
-def _kept(path: Path, known: str) -> list[list[str]] | None:
-    """The answers of a file, if they are those that are known so."""
+def _kept(path: Path, known: str) -> Any:
+    """What a file holds, if it is what is known so; else None."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return found["texts"] if found["known"] == known else None
+        return found["found"] if found["known"] == known else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -8,7 +8,7 @@
 What is too long for the engine's context has an empty list. All of it is sharded: a killed run finds it again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -20,12 +20,16 @@ from mr_assets.method.judgments import judgments
 from mr_assets.method.meta_judgments import with_winners
 from mr_assets.recipes.recipe import MetaJudgments
 from mr_assets.runs.judge_prompts import judge_prompts
+from mr_assets.runs.run import Run
 from mr_assets.sampling.engine import Request
 from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.templates import Template
-from mr_assets.wiring.asked_lines import asking, with_scores_asked, with_winners_asked
+from mr_assets.wiring.asked_lines import Asking, asking, with_scores_asked, with_winners_asked
 from mr_assets.wiring.materialization import Materialization
 from mr_assets.wiring.sampling import sample
+
+Complete = Callable[[Iterable[Request], int, SamplingSettings, int, str], pl.LazyFrame]
+"""Has requests completed: how many there are, the settings, completions of each, the role that they are known by."""
 
 
 def completions(
@@ -62,12 +66,30 @@ def scores_of(
 
     By the recipe's judge prompt and section `judgments`, the score's line asked for again where it says so.
     """
-    section, template = work.recipe.judgments, judge_prompts(work.recipe, work.run.data).judge
+
+    def complete(
+        requests: Iterable[Request], total: int, settings: SamplingSettings, n: int, role: str
+    ) -> pl.LazyFrame:
+        return sample(work, encode, requests, total, settings, n=n, role=role).completions
+
+    return scores_by(complete, encode, work.run, answers, n=n, role=role)
+
+
+def scores_by(
+    complete: Complete, encode: ChatEncoder, run: Run, answers: Sequence[tuple[str, str]], *, n: int, role: str
+) -> list[list[float | None]]:
+    """The same by whatever completes requests."""
+    section, template = run.recipe.judgments, judge_prompts(run.recipe, run.data).judge
     check_score_line(section.scoring, section.score_line, encode.text_ids)
     prompts = [encode.template_ids(template, {"prompt": p, "response": r}) for p, r in answers]
-    judged = judgments(completions(work, encode, role, prompts, section, n), section.scoring)
+    requests = (Request(str(i), prompt, n) for i, prompt in enumerate(prompts))
+    judged = judgments(complete(requests, len(prompts), section, n, role), section.scoring)
     if section.score_line != "sampled":
-        by = asking(work, encode, lambda id: prompts[int(response_of(id))])
+        by = Asking(
+            encode,
+            lambda id: prompts[int(response_of(id))],
+            lambda asked, count, settings, role: complete(asked, count, settings, 1, role),
+        )
         judged = with_scores_asked(judged.collect(), section, by).lazy()
     return listed(judged, "response_id", "score", len(answers))
 
