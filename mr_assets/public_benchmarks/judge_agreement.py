@@ -23,6 +23,8 @@ from mr_assets.method.conversations import Prompt, as_text, with_turns
 from mr_assets.method.conversations import asked as asked_of
 from mr_assets.method.prompts import check_prompts
 from mr_assets.method.strong_judge import (
+    SELF_CHOSEN,
+    STRONG_CHOSEN,
     Mean,
     Pair,
     agreement_numbers,
