@@ -17,12 +17,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mr_assets.method.agreement import RIGHT, TIE, WRONG, verdict
 from mr_assets.method.intervals import mean_interval
 
 STRONG_CHOSEN, SELF_CHOSEN = "strong_chosen", "self_chosen"
 AGREEMENT = ("agreement", "agreement_without_ties")
 FIGURES = tuple(f"{setting}_{figure}" for setting in (STRONG_CHOSEN, SELF_CHOSEN) for figure in AGREEMENT)
 """The names of the figures of a model."""
+WORTH = {RIGHT: 1.0, TIE: 0.5, WRONG: 0.0}
 Mean = float | None
 """A response's mean score; None if no judgment has one."""
 
@@ -33,12 +35,6 @@ class Pair(NamedTuple):
     prompt: int
     first: int
     second: int
-
-
-def mean_scores(scores: Sequence[Sequence[float | None]]) -> list[Mean]:
-    """The mean of the valid scores of each response."""
-    valid = ([score for score in each if score is not None] for each in scores)
-    return [float(np.mean(each)) if each else None for each in valid]
 
 
 def first_two(responses: Sequence[Sequence[str]]) -> list[Pair]:
@@ -67,7 +63,7 @@ def highest_and_lowest(responses: Sequence[Sequence[str]], means: Sequence[Seque
     return found
 
 
-def verdict(first_shown_first: bool | None, first_shown_second: bool | None) -> bool | None:
+def in_both_orders(first_shown_first: bool | None, first_shown_second: bool | None) -> bool | None:
     """Whether the strong judge prefers the first response in both orders: True, the second: False; None if neither.
 
     Each is whether it preferred the pair's first response, in one order; None where it gave no verdict.
@@ -77,7 +73,7 @@ def verdict(first_shown_first: bool | None, first_shown_second: bool | None) -> 
 
 def agreements(pairs: Sequence[tuple[Mean, Mean]]) -> list[float]:
     """1, 0.5 for a tie, or 0 of each pair: whether the mean score of the preferred response, the first, is higher."""
-    return [0.5 if a is None or b is None or a == b else float(a > b) for a, b in pairs]
+    return [WORTH[verdict(first, second)] for first, second in pairs]
 
 
 def agreement_numbers(name: str, agreed: Sequence[float]) -> dict[str, float | int | None]:
@@ -89,6 +85,6 @@ def agreement_numbers(name: str, agreed: Sequence[float]) -> dict[str, float | i
     found: dict[str, float | int | None] = {}
     for figure, values in zip(AGREEMENT, (agreed, decided), strict=True):
         low, high = mean_interval([[value] for value in values])
-        for end, value in {"": np.mean(values or [np.nan]), "_low": low, "_high": high}.items():
-            found[f"{name}_{figure}{end}"] = 100 * float(value) if values else None
+        for end, value in {"": float(np.mean(values or [np.nan])), "_low": low, "_high": high}.items():
+            found[f"{name}_{figure}{end}"] = 100 * value if values else None
     return found | {f"{name}_pairs": len(agreed), f"{name}_ties": len(agreed) - len(decided)}

@@ -19,6 +19,7 @@ from mr_assets.evaluation.json_lines import write_lines
 from mr_assets.evaluation.results import Results
 from mr_assets.inputs.held_out_prompts import held_out_prompts
 from mr_assets.inputs.prompt_sources import read_prompts
+from mr_assets.method.agreement import mean_score
 from mr_assets.method.conversations import Prompt, as_text, with_turns
 from mr_assets.method.conversations import asked as asked_of
 from mr_assets.method.prompts import check_prompts
@@ -31,8 +32,7 @@ from mr_assets.method.strong_judge import (
     agreements,
     first_two,
     highest_and_lowest,
-    mean_scores,
-    verdict,
+    in_both_orders,
 )
 from mr_assets.public_benchmarks.local import Local, Say
 from mr_assets.runs.run import Run
@@ -79,8 +79,8 @@ def prepare(run: Run, keys: Sequence[str], prompts: Sequence[Prompt], k: int, sa
     for key in keys:
         local = Local(run, key, NAME, say)
         found: list[list[Mean]] = [[] for _ in texts]
-        for (prompt, _), mean in zip(places, mean_scores(local.scores(judged, role="scores")), strict=True):
-            found[prompt].append(mean)
+        for (prompt, _), scores in zip(places, local.scores(judged, role="scores"), strict=True):
+            found[prompt].append(mean_score(scores))
         means[local.name] = found
     own = {name: highest_and_lowest(responses, each) for name, each in means.items()}
     return Prepared(texts, responses, means, first_two(responses), own)
@@ -120,7 +120,7 @@ def finish(
     """Write the agreement of each model's judge, and beside it the pairs kept: prompt, chosen, rejected."""
 
     def decided(pair: Pair) -> bool | None:
-        return verdict(_prefers_first(answers, pair, turned=False), _prefers_first(answers, pair, turned=True))
+        return in_both_orders(_prefers_first(answers, pair, turned=False), _prefers_first(answers, pair, turned=True))
 
     kept = [
         Pair(pair.prompt, pair.first, pair.second) if first else Pair(pair.prompt, pair.second, pair.first)

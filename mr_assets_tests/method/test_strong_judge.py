@@ -11,13 +11,8 @@ from mr_assets.method.strong_judge import (
     agreements,
     first_two,
     highest_and_lowest,
-    mean_scores,
-    verdict,
+    in_both_orders,
 )
-
-
-def test_means_are_of_valid_scores() -> None:
-    assert mean_scores([[4, None, 5], [None], []]) == [4.5, None, None]
 
 
 def test_the_first_two_differ() -> None:
@@ -37,7 +32,7 @@ def test_the_judges_own_pair_is_its_highest_and_lowest() -> None:
     [(True, True, True), (False, False, False), (True, False, None), (True, None, None), (None, None, None)],
 )
 def test_a_verdict_is_the_same_in_both_orders(one: bool | None, other: bool | None, said: bool | None) -> None:
-    assert verdict(one, other) is said
+    assert in_both_orders(one, other) is said
 
 
 def test_agreement_counts_ties_as_half() -> None:

@@ -12,6 +12,7 @@ from mr_assets.evaluation.results import read_results
 from mr_assets.method.strong_judge import Pair
 from mr_assets.public_benchmarks.judge_agreement import Prepared, finish, held_out, planned, prepare
 from mr_assets.runs.run import Run
+from mr_assets.worlds import letters
 from mr_assets_tests.chat_server import Answer, Serve, Server, said
 from mr_assets_tests.public_benchmarks.conftest import longer_wins
 
@@ -68,7 +69,7 @@ def test_a_judge_that_names_neither_drops_the_pair(run: Run, serve: Serve, tmp_p
 
 def test_the_models_judge_the_seed_models_responses(run: Run, engine: list[str]) -> None:
     """Four responses to each of two prompts, all by the seed model, scored three times by each; made once."""
-    prompts = ["Write b a in upper case.", "Write d c in upper case."]
+    prompts = letters.make_prompts(2, "agreement")
     asked = prepare(run, ["seed", "1"], prompts, 4, lambda line: None)
     assert asked.prompts == prompts and [len(each) for each in asked.responses] == [4, 4]
     assert [[len(each) for each in means] for means in asked.means.values()] == [[4, 4], [4, 4]]
