@@ -25,6 +25,7 @@ import numpy as np
 import polars as pl
 
 from mr_assets.errors import UserError
+from mr_assets.evaluation.client import ChatRequest
 from mr_assets.evaluation.json_lines import read_lines
 from mr_assets.evaluation.judge_prompts import Messages, judge_messages
 from mr_assets.method.intervals import bootstraps
@@ -56,8 +57,6 @@ WON = {
 """By verdict, the share that A won of so many battles."""
 _VERDICTS = re.compile(r"\[\[([AB<>=]+)\]\]"), re.compile(r"\[([AB<>=]+)\]")
 
-Games = tuple[str | None, str | None]
-"""What the judge said of a question: with the baseline first, and with the model first. None: nothing."""
 JUDGMENTS = pl.Schema(
     [
         *((name, pl.String) for name in ("uid", "category", "judge", "model", "baseline")),
@@ -81,6 +80,37 @@ class Answers(NamedTuple):
     model: str
     texts: Mapping[str, str]
     tokens: Mapping[str, int] = {}
+
+    def to(self, uid: str) -> str:
+        """The answer to a question. Raises `UserError` if there is none."""
+        if uid not in self.texts:
+            raise UserError(f"{self.model}: has no answer to the question {uid}. Give the answers to all questions.")
+        return self.texts[uid]
+
+
+class Match(NamedTuple):
+    """Two answers to a question, which the judge compares in both orders."""
+
+    question: Question
+    model: str
+    baseline: str
+    answer: str
+    against: str
+
+    @property
+    def ids(self) -> tuple[str, str]:
+        """Of the two requests: with the baseline's answer first, and with the model's first."""
+        return f"{self.model} {self.question.uid} 1", f"{self.model} {self.question.uid} 2"
+
+    @property
+    def games(self) -> tuple[Messages, Messages]:
+        """What the judge is asked, in that order."""
+        name = "arena-hard-creative-writing" if self.question.category == CREATIVE else "arena-hard"
+        first, second = (
+            judge_messages(name, QUESTION=self.question.prompt, ANSWER_A=a, ANSWER_B=b)
+            for a, b in ((self.against, self.answer), (self.answer, self.against))
+        )
+        return first, second
 
 
 class Score(NamedTuple):
@@ -154,14 +184,28 @@ def answer_rows(questions: Iterable[Question], answers: Answers) -> list[dict[st
     ]
 
 
-def games_of(question: Question, model: str, baseline: str) -> tuple[Messages, Messages]:
-    """What the judge is asked of two answers: with the baseline's first, and with the model's first."""
-    name = "arena-hard-creative-writing" if question.category == CREATIVE else "arena-hard"
-    first, second = (
-        judge_messages(name, QUESTION=question.prompt, ANSWER_A=a, ANSWER_B=b)
-        for a, b in ((baseline, model), (model, baseline))
-    )
-    return first, second
+def matches(questions: Sequence[Question], models: Sequence[Answers], baselines: Sequence[Answers]) -> list[Match]:
+    """Each model's answers and the baseline's, model by model; a model that is the baseline has none with itself.
+
+    The baseline of a category is the official one where `baselines` has it, else their first. Raises `UserError` if
+    one of the answers is missing.
+    """
+    of = {q.category: next((b for b in baselines if b.model == BASELINES[q.category]), baselines[0]) for q in questions}
+    return [
+        Match(q, model.model, of[q.category].model, model.to(q.uid), of[q.category].to(q.uid))
+        for model in models
+        for q in questions
+        if model.model != of[q.category].model
+    ]
+
+
+def requests(matches: Iterable[Match]) -> list[ChatRequest]:
+    """The two questions to the judge of each match."""
+    return [
+        ChatRequest(id, messages, {"temperature": 0.0, "max_tokens": MAX_TOKENS[match.question.category]})
+        for match in matches
+        for id, messages in zip(match.ids, match.games, strict=True)
+    ]
 
 
 def verdict(judgment: str | None) -> str | None:
@@ -172,21 +216,15 @@ def verdict(judgment: str | None) -> str | None:
     return None
 
 
-def judgment_row(
-    question: Question, model: str, baseline: str, judge: str, asked: tuple[Messages, Messages], said: Games
-) -> dict[str, Any]:
-    """A line of a model_judgment/JUDGE/MODEL.jsonl."""
-    return {
-        "uid": question.uid,
-        "category": question.category,
-        "judge": judge,
-        "model": model,
-        "baseline": baseline,
-        "games": [
-            None if text is None else {"score": verdict(text), "judgment": {"answer": text}, "prompt": messages}
-            for messages, text in zip(asked, said, strict=True)
-        ],
-    }
+def judgment_row(match: Match, judge: str, said: Mapping[str, str | None]) -> dict[str, Any]:
+    """A line of a model_judgment/JUDGE/MODEL.jsonl. said: the judge's words by the ids of the requests; None: none."""
+    games = []
+    for id, messages in zip(match.ids, match.games, strict=True):
+        text = said[id]
+        game = {"score": verdict(text), "judgment": {"answer": text}, "prompt": messages}
+        games.append(None if text is None else game)
+    names = {"uid": match.question.uid, "category": match.question.category, "judge": judge}
+    return names | {"model": match.model, "baseline": match.baseline, "games": games}
 
 
 def read_judgments(path: Path) -> pl.DataFrame:
@@ -276,5 +314,5 @@ def _difference(model: Answers, baseline: Answers, uid: str) -> tuple[float, ...
                 f"{each.model}: has no answer to the question {uid}, which was judged. Give all its answers."
             )
     counted = uid in model.tokens and uid in baseline.tokens
-    ours, theirs = (style_of(each.texts[uid], each.tokens[uid] if counted else None) for each in (model, baseline))
+    ours, theirs = (style_of(each.to(uid), each.tokens[uid] if counted else None) for each in (model, baseline))
     return style_difference(ours, theirs)

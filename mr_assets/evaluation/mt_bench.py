@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from mr_assets.errors import UserError
+from mr_assets.evaluation.client import ChatRequest
 from mr_assets.evaluation.json_lines import read_lines
 from mr_assets.evaluation.judge_prompts import Messages, judge_messages
 from mr_assets.method.conversations import Prompt
@@ -79,6 +80,43 @@ class Answers(NamedTuple):
 
     model: str
     turns: Mapping[int, Turns]
+
+    def to(self, question: int) -> Turns:
+        """The answers to a question. Raises `UserError` if there are none."""
+        if question not in self.turns:
+            raise UserError(f"{self.model}: has no answers to question {question}. Give the answers to all questions.")
+        return self.turns[question]
+
+
+class Grading(NamedTuple):
+    """A model's answers to a question, of which the judge grades the one of a turn. reference: of some categories."""
+
+    question: Question
+    turn: int
+    model: str
+    answers: Turns
+    reference: Turns | None
+
+    @property
+    def id(self) -> str:
+        """Of the request."""
+        return f"{self.model} {self.question.id} turn {self.turn}"
+
+    @property
+    def prompt(self) -> str:
+        """The name of the prompt that the judge gets."""
+        return f"single-{'math-' * (self.reference is not None)}v1{'-multi-turn' * (self.turn == 2)}"
+
+    @property
+    def messages(self) -> Messages:
+        """What the judge is asked."""
+        said = {f"{name}_{turn}": texts[turn - 1] for name, texts in self._texts.items() for turn in TURNS}
+        return judge_messages(self.prompt, question=self.question.turns[0], answer=self.answers[0], **said)
+
+    @property
+    def _texts(self) -> dict[str, Turns]:
+        shown = {"question": self.question.turns, "answer": self.answers}
+        return shown if self.reference is None else shown | {"ref_answer": self.reference}
 
 
 class Score(NamedTuple):
@@ -164,24 +202,30 @@ def answered(
     return found
 
 
-def judge_prompt(question: Question, turn: int) -> str:
-    """The name of the prompt that a judge gets."""
-    return f"single-{'math-' * (question.category in WITH_REFERENCE)}v1{'-multi-turn' * (turn == 2)}"
+def gradings(
+    questions: Sequence[Question], models: Sequence[Answers], references: Mapping[int, Turns]
+) -> list[Grading]:
+    """Both turns of each question and model, model by model.
 
-
-def grading_of(question: Question, turn: int, answers: Turns, references: Mapping[int, Turns]) -> Messages:
-    """What the judge is asked of a turn. Raises `UserError` if it needs a reference answer that there is not."""
-    said: dict[str, str] = {}
-    if question.category in WITH_REFERENCE:
-        if question.id not in references:
+    references: by the id of a question. Raises `UserError` if one is missing where the judge needs it, or an answer.
+    """
+    for q in questions:
+        if q.category in WITH_REFERENCE and q.id not in references:
             raise UserError(
-                f"question {question.id} ({question.category}): a judge needs a reference answer. Give the official "
+                f"question {q.id} ({q.category}): the judge needs a reference answer. Give the official "
                 f"reference_answer/gpt-4.jsonl, from {SOURCE}."
             )
-        said = dict(zip(("ref_answer_1", "ref_answer_2"), references[question.id], strict=True))
-    said |= {"question": question.turns[0], "question_1": question.turns[0], "question_2": question.turns[1]}
-    said |= {"answer": answers[0], "answer_1": answers[0], "answer_2": answers[1]}
-    return judge_messages(judge_prompt(question, turn), **said)
+    return [
+        Grading(q, turn, m.model, m.to(q.id), references[q.id] if q.category in WITH_REFERENCE else None)
+        for m in models
+        for q in questions
+        for turn in TURNS
+    ]
+
+
+def requests(gradings: Iterable[Grading]) -> list[ChatRequest]:
+    """The question to the judge of each."""
+    return [ChatRequest(g.id, g.messages, {"temperature": 0.0, "max_tokens": JUDGMENT_TOKENS}) for g in gradings]
 
 
 def rating(judgment: str | None) -> int | float | None:
@@ -193,19 +237,18 @@ def rating(judgment: str | None) -> int | float | None:
     return None
 
 
-def judgment_row(
-    question: Question, turn: int, model: str, judge: str, asked: Messages, said: str | None
-) -> dict[str, Any]:
-    """A line of a model_judgment/JUDGE_single.jsonl."""
-    found = rating(said)
+def judgment_row(grading: Grading, judge: str, said: Mapping[str, str | None]) -> dict[str, Any]:
+    """A line of a model_judgment/JUDGE_single.jsonl. said: the judge's words by the id of the request; None: none."""
+    text = said[grading.id]
+    found = rating(text)
     return {
-        "question_id": question.id,
-        "model": model,
-        "judge": [judge, judge_prompt(question, turn)],
-        "user_prompt": asked[-1]["content"],
-        "judgment": said or "",
+        "question_id": grading.question.id,
+        "model": grading.model,
+        "judge": [judge, grading.prompt],
+        "user_prompt": grading.messages[-1]["content"],
+        "judgment": text or "",
         "score": -1 if found is None else found,
-        "turn": turn,
+        "turn": grading.turn,
     }
 
 

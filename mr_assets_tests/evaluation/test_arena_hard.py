@@ -13,11 +13,12 @@ from mr_assets.evaluation.arena_hard import (
     Question,
     answer_rows,
     bench_name,
-    games_of,
     judgment_row,
+    matches,
     read_answers,
     read_judgments,
     read_questions,
+    requests,
     score,
     verdict,
     verdicts,
@@ -124,15 +125,31 @@ def test_answers_that_were_judged_must_be_given() -> None:
 
 
 def test_the_judge_sees_the_baseline_first_and_then_the_model() -> None:
-    first, second = games_of(QUESTION, "mine {y}", "theirs")
-    assert "Begin your evaluation by generating your own answer" in first[0]["content"]
-    assert first[1]["content"] == (
+    questions = [QUESTION, QUESTION._replace(uid="u2", category="creative_writing")]
+    mine, seed = Answers("M1", {"u1": "mine {y}", "u2": "a"}), Answers("seed", {"u1": "theirs", "u2": "b"})
+    first, second, creative, _ = requests(matches(questions, [mine], [seed]))
+    assert [request.id for request in (first, second, creative)] == ["M1 u1 1", "M1 u1 2", "M1 u2 1"]
+    assert first.parameters == {"temperature": 0.0, "max_tokens": 16000}
+    assert "Begin your evaluation by generating your own answer" in first.messages[0]["content"]
+    assert first.messages[1]["content"] == (
         "<|User Prompt|>\nWhat is {x}?\n\n<|The Start of Assistant A's Answer|>\ntheirs\n<|The End of Assistant A's "
         "Answer|>\n\n<|The Start of Assistant B's Answer|>\nmine {y}\n<|The End of Assistant B's Answer|>"
     )
-    assert "Answer|>\nmine {y}\n<|The End of Assistant A's" in second[1]["content"]
-    creative, _ = games_of(QUESTION._replace(category="creative_writing"), "a", "b")
-    assert "generating your own answer" not in creative[0]["content"]
+    assert "Answer|>\nmine {y}\n<|The End of Assistant A's" in second.messages[1]["content"]
+    assert "generating your own answer" not in creative.messages[0]["content"]
+
+
+def test_the_baseline_is_the_official_one_of_a_category_or_the_first() -> None:
+    questions = [QUESTION, QUESTION._replace(uid="u2", category="creative_writing")]
+    texts = {"u1": "a", "u2": "b"}
+    seed, official = Answers("seed", texts), Answers("o3-mini-2025-01-31", texts)
+    found = matches(questions, [seed, Answers("M1", texts)], [seed, official])
+    assert [(each.model, each.question.uid, each.baseline) for each in found] == [
+        ("seed", "u1", "o3-mini-2025-01-31"),
+        *(("M1", "u1", "o3-mini-2025-01-31"), ("M1", "u2", "seed")),
+    ]
+    with pytest.raises(UserError, match="M1: has no answer to the question u2"):
+        matches(questions, [Answers("M1", {"u1": "a"})], [seed])
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -140,9 +157,10 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     mine = Answers("M1", {"u1": "é", "u2": "b"})
     write_lines(tmp_path / "answers.jsonl", answer_rows(questions, mine))
     assert read_answers(tmp_path / "answers.jsonl") == mine
-    asked = games_of(QUESTION, "é", "b")
-    rows = [judgment_row(QUESTION, "M1", "seed", "j", asked, said) for said in (("[[A>B]]", "no"), ("[[A=B]]", None))]
-    assert rows[0]["games"][0] == {"score": "A>B", "judgment": {"answer": "[[A>B]]"}, "prompt": asked[0]}
+    match, _ = matches(questions, [mine], [Answers("seed", {"u1": "x", "u2": "y"})])
+    rows = [judgment_row(match, "j", {"M1 u1 1": a, "M1 u1 2": b}) for a, b in (("[[A>B]]", "no"), ("[[A=B]]", None))]
+    assert rows[0]["games"][0] == {"score": "A>B", "judgment": {"answer": "[[A>B]]"}, "prompt": match.games[0]}
+    assert rows[1]["games"][1] is None
     write_lines(tmp_path / "judgments.jsonl", rows)
     read = read_judgments(tmp_path / "judgments.jsonl")
     assert read.select("first", "second").rows() == [("A>B", None), ("A=B", None)]

@@ -15,14 +15,14 @@ from mr_assets.evaluation.mt_bench import (
     Question,
     answer_rows,
     answered,
-    grading_of,
-    judge_prompt,
+    gradings,
     judgment_row,
     rating,
     ratings,
     read_answers,
     read_questions,
     read_ratings,
+    requests,
     score,
 )
 from mr_assets.method.conversations import Prompt
@@ -82,22 +82,26 @@ def test_the_second_question_follows_the_models_own_first_answer() -> None:
 
 
 def test_the_judge_sees_reference_answers_where_there_is_a_right_answer() -> None:
-    said, references = ("2", "4"), {111: ("two", "four")}
-    assert [judge_prompt(q, turn) for q in (WRITING, MATH) for turn in (1, 2)] == [
-        *("single-v1", "single-v1-multi-turn"),
-        *("single-math-v1", "single-math-v1-multi-turn"),
+    mine = Answers("M1", {81: ("a", "b"), 111: ("2", "4")})
+    found = gradings([WRITING, MATH], [mine], {81: ("no", "no"), 111: ("two", "four")})
+    assert [(each.id, each.prompt) for each in found] == [
+        *(("M1 81 turn 1", "single-v1"), ("M1 81 turn 2", "single-v1-multi-turn")),
+        *(("M1 111 turn 1", "single-math-v1"), ("M1 111 turn 2", "single-math-v1-multi-turn")),
     ]
-    first, second = (grading_of(MATH, turn, said, references)[1]["content"] for turn in (1, 2))
+    writing, _, first, second = (request.messages[1]["content"] for request in requests(found))
+    assert "no" not in writing.split("[Question]")[1]
     assert "[Question]\n1+1?\n\n[The Start of Reference Answer]\ntwo\n" in first
     assert "four" not in first
     assert "### User:\nAnd 2+2?\n\n### Reference answer:\nfour\n" in second
     assert "### User:\n1+1?\n\n### Assistant A:\n2\n\n### User:\nAnd 2+2?\n\n### Assistant A:\n4\n" in second
-    assert "Reference" not in grading_of(WRITING, 2, said, references)[1]["content"]
 
 
-def test_a_reference_that_is_needed_and_missing_is_an_error() -> None:
-    with pytest.raises(UserError, match=r"question 111 \(math\): a judge needs a reference answer"):
-        grading_of(MATH, 1, ("2", "4"), {})
+def test_an_answer_that_is_needed_and_missing_is_an_error() -> None:
+    mine = Answers("M1", {111: ("2", "4")})
+    with pytest.raises(UserError, match=r"question 111 \(math\): the judge needs a reference answer"):
+        gradings([MATH], [mine], {})
+    with pytest.raises(UserError, match="M1: has no answers to question 81"):
+        gradings([WRITING], [mine], {})
 
 
 def rated(*rows: tuple[Question, int, float | None], model: str = "M1", judge: str = "j") -> pl.DataFrame:
@@ -136,11 +140,11 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     mine = Answers("M1", {81: ("é", "b"), 111: ("2", "4")})
     write_lines(tmp_path / "answers.jsonl", answer_rows([WRITING, MATH], mine))
     assert read_answers(tmp_path / "answers.jsonl") == mine
-    asked = grading_of(WRITING, 2, mine.turns[81], {})
-    rows = [judgment_row(WRITING, 2, "M1", "j", asked, said) for said in ("Fine. [[7]]", "Fine.", None)]
+    _, second = gradings([WRITING], [mine], {})
+    rows = [judgment_row(second, "j", {second.id: said}) for said in ("Fine. [[7]]", "Fine.", None)]
     assert rows[0] == {
         **{"question_id": 81, "model": "M1", "judge": ["j", "single-v1-multi-turn"], "turn": 2, "score": 7},
-        **{"user_prompt": asked[1]["content"], "judgment": "Fine. [[7]]"},
+        **{"user_prompt": second.messages[1]["content"], "judgment": "Fine. [[7]]"},
     }
     write_lines(tmp_path / "j_single.jsonl", rows)
     read = read_ratings(tmp_path / "j_single.jsonl", [WRITING])
@@ -170,9 +174,8 @@ def test_the_official_files_are_read_and_written(tmp_path: Path) -> None:
     path = SHARED / "mt_bench_reference_answer_gpt-4.jsonl"
     references = read_answers(path)
     assert (len(questions), references.model, len(references.turns)) == (80, "gpt-4", 30)
-    for question in questions:
-        for turn in (1, 2):
-            grading_of(question, turn, ("a", "b"), references.turns)
+    everything = Answers("M1", {question.id: ("a", "b") for question in questions})
+    assert len(requests(gradings(questions, [everything], references.turns))) == 160
     with_references = [q for q in questions if q.id in references.turns]
     assert {q.category for q in with_references} == {"math", "reasoning", "coding"}
     write_lines(tmp_path / "answers.jsonl", answer_rows(with_references, references))
