@@ -1,11 +1,12 @@
-"""`mr arena-hard`: what models won against a baseline, from a judge's games in the official tool's files."""
+"""`mr arena-hard`: what models won, from a judge's games in the official tool's files; `mr benchmark arena_hard`."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mr_assets.cli.terminal import say_json
+from mr_assets.cli.benchmark import Asked, at_work, benchmark, now, of_the_judge
+from mr_assets.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
     from mr_assets.cli.terminal import Table
@@ -65,3 +66,68 @@ def with_interval(numbers: dict[str, float], name: str, digits: int) -> tuple[st
         return "-", "-"
     low, high = (f"{numbers[f'{name}_{end}']:.{digits}f}" for end in ("low", "high"))
     return f"{numbers[name]:.{digits}f}", f"{low} to {high}"
+
+
+@benchmark.command("arena_hard")
+@click.argument("name", metavar="RUN")
+@click.option("--questions", required=True, metavar="FILE", help="question.jsonl of Arena-Hard v0.1 or v2.0.")
+@click.option(
+    "--baseline",
+    "baselines",
+    multiple=True,
+    metavar="FILE",
+    help="Answers to compare with, such as model_answer/gpt-4-0314.jsonl. Default: RUN's seed model. Repeatable.",
+)
+@click.option("--first", type=click.IntRange(min=1), metavar="N", help="Only the first N questions.")
+@click.option(
+    "--temperature", type=click.FloatRange(0, 2), default=0.0, show_default=True, help="Of the models' answers."
+)
+@click.option(
+    "--max-tokens", type=click.IntRange(min=1), metavar="N", help="Of an answer. Default: the recipe's, of responses."
+)
+@of_the_judge
+def arena_hard_of_run(
+    name: str,
+    questions: str,
+    baselines: tuple[str, ...],
+    first: int | None,
+    temperature: float,
+    max_tokens: int | None,
+    **said: Any,
+) -> None:
+    """Arena-Hard v0.1 or v2.0: the share of battles that RUN's models win against a baseline, and at equal style.
+
+    The judge compares two answers to each question, in both orders, as the official prompt asks it. Without --baseline
+    each model is compared with RUN's seed model. All files are in the official tool's layout, in RUN's folder
+    benchmarks/arena-hard-v0.1 or -v2.0. Without an endpoint the models answer, and the judge's part is skipped.
+
+    \b
+    mr benchmark arena_hard my_run --questions arena-hard-v2.0/question.jsonl \\
+        --endpoint https://api.example.org/v1 --judge gpt-4.1 --price 2 8 --budget 60
+    """
+    from mr_assets.evaluation.arena_hard import bench_name, read_answers, read_questions
+    from mr_assets.public_benchmarks.arena_hard import check, finish, planned, prepare
+    from mr_assets.sampling.settings import SamplingSettings
+    from mr_assets.text_files import given_path
+
+    asking = read_questions(given_path(questions, "--questions"))[:first]
+    against = [read_answers(given_path(file, "--baseline")) for file in baselines]
+    asked = Asked(name, said)
+    check(asked.keys, asking, against)
+    tokens = max_tokens or asked.run.recipe.responses.max_tokens
+    sampling = SamplingSettings(temperature=temperature, top_p=1.0, max_tokens=tokens)
+    if asked.dry_run:
+        asked.answers(bench_name(asking), planned(asked.keys, asking, against, sampling))
+        return
+    with at_work(asked):
+        prepared = prepare(asked.run, asked.keys, asking, against, sampling, lambda line: say(line, err=True))
+        answers = asked.answers(bench_name(asking), prepared.requests)
+        if answers is None:
+            return
+        assert asked.client is not None
+        found = finish(asked.run, prepared, asked.client, answers, {"made": now()})
+    if asked.as_json:
+        say_json([results.as_json for results in found])
+        return
+    for results in found:
+        asked.show(results, dict.fromkeys(TITLES, "{:.1f}") | {"questions": "{:,}", "without_verdict": "{:,}"})

@@ -154,7 +154,7 @@ class Asked:
         from mr_assets.cli.terminal import Column, Table, show
 
         if self.as_json:
-            say_json({"benchmark": results.benchmark, "judge": results.judge, "rows": results.rows, **results.about})
+            say_json(results.as_json)
             return
         columns = [Column("model"), *(Column(name.replace("_", " "), number=True) for name in figures)]
         table = Table(f"{results.benchmark} of {self.run.name}, judged by {results.judge}", columns)

@@ -32,6 +32,11 @@ class Results:
     rows: list[dict[str, Any]]
     about: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """Everything side by side, for programs."""
+        return {"benchmark": self.benchmark, "judge": self.judge, "rows": self.rows, **self.about}
+
     def write(self, run_folder: Path) -> Path:
         """Write them to the run's folder, in place of what the same judge found before; the file."""
         path = benchmark_folder(run_folder, self.benchmark) / judge_folder(self.judge) / FILE

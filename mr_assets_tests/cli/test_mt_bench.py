@@ -1,11 +1,16 @@
-"""`mr mt-bench`: a table for readers, JSON for programs, one message for a file that is something else."""
+"""`mr mt-bench` and `mr benchmark mt_bench`: tables for readers, JSON for programs, what is refused."""
 
 from pathlib import Path
 
 import pytest
 
 from mr_assets.evaluation.json_lines import write_lines
+from mr_assets.runs.run import Run
+from mr_assets_tests.chat_server import Serve
 from mr_assets_tests.cli.conftest import Mr, Refused, as_json, said
+from mr_assets_tests.cli.test_benchmark import run as run
+from mr_assets_tests.public_benchmarks.conftest import engine as engine
+from mr_assets_tests.public_benchmarks.test_mt_bench import turns_are_rated
 
 
 @pytest.fixture(autouse=True)
@@ -43,3 +48,30 @@ def test_with_the_questions_there_are_categories(mr: Mr, ratings: Path) -> None:
 def test_another_file_is_refused(refused: Refused, tmp_path: Path) -> None:
     write_lines(tmp_path / "file.jsonl", [{"question_id": 81}])
     assert "line 1: has no model" in refused("mt-bench", tmp_path / "file.jsonl")
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    rows = [{"question_id": 81 + n, "category": c, "turns": ["a", "b"]} for n, c in enumerate(("writing", "math"))]
+    write_lines(tmp_path / "question.jsonl", rows)
+    return tmp_path / "question.jsonl"
+
+
+def test_a_run_is_rated(mr: Mr, run: Run, engine: list[str], serve: Serve, questions: Path, tmp_path: Path) -> None:
+    """One question, two turns, two models, which say the same: the judge is asked about it once."""
+    server = serve(turns_are_rated)
+    command = ["benchmark", "mt_bench", "tiny", "--questions", questions, "--first", 1, "--models", "seed,1"]
+    command += ["--endpoint", server.url, "--judge", "strict", "--budget", 1, "--price", 1, 1]
+    shown = said(mr(*command))
+    assert "mt_bench of tiny, judged by strict" in shown
+    assert "6.00 (6.00 to 6.00)" in shown
+    assert (len(engine), len(server.asked)) == (4, 2)
+    found = as_json(mr(*command, "--json"))
+    assert [(row["model"], row["turn_1"], row["turn_2"]) for row in found["rows"]] == [("seed", 8, 4), ("M1", 8, 4)]
+    assert (len(engine), len(server.asked)) == (4, 2)
+
+
+def test_a_missing_reference_is_refused(refused: Refused, run: Run, engine: list[str], questions: Path) -> None:
+    said = refused("benchmark", "mt_bench", "tiny", "--questions", questions)
+    assert "question 82 (math): the judge needs a reference answer" in said
+    assert not engine
