@@ -397,4 +397,18 @@ LOOP = Loop(
         shaped_by=("judgments",),
         code=("method.scoring_shift",),
     ),
+    Asset(
+        "win_rates",
+        per="model",
+        when=lambda recipe: recipe.win_rates is not None,
+        upstream=("held_out_responses",),
+        of_models={"held_out_responses": ("its own", "the seed")},
+        shaped_by=("seed", "model.seed", "model.revision", *RENDERING, "win_rates", "judgments", "engine"),
+        sources=("model.seed", "win_rates.judge"),
+        code=(
+            *("method.win_rates", "method.judgments", "method.asked_lines", "sampling.reward_model"),
+            *("chat", "chat_template"),
+        ),
+        templates=("judge",),
+    ),
 )

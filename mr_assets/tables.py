@@ -340,6 +340,18 @@ SCORING_SHIFT = _table(
     mean_seed=(pl.Float64, "the mean by the seed model"),
     true_score=(pl.Float64, "what the response is worth by a world's truth; null where that is not known"),
 )
+WIN_RATES = _table(
+    "win_rates",
+    "response_id",
+    response_id=(pl.String, "the held-out response, of this model and of the seed model"),
+    prompt_id=(pl.String, "the prompt that both answered"),
+    judge=(pl.String, "who scored both: seed, world, or the folder of a model or reward model"),
+    preference=(pl.Float64, "1 if this model's response has the higher score, 0.5 for a draw, 0; null without a score"),
+    score=(pl.Float64, "mean valid score of this model's response, or its reward; null if it has none"),
+    seed_score=(pl.Float64, "the same of the seed model's"),
+    chars=(pl.Int64, "length of this model's response in characters"),
+    seed_chars=(pl.Int64, "length of the seed model's"),
+)
 DROPPED_FOLDER = "dropped"
 TABLES = {table.name: table for table in list(globals().values()) if isinstance(table, Table)}
 

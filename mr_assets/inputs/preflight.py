@@ -31,6 +31,7 @@ from mr_assets.inputs.user_files import (
     to_train_on,
     user_eft,
 )
+from mr_assets.inputs.win_rates import check_judge
 from mr_assets.method.asked_lines import check_score_line
 from mr_assets.method.conversations import asked
 from mr_assets.method.prompts import draw_prompts
@@ -125,6 +126,8 @@ def check_run(run: Run, *, dry: bool = False, trains: bool = True) -> list[str]:
             _check_turns(run, encode, prompts)
     if recipe.reward_model is not None:
         check_rewards(recipe, recipe.reward_model, run.data)
+    if recipe.win_rates is not None:
+        check_judge(recipe, recipe.win_rates, run.data)
     if importlib.util.find_spec("vllm") is None:
         raise UserError(
             "vLLM is not installed, and nothing else samples. Install the project with its environment (make install), "

@@ -56,6 +56,8 @@ from mr_assets.method.responses import mark_duplicates
 from mr_assets.method.rewards import with_rewards
 from mr_assets.method.scoring_shift import scoring_shift, scoring_shift_numbers
 from mr_assets.method.selected_responses import select_responses
+from mr_assets.method.win_rates import win_rate_numbers, win_rates
+from mr_assets.recipes.recipe import WORLD
 from mr_assets.runs.artifact import fetch_files, pruned_since
 from mr_assets.runs.record import Record
 from mr_assets.runs.run import Run
@@ -539,6 +541,19 @@ class _Artifact:
         given = {path.removeprefix("model."): self.settings[path] for path in RENDERING if path in self.settings}
         return self.run.recipe.model.model_copy(update=given).rendering()
 
+    def win_rates(self) -> pl.DataFrame:
+        """Who won by the scores: a world's truth is upstream, those of a judge cannot be worked out again here."""
+        judge, given = self.settings["win_rates"]["judge"], self.table.select("response_id", "score", "seed_score")
+
+        def scored(responses: pl.LazyFrame, column: str) -> pl.DataFrame:
+            if judge == WORLD:
+                return responses.with_columns(score="true_score").collect()
+            scores = given.select("response_id", score=column)
+            return responses.join(scores, on="response_id", how="left", maintain_order="left").collect()
+
+        own, seeds = (self.upstream("held_out_responses", of) for of in ("its own", "the seed"))
+        return win_rates(scored(own, "score"), scored(seeds, "seed_score"), judge)
+
     def dpo_dataset(self) -> Selected:
         from mr_assets.chat import ChatEncoder
 
@@ -574,6 +589,7 @@ RECOMPUTE: dict[str, Callable[[_Artifact], Selected | pl.DataFrame | None]] = {
     "battle_matrices": _Artifact.battle_matrices,
     "elo_pairs": _Artifact.elo_pairs,
     "dpo_dataset": _Artifact.dpo_dataset,
+    "win_rates": _Artifact.win_rates,
     "human_agreement": lambda it: with_agreement(
         it.table.select("response_id", "prompt_id", "rank", "scores").collect()
     ),
@@ -598,6 +614,7 @@ _FIGURES: dict[str, Callable[[_Artifact], Mapping[str, Any]]] = {
     "evaluation": lambda it: it.table.drop("model").collect().row(0, named=True),
     "probe_judgments": _Artifact.judgment_figures,
     "scoring_shift": lambda it: scoring_shift_numbers(it.table, it.scoring),
+    "win_rates": lambda it: win_rate_numbers(it.table.collect()),
     "held_out_responses": lambda it: held_out_response_numbers(it.table),
     "human_agreement": lambda it: agreement_numbers(it.table.collect()),
     "labelled_pairs": lambda it: labelled_pair_numbers(it.table.collect()),

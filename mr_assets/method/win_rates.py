@@ -1,4 +1,4 @@
-"""Win rates from soft preferences, and what they would be at equal length (Dubois et al. 2024, section 3).
+"""Win rates from preferences, soft or not, and what they would be at equal length (Dubois et al. 2024, section 3).
 
     fitted = length_controlled(preference, reference_chars, model_chars)
     fitted.win_rate     0.23: the share won if both answers had always been as long as each other
@@ -7,12 +7,18 @@ A preference is the probability, from 0 to 1, that the judge prefers the model's
 0.5.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
+from mr_assets.method import DECIMALS
+from mr_assets.method.intervals import bootstraps, mean_with_interval
 from mr_assets.method.logistic import Numbers, fit_logistic
+from mr_assets.tables import WIN_RATES
 
 
 class Known(NamedTuple):
@@ -75,3 +81,68 @@ def length_controlled(
     best = fit_logistic(everything, wins, weights)
     length, hardness, quality = (float(term) for term in best)
     return Fitted(length, hardness, quality, win_rate=float(expit(rows[:, 1:] @ best[1:]).mean()))
+
+
+# ----------------------------------------------------------------------------------------------- held-out responses
+
+
+def win_rates(responses: pl.DataFrame, reference: pl.DataFrame, judge: str) -> pl.DataFrame:
+    """Each response beside the reference's to the same prompt: columns of `WIN_RATES`, in the order of `responses`.
+
+    responses, reference: response_id, prompt_id, response, score (null if it has none), of the same response_ids.
+    judge: who gave the scores. The higher score wins; equal ones, rounded to `DECIMALS` (row 11), are a draw.
+    """
+    score, other = pl.col("score").round(DECIMALS), pl.col("seed_score").round(DECIMALS)
+    seeds = reference.select("response_id", seed_score="score", seed_response="response")
+    return (
+        responses.join(seeds, on="response_id", maintain_order="left")
+        .with_columns(
+            pl.lit(judge).alias("judge"),
+            preference=pl.when(score > other).then(1.0).when(score == other).then(0.5).when(score < other).then(0.0),
+            chars=pl.col("response").str.len_chars().cast(pl.Int64),
+            seed_chars=pl.col("seed_response").str.len_chars().cast(pl.Int64),
+        )
+        .select(list(WIN_RATES.columns))
+    )
+
+
+def win_rate_numbers(rows: pl.DataFrame) -> dict[str, float | int | None]:
+    """rows: columns of `WIN_RATES`. Means and rates with 95% intervals, bootstrap over prompts; None of no row.
+
+    A row without a preference counts in no rate and is counted. The length-controlled rate knows no difficulty of the
+    prompts: length and quality are all that is fitted.
+    """
+    compared, preference = rows.drop_nulls("preference"), pl.col("preference")
+    counts = {"wins": 1.0, "draws": 0.5, "losses": 0.0}
+    numbers: dict[str, float | int | None] = {
+        "prompts": compared["prompt_id"].n_unique(),
+        "without a preference": rows.height - compared.height,
+        **{name: compared.filter(preference == won).height for name, won in counts.items()},
+        **_rates_with_intervals(compared),
+    }
+    columns = {"characters": "chars", "seed_characters": "seed_chars", "score": "score", "seed_score": "seed_score"}
+    for name, column in columns.items():
+        numbers |= mean_with_interval(name, rows, column)
+    return numbers
+
+
+_RATES = ("win_rate", "length_controlled_win_rate")
+
+
+def _rates_with_intervals(compared: pl.DataFrame) -> dict[str, float | None]:
+    if compared.is_empty():
+        return {f"{name}{end}": None for name in _RATES for end in ("", "_low", "_high")}
+    columns = [compared[name].to_numpy() for name in ("preference", "seed_chars", "chars")]
+    places = compared.with_row_index().group_by("prompt_id", maintain_order=True).agg("index")["index"].to_list()
+    rows_of = [np.asarray(rows) for rows in places]
+
+    def rates(prompts: Sequence[int] | NDArray[np.intp]) -> tuple[float, float]:
+        rows = np.concatenate([rows_of[prompt] for prompt in prompts])
+        preference, seed_chars, chars = (column[rows] for column in columns)
+        return float(preference.mean()), length_controlled(preference, seed_chars, chars).win_rate
+
+    found = zip(_RATES, rates(range(len(rows_of))), bootstraps(rates, len(rows_of)), strict=True)
+    numbers: dict[str, float | None] = {}
+    for name, rate, (low, high) in found:
+        numbers |= {name: rate, f"{name}_low": low, f"{name}_high": high}
+    return numbers

@@ -87,6 +87,7 @@ def planned(run: Run, prompts: int = PROMPTS) -> Pilot:
         "sft": None,
         "evaluation": None,
         "held_out": None,
+        "win_rates": None,
         "human_agreement": None,
         "labelled_pairs": None,
         "probe": None,

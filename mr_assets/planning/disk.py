@@ -20,7 +20,7 @@ BYTES_PER_TOKEN = 6
 BYTES_PER_ROW = 100
 """Of a sampled completion in a table besides: ids, lengths, what was read out of it."""
 
-MEASUREMENTS = ("evaluation", "human_agreement", "labelled_pairs")
+MEASUREMENTS = ("evaluation", "win_rates", "human_agreement", "labelled_pairs")
 """What keeps figures of its completions, and no completion."""
 
 

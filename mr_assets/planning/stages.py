@@ -13,7 +13,7 @@ from math import ceil
 
 from mr_assets.loop import titled
 from mr_assets.planning.lengths import Lengths, Pieces
-from mr_assets.recipes.recipe import GENERATED, Recipe
+from mr_assets.recipes.recipe import GENERATED, WORLD, Recipe
 from mr_assets.sampling.connection import is_endpoint
 
 EFT_EXAMPLES = 1630
@@ -153,6 +153,8 @@ def by_models(recipe: Recipe, lengths: Lengths, model: str, replies: int | None)
         yield evaluation(recipe, lengths, model)
     if recipe.held_out:
         yield held_out_responses(recipe, lengths, model)
+    if recipe.win_rates and recipe.win_rates.judge != WORLD:
+        yield win_rates(recipe, lengths, model)
     if recipe.human_agreement:
         yield human_agreement(recipe, lengths, model, replies)
     if recipe.labelled_pairs:
@@ -308,6 +310,19 @@ def probe_judgments(recipe: Recipe, lengths: Lengths, model: str) -> Sampling:
     judge = _filled(lengths, lengths.judge, prompt=prompts, response=responses).sampled(n)
     why = DUPLICATES if recipe.held_out.prompts else NOT_COUNTED_PROMPTS
     return _sampling("probe_judgments", model, responses, n, judge, lengths.judgment, why)
+
+
+def win_rates(recipe: Recipe, lengths: Lengths, model: str) -> Sampling:
+    """win_rates of one model: its held-out responses and the seed's are judged; the seed's own once."""
+    section, answered = recipe.win_rates, held_out_responses(recipe, lengths, model)
+    assert section is not None
+    responses = answered.completions * (1 if model == "seed" else 2)
+    why = answered.at_most or DUPLICATES
+    if section.reward_model is not None:
+        return rewards(lengths, "win_rates", model, responses, section.reward_model, why)
+    n = section.n or recipe.judgments.n
+    judge = _filled(lengths, lengths.judge, prompt=answered.requests, response=responses).sampled(n)
+    return replace(_sampling("win_rates", model, responses, n, judge, lengths.judgment, why), by=section.folder)
 
 
 def _sampling(

@@ -12,7 +12,7 @@ from typing import Any
 
 from mr_assets.errors import shown
 from mr_assets.judging import ONLY_JUDGMENTS, PAPERS
-from mr_assets.recipes.recipe import EFT, GENERATED, OPEN_ASSISTANT, RANKINGS, Recipe
+from mr_assets.recipes.recipe import EFT, GENERATED, OPEN_ASSISTANT, RANKINGS, REWARD_MODEL, WORLD, Recipe
 from mr_assets.sampling.connection import is_endpoint
 from mr_assets.training.settings import batch_problem, epoch_problem
 from mr_assets.worlds.letters import MOST_HELD_OUT, MOST_PROMPTS
@@ -282,6 +282,23 @@ def _probe(recipe: Any) -> Iterator[str]:
         yield "held_out.per_prompt = 1: the probe ranks the responses of a prompt; take 2 or more"
 
 
+def _win_rates(recipe: Any) -> Iterator[str]:
+    if (section := recipe.win_rates) is None:
+        return
+    judge, n = _given(section, "judge", None), _given(section, "n", None)
+    if recipe.held_out is None:
+        yield "win_rates: they compare responses to held-out prompts, and held_out is null; describe these"
+    if judge == WORLD and recipe.world is None:
+        yield f'win_rates.judge = "{WORLD}": world is null; name another judge'
+    if judge == REWARD_MODEL:
+        yield f'win_rates.judge = "{REWARD_MODEL}": names no folder; write {REWARD_MODEL}FOLDER'
+    if n is not None and n > 1 and _greedy(recipe.judgments):
+        yield (
+            f"win_rates.n = {n}: judgments.temperature is {recipe.judgments.temperature:g}, so the judgments of a "
+            "response would all be the same; set win_rates.n to 1"
+        )
+
+
 def _made_by_world(field: str, count: int | None) -> Iterator[str]:
     if count is None:
         yield f"{field} = null: the world makes as many as it is asked for; give a number"
@@ -383,6 +400,7 @@ CHECKS: tuple[Callable[[Any], Iterator[str]], ...] = (
     _eft_shares,
     _evaluation_world,
     _held_out,
+    _win_rates,
     _human_agreement,
     _labelled_pairs,
     _probe,

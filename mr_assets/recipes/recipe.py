@@ -32,6 +32,10 @@ GENERATED = "generated"
 """The source of prompts that a model makes."""
 RANKINGS = "rankings"
 """The source of held-out prompts that `eft.source` holds out."""
+SEED, WORLD = "seed", "world"
+"""The judges of win rates that are no folders."""
+REWARD_MODEL = "reward_model:"
+"""What stands before a reward model's folder in `win_rates.judge`."""
 OPEN_ASSISTANT = "open_assistant:"
 """What stands before the file of ranked replies in `eft.source`."""
 
@@ -371,6 +375,29 @@ class Probe(Section):
     )
 
 
+class WinRates(Section):
+    """Who wins on the held-out prompts, each model or the seed model, by a judge that the loop does not train."""
+
+    judge: File = Field(
+        description="who scores the responses of both: seed, the seed model; the folder of another language model "
+        "(absolute or under the data folder); reward_model:FOLDER; or world, the truth"
+    )
+    n: Count | None = Field(
+        default=None, description="judgments per response, of a judge that writes them; null is judgments.n"
+    )
+
+    @property
+    def reward_model(self) -> str | None:
+        """The folder of the reward model that `judge` names; None where it names something else."""
+        folder = self.judge.removeprefix(REWARD_MODEL)
+        return None if folder == self.judge else folder
+
+    @property
+    def folder(self) -> str | None:
+        """The folder of the other language model that `judge` names; None where it names something else."""
+        return None if self.reward_model is not None or self.judge in (SEED, WORLD) else self.judge
+
+
 class Storage(Section):
     """What stays on disk."""
 
@@ -423,6 +450,9 @@ class Recipe(Section):
     )
     probe: Probe | None = Field(
         default=None, description="every model judges the seed model's held-out responses; null is none"
+    )
+    win_rates: WinRates | None = Field(
+        default=None, description="each model against the seed model on the held-out prompts; null is none"
     )
     guardrails: Guardrails = Field(
         default=Guardrails(), description="when a run is warned, and when it is stopped before it harms itself"

@@ -14,7 +14,7 @@ from typing import Any
 from mr_assets.errors import UserError
 from mr_assets.files import remembered_fingerprint
 from mr_assets.loop import LOOP, RENDERING, iteration_of
-from mr_assets.recipes.recipe import GENERATED, OPEN_ASSISTANT, RANKINGS, SPEED_FIELDS, Recipe
+from mr_assets.recipes.recipe import GENERATED, OPEN_ASSISTANT, RANKINGS, REWARD_MODEL, SPEED_FIELDS, Recipe
 from mr_assets.runs.data_folder import resolve
 from mr_assets.runs.overrides import as_config, overrides_in, with_overrides
 from mr_assets.runs.run import Run
@@ -23,7 +23,7 @@ from mr_assets.text_files import is_file_or_folder, is_regular
 
 CONTENT = "content of "
 TEXT = "text of the {} template"
-MODELS = ("model.seed", "prompts.generator", "reward_model.folder")
+MODELS = ("model.seed", "prompts.generator", "reward_model.folder", "win_rates.judge")
 """The fields that name a model's folder."""
 JUDGE_SIDE_OFF = {"iteration.judge_training": False}
 
@@ -83,12 +83,12 @@ def _sources(run: Run, asset: str, partition: str | None) -> list[tuple[str, str
     if asset not in run.loop or (asset == "eft_dataset" and not run.recipe.sft):  # which is empty
         return []
     of_loop = LOOP[asset].per == "model" and partition != "seed"  # made of a model of the loop
-    given = [path for path in LOOP[asset].sources if not (of_loop and path in MODELS)]
+    given = [path for path in LOOP[asset].sources if not (of_loop and path == "model.seed")]
     paths = (path for path in given if not _of_another_model(run.recipe, asset, path))
     named = [(path, _named(run.recipe, path)) for path in paths]
     made = ("world", GENERATED, RANKINGS)
     files = [(path, source) for path, source in named if source and source not in made and not is_endpoint(source)]
-    return [(path, source.removeprefix(OPEN_ASSISTANT)) for path, source in files]
+    return [(path, source.removeprefix(OPEN_ASSISTANT).removeprefix(REWARD_MODEL)) for path, source in files]
 
 
 def _named(recipe: Recipe, path: str) -> str | None:

@@ -13,9 +13,13 @@ def model_of(work: Materialization) -> Model:
     The seed model is the one that SFT began with, where that is recorded. Raises `dg.Failure` that names what to
     materialize first if M_t is not complete, `UserError` if the seed model cannot be read.
     """
-    run, key = work.run, work.partition or ""
-    if key != "seed":
-        return handed_over(run, int(key) + 1)
+    key = work.partition or ""
+    return seed_of(work) if key == "seed" else handed_over(work.run, int(key) + 1)
+
+
+def seed_of(work: Materialization) -> Model:
+    """The seed model, whatever the partition under way; as `model_of`."""
+    run = work.run
     folder, trained, settings = seed_model(run.recipe, run.data), run.record("sft_checkpoint"), work.settings
     if trained and trained.settings.get("model.seed") == settings.get("model.seed"):
         settings = settings | {name: said for name, said in trained.settings.items() if name.startswith(CONTENT)}
