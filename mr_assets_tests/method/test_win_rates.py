@@ -1,9 +1,11 @@
-"""Win rates at equal length: what comes out of preferences that were made to be known."""
+"""Win rates, and those at equal length: what comes out of preferences that were made to be known."""
 
 import numpy as np
+import polars as pl
 import pytest
 
-from mr_assets.method.win_rates import Known, length_controlled, length_term
+from mr_assets.method.win_rates import Known, length_controlled, length_term, win_rate_numbers, win_rates
+from mr_assets.tables import WIN_RATES
 
 CHARS = [100, 200, 300, 400]
 NONE = [0, 0, 0, 0]
@@ -70,3 +72,53 @@ def test_it_is_finite_where_everything_is_lost_or_won(preference: int) -> None:
 def test_nothing_is_no_win_rate() -> None:
     with pytest.raises(ValueError, match="at least one"):
         length_controlled([], [], [])
+
+
+# ----------------------------------------------------------------------------------------------- held-out responses
+
+
+def answers(*rows: tuple[str, str, float | None]) -> pl.DataFrame:
+    """Held-out responses of (prompt, response, score), in order; the n-th of them has the id "n"."""
+    columns = ("prompt_id", "response", "score")
+    schema = pl.Schema(zip(columns, (pl.String, pl.String, pl.Float64), strict=True))
+    return (
+        pl.DataFrame(rows, schema=schema, orient="row").with_row_index("response_id").cast({"response_id": pl.String})
+    )
+
+
+OWN = answers(("a", "long text", 4.0), ("a", "x", 2.0), ("b", "xy", 3.0 + 1e-12), ("c", "xyz", None))
+SEED = answers(("a", "text", 3.0), ("a", "xx", 3.0), ("b", "y", 3.0), ("c", "", 5.0))
+
+
+def test_the_higher_score_wins() -> None:
+    """4 > 3, 2 < 3; 3 and 3 but for float noise are a draw; without a score there is no preference."""
+    rows = win_rates(OWN, SEED.reverse(), "seed")  # by ids, not by places
+    assert list(rows.schema) == list(WIN_RATES.schema)
+    assert rows["preference"].to_list() == [1.0, 0.0, 0.5, None]
+    assert (rows["chars"].to_list(), rows["seed_chars"].to_list()) == ([9, 1, 2, 3], [4, 2, 1, 0])
+
+
+def test_numbers_of_win_rates() -> None:
+    """(1 + 0 + 0.5) / 3. Two prompts: draws of b alone give 0.5, of a alone 0.5, of both 0.5 again."""
+    numbers = win_rate_numbers(win_rates(OWN, SEED, "seed"))
+    counted = {name: numbers[name] for name in ("prompts", "wins", "draws", "losses", "without a preference")}
+    assert counted == {"prompts": 2, "wins": 1, "draws": 1, "losses": 1, "without a preference": 1}
+    assert [numbers[f"win_rate{end}"] for end in ("", "_low", "_high")] == [0.5, 0.5, 0.5]
+    assert numbers["characters"] == 15 / 4 and numbers["score"] == pytest.approx(3.0)
+
+
+def test_rates_of_nothing_are_none() -> None:
+    numbers = win_rate_numbers(win_rates(OWN.with_columns(score=pl.lit(None, pl.Float64)), SEED, "seed"))
+    assert (numbers["win_rate"], numbers["length_controlled_win_rate_low"], numbers["prompts"]) == (None, None, 0)
+
+
+def test_who_wins_by_length_alone_does_not_win_at_equal_length() -> None:
+    """It wins where it is longer and loses where it is shorter, and is longer three times in four."""
+    texts = [(f"p{n}", "x" * (20 if n % 4 else 5), 1.0 if n % 4 else -1.0) for n in range(80)]
+    reference = answers(*((prompt, "x" * 10, 0.0) for prompt, _, _ in texts))
+    numbers = win_rate_numbers(win_rates(answers(*texts), reference, "seed"))
+    rate, controlled = numbers["win_rate"], numbers["length_controlled_win_rate"]
+    assert rate == 0.75 and controlled is not None
+    assert 0.3 < controlled < 0.7
+    low, high = numbers["win_rate_low"], numbers["win_rate_high"]
+    assert low is not None and high is not None and low < 0.75 < high

@@ -156,3 +156,18 @@ def test_every_model_judges_the_seeds_responses(paper: Recipe, lengths: Lengths)
     judged = found(probed, lengths, "probe_judgments", "2")
     assert (judged.requests, judged.completions) == (1400, 15400)
     assert judged.at_most
+
+
+@pytest.mark.parametrize(
+    ("judge", "by", "out"),
+    [("seed", None, 120), ("models/judge-7b", "models/judge-7b", 120), ("reward_model:rm-7b", "rm-7b", 0)],
+)
+def test_the_judge_of_win_rates_reads_both_sides(
+    paper: Recipe, lengths: Lengths, judge: str, by: str | None, out: int
+) -> None:
+    """200 responses of each model and as many of the seed's, 3 judgments of each; the seed's own once."""
+    sets = ["held_out={source: p.jsonl, prompts: 200}", f"win_rates={{judge: '{judge}', n: 3}}"]
+    own, seeds = (found(with_sets(paper, sets), lengths, "win_rates", model) for model in ("4", "seed"))
+    n = 3 if out else 1
+    assert (own.requests, own.completions, own.tokens_out, own.by) == (400, 400 * n, 400 * n * out, by)
+    assert seeds.completions == 200 * n
