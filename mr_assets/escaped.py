@@ -1,10 +1,11 @@
-r"""Untrusted text in a page: never markup, and whatever would act unseen is spelled out.
+r"""Untrusted text in a page: never markup, and whatever would act unseen is spelled out; and the templates of pages.
 
 "<script>" is shown as these eight letters, "\u202e" turns no line around, "\x1b[2J" is seen.
 """
 
 import re
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 _INVISIBLE = re.compile(r"[^\n\t\x20-\x7e]")
@@ -20,3 +21,15 @@ def _spelled(found: re.Match[str]) -> str:
     if character.isprintable():
         return character
     return f'<span class="unseen">{escape(ascii(character)[1:-1])}</span>'
+
+
+def templates(package: str, *, escaping: bool = True) -> Environment:
+    """The templates of a package; a value that a template is not given is an error, and of HTML each is escaped."""
+    return Environment(
+        loader=PackageLoader(package),
+        autoescape=escaping,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,  # an upgrade under a running server gives it no templates of another version
+    )

@@ -89,6 +89,16 @@ def spotcheck(page: Page, printed: str) -> bytes:
     return page.screenshot(clip={"x": 0, "y": 0, "width": 1100, "height": 478})
 
 
+def report(page: Page, pages: str) -> bytes:
+    """The report: what is said first, and what each model is worth."""
+    page.goto(f"{pages}/runs/{RUN}/report")
+    end = page.locator(".report section").nth(1).bounding_box()
+    assert end is not None
+    return page.screenshot(
+        full_page=True, clip={"x": 0, "y": 0, "width": 1100, "height": min(end["y"] + end["height"] + 20, 1100)}
+    )
+
+
 def beside_navigation(page: Page) -> bytes:
     """The page without the navigation at its left."""
     size = page.viewport_size
@@ -107,6 +117,7 @@ SHOTS: dict[Shot, tuple[int, int]] = {  # and the size of the window
     pairs: (1100, 800),
     model: (1100, 800),
     figures: (900, 800),
+    report: (1100, 800),
     spotcheck: (1100, 800),
 }
 

@@ -1,8 +1,10 @@
 """Pages over the lineage of preference pairs, served on loopback: `mr explore`.
 
-    /                                     the runs
+    /                                     the runs, side by side with their curves
+    /report?run=RUN&run=OTHER             the report on several runs
     /runs/RUN                             their pairs: filter, sort, search
     /runs/RUN/prompts                     all prompts; so are responses, judgments, meta_judgments: filter, search
+    /runs/RUN/report                      what improved, what got worse, what to do next
     /runs/RUN/figures                     its figures over the iterations: scores, parse rates, biases, margins
     /runs/RUN/dropped                     what their assets dropped, and why
     /runs/RUN/2.3f1c09aa72be.actor        a pair; in the same way a prompt, response, judgment, battle or model

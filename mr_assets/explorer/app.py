@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from polars import DataFrame
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders, QueryParams
@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mr_assets.addresses import listed, page_of
 from mr_assets.errors import UserError
 from mr_assets.escaped import shown
+from mr_assets.escaped import templates as templates_of
 from mr_assets.explorer import pages
 from mr_assets.explorer.dropped import DroppedList
 from mr_assets.explorer.figures import HEIGHT, WIDTH, FigurePage
@@ -433,14 +434,7 @@ class WithHeaders:
 @cache
 def environment() -> Environment:
     """The templates of the pages, with the functions that they call; compiled once in a process."""
-    templates = Environment(
-        loader=PackageLoader("mr_assets.explorer"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,  # an upgrade under a running server gives it no templates of another version
-    )
+    templates = templates_of("mr_assets.explorer")
     templates.filters |= {
         "shown": shown,
         "marked": marked,

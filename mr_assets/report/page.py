@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from mr_assets.escaped import shown
+from mr_assets.escaped import templates as templates_of
 from mr_assets.files import atomically
 from mr_assets.printable import printable, printable_lines
 from mr_assets.report import chart
@@ -27,14 +28,7 @@ LONGEST_NAME = 120
 
 @cache
 def _templates(*, html: bool) -> Environment:
-    templates = Environment(
-        loader=PackageLoader("mr_assets.report"),
-        autoescape=html,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
+    templates = templates_of("mr_assets.report", escaping=html)
     templates.filters |= {"shown": shown, "plain": printable, "cell": _cell, "fenced": _fenced, "px": "{:.1f}".format}
     templates.globals |= {"chart": chart}
     return templates

@@ -4,6 +4,7 @@ From the seed model to M4, better by more than noise: true score 2.41 to 4.10 (+
 different as far as can be told: judge exact 0.55 to 0.56 (+0.01, standard error 0.03).
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from mr_assets.report.changes import Change, Difference, Verdict, more_is_better
@@ -18,8 +19,8 @@ SAID: dict[Verdict, str] = {
     "unknown": "Changed, but nothing tells by how much it may be off",
 }
 """How the changes of each verdict are introduced, in the order in which they are told."""
-NAMED = 6
-"""Changes of one verdict that are told one by one."""
+NAMED: dict[Verdict, int] = {"better": 6, "worse": 6, "moved": 3, "unclear": 3, "unknown": 3}
+"""Changes of a verdict that are told one by one."""
 
 
 def compared(subject: str, changes: Sequence[Change]) -> str:
@@ -28,21 +29,26 @@ def compared(subject: str, changes: Sequence[Change]) -> str:
     A figure of which neither noise nor direction is known, such as a count, is left out.
     """
     known = [each for each in changes if each.verdict != "unknown" or more_is_better(each.key.name)]
+    names = Counter((each.key.name, each.key.judge) for each in known)
     told = []
     for verdict, introduction in SAID.items():
-        those = [_told(each) for each in known if each.verdict == verdict]
+        those = [
+            _told(each, alone=names[each.key.name, each.key.judge] == 1) for each in known if each.verdict == verdict
+        ]
         if those:
-            more = f" and {len(those) - NAMED} more" if len(those) > NAMED else ""
-            told.append(f"{introduction}: {'; '.join(those[:NAMED])}{more}.")
+            more = f" and {len(those) - most} more" if len(those) > (most := NAMED[verdict]) else ""
+            told.append(f"{introduction}: {'; '.join(those[:most])}{more}.")
     if known and all(each.verdict == "unclear" for each in known):
         told.insert(0, "Nothing changed by more than its noise.")
     return f"{subject}. {' '.join(told)}" if told else ""
 
 
-def _told(change: Change) -> str:
+def _told(change: Change, *, alone: bool) -> str:
+    """A change in words. alone: whether no other source has a figure of that name."""
+    source = "" if alone else f" of {worded(change.key.source)}"
     judge = f" by {change.key.judge}" if change.key.judge else ""
     return (
-        f"{worded(change.key.name)}{judge} {number(change.before)} to {number(change.after)} "
+        f"{worded(change.key.name)}{source}{judge} {number(change.before)} to {number(change.after)} "
         f"({with_error(change.difference)})"
     )
 

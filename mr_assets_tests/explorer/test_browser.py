@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome on the PATH"),
 ]
-PLACES = ("", "?score_gap=wide", "/dropped", "/prompts", "/responses", "/judgments", "/judgments?score=many")
+PLACES = ("", "?score_gap=wide", "/report", "/dropped", "/prompts", "/responses", "/judgments", "/judgments?score=many")
 HOSTILE = [
     "<script>window.acted = 1; document.title = 'acted'</script>",
     "<img src=x onerror='window.acted = 1'>",

@@ -51,8 +51,15 @@ def test_figures_without_an_interval_are_told_without_a_verdict() -> None:
 
 
 def test_of_many_a_few_are_told_and_the_rest_are_counted() -> None:
-    said = compared("A", [change("accuracy", n, 0.1) for n in range(1, NAMED + 3)])
-    assert said.count("accuracy") == NAMED and "and 2 more" in said
+    said = compared("A", [change(f"accuracy of {n}", 1, 0.1) for n in range(NAMED["better"] + 2)])
+    assert said.count("accuracy") == NAMED["better"] and said.endswith(" and 2 more.")
+
+
+def test_figures_of_one_name_are_told_apart_by_their_source() -> None:
+    other = Change(Key("labelled_pairs", "accuracy"), 0.5, 0.7, Difference(0.2, 0.01, 0.18, 0.22))
+    said = compared("A", [change("accuracy", 1, 0.1), other, change("true_score", 1, 0.1)])
+    assert "accuracy of evaluation 1 to 2" in said and "accuracy of labelled pairs 0.50 to 0.70" in said
+    assert "true score 1 to 2" in said
 
 
 def test_of_nothing_nothing_is_said() -> None:
