@@ -92,6 +92,12 @@ def share_numbers(
     return sums_with_interval(shares, counted.sort("prompt").drop("prompt"))
 
 
+def parse_rate(scores: pl.DataFrame, prompt: str) -> dict[str, float]:
+    """The share of judgments that give a score, with its interval. scores: columns `prompt` and score, a list each."""
+    each = scores.explode("score").group_by(prompt).agg(pl.col("score").count(), judgments=pl.len())
+    return sums_with_interval({"parse_rate": share}, each.sort(prompt).drop(prompt))
+
+
 def sums_with_interval(statistics: Mapping[str, Callable[[Counts], float]], counted: pl.DataFrame) -> dict[str, float]:
     """Statistics of the sums of counts, by name, each with X_low and X_high. counted: a row for each prompt."""
     counts = counted.cast(pl.Float64).to_numpy()

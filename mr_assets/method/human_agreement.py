@@ -13,12 +13,11 @@ from mr_assets.method.agreement import (
     WORTH,
     kappa,
     mean_score,
-    share,
+    parse_rate,
     share_numbers,
     share_of_ties,
     share_right,
     share_right_of_decided,
-    sums_with_interval,
     verdict,
     with_interval,
 )
@@ -80,16 +79,13 @@ def agreement_numbers(replies: pl.DataFrame) -> dict[str, float]:
     asked = replies.filter(pl.col("scores").is_not_null())
     pairs = ranked_pairs(asked)
     correlations = rank_correlations(asked)["spearman"].to_numpy()
-    said = asked.select("prompt_id", score="scores").explode("score")
-    read = said.group_by("prompt_id").agg(pl.col("score").count(), judgments=pl.len()).sort("prompt_id")
     return {
         "prompts": len(correlations),
         "replies": asked.height,
         "pairs": pairs.height,
         "too_long": replies.height - asked.height,
         "without_score": asked["mean"].null_count(),
-        "judgments": said.height,
-        **sums_with_interval({"parse_rate": share}, read.drop("prompt_id")),
+        **parse_rate(asked.select("prompt_id", score="scores"), "prompt_id"),
         **share_numbers(pairs["verdict"].to_list(), pairs["prompt_id"], SHARES),
         **with_interval("spearman", lambda drawn: float(correlations[drawn].mean()), len(correlations)),
     }

@@ -14,6 +14,7 @@ from mr_assets.judging import Verdicts
 from mr_assets.method.agreement import (
     WORTH,
     mean_score,
+    parse_rate,
     share,
     share_numbers,
     share_of_ties,
@@ -60,9 +61,9 @@ def labelled_pair_numbers(pairs: pl.DataFrame) -> dict[str, float]:
     pairs: columns of `LABELLED_PAIRS`. The pairwise judge's begin with ``pairwise_`` and are there if it was asked. A
     pair that does not fit into the context counts in ``too_long`` alone.
     """
-    found: dict[str, float] = {"pairs": pairs.height, **_judged(pairs, "verdict", "")}
+    found: dict[str, float] = {"pairs": pairs.height, **_judged(pairs, "verdict", ""), **_parse_rate(pairs)}
     if pairs["chosen_first"].null_count() < pairs.height:
-        found |= _judged(pairs, "pairwise_verdict", "pairwise_") | _first_numbers(pairs)
+        found |= _judged(pairs, "pairwise_verdict", "pairwise_") | _pairwise_numbers(pairs)
     return found
 
 
@@ -85,10 +86,21 @@ def _categories(pairs: pl.DataFrame) -> list[str]:
     return sorted(counted["category"].head(MOST_CATEGORIES))
 
 
-def _first_numbers(pairs: pl.DataFrame) -> dict[str, float]:
-    """The share of the pairwise judge's winners that were shown first; 0.5 is no bias for a position."""
+def _pairwise_numbers(pairs: pl.DataFrame) -> dict[str, float]:
+    """The share of the pairwise judge's verdicts that name a winner, and of these for the first; 0.5 is no bias."""
     judged = pairs.filter(pl.col("pairwise_verdict").is_not_null())
     orders = pl.concat([judged.select("prompt", winner=order) for order in ("chosen_first", "rejected_first")])
-    named = orders.filter(pl.col("winner").is_in(["first", "second"]))
-    counted = named.group_by("prompt").agg((pl.col("winner") == "first").sum(), pl.len())
-    return sums_with_interval({"pairwise_first": share}, counted.sort("prompt").drop("prompt"))
+    winner = pl.col("winner")
+    counted = orders.group_by("prompt").agg(
+        first=(winner == "first").sum(), named=(winner != NO_WINNER).sum(), verdicts=pl.len()
+    )
+    counted = counted.sort("prompt")
+    return sums_with_interval({"pairwise_parse_rate": share}, counted.select("named", "verdicts")) | sums_with_interval(
+        {"pairwise_first": share}, counted.select("first", "named")
+    )
+
+
+def _parse_rate(pairs: pl.DataFrame) -> dict[str, float]:
+    """The share of the judgments of both sides that give a score."""
+    sides = pl.concat([pairs.select("prompt", score=f"{side}_scores") for side in ("chosen", "rejected")])
+    return parse_rate(sides.drop_nulls("score"), "prompt")

@@ -45,6 +45,8 @@ def test_figures_by_hand() -> None:
     assert found["ties"] == pytest.approx(2 / 3)
     assert (found["accuracy of math"], found["accuracy of coding"]) == (1.0, 0.5)
     assert found["pairwise_accuracy"] == 0.5  # one right, one wrong, one tie
+    assert found["parse_rate"] == pytest.approx(6 / 8)  # of all judgments that were sampled
+    assert found["pairwise_parse_rate"] == 1.0
     assert found["pairwise_first"] == pytest.approx(4 / 6)  # first, second; first, first; second, first
 
 
@@ -63,6 +65,7 @@ def test_without_the_pairwise_judge_there_are_none_of_its_figures() -> None:
 def test_a_judge_that_names_no_winner_has_ties_and_no_share_of_first() -> None:
     found = labelled_pair_numbers(pairs((None, [5.0], [1.0], "none", "none")))
     assert found["pairwise_accuracy"] == 0.5
+    assert found["pairwise_parse_rate"] == 0.0
     assert found["pairwise_first"] != found["pairwise_first"]  # it is NaN
 
 
