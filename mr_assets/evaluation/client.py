@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from mr_assets.errors import UserError
 from mr_assets.evaluation.costs import Estimate, Prices, answer_tokens, prompt_tokens, token_counter
@@ -63,6 +64,12 @@ class Client:
     def __post_init__(self) -> None:
         if not is_endpoint(self.url):
             raise UserError(f"the endpoint {self.url!r}: expected an address that begins with http:// or https://.")
+        parts = urlsplit(self.url)
+        if parts.username or parts.query:
+            raise UserError(
+                f"the endpoint at {parts.hostname}: its address, which results name, may hold no key. Put the key into "
+                f"the environment variable {self.key_variable}."
+            )
 
     def connect(self) -> Connection:
         """A connection, for one event loop."""
@@ -266,7 +273,11 @@ class _Asking:
 
         try:
             self._within_budget(request)
-            answer = _answer(await connection.chat(lost, **sent))
+            named = {name: sent[name] for name in ("model", "messages")}
+            others = {
+                name: value for name, value in sent.items() if name not in named
+            }  # those of one server alone, too
+            answer = _answer(await connection.chat(lost, **named, extra_body=others))
         except Refused as error:
             return self._refused(request, error)
         except Silent as error:

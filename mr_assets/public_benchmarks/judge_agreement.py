@@ -53,6 +53,7 @@ class Prepared:
     means: dict[str, list[list[Mean]]]
     strong: list[Pair]
     own: dict[str, list[Pair | int]]
+    fingerprints: dict[str, str]
 
     @property
     def requests(self) -> list[ChatRequest]:
@@ -75,15 +76,15 @@ def prepare(run: Run, keys: Sequence[str], prompts: Sequence[Prompt], k: int, sa
     responses = [each for each in sampled if each]
     places = [(prompt, place) for prompt, each in enumerate(responses) for place in range(len(each))]
     judged = [(texts[prompt], responses[prompt][place]) for prompt, place in places]
-    means = {}
+    means, fingerprints = {}, {}
     for key in keys:
         local = Local(run, key, NAME, say)
         found: list[list[Mean]] = [[] for _ in texts]
         for (prompt, _), scores in zip(places, local.scores(judged, role="scores"), strict=True):
             found[prompt].append(mean_score(scores))
-        means[local.name] = found
+        means[local.name], fingerprints[local.name] = found, local.model.fingerprint
     own = {name: highest_and_lowest(responses, each) for name, each in means.items()}
-    return Prepared(texts, responses, means, first_two(responses), own)
+    return Prepared(texts, responses, means, first_two(responses), own, fingerprints)
 
 
 def held_out(run: Run, file: str | None) -> list[Prompt]:
@@ -147,6 +148,7 @@ def finish(
         "pairs_asked": len(asked.strong),
         "pairs_dropped": len(asked.strong) - len(kept),
         "judge_parameters": {**PARAMETERS, **client.parameters},
+        "models": asked.fingerprints,
         **about,
     }
     results = Results(NAME, client.model, rows, noted)

@@ -8,10 +8,12 @@ import pytest
 
 from mr_assets.runs.run import Run
 from mr_assets.runs.stored import save
+from mr_assets.worlds import letters
 from mr_assets_tests.chat_server import Serve, Server
 from mr_assets_tests.cli.conftest import Mr, Refused
 from mr_assets_tests.public_benchmarks.conftest import engine as engine
 from mr_assets_tests.public_benchmarks.conftest import longer_wins
+from mr_assets_tests.public_benchmarks.conftest import vllm_server as vllm_server
 from mr_assets_tests.tiny import tiny_run
 
 
@@ -104,3 +106,34 @@ def test_what_cannot_work_is_refused_first(
     assert "expected NAME=JSON" in refused(*command, *asked, "--parameter", "top_logprobs")
     assert "there is no run" in refused("benchmark", "alpaca_eval", "none", "--instructions", instructions)
     assert "cannot be read" in refused("benchmark", "alpaca_eval", "tiny", "--instructions", tmp_path / "none.json")
+
+
+@pytest.mark.slow
+def test_a_judge_served_by_vllm(
+    mr: Mr, run: Run, engine: list[str], vllm_server: str, instructions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The small model as the judge of both benchmarks, by vLLM's own server: it knows nothing, and names m and M alike.
+
+    Of its whole vocabulary's probabilities every preference can be made; the same command again asks nothing.
+    """
+    monkeypatch.setattr("mr_assets.evaluation.alpaca_eval.RESAMPLES", 20)
+    judge = (
+        *("--endpoint", vllm_server, "--judge", "small", "--parameter", "top_logprobs=674"),
+        *("--models", "seed,1", "--yes", "--json"),
+    )
+    said = mr("benchmark", "alpaca_eval", "tiny", "--instructions", instructions, *judge)
+    assert said.exit_code == 0, said.output
+    found = json.loads(said.stdout)
+    assert [(row["annotations"], row["without_preference"]) for row in found["rows"]] == [(3, 0), (3, 0)]
+    assert all(0 < row["win_rate"] < 100 for row in found["rows"])
+    again = mr("benchmark", "alpaca_eval", "tiny", "--instructions", instructions, *judge)
+    assert "6 of them answered already; 0 to ask" in again.stderr
+    assert json.loads(again.stdout)["rows"] == found["rows"]
+
+    prompts = instructions.with_name("prompts.txt")
+    prompts.write_text("\n".join(letters.make_prompts(3, "served")))
+    said = mr("benchmark", "judge_agreement", "tiny", "--prompts", prompts, "--responses", 3, *judge)
+    assert said.exit_code == 0, said.output
+    found = json.loads(said.stdout)
+    assert [row["model"] for row in found["rows"]] == ["seed", "M1"] and found["pairs_asked"] <= 3
+    assert all(row["self_chosen_pairs"] == 3 for row in found["rows"])

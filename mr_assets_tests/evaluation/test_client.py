@@ -53,6 +53,15 @@ def test_answers_come_in_order_and_are_kept(serve: Serve, tmp_path: Path, monkey
     assert not any(b"s3cret" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
+def test_a_parameter_of_one_server_alone_is_sent(serve: Serve, tmp_path: Path) -> None:
+    server = serve(echo)
+    ask(
+        client(server, parameters={"min_p": 0.1, "max_tokens": None, "max_completion_tokens": 7}), requests(1), tmp_path
+    )
+    server.asked[0].pop("messages")
+    assert server.asked == [{"model": "judge", "min_p": 0.1, "max_completion_tokens": 7}]
+
+
 @pytest.mark.parametrize("changed", [{"max_tokens": 6}, {"temperature": 1.0}])
 def test_another_parameter_is_another_question(serve: Serve, tmp_path: Path, changed: dict[str, Any]) -> None:
     server = serve(echo)
@@ -315,6 +324,10 @@ def test_an_endpoint_is_looked_at_first(serve: Serve) -> None:
         Client("http://127.0.0.1:9/v1", "judge").check()
     with pytest.raises(UserError, match="begins with http"):
         Client("127.0.0.1:9/v1", "judge")
+    for address in ("http://me:s3cret@x.org/v1", "http://x.org/v1?key=s3cret"):
+        with pytest.raises(UserError, match=r"at x.org: .*OPENAI_API_KEY") as error:
+            Client(address, "judge")
+        assert "s3cret" not in str(error.value)
 
 
 def test_a_kept_answer_says_what_was_asked(serve: Serve, tmp_path: Path) -> None:

@@ -1,10 +1,19 @@
 """The finished tiny run in a folder of its own, a fake engine that counts, and a judge who likes length."""
 
+import os
 import re
 import shutil
-from collections.abc import Callable
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -15,6 +24,7 @@ from mr_assets_tests.chat_server import Answer, said
 from mr_assets_tests.fakes import WorldSampler
 from mr_assets_tests.tiny import tiny_run
 
+SEED = Path(__file__).parents[2] / "data" / "seeds" / "small-world"
 LOGPROBS = {"m": -0.105, "M": -2.303}
 """Of a judge who is nine tenths sure of the first."""
 
@@ -46,3 +56,41 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     opened: Callable[..., Sampler] = lambda folder, policy, settings, **_: Sampler(folder, policy)  # noqa: E731
     monkeypatch.setattr("mr_assets.public_benchmarks.local.open_engine", opened)
     return asked
+
+
+@pytest.fixture(scope="session")
+def vllm_server() -> Iterator[str]:
+    """The address of vLLM's own OpenAI server on the small model, which is called small and reads 4,096 tokens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/v1"
+    command = [
+        *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(SEED)),
+        *("--served-model-name", "small", "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32"),
+        *("--hf-overrides", '{"max_position_embeddings": 4096}', "--max-model-len", "4096", "--max-num-seqs", "8"),
+        *("--max-logprobs", "1000", "--enforce-eager"),
+    ]
+    offline = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(command, env=os.environ | offline, stdout=log, stderr=log, start_new_session=True) as server,
+    ):
+        try:
+            while not _serves(url):
+                assert server.poll() is None, _end_of(log)
+                time.sleep(0.2)
+            yield url
+        finally:
+            os.killpg(server.pid, signal.SIGKILL)
+
+
+def _serves(url: str) -> bool:
+    with suppress(OSError), urllib.request.urlopen(f"{url}/models", timeout=5):
+        return True
+    return False
+
+
+def _end_of(log: IO[bytes]) -> str:
+    log.seek(0)
+    return log.read().decode(errors="replace")[-3000:]

@@ -22,6 +22,7 @@ ASKED = Prepared(
     means={"M1": [[4.0, 2.0], [3.0, 3.0], [1.0, 2.0]]},
     strong=[Pair(0, 0, 1), Pair(1, 0, 1), Pair(2, 0, 1)],
     own={"M1": [Pair(0, 0, 1), 1, Pair(2, 1, 0)]},
+    fingerprints={"M1": "f00d"},
 )
 """The strong judge prefers "long" twice; of "even" and "odds" it prefers what is shown first."""
 
