@@ -46,6 +46,7 @@ class Prepared:
 
     prompts: as texts; responses: of each prompt, the seed model's. means: by model, of each response of each prompt.
     strong: the pairs that the strong judge chooses of; own: by model, those that its judge chose, or a prompt's number.
+    fingerprints: of the models' content.
     """
 
     prompts: list[str]
