@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mr_assets.cli.benchmark import Asked, at_work, benchmark, now, of_the_judge
+from mr_assets.cli.benchmark import Asked, at_work, benchmark, now, of_the_answers, of_the_judge
 from mr_assets.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -79,12 +79,7 @@ def with_interval(numbers: dict[str, float], name: str, digits: int) -> tuple[st
     help="Answers to compare with, such as model_answer/gpt-4-0314.jsonl. Default: RUN's seed model. Repeatable.",
 )
 @click.option("--first", type=click.IntRange(min=1), metavar="N", help="Only the first N questions.")
-@click.option(
-    "--temperature", type=click.FloatRange(0, 2), default=0.0, show_default=True, help="Of the models' answers."
-)
-@click.option(
-    "--max-tokens", type=click.IntRange(min=1), metavar="N", help="Of an answer. Default: the recipe's, of responses."
-)
+@of_the_answers(temperature=0.0)
 @of_the_judge
 def arena_hard_of_run(
     name: str,

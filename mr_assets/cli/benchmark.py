@@ -75,6 +75,24 @@ def of_the_judge(command: Command) -> Command:
     return command
 
 
+def of_the_answers(temperature: float | None) -> Callable[[Command], Command]:
+    """The options of the models' answers. temperature: the tool's, unless the benchmark has one for each question."""
+    length = click.option(
+        "--max-tokens",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Of an answer. Default: the recipe's, of responses.",
+    )
+    warmth = click.option(
+        "--temperature",
+        type=click.FloatRange(0, 2),
+        default=temperature,
+        show_default=True,
+        help="Of the models' answers.",
+    )
+    return length if temperature is None else lambda command: warmth(length(command))
+
+
 class Asked:
     """What a person asked for with the options of `of_the_judge`, checked before anything is done.
 
@@ -211,12 +229,7 @@ def _parameter(said: str) -> tuple[str, Any]:
     help="Instructions with the reference's outputs: alpaca_eval_gpt4_baseline.json, or any file of its layout.",
 )
 @click.option("--first", type=click.IntRange(min=1), metavar="N", help="Only the first N instructions.")
-@click.option(
-    "--temperature", type=click.FloatRange(0, 2), default=0.7, show_default=True, help="Of the models' answers."
-)
-@click.option(
-    "--max-tokens", type=click.IntRange(min=1), metavar="N", help="Of an answer. Default: the recipe's, of responses."
-)
+@of_the_answers(temperature=0.7)
 @of_the_judge
 def alpaca_eval(
     name: str, instructions: str, first: int | None, temperature: float, max_tokens: int | None, **said: Any

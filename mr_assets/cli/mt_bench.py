@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mr_assets.cli.arena_hard import with_interval
-from mr_assets.cli.benchmark import Asked, at_work, benchmark, now, of_the_judge
+from mr_assets.cli.benchmark import Asked, at_work, benchmark, now, of_the_answers, of_the_judge
 from mr_assets.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ def mt_bench_table(scores: "Sequence[Score]") -> "Table":
     help="reference_answer/gpt-4.jsonl; needed where a question is of math, reasoning or coding.",
 )
 @click.option("--first", type=click.IntRange(min=1), metavar="N", help="Only the first N questions.")
-@click.option(
-    "--max-tokens", type=click.IntRange(min=1), metavar="N", help="Of an answer. Default: the recipe's, of responses."
-)
+@of_the_answers(temperature=None)
 @of_the_judge
 def mt_bench_of_run(
     name: str, questions: str, references: str | None, first: int | None, max_tokens: int | None, **said: Any

@@ -7,12 +7,16 @@ import pytest
 
 from mr_assets.errors import UserError
 from mr_assets.evaluation.client import Client, ask
+from mr_assets.evaluation.json_lines import write_lines
 from mr_assets.evaluation.mt_bench import Question, read_answers, read_ratings
 from mr_assets.evaluation.results import read_results
 from mr_assets.public_benchmarks.local import Local
 from mr_assets.public_benchmarks.mt_bench import check, finish, planned, prepare
 from mr_assets.runs.run import Run
+from mr_assets.runs.stored import save
 from mr_assets_tests.chat_server import Answer, Serve, said
+from mr_assets_tests.real_run import mr
+from mr_assets_tests.tiny import tiny_run
 
 QUESTIONS = [
     Question(81, "writing", ("Write b a in upper case.", "Write a b in upper case.")),
@@ -85,3 +89,23 @@ def test_a_plan_is_an_upper_bound(run: Run, engine: list[str]) -> None:
     made = prepare(run, ["0", "1"], QUESTIONS, REFERENCES, 48, lambda line: None).requests
     assert len(plan) == len(made) == 8
     assert all(len(a.messages[1]["content"]) >= len(b.messages[1]["content"]) for a, b in zip(plan, made, strict=True))
+
+
+@pytest.mark.slow
+def test_the_real_engine_answers_in_two_turns(serve: Serve, tmp_path: Path) -> None:
+    """The small world's seed model, by the command that a person types; given again it samples nothing."""
+    run = tiny_run(tmp_path / "data")
+    save(run)
+    questions, server = tmp_path / "question.jsonl", serve(turns_are_rated)
+    asked = [(81, "writing", ["Write b a in upper case.", "Write c d in upper case."])]
+    asked += [(101, "extraction", ["Write x y in upper case.", "Write u v in upper case."])]
+    write_lines(questions, [{"question_id": id, "category": kind, "turns": turns} for id, kind, turns in asked])
+    command = ("benchmark", "mt_bench", "tiny", "--models", "seed", "--questions", str(questions))
+    command += ("--endpoint", server.url, "--judge", "strict", "--yes")
+    assert mr(run.data, *command).count("as soon as the engine is ready") == 4  # two temperatures, two turns
+    [row] = read_results(run.folder)[0].rows
+    assert (row["turn_1"], row["turn_2"], row["ratings"]) == (8, 4, 4)
+    answers = read_answers(run.folder / "benchmarks" / "mt_bench" / "model_answer" / "tiny_seed.jsonl")
+    assert answers.turns[101][0]
+    assert mr(run.data, *command).count("as soon as the engine is ready") == 0
+    assert len(server.asked) == 4
