@@ -28,7 +28,7 @@ from mr_assets.text_files import read_text_file
 
 SOURCE = "github.com/tatsu-lab/alpaca_eval (the reference's is alpaca_eval_gpt4_baseline.json)"
 PARAMETERS = {"max_tokens": 1, "temperature": 1.0, "top_p": 1.0, "logprobs": True, "top_logprobs": 5}
-FIRST, SECOND = "m", "M"
+FIRST, SECOND = "mM"
 """What the outputs are called in the order in which they are shown."""
 LARGEST = 1 << 28
 

@@ -28,7 +28,7 @@ from mr_assets.errors import UserError
 from mr_assets.evaluation.client import ChatRequest
 from mr_assets.evaluation.json_lines import read_lines
 from mr_assets.evaluation.judge_prompts import Messages, judge_messages
-from mr_assets.method.intervals import bootstraps
+from mr_assets.method.bootstrap import bootstraps
 from mr_assets.method.style_control import StyleControl, style_difference, style_of
 
 SOURCE = "github.com/lmarena/arena-hard-auto (data/arena-hard-v0.1 and data/arena-hard-v2.0)"

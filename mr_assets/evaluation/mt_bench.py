@@ -25,8 +25,8 @@ from mr_assets.errors import UserError
 from mr_assets.evaluation.client import ChatRequest
 from mr_assets.evaluation.json_lines import read_lines
 from mr_assets.evaluation.judge_prompts import Messages, judge_messages
+from mr_assets.method.bootstrap import mean_interval
 from mr_assets.method.conversations import Prompt
-from mr_assets.method.intervals import mean_interval
 
 SOURCE = "github.com/lm-sys/FastChat (fastchat/llm_judge/data/mt_bench)"
 TEMPERATURES = {

@@ -131,8 +131,8 @@ def answered(run: Run, pair_id: str, version: str, key: Key, at: str, seed: int 
 
     Raises `UserError` if the run has no such pair, or made its table again since.
     """
-    t, kind = iteration_of(pair_id), pair_id.rpartition(".")[2]
-    record = run.record(PAIR_ASSETS[kind], t) if kind in PAIR_ASSETS and t in run.iterations else None
+    t, kind = iteration_of(pair_id), kind_of_pair(pair_id)
+    record = run.record(PAIR_ASSETS[kind], t) if t in run.iterations else None
     if record is None or read(run, PAIR_ASSETS[kind], t, ["pair_id"], pl.col("pair_id") == pair_id).is_empty():
         raise UserError(f"run {run.name} has no pair {shown(pair_id)}. Nothing was written.")
     if record.version != version:

@@ -11,8 +11,9 @@ import polars as pl
 
 Frame = pl.DataFrame | pl.LazyFrame
 CutOff = Literal["never_chosen", "eligible"]
-JudgePairs = Literal["as_ranked", "shuffled"]
 """Whether a completion that was cut off at max tokens may be the chosen one of a pair (row 14)."""
+JudgePairs = Literal["as_ranked", "shuffled"]
+"""Whether the better judgment of a judge pair is the chosen one, or a coin says which (row 30)."""
 
 DECIMALS = 9
 """Means and variances are rounded to so many decimals before they are compared (float noise would break ties)."""

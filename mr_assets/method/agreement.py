@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mr_assets.method import DECIMALS
-from mr_assets.method.intervals import bootstrap
+from mr_assets.method.bootstrap import bootstrap
 
 Counts = NDArray[np.float64]  # summed up over prompts: of a pair's verdicts right, ties and pairs
 RIGHT, WRONG, TIE = "right", "wrong", "tie"

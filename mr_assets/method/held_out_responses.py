@@ -9,8 +9,8 @@ import polars as pl
 
 from mr_assets.ids import response_ids
 from mr_assets.method import Frame
+from mr_assets.method.bootstrap import mean_with_interval
 from mr_assets.method.dropped import dropped
-from mr_assets.method.intervals import mean_with_interval
 from mr_assets.method.numbers import Numbers
 from mr_assets.method.ranked_replies import same
 from mr_assets.tables import HELD_OUT_RESPONSES, Selected

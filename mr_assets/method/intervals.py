@@ -4,17 +4,14 @@
     wilson(0.5, 100)     50 of 100: 0.40 to 0.60
 
 The judgments of one prompt are much alike: a thousand of them from sixteen prompts tell less than a thousand of as many
-prompts. So they count as fewer rows, by the design effect of cluster sampling; other figures are worked out again of
-prompts that are drawn with replacement (`bootstrap`).
+prompts. So they count as fewer rows, by the design effect of cluster sampling. Other figures than shares have those of
+`mr_assets.method.bootstrap`. This module takes no numpy, as commands that only read do not.
 """
 
-from collections.abc import Callable, Sequence
 from math import sqrt
 from typing import NamedTuple
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from mr_assets.method import Frame
 
@@ -67,46 +64,3 @@ def share_interval(rows: Frame, hit: pl.Expr, group: pl.Expr) -> Interval | None
         count = min(max(share * (1 - share) / variance, 1.0), float(total)) if variance > 0 else float(total)
     low, high = wilson(share, count)
     return Interval(share, low, high, total, g)
-
-
-RESAMPLES = 1000
-"""How often groups are drawn anew: the ends of an interval are then off by some 4% of its length."""
-
-
-def bootstrap(statistic: Callable[[NDArray[np.intp]], float], groups: int) -> tuple[float, float]:
-    """The 95% percentile interval of a statistic of rows that come in `groups` groups, such as prompts; NaN of none.
-
-    statistic: takes the places of the groups drawn, (groups,) from 0 on, some of them several times. A draw of which it
-    is NaN does not count. The same draws every time.
-    """
-    return bootstraps(lambda drawn: (statistic(drawn),), groups)[0] if groups > 0 else (float("nan"), float("nan"))
-
-
-def bootstraps(statistic: Callable[[NDArray[np.intp]], Sequence[float]], groups: int) -> list[tuple[float, float]]:
-    """The same of several figures that are found together, in their order; of at least one group."""
-    random = np.random.default_rng(0)
-    draws = [statistic(random.integers(groups, size=groups)) for _ in range(RESAMPLES)]
-    return [_ends(values[~np.isnan(values)]) for values in np.array(draws, dtype=np.float64).T]
-
-
-def _ends(values: NDArray[np.float64]) -> tuple[float, float]:
-    """What holds 95% of the values; NaN of none."""
-    low, high = np.quantile(values, (0.025, 0.975)) if len(values) else (float("nan"), float("nan"))
-    return float(low), float(high)
-
-
-def mean_interval(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """The 95% bootstrap interval of the mean of all values; a group may have none. NaN of no value."""
-    filled = [group for group in groups if len(group)]
-    sums, counts = np.array([sum(group) for group in filled]), np.array([len(group) for group in filled])
-    return bootstrap(lambda drawn: float(sums[drawn].sum() / counts[drawn].sum()), len(filled))
-
-
-def mean_with_interval(name: str, rows: pl.DataFrame, column: str, group: str = "prompt_id") -> dict[str, float | None]:
-    """The mean of a column, null values aside, by its name, with X_low and X_high over the groups; None of no value."""
-    given = rows.filter(pl.col(column).is_not_null() & pl.col(column).is_not_nan())
-    if given.is_empty():
-        return {name: None, f"{name}_low": None, f"{name}_high": None}
-    per_group = given.group_by(group, maintain_order=True).agg(pl.col(column).cast(pl.Float64))
-    low, high = mean_interval(per_group[column].to_list())
-    return {name: float(np.mean(given[column].to_numpy())), f"{name}_low": low, f"{name}_high": high}

@@ -15,7 +15,6 @@ from mr_assets.method import Frame
 from mr_assets.method.dropped import REASONS
 from mr_assets.method.numbers import score_counts, score_entropy, win_shares
 from mr_assets.method.reliability import reliability
-from mr_assets.method.scoring_shift import scoring_shift_numbers
 from mr_assets.tables import Table
 
 Tables = Mapping[str, Frame]
@@ -227,6 +226,10 @@ def probe(name: str, *, unit: str = "", of_scale: bool = False) -> Callable[[Sco
 
     def by_scale(scoring: Scoring) -> Measure:
         def measure(tables: Tables) -> Measured | None:
+            from mr_assets.method.scoring_shift import (
+                scoring_shift_numbers,
+            )  # takes numpy, as who reads findings does not
+
             found = scoring_shift_numbers(tables["scoring_shift"], scoring, (name,))
             value, low, high = (found.get(f"{name}{end}") for end in ("", "_low", "_high"))
             if value is None or low is None or high is None:

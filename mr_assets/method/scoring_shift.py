@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from mr_assets.judging import PAPERS_SCORING, Scoring
 from mr_assets.method import DECIMALS, Frame
-from mr_assets.method.intervals import bootstrap
+from mr_assets.method.bootstrap import bootstrap
 from mr_assets.method.numbers import Numbers, counted
 from mr_assets.tables import SCORING_SHIFT
 

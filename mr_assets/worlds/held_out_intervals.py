@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mr_assets.method.intervals import bootstrap, mean_interval
+from mr_assets.method.bootstrap import bootstrap, mean_interval
 from mr_assets.worlds import letters
 from mr_assets.worlds.held_out import HeldOut
 

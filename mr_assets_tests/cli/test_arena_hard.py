@@ -18,7 +18,7 @@ from mr_assets_tests.public_benchmarks.test_arena_hard import longer_wins
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mr_assets.method.intervals.RESAMPLES", 20)
+    monkeypatch.setattr("mr_assets.method.bootstrap.RESAMPLES", 20)
 
 
 def judged(folder: Path, model: str, *games: tuple[str | None, str | None]) -> Path:

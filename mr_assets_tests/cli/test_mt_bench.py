@@ -15,7 +15,7 @@ from mr_assets_tests.public_benchmarks.test_mt_bench import turns_are_rated
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mr_assets.method.intervals.RESAMPLES", 20)
+    monkeypatch.setattr("mr_assets.method.bootstrap.RESAMPLES", 20)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from mr_assets.cli.main import main
 from mr_assets.planning.devices import Device
-from mr_assets.recipes.load import list_recipes
+from mr_assets.recipes.load import list_recipes, load_recipe
 from mr_assets.wiring import pictures, sampling
 from mr_assets_tests.fakes import WorldSampler
 from mr_assets_tests.tiny import NAME, SMALL, files
@@ -51,7 +51,8 @@ def test_the_paper_on_one_h200(mr: Mr, data: Path) -> None:
 def test_every_shipped_recipe_can_be_planned(mr: Mr, name: str) -> None:
     found = as_json(mr(name, "--gpu", "h200", "--count", 8, "--json"))
     assert (found["run"], found["fits"]) == (name, True)
-    assert found["hours"] > 0 and found["unknown"] == []
+    by_reward_model = load_recipe(name).reward_model is not None  # whose speed nobody knows
+    assert found["hours"] > 0 and found["unknown"] == (["judgments"] if by_reward_model else [])
 
 
 def test_it_fits_80_columns(mr: Mr, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

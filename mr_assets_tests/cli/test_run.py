@@ -29,7 +29,7 @@ def test_a_dry_run_says_what_would_be_done(mr: Mr, data: Path) -> None:
     first, *rest = worked(mr("run", NAME, "--iterations", 2, "--dry-run")).splitlines()
     assert first == f"{NAME}: would begin with one-off assets"
     by_model = ("evaluation", "human_agreement")
-    begun = [f"{asset} of {model}" for asset in by_model for model in ("seed", "M0")]
+    begun = [f"{asset} of {model}" for model in ("seed", "M0") for asset in by_model]
     m1, m2 = ([f"{asset} of M{t}" for asset in by_model] for t in (1, 2))
     titles = ["one-off assets", *begun, "iteration 1 of 2", *m1, "iteration 2 of 2", *m2]
     assert [line.split(".", 1)[1].split(":")[0].strip() for line in rest] == titles

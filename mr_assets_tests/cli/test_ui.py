@@ -19,7 +19,7 @@ def test_the_pages_are_on_the_port_after_the_uis_unless_told_otherwise(
     seen: list[tuple[object, ...]] = []
     monkeypatch.setattr(
         "mr_assets.orchestration.webserver.serve_ui",
-        lambda module, host, port, pages_port, allowed: seen.append((host, port, pages_port, allowed)),
+        lambda module, host, port, pages_port, allowed, **more: seen.append((host, port, pages_port, allowed)),
     )
     worked(mr("ui", *arguments, "--allow-host", "proxy"))
     assert seen == [(*served, ("proxy",))]

@@ -6,4 +6,4 @@ import pytest
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mr_assets.evaluation.alpaca_eval.RESAMPLES", 20)
-    monkeypatch.setattr("mr_assets.method.intervals.RESAMPLES", 20)
+    monkeypatch.setattr("mr_assets.method.bootstrap.RESAMPLES", 20)

@@ -14,7 +14,7 @@ from mr_assets.runs.run import Run
 from mr_assets.tables import DROPPED, TABLES, dropped_beside, dropped_path
 from mr_assets_tests.lineage.conftest import dropped, table
 
-BY_ITERATION = sorted(set(TABLES) - {*LOOP.per("family"), "evaluation", "dropped", "reward_margins"})
+BY_ITERATION = sorted(set(TABLES).intersection(LOOP.per("iteration")))
 SELECTING = ("actor_pairs", "selected_responses", "elo_pairs")
 
 

@@ -25,7 +25,7 @@ QUESTIONS = [
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mr_assets.method.intervals.RESAMPLES", 20)
+    monkeypatch.setattr("mr_assets.method.bootstrap.RESAMPLES", 20)
 
 
 def longer_wins(number: int, body: dict[str, Any]) -> Answer:

@@ -27,7 +27,7 @@ REFERENCES = {111: ("two", "four")}
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mr_assets.method.intervals.RESAMPLES", 20)
+    monkeypatch.setattr("mr_assets.method.bootstrap.RESAMPLES", 20)
 
 
 def turns_are_rated(number: int, body: dict[str, Any]) -> Answer:

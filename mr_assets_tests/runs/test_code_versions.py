@@ -60,11 +60,14 @@ def test_words_and_layout_are_no_code(changed: Changed, file: str, old: str, new
     [
         ("method/actor_pairs.py", "_BOUND_NOISE = 2e-9", "_BOUND_NOISE = 3e-9", {"actor_pairs"}),
         ("method/elo.py", "def elo_scores(", "def _more() -> None: ...\n\n\ndef elo_scores(", {"elo_pairs"}),
-        ("method/prompts.py", "EXAMPLES = ", "EXAMPLES = 1 + ", {"seed_prompts", "prompts"}),
+        ("method/prompts.py", "EXAMPLES = ", "EXAMPLES = 1 + ", {"seed_prompts", "prompts", "held_out_responses"}),
         ("training/dpo.py", "leash", "rein", {"checkpoints"}),
         (
             *("templates/judge.txt", "Score", "Mark"),
-            {"eft_judgments", "eft_dataset", "sft_checkpoint", "judgments", "dpo_dataset", "evaluation"},
+            {
+                *("eft_judgments", "eft_dataset", "sft_checkpoint", "judgments", "dpo_dataset"),
+                *("evaluation", "human_agreement", "labelled_pairs", "probe_judgments", "win_rates"),
+            },
         ),
         (
             *("templates/meta_judge.txt", "Winner", "Victor"),
