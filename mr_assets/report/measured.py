@@ -5,24 +5,20 @@ benchmarks that another judge decided.
     data/RUN/benchmarks/arena_hard/gpt-4.1/results.json: {"benchmark": ..., "judge": ..., "rows": [...]}
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isclose
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import polars as pl
 
-from mr_assets.errors import UserError
+from mr_assets.evaluation.results import Results, read_results
 from mr_assets.ids import model_id
 from mr_assets.loop import Place
 from mr_assets.runs.estimates import Estimate, estimates
 from mr_assets.runs.run import Run
 
-RESULTS = "benchmarks/**/results.json"
-"""Where the results of benchmarks lie in a run's folder."""
 JUDGE = "judge"
 """The number of a record, and the field of results.json, that names who judged if the run's own judges did not."""
 PROMPT = "prompt_id"
@@ -69,8 +65,8 @@ def measured(run: Run, old: Mapping[Place, str]) -> dict[Key, Measured]:
                         each.by_prompt[name] = by_prompt
     trained = {model_id(key): run.record(*run.model_at(key)) for key in run.models if key != "seed"}
     there = {name: record.model["fingerprint"] for name, record in trained.items() if record and record.model}
-    for path in sorted(run.folder.glob(RESULTS)):
-        _add_results(found, path, ["seed", *trained], there)
+    for results in read_results(run.folder):
+        _add_results(found, results, ["seed", *trained], there)
     return {key: each for key, each in found.items() if not _is_count(each.values.values())}
 
 
@@ -90,25 +86,16 @@ def _by_prompt(table: Path, figure: str, value: float) -> dict[str, float]:
     return found if found and isclose(fmean(found.values()), value, rel_tol=1e-6, abs_tol=1e-9) else {}
 
 
-def _add_results(found: dict[Key, Measured], path: Path, order: Sequence[str], there: Mapping[str, str]) -> None:
+def _add_results(found: dict[Key, Measured], said: Results, order: Sequence[str], there: Mapping[str, str]) -> None:
     """What a benchmark says of the models, those of the run first, in their order.
 
-    there: the fingerprints of the trained models; a result that notes another one is stale. Raises `UserError` if the
-    file is not as it should be.
+    there: the fingerprints of the trained models; a result that notes another one is stale.
     """
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        source, judge, given = str(said["benchmark"]), str(said[JUDGE]), said["rows"]
-        rows: dict[str, Mapping[str, Any]] = {str(row["model"]): row for row in given}
-        asked = dict(said.get("about", {}).get("models", {}))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path} is no result of a benchmark ({type(error).__name__}: {error}). Expected benchmark, judge and "
-            "rows. Remove it, or score the benchmark again."
-        ) from error
+    rows = {str(row["model"]): row for row in said.rows}
+    asked: Mapping[str, str] = said.about.get("models", {})
     for name in sorted(rows, key=lambda name: order.index(name) if name in order else len(order)):
         for figure, value in estimates(rows[name]).items():
-            key = Key(source, figure, judge)
+            key = Key(said.benchmark, figure, said.judge)
             each = found.setdefault(key, Measured(key))
             each.values[name] = value
             if name in asked and asked[name] != there.get(name, asked[name]):

@@ -1,12 +1,10 @@
 """What is known of models: of any asset that there is one of per model, and of benchmarks."""
 
-import json
 from pathlib import Path
 
 import polars as pl
-import pytest
 
-from mr_assets.errors import UserError
+from mr_assets.evaluation.results import Results
 from mr_assets.report.measured import Key, measured
 from mr_assets.runs.estimates import Estimate
 from mr_assets_tests.report.conftest import a_run, measure
@@ -36,18 +34,11 @@ def test_values_by_prompt_are_those_of_which_the_figure_is_the_mean(tmp_path: Pa
     assert found[Key("evaluation", "other")].by_prompt == {}
 
 
-def results(folder: Path, content: str) -> Path:
-    path = folder / "benchmarks" / "arena_hard" / "gpt-4.1" / "results.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(content)
-    return path
-
-
 def test_a_benchmark_names_its_judge(tmp_path: Path) -> None:
     run = a_run(tmp_path, "a", accuracy={})
     rows = [{"model": "M1", "score": 60.0, "score_low": 55.0, "score_high": 65.0}]
     rows += [{"model": "seed", "score": 50.0, "questions": 3}, {"model": "gpt-4-0314", "score": 50.0}]
-    results(run.folder, json.dumps({"benchmark": "arena_hard", "judge": "gpt-4.1", "rows": rows}))
+    Results("arena_hard", "gpt-4.1", rows).write(run.folder)
     found = measured(run, {})[Key("arena_hard", "score", "gpt-4.1")]
     assert list(found.values.items()) == [
         ("seed", Estimate(50.0)),
@@ -58,8 +49,8 @@ def test_a_benchmark_names_its_judge(tmp_path: Path) -> None:
 
 def test_a_result_of_another_model_than_the_one_that_lies_there_is_stale(tmp_path: Path) -> None:
     run = a_run(tmp_path, "a", accuracy={})
-    said = {"benchmark": "b", "judge": "j", "rows": [{"model": m, "score": 1.0} for m in ("seed", "M1", "M2")]}
-    results(run.folder, json.dumps({**said, "about": {"models": {"seed": "s", "M1": "v1", "M2": "another"}}}))
+    rows = [{"model": model, "score": 1.0} for model in ("seed", "M1", "M2")]
+    Results("b", "j", rows, {"models": {"seed": "s", "M1": "v1", "M2": "another"}}).write(run.folder)
     assert measured(run, {})[Key("b", "score", "j")].stale == {"M2"}
 
 
@@ -68,15 +59,6 @@ def test_the_column_of_a_win_rate_is_its_preference(tmp_path: Path) -> None:
     measure(run, "evaluation", "1", {"win_rate": 0.75})
     pl.DataFrame({"prompt_id": ["p", "q"], "preference": [1.0, 0.5]}).write_parquet(run.path("evaluation", "1"))
     assert measured(run, {})[Key("evaluation", "win_rate")].by_prompt == {"M1": {"p": 1.0, "q": 0.5}}
-
-
-@pytest.mark.parametrize("content", ["", "{}", '{"benchmark": "b", "judge": "j", "rows": [{}]}', '{"rows": 3}', "[]"])
-def test_a_file_that_is_no_result_is_named(tmp_path: Path, content: str) -> None:
-    run = a_run(tmp_path, "a", accuracy={})
-    path = results(run.folder, content)
-    with pytest.raises(UserError, match="is no result of a benchmark") as error:
-        measured(run, {})
-    assert str(path) in str(error.value)
 
 
 def test_a_model_that_is_not_measured_has_no_figure(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The report as files: what it says of a finished run and of several, and that no text in it acts."""
 
-import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mr_assets.errors import UserError
+from mr_assets.evaluation.results import Results
 from mr_assets.lineage.spotcheck import Answer, Key, append, to_ask
 from mr_assets.report.page import html, markdown, write
 from mr_assets.report.report import report
@@ -129,9 +129,7 @@ def test_several_runs_are_arms_and_compared(tmp_path: Path) -> None:
 def test_a_benchmark_has_a_table_of_its_own_with_its_judge(tmp_path: Path) -> None:
     run = a_run(tmp_path, "a")
     rows = [{"model": m, "score": s, "score_low": s - 1, "score_high": s + 1} for m, s in (("seed", 50), ("M2", 60))]
-    place = run.folder / "benchmarks" / "arena_hard" / "gpt-4.1" / "results.json"
-    place.parent.mkdir(parents=True)
-    place.write_text(json.dumps({"benchmark": "arena_hard", "judge": "gpt-4.1", "rows": rows}))
+    Results("arena_hard", "gpt-4.1", rows).write(run.folder)
     text = markdown(report([run]))
     assert "gpt-4.1" not in section(text, "What each model is worth")
     others = section(text, "By other judges than the run's own")
