@@ -100,8 +100,8 @@ def test_the_real_engine_answers_in_two_turns(serve: Serve, tmp_path: Path) -> N
     asked = [(81, "writing", ["Write b a in upper case.", "Write c d in upper case."])]
     asked += [(101, "extraction", ["Write x y in upper case.", "Write u v in upper case."])]
     write_lines(questions, [{"question_id": id, "category": kind, "turns": turns} for id, kind, turns in asked])
-    command = ("benchmark", "mt_bench", "tiny", "--models", "seed", "--questions", str(questions))
-    command += ("--endpoint", server.url, "--judge", "strict", "--yes")
+    judge = ("--endpoint", server.url, "--judge", "strict", "--yes")
+    command = ("benchmark", "mt_bench", "tiny", "--models", "seed", "--questions", str(questions), *judge)
     assert mr(run.data, *command).count("as soon as the engine is ready") == 4  # two temperatures, two turns
     [row] = read_results(run.folder)[0].rows
     assert (row["turn_1"], row["turn_2"], row["ratings"]) == (8, 4, 4)
