@@ -15,6 +15,8 @@ from mr_assets.runs.status import command, failed_checks, warnings
 
 WARNINGS = 3
 """Checks that warn of which a run's are told here; the others are in their section."""
+MISSING = 6
+"""Models and measurements that are missing of which so many are named."""
 
 
 def next_steps(arms: Sequence[Arm]) -> list[str]:
@@ -34,8 +36,13 @@ def _mend(each: Known, of: str) -> Iterator[str]:
         yield from (f"{titled(*place)}{of} stops the run. {finding.said}" for finding in findings)
     if each.old:
         yield f"Part{of or ' of this run'} is out of date, and its figures may be of what was: {command(run)}"
-    if missing := [model_id(t) for t in run.iterations if t not in each.trained]:
-        yield f"Not there yet{of}: {', '.join(missing)}. {command(run)}"
+    missing = [model_id(t) for t in run.iterations if t not in each.trained]
+    there = [key for key in run.models if model_id(key) not in missing]
+    for asset in run.loop.per("model"):
+        missing += [titled(asset, key) for key in there if run.record(asset, key) is None]
+    if missing:
+        more = f" and {len(missing) - MISSING} more" if len(missing) > MISSING else ""
+        yield f"Not there yet{of}: {', '.join(missing[:MISSING])}{more}. {command(run)}"
     warned = [(place, finding) for place, findings in warnings(run).items() for finding in findings]
     for place, finding in warned[:WARNINGS]:
         yield f"{titled(*place)}{of} warns. {finding.said}"

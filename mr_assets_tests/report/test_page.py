@@ -160,6 +160,11 @@ def test_a_run_that_is_not_done_says_what_goes_on(run: Run) -> None:
     assert any(step.startswith("Not there yet: M2.") for step in report([run]).next)
 
 
+def test_a_model_that_is_not_measured_is_told(run: Run) -> None:
+    run.record_path("evaluation", "2").unlink()
+    assert any("Not there yet: evaluation of M2" in step for step in report([run]).next)
+
+
 def test_your_answers_are_told_and_shown(run: Run) -> None:
     """You prefer the side that the judge rejected."""
     [asked, *_] = to_ask(run)
