@@ -25,7 +25,7 @@ from mr_assets.runs.settings import shaping_settings
 from mr_assets.tables import DPO_DATASET, TOKEN_IDS, dropped_frame
 from mr_assets.tables import TABLES as ALL_TABLES
 
-LIMITS = Guardrails(min_count=4)
+LIMITS = Guardrails(min_count=4, probe_tau_at_least=Bounds(warn=0.5, stop=None))
 Frames = Mapping[str, pl.DataFrame]
 
 
