@@ -6,7 +6,6 @@ import numpy as np
 import polars as pl
 
 from mr_assets.files import fingerprint
-from mr_assets.inputs.reward_model import reward_model_folder
 from mr_assets.inputs.win_rates import FIELD, judge_folder
 from mr_assets.method import win_rates as method
 from mr_assets.method.rewards import rewards
@@ -61,10 +60,8 @@ def _scores(work: Materialization, asked: Texts) -> list[float | None]:
     assert section is not None
     if section.reward_model is not None:
         settings = RewardSettings(folder=section.reward_model)
-        folder = reward_model_folder(recipe, settings, work.run.data, FIELD)
-        content = work.settings.get(CONTENT + FIELD) or fingerprint(folder)
         given = ((str(place), prompt, response) for place, (prompt, response) in enumerate(asked))
-        found = rewards(rewarded(work, folder, content, settings, given, len(asked)).completions)
+        found = rewards(rewarded(work, settings, FIELD, given, len(asked)).completions)
         return [next(iter(each), None) for each in listed(found, "response_id", "score", len(asked))]
     work.policy = _judge(work, section.folder)
     encode = encoder(work, None if section.judge == SEED else {"date": recipe.model.date})

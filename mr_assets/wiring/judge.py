@@ -2,16 +2,14 @@
 
 import polars as pl
 
-from mr_assets.files import fingerprint
 from mr_assets.ids import prompt_of, response_of
-from mr_assets.inputs.reward_model import FIELD, reward_model_folder
+from mr_assets.inputs.reward_model import FIELD
 from mr_assets.method import Frame, conversations
 from mr_assets.method import judgments as method
 from mr_assets.method.asked_lines import check_score_line
 from mr_assets.method.numbers import judgment_numbers, reward_numbers, score_counts
 from mr_assets.method.rewards import rewards
 from mr_assets.runs.judge_prompts import judge_prompts
-from mr_assets.runs.settings import CONTENT
 from mr_assets.sampling.engine import Request
 from mr_assets.wiring.asked_lines import asking, with_scores_asked
 from mr_assets.wiring.materialization import Materialization, Result
@@ -59,12 +57,10 @@ def judged_by_rewards(work: Materialization, asked: pl.DataFrame, prompts: pl.Da
     """
     settings = work.recipe.reward_model
     assert settings is not None
-    folder = reward_model_folder(work.recipe, settings, work.run.data)
-    content = work.settings.get(f"{CONTENT}{FIELD}") or fingerprint(folder)
     by_id = dict(zip(prompts["prompt_id"], conversations.asked(prompts), strict=True))
     given = ((id, by_id[prompt_of(id)], text) for id, text in asked.select("response_id", "response").iter_rows())
 
-    samples = rewarded(work, folder, content, settings, given, asked.height)
+    samples = rewarded(work, settings, FIELD, given, asked.height)
     rows = rewards(samples.completions).collect()
 
     pictures = {"rewards": histogram({"rewards": rows["score"]}, "reward", "responses")}
