@@ -55,7 +55,8 @@ def report(names: tuple[str, ...], out: str | None, as_json: bool) -> None:
     model that was trained again since.
 
     All of it, with intervals, curves, pairs to read and what to do next, is written as report.html, a page that stands
-    alone, and as report.md. Runs that differ in their seeds alone are told together. With --json nothing is written.
+    alone, and as report.md: in the folder of the first run if that can be written, or where --out says. Runs that
+    differ in their seeds alone are told together. With --json nothing is written.
 
     \b
     mr report small_world_meta_rewarding
@@ -78,8 +79,13 @@ def report(names: tuple[str, ...], out: str | None, as_json: bool) -> None:
         print_reports(runs)
     from mr_assets.report.page import write
 
-    for path in write(runs, given_path(out, "--out") if out else None):
-        say(f"Wrote {path}")
+    try:
+        for path in write(runs, given_path(out, "--out") if out else None):
+            say(f"Wrote {path}")
+    except UserError as error:
+        if out:
+            raise
+        say(f"note: the page is not written: {error} --out names another folder.", err=True)
 
 
 @click.command()

@@ -1,14 +1,18 @@
 """The tables of `mr report`: what each model has learnt, pairs, seconds; what is stale says so."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from mr_assets.cli.report import meta_judge_tables
+from mr_assets.errors import UserError
 from mr_assets.runs.record import write_record
 from mr_assets.runs.run import Run
 from mr_assets.runs.stored import save
-from mr_assets_tests.cli.conftest import Mr, Refused, as_json, said
+from mr_assets_tests.cli.conftest import Mr, Refused, as_json, said, worked
 from mr_assets_tests.tiny import complete
 
 
@@ -123,3 +127,18 @@ def test_the_meta_judges_biases_stand_as_in_table_5(mr: Mr, done: Run) -> None:
     [table] = meta_judge_tables(done)
     assert table.rows == [("1", "0.63 (0.60 to 0.66)", "-", "-", "0.44", "1,234")]
     assert "the meta-judge's biases, with 95% intervals (Table 5)" in said(mr("report", "tiny"))
+
+
+def test_a_folder_that_cannot_be_written_keeps_nobody_from_reading(
+    mr: Mr, launched: Run, refused: Refused, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The tables are shown, and a note says that there is no page; the folder of --out is to be written."""
+
+    def full(runs: Sequence[Run], folder: Path | None) -> list[Path]:
+        raise UserError(f"{folder or runs[0].folder} cannot be written.")
+
+    monkeypatch.setattr("mr_assets.report.page.write", full)
+    shown = worked(mr("report", "tiny"))
+    assert "seconds per stage" in shown
+    assert f"the page is not written: {launched.folder} cannot be written. --out names another folder" in shown
+    assert "cannot be written" in refused("report", "tiny", "--out", str(tmp_path / "elsewhere"))
