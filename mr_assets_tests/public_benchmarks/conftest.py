@@ -58,7 +58,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def vllm_server() -> Iterator[str]:
     """The address of vLLM's own OpenAI server on the small model, which is called small and reads 4,096 tokens."""
     with socket.socket() as free:
