@@ -22,7 +22,7 @@ ui: install     ## the Dagster UI, on http://127.0.0.1:3000
 test: install   ## every test, the slow ones (real engine, trainer, webserver) too
 	$(PYTEST) $(PROCESSES)
 
-test-fast: install  ## the tests without engine, trainer and webserver; two to three minutes on two cores
+test-fast: install  ## the tests without engine, trainer and webserver; two to four minutes on two cores
 	$(PYTEST) -m "not slow" $(PROCESSES)
 
 check: install  ## lint, types and every test

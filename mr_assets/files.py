@@ -47,7 +47,8 @@ def atomically(path: Path, write: Callable[[Path], object]) -> None:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only disk says so even of what is not there; what it said first counts
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
