@@ -168,6 +168,18 @@ def test_no_page_is_wider_than_its_window(finished: Run, width: int) -> None:
             assert watched.page.evaluate("document.documentElement.scrollWidth") <= width, address
 
 
+def test_the_reports_heads_stand_above_their_columns(finished: Run) -> None:
+    with browser_on(finished) as watched:
+        watched.page.goto(f"{watched.address}/runs/tiny/report")
+        heads, cells = (
+            watched.page.locator(f"table.numbers >> nth=0 >> {part}") for part in ("thead th", "tr:has(td)")
+        )
+        cells = cells.first.locator("th, td")
+        assert heads.count() == cells.count() > 2
+        edges = "all => all.map(each => each.getBoundingClientRect().right)"
+        assert heads.evaluate_all(edges) == cells.evaluate_all(edges)
+
+
 def test_no_text_acts_in_a_browser(run: Run) -> None:
     """Every sampled text is one of the hostile ones; every kind of page is opened, all of it unfolded, and clicked."""
     columns = {"responses": "response", "judgments": "judgment", "meta_judgments": "meta_judgment", "prompts": "prompt"}
