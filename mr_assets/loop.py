@@ -406,8 +406,8 @@ LOOP = Loop(
         shaped_by=("seed", "model.seed", "model.revision", *RENDERING, "win_rates", "judgments", "engine"),
         sources=("model.seed", "win_rates.judge"),
         code=(
-            *("method.win_rates", "method.judgments", "method.asked_lines", "method.rewards", "sampling.reward_model"),
-            *("chat", "chat_template"),
+            *("method.win_rates", "method.agreement", "method.judgments", "method.asked_lines", "method.rewards"),
+            *("sampling.reward_model", "chat", "chat_template"),
         ),
         templates=("judge",),
     ),

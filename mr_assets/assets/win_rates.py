@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import polars as pl
 
 from mr_assets.files import fingerprint
 from mr_assets.inputs.win_rates import FIELD, judge_folder
 from mr_assets.method import win_rates as method
+from mr_assets.method.agreement import mean_score
 from mr_assets.method.rewards import rewards
 from mr_assets.recipes.recipe import SEED, WORLD
 from mr_assets.runs.artifact import Model
@@ -66,8 +66,7 @@ def _scores(work: Materialization, asked: Texts) -> list[float | None]:
     work.policy = _judge(work, section.folder)
     encode = encoder(work, None if section.judge == SEED else {"date": recipe.model.date})
     judged = scores_of(work, encode, asked, n=section.n or recipe.judgments.n)
-    valid = [[score for score in each if score is not None] for each in judged]
-    return [float(np.mean(each)) if each else None for each in valid]
+    return [mean_score(each) for each in judged]
 
 
 def _judge(work: Materialization, named: str | None) -> Model:

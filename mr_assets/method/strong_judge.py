@@ -17,14 +17,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mr_assets.method.agreement import RIGHT, TIE, WRONG, verdict
+from mr_assets.method.agreement import WORTH, verdict
 from mr_assets.method.bootstrap import mean_interval
 
 STRONG_CHOSEN, SELF_CHOSEN = "strong_chosen", "self_chosen"
 AGREEMENT = ("agreement", "agreement_without_ties")
 FIGURES = tuple(f"{setting}_{figure}" for setting in (STRONG_CHOSEN, SELF_CHOSEN) for figure in AGREEMENT)
 """The names of the figures of a model."""
-WORTH = {RIGHT: 1.0, TIE: 0.5, WRONG: 0.0}
 Mean = float | None
 """A response's mean score; None if no judgment has one."""
 
