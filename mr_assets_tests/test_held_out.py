@@ -6,10 +6,10 @@ import polars as pl
 import pytest
 
 from mr_assets.lineage.verification import verify
-from mr_assets.orchestration.steps import Step, steps
+from mr_assets.orchestration.steps import Step
 from mr_assets.runs.status import state
 from mr_assets.worlds import letters
-from mr_assets_tests.test_loop import World, messages, new_world
+from mr_assets_tests.test_loop import World, made_up_to_m0, messages, new_world
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
@@ -24,11 +24,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mr_assets.files.os.fsync", lambda file: None)
         world = new_world(patch, tmp_path_factory.mktemp("data"), "evaluation=null", HELD_OUT, PROBE, LOW)
-        for step in steps(world.run):
-            if step.partition == "1":
-                break
-            result = world.materialize(step)
-            assert result.success, messages(result)
+        made_up_to_m0(world)
         yield world
 
 

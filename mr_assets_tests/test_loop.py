@@ -172,6 +172,15 @@ def in_force(patch: pytest.MonkeyPatch, world: World) -> World:
     return world
 
 
+def made_up_to_m0(world: World) -> None:
+    """Make what comes before the first iteration: the one-off assets, and what is measured of the seed model and M0."""
+    for step in steps(world.run):
+        if step.partition == "1":
+            break
+        result = world.materialize(step)
+        assert result.success, messages(result)
+
+
 @pytest.fixture(scope="module")
 def done(finished: Run, finished_world: World) -> World:
     """Everything of the tiny run, step by step as `mr run` goes; these tests alone may make parts of it again.

@@ -11,13 +11,13 @@ import pytest
 from mr_assets.errors import UserError
 from mr_assets.inputs.preflight import check_run
 from mr_assets.lineage.verification import verify
-from mr_assets.orchestration.steps import Step, steps
+from mr_assets.orchestration.steps import Step
 from mr_assets.runs.status import why_out_of_date
 from mr_assets.sampling import live
 from mr_assets.wiring import rewards
 from mr_assets.wiring import sampling as wired
 from mr_assets_tests.reward_model import SEED_MODEL, reward_model
-from mr_assets_tests.test_loop import World, messages, new_world
+from mr_assets_tests.test_loop import World, made_up_to_m0, messages, new_world
 from mr_assets_tests.test_reward_model import BY_REWARDS, ByLength
 from mr_assets_tests.tiny import complete, tiny_run
 
@@ -41,11 +41,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         patch.setattr("mr_assets.files.os.fsync", lambda file: None)
         patch.setattr(rewards, "RewardModel", ByLength)
         world = new_world(patch, data, *sets("world"))
-        for step in steps(world.run):
-            if step.partition == "1":
-                break
-            result = world.materialize(step)
-            assert result.success, messages(result)
+        made_up_to_m0(world)
         yield world
 
 
