@@ -4,8 +4,9 @@
     python -m mr_assets_tests.benchmarks.real_model --data /tmp/real_model
 
 `mr run smollm2_135m`, two iterations of `--prompts` questions; the same command goes on where it was stopped. In it the
-seed, M0, M1 and M2 each judge the held-out replies of Open Assistant, `--judgments` times (`human_agreement`). Last, a
-bare engine loop over the judge's requests of the first iteration and `sample_shards` over the same, in turns.
+seed, M0, M1 and M2 each judge the held-out replies of Open Assistant, `--judgments` times (`human_agreement`). Last,
+tokens per second of the judge's requests of the first iteration, in turns: a bare engine loop on one thread, on all of
+them, and with `cpu_top_k_first`; and on all threads the product's own shards.
 
 Processor time and memory are those of the command and all that it started, looked at twice a second.
 """
@@ -15,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -34,6 +36,7 @@ from mr_assets.runs.run import Run
 from mr_assets.runs.stored import named_runs
 from mr_assets.sampling.engine import Request, VLLMSampler
 from mr_assets.sampling.settings import SamplingSettings
+from mr_assets.sampling.shards import sample_shards, size_of_shard
 from mr_assets.templates import judge_template
 from mr_assets_tests.benchmarks.machine import spread, write_result
 from mr_assets_tests.benchmarks.sampling import timed
@@ -42,6 +45,7 @@ from mr_assets_tests.real_run import sets
 
 SECONDS_BETWEEN_LOOKS = 0.5
 NAME = "real_model"
+SHARDS = "all threads, all sorted, in shards"
 Look = tuple[float, float, int]
 """Unix time, processor seconds so far, bytes of memory now: of the command and all that it started."""
 
@@ -158,8 +162,17 @@ def complete(engine: VLLMSampler, requests: Sequence[Request], settings: Samplin
     return done
 
 
+def in_shards(engine: VLLMSampler, requests: Sequence[Request], recipe: Recipe) -> int:
+    """The same as `judgments` samples them, written shard by shard; returns the number of tokens."""
+    size = size_of_shard(len(requests), recipe.judgments.n, recipe.engine.shard_size)
+    with tempfile.TemporaryDirectory() as folder:
+        return sample_shards(
+            engine, requests, recipe.judgments, Path(folder), signature={}, seed=0, shard_size=size
+        ).tokens
+
+
 def speed(folder: Path, run: Run, turns: int) -> dict[str, Any]:
-    """Tokens per second of the judge's requests of iteration 1: a bare loop, and with vLLM's own sort, in turns."""
+    """Tokens per second of the judge's requests of iteration 1: bare loops and the product's shards, in turns."""
     recipe = run.recipe
     encode = ChatEncoder.load(folder, **recipe.model.rendering())
     prompts = dict(pl.read_parquet(run.path("prompts", "1")).select("prompt_id", "prompt").iter_rows())
@@ -168,9 +181,11 @@ def speed(folder: Path, run: Run, turns: int) -> dict[str, Any]:
         Request(i, encode.template_ids(judge_template(), {"prompt": prompts[prompt], "response": response}), 3)
         for i, prompt, response in responses.select("response_id", "prompt_id", "response").iter_rows()
     ]
-    ways = {
+    fitting = [request for request in requests if fits(request, recipe)]
+    ways: dict[str, dict[str, Any]] = {
         "one thread, all sorted": {"cpu_threads": 1},
         "all threads, all sorted": {},
+        SHARDS: {},
         "all threads, 1,024 first": {"cpu_top_k_first": 1024},
     }
     measured: dict[str, list[float]] = {name: [] for name in ways}
@@ -179,8 +194,10 @@ def speed(folder: Path, run: Run, turns: int) -> dict[str, Any]:
         for name in list(ways)[:: -1 if turn % 2 else 1]:
             engine = VLLMSampler(folder, "M0", recipe.engine.model_copy(update=ways[name]), encode.stop_token_ids)
 
-            def work(engine: VLLMSampler = engine) -> int:
-                done = complete(engine, [r for r in requests if fits(r, recipe)], recipe.judgments)
+            def work(name: str = name, engine: VLLMSampler = engine) -> int:
+                if name == SHARDS:
+                    return in_shards(engine, fitting, recipe)
+                done = complete(engine, fitting, recipe.judgments)
                 return sum(tokens for said in done.values() for _, tokens in said)
 
             wall, spent, tokens = timed(work)
@@ -189,7 +206,7 @@ def speed(folder: Path, run: Run, turns: int) -> dict[str, Any]:
             processor[name].append(tokens / spent)
             print(name, round(tokens / wall), "tokens/s", round(tokens / spent), "per processor second", flush=True)
     return {
-        "requests": len(requests),
+        "requests": len(fitting),
         "tokens_per_s": {name: spread(values) for name, values in measured.items()},
         "tokens_per_processor_s": {name: spread(values) for name, values in processor.items()},
     }
