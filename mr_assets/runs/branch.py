@@ -58,7 +58,7 @@ def branch(run: Run, name: str, first: int, sets: Sequence[str] = ()) -> Run:
         for place in shared(run, first):
             record = run.record(*place)
             assert record is not None
-            _share(run, begun, place, record)
+            link(run, begun, place, record)
             _keep_settings(begun, place, record)
         if broken := [place for place in shared(begun, first) if state(begun, *place) != "done"]:
             why = "; ".join(_why(begun, place) for place in broken[:3])
@@ -164,8 +164,8 @@ def _why(run: Run, place: Place) -> str:
     return f"{titled(*place)} is {now}{why}"
 
 
-def _share(run: Run, begun: Run, place: Place, record: Record) -> None:
-    """Put an artifact's files, as hard links, where the branch has them."""
+def link(run: Run, begun: Run, place: Place, record: Record) -> None:
+    """Put the files that an artifact's record stands for, as hard links, where run `begun` has them; not the record."""
     here, there = (each.record_path(*place).parent for each in (run, begun))
     fetch_files(run.record_path(*place))
     table = [run.path(*place).name] if LOOP[place[0]].holds == "table" else []

@@ -22,11 +22,12 @@ from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.data_folder import PROJECT
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import state
-from mr_assets.runs.stored import named_runs, stored_runs
+from mr_assets.runs.stored import load_run, named_runs, stored_runs
 from mr_assets_tests.study.arms import ARMS, LAST, SEEDS, Arm
 from mr_assets_tests.study.comparisons import Results
 from mr_assets_tests.study.page import made_of, write_page
 from mr_assets_tests.study.results import MADE, RESULTS, changed, collected, read, write
+from mr_assets_tests.study.sharing import share
 
 
 class Planned(NamedTuple):
@@ -73,10 +74,13 @@ def said(plan: Sequence[Planned], arms: Sequence[Arm], seeds: Sequence[int], dat
 def made(arm: Arm, seed: int, data: Path) -> Run:
     """Run an arm to its end; what it shares with another run that is there is not computed again."""
     name = f"{arm.name}_{seed}"
-    source = stored_runs(data).get(f"{arm.shares}_{seed}") if arm.shares else None
-    if source and name not in stored_runs(data) and state(source, "checkpoints", str(LAST - 1)) == "done":
+    there = stored_runs(data)
+    source = there.get(f"{arm.shares}_{seed}") if arm.shares else None
+    if source and name not in there and state(source, "checkpoints", str(LAST - 1)) == "done":
         own = [each for each in arm.sets if each not in ARMS[arm.shares or ""].sets]
         mr(data, "branch", source.name, "--from", str(LAST), "--name", name, *as_options(own))
+    elif first := there.get(f"{arm.begins_as}_{seed}"):
+        share(first, load_run(arm.recipe, name=name, sets=arm.sets_of(seed), data=data))
     mr(data, "run", arm.recipe, "--name", name, *as_options(arm.sets_of(seed)))
     return named_runs(data, name)[name]
 
@@ -115,7 +119,10 @@ def carried_out(plan: Sequence[Planned], data: Path, results: Path) -> list[str]
     for number, (seed, arm, *_) in enumerate(plan, start=1):
         print(f"--- {number} of {len(plan)}: seed {seed}, {arm.words}", flush=True)
         try:
-            print(write(collected(made(arm, seed, data), arm, seed), results), flush=True)
+            run = made(arm, seed, data)
+            there = stored_runs(data)
+            sources = [there[other] for each in (arm.shares, arm.begins_as) if (other := f"{each}_{seed}") in there]
+            print(write(collected(run, arm, seed, sources), results), flush=True)
         except UserError as error:
             print(error, flush=True)
             failed.append(f"{arm.name}_{seed}")

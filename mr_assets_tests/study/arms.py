@@ -27,7 +27,7 @@ class Arm:
     """A recipe with what is set otherwise, which is run once for each seed.
 
     words: in the tables. sets: as `mr run --set` has them. shares: an arm that differs in the last iteration alone.
-    minutes: on two cores, until results say how long.
+    begins_as: an arm with the same M0, of which what is alike until iteration 1 is taken. minutes: until results say.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Arm:
     recipe: str = "small_world_meta_rewarding"
     sets: tuple[str, ...] = ()
     shares: str | None = None
+    begins_as: str | None = "meta"
     minutes: float = 6
 
     def sets_of(self, seed: int) -> tuple[str, ...]:
@@ -58,13 +59,13 @@ NOISE = "small_world_noise_meta_rewarding"
 ARMS = {
     arm.name: arm
     for arm in (
-        Arm("meta", "Meta-Rewarding"),
+        Arm("meta", "Meta-Rewarding", begins_as=None, minutes=8),
         Arm("self", "Self-Rewarding", sets=(JUDGE_AS_IT_IS,), minutes=5),
         Arm("shuffled", "shuffled judge pairs", sets=("switches.judge_pairs=shuffled",)),
         Arm("meta_rho_04", "Meta-Rewarding, rho 0.4", sets=("rho=0.4",)),
         Arm("self_rho_04", "Self-Rewarding, rho 0.4", sets=(JUDGE_AS_IT_IS, "rho=0.4"), minutes=5),
-        Arm("noise_meta", "control: Meta-Rewarding", NOISE),
-        Arm("noise_self", "control: Self-Rewarding", NOISE, sets=(JUDGE_AS_IT_IS,), minutes=5),
+        Arm("noise_meta", "control: Meta-Rewarding", NOISE, begins_as=None, minutes=8),
+        Arm("noise_self", "control: Self-Rewarding", NOISE, sets=(JUDGE_AS_IT_IS,), begins_as="noise_meta", minutes=5),
         Arm("meta_lc", "Meta-Rewarding + LC", sets=("iterations.4.rho=0.1",), shares="meta", minutes=1.5),
         Arm(
             "self_lc",

@@ -11,7 +11,7 @@ those of now; fields that are new since count as what all runs had before there 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from mr_assets.runs.settings import shaping_settings
 from mr_assets.tables import EVALUATION, scan_dropped
 from mr_assets_tests.benchmarks.machine import machine
 from mr_assets_tests.study.arms import Arm
+from mr_assets_tests.study.sharing import is_of
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "study"
 MADE = (*(name for name, row in LOOP.items() if row.per != "model"), "evaluation")
@@ -87,13 +88,13 @@ def changed(result: Result, recipe: Recipe) -> list[str]:
     return fields + code
 
 
-def collected(run: Run, arm: Arm, seed: int) -> Result:
-    """The result of a finished run. What it shares, with its family or with another arm, counts in no seconds."""
+def collected(run: Run, arm: Arm, seed: int, sources: Sequence[Run] = ()) -> Result:
+    """The result of a finished run. What it shares, with its family or with `sources`, counts in no seconds."""
     places: list[Place] = [(asset, None) for asset in LOOP.per("family") if asset in run.loop]
     places += [(asset, t) for asset in LOOP.per("iteration") for t in run.iterations]
     places += [("evaluation", key) for key in run.models]
     records = {(asset, at): _record(run, asset, at) for asset, at in places}
-    shared = {None, *(["seed", "0", *run.iterations[:-1]] if arm.shares else [])}
+    own = [place for place in places if place[1] and not any(is_of(source, run, place) for source in sources)]
     code: dict[str, set[str]] = {}
     for (asset, _), record in records.items():
         code.setdefault(asset, set()).add(record.code)
@@ -101,7 +102,7 @@ def collected(run: Run, arm: Arm, seed: int) -> Result:
         arm=arm.name,
         seed=seed,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=round(sum(record.seconds for (_, at), record in records.items() if at not in shared), 1),
+        seconds=round(sum(records[place].seconds for place in own), 1),
         models={
             "seed" if key == "seed" else model_id(key): _rounded(records["evaluation", key].numbers)
             for key in run.models

@@ -50,6 +50,13 @@ def test_what_an_arm_shares_differs_in_the_last_iteration_alone() -> None:
             assert list(ARMS).index(source.name) < list(ARMS).index(arm.name)
 
 
+def test_an_arm_begins_as_one_before_it_of_the_same_family() -> None:
+    for arm in ARMS.values():
+        if arm.begins_as:
+            assert list(ARMS).index(arm.begins_as) < list(ARMS).index(arm.name)
+            assert ARMS[arm.begins_as].loaded(201).family == arm.loaded(201).family
+
+
 @pytest.mark.parametrize("arm", ARMS.values(), ids=lambda arm: arm.name)
 def test_an_arm_evaluates_by_the_truth_alone(arm: Arm) -> None:
     assert LOOP.of(arm.loaded(SEEDS[0])).per("model") == ("evaluation",)

@@ -63,10 +63,10 @@ def test_minutes_are_those_that_were_measured() -> None:
 
 
 def test_the_plan_says_what_and_how_long(tmp_path: Path) -> None:
-    """6 + 5 minutes, twice."""
+    """8 + 5 minutes, twice."""
     words = said(planned({}, TWO, [201, 202], keep_earlier=False), TWO, [201, 202], tmp_path)
     assert f"2 arms, 2 seeds (201, 202); runs in {tmp_path}" in words
-    assert "0 results are there, 4 are to be made: about 0 h 22 min." in words
+    assert "0 results are there, 4 are to be made: about 0 h 26 min." in words
 
 
 def test_a_command_that_fails_is_told(tmp_path: Path) -> None:
@@ -111,6 +111,28 @@ def test_what_an_arm_shares_is_branched_and_not_run_again(tmp_path: Path, monkey
     runs["self_lc_201"] = runs["self_201"]
     made(arm, 201, tmp_path)
     assert [each[0] for each in said[3:]] == ["run"]
+
+
+def test_an_arm_begins_with_what_the_first_one_of_its_seed_has_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same seed alone, and not before the first one is there."""
+    first = load_run(ARMS["meta"].recipe, name="meta_201", sets=ARMS["meta"].sets_of(201), data=tmp_path)
+    shared: list[tuple[Run, Run]] = []
+    runs: dict[str, Run] = {}
+    monkeypatch.setattr("mr_assets_tests.study.__main__.mr", lambda *_: None)
+    monkeypatch.setattr("mr_assets_tests.study.__main__.share", lambda source, run: shared.append((source, run)))
+    monkeypatch.setattr("mr_assets_tests.study.__main__.stored_runs", lambda data: runs)
+    monkeypatch.setattr("mr_assets_tests.study.__main__.named_runs", lambda data, name: {name: None})
+    made(ARMS["self"], 201, tmp_path)
+    runs["meta_201"] = first
+    made(ARMS["self"], 202, tmp_path)
+    made(ARMS["meta"], 201, tmp_path)
+    assert shared == []
+    made(ARMS["self"], 201, tmp_path)
+    [(source, run)] = shared
+    assert source is first
+    assert (run.name, run.recipe) == ("self_201", ARMS["self"].loaded(201))
 
 
 def test_a_command_ends_with_the_process_that_started_it(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from mr_assets.errors import UserError
 from mr_assets.runs.run import Run
-from mr_assets_tests.study.arms import ARMS, SEEDS, Arm
+from mr_assets_tests.study.arms import ARMS, SEEDS
 from mr_assets_tests.study.results import Result, changed, collected, read, settings, write
 from mr_assets_tests.tiny import tiny_recipe, tiny_run
 
@@ -38,13 +38,12 @@ def test_it_has_the_records_figures(finished: Run, result: Result) -> None:
 
 
 def test_seconds_are_those_of_what_an_arm_does_not_share(finished: Run) -> None:
-    """The family's are no arm's; of an arm that shares all but the last iteration, only that one's and M2's count."""
+    """The family's are no arm's; nor is what another arm made."""
     every = [(asset, t) for asset in finished.loop.per("iteration") for t in ("1", "2")]
     every += [("evaluation", key) for key in finished.models]
-    last = [place for place in every if place[1] == "2"]
-    for arm, places in ((META, every), (Arm("lc", "", shares="meta"), last)):
-        took = [record.seconds for place in places if (record := finished.record(*place))]
-        assert collected(finished, arm, 7).seconds == pytest.approx(sum(took), abs=0.1)
+    took = [record.seconds for place in every if (record := finished.record(*place))]
+    assert collected(finished, META, 7).seconds == pytest.approx(sum(took), abs=0.1)
+    assert collected(finished, META, 7, [finished]).seconds == 0
 
 
 def test_it_is_read_as_it_was_written(result: Result, tmp_path: Path) -> None:
