@@ -295,9 +295,16 @@ HELD_OUT_RESPONSES = _table(
     finish_reason=(pl.String, '"stop", or "length" if cut off at max tokens'),
     true_score=(pl.Float64, "what it is worth by a world's truth, 0 to 5; null where that is not known"),
 )
+PLACED = {
+    "over_ranked": Column(pl.Float64, "of the prompt: share of its replies that the means put above people's place"),
+    "under_ranked": Column(pl.Float64, "the same, below it"),
+    "same_rank": Column(pl.Float64, "the same, at it"),
+}
 HUMAN_AGREEMENT = _table(
     "human_agreement",
     "response_id",
+    None,
+    PLACED,  # tables of earlier versions are without
     response_id=(pl.String, "the reply, as ranked_replies has it; of a world held_out, its prompt, and its place"),
     prompt_id=(pl.String, "the prompt, as its replies' ids begin"),
     prompt=(pl.String, "the prompt"),

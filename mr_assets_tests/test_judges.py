@@ -20,7 +20,7 @@ from mr_assets.report.measured import Key, measured
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import changed_settings
 from mr_assets.runs.status import state
-from mr_assets.tables import HUMAN_AGREEMENT, LABELLED_PAIRS
+from mr_assets.tables import HUMAN_AGREEMENT, LABELLED_PAIRS, version_of
 from mr_assets.worlds import letters
 from mr_assets_tests.fakes import WorldSampler
 from mr_assets_tests.test_eft import SETS as RANKINGS
@@ -82,7 +82,7 @@ def test_the_record_has_the_figures_with_their_noise(world: World) -> None:
         assert record.numbers == json.loads(json.dumps(numbers(world.table(asset, "seed"))))
     record = world.run.record("human_agreement", "seed")
     assert record is not None
-    for name in ("agreement", "agreement_without_ties", "kappa", "spearman"):
+    for name in ("agreement", "agreement_without_ties", "kappa", "spearman", "over_ranked", "under_ranked"):
         assert record.numbers[f"{name}_low"] <= record.numbers[name] <= record.numbers[f"{name}_high"]
     assert record.numbers["agreement_low"] > 0.5
     assert world.metadata("human_agreement", "seed")["agreement"] == pytest.approx(
@@ -129,7 +129,7 @@ def test_verify_works_rows_and_figures_out_again(
 @pytest.mark.parametrize(
     ("asset", "figure"),
     [
-        *(("human_agreement", figure) for figure in ("agreement", "spearman")),
+        *(("human_agreement", figure) for figure in ("agreement", "spearman", "over_ranked", "under_ranked")),
         *(("labelled_pairs", figure) for figure in ("accuracy", "pairwise_accuracy")),
     ],
 )
@@ -137,6 +137,26 @@ def test_the_report_can_compare_models_prompt_by_prompt(world: World, asset: str
     by_prompt = measured(world.run, {})[Key(asset, figure)].by_prompt
     assert list(by_prompt) == ["seed"]
     assert set(by_prompt["seed"]) == set(world.table(asset, "seed")["prompt_id"])
+
+
+def test_a_table_of_an_earlier_version_is_read_and_verified(world: World) -> None:
+    """It has no places by the judge, nor figures of them in its record."""
+    path, place = world.run.path("human_agreement", "seed"), world.run.record_path("human_agreement", "seed")
+    whole, record = path.read_bytes(), place.read_text()
+    earlier = pl.read_parquet(path).drop("over_ranked", "under_ranked", "same_rank")
+    earlier.write_parquet(path)
+    kept = {k: v for k, v in json.loads(record)["numbers"].items() if "_rank" not in k}
+    place.write_text(json.dumps(json.loads(record) | {"numbers": kept, "version": version_of(earlier)}))
+    try:
+        HUMAN_AGREEMENT.check(HUMAN_AGREEMENT.scan(path))
+        assert not list(verify(world.run, assets=["human_agreement"]))
+        found = measured(world.run, {})
+        assert (
+            Key("human_agreement", "over_ranked") not in found and found[Key("human_agreement", "spearman")].by_prompt
+        )
+    finally:
+        path.write_bytes(whole)
+        place.write_text(record)
 
 
 def test_what_does_not_fit_into_the_context_is_counted_and_judged_by_nobody(

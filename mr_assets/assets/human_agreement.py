@@ -26,7 +26,7 @@ def human_agreement(work: Materialization) -> Result:
 
     given = [said or None for said in scores]
     judged = with_agreement(replies.with_columns(scores=pl.Series(given, dtype=pl.List(pl.Float64))))
-    return work.table(judged.select(list(HUMAN_AGREEMENT.columns)), agreement_numbers(judged))
+    return work.table(judged.select(list(HUMAN_AGREEMENT.whole_schema)), agreement_numbers(judged))
 
 
 def _ranked(work: Materialization, prompts: int | None) -> pl.DataFrame:

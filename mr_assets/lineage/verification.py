@@ -541,6 +541,12 @@ class _Artifact:
         given = {path.removeprefix("model."): self.settings[path] for path in RENDERING if path in self.settings}
         return self.run.recipe.model.model_copy(update=given).rendering()
 
+    def human_agreement(self) -> pl.DataFrame:
+        """Means and what comes of them, as far as the table has it: those of earlier versions are without places."""
+        found = with_agreement(self.table.select("response_id", "prompt_id", "rank", "scores").collect())
+        there = self.table.collect_schema().names()
+        return found.select(column for column in found.columns if column in there)
+
     def win_rates(self) -> pl.DataFrame:
         """Who won by the scores: a world's truth is upstream, those of a judge cannot be worked out again here."""
         judge, given = self.settings["win_rates"]["judge"], self.table.select("response_id", "score", "seed_score")
@@ -590,9 +596,7 @@ RECOMPUTE: dict[str, Callable[[_Artifact], Selected | pl.DataFrame | None]] = {
     "elo_pairs": _Artifact.elo_pairs,
     "dpo_dataset": _Artifact.dpo_dataset,
     "win_rates": _Artifact.win_rates,
-    "human_agreement": lambda it: with_agreement(
-        it.table.select("response_id", "prompt_id", "rank", "scores").collect()
-    ),
+    "human_agreement": _Artifact.human_agreement,
     "labelled_pairs": lambda it: with_verdicts(it.table.collect()),
     "probe_judgments": _Artifact.probe_judgments,
     "scoring_shift": _Artifact.scoring_shift,

@@ -5,6 +5,10 @@
 
 A pair counts where people rank its two replies apart. The judge is right if the better one has the higher mean score
 (`mr_assets.method.agreement`).
+
+Over- and under-reward, as far as ranks tell it: a reply is over-ranked if the judge's means put it above its place by
+people's ranks among the replies to its prompt, under-ranked if below. Equal ones share the mean of their places. In the
+example the judge's places are 2, 1, 3 for people's 1, 2, 3: one of three is over-ranked, one under-ranked.
 """
 
 import polars as pl
@@ -28,10 +32,14 @@ SHARES = {
     "kappa": kappa,
     "ties": share_of_ties,
 }
+PLACED = {"over_ranked": -1, "under_ranked": 1, "same_rank": 0}
+"""Figures of replies by where the judge puts them, and the sign of its place less people's; place 1 is the best."""
+OF_PROMPTS = ("spearman", *PLACED)
+"""Figures that are the mean over prompts of what `by_prompt` gives."""
 
 
 def with_agreement(replies: pl.DataFrame) -> pl.DataFrame:
-    """The replies with their mean, and with agreement and spearman of their prompt; null where there is none.
+    """The replies with their mean, and with the figures of their prompt: agreement and `OF_PROMPTS`; null without one.
 
     replies: prompt_id, rank (0 is the best), scores (null where the judge could not be asked).
     """
@@ -40,7 +48,7 @@ def with_agreement(replies: pl.DataFrame) -> pl.DataFrame:
     asked = judged.filter(pl.col("scores").is_not_null())
     pairs = ranked_pairs(asked).with_columns(agreement=pl.col("verdict").replace_strict(WORTH, return_dtype=pl.Float64))
     of_prompt = pairs.group_by("prompt_id").agg(pl.col("agreement").mean())
-    for found in (of_prompt, rank_correlations(asked)):
+    for found in (of_prompt, by_prompt(asked)):
         judged = judged.join(found, on="prompt_id", how="left", maintain_order="left")
     return judged
 
@@ -65,27 +73,53 @@ def rank_correlations(replies: pl.DataFrame) -> pl.DataFrame:
     """
     best_first = -pl.col("rank").cast(pl.Float64).filter(pl.col("mean").is_not_null())
     spearman = pl.corr(best_first, pl.col("mean").drop_nulls(), method="spearman")
-    by_prompt = replies.group_by("prompt_id").agg(ranks=pl.col("rank").n_unique(), spearman=spearman)
-    ranked = by_prompt.filter(pl.col("ranks") > 1).sort("prompt_id")
+    found = replies.group_by("prompt_id").agg(ranks=pl.col("rank").n_unique(), spearman=spearman)
+    ranked = found.filter(pl.col("ranks") > 1).sort("prompt_id")
     return ranked.select("prompt_id", pl.col("spearman").fill_nan(None).fill_null(0.0))
 
 
+def placements(replies: pl.DataFrame) -> pl.DataFrame:
+    """Where the judge puts the replies to each prompt: prompt_id and `PLACED`, shares of the prompt's replies.
+
+    replies: as `ranked_pairs` takes them. Of replies with a mean, among which people's places are counted, too; prompts
+    with fewer than two of them, or whose replies people do not rank apart, are left out.
+    """
+    placed = replies.filter(pl.col("mean").is_not_null()).with_columns(
+        people=pl.col("rank").rank("average").over("prompt_id"),
+        judge=pl.col("mean").rank("average", descending=True).over("prompt_id"),
+    )
+    sign = (pl.col("judge") - pl.col("people")).sign()
+    shares = {name: (sign == wanted).mean() for name, wanted in PLACED.items()}
+    found = placed.group_by("prompt_id").agg(ranks=pl.col("rank").n_unique(), **shares)
+    return found.filter(pl.col("ranks") > 1).drop("ranks").sort("prompt_id")
+
+
+def by_prompt(replies: pl.DataFrame) -> pl.DataFrame:
+    """prompt_id and `OF_PROMPTS` of every prompt that people rank, null where fewer than two replies have a mean."""
+    return rank_correlations(replies).join(placements(replies), on="prompt_id", how="left", maintain_order="left")
+
+
 def agreement_numbers(replies: pl.DataFrame) -> dict[str, float]:
-    """The figures of Table 7, kappa and the share of judgments with a score, each with X_low and X_high.
+    """The figures of Table 7, kappa, `PLACED` and the share of judgments with a score, each with X_low and X_high.
 
     Beside them what they rest on: prompts, replies and pairs. replies: as `with_agreement` gives them. One that the
     judge could not be asked about counts in ``too_long`` alone.
     """
     asked = replies.filter(pl.col("scores").is_not_null())
     pairs = ranked_pairs(asked)
-    correlations = rank_correlations(asked)["spearman"].to_numpy()
+    prompts = by_prompt(asked)
     return {
-        "prompts": len(correlations),
+        "prompts": prompts.height,
         "replies": asked.height,
         "pairs": pairs.height,
         "too_long": replies.height - asked.height,
         "without_score": asked["mean"].null_count(),
         **parse_rate(asked.select("prompt_id", score="scores"), "prompt_id"),
         **share_numbers(pairs["verdict"].to_list(), pairs["prompt_id"], SHARES),
-        **with_interval("spearman", lambda drawn: float(correlations[drawn].mean()), len(correlations)),
+        **{k: v for name in OF_PROMPTS for k, v in _mean_of_prompts(name, prompts[name]).items()},
     }
+
+
+def _mean_of_prompts(name: str, values: pl.Series) -> dict[str, float]:
+    known = values.drop_nulls().to_numpy()
+    return with_interval(name, lambda drawn: float(known[drawn].mean()), len(known))

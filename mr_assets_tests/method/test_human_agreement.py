@@ -1,9 +1,17 @@
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mr_assets.method.human_agreement import agreement_numbers, rank_correlations, ranked_pairs, with_agreement
+from mr_assets.method.human_agreement import (
+    PLACED,
+    agreement_numbers,
+    placements,
+    rank_correlations,
+    ranked_pairs,
+    with_agreement,
+)
 
 Scores = list[float | None] | None
 
@@ -89,6 +97,54 @@ def test_the_correlation_is_scipys(pairs: list[tuple[int, int]]) -> None:
         assert found == [0.0]
     else:
         assert found == [pytest.approx(spearmanr([-rank for rank in ranks], scores).statistic)]
+
+
+def test_places_of_the_example_of_the_module() -> None:
+    """Means 4, 5, 2 have the places 2, 1, 3: the first is under-ranked, the second over-ranked."""
+    found = agreement_numbers(EXAMPLE)
+    assert [found[name] for name in PLACED] == pytest.approx([1 / 3, 1 / 3, 1 / 3])
+
+
+def test_a_reply_that_rises_puts_all_that_it_passes_one_place_down() -> None:
+    """The third of three is put first: one of three over-ranked, two under-ranked."""
+    [row] = placements(replies([(0, [4.0]), (1, [3.0]), (2, [5.0])])).rows()
+    assert row == ("p0", pytest.approx(1 / 3), pytest.approx(2 / 3), 0.0)
+
+
+def test_equal_means_and_equal_ranks_share_the_mean_of_their_places() -> None:
+    """Equal means have place 2: the best is under-ranked, the worst over-ranked. The others agree on 1.5, 1.5, 3."""
+    found = placements(replies([(0, [3.0]), (1, [3.0]), (2, [3.0])], [(0, [4.0]), (0, [4.0]), (1, [1.0])]))
+    assert found.drop("prompt_id").rows() == [(pytest.approx(1 / 3),) * 3, (0.0, 0.0, 1.0)]
+
+
+def test_places_are_among_replies_that_have_a_mean() -> None:
+    """Without the first of p0 the order is the same on both sides; p1 has one left, p2 is not ranked by people."""
+    found = placements(
+        replies([(0, [None]), (1, [5.0]), (2, [1.0])], [(0, None), (1, [3.0])], [(0, [1.0]), (0, [2.0])])
+    )
+    assert found.rows() == [("p0", 0.0, 0.0, 1.0)]
+
+
+def test_the_figures_are_means_over_prompts_with_intervals_over_them() -> None:
+    """Of one prompt nothing is at its place, of the other all: a half, and a bootstrap may draw either twice."""
+    found = agreement_numbers(replies([(0, [1.0]), (1, [2.0])], [(0, [2.0]), (1, [1.0])]))
+    assert [found[f"same_rank{end}"] for end in ("", "_low", "_high")] == [0.5, 0.0, 1.0]
+    assert found["over_ranked"] == found["under_ranked"] == 0.25
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=6))
+def test_places_are_scipys_and_their_shares_sum_to_one(pairs: list[tuple[int, int]]) -> None:
+    from scipy.stats import rankdata
+
+    ranks, scores = (np.array(side) for side in zip(*pairs, strict=True))
+    found = placements(replies([(int(rank), [float(score)]) for rank, score in pairs])).rows()
+    if len(set(ranks)) == 1:
+        assert found == []
+    else:
+        sign = np.sign(rankdata(-scores) - rankdata(ranks))
+        [(_, over, under, same)] = found
+        assert (over, under, same) == pytest.approx(((sign < 0).mean(), (sign > 0).mean(), (sign == 0).mean()))
+        assert over + under + same == pytest.approx(1)
 
 
 def test_figures_do_not_depend_on_the_order_of_rows() -> None:
