@@ -46,8 +46,9 @@ from mr_assets.loop import Place, titled
 from mr_assets.printable import as_json, excerpt, printable
 from mr_assets.recipes.recipe import GENERATED
 from mr_assets.report import chart
-from mr_assets.report.page import STYLE, body
+from mr_assets.report.page import STYLE, body, drawing, inside
 from mr_assets.report.report import report
+from mr_assets.report.scoring_shift import scoring_shift
 from mr_assets.runs.data_folder import candidates
 from mr_assets.runs.object_store import pull
 from mr_assets.runs.run import Run
@@ -234,8 +235,9 @@ class Explorer:
 
     def figures(self, asked: Asked) -> Response:
         """A run's figures over its iterations."""
-        found = FigurePage.of(asked.run, self.stale_of(asked))
-        return self.page("figures.html", run=asked.run, found=found, width=WIDTH, height=HEIGHT)
+        old = self.stale_of(asked)
+        found, scores = FigurePage.of(asked.run, old), scoring_shift([(asked.run, old)])
+        return self.page("figures.html", run=asked.run, found=found, scores=scores, width=WIDTH, height=HEIGHT)
 
     def report(self, asked: Asked) -> Response:
         """The report on a run."""
@@ -283,6 +285,7 @@ class Explorer:
             needle=asked.query.get("text", "").strip(),
             stale_here=why_stale(run, lineage, now),
             evaluations=pages.evaluations(run, lineage, now),
+            shifted=pages.shifted(run, lineage, now),
         )
 
     def raw(self, asked: Asked) -> Response:
@@ -449,6 +452,8 @@ def environment() -> Environment:
         "num": number,
         "gap": gap,
         "plain": printable,
+        "drawing": drawing,
+        "inside": inside,
     }
     templates.globals |= {"titled": titled, "response_fate": response_fate, "judgment_fate": judgment_fate}
     templates.globals |= {"pair_truth": pair_truth, "judgment_truth": judgment_truth}

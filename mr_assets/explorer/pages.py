@@ -20,6 +20,7 @@ from mr_assets.loop import Place, titled
 from mr_assets.printable import excerpt
 from mr_assets.report.chart import Chart
 from mr_assets.report.headline import headline
+from mr_assets.report.scoring_shift import PROBE, densities, probe
 from mr_assets.runs.estimates import estimates
 from mr_assets.runs.run import Run
 from mr_assets.runs.snapshot import Snapshot
@@ -245,6 +246,15 @@ def evaluations(run: Run, lineage: Lineage, now: Mapping[Place, str]) -> list[Ev
         for place in places
         if (record := run.record(*place))
     ]
+
+
+def shifted(run: Run, lineage: Lineage, now: Mapping[Place, str]) -> Chart | None:
+    """How a model's scores of the probe are spread beside those of the model before it and of the seed model."""
+    if lineage.kind != "model":
+        return None
+    key = model_key(lineage.id)
+    keys = dict.fromkeys(("seed", run.model_before(key, "the previous"), key))
+    return densities(PROBE, probe(run, now, [each for each in keys if each]), run)
 
 
 def page_number(given: Mapping[str, str]) -> int:

@@ -70,8 +70,12 @@ class Arm:
         return list(dict.fromkeys(m for runs in self.figures.values() for each in runs.values() for m in each.values))
 
     def changes(self, new: str, old: str = FIRST) -> list[Change]:
-        """How each figure changed from one model to another, as far as it is known of both."""
-        found = (between_models([*runs.values()], new, old) for runs in self.figures.values())
+        """How each figure changed from one model to another, as far as it is known of both.
+
+        A figure that itself compares with the seed model has no change since that one: of it there is nothing to tell.
+        """
+        keys = [key for key in self.figures if old != FIRST or not key.name.endswith(f"_{FIRST}")]
+        found = (between_models([*self.figures[key].values()], new, old) for key in keys)
         return [change for change in found if change]
 
 

@@ -21,7 +21,7 @@ from mr_assets.runs.estimates import Estimate
 K = TypeVar("K", str, int)
 Verdict = Literal["better", "worse", "moved", "unclear", "unknown"]
 _MORE_IS_BETTER = re.compile(
-    "accuracy|agreement|kappa|spearman|exact|tau_truth|true_score|win_rate|length_controlled|style_controlled"
+    "accuracy|agreement|kappa|spearman|exact|same_rank|tau_truth|true_score|win_rate|length_controlled|style_controlled"
     "|^(score|first_turn|second_turn)$"
 )
 

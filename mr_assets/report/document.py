@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from mr_assets.report.chart import Chart
 from mr_assets.report.examples import Example
+from mr_assets.runs.estimates import Estimate, number
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,15 @@ class Cell:
     said: str
     small: str = ""
     mark: str = ""
+
+    @classmethod
+    def of(cls, found: Estimate, mark: str = "") -> "Cell":
+        """A figure with its interval below it."""
+        return cls(number(found.value), found.ends_shown(), mark)
+
+
+UNKNOWN = Cell("–")  # noqa: RUF001  # a dash
+"""What stands where nothing is known."""
 
 
 @dataclass(frozen=True)

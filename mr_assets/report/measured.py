@@ -25,6 +25,13 @@ PROMPT = "prompt_id"
 COLUMNS = {"win_rate": "preference", "characters": "chars"}
 """Figures whose values by prompt are in a column of another name."""
 
+SPEED = frozenset({"tokens per second", "prompt tokens cached"})
+"""Figures of the engine, not of the model that it sampled."""
+TWICE = {
+    "probe_judgments": frozenset({"mean score", "standard deviation of scores", "share of top scores", "score entropy"})
+}
+"""By asset, figures that another one has with their intervals: `scoring_shift`."""
+
 
 @dataclass(frozen=True)
 class Key:
@@ -49,13 +56,19 @@ class Measured:
 
 
 def measured(run: Run, old: Mapping[Place, str]) -> dict[Key, Measured]:
-    """Every figure of the models of a run, counts aside. old: what of it is stale, as `runs.status.stale` says."""
+    """Every figure of the models of a run; counts, `SPEED` and `TWICE` aside.
+
+    old: what of the run is stale, as `runs.status.stale` says.
+    """
     found: dict[Key, Measured] = {}
     for asset in run.loop.per("model"):
         for partition in run.models:
             if record := run.record(asset, partition):
                 name, judge = model_id(partition), record.numbers.get(JUDGE)
+                aside = SPEED | TWICE.get(asset, frozenset())
                 for figure, value in estimates(record.numbers).items():
+                    if figure in aside:
+                        continue
                     key = Key(asset, figure, judge if isinstance(judge, str) else "")
                     each = found.setdefault(key, Measured(key))
                     each.values[name] = value

@@ -17,7 +17,8 @@ from mr_assets.escaped import templates as templates_of
 from mr_assets.files import atomically
 from mr_assets.printable import printable, printable_lines
 from mr_assets.report import chart
-from mr_assets.report.document import Report
+from mr_assets.report.chart import Chart
+from mr_assets.report.document import Report, Section
 from mr_assets.report.report import report
 from mr_assets.runs.run import Run
 
@@ -37,6 +38,18 @@ def _templates(*, html: bool) -> Environment:
 def body(found: Report, page_of: Callable[[str, str], str] | None = None) -> Markup:
     """What stands in the page, without head and style. page_of: the address of an id of a run, to link it."""
     return Markup(_templates(html=True).get_template("body.html").render(report=found, page_of=page_of))
+
+
+def drawing(found: Chart) -> Markup:
+    """A chart alone, for a page that has the style."""
+    module = _templates(html=True).get_template("chart.html").module
+    return Markup(module.drawn(found))  # type: ignore[attr-defined]
+
+
+def inside(found: Section) -> Markup:
+    """What is below the title of a section, for a page that has the style."""
+    module = _templates(html=True).get_template("section.html").module
+    return Markup(module.within(found, None))  # type: ignore[attr-defined]
 
 
 def html(found: Report) -> str:

@@ -7,6 +7,7 @@ from mr_assets.report.arms import FIRST, Arm, Known, arms
 from mr_assets.report.document import Report
 from mr_assets.report.next_steps import next_steps
 from mr_assets.report.paragraph import compared, without_truth
+from mr_assets.report.scoring_shift import scoring_shift
 from mr_assets.runs.figures import FIGURES
 from mr_assets.runs.run import Run
 
@@ -18,10 +19,13 @@ def report(runs: Sequence[Run]) -> Report:
     said = [_paragraph(arm, named=len(found) > 1) for arm in found]
     for arm, model, changes in sections.versus(found):
         said.append(compared(f"{arm.label} against {found[0].label}, {model} of both", changes))
+    first_curves, more_curves = sections.curves(found)
     every = [
         sections.worth(found),
         sections.recipes_compared(found),
-        sections.curves(found),
+        first_curves,
+        scoring_shift([(each.run, each.old) for each in known]),
+        more_curves,
         sections.other_judges(found),
         sections.guardrails(known),
         sections.your_eyes(known),

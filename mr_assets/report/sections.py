@@ -11,9 +11,9 @@ from mr_assets.lineage.spotcheck import agreement
 from mr_assets.loop import titled
 from mr_assets.report import paper
 from mr_assets.report.arms import FIRST, Arm, Known
-from mr_assets.report.changes import Change, between_arms, mean_of
+from mr_assets.report.changes import Change, between_arms, mean_of, more_is_better
 from mr_assets.report.chart import Chart
-from mr_assets.report.document import Cell, Section, Table
+from mr_assets.report.document import UNKNOWN, Cell, Section, Table
 from mr_assets.report.examples import examples
 from mr_assets.report.measured import Key, Measured
 from mr_assets.runs.estimates import Estimate, number
@@ -28,8 +28,9 @@ CURVES = (
     *("prompts with an actor pair", "score gap", "reward margin"),
 )
 """Figures of the iterations that are drawn; all of them are in a table."""
+KEY_CURVES = frozenset({"characters", "entropy", "top_share", "reward_error", "tau_previous", "over_ranked"})
+"""Figures of the models that are drawn among the first curves, beside those of which more is better."""
 PAIRS_OF = {"prompts": "prompts", "actor pairs": "actor_pairs", "judge pairs": "elo_pairs", "trained on": "dpo_dataset"}
-UNKNOWN = Cell("–")  # noqa: RUF001  # a dash
 
 
 # -------------------------------------------------------------------------------------------- what the models are worth
@@ -84,11 +85,7 @@ def _value(runs: Sequence[Measured], model: str) -> Cell:
     if not there:
         return UNKNOWN
     found = there[0].values[model] if len(there) == 1 else mean_of([run.values[model].value for run in there])
-    return _estimated(found, "stale" if any(model in run.stale for run in there) else "")
-
-
-def _estimated(found: Estimate, mark: str = "") -> Cell:
-    return Cell(number(found.value), found.ends_shown(), mark)
+    return Cell.of(found, "stale" if any(model in run.stale for run in there) else "")
 
 
 def _change(change: Change | None) -> Cell:
@@ -139,23 +136,30 @@ def _over(change: Change) -> Cell:
 # --------------------------------------------------------------------------------------------------------------- curves
 
 
-def curves(arms: Sequence[Arm]) -> Section:
-    """A chart per figure of the models, then of the iterations; a line per arm."""
+def curves(arms: Sequence[Arm]) -> list[Section]:
+    """A chart per figure of the models, then of the iterations; a line per arm. Those that tell less are folded.
+
+    What is the same for all models of all arms has no chart.
+    """
     keys = list(dict.fromkeys(key for arm in arms for key in arm.figures))
     models = list(dict.fromkeys(model for arm in arms for model in arm.models))
-    charts: list[Chart] = []
+    charts: dict[bool, list[Chart]] = {True: [], False: []}
     for key in keys:
         lines = {
             arm.label: _line([each.values for each in arm.figures[key].values()]) for arm in arms if key in arm.figures
         }
         judge = f", by {key.judge}" if key.judge else ""
-        charts += _chart(f"{worded(key.source)}: {worded(key.name)}{judge}", lines, models, arms)
+        first = more_is_better(key.name) or key.name in KEY_CURVES
+        charts[first] += _chart(f"{worded(key.source)}: {worded(key.name)}{judge}", lines, models, arms)
     iterations = max((arm.first.run.iterations for arm in arms), key=len)
     for name in CURVES:
         lines = {arm.label: _line([_figure(known, name) for known in arm.runs.values()]) for arm in arms}
-        charts += _chart(f"in iteration: {name}", lines, iterations, arms)
+        charts[True] += _chart(f"in iteration: {name}", lines, iterations, arms)
     note = "Bars are 95% intervals of a run; a band goes from the lowest to the highest seed, the line is their mean."
-    return Section("Curves", note, charts=charts)
+    return [
+        Section("Curves", note, charts=charts[True]),
+        Section("More curves", note, charts=charts[False], folded=True),
+    ]
 
 
 def _line(runs: Sequence[Mapping[str, Estimate]]) -> dict[str, Estimate]:
@@ -177,9 +181,10 @@ def _figure(known: Known, name: str) -> dict[str, Estimate]:
 def _chart(
     title: str, lines: Mapping[str, Mapping[str, Estimate]], order: Sequence[str], arms: Sequence[Arm]
 ) -> Iterator[Chart]:
-    """The chart, if there is a curve in it."""
+    """The chart, if there is a curve in it, and not one number alone."""
     there = {label: line for label, line in lines.items() if line}
-    if any(len(line) > 1 for line in there.values()):
+    values = {each.value for line in there.values() for each in line.values()}
+    if any(len(line) > 1 for line in there.values()) and len(values) > 1:
         banded = [arm.label for arm in arms if len(arm.runs) > 1]
         yield Chart.of(title, there, order, banded)
 
@@ -211,7 +216,7 @@ def your_eyes(known: Sequence[Known]) -> Section:
     rows = [
         [
             *(Cell(str(cell)) for cell in (each.run.name, kind, one.iteration, one.agree, one.disagree, one.ties)),
-            UNKNOWN if one.share is None else _estimated(Estimate(one.share, one.low, one.high)),
+            UNKNOWN if one.share is None else Cell.of(Estimate(one.share, one.low, one.high)),
             UNKNOWN if one.needed is None else Cell(str(one.needed)),
         ]
         for each in known

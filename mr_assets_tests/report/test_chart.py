@@ -56,3 +56,20 @@ def test_a_line_may_miss_points_of_the_axis() -> None:
     assert [label for _, label in chart.labels] == ["1", "2", "3"]
     assert [len(line.points) for line in chart.lines] == [2, 1]
     assert [label for _, label in chart.ticks] == ["1.0", "1.5", "2.0", "2.5", "3.0"]
+
+
+def test_a_density_goes_from_the_lowest_to_the_highest_number_and_up_from_nothing() -> None:
+    chart = Chart.over("", [0.0, 5.0, 10.0], {"a": [0.0, 1.0, 0.5], "b": []}, [2, 7])
+    a, b = chart.lines
+    bottom = HEIGHT - BOTTOM
+    assert [p.x for p in a.points] == pytest.approx([LEFT, (LEFT + WIDTH - RIGHT) / 2, WIDTH - RIGHT])
+    assert [p.y for p in a.points] == pytest.approx([bottom, TOP, (TOP + bottom) / 2])
+    assert (b.points, a.dots) == ([], False)
+    assert [(line.colour, line.again) for line in chart.lines] == [(2, False), (1, True)]
+    assert [label for _, label in chart.labels] == [f"{n}" for n in range(11)]
+    assert [label for _, label in Chart.over("", [0.0, 0.5, 1.5], {}).labels] == ["0", "0.5", "1", "1.5"]
+
+
+def test_a_seventh_line_is_dashed() -> None:
+    lines = {f"{n}": {"1": Estimate(n), "2": Estimate(n)} for n in range(7)}
+    assert [line.again for line in Chart.of("", lines, ["1", "2"]).lines] == [False] * 6 + [True]

@@ -65,3 +65,9 @@ def test_a_model_that_is_not_measured_has_no_figure(tmp_path: Path) -> None:
     run = a_run(tmp_path, "a", accuracy={})
     complete(run, "evaluation", "1")
     assert measured(run, {}) == {}
+
+
+def test_speed_and_what_another_asset_has_tell_nothing_of_a_model(tmp_path: Path) -> None:
+    run = a_run(tmp_path, "a", "held_out={source: world, prompts: 4, per_prompt: 2}", "probe={}", accuracy={})
+    measure(run, "probe_judgments", "1", {"tokens per second": 400.5, "mean score": 2.5, "parse rate": 0.9})
+    assert list(measured(run, {})) == [Key("probe_judgments", "parse rate")]

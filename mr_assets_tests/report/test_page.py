@@ -15,7 +15,7 @@ from mr_assets.report.report import report
 from mr_assets.runs.estimates import number
 from mr_assets.runs.run import Run
 from mr_assets_tests.lineage.conftest import rematerialized, with_hostile_texts
-from mr_assets_tests.report.conftest import a_run
+from mr_assets_tests.report.conftest import a_run, measure
 
 HOSTILE = (
     "</div><script>alert(1)</script> | `a` ```` <img src=x onerror=alert(1)> \x1b[2J [a](javascript:b) \n# head\n| x |"
@@ -124,6 +124,17 @@ def test_several_runs_are_arms_and_compared(tmp_path: Path) -> None:
     compared = section(text, "Recipes compared")
     assert re.search(r"accuracy \| 0\.85 \| 0\.51 \| -0\.34 \(± 0\.06\)( \*worse\*)? \| 2 seeds", compared)
     assert html(found).count('class="band"') > 0
+
+
+def test_the_first_curves_are_those_that_tell_most(tmp_path: Path) -> None:
+    """What is the same for all models has no curve, and what is neither good nor bad is folded."""
+    run = a_run(tmp_path, "a")
+    for model, value in (("seed", 0.1), ("1", 0.2)):
+        measure(run, "evaluation", model, {"accuracy": value, "meta_first": value, "ties": 0.5})
+    found = {each.title: each for each in report([run]).sections}
+    assert [chart.title for chart in found["Curves"].charts] == ["evaluation: accuracy"]
+    assert [chart.title for chart in found["More curves"].charts] == ["evaluation: battles won by the first position"]
+    assert found["More curves"].folded and not found["Curves"].folded
 
 
 def test_a_benchmark_has_a_table_of_its_own_with_its_judge(tmp_path: Path) -> None:
