@@ -8,7 +8,7 @@ PROCESSES ?= -n auto --dist loadfile --no-loadscope-reorder
 # assertions that pytest has rewritten are kept, also where Python is told to keep nothing: five seconds of each process
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest
 
-.PHONY: run ui test test-fast check bench study real-model install clean help
+.PHONY: run ui test test-fast lint types check bench study real-model install clean help
 
 help:           ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -25,11 +25,14 @@ test: install   ## every test, the slow ones (real engine, trainer, webserver) t
 test-fast: install  ## the tests without engine, trainer and webserver; two to four minutes on two cores
 	$(PYTEST) -m "not slow" $(PROCESSES)
 
-check: install  ## lint, types and every test
+lint: install   ## what ruff says
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: install  ## what mypy says
 	$(BIN)/mypy
-	$(PYTEST) $(PROCESSES)
+
+check: lint types test  ## lint, types and every test; with -j2 the types beside the tests
 
 bench: install  ## the benchmarks; results go to benchmarks/results
 	$(BIN)/python -m mr_assets_tests.benchmarks.data_side
