@@ -272,9 +272,20 @@ REWARD_MARGINS = _table(
     rejected_reward=(pl.Float64, "the same of the rejected completion"),
     reward_margin=(pl.Float64, "chosen_reward less rejected_reward"),
 )
+EACH = {
+    "true_score_each": Column(
+        pl.List(pl.Float64), "true_score of each question to the actor, in order: the same for all"
+    ),
+    "accuracy_each": Column(pl.List(pl.Float64), "accuracy of each question to the actor"),
+    "characters_each": Column(pl.List(pl.Float64), "characters of each question to the actor"),
+    "judge_exact_each": Column(pl.List(pl.Float64), "judge_exact of each response to judge"),
+    "meta_accuracy_each": Column(pl.List(pl.Float64), "meta_accuracy of each pair of judgments, in both orders"),
+}
 EVALUATION = _table(
     "evaluation",
     "model",
+    None,
+    EACH,  # tables of earlier versions are without
     model=(pl.String, '"seed", "M0" (the SFT model), "M1", ...'),
     true_score=(pl.Float64, "actor: mean true score of its answers to held-out prompts, 0 to 5"),
     accuracy=(pl.Float64, "actor: share of answers with the right letters"),

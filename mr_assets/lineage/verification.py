@@ -615,7 +615,7 @@ _FIGURES: dict[str, Callable[[_Artifact], Mapping[str, Any]]] = {
     "dpo_dataset": lambda it: dpo_dataset_numbers(it.table),
     "sft_checkpoint": _Artifact.log_figures,
     "checkpoints": _Artifact.log_figures,
-    "evaluation": lambda it: it.table.drop("model").collect().row(0, named=True),
+    "evaluation": lambda it: it.table.select(TABLES["evaluation"].columns).drop("model").collect().row(0, named=True),
     "probe_judgments": _Artifact.judgment_figures,
     "scoring_shift": lambda it: scoring_shift_numbers(it.table, it.scoring),
     "win_rates": lambda it: win_rate_numbers(it.table.collect()),

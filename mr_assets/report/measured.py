@@ -22,15 +22,18 @@ from mr_assets.runs.run import Run
 JUDGE = "judge"
 """The number of a record, and the field of results.json, that names who judged if the run's own judges did not."""
 PROMPT = "prompt_id"
+EACH = "_each"
+"""How the column of a figure's values by question ends, where a table has one row for all."""
 COLUMNS = {"win_rate": "preference", "characters": "chars"}
 """Figures whose values by prompt are in a column of another name."""
 
 SPEED = frozenset({"tokens per second", "prompt tokens cached"})
 """Figures of the engine, not of the model that it sampled."""
 TWICE = {
-    "probe_judgments": frozenset({"mean score", "standard deviation of scores", "share of top scores", "score entropy"})
+    "probe_judgments": {"mean score", "standard deviation of scores", "share of top scores", "score entropy"},
+    "win_rates": {"seed_score", "seed_characters"},
 }
-"""By asset, figures that another one has with their intervals: `scoring_shift`."""
+"""By asset, figures that stand elsewhere: with their intervals in `scoring_shift`, and under the seed model itself."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def measured(run: Run, old: Mapping[Place, str]) -> dict[Key, Measured]:
         for partition in run.models:
             if record := run.record(asset, partition):
                 name, judge = model_id(partition), record.numbers.get(JUDGE)
-                aside = SPEED | TWICE.get(asset, frozenset())
+                aside = SPEED | TWICE.get(asset, set())
                 for figure, value in estimates(record.numbers).items():
                     if figure in aside:
                         continue
@@ -91,12 +94,21 @@ def _is_count(values: Iterable[Estimate]) -> bool:
 def _by_prompt(table: Path, figure: str, value: float) -> dict[str, float]:
     """The values of a figure by prompt; none unless the table has them and the figure is their mean."""
     schema = pl.read_parquet_schema(table) if table.exists() else {}
+    if f"{figure}{EACH}" in schema:
+        return _of_each(pl.read_parquet(table, columns=[f"{figure}{EACH}"], glob=False), value)
     column = next((name for name in (figure, COLUMNS.get(figure)) if name in schema), None)
     if column is None or PROMPT not in schema or not schema[column].is_numeric():
         return {}
     rows = pl.read_parquet(table, columns=[PROMPT, column], glob=False).drop_nulls()
     found: dict[str, float] = dict(rows.group_by(PROMPT).agg(pl.col(column).mean()).sort(PROMPT).iter_rows())
     return found if found and isclose(fmean(found.values()), value, rel_tol=1e-6, abs_tol=1e-9) else {}
+
+
+def _of_each(row: pl.DataFrame, value: float) -> dict[str, float]:
+    """The values of a list of one row by their places; the questions of as many are the same in every artifact."""
+    values = row.to_series().explode().drop_nulls().to_list()
+    known = bool(values) and isclose(fmean(values), value, rel_tol=1e-6, abs_tol=1e-9)
+    return {f"{n} of {len(values)}": each for n, each in enumerate(values, start=1)} if known else {}
 
 
 def _add_results(found: dict[Key, Measured], said: Results, order: Sequence[str], there: Mapping[str, str]) -> None:

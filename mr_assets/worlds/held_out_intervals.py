@@ -2,7 +2,8 @@
 
     {"true_score_low": 2.41, "true_score_high": 2.73, "judge_exact_low": 0.55, ...}
 
-The same prompts are asked of every model: the difference of two models is known better than these intervals say.
+The same prompts are asked of every model: the difference of two models is known better than these intervals say. So the
+figures are kept by question, too, by which two models are compared question by question.
 """
 
 from collections.abc import Sequence
@@ -28,25 +29,55 @@ def held_out_intervals(
     Drawn with replacement are prompts (of the actor), graded responses (of the judge) and pairs of judgments, each with
     its battles in both orders (of the meta-judge).
     """
-    said = list(zip(held_out.questions, answers, strict=True))
     judged = list(zip((true for _, _, true in held_out.graded), scores, strict=True))
-    fought = list(zip(winners, (right for *_, right in held_out.battles), strict=True))
-    bouts = [fought[n : n + 2] for n in range(0, len(fought), 2)]
-    found = {
-        "true_score": mean_interval([[float(letters.true_score(q, text)) for text in texts] for q, texts in said]),
-        "accuracy": mean_interval([[float(letters.correct(q, text)) for text in texts] for q, texts in said]),
-        "characters": mean_interval([[float(len(text)) for text in texts] for _, texts in said]),
-        "judge_exact": mean_interval(
-            [[float(s is not None and (round(s) if expected else s) == true) for s in per] for true, per in judged]
-        ),
-        "judge_spearman": _rank_correlation(
-            [(float(np.mean(each)), float(t)) for t, per in judged if (each := _valid(per))]
-        ),
-        "meta_accuracy": mean_interval([[float(winner == right) for winner, right in bout] for bout in bouts]),
-        "meta_first": mean_interval([[float(w == "first") for w, _ in bout if w is not None] for bout in bouts]),
-    }
+    means = [(float(np.mean(each)), float(true)) for true, per in judged if (each := _valid(per))]
+    values = _by_question(held_out, answers, scores, winners, expected=expected)
+    found = {name: mean_interval(each) for name, each in values.items()} | {"judge_spearman": _rank_correlation(means)}
     lows = {f"{name}_low": low for name, (low, _) in found.items()}
     return lows | {f"{name}_high": high for name, (_, high) in found.items()}
+
+
+def by_question(
+    held_out: HeldOut,
+    answers: Sequence[Sequence[str]],
+    scores: Sequence[Sequence[float | None]],
+    winners: Sequence[str | None],
+    *,
+    expected: bool = False,
+) -> dict[str, list[float]]:
+    """The optional columns of `EVALUATION`: of each question, in the order in which they are asked, the mean.
+
+    The questions are as in `held_out_intervals`. A figure is there if it is the mean of these: not the rank
+    correlation, nor the share of the first position, as some pairs of battles have no winner.
+    """
+    values = _by_question(held_out, answers, scores, winners, expected=expected)
+    del values["meta_first"]
+    return {f"{name}_each": [float(np.mean(each)) for each in groups] for name, groups in values.items()}
+
+
+def _by_question(
+    held_out: HeldOut,
+    answers: Sequence[Sequence[str]],
+    scores: Sequence[Sequence[float | None]],
+    winners: Sequence[str | None],
+    *,
+    expected: bool,
+) -> dict[str, list[list[float]]]:
+    """Of each figure the values, a list for each question."""
+    said = list(zip(held_out.questions, answers, strict=True))
+    judged = zip((true for _, _, true in held_out.graded), scores, strict=True)
+    fought = list(zip(winners, (right for *_, right in held_out.battles), strict=True))
+    bouts = [fought[n : n + 2] for n in range(0, len(fought), 2)]
+    return {
+        "true_score": [[float(letters.true_score(q, text)) for text in texts] for q, texts in said],
+        "accuracy": [[float(letters.correct(q, text)) for text in texts] for q, texts in said],
+        "characters": [[float(len(text)) for text in texts] for _, texts in said],
+        "judge_exact": [
+            [float(s is not None and (round(s) if expected else s) == true) for s in per] for true, per in judged
+        ],
+        "meta_accuracy": [[float(winner == right) for winner, right in bout] for bout in bouts],
+        "meta_first": [[float(w == "first") for w, _ in bout if w is not None] for bout in bouts],
+    }
 
 
 def _valid(scores: Sequence[float | None]) -> list[float]:

@@ -71,3 +71,18 @@ def test_speed_and_what_another_asset_has_tell_nothing_of_a_model(tmp_path: Path
     run = a_run(tmp_path, "a", "held_out={source: world, prompts: 4, per_prompt: 2}", "probe={}", accuracy={})
     measure(run, "probe_judgments", "1", {"tokens per second": 400.5, "mean score": 2.5, "parse rate": 0.9})
     assert list(measured(run, {})) == [Key("probe_judgments", "parse rate")]
+
+
+def test_values_of_an_evaluation_are_by_question(tmp_path: Path) -> None:
+    """Two models that were asked as many questions are compared question by question."""
+    run = a_run(tmp_path, "a", accuracy={})
+    for model, each in (("1", [1.0, 0.0, 0.5]), ("2", [1.0, 1.0])):
+        measure(run, "evaluation", model, {"accuracy": sum(each) / len(each), "true_score": 4.0})
+        rows = {"model": [f"M{model}"], "accuracy_each": [each], "true_score_each": [[1.0] * 3]}
+        pl.DataFrame(rows).write_parquet(run.path("evaluation", model))
+    found = measured(run, {})
+    assert found[Key("evaluation", "accuracy")].by_prompt == {
+        "M1": {"1 of 3": 1.0, "2 of 3": 0.0, "3 of 3": 0.5},
+        "M2": {"1 of 2": 1.0, "2 of 2": 1.0},
+    }
+    assert found[Key("evaluation", "true_score")].by_prompt == {}  # their mean is not the figure

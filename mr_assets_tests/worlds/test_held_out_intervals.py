@@ -1,11 +1,13 @@
 """Intervals of the held-out figures: around the figures themselves, by groups, and of what is missing none."""
 
 from math import isnan
+from statistics import fmean
 
 import pytest
 
+from mr_assets.tables import EVALUATION
 from mr_assets.worlds.held_out import HeldOut, actor_numbers, judge_numbers, meta_judge_numbers
-from mr_assets.worlds.held_out_intervals import held_out_intervals
+from mr_assets.worlds.held_out_intervals import by_question, held_out_intervals
 from mr_assets.worlds.letters import answer
 
 HELD_OUT = HeldOut(prompts=40, responses=60, pairs=20)
@@ -40,3 +42,15 @@ def test_a_judge_that_says_nothing_has_no_rank_correlation() -> None:
 def test_a_judge_that_always_says_the_same_has_none_either() -> None:
     found = held_out_intervals(HELD_OUT, RIGHT, [[5.0]] * 60, WINNERS)
     assert isnan(found["judge_spearman_high"]) and found["judge_exact_high"] > 0
+
+
+def test_figures_by_question_have_the_figure_as_their_mean() -> None:
+    """Answers are right and wrong by turns; of two battles of a pair one may be right."""
+    found = by_question(HELD_OUT, RIGHT, SCORES, WINNERS)
+    figures = actor_numbers(HELD_OUT, RIGHT) | judge_numbers(HELD_OUT, SCORES) | meta_judge_numbers(HELD_OUT, WINNERS)
+    assert list(found) == list(EVALUATION.optional)
+    assert [len(each) for each in found.values()] == [40, 40, 40, 60, 20]
+    assert found["accuracy_each"][:4] == [0.0, 1.0, 0.0, 1.0]
+    assert set(found["meta_accuracy_each"]) <= {0.0, 0.5, 1.0}
+    for name, each in found.items():
+        assert fmean(each) == pytest.approx(figures[name.removesuffix("_each")]), name
