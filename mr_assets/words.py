@@ -10,6 +10,13 @@ FIGURES = {
     "meta_first": "battles won by the first position",
 }
 
+JUDGES = {"world": "the world's truth", "seed": "the seed model"}
+
+
+def judge_in_words(name: str) -> str:
+    """Who decided, as a recipe or a results file names it: "the seed model", "gpt-4.1"."""
+    return JUDGES.get(name, name)
+
 
 def worded(name: str) -> str:
     """The name of a column, figure or setting in words: "true score", "iteration: keep epoch"."""

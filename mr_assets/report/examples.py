@@ -14,6 +14,7 @@ from mr_assets.lineage.pairs import pairs, with_texts
 from mr_assets.lineage.spotcheck import answers
 from mr_assets.runs.estimates import number
 from mr_assets.runs.run import Run
+from mr_assets.words import judge_in_words
 
 EACH, ALL = 4, 12
 """Examples of each kind, and of all."""
@@ -94,7 +95,7 @@ def _gains_and_losses(run: Run) -> list[Example]:
     gains, losses = both.filter(pl.col("gain") > 0).tail(EACH).reverse(), both.filter(pl.col("gain") < 0).head(EACH)
     return [
         Example(
-            f"{why} by {judge}",
+            f"{why} by {judge_in_words(judge)}",
             run.name,
             "",
             f"score {number(row['before'])} to {number(row['after'])}",

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from mr_assets.report.changes import Change, Difference, Verdict, more_is_better
 from mr_assets.runs.estimates import number
-from mr_assets.words import worded
+from mr_assets.words import judge_in_words, worded
 
 SAID: dict[Verdict, str] = {
     "better": "Better by more than noise",
@@ -46,7 +46,7 @@ def compared(subject: str, changes: Sequence[Change]) -> str:
 def _told(change: Change, *, alone: bool) -> str:
     """A change in words. alone: whether no other source has a figure of that name."""
     source = "" if alone else f" of {worded(change.key.source)}"
-    judge = f" by {change.key.judge}" if change.key.judge else ""
+    judge = f" by {judge_in_words(change.key.judge)}" if change.key.judge else ""
     return (
         f"{worded(change.key.name)}{source}{judge} {number(change.before)} to {number(change.after)} "
         f"({with_error(change.difference)})"
@@ -86,7 +86,8 @@ def without_truth(first: Mapping[str, str], last: Mapping[str, str], iterations:
         told = [f"{name} {last.get(name, '-')}" for name in known]
         head = f"In iteration {a}"
     else:
-        told = [f"{name} {first.get(name, '-')} to {last.get(name, '-')}" for name in known]
+        both = [name for name in known if "-" not in (first.get(name, "-"), last.get(name, "-"))]
+        told = [f"{name} {first[name]} to {last[name]}" for name in both]
         head = f"From iteration {a} to {b}"
     return (
         f"{head}: {'; '.join(told)}. These are the run's own figures, by the judge that it trains: none of them says "

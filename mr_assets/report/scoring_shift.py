@@ -7,7 +7,7 @@ The two stand apart, and never on one axis: on-policy scores also rise because r
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import polars as pl
@@ -78,14 +78,19 @@ def on_policy(run: Run, old: Mapping[Place, str]) -> list[Judged]:
 
 
 def scoring_shift(runs: Sequence[tuple[Run, Mapping[Place, str]]]) -> Section:
-    """The densities of each run with the figures beside them. runs: with what of each is stale."""
+    """The densities of each run, and tables of all with the figures beside them. runs: with what of each is stale."""
     tables, charts = [], []
-    for run, old in runs:
-        named = f", {run.name}" if len(runs) > 1 else ""
-        for title, judged in ((f"{PROBE}{named}", probe(run, old)), (f"{OWN}{named}", on_policy(run, old))):
-            if drawn := densities(title, judged, run):
+    for title, of in ((PROBE, probe), (OWN, on_policy)):
+        rows, shown = [], []
+        for run, old in runs:
+            judged, named = of(run, old), run.name if len(runs) > 1 else ""
+            if drawn := densities(f"{title}{f', {named}' if named else ''}", judged, run):
                 charts.append(drawn)
-                tables += [_beside(title, judged), _in_parts(f"the same in numbers, {title}", judged, run)]
+                rows += [replace(each, label=f"{named}: {each.label}" if named else each.label) for each in judged]
+                shown.append(run.recipe.judgments.scoring)
+        if rows:
+            tables.append(_beside(title, rows))
+            tables += [_in_parts(f"the same in numbers, {title}", rows, shown[0])] * (len(set(shown)) == 1)
     return Section("How the judge's scores move", NOTE, tables, charts)
 
 
@@ -122,9 +127,8 @@ def _beside(title: str, judged: Sequence[Judged]) -> Table:
     return Table(title, ["judge", *map(worded, names)], rows)
 
 
-def _in_parts(title: str, judged: Sequence[Judged], run: Run) -> Table:
-    """What the densities show, for whoever does not see them."""
-    scoring = run.recipe.judgments.scoring
+def _in_parts(title: str, judged: Sequence[Judged], scoring: Scoring) -> Table:
+    """What the densities show, for whoever does not see them; of judges that score on one scale."""
     size = (scoring.highest - scoring.lowest) / PARTS
     ends = [number(scoring.lowest + n * size) for n in range(PARTS + 1)]
     heads = [f"{low} to {high}" for low, high in pairwise(ends)]

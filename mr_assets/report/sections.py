@@ -19,7 +19,7 @@ from mr_assets.report.measured import Key, Measured
 from mr_assets.runs.estimates import Estimate, number
 from mr_assets.runs.figures import FIGURES, MISSING
 from mr_assets.runs.status import departed, failed_checks, places, warnings
-from mr_assets.words import worded
+from mr_assets.words import judge_in_words, worded
 from mr_assets.worlds.truth import checker, counted
 
 MARKS = {"better": "better", "worse": "worse"}
@@ -67,7 +67,7 @@ def _worth(arm: Arm, keys: Sequence[Key], *, named: bool) -> Iterator[Table]:
             ]
             for key, runs in figures.items()
         ]
-        parts = [worded(source), f"judged by {judge}" * bool(judge), arm.label * named, _seeds(arm)]
+        parts = [worded(source), f"judged by {judge_in_words(judge)}" * bool(judge), arm.label * named, _seeds(arm)]
         title = ", ".join(filter(None, parts))
         yield Table(title, ["", *models, *(f"{models[-1]} less {m}" for m in since)], rows)
 
@@ -148,7 +148,7 @@ def curves(arms: Sequence[Arm]) -> list[Section]:
         lines = {
             arm.label: _line([each.values for each in arm.figures[key].values()]) for arm in arms if key in arm.figures
         }
-        judge = f", by {key.judge}" if key.judge else ""
+        judge = f", by {judge_in_words(key.judge)}" if key.judge else ""
         first = more_is_better(key.name) or key.name in KEY_CURVES
         charts[first] += _chart(f"{worded(key.source)}: {worded(key.name)}{judge}", lines, models, arms)
     iterations = max((arm.first.run.iterations for arm in arms), key=len)

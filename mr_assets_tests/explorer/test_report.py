@@ -10,6 +10,7 @@ from mr_assets.runs.run import Run
 from mr_assets_tests.explorer.conftest import UI
 from mr_assets_tests.explorer.test_app import Links, words
 from mr_assets_tests.report.conftest import a_run
+from mr_assets_tests.report.test_scoring_shift import probed
 
 
 @pytest.fixture
@@ -63,3 +64,28 @@ def test_curves_of_the_first_page_share_an_axis(tmp_path: Path) -> None:
     heights = [[float(point.split(",")[1]) for point in str(curve).split()] for curve in curves]
     assert heights[1] == pytest.approx([sum(heights[0]) / 2] * 2)
     assert "true score" in words(page)
+
+
+def test_the_scores_of_the_probe_are_drawn_with_their_style(tmp_path: Path) -> None:
+    """On the page of the figures those of all models, on a model's page its own, the one before's and the seed's."""
+    run = probed(tmp_path)
+    (run.path("checkpoints", "1")).mkdir(parents=True, exist_ok=True)
+    pages = TestClient(explorer(tmp_path, UI), base_url="http://127.0.0.1", follow_redirects=False)
+    for page, curves in (
+        ("figures", ["seed", "M0", "M1: all are 5"]),
+        ("M1", ["seed", "M0", "M1: all are 5"]),
+        ("M0", ["seed", "M0"]),
+    ):
+        answer = pages.get(f"/runs/a/{page}")
+        parsed = Links(answer.text)
+        assert answer.status_code == 200 and "/report.css" in parsed.found, page
+        [drawn, *_] = [
+            each["aria-label"]
+            for tag, each in parsed.elements
+            if tag == "svg" and "mean scores" in (each.get("aria-label") or "")
+        ]
+        assert "on the probe" in str(drawn)
+        legend = answer.text.partition("legend")[2].partition("</ul>")[0]
+        assert [label for label in curves if f"</span>{label}</li>" in legend] == curves
+        assert legend.count("</li>") == len(curves)
+    assert "/report.css" not in Links(pages.get("/runs/a").text).found

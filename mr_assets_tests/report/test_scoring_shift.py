@@ -90,10 +90,23 @@ def test_stale_scores_are_said_to_be(tmp_path: Path) -> None:
     assert found.tables[0].rows[1][1].mark == "stale" and found.tables[0].rows[0][1].mark == ""
 
 
-def test_runs_are_told_apart(tmp_path: Path) -> None:
+def test_runs_have_a_picture_each_and_share_the_tables(tmp_path: Path) -> None:
+    """The probes come first, so that they stand side by side."""
     runs = [probed(tmp_path), probed(tmp_path, "b", "seed=1")]
     found = scoring_shift([(run, {}) for run in runs])
-    assert [chart.title.rpartition(", ")[2] for chart in found.charts] == ["a", "a", "b", "b"]
+    assert [chart.title.rpartition(", ")[2] for chart in found.charts] == ["a", "b", "a", "b"]
+    assert ["probe" in chart.title for chart in found.charts] == [True, True, False, False]
+    fixed, parts, own, _ = found.tables
+    assert [row[0].said for row in fixed.rows] == ["a: seed", "a: M0", "a: M1", "b: seed", "b: M0", "b: M1"]
+    assert len(parts.rows) == 6 and len(own.rows) == 4
+
+
+def test_runs_on_other_scales_share_no_table_of_parts(tmp_path: Path) -> None:
+    run, other = probed(tmp_path), probed(tmp_path, "b")
+    ten = other.recipe.judgments.model_copy(update={"lowest_score": 1.0, "highest_score": 10.0})
+    other = Run("b", other.recipe.model_copy(update={"judgments": ten}), tmp_path)
+    found = scoring_shift([(run, {}), (other, {})])
+    assert len(found.tables) == 2 and "1 to 10" in found.charts[1].title
 
 
 def test_without_a_probe_the_own_scores_are_drawn_and_without_scores_nothing(tmp_path: Path) -> None:
