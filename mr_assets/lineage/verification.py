@@ -302,6 +302,10 @@ class _Artifact:
         pairs = with_pair_scores(self.table, self.upstream("judgments"))
         return elo_pair_numbers(pairs, self.upstream("battle_matrices"))
 
+    def evaluation_figures(self) -> dict[str, Any]:
+        figures = self.table.select(list(TABLES["evaluation"].columns)).drop("model")
+        return figures.collect().row(0, named=True)
+
     # ------------------------------------------------------------------------------------------------------ the tables
 
     @cached_property
@@ -615,7 +619,7 @@ _FIGURES: dict[str, Callable[[_Artifact], Mapping[str, Any]]] = {
     "dpo_dataset": lambda it: dpo_dataset_numbers(it.table),
     "sft_checkpoint": _Artifact.log_figures,
     "checkpoints": _Artifact.log_figures,
-    "evaluation": lambda it: it.table.select(TABLES["evaluation"].columns).drop("model").collect().row(0, named=True),
+    "evaluation": _Artifact.evaluation_figures,
     "probe_judgments": _Artifact.judgment_figures,
     "scoring_shift": lambda it: scoring_shift_numbers(it.table, it.scoring),
     "win_rates": lambda it: win_rate_numbers(it.table.collect()),
