@@ -32,7 +32,8 @@ def said(
 class Server(ThreadingHTTPServer):
     """Answers as `answer` says, given the request's number from 0 and its body; keeps what was asked.
 
-    models: what it lists, None for a server that has no such page; trickle: seconds between the bytes of an answer.
+    models: what it lists, at /v1/models, None for a server that has no such page; key: that it wants for the list, None
+    for none; trickle: seconds between the bytes of an answer.
     """
 
     daemon_threads = True
@@ -44,6 +45,7 @@ class Server(ThreadingHTTPServer):
         self.keys: set[str] = set()
         self.at_once = self.most_at_once = 0
         self.models: list[str] | None = None
+        self.key: str | None = None
         self.trickle = 0.0
 
     @property
@@ -68,7 +70,10 @@ class Handler(BaseHTTPRequestHandler):
         self._send(status, answer)
 
     def do_GET(self) -> None:
-        models = self.server.models
+        models = self.server.models if self.path == "/v1/models" else None
+        if models is not None and self.server.key and self.headers["authorization"] != f"Bearer {self.server.key}":
+            self._send(401, {"error": {"message": "wrong key"}})
+            return
         listed = None if models is None else {"object": "list", "data": [{"id": m, "object": "model"} for m in models]}
         self._send(*((404, "no such page") if listed is None else (200, listed)))
 

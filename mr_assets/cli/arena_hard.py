@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mr_assets.cli.benchmark import Asked, at_work, benchmark, now, of_the_answers, of_the_judge
+from mr_assets.cli.benchmark import Asked, at_work, benchmark, now, of_the_answers, of_the_judge, without_verdict
 from mr_assets.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -42,14 +42,16 @@ def arena_hard(judgments: tuple[str, ...], answers: tuple[str, ...], as_json: bo
     if as_json:
         say_json([each._asdict() for each in scores])
     else:
-        show(arena_hard_table(scores))
+        whose = ((f"{each.model} in {each.category}: answers", each.games_without) for each in scores)
+        show(arena_hard_table(scores), *without_verdict(whose))
 
 
 def arena_hard_table(scores: "Sequence[Score]") -> "Table":
     """Scores as a table: a row for each category, judge, baseline and model."""
     from mr_assets.cli.terminal import Column, Table
 
-    titles = {name: title for name, title in TITLES.items() if any(name in each.numbers for each in scores)}
+    there = {"score"}.union(*(each.numbers for each in scores))
+    titles = {name: title for name, title in TITLES.items() if name in there}
     names = [Column(title, text=True) for title in ("model", "against", "category", "judge")]
     numbers = [Column(title, number=True) for shown in titles.values() for title in (shown, "95%")]
     table = Table("Arena-Hard", [*names, *numbers, Column("questions", number=True)])

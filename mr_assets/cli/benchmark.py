@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -157,7 +157,7 @@ class Asked:
             return None
         if found.to_ask and not self.yes and self.client.budget is None:
             if not sys.stdin.isatty():
-                raise UserError("nobody is there to agree. Give --budget USD, or --yes.")
+                raise UserError("nobody is there to agree. Give --yes, or --price IN OUT and --budget USD.")
             click.confirm("Ask?", abort=True, err=True)
         return ask(
             self.client,
@@ -178,7 +178,27 @@ class Asked:
         table = Table(f"{results.benchmark} of {self.run.name}, judged by {results.judge}", columns)
         for row in results.rows:
             table.add(row["model"], *(_figure(row, name, form) for name, form in figures.items()))
-        show(table, "Figures of another judge, or of another date of this one, cannot stand beside these.")
+        counts = [(f"{row['model']}: answers", row) for row in results.rows]
+        counts.append(("Answers", results.about.get("answers_without", {})))
+        show(
+            table,
+            *without_verdict(counts),
+            "Figures of another judge, or of another date of this one, cannot stand beside these.",
+        )
+
+
+def without_verdict(counts: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """Lines on the judge's answers without a verdict, and what to do; none where all have one.
+
+    counts: whose answers, as a sentence begins, and how many there are by the reason.
+    """
+    from mr_assets.evaluation.unread import told
+
+    known = [(whose, said, each) for whose, each in counts if (said := told(each))]
+    lines = [f"{whose} of the judge without a verdict: {said}." for whose, said, _ in known]
+    if any(each.get("cut_off") for *_, each in known):
+        lines.append("Those that are cut off may need more tokens: --parameter max_tokens=N.")
+    return lines
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mr_assets.cli.arena_hard import with_interval
-from mr_assets.cli.benchmark import Asked, at_work, benchmark, now, of_the_answers, of_the_judge
+from mr_assets.cli.benchmark import Asked, at_work, benchmark, now, of_the_answers, of_the_judge, without_verdict
 from mr_assets.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def mt_bench(judgments: tuple[str, ...], questions: str | None, as_json: bool) -
     if as_json:
         say_json([each._asdict() for each in scores])
     else:
-        show(mt_bench_table(scores))
+        whose = ((f"{each.model} by {each.judge}: answers", each.judgments_without) for each in scores)
+        show(mt_bench_table(scores), *without_verdict(whose))
 
 
 def mt_bench_table(scores: "Sequence[Score]") -> "Table":

@@ -5,7 +5,8 @@ The files are those of the official tool (lmarena/arena-hard-auto), one JSON obj
     question.jsonl                      {"uid": "2edb...", "category": "hard_prompt", "prompt": "Write me ..."}
     model_answer/MODEL.jsonl            {"uid": ..., "model": "M1", "messages": [..., {"content": {"answer": "..."}}]}
     model_judgment/JUDGE/MODEL.jsonl    {"uid": ..., "model": "M1", "baseline": "seed", "judge": ..., "games":
-                                         [{"score": "A>B", "judgment": {"answer": "... [[A>B]]"}, ...}, {...}]}
+                                         [{"score": "A>B", "judgment": {"answer": "... [[A>B]]"}, ...},
+                                          {"score": null, ..., "without": "cut_off"}]}
 
 In the first game A is the baseline, in the second the model. A verdict is [[A>>B]], [[A>B]], [[A=B]], [[B>A]] or
 [[B>>A]]; one of the two "significantly better" counts as three battles, a tie as half a battle won. A question of which
@@ -25,9 +26,10 @@ import numpy as np
 import polars as pl
 
 from mr_assets.errors import UserError
-from mr_assets.evaluation.client import ChatRequest
+from mr_assets.evaluation.client import Answer, ChatRequest
 from mr_assets.evaluation.json_lines import read_lines
 from mr_assets.evaluation.judge_prompts import Messages, judge_messages
+from mr_assets.evaluation.unread import KEY, count, unread
 from mr_assets.method.bootstrap import bootstraps
 from mr_assets.method.style_control import StyleControl, style_difference, style_of
 
@@ -62,6 +64,8 @@ JUDGMENTS = pl.Schema(
         *((name, pl.String) for name in ("uid", "category", "judge", "model", "baseline")),
         ("first", pl.String),  # the verdict with the baseline as A; null: none
         ("second", pl.String),  # with the model as A
+        ("first_without", pl.String),  # why the first game has no verdict, where it has none and that is known
+        ("second_without", pl.String),
     ]
 )
 
@@ -118,8 +122,8 @@ class Score(NamedTuple):
 
     numbers: percent, each X with X_low and X_high, its 95% interval over questions: score; and where the answers are
     known style_controlled, at the average difference in style of all models in the table, as the official tool has
-    it, and equal_style, at the baseline's style. questions: judged in both orders; without: those of which a game has
-    no verdict.
+    it, and equal_style, at the baseline's style; empty where no question counts. questions: judged in both orders;
+    without: those of which a game has no verdict; games_without: of their games, by the reason (`unread`).
     """
 
     category: str
@@ -129,6 +133,7 @@ class Score(NamedTuple):
     numbers: dict[str, float]
     questions: int
     without: int
+    games_without: dict[str, int]
 
 
 def read_questions(path: Path) -> list[Question]:
@@ -216,13 +221,16 @@ def verdict(judgment: str | None) -> str | None:
     return None
 
 
-def judgment_row(match: Match, judge: str, said: Mapping[str, str | None]) -> dict[str, Any]:
-    """A line of a model_judgment/JUDGE/MODEL.jsonl. said: the judge's words by the ids of the requests; None: none."""
+def judgment_row(match: Match, judge: str, said: Mapping[str, Answer]) -> dict[str, Any]:
+    """A line of a model_judgment/JUDGE/MODEL.jsonl. said: what the judge said by the ids of the requests.
+
+    A game that the server refused is null; one without a verdict says why (`unread`).
+    """
     games = []
     for id, messages in zip(match.ids, match.games, strict=True):
-        text = said[id]
-        game = {"score": verdict(text), "judgment": {"answer": text}, "prompt": messages}
-        games.append(None if text is None else game)
+        text, found = said[id].text, verdict(said[id].text)
+        game = {"score": found, "judgment": {"answer": text}, "prompt": messages}
+        games.append(None if text is None else game if found else game | {KEY: unread(said[id])})
     names = {"uid": match.question.uid, "category": match.question.category, "judge": judge}
     return names | {"model": match.model, "baseline": match.baseline, "games": games}
 
@@ -241,21 +249,24 @@ def verdicts(rows: Iterable[Mapping[str, Any]], place: str = "the judgments") ->
     found = []
     for number, row in enumerate(rows, start=1):
         games = row["games"]
-        scores = [game and game.get("score") for game in games if game is None or isinstance(game, dict)]
+        known = [game or {KEY: "refused"} for game in games if game is None or isinstance(game, dict)]
+        scores = [game.get("score") for game in known]
         if len(scores) != 2 or not {*scores} <= {None, *WON}:
             raise UserError(
                 f"{place}, line {number}: expected two games with a score such as 'A>B' or null, came {scores}. "
                 "Judge again."
             )
-        found.append((*(row[name] for name in JUDGMENTS.names()[:5]), *scores))
+        reasons = [None if game.get("score") else str(game.get(KEY, "unreadable")) for game in known]
+        found.append((*(row[name] for name in JUDGMENTS.names()[:5]), *scores, *reasons))
     return pl.DataFrame(found, JUDGMENTS, orient="row")
 
 
 def score(judgments: pl.DataFrame, answers: Sequence[Answers] = ()) -> list[Score]:
     """What each model won, by category, judge and baseline; the models of each in the order of the table.
 
-    judgments: columns as in `JUDGMENTS`. answers: the models' and the baselines', for the control of style. Raises
-    `UserError` if a model has no question with both verdicts, or if some of its answers are given and others not.
+    judgments: columns as in `JUDGMENTS`. answers: the models' and the baselines', for the control of style. A model
+    that has no question with both verdicts has no figures. Raises `UserError` if some of a model's answers are given
+    and others not.
     """
     texts = {each.model: each for each in answers}
     groups = judgments.partition_by("category", "judge", "baseline", maintain_order=True)
@@ -265,10 +276,25 @@ def score(judgments: pl.DataFrame, answers: Sequence[Answers] = ()) -> list[Scor
 def _scores(judgments: pl.DataFrame, answers: Mapping[str, Answers]) -> list[Score]:
     """Of one category, judge and baseline."""
     category, judge, baseline = judgments.select("category", "judge", "baseline").row(0)
-    judged = judgments.drop_nulls(["first", "second"])
-    names = judgments["model"].unique(maintain_order=True).to_list()
-    if empty := sorted({*names} - {*judged["model"]}):
-        raise UserError(f"{empty[0]}: no game of {category} that {judge} judged has a verdict. Look at what it said.")
+    numbers = _numbers(judgments.drop_nulls(["first", "second"]), baseline, answers)
+    found = []
+    for name in judgments["model"].unique(maintain_order=True):
+        asked = judgments.filter(pl.col("model") == name)
+        games = [
+            asked.filter(pl.col(game).is_null()).get_column(f"{game}_without").fill_null("unreadable")
+            for game in ("first", "second")
+        ]
+        questions = asked.drop_nulls(["first", "second"]).height
+        counts = questions, asked.height - questions, count(pl.concat(games))
+        found.append(Score(category, judge, name, baseline, numbers.get(name, {}), *counts))
+    return found
+
+
+def _numbers(judged: pl.DataFrame, baseline: str, answers: Mapping[str, Answers]) -> dict[str, dict[str, float]]:
+    """The figures of each model that has a question; judged: those with verdicts in both orders."""
+    if judged.is_empty():
+        return {}
+    names = judged["model"].unique(maintain_order=True).to_list()
     models = np.array([names.index(name) for name in judged["model"]])
     uids, rows = np.unique(judged["uid"].to_numpy(), return_inverse=True)
     won, battles = np.array([_won(*verdict) for verdict in judged.select("first", "second").iter_rows()]).T
@@ -288,16 +314,11 @@ def _scores(judgments: pl.DataFrame, answers: Mapping[str, Answers]) -> list[Sco
 
     found, ends = figures(range(len(uids))), bootstraps(figures, len(uids))
     titles = ("score", "style_controlled", "equal_style") if style else ("score",)
-    questions = np.bincount(models, minlength=len(names))
-    asked = dict(judgments["model"].value_counts().iter_rows())
-    scores = []
+    numbers: dict[str, dict[str, float]] = {name: {} for name in names}
     for at, name in enumerate(names):
-        numbers: dict[str, float] = {}
         for title, place in zip(titles, range(at, len(found), len(names)), strict=True):
-            numbers |= {title: found[place], f"{title}_low": ends[place][0], f"{title}_high": ends[place][1]}
-        counts = int(questions[at]), asked[name] - int(questions[at])
-        scores.append(Score(category, judge, name, baseline, numbers, *counts))
-    return scores
+            numbers[name] |= {title: found[place], f"{title}_low": ends[place][0], f"{title}_high": ends[place][1]}
+    return numbers
 
 
 def _won(first: str, second: str) -> tuple[float, int]:

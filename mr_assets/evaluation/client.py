@@ -39,6 +39,10 @@ _OF_ALL = {
     404: "Name a model that it has, and the address with /v1.",
 }
 """What ends a benchmark at once, and what to do about it; other refusals may be of one request alone."""
+OTHER_PARAMETERS = (
+    "Change the parameters of all requests to what the server takes: --parameter NAME=JSON, for example --parameter "
+    "max_tokens=1024 for a judge whose context is short; null takes one out."
+)
 
 
 @dataclass(frozen=True)
@@ -295,7 +299,7 @@ class _Asking:
     def _refused(self, request: ChatRequest, error: Refused) -> Answer:
         """An answer without a text, or `UserError` if all requests will be refused."""
         if error.status in _OF_ALL or not any(answer.text is not None for answer in self.found.values()):
-            advice = _OF_ALL.get(error.status, "Change the request's parameters to what the server takes.")
+            advice = _OF_ALL.get(error.status, OTHER_PARAMETERS)
             raise UserError(
                 f"the endpoint {self.client.url} refused request {request.id} with status {error.status}: "
                 f"{error.said}. {advice.format(key=self.client.key_variable)}"

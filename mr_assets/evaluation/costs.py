@@ -63,7 +63,7 @@ class Estimate(NamedTuple):
         if self.cost > budget:
             raise UserError(
                 f"it may cost up to ${self.cost:,.2f}, the budget is ${budget:,.2f}. Nothing was sent. {self.said}. "
-                "Raise the budget, or ask less: fewer models or fewer instructions."
+                "Raise the budget, or ask less: fewer models (--models), or only the first questions (--first)."
             )
 
 

@@ -25,13 +25,17 @@ def read_lines(path: Path, what: str, keys: Mapping[str, type], source: str) -> 
     cannot be read or has no line, and for a line that is none of these, with its number.
     """
     rows = []
-    for number, line in enumerate(read_text_file(path, what, largest=LARGEST).split("\n"), start=1):
+    lines = read_text_file(path, what, largest=LARGEST).split("\n")
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}, line {number}: no JSON ({error}). Expected {what}, as in {source}.") from error
+            cut = ", and the file ends there: it may be half-written. Make or get it again" * (number == len(lines))
+            raise UserError(
+                f"{path}, line {number}: no JSON ({error}){cut}. Expected {what}, as in {source}."
+            ) from error
         if fault := _fault(row, keys):
             raise UserError(f"{path}, line {number}: {fault}. Expected {what}, as in {source}.")
         rows.append(row)

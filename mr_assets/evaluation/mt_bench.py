@@ -22,9 +22,10 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from mr_assets.errors import UserError
-from mr_assets.evaluation.client import ChatRequest
+from mr_assets.evaluation.client import Answer, ChatRequest
 from mr_assets.evaluation.json_lines import read_lines
 from mr_assets.evaluation.judge_prompts import Messages, judge_messages
+from mr_assets.evaluation.unread import KEY, count, unread
 from mr_assets.method.bootstrap import mean_interval
 from mr_assets.method.conversations import Prompt
 
@@ -57,6 +58,7 @@ RATED = pl.Schema(
         ("judge", pl.String),
         ("turn", pl.Int64),  # 1 or 2
         ("score", pl.Float64),  # 1 to 10; null: none
+        ("without", pl.String),  # why there is none, where there is none
     ]
 )
 Turns = tuple[str, str]
@@ -123,7 +125,8 @@ class Score(NamedTuple):
     """What a judge gave a model.
 
     numbers: means from 1 to 10, each X with X_low and X_high, its 95% interval over questions: score, of both turns;
-    turn_1 and turn_2; and of both turns by category. ratings: how many there are; without: judgments without one.
+    turn_1 and turn_2; and of both turns by category; empty where there is no rating. ratings: how many there are;
+    without: judgments without one; judgments_without: the same by the reason (`unread`).
     """
 
     model: str
@@ -131,6 +134,7 @@ class Score(NamedTuple):
     numbers: dict[str, float]
     ratings: int
     without: int
+    judgments_without: dict[str, int]
 
 
 def read_questions(path: Path) -> list[Question]:
@@ -237,11 +241,13 @@ def rating(judgment: str | None) -> int | float | None:
     return None
 
 
-def judgment_row(grading: Grading, judge: str, said: Mapping[str, str | None]) -> dict[str, Any]:
-    """A line of a model_judgment/JUDGE_single.jsonl. said: the judge's words by the id of the request; None: none."""
-    text = said[grading.id]
-    found = rating(text)
-    return {
+def judgment_row(grading: Grading, judge: str, said: Mapping[str, Answer]) -> dict[str, Any]:
+    """A line of a model_judgment/JUDGE_single.jsonl. said: what the judge said by the id of the request.
+
+    One without a rating says why (`unread`).
+    """
+    text, found = said[grading.id].text, rating(said[grading.id].text)
+    row = {
         "question_id": grading.question.id,
         "model": grading.model,
         "judge": [judge, grading.prompt],
@@ -250,6 +256,7 @@ def judgment_row(grading: Grading, judge: str, said: Mapping[str, str | None]) -
         "score": -1 if found is None else found,
         "turn": grading.turn,
     }
+    return row | {KEY: unread(said[grading.id])} if found is None else row
 
 
 def read_ratings(path: Path, questions: Sequence[Question] = ()) -> pl.DataFrame:
@@ -276,24 +283,20 @@ def ratings(
                 "Give the questions that were judged, or judge again."
             )
         which = question, categories.get(question), row["model"], str(row["judge"][0]), row["turn"]
-        found.append((*which, float(said) if RATINGS[0] <= said <= RATINGS[1] else None))
+        valid = RATINGS[0] <= said <= RATINGS[1]
+        found.append((*which, *((float(said), None) if valid else (None, str(row.get(KEY, "unreadable"))))))
     return pl.DataFrame(found, RATED, orient="row")
 
 
 def score(rated: pl.DataFrame) -> list[Score]:
-    """The scores of each model by each judge, in the order of the table; columns as in `RATED`.
-
-    Raises `UserError` if a model has no rating.
-    """
+    """The scores of each model by each judge, in the order of the table; columns as in `RATED`."""
     return [_score(group) for group in rated.partition_by("model", "judge", maintain_order=True)]
 
 
 def _score(rated: pl.DataFrame) -> Score:
     """Of one model and judge."""
     model, judge = rated.select("model", "judge").row(0)
-    kept = rated.drop_nulls("score")
-    if kept.is_empty():
-        raise UserError(f"{model}: no judgment of {judge} has a rating. Look at what it said.")
+    kept, without = rated.drop_nulls("score"), rated.filter(pl.col("score").is_null())
     parts = {"score": kept, **{f"turn_{turn}": kept.filter(pl.col("turn") == turn) for turn in TURNS}}
     for category in kept["category"].drop_nulls().unique(maintain_order=True):
         parts[category] = kept.filter(pl.col("category") == category)
@@ -303,4 +306,5 @@ def _score(rated: pl.DataFrame) -> Score:
         if groups:
             low, high = mean_interval(groups)
             numbers |= {name: part["score"].mean(), f"{name}_low": low, f"{name}_high": high}  # type: ignore[dict-item]
-    return Score(model, judge, numbers, kept.height, rated.height - kept.height)
+    reasons = without["without"].fill_null("unreadable")
+    return Score(model, judge, numbers, kept.height, without.height, count(reasons))

@@ -13,6 +13,7 @@ from mr_assets.evaluation.alpaca_eval import COLUMNS, are_official, score
 from mr_assets.evaluation.alpaca_judge import PARAMETERS, Output, annotation, as_rows, judge_request
 from mr_assets.evaluation.client import Answer, ChatRequest, Client
 from mr_assets.evaluation.results import Results, judge_folder
+from mr_assets.evaluation.unread import count
 from mr_assets.files import write_json
 from mr_assets.ids import model_id
 from mr_assets.public_benchmarks.local import Local, Say
@@ -75,7 +76,8 @@ def finish(
     """Write what the judge said as `annotations.json` of each model, and the figures as the results of the benchmark.
 
     Win rates are in percent, against the reference; characters is the mean length of the answers. Of instructions that
-    are not AlpacaEval's own the length-controlled win rate knows no difficulty.
+    are not AlpacaEval's own the length-controlled win rate knows no difficulty. A model without a preference has no
+    win rate; answers without one are counted by the reason (`unread`; one token is never cut off).
     """
     official = are_official([each.instruction for each in asked.reference])
     rows = []
@@ -89,21 +91,9 @@ def finish(
         write_json(folder / "annotations.json", annotations)
         lengths = [(a["preference"], len(a["output_1"]), len(a["output_2"])) for a in annotations]
         schema = dict(zip(COLUMNS, (pl.Float64, pl.Int64, pl.Int64), strict=True))
-        found = score(name, pl.DataFrame(lengths, schema, orient="row"), official=official)
-        rows.append(
-            {
-                "model": name,
-                "win_rate": found.win_rate,
-                "win_rate_low": found.win_rate_interval[0],
-                "win_rate_high": found.win_rate_interval[1],
-                "length_controlled": found.length_controlled,
-                "length_controlled_low": found.length_controlled_interval[0],
-                "length_controlled_high": found.length_controlled_interval[1],
-                "characters": found.average_length,
-                "annotations": found.rows,
-                "without_preference": found.missing,
-            }
-        )
+        rows.append({"model": name, **_figures(name, pl.DataFrame(lengths, schema, orient="row"), official)})
+        without = (answers[_id(name, n)] for n, a in enumerate(annotations) if a["preference"] is None)
+        rows[-1] |= count("refused" if answer.text is None else "unreadable" for answer in without)
     noted = {
         "endpoint": client.url,
         "baseline": asked.reference[0].generator,
@@ -117,6 +107,25 @@ def finish(
     results = Results(NAME, client.model, rows, noted)
     results.write(run.folder)
     return results
+
+
+def _figures(name: str, annotations: pl.DataFrame, official: bool) -> dict[str, Any]:
+    """Of one model; annotations: the columns of `COLUMNS`."""
+    if annotations["preference"].null_count() == annotations.height:
+        missing = {"annotations": 0, "without_preference": annotations.height}
+        return {"characters": annotations["model_chars"].mean(), **missing}
+    found = score(name, annotations, official=official)
+    return {
+        "win_rate": found.win_rate,
+        "win_rate_low": found.win_rate_interval[0],
+        "win_rate_high": found.win_rate_interval[1],
+        "length_controlled": found.length_controlled,
+        "length_controlled_low": found.length_controlled_interval[0],
+        "length_controlled_high": found.length_controlled_interval[1],
+        "characters": found.average_length,
+        "annotations": found.rows,
+        "without_preference": found.missing,
+    }
 
 
 def _id(model: str, number: int) -> str:

@@ -113,8 +113,7 @@ def finish(
 ) -> list[Results]:
     """Write what the judge said to files of model_judgment/, and the figures as results, one of each category."""
     bench = bench_name(asked.questions)
-    texts = {id: answer.text for id, answer in said.items()}
-    rows = [judgment_row(match, client.model, texts) for match in asked.matches]
+    rows = [judgment_row(match, client.model, said) for match in asked.matches]
     folder = benchmark_folder(run.folder, bench) / "model_judgment" / judge_folder(client.model)
     for model in dict.fromkeys(row["model"] for row in rows):
         write_lines(folder / f"{model}.jsonl", (row for row in rows if row["model"] == model))
@@ -139,4 +138,4 @@ def finish(
 
 def _row(asked: Prepared, found: Score) -> dict[str, Any]:
     counts = {"questions": found.questions, "without_verdict": found.without}
-    return {"model": asked.name(found.model), **found.numbers, **counts}
+    return {"model": asked.name(found.model), **found.numbers, **counts, **found.games_without}

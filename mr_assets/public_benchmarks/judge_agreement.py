@@ -17,6 +17,7 @@ from mr_assets.evaluation.alpaca_judge import FIRST, PARAMETERS, SECOND, compare
 from mr_assets.evaluation.client import Answer, ChatRequest, Client
 from mr_assets.evaluation.json_lines import write_lines
 from mr_assets.evaluation.results import Results
+from mr_assets.evaluation.unread import count
 from mr_assets.inputs.held_out_prompts import held_out_prompts
 from mr_assets.inputs.prompt_sources import read_prompts
 from mr_assets.method.agreement import mean_score
@@ -119,7 +120,10 @@ def planned(run: Run, keys: Sequence[str], prompts: Sequence[Prompt]) -> list[Ch
 def finish(
     run: Run, asked: Prepared, client: Client, answers: Mapping[str, Answer], about: Mapping[str, Any]
 ) -> Results:
-    """Write the agreement of each model's judge, and beside it the pairs kept: prompt, chosen, rejected."""
+    """Write the agreement of each model's judge, and beside it the pairs kept: prompt, chosen, rejected.
+
+    answers_without: the strong judge's answers that name neither response, by the reason (`unread`).
+    """
 
     def decided(pair: Pair) -> bool | None:
         return in_both_orders(_prefers_first(answers, pair, turned=False), _prefers_first(answers, pair, turned=True))
@@ -148,6 +152,7 @@ def finish(
         "prompts": len(asked.prompts),
         "pairs_asked": len(asked.strong),
         "pairs_dropped": len(asked.strong) - len(kept),
+        "answers_without": _without(answers),
         "judge_parameters": {**PARAMETERS, **client.parameters},
         "models": asked.fingerprints,
         **about,
@@ -164,12 +169,22 @@ def _own(pair: Pair | int, decided: Callable[[Pair], bool | None]) -> float:
 
 
 def _prefers_first(answers: Mapping[str, Answer], pair: Pair, *, turned: bool) -> bool | None:
-    """Whether the pair's first response was preferred in one order: by the probabilities, else by the name given."""
-    answer = answers[_id(pair, turned)]
-    shown_first = first_wins(answer)
-    if shown_first is None and answer.top_logprobs is None and (answer.text or "").strip() in (FIRST, SECOND):
-        shown_first = float((answer.text or "").strip() == FIRST)
+    """Whether the pair's first response was preferred in one order."""
+    shown_first = _named(answers[_id(pair, turned)])
     return None if shown_first is None or shown_first == 0.5 else (shown_first > 0.5) is not turned
+
+
+def _named(answer: Answer) -> float | None:
+    """How far the response that is shown first is named, by the probabilities, else by the name; None: neither is."""
+    shown_first, name = first_wins(answer), (answer.text or "").strip()
+    if shown_first is None and answer.top_logprobs is None and name in (FIRST, SECOND):
+        return float(name == FIRST)
+    return shown_first
+
+
+def _without(answers: Mapping[str, Answer]) -> dict[str, int]:
+    neither = [answer for answer in answers.values() if _named(answer) is None]
+    return count("refused" if answer.text is None else "unreadable" for answer in neither)
 
 
 def _id(pair: Pair, turned: bool) -> str:

@@ -100,8 +100,7 @@ def planned(
 
 def finish(run: Run, asked: Prepared, client: Client, said: Mapping[str, Answer], about: Mapping[str, Any]) -> Results:
     """Write what the judge said to model_judgment/JUDGE_single.jsonl, and the figures as the benchmark's results."""
-    texts = {id: answer.text for id, answer in said.items()}
-    rows = [judgment_row(grading, client.model, texts) for grading in asked.gradings]
+    rows = [judgment_row(grading, client.model, said) for grading in asked.gradings]
     folder = benchmark_folder(run.folder, NAME) / "model_judgment"
     write_lines(folder / f"{judge_folder(client.model)}_single.jsonl", rows)
     found = [
@@ -110,6 +109,7 @@ def finish(run: Run, asked: Prepared, client: Client, said: Mapping[str, Answer]
             **each.numbers,
             "ratings": each.ratings,
             "without_rating": each.without,
+            **each.judgments_without,
         }
         for each in score(ratings(rows, asked.questions))
     ]

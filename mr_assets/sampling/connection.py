@@ -62,7 +62,7 @@ class Connection:
     def __init__(self, url: str, key_variable: str, *, pause: float = FIRST_PAUSE, seconds: float = SECONDS) -> None:
         from openai import AsyncOpenAI
 
-        self.url, self.pause, self.seconds = url, pause, seconds
+        self.url, self.key_variable, self.pause, self.seconds = url, key_variable, pause, seconds
         self._key = os.environ.get(key_variable, "").strip()
         self._client = AsyncOpenAI(base_url=url, api_key=self._key or "none", timeout=seconds, max_retries=0)
 
@@ -111,7 +111,12 @@ class Connection:
                 names = [each.id async for each in self._client.models.list()]
         except APIStatusError as error:
             if error.status_code in (401, 403):
-                raise UserError(f"the endpoint {self.url} refuses the key: {self._short(error.message)}.") from None
+                raise UserError(
+                    f"the endpoint {self.url} refuses the key: {self._short(error.message)}. Put a key that is valid "
+                    f"there into the environment variable {self.key_variable}."
+                ) from None
+            if error.status_code == 404 and await self._lists_models_at(longer := f"{self.url.rstrip('/')}/v1"):
+                raise UserError(f"the endpoint {self.url} is no address with /v1. Name {longer}.") from None
             return
         except (TimeoutError, APIConnectionError) as error:
             said = self._short(f"{error} {error.__cause__ or ''}".strip())
@@ -123,6 +128,18 @@ class Connection:
         if names and model not in names:
             some = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
             raise UserError(f"the endpoint {self.url} has no model {model!r}. It has {some}.")
+
+    async def _lists_models_at(self, url: str) -> bool:
+        """Whether the server lists models at another address, of that key or of one that it wants."""
+        from openai import APIStatusError, AuthenticationError, OpenAIError, PermissionDeniedError
+
+        try:
+            async with asyncio.timeout(min(self.seconds, 30.0)):
+                return bool((await self._client.with_options(base_url=url).models.list()).data)
+        except (AuthenticationError, PermissionDeniedError):
+            return True
+        except (TimeoutError, APIStatusError, OpenAIError, ValueError, TypeError, AttributeError):
+            return False
 
     async def close(self) -> None:
         """Give the sockets back."""

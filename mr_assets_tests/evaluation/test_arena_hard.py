@@ -23,6 +23,7 @@ from mr_assets.evaluation.arena_hard import (
     verdict,
     verdicts,
 )
+from mr_assets.evaluation.client import Answer
 from mr_assets.evaluation.json_lines import read_lines, write_lines
 
 SHARED = Path(__file__).parents[3] / "shared" / "benchmarks"
@@ -85,9 +86,17 @@ def test_the_same_judgments_give_the_same_intervals() -> None:
     assert score(table) == score(table)
 
 
-def test_a_model_without_a_verdict_is_an_error() -> None:
-    with pytest.raises(UserError, match="M1: no game of hard_prompt that j judged has a verdict"):
-        score(judged((None, "A>B")))
+def test_a_model_without_a_verdict_has_no_score() -> None:
+    """It stands in its place, with what its games lack; the others' figures are what they would be without it."""
+    lost = judged((None, "A>B"), (None, None), model="M0").with_columns(
+        first_without=pl.Series(["refused", "cut_off"]), second_without=pl.Series([None, "odd"])
+    )
+    won = judged(("B>A", "A>B"))
+    none, found = score(pl.concat([lost, won]))
+    assert (none.model, none.numbers, none.questions, none.without) == ("M0", {}, 0, 2)
+    assert none.games_without == {"refused": 1, "cut_off": 1, "unreadable": 1}
+    assert [found] == score(won)
+    assert found.games_without == {"refused": 0, "cut_off": 0, "unreadable": 0}
 
 
 def answers(model: str, lengths: list[int]) -> Answers:
@@ -158,12 +167,15 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     write_lines(tmp_path / "answers.jsonl", answer_rows(questions, mine))
     assert read_answers(tmp_path / "answers.jsonl") == mine
     match, _ = matches(questions, [mine], [Answers("seed", {"u1": "x", "u2": "y"})])
-    rows = [judgment_row(match, "j", {"M1 u1 1": a, "M1 u1 2": b}) for a, b in (("[[A>B]]", "no"), ("[[A=B]]", None))]
+    texts = (("[[A>B]]", "no"), ("[[A=B]]", None))
+    rows = [judgment_row(match, "j", {"M1 u1 1": Answer(a), "M1 u1 2": Answer(b, "length")}) for a, b in texts]
     assert rows[0]["games"][0] == {"score": "A>B", "judgment": {"answer": "[[A>B]]"}, "prompt": match.games[0]}
+    assert rows[0]["games"][1]["without"] == "cut_off"
     assert rows[1]["games"][1] is None
     write_lines(tmp_path / "judgments.jsonl", rows)
     read = read_judgments(tmp_path / "judgments.jsonl")
     assert read.select("first", "second").rows() == [("A>B", None), ("A=B", None)]
+    assert read.select("first_without", "second_without").rows() == [(None, "cut_off"), (None, "refused")]
     assert read.equals(verdicts(rows))
 
 

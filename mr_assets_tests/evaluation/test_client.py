@@ -322,6 +322,12 @@ def test_an_endpoint_is_looked_at_first(serve: Serve) -> None:
     client(server).check()
     with pytest.raises(UserError, match=r"http://127.0.0.1:9/v1 does not answer"):
         Client("http://127.0.0.1:9/v1", "judge").check()
+    with pytest.raises(UserError, match=r"is no address with /v1. Name http://127.0.0.1:\d+/v1\."):
+        Client(server.url.removesuffix("/v1"), "judge").check()
+    server.key = "right"
+    for address in (server.url, server.url.removesuffix("/v1")):
+        with pytest.raises(UserError, match=r"(valid there into .* KEY_OF_TEST|Name http://127.0.0.1:\d+/v1)\."):
+            Client(address, "judge", "KEY_OF_TEST").check()
     with pytest.raises(UserError, match="begins with http"):
         Client("127.0.0.1:9/v1", "judge")
     for address in ("http://me:s3cret@x.org/v1", "http://x.org/v1?key=s3cret"):

@@ -33,7 +33,8 @@ def test_blank_lines_are_passed_over(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("", "has no line"),
-        ("{", "line 1: no JSON"),
+        ("{\n", "line 1: no JSON"),
+        ('{"uid": "a", "turns": []}\n{"uid": "b", "tu', "and the file ends there: it may be half-written"),
         ('\n["a"]', 'line 2: ["a"] is no object'),
         ('{"uid": "a"}', "line 1: has no turns"),
         ('{"uid": 3, "turns": []}', "line 1: uid is 3, no text"),

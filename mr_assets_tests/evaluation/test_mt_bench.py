@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from mr_assets.errors import UserError
+from mr_assets.evaluation.client import Answer
 from mr_assets.evaluation.json_lines import read_lines, write_lines
 from mr_assets.evaluation.mt_bench import (
     RATED,
@@ -105,7 +106,8 @@ def test_an_answer_that_is_needed_and_missing_is_an_error() -> None:
 
 
 def rated(*rows: tuple[Question, int, float | None], model: str = "M1", judge: str = "j") -> pl.DataFrame:
-    return pl.DataFrame([(q.id, q.category, model, judge, turn, said) for q, turn, said in rows], RATED, orient="row")
+    table = [(q.id, q.category, model, judge, turn, said, None if said else "cut_off") for q, turn, said in rows]
+    return pl.DataFrame(table, RATED, orient="row")
 
 
 def test_a_score_is_the_mean_of_both_turns() -> None:
@@ -131,9 +133,10 @@ def test_the_same_ratings_give_the_same_intervals() -> None:
     assert score(table) == score(table)
 
 
-def test_a_model_without_a_rating_is_an_error() -> None:
-    with pytest.raises(UserError, match="M1: no judgment of j has a rating"):
-        score(rated((STEM, 1, None)))
+def test_a_model_without_a_rating_has_no_score() -> None:
+    (found,) = score(rated((STEM, 1, None)))
+    assert (found.model, found.numbers, found.ratings, found.without) == ("M1", {}, 0, 1)
+    assert found.judgments_without == {"refused": 0, "cut_off": 1, "unreadable": 0}
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -141,7 +144,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     write_lines(tmp_path / "answers.jsonl", answer_rows([WRITING, MATH], mine))
     assert read_answers(tmp_path / "answers.jsonl") == mine
     _, second = gradings([WRITING], [mine], {})
-    rows = [judgment_row(second, "j", {second.id: said}) for said in ("Fine. [[7]]", "Fine.", None)]
+    rows = [judgment_row(second, "j", {second.id: Answer(said)}) for said in ("Fine. [[7]]", "Fine.", None)]
     assert rows[0] == {
         **{"question_id": 81, "model": "M1", "judge": ["j", "single-v1-multi-turn"], "turn": 2, "score": 7},
         **{"user_prompt": second.messages[1]["content"], "judgment": "Fine. [[7]]"},
@@ -149,6 +152,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     write_lines(tmp_path / "j_single.jsonl", rows)
     read = read_ratings(tmp_path / "j_single.jsonl", [WRITING])
     assert read["score"].to_list() == [7, None, None]
+    assert read["without"].to_list() == [None, "unreadable", "refused"]
     assert read.equals(ratings(rows, [WRITING]))
 
 

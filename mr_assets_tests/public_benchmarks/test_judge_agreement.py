@@ -65,6 +65,7 @@ def test_a_server_without_log_probabilities_gives_a_name(run: Run, serve: Serve,
 def test_a_judge_that_names_neither_drops_the_pair(run: Run, serve: Serve, tmp_path: Path) -> None:
     found = judged(run, serve(lambda number, body: said("Both.")), tmp_path / "kept")
     assert found["pairs_dropped"] == 3 and found["strong_chosen_agreement"] is None
+    assert found["answers_without"] == {"refused": 0, "cut_off": 0, "unreadable": 8}
     assert found["self_chosen_agreement"] == 50
 
 

@@ -45,7 +45,7 @@ def test_models_are_rated_turn_by_turn(run: Run, engine: list[str], serve: Serve
     assert [row["model"] for row in results.rows] == ["seed", "M1"]
     for row in results.rows:
         assert (row["score"], row["turn_1"], row["turn_2"], row["writing"]) == (6, 8, 4, 6)
-        assert (row["ratings"], row["without_rating"]) == (2, 2)
+        assert (row["ratings"], row["without_rating"], row["unreadable"]) == (2, 2, 2)
         assert "math" not in row
     folder = run.folder / "benchmarks" / "mt_bench"
     answers = read_answers(folder / "model_answer" / "tiny_M1.jsonl")
