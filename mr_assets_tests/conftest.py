@@ -19,11 +19,18 @@ from mr_assets_tests.real_run import ONE_ITERATION, RealRun, mr
 collect_seldom()  # before all is imported and collected, of which nothing is garbage
 # A busy machine is no bug: no example is timed. A test that needs more examples asks for them.
 settings.register_profile("untimed", deadline=None, max_examples=40)
+settings.register_profile("fast", deadline=None, max_examples=15)  # of each run others, and CI tries forty
 settings.load_profile("untimed")
 # Threads of torch that wait for each other sleep, as in the trainer's own process: beside other tests, spinning on the
 # same cores turns a minute into twenty.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.pop("MR_EXECUTOR", None)  # a test that wants another executor than the default says so
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where the fast tests alone run, they try fewer examples."""
+    if config.option.markexpr == "not slow":
+        settings.load_profile("fast")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 from tokenizers import Tokenizer
 
 from mr_assets.method.judgments import parse_score
@@ -22,9 +23,32 @@ from mr_assets.templates import judge_template, meta_judge_template, pairwise_te
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingResult
 from mr_assets.training.margins import MARGINS, margins_table
+from mr_assets.wiring import pictures
+from mr_assets.wiring.pictures import markdown
 from mr_assets.worlds import letters
 
 ERRORS = letters.Imperfection(actor_error=0.5, judge_noise=0.5, meta_noise=0.1)
+
+
+class Undrawn:
+    """A picture's axes, on which whatever is drawn leaves nothing: a tenth of a small step."""
+
+    def __getattr__(self, name: str) -> "Undrawn":
+        return self
+
+    def __getitem__(self, name: object) -> "Undrawn":
+        return self
+
+    def __call__(self, *args: object, **named: object) -> "Undrawn":
+        return self
+
+
+def pictures_are(drawn: bool, patch: pytest.MonkeyPatch) -> None:
+    """Whether pictures in metadata are drawn, or have a title alone."""
+    from matplotlib.figure import Figure, FigureBase
+
+    patch.setattr(Figure, "add_subplot", FigureBase.add_subplot if drawn else lambda *place: Undrawn())
+    patch.setattr(pictures, "markdown", markdown if drawn else lambda figure, title: f"![{title}](data:,)")
 
 
 class WorldSampler:

@@ -57,12 +57,11 @@ from mr_assets.templates import judge_template
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingFailed, TrainingResult
 from mr_assets.training.margins import MEAN, POSITIVE, scan_margins
-from mr_assets.wiring import declare, pictures, sampling, training
-from mr_assets.wiring.pictures import markdown
+from mr_assets.wiring import declare, sampling, training
 from mr_assets.wiring.previews import SHOWN_IN_PLACE
 from mr_assets.worlds import letters
 from mr_assets_tests.explorer.conftest import pages_over
-from mr_assets_tests.fakes import WorldSampler, copy_model, trained_on
+from mr_assets_tests.fakes import WorldSampler, copy_model, pictures_are, trained_on
 from mr_assets_tests.golden import GOLDEN, artifacts
 from mr_assets_tests.tiny import files, tiny_run
 
@@ -158,8 +157,8 @@ def patch() -> Iterator[pytest.MonkeyPatch]:
 
 
 def new_world(patch: pytest.MonkeyPatch, folder: Path, *sets: str, drawn: bool = False) -> World:
-    """A world in whose metadata pictures have a frame alone, unless they are to be drawn: a quarter of a small step."""
-    patch.setattr(pictures, "markdown", markdown if drawn else lambda figure, title: f"![{title}](data:,)")
+    """A world in whose metadata pictures have a title alone, unless they are to be drawn: a third of a small step."""
+    pictures_are(drawn, patch)
     return in_force(patch, World(tiny_run(folder, *sets), dg.DagsterInstance.ephemeral()))
 
 

@@ -3,8 +3,15 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from mr_assets_tests.cli.conftest import Mr, Refused
 from mr_assets_tests.evaluation.test_alpaca_eval import annotation, written
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mr_assets.evaluation.alpaca_eval.RESAMPLES", 20)
 
 
 def test_it_shows_a_line_per_model(mr: Mr, tmp_path: Path) -> None:

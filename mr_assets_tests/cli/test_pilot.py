@@ -9,9 +9,9 @@ from click.testing import CliRunner, Result
 
 from mr_assets.cli.main import main
 from mr_assets.templates import judge_template
-from mr_assets.wiring import pictures, sampling
+from mr_assets.wiring import sampling
 from mr_assets_tests.cli.conftest import SETS, Mr, as_json, said
-from mr_assets_tests.fakes import WorldSampler
+from mr_assets_tests.fakes import WorldSampler, pictures_are
 from mr_assets_tests.real_run import alive, descendants, mr, printed, sets, started, wait_for
 from mr_assets_tests.tiny import NAME, files
 
@@ -26,7 +26,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MR_DATA", str(data))
         patch.setattr(sampling, "open_engine", lambda folder, policy, settings, **_: WorldSampler(folder, policy))
-        patch.setattr(pictures, "markdown", lambda figure, title: f"![{title}](data:,)")
+        pictures_are(False, patch)
         return data, CliRunner().invoke(main, ["pilot", *map(str, TINY)])
 
 
@@ -67,15 +67,18 @@ class Silent(WorldSampler):
 
 
 def test_a_judge_that_does_not_judge(mr: Mr, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What can be done comes first; three of its texts are shown."""
+    """What can be done comes first; three of its texts are shown. No bound stops it: it has no pairs."""
     monkeypatch.setattr(sampling, "open_engine", lambda folder, policy, settings, **_: Silent(folder, policy))
-    monkeypatch.setattr(pictures, "markdown", lambda figure, title: f"![{title}](data:,)")
+    pictures_are(False, monkeypatch)
     output = said(mr("pilot", *TINY))
     assert "the judge does not judge. A run would stop at judgments. What can be done:" in output
     assert (
         "- Teach it: SFT on eft.source = world makes M0" in output and "- Ask otherwise: judgments.template" in output
     )
     assert output.count("no_score:\n  Very good.") == 3
+    records = {asset: list((data / "pilots").rglob(f"{asset}/1.json")) for asset in ("judgments", "actor_pairs")}
+    rows = {asset: [json.loads(path.read_text())["rows"] for path in paths] for asset, paths in records.items()}
+    assert rows["judgments"] not in ([], [0]) and rows["actor_pairs"] == [0]
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from mr_assets.cli.main import main
 from mr_assets.planning.devices import Device
 from mr_assets.recipes.load import list_recipes, load_recipe
-from mr_assets.wiring import pictures, sampling
-from mr_assets_tests.fakes import WorldSampler
+from mr_assets.wiring import sampling
+from mr_assets_tests.fakes import WorldSampler, pictures_are
 from mr_assets_tests.tiny import NAME, SMALL, files
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
@@ -123,7 +123,7 @@ def test_from_a_pilot(mr: Mr, data: Path, monkeypatch: pytest.MonkeyPatch) -> No
         return WorldSampler(folder, policy)
 
     monkeypatch.setattr(sampling, "open_engine", open_engine)
-    monkeypatch.setattr(pictures, "markdown", lambda figure, title: f"![{title}](data:,)")
+    pictures_are(False, monkeypatch)
     command = (NAME, "--name", "tiny", "--pilot", 3, *(part for text in SMALL for part in ("--set", text)))
     output = mr(*command).output
     asked = len(opened)

@@ -715,7 +715,7 @@ def test_no_other_site_can_read_it(pages: TestClient) -> None:
         assert pages.get(address).headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize("text", [ESCAPES, "<img src=x onerror=alert(1)>", '"><svg/onload=alert(1)>', "{{ 7 * 7 }}"])
+@pytest.mark.parametrize("text", [ESCAPES, '<img src=x onerror=alert(1)>"><svg/onload=alert(1)>{{ 7 * 7 }}'])
 def test_no_text_acts_in_a_page(run: Run, text: str) -> None:
     """Neither markup nor a template nor a control character of a text is in any page; its letters are."""
     with_hostile_texts(run, text)

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import datasets
 import polars as pl
 import pytest
 
@@ -22,6 +21,8 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_pairs_are_those_that_were_trained_on(finished: Run, tmp_path: Path, cached: str) -> None:
+    import datasets
+
     [folder] = export(finished, "pairs", tmp_path / "pairs")
     for t in finished.iterations:
         trained = table(finished, "dpo_dataset", t)
@@ -47,6 +48,8 @@ def test_pairs_have_their_scores_and_ids(finished: Run, tmp_path: Path) -> None:
 
 
 def test_judgments_stand_with_what_was_judged(finished: Run, tmp_path: Path, cached: str) -> None:
+    import datasets
+
     [folder] = export(finished, "judgments", tmp_path / "judgments")
     rows = datasets.load_dataset(str(folder), "judgments", split="iteration_2", cache_dir=cached)
     judged, responses = table(finished, "judgments", "2"), table(finished, "responses", "2")

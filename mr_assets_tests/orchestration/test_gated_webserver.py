@@ -12,7 +12,6 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from mr_assets.gate import LOOPBACK
-from mr_assets.orchestration.gated_webserver import Webserver
 
 URL = "http://127.0.0.1:3000"
 ASK = "query Q { version }"
@@ -32,6 +31,8 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterIns
 @pytest.fixture(scope="module")
 def ui(instance: dg.DagsterInstance) -> Iterator[TestClient]:
     with WorkspaceProcessContext(instance, EmptyWorkspaceTarget()) as context:
+        from mr_assets.orchestration.gated_webserver import Webserver  # a second of whoever loads it
+
         yield TestClient(Webserver(context, LOOPBACK).create_asgi_app(), base_url=URL)
 
 

@@ -43,8 +43,18 @@ def test_every_role_is_tried_and_nothing_of_it_is_the_runs(run: Run, engine: Eng
 
 
 def test_what_is_there_is_not_sampled_again(run: Run, engine: Engine) -> None:
-    """Unless it is forgotten, or the recipe changes: in the engine's speed, too, as its rates are planned with."""
-    make(planned(run, 2))
+    """Ctrl-C comes while judgments are sampled: it goes on, without sampling the responses again. Then all is there.
+
+    Unless it is forgotten, or the recipe changes: in the engine's speed, too, as its rates are planned with.
+    """
+    pilot = planned(run, 2)
+    engine.stop_at = 2
+    with pytest.raises(KeyboardInterrupt):
+        make(pilot)
+    assert pilot.run.record("responses", "1") and not pilot.run.record("judgments", "1")
+    engine.stop_at, engine.asked = -1, []
+    make(pilot)
+    assert pilot.is_made and engine.asked and not [i for i in engine.asked if ".r" not in i]
     asked = len(engine.asked)
     make(planned(run, 2))
     assert len(engine.asked) == asked
@@ -54,34 +64,12 @@ def test_what_is_there_is_not_sampled_again(run: Run, engine: Engine) -> None:
     assert not planned(run, 2).is_made and not planned(run, 2).run.path("responses", "1").exists()
 
 
-def test_a_stopped_pilot_goes_on(run: Run, engine: Engine) -> None:
-    """Ctrl-C comes while judgments are sampled: the responses are not sampled again."""
-    pilot = planned(run, 4)
-    engine.stop_at = 4
-    with pytest.raises(KeyboardInterrupt):
-        make(pilot)
-    assert pilot.run.record("responses", "1") and not pilot.run.record("judgments", "1")
-    engine.stop_at, engine.asked = -1, []
-    make(pilot)
-    assert pilot.is_made and not [i for i in engine.asked if ".r" not in i]
-
-
 def test_the_model_as_it_is(run: Run, engine: Engine) -> None:
     """M0 if the run has made it, else the seed."""
     assert (planned(run).model, planned(run).folder) == ("seed", seed_model(run.recipe, run.data))
     for asset in ("eft_dataset", "sft_checkpoint"):
         complete(run, asset)
     assert (planned(run).model, planned(run).folder) == ("M0", run.place("sft_checkpoint").resolve())
-
-
-def test_a_judge_that_gives_no_score_ends_no_pilot(run: Run, engine: Engine) -> None:
-    """No bound stops it: the pairs are tables without rows."""
-    engine.silent = True
-    pilot = planned(run, 4)
-    make(pilot)
-    assert pilot.is_made
-    rows = {asset: record.rows for asset in ("judgments", "actor_pairs") if (record := pilot.run.record(asset, "1"))}
-    assert rows["judgments"] and rows["actor_pairs"] == 0
 
 
 def test_files_of_the_runs_data_folder_are_found(tmp_path: Path, engine: Engine) -> None:
