@@ -8,7 +8,9 @@ from mr_assets.runs.artifact import Model
 from mr_assets.runs.judge_prompts import judge_prompts
 from mr_assets.sampling.engine import Request
 from mr_assets.wiring.asked_lines import asking, with_winners_asked
+from mr_assets.wiring.battles import asked, fought, number_asked
 from mr_assets.wiring.declare import loop_asset
+from mr_assets.wiring.io_managers import shard_folder
 from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets.wiring.sampling import encoder, sample
 
@@ -25,16 +27,17 @@ def meta_judgments(
     """The policy says which of two judgments of a selected response is more accurate, for every ordered pair."""
     section, encode = work.recipe.meta_judgments, encoder(work)
     template = judge_prompts(work.recipe, work.run.data).meta_judge
-    judged = judgments.join(selected_responses, on="response_id", how="semi").collect()
+    columns = ("response_id", "judgment_id", "n", "judgment", "score")
+    judged = judgments.join(selected_responses, on="response_id", how="semi").select(columns).collect()
     battles = method.battles(selected_responses, judged, sample_distinct_once=section.sample_distinct_once)
-    asked = method.to_sample(battles, prompts, responses, judged)
-    rows = asked.iter_rows(named=True)
+    rows = asked(battles, prompts, responses, judged)
     requests = (Request(row["meta_judgment_id"], encode.template_ids(template, row), 1) for row in rows)
 
-    samples = sample(work, encode, requests, asked.height, section, n=1, template=template.text)
-    verdicts = method.meta_judgments(battles, samples.completions, section.verdicts)
+    samples = sample(work, encode, requests, number_asked(battles), section, n=1, template=template.text)
+    folder = shard_folder(work.run.place(work.asset, work.partition))
+    verdicts = fought(battles, samples.completions, samples.dropped["id"], section.verdicts, folder)
     if section.winner_line == "asked_again":
-        by_id = {row["meta_judgment_id"]: row for row in asked.iter_rows(named=True)}
+        by_id = {row["meta_judgment_id"]: row for row in asked(battles, prompts, responses, judged)}
         by = asking(work, encode, lambda battle: encode.template_ids(template, by_id[battle]))
         verdicts = with_winners_asked(verdicts.collect(), section, by).lazy()
 
