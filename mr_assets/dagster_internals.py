@@ -5,8 +5,6 @@ takes what we hand to it: a newer Dagster fails there first. Unless a line says 
 replacement.
 """
 
-from typing import TYPE_CHECKING, Any
-
 # launchpad: a scalar that is checked when a Dagster run is launched; the public dg.Config is checked as its step begins
 from dagster._config.config_type import ConfigScalar as ConfigScalar
 from dagster._config.config_type import ConfigScalarKind as ConfigScalarKind
@@ -59,7 +57,6 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG as PARTITION_NAME_TAG
 # webserver: what Dagster's webserver serves; public is only the command dagster-webserver, without a gate
 from dagster._core.workspace.context import WorkspaceProcessContext as WorkspaceProcessContext
 from dagster._core.workspace.load import location_origin_from_module_name as location_origin_from_module_name
-from dagster._core.workspace.load_target import ModuleTarget as ModuleTarget
 from dagster._core.workspace.load_target import WorkspaceFileTarget as WorkspaceFileTarget
 
 # run_launcher: the command line of the process that executes a Dagster run
@@ -72,18 +69,5 @@ from dagster._serdes.config_class import ConfigurableClassData as ConfigurableCl
 # webserver: how loudly Dagster's own processes log
 from dagster._utils.log import configure_loggers as configure_loggers
 
-if TYPE_CHECKING:
-    # webserver: the code server behind a Unix socket, as `dagster dev` starts it
-    from dagster._cli.proxy_server_manager import ProxyServerManager as ProxyServerManager
-
 # webserver: `python -m` this is the public command dagster-daemon, which need not be on the PATH
 DAEMON_MODULE = "dagster._daemon"
-
-
-def __getattr__(name: str) -> Any:
-    """`ProxyServerManager`, imported when it is asked for: it brings all of Dagster's commands, a tenth of a second."""
-    if name != "ProxyServerManager":
-        raise AttributeError(f"module {__name__} has no attribute {name}")
-    from dagster._cli.proxy_server_manager import ProxyServerManager
-
-    return ProxyServerManager

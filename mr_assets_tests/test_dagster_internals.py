@@ -17,7 +17,6 @@ from mr_assets.orchestration.run_launcher import ProcessRunLauncher
 HERE = Path(internals.__file__)
 TAKES: list[tuple[Callable[..., Any], str]] = [
     # what is called, and what we call it with: names for what is given by name, a dash for what is given by position
-    (internals.ProxyServerManager, "- - -"),
     (internals.ConfigScalar, "- - -"),
     (internals.AssetCheckEvaluationTargetMaterializationData, "storage_id run_id timestamp"),
     (internals.ReconstructableJob, "- -"),
@@ -28,8 +27,9 @@ TAKES: list[tuple[Callable[..., Any], str]] = [
     (internals.RemoteRepositoryOrigin, "- -"),
     (internals.RemoteJobOrigin, "- -"),
     (internals.WorkspaceProcessContext, "- - - read_only"),
+    (internals.WorkspaceProcessContext.refresh_code_location, "- -"),
+    (internals.WorkspaceProcessContext.refresh_workspace, "-"),
     (internals.location_origin_from_module_name, "- - -"),
-    (internals.ModuleTarget, "- attribute working_directory location_name"),
     (internals.WorkspaceFileTarget, "-"),
     (internals.ExecuteRunArgs, "- - -"),
     (internals.LocalComputeLogManager, "base_dir polling_timeout inst_data"),
@@ -61,7 +61,7 @@ HAS: list[tuple[Any, str]] = [
     (internals.WorkerStatus, "RUNNING FAILED"),
     (internals.LaunchRunContext, "dagster_run job_code_origin"),
     (internals.ReconstructableJob, "get_definition get_python_origin"),
-    (internals.ProxyServerManager, "get_code_server_specs __enter__ __exit__"),
+    (internals.WorkspaceProcessContext, "reload_code_location reload_workspace"),
     (internals.ExecuteRunArgs, "get_command_args"),
     (internals.ConfigScalar, "post_process"),
 ]

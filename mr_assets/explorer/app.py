@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
@@ -84,6 +85,8 @@ STATIC = {
 
 PULL_SECONDS = 5.0
 """For how long what an object store had is taken for what it has."""
+LOOK_SECONDS = 0.1
+"""Between two looks whether the first page may be made ahead."""
 KEPT = 64_000_000
 """Bytes of pages that are kept, and of lists of pairs."""
 
@@ -461,10 +464,13 @@ def environment() -> Environment:
     return templates
 
 
-def explorer(data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK, token: str = "") -> Starlette:
+def explorer(
+    data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK, token: str = "", ahead: Event | None = None
+) -> Starlette:
     """The application. hosts: names under which it answers, so that no page of another site can read it.
 
     token: what lets a person answer spot checks; without one the application only reads.
+    ahead: once it is set, the first page is made before anyone asks for it; None: at once.
     """
     templates = environment()
     here = Explorer(data, ui.rstrip("/"), templates, Token(token))
@@ -497,12 +503,18 @@ def explorer(data: Path, ui: str, hosts: tuple[str, ...] = LOOPBACK, token: str 
         for name in templates.list_templates():
             templates.get_template(name)
         to_thread.current_default_thread_limiter().total_tokens = AT_ONCE
-        ahead = asyncio.ensure_future(here.first_page())
-        ahead.add_done_callback(lambda done: done.cancelled() or done.exception())  # whoever asks for it is told
+        first = asyncio.ensure_future(_first_page(here, ahead))
+        first.add_done_callback(lambda done: done.cancelled() or done.exception())  # whoever asks for it is told
         yield
-        ahead.cancel()
+        first.cancel()
 
     return Starlette(routes=routes, middleware=middleware, exception_handlers=failed, lifespan=running)
+
+
+async def _first_page(here: Explorer, ahead: Event | None) -> None:
+    while ahead is not None and not ahead.is_set():
+        await asyncio.sleep(LOOK_SECONDS)
+    await here.first_page()
 
 
 def _static(path: Path, media: str) -> Callable[[Request], Response]:

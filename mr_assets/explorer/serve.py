@@ -5,8 +5,10 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
 
 from mr_assets.addresses import PAGES, UI, address, ui_url
 from mr_assets.errors import UserError
@@ -27,7 +29,8 @@ def serve(
 
     allowed: further names under which the server is known, behind a reverse proxy for example.
     spotcheck: take answers of spot checks from whoever has the address that is printed then, on loopback alone.
-    with_starter: end when standard input closes, as the process that started this one does by ending.
+    with_starter: end when standard input closes, as the process that started this one does by ending; and make the
+    first page ahead only when a line comes there.
     Raises `UserError` if the port cannot be had, or others than this machine could answer.
     """
     import uvicorn
@@ -35,12 +38,15 @@ def serve(
     from mr_assets.explorer.app import explorer
     from mr_assets.gate import names
 
+    ahead = Event()
     if with_starter:
-        die_with_parent()
+        die_with_parent(lambda _: ahead.set())
+    else:
+        ahead.set()
     if spotcheck:
         refuse_others(host, allowed)
     token = secrets.token_urlsafe(24) if spotcheck else ""
-    app = explorer(data, ui_url(), names(host, allowed), token)
+    app = explorer(data, ui_url(), names(host, allowed), token, ahead)
     door = listening(
         host,
         port,
@@ -77,12 +83,22 @@ def listening(host: str, port: int, what: str, advice: str) -> socket.socket:
 
 def serve_beside_ui(
     host: str, ui_port: int, port: int, allowed: Sequence[str] = (), *, spotcheck: bool = False
-) -> None:
-    """Serve the pages in a process that ends with this one; note where each is."""
+) -> Callable[[], None]:
+    """Serve the pages in a process that ends with this one; note where each is.
+
+    What is returned lets it make the first page ahead: of many runs that takes a core for seconds, which until then
+    those who load the definitions need.
+    """
     os.environ[UI], os.environ[PAGES] = address(host, ui_port), address(host, port)
-    reading, _held = os.pipe()  # the other end closes when this process ends, however
+    reading, held = os.pipe()  # the other end closes when this process ends, however
     command = [sys.executable, "-m", "mr_assets.cli", "explore", "--host", host, "--port", str(port), "--with-starter"]
     command += [part for name in allowed for part in ("--allow-host", name)]
     command += ["--spotcheck"] * spotcheck
     subprocess.Popen(command, stdin=reading, start_new_session=True)
     os.close(reading)
+
+    def when_up() -> None:
+        with suppress(BrokenPipeError):  # the pages' server has ended
+            os.write(held, b"\n")
+
+    return when_up

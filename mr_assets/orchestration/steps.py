@@ -28,7 +28,7 @@ from mr_assets.dagster_internals import (
 )
 from mr_assets.errors import UserError
 from mr_assets.loop import Place, titled
-from mr_assets.orchestration import ray_steps
+from mr_assets.orchestration import code_server, ray_steps
 from mr_assets.orchestration.console import following, without_history_errors
 from mr_assets.orchestration.run_launcher import held_recipes
 from mr_assets.processes import MARK, TAG, Worker
@@ -39,8 +39,6 @@ from mr_assets.runs.settings import overrides_of
 from mr_assets.runs.status import harmful_findings, refused, state
 from mr_assets.runs.stored import hold_recipes, stored_text
 from mr_assets.wiring.partitions import asset_key
-
-MODULE = "mr_assets.definitions"
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
 
     Raises `KeyboardInterrupt` if Ctrl-C, a signal or the UI stopped it, which Dagster makes an event of.
     """
-    job = ReconstructableJob(ReconstructableRepository.for_module(MODULE, "defs"), IMPLICIT_ASSET_JOB_NAME)
+    job = ReconstructableJob(ReconstructableRepository.for_module(code_server.MODULE, "defs"), IMPLICIT_ASSET_JOB_NAME)
     dagster_run_id = str(uuid4())
     with (
         without_history_errors(),
@@ -173,7 +171,7 @@ def _create(
 
 def origin() -> RemoteJobOrigin:
     """Where the UI finds the job again, to re-execute a Dagster run of it."""
-    location = location_origin_from_module_name(MODULE, None, None)
+    location = location_origin_from_module_name(code_server.MODULE, None, None)
     return RemoteJobOrigin(RemoteRepositoryOrigin(location, SINGLETON_REPOSITORY_NAME), IMPLICIT_ASSET_JOB_NAME)
 
 

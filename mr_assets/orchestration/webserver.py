@@ -2,8 +2,8 @@
 
 `dagster dev` starts the same, with a webserver that asks nobody who he is: any web page that a person visits can
 launch, delete and wipe through it. Here that webserver is an application of this process, with `mr_assets.gate` in
-front of it and no other port. The code server and the daemon, processes of their own, are reached by a Unix socket and
-by nothing.
+front of it and no other port. The code server (`code_server`) and the daemon, processes of their own, are reached by a
+Unix socket and by nothing.
 """
 
 import logging
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -28,8 +28,6 @@ from dagster import __version__ as dagster_version
 from mr_assets.addresses import address
 from mr_assets.dagster_internals import (
     DAEMON_MODULE,
-    ModuleTarget,
-    ProxyServerManager,
     WorkspaceFileTarget,
     WorkspaceProcessContext,
     configure_loggers,
@@ -37,6 +35,7 @@ from mr_assets.dagster_internals import (
 from mr_assets.errors import UserError
 from mr_assets.explorer.serve import listening, serve_beside_ui
 from mr_assets.gate import names
+from mr_assets.orchestration.code_server import CodeServer
 from mr_assets.orchestration.instance import dagster_home, instance
 from mr_assets.printable import tell
 from mr_assets.processes import UI_MARK, Worker, end_processes
@@ -51,17 +50,45 @@ STATEMENT_MS, RECYCLE_SECONDS, OVERFLOW = 15_000, 3600, 20  # of the webserver's
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, when_up: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._when_up = when_up
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """From then on it answers."""
+        await super().startup(sockets)
+        self._when_up()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """What a browser still waits for is cut off then, which is no error."""
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         await super().shutdown(sockets)
 
 
-def serve_ui(
-    module: str, host: str, port: int, pages_port: int, allowed: Sequence[str] = (), *, spotcheck: bool = False
-) -> None:
-    """Serve the UI of the code location `module` until the process is asked to end; nothing it started stays.
+class _Workspace(WorkspaceProcessContext):
+    """What the webserver knows of the definitions; *Reload definitions* gives the code server a new process."""
 
+    def __init__(self, code: CodeServer, dagster: dg.DagsterInstance, seen: WorkspaceFileTarget) -> None:
+        self._code = code
+        super().__init__(dagster, seen, dagster_version, read_only=False)
+
+    def reload_code_location(self, name: str) -> None:
+        """As the button of a code location asks for. The daemon sees by itself that there is another process."""
+        self._code.reload()
+        self.refresh_code_location(name)
+
+    def reload_workspace(self) -> None:
+        """As the button for all code locations asks for."""
+        self._code.reload()
+        self.refresh_workspace()
+
+
+def serve_ui(
+    code: CodeServer, host: str, port: int, pages_port: int, allowed: Sequence[str] = (), *, spotcheck: bool = False
+) -> None:
+    """Serve the UI of the definitions of `code` until the process is asked to end; nothing it started stays.
+
+    code: the code server, which has begun. It ends with this.
     allowed: further names under which the servers are known, behind a reverse proxy for example.
     spotcheck: whether the pages take answers of spot checks.
     Raises `UserError` if the port cannot be had, the instance has a UI already, or Dagster's daemon has ended.
@@ -74,9 +101,9 @@ def serve_ui(
             only_ui(dagster, home)
         stack.callback(end_processes, str(home), UI_MARK)  # whatever is left by then
         tell(f"Dagster UI on {address(host, port)} (instance {home}). Ctrl-C ends it.")
-        serve_beside_ui(host, port, pages_port, allowed, spotcheck=spotcheck)
+        when_up = serve_beside_ui(host, port, pages_port, allowed, spotcheck=spotcheck)
         with _until_asked_to_end():
-            _serve(stack, module, door, known)
+            _serve(stack, code, door, known, when_up)
 
 
 @contextmanager
@@ -97,21 +124,24 @@ def _until_asked_to_end() -> Iterator[None]:
         yield
 
 
-def _serve(stack: ExitStack, module: str, door: socket.socket, known: Sequence[str]) -> None:
+def _serve(
+    stack: ExitStack, code: CodeServer, door: socket.socket, known: Sequence[str], when_up: Callable[[], None]
+) -> None:
     """Start the code server, the daemon and the webserver, and serve; the stack ends them."""
     configure_loggers(log_level=LOG_LEVEL.upper())
     dagster = stack.enter_context(dg.DagsterInstance.get())
-    # it takes a second to import, beside the code server, which takes many to begin
+    # it takes a second to import, beside the code server, which takes many to load
     threading.Thread(target=import_module, args=("mr_assets.orchestration.gated_webserver",), daemon=True).start()
-    target = ModuleTarget(module, attribute=None, working_directory=str(Path.cwd()), location_name=None)
-    code = ProxyServerManager(dagster, target, LOG_LEVEL)
-    workspace = Path(stack.enter_context(TemporaryDirectory())) / "workspace.yaml"
-    workspace.write_text(yaml.safe_dump({"load_from": [dict(spec) for spec in code.get_code_server_specs()]}))
     when_code_is_gone = stack.enter_context(ExitStack())
-    stack.push(code)
+    stack.callback(code.end)
+    settings = ["--instance-ref", dg.serialize_value(dagster.get_ref()), "--inject-env-vars-from-instance"]
+    code.load("--location-name", code.module, "--log-level", LOG_LEVEL, *settings)
+    workspace = Path(stack.enter_context(TemporaryDirectory())) / "workspace.yaml"
+    about = {"module_name": code.module, "working_directory": str(Path.cwd())}
+    server = {"location_name": code.module, "socket": str(code.socket), "additional_metadata": about}
+    workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}), encoding="utf-8")
     dagster.optimize_for_webserver(STATEMENT_MS, RECYCLE_SECONDS, OVERFLOW)
-    seen = WorkspaceFileTarget([str(workspace)])
-    context = stack.enter_context(WorkspaceProcessContext(dagster, seen, dagster_version, read_only=False))
+    context = stack.enter_context(_Workspace(code, dagster, WorkspaceFileTarget([str(workspace)])))
     daemon = subprocess.Popen(  # it asks for all definitions; with many runs the webserver would wait twice as long
         [
             *(sys.executable, "-m", DAEMON_MODULE, "run", "--log-level", LOG_LEVEL),
@@ -133,9 +163,9 @@ def _serve(stack: ExitStack, module: str, door: socket.socket, known: Sequence[s
         lifespan="off",
         timeout_graceful_shutdown=1,
     )
-    server = _Server(config)
-    threading.Thread(target=_end_with, args=(daemon, server), daemon=True).start()
-    server.run(sockets=[door])
+    webserver = _Server(config, when_up)
+    threading.Thread(target=_end_with, args=(daemon, webserver), daemon=True).start()
+    webserver.run(sockets=[door])
     if daemon.poll() is not None:
         raise UserError(f"Dagster's daemon has ended, with status {daemon.returncode}; see above. Start mr ui again.")
 

@@ -23,7 +23,7 @@ import polars as pl
 
 from mr_assets.errors import UserError
 from mr_assets.loop import LOOP
-from mr_assets.orchestration import steps
+from mr_assets.orchestration import code_server, steps
 from mr_assets.orchestration.instance import instance
 from mr_assets.recipes.load import with_iterations
 from mr_assets.runs.run import Run
@@ -45,7 +45,7 @@ def run_of(prompts: int, data: Path) -> Run:
 
 def materialize(data: Path, assets: tuple[str, ...]) -> None:
     """Make assets of the run that lies there; print this process's peak in bytes."""
-    steps.MODULE = "mr_assets_tests.ui.location"
+    code_server.MODULE = "mr_assets_tests.ui.location"
     run = named_runs(data, "memory")["memory"]
     with instance() as dagster:
         partition = "1" if LOOP[assets[0]].per == "iteration" else None

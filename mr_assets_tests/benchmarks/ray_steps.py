@@ -20,7 +20,7 @@ import dagster as dg
 from mr_assets.addresses import RAY
 from mr_assets.errors import UserError
 from mr_assets.loop import LOOP
-from mr_assets.orchestration import steps
+from mr_assets.orchestration import code_server, steps
 from mr_assets.orchestration.instance import instance
 from mr_assets.recipes.load import with_iterations
 from mr_assets.runs.run import Run
@@ -40,7 +40,7 @@ def tiny(data: Path) -> Run:
 
 def materialize(data: Path, assets: tuple[str, ...]) -> None:
     """Make these assets of the run, by the fake engine and trainer, with the executor that MR_EXECUTOR names."""
-    steps.MODULE = "mr_assets_tests.ui.location"
+    code_server.MODULE = "mr_assets_tests.ui.location"
     with instance() as dagster:
         partition = "1" if LOOP[assets[0]].per == "iteration" else None
         steps.launch(tiny(data), steps.Step("benchmark", assets, partition), dagster)

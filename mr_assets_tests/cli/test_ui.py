@@ -1,7 +1,10 @@
 """`mr ui` and `mr explore`: what is served where. The servers themselves have tests of their own."""
 
+from contextlib import nullcontext
+
 import pytest
 
+from mr_assets.orchestration import code_server
 from mr_assets_tests.cli.conftest import Mr, worked
 
 
@@ -19,10 +22,11 @@ def test_the_pages_are_on_the_port_after_the_uis_unless_told_otherwise(
     seen: list[tuple[object, ...]] = []
     monkeypatch.setattr(
         "mr_assets.orchestration.webserver.serve_ui",
-        lambda module, host, port, pages_port, allowed, **more: seen.append((host, port, pages_port, allowed)),
+        lambda code, host, port, pages_port, allowed, **more: seen.append((code, host, port, pages_port, allowed)),
     )
+    monkeypatch.setattr(code_server, "CodeServer", nullcontext)  # of the module that it is given
     worked(mr("ui", *arguments, "--allow-host", "proxy"))
-    assert seen == [(*served, ("proxy",))]
+    assert seen == [("mr_assets.definitions", *served, ("proxy",))]
 
 
 def test_the_pages_alone_are_on_loopback_by_default(mr: Mr, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,6 +68,21 @@ def test_without_a_run_the_first_page_says_how_to_start_one(tmp_path: Path) -> N
     assert "mr run small_world_meta_rewarding" in words(page.text)
 
 
+def test_the_first_page_is_made_ahead_when_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the Dagster UI not before that answers: of many runs the page takes a core for seconds."""
+    looked, ahead = threading.Event(), threading.Event()
+
+    def stored(data: Path) -> tuple[dict[str, Run], dict[str, str]]:
+        looked.set()
+        return {}, {}
+
+    monkeypatch.setattr("mr_assets.explorer.app.stored_and_unreadable_runs", stored)
+    with TestClient(explorer(tmp_path, UI, ahead=ahead), base_url="http://127.0.0.1"):
+        assert not looked.wait(0.5)
+        ahead.set()
+        assert looked.wait(30)
+
+
 # ---------------------------------------------------------------------------------------------------------- the list
 
 

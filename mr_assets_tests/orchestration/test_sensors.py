@@ -15,8 +15,9 @@ from dagster._core.test_utils import create_run_for_test
 from mr_assets.dagster_internals import IMPLICIT_ASSET_JOB_NAME
 from mr_assets.definitions import build_definitions
 from mr_assets.loop import LOOP
+from mr_assets.orchestration.code_server import MODULE
 from mr_assets.orchestration.sensors import hands_off, next_request
-from mr_assets.orchestration.steps import MODULE, Step, asset_keys, origin, step_tags, steps
+from mr_assets.orchestration.steps import Step, asset_keys, origin, step_tags, steps
 from mr_assets.runs.record import write_record
 from mr_assets.runs.run import Run
 from mr_assets_tests.tiny import complete, tiny_recipe, tiny_run

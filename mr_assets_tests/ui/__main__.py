@@ -2,9 +2,9 @@
 
 from mr_assets import dagster_internals
 from mr_assets.cli.main import main
-from mr_assets.orchestration import steps
+from mr_assets.orchestration import code_server
 
-steps.MODULE = "mr_assets_tests.ui.location"
+code_server.MODULE = "mr_assets_tests.ui.location"
 dagster_internals.DAEMON_MODULE = "mr_assets_tests.ui.daemon"
 
 if __name__ == "__main__":
