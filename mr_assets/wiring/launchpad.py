@@ -65,30 +65,23 @@ def _schema(asset: str, all_said: str) -> dg.Field:
     return dg.Field(dg.Shape(_fields(asset, all_said)))  # type: ignore[no-untyped-call]
 
 
+@cache
 def _fields(asset: str, all_said: str) -> dict[str, dg.Field]:
-    known, said = overridable(asset), json.loads(all_said)
-    fields = {name: _field(asset, name, json.dumps(values)) for name, values in said.items()}
-    nullable = tuple(name for name in fields if known[name].nullable)
-    return fields | ({WITHOUT: _without(nullable)} if nullable else {})
-
-
-@cache
-def _field(asset: str, name: str, in_recipe: str) -> dg.Field:
-    """One of the fields. Runs differ in few of them, and Dagster checks the default of each as it is made."""
-    field, said = overridable(asset)[name], json.loads(in_recipe)
-    listed = any(value is None or value != said[0] for value in said) and not field.options
-    return dg.Field(
-        dg.Noneable(dg.ScalarUnion(_type(field), _Each(field, len(said))) if listed else _type(field)),
-        default_value=said if listed else said[0],
-        description=f"{field.field.description}. {_in_words(said, field)}",
-    )
-
-
-@cache
-def _without(nullable: tuple[str, ...]) -> dg.Field:
-    names = dg.Enum(" or ".join(nullable), [dg.EnumValue(name) for name in nullable])
-    words = f"of {', '.join(nullable)}: those that are null this time, in place of what the recipe says"
-    return dg.Field(dg.Array(names), default_value=[], description=words)
+    known, fields = overridable(asset), {}
+    for name, said in json.loads(all_said).items():
+        field = known[name]
+        listed = any(value is None or value != said[0] for value in said) and not field.options
+        fields[name] = dg.Field(
+            dg.Noneable(dg.ScalarUnion(_type(field), _Each(field, len(said))) if listed else _type(field)),
+            default_value=said if listed else said[0],
+            description=f"{field.field.description}. {_in_words(said, field)}",
+        )
+    nullable = [name for name in fields if known[name].nullable]
+    if nullable:
+        names = dg.Enum(" or ".join(nullable), [dg.EnumValue(name) for name in nullable])
+        words = f"of {', '.join(nullable)}: those that are null this time, in place of what the recipe says"
+        fields[WITHOUT] = dg.Field(dg.Array(names), default_value=[], description=words)
+    return fields
 
 
 class _Each(dg.Array):
