@@ -75,13 +75,11 @@ def sizes(prompts: int, examples: int, judgments: int) -> tuple[str, ...]:
 # ------------------------------------------------------------------------------------------------------------- the run
 
 
-def run_recipe(data: Path, fields: Sequence[str]) -> list[Look]:
+def run_recipe(data: Path, recipe: str, name: str, fields: Sequence[str], *options: str) -> list[Look]:
     """``mr run`` to its end; what was looked at meanwhile, also before it was stopped and begun again."""
     kept = data / "looks.json"
     looks: list[Look] = [(*look,) for look in json.loads(kept.read_text())] if kept.is_file() else []
-    questions = write_questions(data.parent / f"{data.name}_questions.jsonl", 40)
-    options = sets(*inputs(questions), *fields)
-    command = [sys.executable, "-m", "mr_assets.cli", "run", RECIPE, *options, "--name", NAME]
+    command = [sys.executable, "-m", "mr_assets.cli", "run", recipe, *sets(*fields), "--name", name, *options]
     with subprocess.Popen(command, env=os.environ | {"MR_DATA": str(data)}) as process:
         try:
             for look in _looks(process):
@@ -227,7 +225,8 @@ def main() -> None:
 
     data = args.data.resolve()
     data.mkdir(parents=True, exist_ok=True)
-    looks = run_recipe(data, sizes(args.prompts, args.examples, args.judgments))
+    questions = write_questions(data.parent / f"{data.name}_questions.jsonl", 40)
+    looks = run_recipe(data, RECIPE, NAME, (*inputs(questions), *sizes(args.prompts, args.examples, args.judgments)))
     run = named_runs(data, NAME)[NAME]
     result: dict[str, Any] = {"prompts": args.prompts, "examples": args.examples, "stages": stages(run, looks)}
     result["seconds"] = round(sum(found["seconds"] for found in result["stages"].values()), 1)
