@@ -27,6 +27,7 @@ FEW = (
     "sft.keep_epoch=1",
     "sft.batch_size=4",
     "iterations.all={prompts: 2, keep_epoch: 1, judge_training: true, rho: 0}",
+    "switches.cut_off=eligible",  # random text has no end
     "responses.k=3",
     "responses.max_tokens=32",
     "judgments.n=2",
