@@ -181,12 +181,12 @@ def made_up_to_m0(world: World) -> None:
 
 
 @pytest.fixture(scope="module")
-def done(finished: Run, finished_world: World) -> World:
+def done(patch: pytest.MonkeyPatch, finished: Run, finished_world: World) -> World:
     """Everything of the tiny run, step by step as `mr run` goes; these tests alone may make parts of it again.
 
     `finished` comes first: it is a copy of this world, made before, if no other process has made one.
     """
-    return finished_world
+    return in_force(patch, finished_world)
 
 
 def test_the_run_is_the_golden_one(done: World) -> None:
