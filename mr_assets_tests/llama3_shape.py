@@ -105,6 +105,25 @@ def make_llama3_shaped_model(folder: Path, hidden: int = 64, layers: int = 2, vo
     return folder
 
 
+def config_fields(shape: Shape, tokenizer: Any, theta: float) -> dict[str, Any]:
+    """What configurations of Llama, Qwen2 and the like have in common, of a model of this shape in bf16."""
+    import torch
+
+    return {
+        "vocab_size": shape.vocabulary,
+        "hidden_size": shape.hidden,
+        "intermediate_size": shape.intermediate,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.kv_heads,
+        "rope_parameters": {"rope_type": "default", "rope_theta": theta},
+        "tie_word_embeddings": shape.tied,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "dtype": torch.bfloat16,
+    }
+
+
 def make_model_of_shape(folder: Path, shape: Shape, device: str) -> Path:
     """Save a random Llama of any shape, in bf16, with the small tokenizer above; its weights are drawn on `device`.
 
@@ -115,19 +134,9 @@ def make_model_of_shape(folder: Path, shape: Shape, device: str) -> Path:
 
     tokenizer = make_llama3_shaped_tokenizer()
     config = LlamaConfig(
-        vocab_size=shape.vocabulary,
-        hidden_size=shape.hidden,
-        intermediate_size=shape.intermediate,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
+        **config_fields(shape, tokenizer, theta=500000.0),
         head_dim=shape.head,
         max_position_embeddings=8192,
-        rope_parameters={"rope_type": "default", "rope_theta": 500000.0},
-        tie_word_embeddings=shape.tied,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        dtype=torch.bfloat16,
     )
     torch.manual_seed(0)
     before = torch.get_default_dtype()

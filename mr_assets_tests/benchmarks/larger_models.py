@@ -16,6 +16,7 @@ from mr_assets.planning.shapes import Shape, known_shape
 from mr_assets.runs.stored import named_runs
 from mr_assets_tests.benchmarks.machine import write_result
 from mr_assets_tests.benchmarks.real_model import run_recipe, stages
+from mr_assets_tests.llama3_shape import config_fields
 from mr_assets_tests.real_model import RANKINGS, missing, write_questions
 from mr_assets_tests.smollm2 import FOLDER
 
@@ -49,19 +50,9 @@ def make_model(folder: Path, shape: Shape) -> Path:
 
     tokenizer = AutoTokenizer.from_pretrained(FOLDER, local_files_only=True)
     config = Qwen2Config(
-        vocab_size=shape.vocabulary,
-        hidden_size=shape.hidden,
-        intermediate_size=shape.intermediate,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
+        **config_fields(shape, tokenizer, theta=1e6),
         max_position_embeddings=32768,
-        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
-        tie_word_embeddings=shape.tied,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        dtype=torch.bfloat16,
     )
     torch.manual_seed(0)
     Qwen2ForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
