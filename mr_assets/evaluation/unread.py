@@ -33,6 +33,11 @@ def count(reasons: Iterable[str | None]) -> dict[str, int]:
     return {reason: found.count(reason) for reason in WORDS}
 
 
+def count_of_names(answers: Iterable[Answer]) -> dict[str, int]:
+    """The same of answers that name none and should have been one token: such a one is never cut off."""
+    return count("refused" if answer.text is None else "unreadable" for answer in answers)
+
+
 def told(counts: Mapping[str, int]) -> str:
     """Counts as a person reads them, those of none left out; "" if there are none."""
     return ", ".join(f"{counts[reason]:,} {words}" for reason, words in WORDS.items() if counts.get(reason))

@@ -13,7 +13,7 @@ from mr_assets.evaluation.alpaca_eval import COLUMNS, are_official, score
 from mr_assets.evaluation.alpaca_judge import PARAMETERS, Output, annotation, as_rows, judge_request
 from mr_assets.evaluation.client import Answer, ChatRequest, Client
 from mr_assets.evaluation.results import Results, judge_folder
-from mr_assets.evaluation.unread import count
+from mr_assets.evaluation.unread import count_of_names
 from mr_assets.files import write_json
 from mr_assets.ids import model_id
 from mr_assets.public_benchmarks.local import Local, Say
@@ -92,8 +92,7 @@ def finish(
         lengths = [(a["preference"], len(a["output_1"]), len(a["output_2"])) for a in annotations]
         schema = dict(zip(COLUMNS, (pl.Float64, pl.Int64, pl.Int64), strict=True))
         rows.append({"model": name, **_figures(name, pl.DataFrame(lengths, schema, orient="row"), official)})
-        without = (answers[_id(name, n)] for n, a in enumerate(annotations) if a["preference"] is None)
-        rows[-1] |= count("refused" if answer.text is None else "unreadable" for answer in without)
+        rows[-1] |= count_of_names(answers[_id(name, n)] for n, a in enumerate(annotations) if a["preference"] is None)
     noted = {
         "endpoint": client.url,
         "baseline": asked.reference[0].generator,

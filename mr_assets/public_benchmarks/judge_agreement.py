@@ -17,7 +17,7 @@ from mr_assets.evaluation.alpaca_judge import FIRST, PARAMETERS, SECOND, compare
 from mr_assets.evaluation.client import Answer, ChatRequest, Client
 from mr_assets.evaluation.json_lines import write_lines
 from mr_assets.evaluation.results import Results
-from mr_assets.evaluation.unread import count
+from mr_assets.evaluation.unread import count_of_names
 from mr_assets.inputs.held_out_prompts import held_out_prompts
 from mr_assets.inputs.prompt_sources import read_prompts
 from mr_assets.method.agreement import mean_score
@@ -152,7 +152,7 @@ def finish(
         "prompts": len(asked.prompts),
         "pairs_asked": len(asked.strong),
         "pairs_dropped": len(asked.strong) - len(kept),
-        "answers_without": _without(answers),
+        "answers_without": count_of_names(each for each in answers.values() if _named(each) is None),
         "judge_parameters": {**PARAMETERS, **client.parameters},
         "models": asked.fingerprints,
         **about,
@@ -180,11 +180,6 @@ def _named(answer: Answer) -> float | None:
     if shown_first is None and answer.top_logprobs is None and name in (FIRST, SECOND):
         return float(name == FIRST)
     return shown_first
-
-
-def _without(answers: Mapping[str, Answer]) -> dict[str, int]:
-    neither = [answer for answer in answers.values() if _named(answer) is None]
-    return count("refused" if answer.text is None else "unreadable" for answer in neither)
 
 
 def _id(pair: Pair, turned: bool) -> str:
