@@ -55,13 +55,19 @@ def peak_rss_bytes() -> int:
     return int(line.split()[0]) * 1024
 
 
+def command() -> str:
+    """The command that runs, without the folders of this machine: of an absolute path only the last name."""
+    module = sys.modules["__main__"].__spec__
+    given = [Path(each).name if Path(each).is_absolute() else each for each in sys.argv]
+    script = f"-m {module.name}" if module else given[0]
+    return " ".join(["python", script, *given[1:]])
+
+
 def write_result(name: str, result: dict[str, Any]) -> Path:
     """Write `result` with command, date and machine to ``benchmarks/results/<name>.json``; returns the path."""
-    module = sys.modules["__main__"].__spec__
-    script = f"-m {module.name}" if module else sys.argv[0]
     head = {
         "name": name,
-        "command": " ".join(["python", script, *sys.argv[1:]]),
+        "command": command(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
     }
