@@ -12,7 +12,7 @@ from mr_assets.wiring.materialization import Materialization, Result
 from mr_assets.wiring.models import model_of
 from mr_assets.wiring.sampling import encoder
 from mr_assets.worlds.held_out import HeldOut, actor_numbers, judge_numbers, meta_judge_numbers
-from mr_assets.worlds.held_out_intervals import by_question, held_out_intervals
+from mr_assets.worlds.held_out_intervals import by_question, held_out_intervals, values_by_question
 
 
 @loop_asset(kinds={"vllm", "parquet"})
@@ -31,10 +31,9 @@ def evaluation(work: Materialization) -> Result:
         **judge_numbers(held_out, said.scores, expected=expected),
         **meta_judge_numbers(held_out, said.winners),
     }
-    noise = held_out_intervals(held_out, *said, expected=expected)
-    each = by_question(held_out, *said, expected=expected)
-    row = pl.DataFrame([{"model": model.name, **numbers, **each}], schema=EVALUATION.whole_schema)
-    return work.table(row, numbers | noise)
+    values = values_by_question(held_out, *said, expected=expected)
+    row = pl.DataFrame([{"model": model.name, **numbers, **by_question(values)}], schema=EVALUATION.whole_schema)
+    return work.table(row, numbers | held_out_intervals(held_out, said.scores, values))
 
 
 class _Said(NamedTuple):

@@ -6,7 +6,7 @@ The same prompts are asked of every model: the difference of two models is known
 figures are kept by question, too, by which two models are compared question by question.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,53 +17,39 @@ from mr_assets.worlds.held_out import HeldOut
 
 
 def held_out_intervals(
-    held_out: HeldOut,
-    answers: Sequence[Sequence[str]],
-    scores: Sequence[Sequence[float | None]],
-    winners: Sequence[str | None],
-    *,
-    expected: bool = False,
+    held_out: HeldOut, scores: Sequence[Sequence[float | None]], values: Mapping[str, Sequence[Sequence[float]]]
 ) -> dict[str, float]:
-    """The 95% bootstrap interval of each figure, by its name with _low and _high; what is asked as there.
+    """The 95% bootstrap interval of each figure, by its name with _low and _high; values: of `values_by_question`.
 
     Drawn with replacement are prompts (of the actor), graded responses (of the judge) and pairs of judgments, each with
     its battles in both orders (of the meta-judge).
     """
     judged = list(zip((true for _, _, true in held_out.graded), scores, strict=True))
     means = [(float(np.mean(each)), float(true)) for true, per in judged if (each := _valid(per))]
-    values = _by_question(held_out, answers, scores, winners, expected=expected)
     found = {name: mean_interval(each) for name, each in values.items()} | {"judge_spearman": _rank_correlation(means)}
     lows = {f"{name}_low": low for name, (low, _) in found.items()}
     return lows | {f"{name}_high": high for name, (_, high) in found.items()}
 
 
-def by_question(
+def by_question(values: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, list[float]]:
+    """The optional columns of `EVALUATION`, of `values_by_question`: of each question, in the order asked, the mean.
+
+    The questions are as in `held_out_intervals`. A figure is there if it is the mean of these: not the rank
+    correlation, nor the share of the first position, as some pairs of battles have no winner.
+    """
+    kept = {name: groups for name, groups in values.items() if name != "meta_first"}
+    return {f"{name}_each": [float(np.mean(each)) for each in groups] for name, groups in kept.items()}
+
+
+def values_by_question(
     held_out: HeldOut,
     answers: Sequence[Sequence[str]],
     scores: Sequence[Sequence[float | None]],
     winners: Sequence[str | None],
     *,
     expected: bool = False,
-) -> dict[str, list[float]]:
-    """The optional columns of `EVALUATION`: of each question, in the order in which they are asked, the mean.
-
-    The questions are as in `held_out_intervals`. A figure is there if it is the mean of these: not the rank
-    correlation, nor the share of the first position, as some pairs of battles have no winner.
-    """
-    values = _by_question(held_out, answers, scores, winners, expected=expected)
-    del values["meta_first"]
-    return {f"{name}_each": [float(np.mean(each)) for each in groups] for name, groups in values.items()}
-
-
-def _by_question(
-    held_out: HeldOut,
-    answers: Sequence[Sequence[str]],
-    scores: Sequence[Sequence[float | None]],
-    winners: Sequence[str | None],
-    *,
-    expected: bool,
 ) -> dict[str, list[list[float]]]:
-    """Of each figure the values, a list for each question."""
+    """Of each figure but the rank correlation the values, a list for each question: what the two others rest on."""
     said = list(zip(held_out.questions, answers, strict=True))
     judged = zip((true for _, _, true in held_out.graded), scores, strict=True)
     fought = list(zip(winners, (right for *_, right in held_out.battles), strict=True))
