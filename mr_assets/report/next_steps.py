@@ -5,7 +5,8 @@ One seed does not tell an effect from luck: mr run small_world_meta_rewarding --
 """
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from mr_assets.ids import model_id
 from mr_assets.loop import titled
@@ -14,40 +15,98 @@ from mr_assets.runs.run import Run
 from mr_assets.runs.status import command, failed_checks, warnings
 
 WARNINGS = 3
-"""Checks that warn of which a run's are told here; the others are in their section."""
+"""Checks that warn of which so many are told here; the others are in their section."""
 MISSING = 6
 """Models and measurements that are missing of which so many are named."""
+RUNS = 3
+"""Runs with the same step of which so many are named, and have their commands given."""
+
+
+class Step(NamedTuple):
+    """What is to be done about a run: what it is, with {of} where the runs are named; then what that run says of it.
+
+    check: tells steps of the same words apart.
+    """
+
+    what: str
+    run: str
+    then: str
+    check: str = ""
 
 
 def next_steps(arms: Sequence[Arm]) -> list[str]:
-    """Sentences, the most urgent first."""
+    """Sentences, the most urgent first. What is the same of several runs is said once."""
     known = [each for arm in arms for each in arm.runs.values()]
-    several = len(known) > 1
-    found = [step for each in known for step in _mend(each, f" of {each.run.name}" if several else "")]
+    found: list[str] = []
+    for kind in (_stopped, _out_of_date, _missing):
+        found += _said([step for each in known for step in kind(each)], len(known))
+    warned = _said([step for each in known for step in _warned(each)], len(known))
+    found += warned[:WARNINGS]
+    if len(warned) > WARNINGS:
+        found.append(f"{len(warned) - WARNINGS} more checks warn: see below.")
     for arm in arms:
         found += _tell_more(arm)
     return found
 
 
-def _mend(each: Known, of: str) -> Iterator[str]:
-    """What is wrong with a run, or not there yet."""
-    run = each.run
-    for place, findings in failed_checks(run).items():
-        yield from (f"{titled(*place)}{of} stops the run. {finding.said}" for finding in findings)
+def _said(steps: Sequence[Step], runs: int) -> list[str]:
+    """A sentence for each thing to do. runs: how many the report is of; of one alone the name is not said."""
+    alike: dict[tuple[str, str], list[Step]] = {}
+    for step in steps:
+        alike.setdefault((step.what, step.check), []).append(step)
+    found = []
+    for (what, check), those in alike.items():
+        of = f" of {_listed(each.run for each in those)}" if runs > 1 else ""
+        then = f"In {those[0].run}: {those[0].then}" if check and len(those) > 1 else _commands(those)
+        found.append(f"{what.format(of=of)} {then}")
+    return found
+
+
+def _commands(those: Sequence[Step]) -> str:
+    return "; ".join(each.then for each in those[:RUNS]) + "; ..." * (len(those) > RUNS)
+
+
+def _listed(names: Iterable[str]) -> str:
+    """In words: "a", "a and b", "a, b, c and 4 more"."""
+    there = list(dict.fromkeys(names))
+    if len(there) > RUNS:
+        there = [*there[:RUNS], f"{len(there) - RUNS} more"]
+    return " and ".join(filter(None, (", ".join(there[:-1]), there[-1])))
+
+
+def _stopped(each: Known) -> Iterator[Step]:
+    for place, findings in failed_checks(each.run).items():
+        for finding in findings:
+            yield Step(f"{_plain(titled(*place))}{{of}} stops the run.", each.run.name, finding.said, finding.name)
+
+
+def _out_of_date(each: Known) -> Iterator[Step]:
     if each.old:
-        yield f"Part{of or ' of this run'} is out of date, and its figures may be of what was: {command(run)}"
+        what = "Out of date{of}: some figures may be of what was."
+        yield Step(what, each.run.name, command(each.run))
+
+
+def _missing(each: Known) -> Iterator[Step]:
+    """Models that were not trained, and what was not measured of those that were."""
+    run = each.run
     missing = [model_id(t) for t in run.iterations if t not in each.trained]
     there = [key for key in run.models if model_id(key) not in missing]
     for asset in run.loop.per("model"):
         missing += [titled(asset, key) for key in there if run.record(asset, key) is None]
     if missing:
         more = f" and {len(missing) - MISSING} more" if len(missing) > MISSING else ""
-        yield f"Not there yet{of}: {', '.join(missing[:MISSING])}{more}. {command(run)}"
-    warned = [(place, finding) for place, findings in warnings(run).items() for finding in findings]
-    for place, finding in warned[:WARNINGS]:
-        yield f"{titled(*place)}{of} warns. {finding.said}"
-    if len(warned) > WARNINGS:
-        yield f"{len(warned) - WARNINGS} more checks{of} warn: see below."
+        yield Step(f"Not there yet{{of}}: {_plain(', '.join(missing[:MISSING]))}{more}.", run.name, command(run))
+
+
+def _warned(each: Known) -> Iterator[Step]:
+    for place, findings in warnings(each.run).items():
+        for finding in findings:
+            yield Step(f"{_plain(titled(*place))}{{of}} warns.", each.run.name, finding.said, finding.name)
+
+
+def _plain(text: str) -> str:
+    """As it is after `format`."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _tell_more(arm: Arm) -> Iterator[str]:

@@ -47,10 +47,13 @@ def worth(arms: Sequence[Arm]) -> Section:
 
 
 def other_judges(arms: Sequence[Arm]) -> Section:
-    """The same of what other judges decided."""
-    note = "Figures of different judges cannot be compared: only those of one table can."
+    """The same of what was decided by one that no iteration trains: the world's truth, another model, an endpoint."""
+    note = (
+        "Each table has one judge, which no iteration of the run trains. Figures of different judges cannot be "
+        "compared: only those of one table can."
+    )
     tables = [t for arm in arms for t in _worth(arm, [k for k in arm.figures if k.judge], named=len(arms) > 1)]
-    return Section("By other judges than the run's own", note, tables)
+    return Section("By one judge for all models", note, tables)
 
 
 def _worth(arm: Arm, keys: Sequence[Key], *, named: bool) -> Iterator[Table]:

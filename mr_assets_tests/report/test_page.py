@@ -143,7 +143,7 @@ def test_a_benchmark_has_a_table_of_its_own_with_its_judge(tmp_path: Path) -> No
     Results("arena_hard", "gpt-4.1", rows).write(run.folder)
     text = markdown(report([run]))
     assert "gpt-4.1" not in section(text, "What each model is worth")
-    others = section(text, "By other judges than the run's own")
+    others = section(text, "By one judge for all models")
     assert "arena hard, judged by gpt-4.1" in others
     assert "| score | 50 (49 to 51) | 60 (59 to 61) | +10 (± 0.7) *better* |" in others
     assert "score by gpt-4.1 50 to 60" in text.partition("## What to do next")[0]
@@ -159,11 +159,11 @@ def test_a_run_without_a_world_tells_no_improvement(tmp_path: Path) -> None:
 def test_what_is_stale_or_missing_comes_first(run: Run) -> None:
     rematerialized(run, "judgments")
     steps = report([run]).next
-    assert steps[0].startswith("Part of this run is out of date")
+    assert steps[0].startswith("Out of date: ")
     assert " *stale*" in markdown(report([run]))
     shutil.rmtree(run.path("checkpoints", "2"))
     rematerialized(run, "judgments", "2")
-    assert any("out of date" in step for step in report([run]).next)
+    assert any("Out of date" in step for step in report([run]).next)
 
 
 def test_a_run_that_is_not_done_says_what_goes_on(run: Run) -> None:
