@@ -21,12 +21,12 @@ from mr_assets_tests.real_model import RANKINGS, missing, write_questions
 from mr_assets_tests.smollm2 import FOLDER
 
 SHAPES = {"qwen2_5_0_5b": "0.5b", "qwen2_5_1_5b": "1.5b"}
+EXAMPLES = {"qwen2_5_0_5b": 4, "qwen2_5_1_5b": 2}
+"""Rows of the one step of SFT."""
 FEW = (
-    "eft.examples=4",
     "eft.judged_by=ranks",
     "sft.schedule_epochs=1",
     "sft.keep_epoch=1",
-    "sft.batch_size=4",
     "iterations.all={prompts: 2, keep_epoch: 1, judge_training: true, rho: 0}",
     "switches.cut_off=eligible",  # random text has no end
     "responses.k=3",
@@ -61,15 +61,14 @@ def make_model(folder: Path, shape: Shape) -> Path:
 
 
 def main() -> None:
-    """Measure and write ``benchmarks/results/larger_models.json``, or with ``--recipe`` print what it would add."""
+    """Measure, and write ``benchmarks/results/RECIPE.json`` of each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="data folder of the runs; it stays")
-    parser.add_argument("--recipe", choices=SHAPES, help="this one alone; no result is written")
+    parser.add_argument("--recipe", choices=SHAPES, help="this one alone")
     args = parser.parse_args()
     if reason := missing():
         raise SystemExit(reason)
 
-    found = {}
     for recipe, shape in SHAPES.items():
         if args.recipe in (None, recipe):
             data = args.data.resolve() / recipe
@@ -78,10 +77,9 @@ def main() -> None:
                 make_model(model, known_shape(shape))
             questions = write_questions(data / "questions.jsonl", 8)
             inputs = (f"model.seed={model}", f"prompts.source={questions}", f"eft.source=open_assistant:{RANKINGS}")
-            looks = run_recipe(data, recipe, recipe, (*inputs, *FEW), "--iterations", "1")
-            found[recipe] = stages(named_runs(data, recipe)[recipe], looks)
-    if args.recipe is None:
-        print(write_result("larger_models", {"recipes": found}))
+            rows = (f"eft.examples={EXAMPLES[recipe]}", f"sft.batch_size={EXAMPLES[recipe]}")
+            looks = run_recipe(data, recipe, recipe, (*inputs, *FEW, *rows), "--iterations", "1")
+            print(write_result(recipe, {"stages": stages(named_runs(data, recipe)[recipe], looks)}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Run what the study has no result of yet, seed by seed, and write its page.
+"""Run what the study has no result of yet, seed by seed, and write its pages.
 
     python -m mr_assets_tests.study [--plan | --page] [--seeds 201,202] [--arms meta,self] [--keep-earlier]
                                     [--data FOLDER] [--results FOLDER]
@@ -25,7 +25,7 @@ from mr_assets.runs.status import state
 from mr_assets.runs.stored import load_run, named_runs, stored_runs
 from mr_assets_tests.study.arms import ARMS, LAST, SEEDS, Arm
 from mr_assets_tests.study.comparisons import Results
-from mr_assets_tests.study.page import made_of, write_page
+from mr_assets_tests.study.page import made_of, write_pages
 from mr_assets_tests.study.results import MADE, RESULTS, changed, collected, read, write
 from mr_assets_tests.study.sharing import share
 
@@ -150,7 +150,7 @@ def main() -> None:
         if args.plan:
             return
         failed = carried_out(plan, args.data.resolve(), args.results)
-    print(write_page(read(args.results)))
+    print(*write_pages(read(args.results)), sep="\n")
     print(made_of(read(args.results)))
     if failed:
         raise UserError(f"{len(failed)} of {len(plan)} failed: {', '.join(failed)}. The same command tries them again.")

@@ -1,11 +1,12 @@
-"""The tables of docs/study.md, between their markers, and its picture; of the results that are there.
+"""The tables of docs/study.md and docs/small-world.md, between their markers, and the picture; of the results so far.
 
 <!-- study: worth -->
 ...                          written here
 <!-- end -->
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -26,30 +27,50 @@ from mr_assets_tests.study.picture import FIGURES as DRAWN
 from mr_assets_tests.study.picture import draw, mean_and_spread
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE, PICTURE = DOCS / "study.md", DOCS / "pictures" / "study.png"
+PICTURE = Path("pictures", "study.png")
+"""Of all pages, and the README's."""
 LINES = {
     "meta": ("Meta-Rewarding", "#3b6ea8"),
     "self": ("Self-Rewarding", "#d1783c"),
     "shuffled": ("shuffled judge pairs", "#6a9a4f"),
 }
 DIGITS = {"true_score": 2, "judge_exact": 3, "characters": 0}
+MODEL = {
+    "true_score": "actor: true score, 0 to 5",
+    "accuracy": "actor: accuracy",
+    "characters": "actor: characters per answer",
+    "judge_exact": "judge: share of exact scores",
+    "judge_spearman": "judge: rank correlation with the truth",
+    "meta_accuracy": "meta-judge: accuracy",
+    "meta_first": "meta-judge: first position wins",
+}
+"""Figures of one model, in words."""
 LAST = "M4"
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 
+Tables = Mapping[str, Callable[[Results], str]]
+"""What is written behind each marker."""
 
-def write_page(results: Results, page: Path = PAGE, picture: Path = PICTURE) -> Path:
-    """Write the tables into the page, and draw the picture; returns the page."""
+
+def write_pages(results: Results, docs: Path = DOCS) -> list[Path]:
+    """Write the tables into their pages, and draw the picture; returns the pages. Raises `UserError` for a marker."""
+    texts = {docs / page: _with_tables(docs / page, tables, results) for page, tables in PAGES.items()}
+    for page, text in texts.items():
+        page.write_text(text, encoding="utf-8")
+    if (lines := of_lines(results)).height:
+        draw(mean_and_spread(lines), LINES, docs / PICTURE)
+    return list(texts)
+
+
+def _with_tables(page: Path, tables: Tables, results: Results) -> str:
     text = page.read_text(encoding="utf-8")
-    for name, table in TABLES.items():
+    for name, table in tables.items():
         before, begin, rest = text.partition(f"<!-- study: {name} -->\n")
         _, end, after = rest.partition("<!-- end -->")
         if not begin or not end:
             raise UserError(f"{page}: expected <!-- study: {name} --> on a line, and <!-- end --> below it.")
         text = f"{before}{begin}{table(results)}\n{end}{after}"
-    page.write_text(text, encoding="utf-8")
-    if (lines := of_lines(results)).height:
-        draw(mean_and_spread(lines), LINES, picture)
-    return page
+    return text
 
 
 def of_lines(results: Results) -> pl.DataFrame:
@@ -95,7 +116,7 @@ def drawn(results: Results) -> str:
     said = (
         "True score of the actor and exactness of the judge from the seed model to M4: mean over seeds, and the range"
     )
-    return f"![{said}](pictures/{PICTURE.name})" if of_lines(results).height else "No picture yet."
+    return f"![{said}]({PICTURE})" if of_lines(results).height else "No picture yet."
 
 
 def worth(results: Results) -> str:
@@ -107,6 +128,19 @@ def worth(results: Results) -> str:
             cells = [_spread([model[figure] for model in last], DIGITS[figure]) for figure in FIGURES]
             rows.append([f"`{arm.name}`", arm.words, str(len(seeds)), *cells])
     return _table(["arm", "what", "seeds", *FIGURES.values()], rows)
+
+
+def models_of(results: Results, arm: str) -> str:
+    """Every figure of every model of an arm: mean, lowest and highest over seeds."""
+    if not (seeds := seeds_of(results, arm)):
+        return "No result yet."
+    found = [results[arm, seed].models for seed in seeds]
+    rows = [
+        [words, *(_spread([each[model][figure] for each in found], DIGITS.get(figure, 2)) for model in found[0])]
+        for figure, words in MODEL.items()
+    ]
+    head = f"`{arm}`, {len(seeds)} seed{'s' * (len(seeds) > 1)}"
+    return _table([head, *("seed model" if model == "seed" else model for model in found[0])], rows)
 
 
 def differences(results: Results) -> str:
@@ -158,7 +192,7 @@ def filtered(results: Results) -> str:
     return _table(["arm", "pairs", *(f"iteration {t}" for t in range(1, 5))], rows)
 
 
-TABLES: dict[str, Callable[[Results], str]] = {
+STUDY: Tables = {
     "made of": made_of,
     "claims": claims,
     "worth": worth,
@@ -168,6 +202,9 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "learnt": learnt,
     "filtered": filtered,
 }
+SMALL_WORLD: Tables = {arm: partial(models_of, arm=arm) for arm in ("meta", "self_lc", "noise_meta", "noise_self")}
+PAGES = {"study.md": STUDY, "small-world.md": SMALL_WORLD}
+"""Page by page, what is written between its markers."""
 ESTIMATE = ["mean", "95%, bootstrap", "95%, t", "seeds", "shown"]
 
 

@@ -6,7 +6,19 @@ from pathlib import Path
 import pytest
 
 from mr_assets.errors import UserError
-from mr_assets_tests.study.page import PAGE, TABLES, claims, differences, filtered, learnt, made_of, worth, write_page
+from mr_assets_tests.study.page import (
+    DOCS,
+    PAGES,
+    PICTURE,
+    claims,
+    differences,
+    filtered,
+    learnt,
+    made_of,
+    models_of,
+    worth,
+    write_pages,
+)
 from mr_assets_tests.study.results import Result
 
 
@@ -76,23 +88,56 @@ def test_a_claim_is_shown_not_shown_or_the_opposite_is() -> None:
     assert shorter.endswith("| **shown** |")
 
 
-def test_the_page_is_written_between_its_markers(tmp_path: Path) -> None:
-    """What stands outside stays, twice gives the same, and the guide itself has every marker."""
-    page, picture = tmp_path / "study.md", tmp_path / "study.png"
-    page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
-    write_page(RESULTS, page, picture)
-    once = page.read_text(encoding="utf-8")
-    assert once.startswith("# The study\n") and "`meta` \N{MINUS SIGN} `self`" in once
-    write_page(RESULTS, page, picture)
-    assert page.read_text(encoding="utf-8") == once
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    outside = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
-    assert [line for line in once.splitlines() if line.startswith("#")] == outside
+def test_all_figures_of_an_arms_models_have_a_table() -> None:
+    numbers = {"accuracy": 0.5, "judge_spearman": 0.8, "meta_accuracy": 0.9, "meta_first": 0.55}
+    results = {
+        key: replace(each, models={model: {**those, **numbers} for model, those in each.models.items()})
+        for key, each in RESULTS.items()
+    }
+    lines = models_of(results, "meta").splitlines()
+    assert lines[0] == "| `meta`, 3 seeds | seed model | M0 | M1 | M2 | M3 | M4 |"
+    same, rose = "3.00 (3.00\N{EN DASH}3.00)", "4.10 (4.00\N{EN DASH}4.20)"
+    assert lines[2].startswith(f"| actor: true score, 0 to 5 | {rose} | {same} | {rose} |")
+    assert len(lines) == 2 + 7
+    assert models_of({}, "meta") == "No result yet."
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_a_marker_that_is_gone_is_told(tmp_path: Path, name: str) -> None:
-    page = tmp_path / "study.md"
-    page.write_text(PAGE.read_text(encoding="utf-8").replace(f"<!-- study: {name} -->\n", ""), encoding="utf-8")
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    """The pages as they are."""
+    (tmp_path / PICTURE).parent.mkdir()
+    for page in PAGES:
+        (tmp_path / page).write_text((DOCS / page).read_text(encoding="utf-8"), encoding="utf-8")
+    return tmp_path
+
+
+def heads(page: Path) -> list[str]:
+    """What stands outside the markers."""
+    return [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+
+
+SOME = {key: each for key, each in RESULTS.items() if key[0] == "self"}
+"""Of arms whose models have no table of their own."""
+
+
+def test_the_pages_are_written_between_their_markers(docs: Path) -> None:
+    """What stands outside stays, twice gives the same, and the guides themselves have every marker."""
+    pages = write_pages(SOME, docs)
+    once = [page.read_text(encoding="utf-8") for page in pages]
+    assert once[0].startswith("# The study\n") and "| `self` | Self-Rewarding | 3 |" in once[0]
+    write_pages(SOME, docs)
+    assert [page.read_text(encoding="utf-8") for page in pages] == once
+    assert (docs / PICTURE).read_bytes().startswith(b"\x89PNG")
+    for page in pages:
+        assert heads(page) == heads(DOCS / page.name)
+
+
+@pytest.mark.parametrize(("page", "name"), [(page, name) for page, tables in PAGES.items() for name in tables])
+def test_a_marker_that_is_gone_is_told(docs: Path, page: str, name: str) -> None:
+    """And no page is written."""
+    broken = (docs / page).read_text(encoding="utf-8").replace(f"<!-- study: {name} -->\n", "")
+    (docs / page).write_text(broken, encoding="utf-8")
+    before = [(docs / each).read_text(encoding="utf-8") for each in PAGES]
     with pytest.raises(UserError, match=f"expected <!-- study: {name} --> on a line"):
-        write_page(RESULTS, page, tmp_path / "study.png")
+        write_pages(SOME, docs)
+    assert [(docs / each).read_text(encoding="utf-8") for each in PAGES] == before
