@@ -75,6 +75,11 @@ _last: tuple[tuple[list[Run], dg.ExecutorDefinition], dg.Definitions] | None = N
 @dg.definitions
 def defs() -> dg.Definitions:
     """What the UI, the daemon and `mr` load. Dagster asks for them twice as a code server begins."""
+    return prepare()
+
+
+def prepare() -> dg.Definitions:
+    """What `defs` gives, made before it is asked for; made again only if runs or executor are others by then."""
     global _last
     key = all_runs(), executor()
     if _last is None or _last[0] != key:

@@ -156,12 +156,16 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def main(module: str) -> None:
-    """Be the code server: import what it takes, wait for the word to go on, then be `dagster api grpc`."""
+    """Be the code server: import what it takes, wait for the word to go on, then be `dagster api grpc`.
+
+    A module that has a function `prepare` makes with it meanwhile what its definitions are to give.
+    """
     told: SimpleQueue[bytes] = SimpleQueue()
     die_with_parent(told.put)
     collect_seldom()
     with suppress(Exception):  # what is wrong with it Dagster finds, too, and shows in the UI
-        import_module(module)
+        if prepare := getattr(import_module(module), "prepare", None):
+            prepare()
     said = json.loads(told.get())
     os.environ.update(said["environment"])
     sys.argv = ["dagster", *said["arguments"]]

@@ -76,6 +76,18 @@ def test_it_imports_ahead_loads_when_told_and_a_reload_loads_again(
     assert not code.socket.parent.exists()
 
 
+def test_what_takes_long_is_made_before_it_is_told_to_load(module: Path, processes: list[psutil.Process]) -> None:
+    """The module's own `prepare` is called once, and by a reload's process, too; what it raises keeps nothing back."""
+    with module.with_suffix(".py").open("a") as file:
+        file.write("def prepare():\n    Path(__file__).with_suffix('.log').open('a').write('prepared\\n')\n    1 / 0\n")
+    with CodeServer("noted_defs") as code:
+        processes += children()
+        wait_for(lambda: module.exists() and module.read_text() == "imported\nprepared\n", 120)
+        code.load()
+        processes += children()
+        assert answers(code) and module.read_text().count("prepared\n") == 1
+
+
 def test_one_that_is_killed_begins_again(
     module: Path, processes: list[psutil.Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
