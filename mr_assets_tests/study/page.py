@@ -46,6 +46,7 @@ MODEL = {
 }
 """Figures of one model, in words."""
 LAST = "M4"
+TRAINING = "judge training"
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 Tables = Mapping[str, Callable[[Results], str]]
@@ -153,6 +154,17 @@ def differences(results: Results) -> str:
     return _table(["arms", "differ in", f"figure of {LAST}", *ESTIMATE], rows)
 
 
+def judge_training(results: Results) -> str:
+    """What judge training is worth at the last model, a row per pair of arms that differ in it, a column per figure."""
+    rows = []
+    for left, right, differ in COMPARISONS:
+        found = {figure: between(results, left, right, LAST, figure) for figure in FIGURES}
+        if differ == TRAINING and any(found.values()):
+            cells = [DASH if each is None else _short(each, DIGITS[figure]) for figure, each in found.items()]
+            rows.append([_minus(left, right), *cells])
+    return _table(["arms", *FIGURES.values()], rows)
+
+
 def by_model(results: Results) -> str:
     """The differences in true score and exactness over the models, with the wider of the two intervals."""
     models = ["M1", "M2", "M3", "M4"]
@@ -202,7 +214,13 @@ STUDY: Tables = {
     "learnt": learnt,
     "filtered": filtered,
 }
-SMALL_WORLD: Tables = {arm: partial(models_of, arm=arm) for arm in ("meta", "self_lc", "noise_meta", "noise_self")}
+SMALL_WORLD: Tables = {
+    "meta": partial(models_of, arm="meta"),
+    "self_lc": partial(models_of, arm="self_lc"),
+    "judge training": judge_training,
+    "noise_meta": partial(models_of, arm="noise_meta"),
+    "noise_self": partial(models_of, arm="noise_self"),
+}
 PAGES = {"study.md": STUDY, "small-world.md": SMALL_WORLD}
 """Page by page, what is written between its markers."""
 ESTIMATE = ["mean", "95%, bootstrap", "95%, t", "seeds", "shown"]

@@ -13,6 +13,7 @@ from mr_assets_tests.study.page import (
     claims,
     differences,
     filtered,
+    judge_training,
     learnt,
     made_of,
     models_of,
@@ -100,6 +101,12 @@ def test_all_figures_of_an_arms_models_have_a_table() -> None:
     assert lines[2].startswith(f"| actor: true score, 0 to 5 | {rose} | {same} | {rose} |")
     assert len(lines) == 2 + 7
     assert models_of({}, "meta") == "No result yet."
+
+
+def test_what_judge_training_is_worth_has_a_row_per_pair_of_arms_that_differ_in_it() -> None:
+    rows = judge_training(RESULTS).splitlines()[2:]
+    assert rows == ["| `meta` \N{MINUS SIGN} `self` | +0.50 (+0.25 to +0.75) | 0.000 (0.000 to 0.000) | 0 (0 to 0) |"]
+    assert judge_training({}) == "No result yet."
 
 
 @pytest.fixture
