@@ -3,7 +3,7 @@
 It is Dagster's own, `dagster api grpc`. What is added here saves seconds at the start, and keeps *Reload definitions*:
 
 - It begins before this process has imported Dagster: both import it at the same time, and this one settles the history
-  meanwhile. Only then it is told to go on, by a line on its standard input:
+  while that one makes the definitions. Only then it is told to go on, by a line on its standard input:
       {"environment": {"DAGSTER_HOME": "/data/.dagster", ...}, "arguments": ["api", "grpc", "--socket", ...]}
 - The socket that others know is a link to that of the present process. A reload begins another process, and moves the
   link once that one answers, so that there is always one to ask. `dagster code-server start`, which can reload, too,

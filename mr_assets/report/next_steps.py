@@ -23,12 +23,13 @@ RUNS = 3
 
 
 class Step(NamedTuple):
-    """What is to be done about a run: what it is, with {of} where the runs are named; then what that run says of it.
+    """What is to be done about a run, in words before and behind "of RUN"; then what that run says of it.
 
-    check: tells steps of the same words apart.
+    check: whose finding it is, if a check's; tells steps of the same words apart.
     """
 
-    what: str
+    before: str
+    behind: str
     run: str
     then: str
     check: str = ""
@@ -51,14 +52,14 @@ def next_steps(arms: Sequence[Arm]) -> list[str]:
 
 def _said(steps: Sequence[Step], runs: int) -> list[str]:
     """A sentence for each thing to do. runs: how many the report is of; of one alone the name is not said."""
-    alike: dict[tuple[str, str], list[Step]] = {}
+    alike: dict[tuple[str, str, str], list[Step]] = {}
     for step in steps:
-        alike.setdefault((step.what, step.check), []).append(step)
+        alike.setdefault((step.before, step.behind, step.check), []).append(step)
     found = []
-    for (what, check), those in alike.items():
+    for (before, behind, check), those in alike.items():
         of = f" of {_listed(each.run for each in those)}" if runs > 1 else ""
         then = f"In {those[0].run}: {those[0].then}" if check and len(those) > 1 else _commands(those)
-        found.append(f"{what.format(of=of)} {then}")
+        found.append(f"{before}{of}{behind} {then}")
     return found
 
 
@@ -77,13 +78,12 @@ def _listed(names: Iterable[str]) -> str:
 def _stopped(each: Known) -> Iterator[Step]:
     for place, findings in failed_checks(each.run).items():
         for finding in findings:
-            yield Step(f"{_plain(titled(*place))}{{of}} stops the run.", each.run.name, finding.said, finding.name)
+            yield Step(titled(*place), " stops the run.", each.run.name, finding.said, finding.name)
 
 
 def _out_of_date(each: Known) -> Iterator[Step]:
     if each.old:
-        what = "Out of date{of}: some figures may be of what was."
-        yield Step(what, each.run.name, command(each.run))
+        yield Step("Out of date", ": some figures may be of what was.", each.run.name, command(each.run))
 
 
 def _missing(each: Known) -> Iterator[Step]:
@@ -95,18 +95,13 @@ def _missing(each: Known) -> Iterator[Step]:
         missing += [titled(asset, key) for key in there if run.record(asset, key) is None]
     if missing:
         more = f" and {len(missing) - MISSING} more" if len(missing) > MISSING else ""
-        yield Step(f"Not there yet{{of}}: {_plain(', '.join(missing[:MISSING]))}{more}.", run.name, command(run))
+        yield Step("Not there yet", f": {', '.join(missing[:MISSING])}{more}.", run.name, command(run))
 
 
 def _warned(each: Known) -> Iterator[Step]:
     for place, findings in warnings(each.run).items():
         for finding in findings:
-            yield Step(f"{_plain(titled(*place))}{{of}} warns.", each.run.name, finding.said, finding.name)
-
-
-def _plain(text: str) -> str:
-    """As it is after `format`."""
-    return text.replace("{", "{{").replace("}", "}}")
+            yield Step(titled(*place), " warns.", each.run.name, finding.said, finding.name)
 
 
 def _tell_more(arm: Arm) -> Iterator[str]:

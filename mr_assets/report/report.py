@@ -26,7 +26,7 @@ def report(runs: Sequence[Run]) -> Report:
         first_curves,
         scoring_shift([(each.run, each.old) for each in known]),
         more_curves,
-        sections.other_judges(found),
+        sections.by_one_judge(found),
         sections.guardrails(known),
         sections.your_eyes(known),
         sections.to_read(known),

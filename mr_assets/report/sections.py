@@ -46,7 +46,7 @@ def worth(arms: Sequence[Arm]) -> Section:
     return Section("What each model is worth", note, tables)
 
 
-def other_judges(arms: Sequence[Arm]) -> Section:
+def by_one_judge(arms: Sequence[Arm]) -> Section:
     """The same of what was decided by one that no iteration trains: the world's truth, another model, an endpoint."""
     note = (
         "Each table has one judge, which no iteration of the run trains. Figures of different judges cannot be "

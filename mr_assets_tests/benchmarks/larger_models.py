@@ -20,9 +20,8 @@ from mr_assets_tests.llama3_shape import config_fields
 from mr_assets_tests.real_model import RANKINGS, missing, write_questions
 from mr_assets_tests.smollm2 import FOLDER
 
-SHAPES = {"qwen2_5_0_5b": "0.5b", "qwen2_5_1_5b": "1.5b"}
-EXAMPLES = {"qwen2_5_0_5b": 4, "qwen2_5_1_5b": 2}
-"""Rows of the one step of SFT."""
+RECIPES = {"qwen2_5_0_5b": ("0.5b", 4), "qwen2_5_1_5b": ("1.5b", 2)}
+"""Of each the model's shape, and the rows of the one step of SFT."""
 FEW = (
     "eft.judged_by=ranks",
     "sft.schedule_epochs=1",
@@ -64,12 +63,12 @@ def main() -> None:
     """Measure, and write ``benchmarks/results/RECIPE.json`` of each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="data folder of the runs; it stays")
-    parser.add_argument("--recipe", choices=SHAPES, help="this one alone")
+    parser.add_argument("--recipe", choices=RECIPES, help="this one alone")
     args = parser.parse_args()
     if reason := missing():
         raise SystemExit(reason)
 
-    for recipe, shape in SHAPES.items():
+    for recipe, (shape, examples) in RECIPES.items():
         if args.recipe in (None, recipe):
             data = args.data.resolve() / recipe
             model = data / "seeds" / "random"
@@ -77,7 +76,7 @@ def main() -> None:
                 make_model(model, known_shape(shape))
             questions = write_questions(data / "questions.jsonl", 8)
             inputs = (f"model.seed={model}", f"prompts.source={questions}", f"eft.source=open_assistant:{RANKINGS}")
-            rows = (f"eft.examples={EXAMPLES[recipe]}", f"sft.batch_size={EXAMPLES[recipe]}")
+            rows = (f"eft.examples={examples}", f"sft.batch_size={examples}")
             looks = run_recipe(data, recipe, recipe, (*inputs, *FEW, *rows), "--iterations", "1")
             print(write_result(recipe, {"stages": stages(named_runs(data, recipe)[recipe], looks)}))
 

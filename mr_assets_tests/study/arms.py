@@ -56,6 +56,8 @@ class Comparison(NamedTuple):
 
 
 NOISE = "small_world_noise_meta_rewarding"
+TRAINING = "judge training"
+"""In what two arms differ of which one trains the judge."""
 ARMS = {
     arm.name: arm
     for arm in (
@@ -78,15 +80,15 @@ ARMS = {
     )
 }
 COMPARISONS = (
-    Comparison("meta", "self", "judge training"),
+    Comparison("meta", "self", TRAINING),
     Comparison("meta", "shuffled", "which judgment of a judge pair is chosen"),
     Comparison("shuffled", "self", "as many training steps on judge pairs that prefer nothing"),
-    Comparison("meta_rho_04", "self_rho_04", "judge training"),
-    Comparison("meta_lc", "self_lc", "judge training"),
+    Comparison("meta_rho_04", "self_rho_04", TRAINING),
+    Comparison("meta_lc", "self_lc", TRAINING),
     Comparison("meta_rho_04", "meta", "rho"),
     Comparison("self_rho_04", "self", "rho"),
     Comparison("filters", "meta", "rho and both length filters, row by row as in the paper"),
-    Comparison("noise_meta", "noise_self", "judge training"),
+    Comparison("noise_meta", "noise_self", TRAINING),
 )
 
 

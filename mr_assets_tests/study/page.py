@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from mr_assets.errors import UserError
-from mr_assets_tests.study.arms import ARMS, CLAIMS, COMPARISONS, SEEDS, Claim
+from mr_assets_tests.study.arms import ARMS, CLAIMS, COMPARISONS, SEEDS, TRAINING, Claim
 from mr_assets_tests.study.comparisons import (
     FIGURES,
     Estimate,
@@ -36,17 +36,16 @@ LINES = {
 }
 DIGITS = {"true_score": 2, "judge_exact": 3, "characters": 0}
 MODEL = {
-    "true_score": "actor: true score, 0 to 5",
+    "true_score": FIGURES["true_score"],
     "accuracy": "actor: accuracy",
-    "characters": "actor: characters per answer",
-    "judge_exact": "judge: share of exact scores",
+    "characters": FIGURES["characters"],
+    "judge_exact": FIGURES["judge_exact"],
     "judge_spearman": "judge: rank correlation with the truth",
     "meta_accuracy": "meta-judge: accuracy",
     "meta_first": "meta-judge: first position wins",
 }
 """Figures of one model, in words."""
 LAST = "M4"
-TRAINING = "judge training"
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 Tables = Mapping[str, Callable[[Results], str]]
@@ -157,9 +156,9 @@ def differences(results: Results) -> str:
 def judge_training(results: Results) -> str:
     """What judge training is worth at the last model, a row per pair of arms that differ in it, a column per figure."""
     rows = []
-    for left, right, differ in COMPARISONS:
+    for left, right in ((each.left, each.right) for each in COMPARISONS if each.differ == TRAINING):
         found = {figure: between(results, left, right, LAST, figure) for figure in FIGURES}
-        if differ == TRAINING and any(found.values()):
+        if any(found.values()):
             cells = [DASH if each is None else _short(each, DIGITS[figure]) for figure, each in found.items()]
             rows.append([_minus(left, right), *cells])
     return _table(["arms", *FIGURES.values()], rows)
