@@ -24,7 +24,7 @@ from mr_assets.sampling.replicas import Begin, Committed, Counted, End, Ended, F
 from mr_assets.sampling.shards import Shard, Shares, Stage
 from mr_assets.sampling.stats import Tokens
 
-SECONDS_BETWEEN_COUNTS = 0.5
+SECONDS_BETWEEN_COUNTS = 0.1
 
 
 def open_sampler(start: Start) -> Sampler:

@@ -1,19 +1,20 @@
 """What only a GPU can settle, unattended, in slices of under ten minutes each.
 
-    python -m mr_assets_tests.benchmarks.gpu                    every slice, one after the other, then the table
-    python -m mr_assets_tests.benchmarks.gpu --slice sampling   one slice
-    python -m mr_assets_tests.benchmarks.gpu --list             the steps, what each settles, and how long it may take
-    python -m mr_assets_tests.benchmarks.gpu --table            what was measured so far, as a table
+    python -m mr_assets_tests.benchmarks.gpu              every slice, one after the other, then the table
+    python -m mr_assets_tests.benchmarks.gpu --slice 3    one slice, for a machine that gives ten minutes at a time
+    python -m mr_assets_tests.benchmarks.gpu --list       the steps by slice, what each settles, how long it may take
+    python -m mr_assets_tests.benchmarks.gpu --table      what was measured so far, as a table
 
-A slice is a few steps. Each is a process of its own, so that it begins with an empty GPU, has a time limit, after which
-it is killed with all that it started, and leaves a file when it is done: ``OUT/<slice>.<step>.json``. The same command
-goes on: what has its file is not measured again, what failed is. A slice begins no step that might end after its ten
-minutes, and says so. Without CUDA, or with too few GPUs, a step is skipped by name.
+A slice is a few steps whose time limits together are under ten minutes. Each step is a process of its own, so that it
+begins with an empty GPU; past its limit it is killed with all that it started; when it is done it leaves a file:
+``OUT/<step>.json``. The same command goes on: what has its file is not measured again, what failed is. Without CUDA, or
+with too few GPUs, a step is skipped by name.
 
 Models are made on the spot: random weights in the shapes of Llama 3 8B and 1B. Their texts mean nothing; their speed
 and memory are those of real ones. The folder WORK has them and takes about 55 GB at its fullest.
 
 --cpu rehearses all of it with a tiny model on a machine without a GPU: the code is the same, the figures are no result.
+`loop.iteration` then has the tests' engine and trainer, which are fakes; the tests of the loop have the real ones.
 """
 
 import argparse
@@ -52,10 +53,11 @@ from mr_assets.processes import die_with_parent, end_group
 from mr_assets.recipes.load import load_recipe
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.runs.stored import named_runs
-from mr_assets.sampling.engine import Request, samples_on_cpu
+from mr_assets.sampling import shards
+from mr_assets.sampling.engine import CORE_PROCESS, Request, samples_on_cpu
 from mr_assets.sampling.replicas import Replicas
 from mr_assets.sampling.settings import EngineSettings, SamplingSettings
-from mr_assets.sampling.shards import sample_shards
+from mr_assets.sampling.shards import Progress, sample_shards
 from mr_assets.templates import judge_template, meta_judge_template
 from mr_assets.training.accelerate_config import SHIPPED
 from mr_assets.training.job import UNUSED_IN_SFT, Kind, TrainingJob
@@ -68,6 +70,7 @@ PROJECT = Path(__file__).parents[2]
 SLICE_SECONDS = 570
 REHEARSAL = 3  # times as long as on a GPU may a step take on a CPU, which others may use
 ASSETS = ("responses", "judgments", "meta_judgments")
+ABOUT_GB = 0.5  # by which the memory that is taken of a GPU may move by itself
 Figures = dict[str, Any]
 
 
@@ -175,19 +178,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Step:
-    """Something to measure: its slice and name, what it settles, its time limit in seconds, the GPUs that it needs."""
+    """Something to measure: its title, what it settles, its time limit in seconds, the GPUs that it needs."""
 
-    slice: str
-    name: str
+    title: str
     settles: str
     limit: int
     gpus: int
     measure: Callable[[Place], Figures]
-
-    @property
-    def title(self) -> str:
-        """sampling.recipe"""
-        return f"{self.slice}.{self.name}"
 
 
 STEPS: dict[str, Step] = {}
@@ -197,8 +194,7 @@ def step(title: str, settles: str, limit: int, gpus: int = 1) -> Callable[[Calla
     """Make a function a step."""
 
     def add(measure: Callable[[Place], Figures]) -> None:
-        of, name = title.split(".")
-        STEPS[title] = Step(of, name, settles, limit, gpus, measure)
+        STEPS[title] = Step(title, settles, limit, gpus, measure)
 
     return add
 
@@ -206,42 +202,52 @@ def step(title: str, settles: str, limit: int, gpus: int = 1) -> Callable[[Calla
 # --------------------------------------------------------------------------------------------------------------- memory
 
 
-def held() -> float | None:
-    """GB that are taken on the fullest GPU; None where no driver tells."""
-    return max(((gpu.memory - gpu.free) / 1e9 for gpu in devices()), default=None)
+def held() -> list[float]:
+    """GB that are taken on each GPU; none where no driver tells."""
+    return [(gpu.memory - gpu.free) / 1e9 for gpu in devices()]
 
 
-def freed(before: float | None, seconds: float = 30) -> bool | None:
-    """Whether no more is taken than `before`, give or take 0.5 GB, after so many seconds at the latest."""
-    if before is None:
+def freed(before: list[float], seconds: float = 30) -> bool | None:
+    """Whether no GPU has more taken than `before`, give or take 0.5 GB, after so many seconds at the latest."""
+    if not before:
         return None
     until = time.monotonic() + seconds
-    while (now := held()) is not None and now > before + 0.5 and time.monotonic() < until:
+    while over := any(now > then + ABOUT_GB for now, then in zip(held(), before, strict=True)):
+        if time.monotonic() > until:
+            break
         time.sleep(0.1)
-    return now is not None and now <= before + 0.5
+    return not over
 
 
 class Peak:
-    """The most GB that were taken on a GPU while it was open, besides what was before; None where no driver tells."""
+    """The most GB that were taken on each GPU while it was open, besides what was before; none without a driver."""
 
     def __enter__(self) -> "Peak":
-        self._before, self._most, self._over = held(), 0.0, threading.Event()
+        self._before = self._most = held()
+        self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
         return self
 
     def _look(self) -> None:
-        while not self._over.wait(0.1):
-            self._most = max(self._most, held() or 0.0)
+        over = False
+        while not over:
+            over = self._over.wait(0.1)
+            self._most = list(map(max, self._most, held() or self._most))
 
     def __exit__(self, *_: Any) -> None:
         self._over.set()
         self._thread.join()
 
     @property
+    def of_each(self) -> list[float]:
+        """By GPU, rounded to a tenth."""
+        return [round(most - before, 1) for most, before in zip(self._most, self._before, strict=True)]
+
+    @property
     def gigabytes(self) -> float | None:
-        """Rounded to a tenth."""
-        return None if self._before is None else round(self._most - self._before, 1)
+        """Of the GPU that had the most."""
+        return max(self.of_each, default=None)
 
 
 # ---------------------------------------------------------------------------------------------------------------- start
@@ -266,7 +272,8 @@ def start_killed(place: Place) -> Figures:
     place.model(place.sizes.large)
     before = held()
     command = [sys.executable, "-m", __spec__.name, "--victim", "--work", str(place.work), *_cpu(place)]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as victim:
+    own = os.environ | {CORE_PROCESS: "1"}  # vLLM's process of its own, on a CPU as on CUDA
+    with subprocess.Popen(command, cwd=PROJECT, env=own, stdout=subprocess.PIPE, text=True) as victim:
         assert victim.stdout is not None
         said = victim.stdout.readline()
         if "samples" not in said:
@@ -281,7 +288,8 @@ def start_killed(place: Place) -> Figures:
         time.sleep(0.05)
     gone = round(time.monotonic() - began, 1)
     figures = {"processes": len(started), "left": len(alive), "gone_after_s": gone}
-    return figures | {"held_before_the_kill_gb": used, "memory_given_back": freed(before)}
+    most = max(used, default=None)
+    return figures | {"held_before_the_kill_gb": most and round(most, 1), "memory_given_back": freed(before)}
 
 
 def victim(place: Place) -> None:
@@ -349,7 +357,12 @@ def requests_of(stage: Sampling, prompts: int, recipe: Recipe, lengths: Lengths)
 
 
 def sampled(place: Place, engine: Replicas, settings: EngineSettings) -> Iterator[tuple[str, Figures]]:
-    """Each sampling asset on a few prompts, in the lengths that `mr plan` assumes; held against its roofline."""
+    """Each sampling asset on a few prompts, in the lengths that `mr plan` assumes; held against its roofline.
+
+    What passes before the first token and while the batch runs empty does not grow with the requests: its share is
+    given of the stage that the recipe has, at the speed seen here.
+    """
+    shards.SECONDS_BETWEEN_REPORTS = 0.0  # every reading that an engine sends
     recipe, lengths = place.sizes.recipe, place.sizes.lengths
     longest = {"responses": lengths.response, "judgments": lengths.judgment, "meta_judgments": lengths.meta_judgment}
     here = devices()
@@ -357,11 +370,12 @@ def sampled(place: Place, engine: Replicas, settings: EngineSettings) -> Iterato
     for asset, prompts in place.sizes.prompts.items():
         row = recipe.iterations[0].model_copy(update={"prompts": prompts})
         small = recipe.model_copy(update={"iterations": [row]})
-        stage = next(s for s in samplings(small, lengths, 1, {}) if s.asset == asset)
+        stage, whole = (next(s for s in samplings(r, lengths, 1, {}) if s.asset == asset) for r in (small, recipe))
         drawn = SamplingSettings(temperature=0.8, top_p=0.95, max_tokens=round(longest[asset]))
         requests = requests_of(stage, prompts, recipe, lengths)
         folder = place.work / "shards"
         shutil.rmtree(folder, ignore_errors=True)
+        seen: list[tuple[float, Progress]] = []
         began = time.monotonic()
         done = sample_shards(
             engine,
@@ -371,8 +385,10 @@ def sampled(place: Place, engine: Replicas, settings: EngineSettings) -> Iterato
             signature={},
             seed=0,
             shard_size=recipe.engine.shard_size,
+            on_progress=noting(seen),
         )
         seconds = time.monotonic() - began
+        first, drain = first_and_drain(seen, seconds)
         figures: Figures = {
             "requests": len(requests),
             "requests_per_s": round(len(requests) / seconds, 2),
@@ -380,11 +396,31 @@ def sampled(place: Place, engine: Replicas, settings: EngineSettings) -> Iterato
             "hit_rate": done.stats.hit_rate and round(done.stats.hit_rate, 4),
             "hit_rate_ceiling": round(stage.cached, 4),
             "preemptions": done.stats.preemptions,
+            "first_token_after_s": round(first, 2),
+            "drain_s": round(drain, 2),
+            "share_of_the_recipes_stage": round((first + drain) / (seconds * whole.completions / stage.completions), 4),
         }
         if gpu is not None:
             roofline = sampling_roofline(stage, place.sizes.large, settings, gpu)
             figures["share_of_roofline"] = round(roofline / seconds, 3)
         yield asset, figures
+
+
+def noting(seen: list[tuple[float, Progress]]) -> Callable[[Progress], None]:
+    """Adds what is known of a stage that begins now to `seen`, with the seconds since then."""
+    began = time.monotonic()
+    return lambda so_far: seen.append((time.monotonic() - began, so_far))
+
+
+def first_and_drain(seen: Sequence[tuple[float, Progress]], seconds: float) -> tuple[float, float]:
+    """Seconds until the first token, and from when the engine was last full until the end, of a stage's readings.
+
+    seen: seconds from the stage's beginning, and what was known then. Full: nine tenths as many ran as ever did.
+    """
+    first = next(at for at, so_far in seen if so_far.tokens)
+    most = max(so_far.stats.running for _, so_far in seen)
+    full = max(at for at, so_far in seen if so_far.stats.running >= 0.9 * most)
+    return first, seconds - full
 
 
 def sampling(place: Place, **changes: Any) -> Figures:
@@ -399,22 +435,26 @@ def sampling(place: Place, **changes: Any) -> Figures:
     return figures | {"peak_gb": peak.gigabytes}
 
 
-@step("sampling.recipe", "tokens and requests per second, share of the roofline, hit rate, cache size, as planned", 300)
+@step(
+    "sampling.recipe",
+    "speed, share of the roofline, hit rate, cache size, as planned; before the first token, and the drain",
+    280,
+)
 def sampling_recipe(place: Place) -> Figures:
     return sampling(place)
 
 
-@step("sampling.batched_2048", "what engine.max_num_batched_tokens at vLLM's 2,048 for this entry point costs", 300)
+@step("sampling.batched_2048", "what engine.max_num_batched_tokens at vLLM's 2,048 for this entry point costs", 280)
 def sampling_batched(place: Place) -> Figures:
     return sampling(place, max_num_batched_tokens=2048)
 
 
-@step("sampling.without_cache", "what the prefix cache saves", 300)
+@step("sampling.without_cache", "what the prefix cache saves", 280)
 def sampling_without_cache(place: Place) -> Figures:
     return sampling(place, enable_prefix_caching=False)
 
 
-@step("sampling.replicas", "two engines on two GPUs, beside sampling.recipe", 300, gpus=2)
+@step("sampling.replicas", "two engines on two GPUs, beside sampling.recipe", 280, gpus=2)
 def sampling_replicas(place: Place) -> Figures:
     return sampling(place, replicas=2)
 
@@ -477,44 +517,6 @@ def training_dpo(place: Place) -> Figures:
     return trained(place, "dpo", place.sizes.large)
 
 
-@step("training.lora", "the same with adapters of rank 16: the memory that an 80 GB card needs", 300)
-def training_lora(place: Place) -> Figures:
-    return trained(place, "dpo", place.sizes.large, lora_r=16)
-
-
-@step("training.sft", "seconds per step and memory of SFT at 1B", 200)
-def training_sft(place: Place) -> Figures:
-    return trained(place, "sft", place.sizes.small)
-
-
-@step("training.small", "DPO at 1B, for the three steps that follow", 200)
-def training_small(place: Place) -> Figures:
-    return trained(place, "dpo", place.sizes.small)
-
-
-@step("training.adamw_torch", "what adamw_torch takes in place of adamw_8bit", 200)
-def training_adamw(place: Place) -> Figures:
-    return trained(place, "dpo", place.sizes.small, optimizer="adamw_torch")
-
-
-@step("training.without_checkpointing", "what gradient checkpointing saves and costs", 200)
-def training_without_checkpointing(place: Place) -> Figures:
-    return trained(place, "dpo", place.sizes.small, gradient_checkpointing=False)
-
-
-@step("training.one_of_several", "a training of one process works where several GPUs are visible, and uses one", 200, 2)
-def training_one_of_several(place: Place) -> Figures:
-    before = [gpu.memory - gpu.free for gpu in devices()]
-    figures = trained(place, "dpo", place.sizes.small)
-    return figures | {"gpus": len(before)}
-
-
-@step("training.fsdp", "FSDP over two GPUs: the same first loss, and the memory that is planned", 300, gpus=2)
-def training_fsdp(place: Place) -> Figures:
-    several: Figures = {"num_processes": 2, "accelerate_config": str(SHIPPED["fsdp"]), "optimizer": "adamw_torch"}
-    return trained(place, "dpo", place.sizes.small, **several)
-
-
 @step("training.attention", "a pass forth and back with each attention that is there, on rows with padding", 120)
 def training_attention(place: Place) -> Figures:
     import torch
@@ -546,6 +548,47 @@ def training_attention(place: Place) -> Figures:
     return figures
 
 
+@step("training.lora", "the same with adapters of rank 16: the memory that an 80 GB card needs", 280)
+def training_lora(place: Place) -> Figures:
+    return trained(place, "dpo", place.sizes.large, lora_r=16)
+
+
+@step("training.sft", "seconds per step and memory of SFT at 1B", 200)
+def training_sft(place: Place) -> Figures:
+    return trained(place, "sft", place.sizes.small)
+
+
+@step("training.small", "DPO at 1B, for the three steps that follow", 190)
+def training_small(place: Place) -> Figures:
+    return trained(place, "dpo", place.sizes.small)
+
+
+@step("training.adamw_torch", "what adamw_torch takes in place of adamw_8bit", 190)
+def training_adamw(place: Place) -> Figures:
+    return trained(place, "dpo", place.sizes.small, optimizer="adamw_torch")
+
+
+@step("training.without_checkpointing", "what gradient checkpointing saves and costs", 190)
+def training_without_checkpointing(place: Place) -> Figures:
+    return trained(place, "dpo", place.sizes.small, gradient_checkpointing=False)
+
+
+@step("training.one_of_several", "a training of one process works where several GPUs are visible, and uses one", 190, 2)
+def training_one_of_several(place: Place) -> Figures:
+    with Peak() as peak:
+        figures = trained(place, "dpo", place.sizes.small)
+    used = [number for number, gigabytes in enumerate(peak.of_each) if gigabytes > ABOUT_GB]
+    if peak.of_each and len(used) != 1:
+        raise RuntimeError(f"one GPU is to be used; GB that were taken of each: {peak.of_each}")
+    return figures | {"peak_gb_of_each": peak.of_each}
+
+
+@step("training.fsdp", "FSDP over two GPUs: the same first loss, and the memory that is planned", 280, gpus=2)
+def training_fsdp(place: Place) -> Figures:
+    several: Figures = {"num_processes": 2, "accelerate_config": str(SHIPPED["fsdp"]), "optimizer": "adamw_torch"}
+    return trained(place, "dpo", place.sizes.small, **several)
+
+
 # ----------------------------------------------------------------------------------------------------------------- loop
 
 
@@ -555,7 +598,8 @@ def loop_iteration(place: Place) -> Figures:
     shutil.rmtree(data, ignore_errors=True)
     seed = PROJECT / "data" / "seeds" / "small-world"
     fields = [part for field in (f"model.seed={seed}", *place.sizes.loop) for part in ("--set", field)]
-    command = [sys.executable, "-m", "mr_assets.cli", "run", "small_world_meta_rewarding", "--iterations", "1", *fields]
+    program = "mr_assets_tests.ui" if place.cpu else "mr_assets.cli"
+    command = [sys.executable, "-m", program, "run", "small_world_meta_rewarding", "--iterations", "1", *fields]
     environment = os.environ | {"MR_DATA": str(data), "MR_EXECUTOR": "in_process"}
     environment.pop("DAGSTER_HOME", None)
     began = time.monotonic()
@@ -576,18 +620,20 @@ def loop_iteration(place: Place) -> Figures:
 # ------------------------------------------------------------------------------------------------------------ together
 
 
-def slices() -> dict[str, list[Step]]:
-    """The steps of each slice, in order."""
-    found: dict[str, list[Step]] = {}
+def slices() -> list[list[Step]]:
+    """The steps in their order, as many to a slice as its time has room for."""
+    found: list[list[Step]] = []
     for each in STEPS.values():
-        found.setdefault(each.slice, []).append(each)
+        if not found or sum(step.limit for step in found[-1]) + each.limit > SLICE_SECONDS:
+            found.append([])
+        found[-1].append(each)
     return found
 
 
 def why_not(each: Step, cpu: bool) -> str:
     """Why a step cannot be measured here; "" if it can."""
     if cpu:
-        return "" if each.gpus == 1 else f"needs {each.gpus} GPUs"
+        return ""
     if samples_on_cpu():
         return "vLLM's build for CPUs is installed; on a CUDA host install the project with .[cuda]"
     here = len(devices())
@@ -647,19 +693,16 @@ def measure(each: Step, place: Place, out: Path) -> None:
 
 
 def run_slice(steps: Sequence[Step], place: Place, out: Path) -> int:
-    """Measure what has no figures yet, within the slice's time; the number of steps that failed or were left."""
-    began, missing = time.monotonic(), 0
+    """Measure what has no figures yet; the number of steps that failed."""
+    failed = 0
     for each in steps:
         if done(each, out) is not None:
             print(f"{each.title}: measured already, in {file_of(each, out)}", flush=True)
         elif why := why_not(each, place.cpu):
             print(f"{each.title}: skipped: {why}", flush=True)
-        elif time.monotonic() - began + each.limit > SLICE_SECONDS and each is not steps[0]:
-            print(f"{each.title}: left, as it may take {each.limit} s; the same command goes on", flush=True)
-            missing += 1
         else:
-            missing += not carry_out(each, place, out)
-    return missing
+            failed += not carry_out(each, place, out)
+    return failed
 
 
 def table(out: Path) -> str:
@@ -685,9 +728,10 @@ def _cpu(place: Place) -> list[str]:
 
 
 def main() -> None:
-    """Measure; the status is 1 if something failed or was left."""
+    """Measure; the status is 1 if something failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--slice", choices=slices(), action="append", help="repeatable; default: every slice")
+    numbers = range(1, len(slices()) + 1)
+    parser.add_argument("--slice", type=int, choices=numbers, action="append", help="repeatable; default: every slice")
     parser.add_argument("--step", choices=STEPS, action="append", metavar="NAME", help="of these slices; repeatable")
     parser.add_argument("--out", type=Path, default=RESULTS / "gpu", help="folder of the figures")
     parser.add_argument("--work", type=Path, default=PROJECT / "data" / "gpu", help="folder for models and shards")
@@ -706,16 +750,18 @@ def main() -> None:
     elif args.inside:
         measure(STEPS[args.inside], place, out)
     elif args.list:
-        print("\n".join(f"{each.title:32} {each.limit:4} s  {each.settles}" for each in STEPS.values()))
+        for number, steps in enumerate(slices(), start=1):
+            print(f"slice {number}")
+            print("\n".join(f"  {each.title:32} {each.limit:4} s  {each.settles}" for each in steps))
     elif args.table:
         print(table(out))
     else:
-        missing = 0
-        for name, steps in slices().items():
-            if name in (args.slice or slices()):
-                missing += run_slice([each for each in steps if each.title in (args.step or STEPS)], place, out)
+        failed = 0
+        for number, steps in enumerate(slices(), start=1):
+            if number in (args.slice or numbers):
+                failed += run_slice([each for each in steps if each.title in (args.step or STEPS)], place, out)
         print(table(out))
-        sys.exit(1 if missing else 0)
+        sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
