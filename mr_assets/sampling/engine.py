@@ -27,7 +27,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from mr_assets.errors import UserError
 from mr_assets.model_folder import check_model_folder
-from mr_assets.processes import cores, die_with_process
+from mr_assets.processes import cores
 from mr_assets.sampling.engine_arguments import refused
 from mr_assets.sampling.nucleus import nucleus_first
 from mr_assets.sampling.settings import ChoiceSettings, EngineSettings, SamplingSettings
@@ -197,10 +197,6 @@ class VLLMSampler:
                 raise RuntimeError("vLLM could not reset its prefix cache: requests are in flight")
         self._engine.collective_rpc("restart_random_numbers", args=(seed % 2**32,))
 
-    def die_with(self, pid: int) -> None:
-        """From now on the engine's processes die with another of their process group, whoever started them."""
-        self._engine.collective_rpc("die_with", args=(pid,))
-
     @property
     def closed(self) -> bool:
         """Whether it was closed."""
@@ -223,11 +219,6 @@ def signature(
 
 class WorkerExtension:
     """What vLLM's workers learn, wherever they run."""
-
-    def die_with(self, pid: int) -> None:
-        """Die, with the whole process group, when that process is gone."""
-        if pid != os.getpid():
-            die_with_process(pid)
 
     def restart_random_numbers(self, seed: int) -> None:
         """Seed the generators that vLLM draws from: torch's, and numpy's for the seeds of requests."""

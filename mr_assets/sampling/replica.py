@@ -25,18 +25,19 @@ from mr_assets.sampling.shards import Shard, Shares, Stage
 from mr_assets.sampling.stats import Tokens
 
 SECONDS_BETWEEN_COUNTS = 0.1
+REPLICA = "MR_REPLICA"  # of the processes that vLLM starts: the id of the replica that they work for
 
 
 def open_sampler(start: Start) -> Sampler:
     """The engine that the starter asks for. Processes that vLLM starts for it die with this one.
 
-    Those that are forked do from their first moment, those that are spawned from when the engine has started.
+    They do from before they load anything: the forked ones by what is registered here; the spawned ones, in which
+    Python imports this module first, by its last line.
     """
     pid = os.getpid()
+    os.environ[REPLICA] = str(pid)
     os.register_at_fork(after_in_child=lambda: die_with_process(pid))
-    sampler = VLLMSampler(*start)
-    sampler.die_with(pid)
-    return sampler
+    return VLLMSampler(*start)
 
 
 def main(sampler_of: Callable[[Start], Sampler] = open_sampler) -> None:
@@ -120,3 +121,5 @@ def _sample(stage: Stage, connection: Connection, told: queue.SimpleQueue[Any]) 
 
 if __name__ == "__main__":
     main()
+elif __name__ == "__mp_main__":  # in a process that was spawned
+    die_with_process(int(os.environ[REPLICA]))

@@ -200,18 +200,24 @@ test.run(engine, Path("stage"))
 
 
 @contextmanager
-def starter(folder: Path, code: str) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
-    """A process that starts replicas, says their ids, and samples in a folder; and the replicas with their children."""
+def starting(folder: Path, code: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that starts replicas, says their ids, and samples in a folder."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
     ) as parent:
-        assert parent.stdout is not None
-        family = group(list(map(int, parent.stdout.readline().split())))
         try:
-            yield parent, family
+            yield parent
         finally:
             parent.kill()
+
+
+@contextmanager
+def starter(folder: Path, code: str) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
+    """The same, once it has said the ids; and the replicas with their children."""
+    with starting(folder, code) as parent:
+        assert parent.stdout is not None
+        yield parent, group(list(map(int, parent.stdout.readline().split())))
 
 
 def test_no_replica_outlives_its_starter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,25 +268,65 @@ test.sample_shards(engine, asked, DRAWN, Path("stage"), signature={}, seed=1, sh
 """
 
 
-def test_vllms_own_process_dies_with_a_killed_starter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though its parent, the replica, is killed in the same moment. Spawned: it knows of neither what a fork would."""
-    monkeypatch.setenv("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+@pytest.fixture(params=["spawn", "fork"])
+def begun(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """vLLM computes in a process of its own, which begins in this way."""
     monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+    monkeypatch.setenv("VLLM_WORKER_MULTIPROC_METHOD", request.param)
+    return str(request.param)
+
+
+def vllms_own(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Of these, those that vLLM has started and named."""
+    return [process for process in processes if process.is_running() and "EngineCore" in process.name()]
+
+
+def kill_both(parent: subprocess.Popen[str], replica: psutil.Process) -> None:
+    """A starter and its replica, of which neither has the time to end anything."""
+    replica.suspend()
+    parent.kill()
+    parent.wait()
+    replica.kill()
+
+
+def test_vllms_own_process_dies_with_a_killed_starter(tmp_path: Path, begun: str) -> None:
+    """Though its parent, the replica, is killed in the same moment."""
     with starter(tmp_path, REAL_PARENT) as (parent, family):
-        replica, *others = family
-        assert any("EngineCore" in process.name() for process in others)
+        assert vllms_own(family)
         wait_for(lambda: list(tmp_path.glob("stage/*.parquet")), 120)
-        parent.kill()
-        replica.kill()
-        parent.wait()
+        kill_both(parent, family[0])
         assert not left(family)
 
 
-def test_a_cache_that_is_too_small_is_told_by_vllms_own_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Forked; in the words that it has in this process, with what to change. Nothing is left."""
-    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+@pytest.mark.parametrize("begun", ["spawn"], indirect=True)
+def test_vllms_own_process_dies_with_a_starter_that_is_killed_while_it_loads(tmp_path: Path, begun: str) -> None:
+    """It has not said yet that it is there. What is spawned has nothing of the replica but the environment."""
+    with starting(tmp_path, REAL_PARENT) as parent:
+        family: list[psutil.Process] = []
+
+        def loads() -> bool:
+            family[:] = psutil.Process(parent.pid).children(recursive=True)
+            return bool(vllms_own(family))
+
+        wait_for(loads, 300)
+        kill_both(parent, family[0])
+        assert not left(family)
+        assert not (tmp_path / "stage").exists(), "it had not started"
+
+
+@pytest.mark.parametrize("begun", ["spawn"], indirect=True)
+def test_an_interrupt_closes_vllms_own_process(tmp_path: Path, begun: str) -> None:
+    """While it samples: the starter closes the engine, and when that has ended nothing is left."""
+    with starter(tmp_path, REAL_PARENT) as (parent, family):
+        assert vllms_own(family)
+        wait_for(lambda: list(tmp_path.glob("stage/*.parquet")), 120)
+        parent.send_signal(signal.SIGINT)
+        assert parent.wait(60) != 0
+        assert not left(family, 0)
+
+
+def test_a_cache_that_is_too_small_is_told_by_vllms_own_process(tmp_path: Path, begun: str) -> None:
+    """In the words that it has in this process, with what to change. Nothing is left."""
     small = SMALL.model_copy(update={"cpu_kv_cache_gib": 0.0001})
     with pytest.raises(UserError, match=r"could not start on .*: To serve at least one request") as raised:
         Replicas(SEED, "M0", small, (), tmp_path / "engine.log")
