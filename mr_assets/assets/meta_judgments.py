@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from mr_assets.ids import prompt_of
 from mr_assets.method import meta_judgments as method
 from mr_assets.method.numbers import meta_judgment_numbers
 from mr_assets.runs.artifact import Model
@@ -31,7 +32,8 @@ def meta_judgments(
     judged = judgments.join(selected_responses, on="response_id", how="semi").select(columns).collect()
     battles = method.battles(selected_responses, judged, sample_distinct_once=section.sample_distinct_once)
     rows = asked(battles, prompts, responses, judged)
-    requests = (Request(row["meta_judgment_id"], encode.template_ids(template, row), 1) for row in rows)
+    named = ((row["meta_judgment_id"], row) for row in rows)
+    requests = (Request(id, encode.template_ids(template, row), 1, prompt_of(id)) for id, row in named)
 
     samples = sample(work, encode, requests, number_asked(battles), section, n=1, template=template.text)
     folder = shard_folder(work.run.place(work.asset, work.partition))

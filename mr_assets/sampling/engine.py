@@ -54,11 +54,15 @@ CORE_PROCESS = "VLLM_ENABLE_V1_MULTIPROCESSING"  # whether vLLM computes in a pr
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One prompt as the engine sees it, and how many completions of it are wanted."""
+    """One prompt as the engine sees it, and how many completions of it are wanted.
+
+    group: the same of neighbours that share a beginning, which one engine is to compute once; "": it shares none.
+    """
 
     id: str
     prompt_ids: list[int]
     n: int = 1
+    group: str = ""
 
 
 class Completion(NamedTuple):

@@ -7,7 +7,7 @@
 `engine.replicas` of them, each on GPUs of its own. A replica is a process of `mr_assets.sampling.replica`: an engine
 with the front end that it needs for itself, since a front end takes 13 microseconds of a core per token. It asks for a
 shard when it has room for one, and writes it when it is done; the requests of a shard stay together, since they share
-beginnings, which their engine computes once.
+beginnings, which their engine computes once. On CUDA all of a prompt's are in one.
 
 A replica that ends by itself loses what it had in flight. Its shards go to the others, which take over what it had
 noted. With this process end all of its replicas, and the processes that vLLM started for them: a replica ends itself
@@ -152,8 +152,9 @@ class Replicas:
         except BaseException:
             self.close()
             raise
+        self.device = started[0].device
         self.max_model_len = started[0].max_model_len
-        self.signature: Mapping[str, Any] = signature(fingerprint, started[0].device, settings, stop_token_ids)
+        self.signature: Mapping[str, Any] = signature(fingerprint, self.device, settings, stop_token_ids)
 
     @property
     def pids(self) -> list[int]:

@@ -135,8 +135,9 @@ class EngineSettings(Section):
         default=True, description="compute a common beginning of prompts once"
     )
     shard_size: Annotated[Count, SPEED] = Field(
-        description="completions per shard at most, but at least one request's: what a killed run may have to "
-        "do again. A shard is 2% of its asset's completions; of a small asset 60 completions or 30 requests"
+        description="completions per shard at most, but at least one request's, on CUDA one prompt's: what a killed "
+        "run may have to do again. A shard is 2% of its asset's completions; of a small asset 60 completions or 30 "
+        "requests"
     )
     extra: dict[str, Any] = Field(
         default_factory=dict,

@@ -17,7 +17,9 @@ of shards, and a shard is written when the last of its requests is done. Until t
 name but for .jsonl, has a line for each request that is: a killed stage loses what was in flight and no more.
 
 Several engines in processes of their own (`mr_assets.sampling.replicas`) share out whole shards. They are the same
-files as one engine's, so that another number of engines finds them again.
+files as one engine's, so that another number of engines finds them again. On CUDA a shard has whole groups of requests,
+those of one prompt, so that one engine's cache has their common beginning. On the CPU, where its borders shape what is
+sampled and the cache is forgotten at each, it has whole requests alone.
 """
 
 import json
@@ -26,6 +28,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import groupby
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol, runtime_checkable
 
@@ -129,6 +132,7 @@ class Shares(Protocol):
 class ShardSampler(Protocol):
     """Engines that are given whole shards, in place of a `Sampler`, which is given requests."""
 
+    device: str
     max_model_len: int
     signature: Mapping[str, Any]
 
@@ -177,8 +181,9 @@ def sample_shards(
         small. Requests with a common beginning belong side by side: the engine then computes it once.
     signature: JSON values that shape the completions and are in neither the prompts' token ids nor `settings`. The
         sampler's own signature (policy, engine settings) always counts.
-    shard_size: completions of a shard at most, but at least one request's; see `size_of_shard`. On the CPU a killed
-        run has to do one again, and smaller ones cost speed. Shards of another size are not found again.
+    shard_size: completions of a shard at most, but at least one request's, on CUDA one group's; see `size_of_shard`. On
+        the CPU a killed run has to do one again, and smaller ones cost speed. Shards of another size are not found
+        again.
     total, n: number of requests, and how many completions each wants, for the progress alone.
     warn: gets what a person should know of: an engine of several that has ended.
 
@@ -199,7 +204,7 @@ def sample_shards(
             if isinstance(sampler, ShardSampler)
             else Stage(sampler, settings, reporter.report)
         )
-        for shard in _shards(fitting, folder, json.dumps(basis, sort_keys=True), shard_size):
+        for shard in _shards(fitting, folder, json.dumps(basis, sort_keys=True), shard_size, sampler.device == "cuda"):
             paths.append(shard.path)
             if shard.whole:
                 stage.take_over(shard)
@@ -406,8 +411,11 @@ def _fitting(
             yield request
 
 
-def _shards(requests: Iterator[Request], folder: Path, basis: str, size: int) -> Iterator[Shard]:
-    """Consecutive requests in shards of at most `size` completions; a request with more has one for itself."""
+def _shards(requests: Iterator[Request], folder: Path, basis: str, size: int, groups: bool) -> Iterator[Shard]:
+    """Consecutive requests in shards of at most `size` completions; a request with more has one for itself.
+
+    groups: none is parted; one with more has a shard for itself.
+    """
     batch: list[Request] = []
     index = completions = 0
 
@@ -416,12 +424,14 @@ def _shards(requests: Iterator[Request], folder: Path, basis: str, size: int) ->
         key.update(json.dumps([(r.id, r.n, r.prompt_ids) for r in batch]).encode())
         return Shard(folder / f"{index:05d}-{key.hexdigest()}.parquet", int(key.hexdigest(), 16), batch)
 
-    for request in requests:
-        if batch and completions + request.n > size:
+    for _, members in groupby(requests, lambda r: (groups and r.group) or r.id):
+        whole = list(members)
+        wanted = sum(request.n for request in whole)
+        if batch and completions + wanted > size:
             yield shard()
             batch, index, completions = [], index + 1, 0
-        batch.append(request)
-        completions += request.n
+        batch += whole
+        completions += wanted
     if batch:
         yield shard()
 

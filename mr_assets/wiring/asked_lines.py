@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from mr_assets.chat import ChatEncoder
+from mr_assets.ids import response_of
 from mr_assets.judging import Scoring
 from mr_assets.method.asked_lines import (
     LINES,
@@ -97,7 +98,7 @@ def _drawn(rows: pl.DataFrame, key: str, line: Line, section: SamplingSettings, 
     def requests() -> Iterator[Request]:
         for row in rows.select(key, *columns).iter_rows(named=True):
             sampled = body(row["token_ids"], row["finish_reason"])
-            yield Request(row[key], [*by.prompt_of(row[key]), *sampled, *label])
+            yield Request(row[key], [*by.prompt_of(row[key]), *sampled, *label], group=response_of(row[key]))
 
     completions = by.ask(requests(), rows.height, settings, "asked again").collect()
     found = [
@@ -124,7 +125,8 @@ def _weighed(rows: pl.DataFrame, line: Line, section: Judgments, by: Asking) -> 
         for row in rows.select(columns).iter_rows(named=True):
             tokens, id = body(row["token_ids"], row["finish_reason"]), row["judgment_id"]
             at = _token_at(by.encode, row["judgment"], tokens, choices, section.scoring)
-            yield Request(id, [*by.prompt_of(id), *([*tokens, *shared] if at is None else tokens[:at])])
+            asked = [*by.prompt_of(id), *([*tokens, *shared] if at is None else tokens[:at])]
+            yield Request(id, asked, group=response_of(id))
 
     completions = by.ask(requests(), rows.height, settings, "expectation").collect()
     unread = dict(rows.select("judgment_id", pl.col("score").is_null()).iter_rows())

@@ -29,7 +29,10 @@ def judged(work: Materialization, asked: pl.DataFrame, n: int | None = None, **b
     template = judge_prompts(work.recipe, work.run.data).judge
     check_score_line(section.scoring, section.score_line, encode.text_ids)
     rows = asked.iter_rows(named=True)
-    requests = (Request(row["response_id"], encode.template_ids(template, row), n) for row in rows)
+    requests = (
+        Request(row["response_id"], encode.template_ids(template, row), n, prompt_of(row["response_id"]))
+        for row in rows
+    )
 
     samples = sample(work, encode, requests, asked.height, section, n=n, template=template.text)
     scored = method.judgments(samples.completions, section.scoring)

@@ -345,14 +345,14 @@ def requests_of(stage: Sampling, prompts: int, recipe: Recipe, lengths: Lengths)
         if stage.asset == "judgments":
             for r in range(recipe.responses.k):
                 texts = {"prompt": prompt, "response": ids(lengths.response)}
-                found.append(Request(f"{p}.{r}", filled(lengths.judge, texts), recipe.judgments.n))
+                found.append(Request(f"{p}.{r}", filled(lengths.judge, texts), recipe.judgments.n, group=f"{p}"))
             continue
         response, judgments = ids(lengths.response), [ids(lengths.judgment) for _ in range(recipe.judgments.n)]
         for a, one in enumerate(judgments):
             for b, other in enumerate(judgments):
                 if a != b:
                     texts = {"prompt": prompt, "response": response, "judgment_a": one, "judgment_b": other}
-                    found.append(Request(f"{p}.{a}-{b}", filled(lengths.meta_judge, texts)))
+                    found.append(Request(f"{p}.{a}-{b}", filled(lengths.meta_judge, texts), group=f"{p}"))
     return found
 
 

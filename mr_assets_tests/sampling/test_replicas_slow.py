@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,19 @@ def test_on_the_cpu_the_table_is_the_one_of_one_engine_in_this_process(opened: O
     assert {pid for pids in by.values() for pid in pids} == set(engine.pids)
     for first in range(0, 24, 3):
         assert by[f"q{first}"] == by[f"q{first + 1}"] == by[f"q{first + 2}"]
+
+
+def test_on_cuda_all_requests_of_a_group_are_one_replicas(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Groups of two, where a shard has room for three: none is parted."""
+    monkeypatch.setenv("MR_FAKE_DEVICE", "cuda")
+    engine = opened()
+    run(engine, tmp_path / "stage", [replace(r, group=f"p{i // 2}") for i, r in enumerate(REQUESTS)])
+    by = sampled_by()
+    assert {pid for pids in by.values() for pid in pids} == set(engine.pids)
+    for first in range(0, 24, 2):
+        assert by[f"q{first}"] == by[f"q{first + 1}"]
 
 
 def test_what_one_engine_left_is_found_again(opened: Open, tmp_path: Path) -> None:

@@ -318,6 +318,33 @@ def test_on_the_cpu_every_shard_starts_afresh(tmp_path: Path) -> None:
     assert sampler.in_flight_at_reseed == [0, 0, 0, 0]
 
 
+GROUPED = [Request(f"q{i}", [i], group=group) for i, group in enumerate("aaabbcccccd")]
+
+
+def in_shards(sampler: FakeSampler, folder: Path, requests: list[Request]) -> list[list[str]]:
+    return [
+        pl.read_parquet(path)["request_id"].to_list() for path in run(sampler, folder, requests, shard_size=4).paths
+    ]
+
+
+def test_on_cuda_a_shard_ends_where_a_group_does(tmp_path: Path) -> None:
+    """Of 4 at most: aaa, as bb would make 5; bb; ccccc, which is larger by itself; d."""
+    wanted = [["q0", "q1", "q2"], ["q3", "q4"], ["q5", "q6", "q7", "q8", "q9"], ["q10"]]
+    assert in_shards(FakeSampler("cuda"), tmp_path, GROUPED) == wanted
+    assert run(FakeSampler("cuda"), tmp_path, GROUPED, shard_size=4).reused == 11
+
+
+def test_on_the_cpu_groups_change_nothing(tmp_path: Path) -> None:
+    """The shards, and so all that is sampled, are those of the requests without a group."""
+    alone = [replace(request, group="") for request in GROUPED]
+    assert in_shards(FakeSampler(), tmp_path, GROUPED) == [
+        ["q0", "q1", "q2", "q3"],
+        ["q4", "q5", "q6", "q7"],
+        ["q8", "q9", "q10"],
+    ]
+    assert run(FakeSampler(), tmp_path, alone, shard_size=4).reused == 11
+
+
 def test_two_requests_with_one_id_are_refused(tmp_path: Path) -> None:
     """Their completions could not be told apart."""
     with pytest.raises(ValueError, match="q1"):
