@@ -35,13 +35,18 @@ types: install  ## what mypy says
 check: lint types test  ## lint, types and every test; with -j2 the types beside the tests
 
 bench: install  ## the benchmarks; results go to benchmarks/results
+	$(BIN)/python -m mr_assets_tests.benchmarks.backfill
 	$(BIN)/python -m mr_assets_tests.benchmarks.data_side
 	$(BIN)/python -m mr_assets_tests.benchmarks.elo
 	$(BIN)/python -m mr_assets_tests.benchmarks.lineage
 	$(BIN)/python -m mr_assets_tests.benchmarks.many_runs
+	$(BIN)/python -m mr_assets_tests.benchmarks.memory
 	$(BIN)/python -m mr_assets_tests.benchmarks.padding
 	$(BIN)/python -m mr_assets_tests.benchmarks.prefix_cache
+	$(BIN)/python -m mr_assets_tests.benchmarks.replicas
 	$(BIN)/python -m mr_assets_tests.benchmarks.sampling
+	@if $(BIN)/mr cluster -- true; then $(BIN)/mr cluster -- $(BIN)/python -m mr_assets_tests.benchmarks.ray_steps; \
+	else echo "ray_steps is left out, since it takes what mr cluster asks for"; fi
 
 study: install  ## the small world's comparisons, about four hours; says its plan first, goes on after a stop
 	$(BIN)/python -m mr_assets_tests.study
