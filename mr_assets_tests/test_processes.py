@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -96,6 +97,36 @@ def test_all_processes_of_a_run_are_ended_and_no_other() -> None:
         end_processes("run-1")
         assert processes_of("run-1") == []
         assert second.poll() is None and other.is_running()
+
+
+def test_one_that_has_ended_is_not_found() -> None:
+    """Also while nobody has waited for it; nor is its group waited for."""
+    run_id = str(uuid4())
+    with subprocess.Popen(["sleep", "600"], env={**os.environ, MARK: run_id}, start_new_session=True) as process:
+        assert processes_of(run_id) == [process.pid]
+        process.kill()
+        while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        assert processes_of(run_id) == []
+        began = time.monotonic()
+        end_group(process.pid, seconds=60)
+        assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("why", [psutil.AccessDenied(1), psutil.NoSuchProcess(1), OSError()])
+def test_one_that_cannot_be_looked_at_is_passed_over(monkeypatch: pytest.MonkeyPatch, why: Exception) -> None:
+    """Another person's, or one that ends meanwhile."""
+    read = psutil.Process.environ
+
+    def environ(process: psutil.Process) -> dict[str, str]:
+        if process.pid == os.getppid():
+            raise why
+        return read(process)
+
+    run_id = str(uuid4())
+    with family(run_id) as (first, child):
+        monkeypatch.setattr("psutil.Process.environ", environ)
+        assert set(processes_of(run_id)) == {first.pid, child.pid}
 
 
 def test_this_process_is_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:

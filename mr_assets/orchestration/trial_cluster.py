@@ -18,10 +18,11 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import psutil
 
 from mr_assets.addresses import RAY
 from mr_assets.errors import UserError
@@ -65,13 +66,10 @@ def run_in_cluster(command: Sequence[str], nodes: int, gpus: int) -> int:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End unshare, if it is there, and with it the namespaces' first process, which goes after all others in them."""
-    first = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    inside = first.read_text().split() if process.poll() is None else []
+    inside = psutil.Process(process.pid).children() if process.poll() is None else []
     process.kill()
     process.wait()
-    until = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in inside) and time.monotonic() < until:
-        time.sleep(0.05)
+    psutil.wait_procs(inside, timeout=10)
 
 
 def namespaces() -> list[str]:
