@@ -1,5 +1,6 @@
 """What is private in Dagster and used nevertheless: in one place, still there, and taking what we hand to it."""
 
+import ast
 import inspect
 import re
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from mr_assets import dagster_internals as internals
 from mr_assets.orchestration.run_launcher import ProcessRunLauncher
 
 HERE = Path(internals.__file__)
+TESTS = Path(__file__).parent
 TAKES: list[tuple[Callable[..., Any], str]] = [
     # what is called, and what we call it with: names for what is given by name, a dash for what is given by position
     (internals.ConfigScalar, "- - -"),
@@ -71,6 +73,15 @@ def test_no_other_module_names_a_private_module_of_dagster() -> None:
     """Neither to import it nor to start it."""
     private = re.compile(r"\bdagster\._[a-z]")
     assert [path for path in HERE.parent.rglob("*.py") if private.search(path.read_text(encoding="utf-8"))] == [HERE]
+
+
+@pytest.mark.parametrize("file", sorted(str(path.relative_to(TESTS)) for path in TESTS.rglob("*.py")))
+def test_a_test_takes_from_there_what_is_there(file: str) -> None:
+    """What only tests need, they import themselves."""
+    tree = ast.walk(ast.parse((TESTS / file).read_text(encoding="utf-8")))
+    private = (node for node in tree if isinstance(node, ast.ImportFrom) and str(node.module).startswith("dagster._"))
+    taken = {alias.name for node in private for alias in node.names}
+    assert taken & vars(internals).keys() == set()
 
 
 def test_what_is_public_is_taken_from_dagster() -> None:

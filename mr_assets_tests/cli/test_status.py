@@ -12,11 +12,11 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
+from uuid import uuid4
 
 import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
-from dagster._core.utils import make_new_run_id
 
 from mr_assets.cli.status import statuses
 from mr_assets.loop import LOOP
@@ -74,7 +74,7 @@ def test_status_has_a_star_where_something_behind_is_out_of_date(mr: Mr, done: R
 
 
 def dagster_run(run: Run, status: dg.DagsterRunStatus, worker: Worker, *assets: str) -> str:
-    run_id = make_new_run_id()
+    run_id = str(uuid4())
     with instance() as history:
         create_run_for_test(
             history,

@@ -6,11 +6,11 @@ from urllib.parse import quote
 
 import dagster as dg
 import pytest
-from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from mr_assets.dagster_internals import WorkspaceProcessContext
 from mr_assets.gate import LOOPBACK
 
 URL = "http://127.0.0.1:3000"

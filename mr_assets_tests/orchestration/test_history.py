@@ -4,12 +4,12 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 import pytest
 from click.testing import CliRunner
 from dagster._core.test_utils import create_run_for_test
-from dagster._core.utils import make_new_run_id
 
 from mr_assets.cli.main import main
 from mr_assets.orchestration.history import partition_of
@@ -36,7 +36,7 @@ def run(tmp_path: Path, fresh_home: Path, monkeypatch: pytest.MonkeyPatch) -> Ru
 
 def started(run: Run, asset: str, worker: Worker, *others: str, **tags: str) -> str:
     """A Dagster run of an asset, and of others, that is under way as far as Dagster knows; its id."""
-    run_id = make_new_run_id()
+    run_id = str(uuid4())
     with instance() as history:
         create_run_for_test(
             history,

@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import yaml
-from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 
 from mr_assets.errors import UserError
 from mr_assets.orchestration import instance as module
@@ -40,7 +40,7 @@ def test_a_fresh_instance_watches_its_runs_and_limits_the_gpu(home: Path) -> Non
         assert isinstance(dagster.run_launcher, ProcessRunLauncher)
         assert dagster.run_monitoring_enabled
         assert dagster.run_monitoring_start_timeout_seconds < 60
-        assert isinstance(dagster.run_coordinator, QueuedRunCoordinator)
+        assert isinstance(dagster.run_coordinator, dg.QueuedRunCoordinator)
         assert dagster.run_coordinator.dequeue_interval_seconds == 1
         [limit] = [p for p in dagster.event_log_storage.get_pool_limits() if p.name == POOL]
         assert limit.limit == 1

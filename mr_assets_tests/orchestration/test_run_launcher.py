@@ -13,16 +13,16 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.code_pointer import ModuleCodePointer
-from dagster._core.launcher import LaunchRunContext, WorkerStatus
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    TagType,
-    get_tag_type,
-)
+from dagster._core.storage.tags import TagType, get_tag_type
 from dagster._core.test_utils import create_run_for_test
 
+from mr_assets.dagster_internals import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    LaunchRunContext,
+    WorkerStatus,
+)
 from mr_assets.orchestration import run_launcher
 from mr_assets.orchestration.instance import instance as open_instance
 from mr_assets.orchestration.run_launcher import ProcessRunLauncher, fail_dead_runs, iteration_tag

@@ -8,11 +8,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.code_pointer import ModuleCodePointer
-from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.test_utils import create_run_for_test
 
-from mr_assets.dagster_internals import IMPLICIT_ASSET_JOB_NAME
+from mr_assets.dagster_internals import IMPLICIT_ASSET_JOB_NAME, BulkActionStatus
 from mr_assets.definitions import build_definitions
 from mr_assets.loop import LOOP
 from mr_assets.orchestration.code_server import MODULE
