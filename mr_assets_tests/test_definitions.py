@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,21 +12,26 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psutil
 import pytest
 from dagster_ray.configs import RayExecutionConfig
 
 from mr_assets.dagster_internals import IMPLICIT_ASSET_JOB_NAME
 from mr_assets.definitions import build_definitions, executor
 from mr_assets.errors import UserError
+from mr_assets.orchestration.instance import SETTINGS
+from mr_assets.processes import end_group
 from mr_assets.recipes.load import with_iterations
 from mr_assets.runs.stored import load_run
 from mr_assets.tables import TABLES
 from mr_assets.wiring.io_managers import ModelIOManager, TableIOManager
-from mr_assets_tests.real_run import PROJECT
+from mr_assets_tests.real_run import PROJECT, descendants, free_port
 from mr_assets_tests.tiny import NAME, tiny_run
+from mr_assets_tests.ui.server import PATIENCE, Server
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
+COMMANDS = Path(sys.executable).parent
 FAMILY = "small_world"
 EDGES = {
     "seed_prompts": "",
@@ -295,17 +302,23 @@ def test_the_executor_is_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None
         executor()
 
 
-def in_a_new_process(tmp_path: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "MR_DATA": str(tmp_path / "data"), "DAGSTER_HOME": str(tmp_path), **variables}
+def activated(tmp_path: Path) -> dict[str, str]:
+    """The environment of who has activated this Python's own, with the project's instance: it tells Dagster nothing."""
+    shutil.copy(SETTINGS, tmp_path / "dagster.yaml")
+    own = {"VIRTUAL_ENV": sys.prefix, "PATH": os.pathsep.join([str(COMMANDS), os.environ["PATH"]])}
+    return {**os.environ, **own, "MR_DATA": str(tmp_path / "data"), "DAGSTER_HOME": str(tmp_path)}
+
+
+def in_a_new_process(tmp_path: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False
+        command, env=activated(tmp_path), cwd=PROJECT, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
 
 
 @pytest.mark.slow
 def test_dagster_validates_the_definitions(tmp_path: Path) -> None:
     """By its own command; an empty data folder is enough, and stays empty."""
-    dagster = str(Path(sys.executable).with_name("dagster"))
+    dagster = str(COMMANDS / "dagster")
     done = in_a_new_process(tmp_path, dagster, "definitions", "validate", "-m", "mr_assets.definitions")
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "data").exists()
@@ -328,9 +341,45 @@ def test_the_definitions_import_none_of_the_heavy_libraries(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_dg_checks_the_definitions(tmp_path: Path) -> None:
     """The first command that Dagster's own documentation names, in this project as it is."""
-    dg_command = Path(sys.executable).with_name("dg")
-    if not dg_command.exists():
-        pytest.skip("the extra dg is not installed: pip install -e .[dg]")
-    done = in_a_new_process(tmp_path, str(dg_command), "check", "defs")
+    done = in_a_new_process(tmp_path, str(COMMANDS / "dg"), "check", "defs")
     assert done.returncode == 0, done.stderr
     assert "All definitions loaded successfully" in done.stdout
+
+
+@pytest.mark.slow
+def test_dg_lists_the_assets(tmp_path: Path) -> None:
+    """Of the recipes that come with the project, by the keys that the UI has."""
+    done = in_a_new_process(tmp_path, str(COMMANDS / "dg"), "list", "defs", "--json")
+    assert done.returncode == 0, done.stderr
+    listed = {dg.AssetKey(asset["asset_key_parts"]) for asset in json.loads(done.stdout)["assets"]}
+    assert listed > {key(asset) for asset in EDGES}
+
+
+@pytest.mark.slow
+def test_dg_dev_serves_the_assets(tmp_path: Path) -> None:
+    """On loopback until it is interrupted, which leaves no process; nothing is noted for Dagster's telemetry."""
+    port = free_port()
+    command = [str(COMMANDS / "dg"), "dev", "--host", "127.0.0.1", "--port", str(port)]
+    with (tmp_path / "dg.log").open("w+b") as log:
+        process = subprocess.Popen(
+            command,
+            env=activated(tmp_path),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=PROJECT,
+            start_new_session=True,
+        )
+        process.stdout = log
+        try:
+            server = Server(tmp_path / "data", port, process)
+            server.wait_for(server.loaded)
+            started = descendants(process)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE) == 0
+            _, left = psutil.wait_procs(started, timeout=PATIENCE)
+            assert started and not left
+        finally:
+            end_group(process.pid)
+            process.wait()
+    assert not (tmp_path / ".telemetry").exists()

@@ -125,6 +125,12 @@ class Server:
         assert not answer.get("errors"), answer["errors"]
         return answer["data"]
 
+    def loaded(self) -> bool:
+        """Whether it answers, and has assets."""
+        with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            return bool(self.ask(LOADED)["assetNodes"])
+        return False
+
     def _do(self, mutation: str, success: str, **variables: Any) -> Any:
         [result] = self.ask(mutation, **variables).values()
         assert result["__typename"] == success, result
@@ -256,12 +262,7 @@ def serving(data: Path) -> Iterator[Server]:
     with started(data, "ui", *ports, module=MODULE) as process:
         server = Server(data, port, process, pages_port)
 
-        def ready() -> bool:
-            with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
-                return bool(server.ask(LOADED)["assetNodes"])
-            return False
-
-        server.wait_for(ready)
+        server.wait_for(server.loaded)
         try:
             yield server
         finally:
