@@ -38,6 +38,9 @@ WITHOUT_LORA = {"lora_r": None, "lora_alpha": 32.0, "lora_dropout": 0.0, "lora_t
 META_JUDGE = ("meta_judgments.template", "text of the meta-judge template")
 """How records name the meta-judge prompt."""
 
+SEED_MODEL = ("model.seed", "model.revision", *RENDERING)
+"""What the seed model is, and how its prompts are rendered."""
+
 
 SORTED = {"engine.cpu_top_k_first": None}
 """How completions were sampled before the nucleus could be looked for among the likeliest tokens first."""
@@ -53,7 +56,7 @@ class Asset:
     upstream: the assets that it is made of, as far as the recipe has them. The handoff is not among them: policy[t]
     also takes checkpoints[t-1].
     shaped_by: the recipe's fields, or sections, that shape it; ``row.`` stands for the iteration's own row.
-    shaped_too: what else shapes it in some recipes, by the recipe.
+    shaped_too: what else shapes it in some recipes, by the recipe; shaped_less: what of `shaped_by` does not in some.
     per: what there is one of it for. A "family" of recipes shares it; a "model" is "seed", "0" or an iteration's.
     of_models: of an asset per model, which models' it takes of others that are per model; not named: its own model's.
     holds: a parquet table, the folder of a trained model, or a record that points at such a folder.
@@ -62,7 +65,7 @@ class Asset:
     begins_after: what must be there before it, though it takes nothing of it.
     sources: the fields that may name a user's file or model folder that it is made of.
     before: what had one value, and no setting, when earlier versions made it: their records do not name it.
-    not_noted: what earlier versions' records do not name and may have been anything; that is no difference.
+    not_noted: what the records of some versions name and those of others do not: no difference where one has none.
     when: which recipes have it; None: all. Where a recipe does not have it, it is nowhere: not in the graph, not in
     `mr status`, not among what others are made of.
     """
@@ -72,6 +75,7 @@ class Asset:
     upstream: tuple[str, ...] = ()
     shaped_by: tuple[str, ...] = ()
     shaped_too: "Callable[[Recipe], tuple[str, ...]] | None" = None
+    shaped_less: "Callable[[Recipe], tuple[str, ...]] | None" = None
     per: Per = "iteration"
     of_models: Mapping[str, tuple[Of, ...]] = field(default_factory=dict)
     holds: Literal["table", "model", "pointer"] = "table"
@@ -83,6 +87,11 @@ class Asset:
     before: Mapping[str, Any] = field(default_factory=dict)
     not_noted: tuple[str, ...] = ()
     when: "Callable[[Recipe], bool] | None" = None
+
+    def shaping(self, recipe: "Recipe") -> tuple[str, ...]:
+        """The fields and sections of a recipe that shape it."""
+        more, less = (of(recipe) if of else () for of in (self.shaped_too, self.shaped_less))
+        return tuple(path for path in (*self.shaped_by, *more) if path not in less)
 
 
 class Loop(dict[str, Asset]):
@@ -112,6 +121,20 @@ def iteration_of(asset: str, partition: str | None) -> int:
     return int(partition) if partition and LOOP[asset].per == "iteration" else 1
 
 
+def _not_of_its_generator(recipe: "Recipe") -> tuple[str, ...]:
+    """Another generator than the seed model makes the prompts without that; an endpoint without the engine, too."""
+    if recipe.prompts.generator is None:
+        return ()
+    return (*SEED_MODEL, "engine") if recipe.prompts.by_endpoint else SEED_MODEL
+
+
+def _of_examples_from_rankings(recipe: "Recipe") -> tuple[str, ...]:
+    """The words of examples that are made of rankings; of those of the world, or a user's, the text is all there is."""
+    if recipe.sft is None or recipe.eft.rankings is None:
+        return ()
+    return (*PAPERS, "meta_judgments.template") if recipe.teaches_meta_judge else tuple(PAPERS)
+
+
 # An iteration begins when everything of the family is there. Without `begins_after`, a backfill with the family's
 # assets would start prompts of every iteration while M0 is trained, and the rest of each iteration in a run of its own.
 LOOP = Loop(
@@ -130,9 +153,16 @@ LOOP = Loop(
         when=lambda recipe: recipe.prompts.source == "generated",
         upstream=("ranked_replies",),
         shaped_by=(
-            *("seed", "world.name", "model.seed", "model.revision", *RENDERING),
-            *("prompts.generator", "prompts.column", "prompts.count", "generation", "engine"),
+            "seed",
+            "world.name",
+            *SEED_MODEL,
+            "prompts.generator",
+            "prompts.column",
+            "prompts.count",
+            "generation",
+            "engine",
         ),
+        shaped_less=_not_of_its_generator,
         sources=("model.seed", "prompts.generator", "generation.examples"),
         selects=True,
         code=(
@@ -162,7 +192,7 @@ LOOP = Loop(
         per="family",
         when=lambda recipe: recipe.seed_judges,
         upstream=("ranked_replies",),
-        shaped_by=("seed", "model.seed", "model.revision", *RENDERING, "judgments", "engine"),
+        shaped_by=("seed", *SEED_MODEL, "judgments", "engine"),
         sources=("model.seed",),
         selects=True,
         code=("method.judgments", "method.asked_lines", "method.ranked_replies", "chat", "chat_template"),
@@ -173,9 +203,9 @@ LOOP = Loop(
         per="family",
         upstream=("ranked_replies", "eft_judgments"),
         shaped_by=("seed", "world", "eft", "judgments.template"),
-        shaped_too=lambda recipe: ("meta_judgments.template", *PAPERS) if recipe.eft.rankings else (),
+        shaped_too=_of_examples_from_rankings,
         before={f"eft.{name}": value for name, value in ONLY_JUDGMENTS.items()},
-        not_noted=META_JUDGE,
+        not_noted=(*META_JUDGE, *PAPERS),
         sources=("eft.source",),
         selects=True,
         code=("worlds.eft", "inputs.user_files", "method.eft_dataset"),
@@ -186,10 +216,8 @@ LOOP = Loop(
         per="family",
         holds="model",
         upstream=("eft_dataset",),
-        shaped_by=(
-            *("seed", "model.seed", "model.revision", *RENDERING, "sft"),
-            *("judgments.template", "meta_judgments.template"),
-        ),
+        shaped_by=("seed", *SEED_MODEL, "sft", "judgments.template"),
+        shaped_too=lambda recipe: ("meta_judgments.template",) if recipe.teaches_meta_judge else (),
         not_noted=META_JUDGE,
         before={f"sft.{name}": value for name, value in WITHOUT_LORA.items()},
         sources=("model.seed",),
@@ -302,10 +330,7 @@ LOOP = Loop(
         per="model",
         when=lambda recipe: recipe.evaluation is not None,
         upstream=("sft_checkpoint", "checkpoints"),
-        shaped_by=(
-            *("seed", "model.seed", "model.revision", *RENDERING),
-            *("evaluation", "responses", "judgments", "meta_judgments", "engine"),
-        ),
+        shaped_by=("seed", *SEED_MODEL, "evaluation", "responses", "judgments", "meta_judgments", "engine"),
         before={**PAPERS, **LINES, **SORTED},
         sources=("model.seed",),
         code=(
@@ -323,10 +348,7 @@ LOOP = Loop(
         per="model",
         when=lambda recipe: recipe.held_out is not None,
         upstream=("ranked_replies", "seed_prompts", "sft_checkpoint", "checkpoints"),
-        shaped_by=(
-            *("seed", "world.name", "model.seed", "model.revision", *RENDERING),
-            *("held_out", "prompts.column", "responses", "engine"),
-        ),
+        shaped_by=("seed", "world.name", *SEED_MODEL, "held_out", "prompts.column", "responses", "engine"),
         sources=("model.seed", "held_out.source"),
         selects=True,
         code=(
@@ -339,10 +361,7 @@ LOOP = Loop(
         per="model",
         when=lambda recipe: recipe.human_agreement is not None,
         upstream=("sft_checkpoint", "checkpoints", "ranked_replies"),
-        shaped_by=(
-            *("seed", "world.name", "model.seed", "model.revision", *RENDERING),
-            *("human_agreement", "judgments", "engine"),
-        ),
+        shaped_by=("seed", "world.name", *SEED_MODEL, "human_agreement", "judgments", "engine"),
         sources=("model.seed",),
         code=(
             *("method.human_agreement", "method.ranked_replies", "method.judgments", "method.asked_lines"),
@@ -356,10 +375,7 @@ LOOP = Loop(
         when=lambda recipe: recipe.probe is not None,
         upstream=("held_out_responses", "sft_checkpoint", "checkpoints"),
         of_models={"held_out_responses": ("the seed",)},
-        shaped_by=(
-            *("seed", "model.seed", "model.revision", *RENDERING),
-            *("probe", "judgments", "engine"),
-        ),
+        shaped_by=("seed", *SEED_MODEL, "probe", "judgments", "engine"),
         sources=("model.seed",),
         selects=True,
         code=(
@@ -373,10 +389,7 @@ LOOP = Loop(
         per="model",
         when=lambda recipe: recipe.labelled_pairs is not None,
         upstream=("sft_checkpoint", "checkpoints"),
-        shaped_by=(
-            *("seed", "world.name", "model.seed", "model.revision", *RENDERING),
-            *("labelled_pairs", "judgments", "engine"),
-        ),
+        shaped_by=("seed", "world.name", *SEED_MODEL, "labelled_pairs", "judgments", "engine"),
         shaped_too=lambda recipe: ("meta_judgments",) if recipe.asks_pairwise else (),
         sources=("model.seed", "labelled_pairs.source"),
         code=(
@@ -403,7 +416,7 @@ LOOP = Loop(
         when=lambda recipe: recipe.win_rates is not None,
         upstream=("held_out_responses",),
         of_models={"held_out_responses": ("its own", "the seed")},
-        shaped_by=("seed", "model.seed", "model.revision", *RENDERING, "win_rates", "judgments", "engine"),
+        shaped_by=("seed", *SEED_MODEL, "win_rates", "judgments", "engine"),
         sources=("model.seed", "win_rates.judge"),
         code=(
             *("method.win_rates", "method.agreement", "method.judgments", "method.asked_lines", "method.rewards"),

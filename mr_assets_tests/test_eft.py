@@ -28,8 +28,8 @@ from mr_assets.method.numbers import eft_numbers
 from mr_assets.method.ranked_replies import in_parts
 from mr_assets.method.sft_dataset import sft_dataset
 from mr_assets.orchestration.steps import Step, steps
+from mr_assets.recipes.shaping import shaping_settings
 from mr_assets.runs.run import Run
-from mr_assets.runs.settings import shaping_settings
 from mr_assets.runs.status import state
 from mr_assets.runs.stored import save
 from mr_assets.tables import EFT_DATASET, dropped_path

@@ -21,10 +21,10 @@ from mr_assets.lineage.verification import verify
 from mr_assets.loop import LOOP, Asset
 from mr_assets.orchestration.steps import Step, plan, steps
 from mr_assets.recipes.recipe import Recipe
+from mr_assets.recipes.shaping import shaping_settings
 from mr_assets.runs import code_versions, status
 from mr_assets.runs.code_versions import PACKAGE, code_version
 from mr_assets.runs.record import write_record
-from mr_assets.runs.settings import shaping_settings
 from mr_assets.runs.status import places, state
 from mr_assets.section import section_of
 from mr_assets.tables import TABLES, Column, Table
@@ -60,7 +60,7 @@ def test_what_shapes_an_asset_are_fields_of_the_recipe(asset: str) -> None:
     """A path that the recipe does not have raises; each is noted in records, by the iteration's own row where named."""
     partition = {"family": None, "iteration": "1", "model": "1"}[LOOP[asset].per]
     noted = shaping_settings(tiny_recipe(), asset, partition)
-    assert list(noted) == [path.replace("row.", "iteration.") for path in LOOP[asset].shaped_by]
+    assert list(noted) == [path.replace("row.", "iteration.") for path in LOOP[asset].shaping(tiny_recipe())]
 
 
 def test_what_an_asset_is_made_of_comes_before_it() -> None:

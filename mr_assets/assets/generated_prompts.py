@@ -8,7 +8,6 @@ from mr_assets.inputs.generator import generator, limits, read_examples, renderi
 from mr_assets.method import generated_prompts as method
 from mr_assets.method.numbers import Numbers
 from mr_assets.method.ranked_replies import held_out_prompts
-from mr_assets.sampling.connection import is_endpoint
 from mr_assets.sampling.endpoint import Endpoint, as_bytes
 from mr_assets.sampling.engine import Request
 from mr_assets.templates import generate_template
@@ -55,7 +54,7 @@ def generated_prompts(work: Materialization, ranked_replies: pl.LazyFrame | None
 def _sampled(work: Materialization, requests: list[method.Asked]) -> Samples:
     """A round's answers, by the generator that the recipe names."""
     recipe, section, template = work.recipe, work.recipe.generation, generate_template()
-    if is_endpoint(recipe.prompts.generator):
+    if recipe.prompts.by_endpoint:
         assert recipe.prompts.generator is not None and section.model is not None
         endpoint = Endpoint(
             recipe.prompts.generator, section.model, section.key_variable, concurrency=section.concurrency

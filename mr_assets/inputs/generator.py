@@ -16,7 +16,6 @@ from mr_assets.method.prompts import check_prompts
 from mr_assets.recipes.recipe import Generation, Recipe
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.settings import CONTENT
-from mr_assets.sampling.connection import is_endpoint
 from mr_assets.templates import example_tasks, generate_template
 
 GENERATOR = "prompts.generator"
@@ -78,7 +77,7 @@ def check_generator(recipe: Recipe, data: Path) -> None:
     """Raise `UserError` for what would stop the generation later: examples, language, model, template, context."""
     examples = read_examples(recipe, data)
     limits(recipe.generation)
-    if is_endpoint(recipe.prompts.generator):
+    if recipe.prompts.by_endpoint:
         return
     named = recipe.prompts.generator or recipe.model.seed
     if recipe.model.allow_hub and not (data / named).is_dir() and not Path(named).is_dir():

@@ -18,8 +18,8 @@ from mr_assets.method.battle_matrices import battle_matrices
 from mr_assets.method.elo_pairs import elo_pairs, ratings
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.recipes.sets import with_sets
+from mr_assets.recipes.shaping import JUDGE_SIDE_OFF, shaping_settings
 from mr_assets.runs.run import Run
-from mr_assets.runs.settings import JUDGE_SIDE_OFF, shaping_settings
 from mr_assets.tables import (
     TABLES,
     Selected,

@@ -58,10 +58,11 @@ from mr_assets.method.scoring_shift import scoring_shift, scoring_shift_numbers
 from mr_assets.method.selected_responses import select_responses
 from mr_assets.method.win_rates import win_rate_numbers, win_rates
 from mr_assets.recipes.recipe import WORLD
+from mr_assets.recipes.shaping import JUDGE_SIDE_OFF
 from mr_assets.runs.artifact import fetch_files, pruned_since
 from mr_assets.runs.record import Record
 from mr_assets.runs.run import Run
-from mr_assets.runs.settings import JUDGE_SIDE_OFF, changed_settings, prompts_differ
+from mr_assets.runs.settings import changed_settings, prompts_differ
 from mr_assets.tables import (
     REWARD_MARGINS,
     TABLES,
@@ -405,11 +406,12 @@ class _Artifact:
         said, sampled = self.settings, "eft_judgments" in self.record.inputs
         given, judge, meta_judge = (_section(said, name) for name in ("eft", "judgments", "meta_judgments"))
         verdicts = Verdicts.of(meta_judge)
+        meta_template = said.get("meta_judgments.template")  # not noted where no example is a meta-judgment
         return eft_dataset(
             self.upstream("ranked_replies").collect(),
             self.upstream("eft_judgments").drop("token_ids").collect() if sampled else None,
             judge=Judge(judge_template(self.run.template(said["judgments.template"])), Scoring.of(judge)),
-            meta_judge=MetaJudge(meta_judge_template(self.run.template(said["meta_judgments.template"])), verdicts),
+            meta_judge=MetaJudge(meta_judge_template(self.run.template(meta_template)), verdicts),
             shares=shares_of(given["meta_judgment_share"], given["instruction_share"]),
             examples=given["examples"],
             seed=self.settings["seed"],

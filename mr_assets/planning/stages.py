@@ -14,7 +14,6 @@ from math import ceil
 from mr_assets.loop import titled
 from mr_assets.planning.lengths import Lengths, Pieces
 from mr_assets.recipes.recipe import GENERATED, WORLD, Recipe
-from mr_assets.sampling.connection import is_endpoint
 
 EFT_EXAMPLES = 1630
 """Where the recipe does not say how many EFT examples there are: as many as Yuan et al. (2024) trained on."""
@@ -136,7 +135,7 @@ def stages(
     replies: ranked replies to train on, where EFT data is made of rankings and they were counted.
     """
     shares = shares or {}
-    by_model = recipe.prompts.source == GENERATED and not is_endpoint(recipe.prompts.generator)
+    by_model = recipe.prompts.source == GENERATED and not recipe.prompts.by_endpoint
     found: list[Stage] = [generation(recipe, lengths)] if by_model else []
     found += [ranked(recipe, lengths, replies)] if recipe.seed_judges else []
     found += [sft(recipe, lengths, replies)] if recipe.sft else []

@@ -6,18 +6,26 @@ artifacts (another ``seed``, another SFT) gets a hash of its settings too: ``sma
 """
 
 import json
+from collections import ChainMap
 from hashlib import blake2b
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from mr_assets.judging import ONLY_JUDGMENTS, PAPERS
-from mr_assets.recipes.recipe import GENERATED, SPEED_FIELDS, Iteration, Recipe
+from mr_assets.loop import LOOP
+from mr_assets.recipes.recipe import Iteration, Recipe
+from mr_assets.recipes.shaping import shaping_settings
 from mr_assets.recipes.validation import validated
 from mr_assets.recipes.yaml_files import FOLDER, OF_FILE, read_recipe
 
-ADDED_TO_PROMPTS = ("split", "generator")
-"""Fields of the section that earlier versions did not have: where they are null, a family keeps its name."""
+SPELT = {
+    "judgments.template": "judge_template",
+    "meta_judgments.template": "meta_judge_template",
+    **{path: path for path in PAPERS},
+}
+"""What has no section in the settings of a family, and how it is called there."""
+ADDED = {"prompts": {"split": None, "generator": None}, "eft": ONLY_JUDGMENTS}
+"""Fields that earlier versions did not have, and their values then: with these a family keeps its name."""
 
 
 def family_name(recipe: Recipe) -> str:
@@ -33,26 +41,25 @@ def family_name(recipe: Recipe) -> str:
 
 
 def family_settings(recipe: Recipe) -> dict[str, Any]:
-    """The part of a recipe that shapes seed_prompts, eft_dataset and sft_checkpoint, as JSON.
+    """What shapes the artifacts that a family shares, as their rows of the loop say, as JSON.
 
-    The judge template belongs to it, as EFT examples are written with it; where they are made of rankings, words and
-    scale, and how the seed model judges. What only decides where a model may come from, how prompts are dealt out
-    later, or speed and memory does not.
+    It has the form, and leaves out the values, with which families are named from the first version on.
     """
-    fields = {name: True for name in ("seed", "model", "world", "prompts", "eft", "sft")}
-    left_out = {"model": {"allow_hub"}, "prompts": {"disjoint"}, **SPEED_FIELDS}
-    left_out["prompts"] |= {name for name in ADDED_TO_PROMPTS if getattr(recipe.prompts, name) is None}
-    left_out["eft"] = {name for name, value in ONLY_JUDGMENTS.items() if getattr(recipe.eft, name) == value}
-    settings = recipe.model_dump(mode="json", include=fields, exclude=left_out)
-    if recipe.prompts.source == GENERATED:
-        settings["generation"] = recipe.generation.model_dump(mode="json", exclude=SPEED_FIELDS["generation"])
-    if recipe.eft.rankings and recipe.eft.meta_judgment_share:
-        settings["meta_judge_template"] = recipe.meta_judgments.template
-    if recipe.sft and recipe.eft.rankings:
-        settings |= {path: attrgetter(path)(recipe) for path in PAPERS}
-    if recipe.seed_judges:
-        settings |= recipe.model_dump(mode="json", include={"judgments", "engine"}, exclude=SPEED_FIELDS)
-    return {**settings, "judge_template": recipe.judgments.template}
+    shaping = ChainMap(*(shaping_settings(recipe, asset, None) for asset in LOOP.of(recipe).per("family")))
+    found: dict[str, Any] = {}
+    for path, value in sorted(shaping.items(), key=lambda item: "." not in item[0]):  # a whole section has its fields
+        section, _, field = path.partition(".")
+        if path in SPELT:
+            found[SPELT[path]] = value
+        elif field:
+            found.setdefault(section, {})[field] = value
+        else:
+            found[path] = value
+    for section, added in ADDED.items():
+        found[section] = {name: value for name, value in found[section].items() if (name, value) not in added.items()}
+    if not recipe.eft.rankings and recipe.meta_judgments.template is None:
+        found.pop(SPELT["meta_judgments.template"], None)
+    return found
 
 
 def _base_settings(path: Path) -> dict[str, Any]:

@@ -7,7 +7,6 @@ gpus(recipe, "actor_pairs")     0
 
 from mr_assets.loop import LOOP
 from mr_assets.recipes.recipe import Recipe
-from mr_assets.sampling.connection import is_endpoint
 
 
 def gpus(recipe: Recipe, asset: str) -> int:
@@ -17,10 +16,9 @@ def gpus(recipe: Recipe, asset: str) -> int:
     built for them.
     """
     row = LOOP[asset]
-    by_endpoint = asset == "generated_prompts" and is_endpoint(recipe.prompts.generator)
-    if by_endpoint or asset not in LOOP.of(recipe):
+    if asset not in LOOP.of(recipe):
         return 0
-    if "engine" in row.shaped_by:
+    if "engine" in row.shaping(recipe):
         return recipe.engine.gpus * recipe.engine.replicas
     if row.holds == "model":
         trained = recipe.sft if asset == "sft_checkpoint" else recipe.dpo

@@ -23,6 +23,7 @@ from mr_assets.errors import UserError
 from mr_assets.judging import PAPERS_SCORING, PAPERS_VERDICTS, Scoring, Verdicts
 from mr_assets.recipes.names import MAX_NAME, NAME
 from mr_assets.recipes.yaml_files import Flow, dump_mapping
+from mr_assets.sampling.connection import is_endpoint
 from mr_assets.sampling.settings import EngineSettings, RewardSettings, SamplingSettings
 from mr_assets.section import SPEED, Count, File, Positive, Rate, Section, Share, Text, section_of, speed_fields
 from mr_assets.training.settings import DPOSettings, SFTSettings
@@ -121,6 +122,11 @@ class Prompts(Section):
         description="seed prompts in use: as many as the world makes, or the first of a file; null is all of the file's"
     )
     disjoint: bool = Field(description="whether no prompt serves two iterations (section 3.1: sampled)")
+
+    @property
+    def by_endpoint(self) -> bool:
+        """Whether what generates prompts is an endpoint, and no model that is sampled here."""
+        return is_endpoint(self.generator)
 
 
 class Generation(SamplingSettings):
@@ -482,6 +488,13 @@ class Recipe(Section):
     def seed_judges(self) -> bool:
         """Whether the seed model judges ranked replies, of which EFT data is made."""
         return self.sft is not None and self.eft.rankings is not None and self.eft.judged_by == "seed_model"
+
+    @property
+    def teaches_meta_judge(self) -> bool:
+        """Whether EFT data may have meta-judgments: a user's file may, of rankings a share is made."""
+        if self.sft is None or self.eft.source == WORLD:
+            return False
+        return self.eft.rankings is None or self.eft.meta_judgment_share > 0
 
     @property
     def asks_pairwise(self) -> bool:

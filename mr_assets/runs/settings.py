@@ -3,7 +3,7 @@
     LOOP["actor_pairs"].shaped_by      seed, row.rho, row.max_chosen_chars, switches.cut_off
     its record, iteration 2            {"seed": 0, "iteration.rho": 0.32, "iteration.max_chosen_chars": null, ...}
 
-What only changes speed or memory shapes nothing. A file or a folder that a setting names counts by its content.
+A file or a folder that a setting names counts by its content.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,9 @@ from typing import Any
 
 from mr_assets.errors import UserError
 from mr_assets.files import remembered_fingerprint
-from mr_assets.loop import LOOP, RENDERING, iteration_of
-from mr_assets.recipes.recipe import GENERATED, OPEN_ASSISTANT, RANKINGS, REWARD_MODEL, SPEED_FIELDS, Recipe
+from mr_assets.loop import LOOP, RENDERING
+from mr_assets.recipes.recipe import GENERATED, OPEN_ASSISTANT, RANKINGS, REWARD_MODEL, Recipe
+from mr_assets.recipes.shaping import shaping_settings
 from mr_assets.runs.data_folder import resolve
 from mr_assets.runs.overrides import as_config, overrides_in, with_overrides
 from mr_assets.runs.run import Run
@@ -23,34 +24,10 @@ from mr_assets.text_files import is_file_or_folder, is_regular
 
 CONTENT = "content of "
 TEXT = "text of the {} template"
+TEMPLATES = {"judge": "judgments.template", "meta_judge": "meta_judgments.template"}
+"""The fields that name a file in place of a shipped template."""
 MODELS = ("model.seed", "prompts.generator", "reward_model.folder", "win_rates.judge")
 """The fields that name a model's folder."""
-JUDGE_SIDE_OFF = {"iteration.judge_training": False}
-
-
-def shaping_settings(recipe: Recipe, asset: str, partition: str | None) -> dict[str, Any]:
-    """The recipe's fields that shape an artifact, by their paths.
-
-    What only changes speed or memory is not among them. Of the judge's side, if the iteration does not train the judge,
-    only that flag counts.
-    """
-    t = iteration_of(asset, partition)
-    if LOOP[asset].side == "judge" and not recipe.row(t).judge_training:
-        return dict(JUDGE_SIDE_OFF)
-    data = recipe.model_dump(mode="json", exclude=SPEED_FIELDS)
-    data["row"] = {**data["iterations"][t - 1], "learning_rate": recipe.learning_rate(t)}
-    data["prompts_until"] = [row["prompts"] for row in data["iterations"][:t]]
-    row = LOOP[asset]
-    paths = (*row.shaped_by, *(row.shaped_too(recipe) if row.shaped_too else ()))
-    shaping = (path for path in paths if not _of_another_model(recipe, asset, path))
-    return {path.replace("row.", "iteration."): _at(data, path) for path in shaping}
-
-
-def _of_another_model(recipe: Recipe, asset: str, path: str) -> bool:
-    """Whether a setting is of the seed model, or of the engine, where another generator makes the prompts."""
-    if asset != "generated_prompts" or recipe.prompts.generator is None:
-        return False
-    return path.startswith("model.") or (path == "engine" and is_endpoint(recipe.prompts.generator))
 
 
 def prompts_differ(sampled: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -66,12 +43,12 @@ def prompts_differ(sampled: str, then: Mapping[str, Any], now: Mapping[str, Any]
 def settings_of(run: Run, asset: str, partition: str | None) -> dict[str, Any]:
     """The recipe's fields that shape an artifact, as JSON; the user's own files also count by their content."""
     found = shaping_settings(run.recipe, asset, partition)
-    given = {"judge": run.recipe.judgments.template, "meta_judge": run.recipe.meta_judgments.template}
-    for template in LOOP[asset].templates:
-        path = run.template(given.get(template))
-        if path is not None and is_regular(path) and found != JUDGE_SIDE_OFF:
-            found[TEXT.format(template.replace("_", "-"))] = blake2b(path.read_bytes(), digest_size=8).hexdigest()
-    for name, source in _sources(run, asset, partition):
+    given = [(template, TEMPLATES.get(template, "")) for template in LOOP[asset].templates]
+    for template in [template for template, path in given if _is_among(path, found)]:
+        file = run.template(_named(run.recipe, TEMPLATES[template]))
+        if file is not None and is_regular(file):
+            found[TEXT.format(template.replace("_", "-"))] = blake2b(file.read_bytes(), digest_size=8).hexdigest()
+    for name, source in [each for each in _sources(run, asset, partition) if _is_among(each[0], found)]:
         if is_file_or_folder(path := resolve(source, run.data)):
             notes = run.data / ".fingerprints.json"
             found[CONTENT + name] = remembered_fingerprint(path, notes, every_file=name not in MODELS)
@@ -84,11 +61,15 @@ def _sources(run: Run, asset: str, partition: str | None) -> list[tuple[str, str
         return []
     of_loop = LOOP[asset].per == "model" and partition != "seed"  # made of a model of the loop
     given = [path for path in LOOP[asset].sources if not (of_loop and path == "model.seed")]
-    paths = (path for path in given if not _of_another_model(run.recipe, asset, path))
-    named = [(path, _named(run.recipe, path)) for path in paths]
+    named = [(path, _named(run.recipe, path)) for path in given]
     made = ("world", GENERATED, RANKINGS)
     files = [(path, source) for path, source in named if source and source not in made and not is_endpoint(source)]
     return [(path, source.removeprefix(OPEN_ASSISTANT).removeprefix(REWARD_MODEL)) for path, source in files]
+
+
+def _is_among(path: str, settings: Mapping[str, Any]) -> bool:
+    """Whether a field is one of the settings, or of a section that is."""
+    return path in settings or path.partition(".")[0] in settings
 
 
 def _named(recipe: Recipe, path: str) -> str | None:
@@ -134,21 +115,14 @@ def changed_settings(run: Run, asset: str, partition: str | None = None) -> dict
     """The settings that an artifact was made with and would not be made with now: (then, now) by their paths.
 
     A content, or how the chat template renders, that an earlier version did not record yet is no difference; nor is
-    a setting that had one value then, or that its row says earlier versions did not note.
+    a setting that had one value then, or that its row says not all versions note.
     """
     record, now = run.record(asset, partition), _fields(settings_in_force(run, asset, partition))
     then = _fields(record.settings) if record else now
     then = {path: value for path, value in LOOP[asset].before.items() if path in now} | then
-    new = (*RENDERING, *LOOP[asset].not_noted)
-    paths = [p for p in {**then, **now} if p in then or not (p.startswith(CONTENT) or p in new)]
-    return {p: (then.get(p), now.get(p)) for p in paths if then.get(p) != now.get(p)}
-
-
-def _at(data: Mapping[str, Any], path: str) -> Any:
-    value: Any = data
-    for part in path.split("."):
-        value = value[part] if value is not None else None
-    return value
+    either = [path for path in LOOP[asset].not_noted if (path in then) != (path in now)]
+    paths = [p for p in {**then, **now} if p in then or not (p.startswith(CONTENT) or p in RENDERING)]
+    return {p: (then.get(p), now.get(p)) for p in paths if then.get(p) != now.get(p) and p not in either}
 
 
 def _fields(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

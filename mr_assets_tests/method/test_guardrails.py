@@ -21,7 +21,7 @@ from mr_assets.method.guardrails import (
 )
 from mr_assets.method.measures import PREVIOUS
 from mr_assets.recipes.load import load_recipe
-from mr_assets.runs.settings import shaping_settings
+from mr_assets.recipes.shaping import shaping_settings
 from mr_assets.tables import DPO_DATASET, TOKEN_IDS, dropped_frame
 from mr_assets.tables import TABLES as ALL_TABLES
 

@@ -7,8 +7,8 @@ import pytest
 from mr_assets.errors import UserError
 from mr_assets.loop import LOOP
 from mr_assets.recipes.recipe import SPEED_FIELDS, Recipe
+from mr_assets.recipes.shaping import shaping_settings
 from mr_assets.runs.overrides import Departure, as_config, departures, overridable, overrides_in, with_overrides
-from mr_assets.runs.settings import shaping_settings
 from mr_assets_tests.tiny import tiny_recipe
 
 

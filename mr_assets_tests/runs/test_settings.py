@@ -195,3 +195,27 @@ def test_what_was_made_before_the_judges_words_were_fields_is_current(run: Run, 
     assert old != record.settings
     write_record(run.record_path(*place), replace(record, settings=old))
     assert changed_settings(run, *place) == {}
+
+
+@pytest.mark.parametrize("asset", ["eft_dataset", "sft_checkpoint"])
+def test_a_meta_judge_prompt_shapes_no_examples_of_a_world(tmp_path: Path, asset: str) -> None:
+    """They are judgments alone. Earlier versions noted it all the same: what they made is current with any."""
+    plain, other = tiny_run(tmp_path), tiny_run(tmp_path, "meta_judgments.template=mine.txt")
+    (tmp_path / "mine.txt").write_text("{prompt} {response} {judgment_a} {judgment_b}")
+    assert settings_of(other, asset, None) == settings_of(plain, asset, None)
+    assert other.family == plain.family
+    record = complete(plain, asset)
+    noted = {"meta_judgments.template": "mine.txt", "text of the meta-judge template": "0123456789abcdef"}
+    write_record(plain.record_path(asset), replace(record, settings=record.settings | noted))
+    assert (state(plain, asset), state(other, asset)) == ("done", "done")
+
+
+def test_a_meta_judge_prompt_shapes_the_examples_that_may_have_it(tmp_path: Path) -> None:
+    """A user's file may have meta-judgments, which are encoded as the engine will see them."""
+    file = ("eft.source=mine.jsonl", "world=null", "evaluation=null", "prompts.source=mine.txt")
+    plain, other = tiny_run(tmp_path, *file), tiny_run(tmp_path, *file, "meta_judgments.template=meta.txt")
+    assert other.family != plain.family
+    complete(plain, "sft_checkpoint")
+    (tmp_path / other.family).symlink_to(tmp_path / plain.family)
+    assert state(other, "sft_checkpoint") == "out of date"
+    assert list(changed_settings(other, "sft_checkpoint")) == ["meta_judgments.template"]

@@ -22,10 +22,10 @@ from mr_assets.files import write_json
 from mr_assets.ids import PAIR_ASSETS, model_id
 from mr_assets.loop import LOOP, Place, titled
 from mr_assets.recipes.recipe import Recipe
+from mr_assets.recipes.shaping import shaping_settings
 from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.record import Record
 from mr_assets.runs.run import Run
-from mr_assets.runs.settings import shaping_settings
 from mr_assets.tables import EVALUATION, scan_dropped
 from mr_assets_tests.benchmarks.machine import machine
 from mr_assets_tests.study.arms import Arm

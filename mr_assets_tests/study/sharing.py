@@ -7,10 +7,10 @@ project promises of one kind of CPU.
 """
 
 from mr_assets.loop import Place
+from mr_assets.recipes.shaping import shaping_settings
 from mr_assets.runs.branch import link
 from mr_assets.runs.record import write_record
 from mr_assets.runs.run import Run
-from mr_assets.runs.settings import shaping_settings
 from mr_assets.runs.status import places, state
 from mr_assets.runs.stored import save
 
