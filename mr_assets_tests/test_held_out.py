@@ -8,6 +8,7 @@ import pytest
 from mr_assets.lineage.verification import verify
 from mr_assets.orchestration.steps import Step
 from mr_assets.runs.status import state
+from mr_assets.tables import TABLES, dropped_frame, dropped_path
 from mr_assets.worlds import letters
 from mr_assets_tests.test_loop import World, made_up_to_m0, messages, new_world
 
@@ -93,6 +94,24 @@ def test_rows_of_the_probe_follow_from_their_ancestors(world: World) -> None:
     assert any("mean is 9.0, its ancestors give" in each for each in said)
 
 
+@pytest.mark.parametrize("asset", ["held_out_responses", "probe_judgments"])
+def test_a_text_that_ended_in_no_way_that_there_is_is_found(world: World, asset: str) -> None:
+    """As of the loop's own samples; so is what is dropped for no reason that there is."""
+    path = world.run.path(asset, "0")
+    table, gone = path.read_bytes(), dropped_path(path).read_bytes()
+    key = TABLES[asset].key
+    first = pl.read_parquet(path)[key][0]
+    how = pl.when(pl.col(key) == first).then(pl.lit("abort")).otherwise("finish_reason")
+    pl.read_parquet(path).with_columns(finish_reason=how).write_parquet(path)
+    dropped_frame([("x", "lost_draw", "{}"), ("y", "prompt_too_long", "{}")]).write_parquet(dropped_path(path))
+    said = {(fault.id, fault.said) for fault in verify(world.run, None, [asset])}
+    path.write_bytes(table)
+    dropped_path(path).write_bytes(gone)
+    assert (first, 'finish_reason is "abort", expected stop or length.') in said
+    assert [text.partition(",")[0] for id, text in said if id == "x"] == ["it is dropped as lost_draw"]
+    assert not [text for id, text in said if id == "y"]
+
+
 def test_prompts_of_a_file_that_are_seed_prompts_are_dropped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """This is the last test of the run: it is made again with another recipe."""
     trained = world.table("seed_prompts")["prompt"][0]
@@ -104,5 +123,6 @@ def test_prompts_of_a_file_that_are_seed_prompts_are_dropped(world: World, monke
     assert other.table("held_out_responses", "0")["prompt"].to_list() == ["Who wrote Faust?"]
     [(_, reason, _)] = other.dropped("held_out_responses", "0").rows()
     assert reason == "trained_on"
+    assert list(verify(other.run, None, ["held_out_responses"])) == []
     (world.run.data / "held.txt").write_text("Who wrote Hamlet?\n")
     assert state(other.run, "held_out_responses", "0") == "out of date"

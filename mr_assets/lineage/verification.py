@@ -85,7 +85,8 @@ _UNREADABLE = (
     pl.exceptions.PanicException,  # of a damaged parquet file; it is no `Exception`
 )
 _FINISHED = ("stop", "length")
-_SAMPLED = ("responses", "judgments", "meta_judgments", "eft_judgments")
+_NOT_SAMPLED = "prompt_too_long"
+_LEFT_OUT = {"held_out_responses": "trained_on"}  # what is no request, by the asset
 
 
 @dataclass(frozen=True)
@@ -327,7 +328,7 @@ class _Artifact:
         if LOOP[self.asset].side == "judge" and self.settings == JUDGE_SIDE_OFF:
             yield from self.differ(TABLES[self.asset].empty(), self.table.collect())
             return
-        if self.asset in _SAMPLED:
+        if "finish_reason" in TABLES[self.asset].columns:
             yield from self.bad_finish_reasons()
         recompute = RECOMPUTE.get(self.asset)
         if recompute is None:
@@ -374,13 +375,14 @@ class _Artifact:
                 yield self.fault(f"it is dropped as {reason} with {shown(came)}, expected {shown(wanted)}.", identity)
 
     def bad_finish_reasons(self) -> Iterator[Fault]:
-        """Sampled texts that ended in no way that there is, and requests dropped for no reason that there is."""
+        """Sampled texts that ended in no way that there is, and what is dropped for no reason that there is."""
         key, how = TABLES[self.asset].key, pl.col("finish_reason")
         odd = self.table.filter(how.is_not_null() & ~how.is_in(_FINISHED)).select(key, how).collect()
         for identity, came in odd.iter_rows():
             yield self.fault(f"finish_reason is {shown(came)}, expected stop or length.", identity)
-        for identity, reason, _ in self.dropped.filter(pl.col("reason") != "prompt_too_long").iter_rows():
-            yield self.fault(f"it is dropped as {reason}, expected prompt_too_long.", identity)
+        reasons = [_NOT_SAMPLED, *([_LEFT_OUT[self.asset]] if self.asset in _LEFT_OUT else [])]
+        for identity, reason, _ in self.dropped.filter(~pl.col("reason").is_in(reasons)).iter_rows():
+            yield self.fault(f"it is dropped as {reason}, expected {' or '.join(reasons)}.", identity)
 
     # ------------------------------------------------------------------------------------- what the ancestors give
 
