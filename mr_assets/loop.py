@@ -60,6 +60,7 @@ class Asset:
     per: what there is one of it for. A "family" of recipes shares it; a "model" is "seed", "0" or an iteration's.
     of_models: of an asset per model, which models' it takes of others that are per model; not named: its own model's.
     holds: a parquet table, the folder of a trained model, or a record that points at such a folder.
+    trained_by: the section of the recipe that says how a model is trained.
     side: whose pairs alone it is for. Those of the judge are empty in an iteration that trains no judge.
     selects: whether it also writes what it dropped and why.
     begins_after: what must be there before it, though it takes nothing of it.
@@ -79,6 +80,7 @@ class Asset:
     per: Per = "iteration"
     of_models: Mapping[str, tuple[Of, ...]] = field(default_factory=dict)
     holds: Literal["table", "model", "pointer"] = "table"
+    trained_by: Literal["sft", "dpo"] | None = None
     side: Literal["actor", "judge"] | None = None
     selects: bool = False
     templates: tuple[Literal["judge", "meta_judge", "pairwise", "generate", "tasks"], ...] = ()
@@ -215,6 +217,7 @@ LOOP = Loop(
         "sft_checkpoint",
         per="family",
         holds="model",
+        trained_by="sft",
         upstream=("eft_dataset",),
         shaped_by=("seed", *SEED_MODEL, "sft", "judgments.template"),
         shaped_too=lambda recipe: ("meta_judgments.template",) if recipe.teaches_meta_judge else (),
@@ -320,6 +323,7 @@ LOOP = Loop(
     Asset(
         "checkpoints",
         holds="model",
+        trained_by="dpo",
         upstream=("dpo_dataset", "policy"),
         shaped_by=("seed", "dpo", "row.keep_epoch", "row.learning_rate"),
         before={f"dpo.{name}": value for name, value in WITHOUT_LORA.items()},

@@ -48,6 +48,11 @@ class Table:
         """The same with the optional columns."""
         return pl.Schema({name: column.dtype for name, column in {**self.columns, **self.optional}.items()})
 
+    @property
+    def has_completions(self) -> bool:
+        """Whether its rows are completions that were sampled, or may be."""
+        return "finish_reason" in self.columns
+
     def empty(self) -> pl.DataFrame:
         """The table without rows."""
         return pl.DataFrame(schema=self.schema)

@@ -49,6 +49,7 @@ def test_a_row_names_what_is_there(row: Asset) -> None:
         assert (PACKAGE / "templates" / f"{template}.txt").is_file()
     assert (row.name in TABLES) == (row.holds == "table")
     assert row.holds == "table" or not row.selects
+    assert (row.trained_by is not None) == (row.holds == "model")
     for field in row.sources:
         section, _, name = field.partition(".")
         kind = section_of(Recipe.model_fields[section].annotation)

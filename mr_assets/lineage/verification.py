@@ -328,7 +328,7 @@ class _Artifact:
         if LOOP[self.asset].side == "judge" and self.settings == JUDGE_SIDE_OFF:
             yield from self.differ(TABLES[self.asset].empty(), self.table.collect())
             return
-        if "finish_reason" in TABLES[self.asset].columns:
+        if TABLES[self.asset].has_completions:
             yield from self.bad_finish_reasons()
         recompute = RECOMPUTE.get(self.asset)
         if recompute is None:

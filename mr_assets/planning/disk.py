@@ -9,19 +9,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mr_assets.planning.fits import is_sharded
+from mr_assets.loop import LOOP
+from mr_assets.planning.fits import is_sharded, training_of
 from mr_assets.planning.memory import optimizer_bytes, trained_weights
 from mr_assets.planning.shapes import Shape
 from mr_assets.planning.stages import Sampling, Stage, Training
 from mr_assets.recipes.recipe import Recipe
+from mr_assets.tables import TABLES
 
 BYTES_PER_TOKEN = 6
 """Of a sampled token in a table: its id and its characters, packed."""
 BYTES_PER_ROW = 100
 """Of a sampled completion in a table besides: ids, lengths, what was read out of it."""
-
-MEASUREMENTS = ("evaluation", "win_rates", "human_agreement", "labelled_pairs")
-"""What keeps figures of its completions, and no completion."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,12 @@ class Disk:
 def disk(stage: Stage, shape: Shape, recipe: Recipe, data: Path) -> Disk:
     """Of a table: the table, and its shards until it is whole. Of a model: the folder, and what it can resume from.
 
+    What measures a model keeps figures of its completions alone, unless these are its rows.
     data: the data folder, where a configuration of accelerate may lie.
     """
     if isinstance(stage, Sampling):
-        table = 0.0 if stage.asset in MEASUREMENTS else _table(stage)
-        return Disk(table, _table(stage))
+        figures_alone = LOOP[stage.asset].per == "model" and not TABLES[stage.asset].has_completions
+        return Disk(0.0 if figures_alone else _table(stage), _table(stage))
     return _model(stage, shape, recipe, data)
 
 
@@ -58,9 +58,7 @@ def _model(stage: Training, shape: Shape, recipe: Recipe, data: Path) -> Disk:
     With FSDP a checkpoint has the weights twice: as a model's, and as those that FSDP goes on from.
     """
     model = 4 * shape.weights
-    dpo = stage.asset == "checkpoints"
-    section = recipe.dpo if dpo else recipe.sft
-    assert section is not None
+    section, dpo = training_of(recipe, stage.asset), LOOP[stage.asset].trained_by == "dpo"
     times = 2 if is_sharded(section, data) else 1
     resume = 4 * times * trained_weights(shape, section) + optimizer_bytes(shape, section)
     kept = float(model * (recipe.dpo.schedule_epochs if dpo and recipe.dpo.keep_all_epochs else 1))

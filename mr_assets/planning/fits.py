@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mr_assets.errors import UserError
+from mr_assets.loop import LOOP
 from mr_assets.planning.memory import (
     Memory,
     cache_bytes,
@@ -47,6 +48,13 @@ class Problem:
 def sections(recipe: Recipe) -> dict[str, TrainingSettings]:
     """The trainings of a recipe, "sft" (if there is one) and "dpo"."""
     return ({"sft": recipe.sft} if recipe.sft else {}) | {"dpo": recipe.dpo}
+
+
+def training_of(recipe: Recipe, asset: str) -> TrainingSettings:
+    """The section of a recipe by which an asset's model is trained."""
+    section = LOOP[asset].trained_by
+    assert section is not None, f"{asset} holds no trained model"
+    return sections(recipe)[section]
 
 
 def is_sharded(section: TrainingSettings, data: Path) -> bool:

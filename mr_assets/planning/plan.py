@@ -10,15 +10,14 @@ from pathlib import Path
 
 from mr_assets.planning.data_sheets import RANGE, Gpu
 from mr_assets.planning.disk import Disk, Totals, disk, totals
-from mr_assets.planning.fits import Problem, gpu_problems, memory_of, sections, size
+from mr_assets.planning.fits import Problem, gpu_problems, memory_of, size, training_of
 from mr_assets.planning.lengths import Lengths
 from mr_assets.planning.measured import Measured, work_of
 from mr_assets.planning.memory import Memory
 from mr_assets.planning.shapes import Shape, shape_of_other
 from mr_assets.planning.speed import sampling_roofline, sampling_seconds, training_roofline, training_seconds
-from mr_assets.planning.stages import Sampling, Stage, Training, stages
+from mr_assets.planning.stages import Sampling, Stage, stages
 from mr_assets.recipes.recipe import Recipe
-from mr_assets.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -113,15 +112,10 @@ def _row(stage: Stage, recipe: Recipe, shape: Shape, data: Path, gpu: Gpu | None
         one = recipe.engine.model_copy(update={"tensor_parallel_size": 1, "replicas": 1})
         of = (stage, read, recipe.engine if stage.tokens_out else one, gpu)  # a reward model is no engine
         return Row(stage, sampling_roofline(*of), sampling_seconds(*of), found)
-    section = training_of(recipe, stage)
+    section = training_of(recipe, stage.asset)
     return Row(
         stage, training_roofline(stage, shape, section, gpu), training_seconds(stage, shape, section, gpu), found
     )
-
-
-def training_of(recipe: Recipe, stage: Training) -> TrainingSettings:
-    """The section of the recipe that a training goes by."""
-    return sections(recipe)["dpo" if stage.asset == "checkpoints" else "sft"]
 
 
 def verdict(plan: Plan) -> str:

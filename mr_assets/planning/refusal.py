@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from mr_assets.errors import UserError
 from mr_assets.files import bytes_in
+from mr_assets.loop import LOOP
 from mr_assets.planning.devices import Device, devices
 from mr_assets.planning.disk import Disk, disk, totals
 from mr_assets.planning.fits import Problem, cpu_problems, gpu_problems, size
@@ -24,8 +25,6 @@ from mr_assets.runs.run import Run
 from mr_assets.runs.status import state
 from mr_assets.sampling.engine import samples_on_cpu
 from mr_assets.training.job import EPOCHS
-
-SECTIONS = {"sft_checkpoint": "sft", "checkpoints": "dpo"}  # the assets that train; the others of a GPU sample
 
 
 def gpus_here() -> list[Device]:
@@ -51,7 +50,7 @@ def check_gpus(run: Run, found: Sequence[Device], asset: str | None = None) -> l
 
 def _of(asset: str | None, problems: Iterable[Problem]) -> list[Problem]:
     """Those of the engine or trainer that an asset needs; all without one."""
-    return [problem for problem in problems if asset is None or problem.of == SECTIONS.get(asset, "engine")]
+    return [problem for problem in problems if asset is None or problem.of == (LOOP[asset].trained_by or "engine")]
 
 
 def check_cpu(run: Run, free: float, asset: str | None = None) -> list[str]:

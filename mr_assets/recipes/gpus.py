@@ -7,6 +7,7 @@ gpus(recipe, "actor_pairs")     0
 
 from mr_assets.loop import LOOP
 from mr_assets.recipes.recipe import Recipe
+from mr_assets.training.settings import TrainingSettings
 
 
 def gpus(recipe: Recipe, asset: str) -> int:
@@ -20,7 +21,5 @@ def gpus(recipe: Recipe, asset: str) -> int:
         return 0
     if "engine" in row.shaping(recipe):
         return recipe.engine.gpus * recipe.engine.replicas
-    if row.holds == "model":
-        trained = recipe.sft if asset == "sft_checkpoint" else recipe.dpo
-        return trained.num_processes if trained else 0  # without SFT, M0 is the seed model itself
-    return 0
+    section: TrainingSettings | None = getattr(recipe, row.trained_by) if row.trained_by else None
+    return section.num_processes if section else 0  # without SFT, M0 is the seed model itself
