@@ -100,7 +100,7 @@ def page_of_artifact(run: str, asset: str, partition: str | None) -> str | None:
     """The whole address of the page about an artifact; None if there is none."""
     row = LOOP[asset]
     if row.per == "family" and row.holds == "model":
-        path = "/id?id=M0"
+        path = f"/id?id={model_id(0)}"
     elif partition is None or partition == "seed":
         return None
     elif row.holds != "table" or row.per == "model":

@@ -123,7 +123,7 @@ def conclusion(pilot: "Pilot", stages: "Sequence[StageVerdict]") -> Iterator[str
 
 
 def _model(pilot: "Pilot") -> str:
-    which = "M0, which the run has made" if pilot.model == "M0" else "the seed model as it is"
+    which = f"{pilot.model}, which the run has made" if pilot.model != "seed" else "the seed model as it is"
     return f"{which} ({pilot.folder})"
 
 

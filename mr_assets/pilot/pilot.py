@@ -23,6 +23,7 @@ from mr_assets.bounds import Bounds, Guardrails
 from mr_assets.definitions import build_definitions
 from mr_assets.errors import UserError
 from mr_assets.files import atomically
+from mr_assets.ids import model_id
 from mr_assets.inputs.preflight import check_run
 from mr_assets.inputs.seed_model import seed_model
 from mr_assets.loop import LOOP
@@ -171,7 +172,7 @@ def _due(run: Run) -> Iterator[tuple[tuple[str, ...], str | None, list[str]]]:
 
 def _model_as_it_is(run: Run) -> tuple[str, Path]:
     if run.recipe.sft and state(run, "sft_checkpoint") == "done":
-        return "M0", run.place("sft_checkpoint").resolve()
+        return model_id(0), run.place("sft_checkpoint").resolve()
     return "seed", seed_model(run.recipe, run.data).resolve()
 
 

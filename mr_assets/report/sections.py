@@ -5,7 +5,7 @@ from itertools import groupby
 
 from mr_assets.errors import shown
 from mr_assets.export.card import departures, paper_of
-from mr_assets.ids import PAIR_ASSETS
+from mr_assets.ids import PAIR_ASSETS, model_id
 from mr_assets.lineage.pairs import KINDS, pairs
 from mr_assets.lineage.spotcheck import agreement
 from mr_assets.loop import titled
@@ -60,7 +60,7 @@ def _worth(arm: Arm, keys: Sequence[Key], *, named: bool) -> Iterator[Table]:
     for (source, judge), those in groupby(sorted(keys, key=_of), key=_of):
         figures = {key: arm.figures[key] for key in those}
         models = [m for m in arm.models if any(m in each.values for runs in figures.values() for each in runs.values())]
-        since = [m for m in (FIRST, "M0") if m in models[:-1]]
+        since = [m for m in (FIRST, model_id(0)) if m in models[:-1]]
         changes = {(c.key, m): c for m in since for c in arm.changes(models[-1], m)}
         rows = [
             [
