@@ -1,5 +1,8 @@
 """eft_dataset: evaluation fine-tuning data, conversations that end in a judgment (section 3.1)."""
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import polars as pl
 
 from mr_assets.inputs.user_files import HELD_OUT, eft_notes, user_eft
@@ -19,33 +22,54 @@ def eft_dataset(
     work: Materialization, ranked_replies: pl.LazyFrame | None = None, eft_judgments: pl.LazyFrame | None = None
 ) -> Result:
     """Judgments to finetune the seed model on: made by the small world or of people's rankings, or the user's file."""
-    recipe = work.recipe
-    if recipe.sft is None:
+    if work.recipe.sft is None:
         return work.table(EFT_DATASET.empty(), {"examples": 0}, empty_because="Empty: the recipe has no SFT.")
 
-    held_out: dict[str, int] = {}
-    judge, meta_judge = judge_prompts(recipe, work.run.data)
     if ranked_replies is not None:
-        dataset = method.eft_dataset(
-            ranked_replies.collect(),
-            None if eft_judgments is None else eft_judgments.drop("token_ids").collect(),
-            judge=method.Judge(judge, recipe.judgments.scoring),
-            meta_judge=method.MetaJudge(meta_judge, recipe.meta_judgments.verdicts),
-            shares=method.shares_of(recipe.eft.meta_judgment_share, recipe.eft.instruction_share),
-            examples=recipe.eft.examples,
-            seed=recipe.seed,
-        )
-        section, scores = recipe.judgments, score_counts(dataset.rows, recipe.judgments.scoring)
-        pictures = {"scores": score_histogram(scores, section.lowest_score, section.highest_score)}
-        return work.table(dataset, eft_numbers(dataset.rows, dataset.dropped), pictures=pictures)
-    if recipe.eft.source == "world":
-        assert recipe.world is not None and recipe.eft.examples is not None
-        imperfect = Imperfection(judge_noise=recipe.world.judge_noise, verbosity_bias=recipe.world.verbosity_bias)
-        examples = make_eft(recipe.eft.examples, recipe.seed, imperfect, judge)
+        made = _of_rankings(work, ranked_replies, eft_judgments)
+    elif work.recipe.eft.source == "world":
+        made = _of_the_world(work)
     else:
-        examples, dropped = user_eft(recipe, work.run.data)
-        held_out = {HELD_OUT: dropped} if recipe.world else {}
-        for note in eft_notes(recipe, work.run.data, examples):
-            work.context.log.warning(note)
+        made = _of_a_file(work)
 
-    return work.table(examples, {**eft_numbers(examples), **held_out})
+    numbers = {**eft_numbers(made.examples, made.dropped), **made.left_out}
+    return work.table(made.examples, numbers, made.dropped, pictures=made.pictures)
+
+
+class _Made(NamedTuple):
+    """The examples; what was dropped, of rankings; how many rows of a file were left out; pictures."""
+
+    examples: pl.DataFrame
+    dropped: pl.DataFrame | None = None
+    left_out: Mapping[str, int] = {}
+    pictures: Mapping[str, str] = {}
+
+
+def _of_rankings(work: Materialization, replies: pl.LazyFrame, judgments: pl.LazyFrame | None) -> _Made:
+    recipe, (judge, meta_judge) = work.recipe, judge_prompts(work.recipe, work.run.data)
+    examples, dropped = method.eft_dataset(
+        replies.collect(),
+        None if judgments is None else judgments.drop("token_ids").collect(),
+        judge=method.Judge(judge, recipe.judgments.scoring),
+        meta_judge=method.MetaJudge(meta_judge, recipe.meta_judgments.verdicts),
+        shares=method.shares_of(recipe.eft.meta_judgment_share, recipe.eft.instruction_share),
+        examples=recipe.eft.examples,
+        seed=recipe.seed,
+    )
+    section, scores = recipe.judgments, score_counts(examples, recipe.judgments.scoring)
+    pictures = {"scores": score_histogram(scores, section.lowest_score, section.highest_score)}
+    return _Made(examples, dropped, pictures=pictures)
+
+
+def _of_the_world(work: Materialization) -> _Made:
+    recipe, world = work.recipe, work.recipe.world
+    assert world is not None and recipe.eft.examples is not None
+    imperfect = Imperfection(judge_noise=world.judge_noise, verbosity_bias=world.verbosity_bias)
+    return _Made(make_eft(recipe.eft.examples, recipe.seed, imperfect, judge_prompts(recipe, work.run.data).judge))
+
+
+def _of_a_file(work: Materialization) -> _Made:
+    examples, held_out = user_eft(work.recipe, work.run.data)
+    for note in eft_notes(work.recipe, work.run.data, examples):
+        work.context.log.warning(note)
+    return _Made(examples, left_out={HELD_OUT: held_out} if work.recipe.world else {})

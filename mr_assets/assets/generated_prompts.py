@@ -1,12 +1,9 @@
 """generated_prompts: prompts that a model makes, shown eight example tasks at a time (section 3.1)."""
 
-from collections.abc import Iterator
-
 import polars as pl
 
 from mr_assets.inputs.generator import generator, limits, read_examples, rendering
 from mr_assets.method import generated_prompts as method
-from mr_assets.method.numbers import Numbers
 from mr_assets.method.ranked_replies import held_out_prompts
 from mr_assets.sampling.endpoint import Endpoint, as_bytes
 from mr_assets.sampling.engine import Request
@@ -21,34 +18,29 @@ from mr_assets.worlds.letters import has_held_out
 def generated_prompts(work: Materialization, ranked_replies: pl.LazyFrame | None = None) -> Result:
     """Tasks by a local model or an endpoint, asked for in rounds until as many distinct ones are there as wanted."""
     recipe, section = work.recipe, work.recipe.generation
+    selection = _selection(work, ranked_replies)
+
+    for asked in selection.to_come(section.rounds, section.shots, recipe.seed):
+        work.context.log.info(
+            f"Round {selection.rounds} of at most {section.rounds}: {len(selection.rows):,} of {selection.wanted:,} "
+            f"prompts are there, {len(asked):,} requests"
+        )
+        samples = _sampled(work, asked)
+        selection.take_round(asked, samples.completions, samples.dropped)
+
+    return work.table(selection.selected(), selection.numbers())
+
+
+def _selection(work: Materialization, ranked_replies: pl.LazyFrame | None) -> method.Selection:
+    """No prompt yet, and what prompts must be like and unlike."""
+    recipe, section = work.recipe, work.recipe.generation
     assert recipe.prompts.count is not None
-    examples = read_examples(recipe, work.run.data)
     held_out = [] if ranked_replies is None else held_out_prompts(ranked_replies.collect())
+    examples = read_examples(recipe, work.run.data)
     selection = method.Selection(recipe.prompts.count, limits(section), examples, held_out)
     if recipe.world is not None:
         selection.is_held_out = has_held_out
-
-    asked = rounds = 0
-    while not selection.full:
-        if rounds == section.rounds:
-            raise selection.too_few(asked, rounds)
-        rounds += 1
-        ids = method.request_ids(rounds, method.to_ask(selection.wanted, len(selection.rows), asked))
-        asked += len(ids)
-        work.context.log.info(
-            f"Round {rounds} of at most {section.rounds}: {len(selection.rows):,} of {selection.wanted:,} prompts are "
-            f"there, {len(ids):,} requests"
-        )
-        by_id = {each.id: each for each in method.requests(examples, ids, section.shots, recipe.seed)}
-        samples = _sampled(work, list(by_id.values()))
-        for identity, answer, finish_reason in _answers(samples):
-            selection.take(by_id[identity], answer, finish_reason)
-        for row in samples.dropped.iter_rows():
-            selection.drop(*row)
-
-    made = selection.selected()
-    reasons: Numbers = {f"dropped: {reason}": count for reason, count in selection.reasons.most_common()}
-    return work.table(made, {"prompts": made.rows.height, "requests": asked, "rounds": rounds, **reasons})
+    return selection
 
 
 def _sampled(work: Materialization, requests: list[method.Asked]) -> Samples:
@@ -68,8 +60,3 @@ def _sampled(work: Materialization, requests: list[method.Asked]) -> Samples:
     encode = encoder(work, rendering(recipe))
     ids = (Request(each.id, encode.template_ids(template, each.values)) for each in requests)
     return sample(work, encode, ids, len(requests), section, n=1)
-
-
-def _answers(samples: Samples) -> Iterator[tuple[str, str, str]]:
-    """Request, text and finish reason of each answer, in the order of the requests."""
-    return samples.completions.select("request_id", "text", "finish_reason").collect().iter_rows()

@@ -4,7 +4,7 @@ import polars as pl
 
 from mr_assets.ids import prompt_of
 from mr_assets.method import meta_judgments as method
-from mr_assets.method.numbers import meta_judgment_numbers
+from mr_assets.method.numbers import meta_judgment_numbers, without_texts
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.judge_prompts import judge_prompts
 from mr_assets.sampling.engine import Request
@@ -43,8 +43,7 @@ def meta_judgments(
         by = asking(work, encode, lambda battle: encode.template_ids(template, by_id[battle]))
         verdicts = with_winners_asked(verdicts.collect(), section, by).lazy()
 
-    lengths = {"chars": pl.col("meta_judgment").str.len_chars(), "tokens": pl.col("token_ids").list.len()}
-    figures = verdicts.select(pl.exclude("meta_judgment", "token_ids"), **lengths).collect()
+    figures = without_texts(verdicts, "meta_judgment")
     return work.table(
         verdicts,
         samples.numbers | meta_judgment_numbers(figures, judged),

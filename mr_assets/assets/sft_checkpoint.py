@@ -3,7 +3,6 @@
 import polars as pl
 
 from mr_assets.chat import ChatEncoder
-from mr_assets.files import atomically
 from mr_assets.ids import model_id
 from mr_assets.inputs.seed_model import seed_as_recorded, seed_model
 from mr_assets.method.sft_dataset import sft_dataset
@@ -12,7 +11,7 @@ from mr_assets.tables import dropped_path
 from mr_assets.wiring.checks import exempt
 from mr_assets.wiring.declare import loop_asset
 from mr_assets.wiring.materialization import Materialization, Result
-from mr_assets.wiring.training import train_model, training_job
+from mr_assets.wiring.training import train_model, training_job, write_sft_dataset
 
 
 @loop_asset(kinds={"pytorch", "huggingface"})
@@ -27,14 +26,7 @@ def sft_checkpoint(work: Materialization, eft_dataset: pl.LazyFrame) -> Result:
         return work.model(model, {}, exempt("sft_checkpoint", "Not trained: the recipe has no SFT."))
     templates = judge_prompts(recipe, root)
     examples = sft_dataset(eft_dataset.collect(), encode, *templates, max_length=recipe.sft.max_length)
-    data = out.with_name("sft_dataset.parquet")
-    atomically(data, lambda p: examples.rows.write_parquet(p))
-    atomically(dropped_path(data), lambda p: examples.dropped.write_parquet(p))
-    if examples.dropped.height:
-        work.context.log.warning(
-            f"{examples.dropped.height} EFT examples are longer than sft.max_length = {recipe.sft.max_length} tokens "
-            f"and dropped; {dropped_path(data)} lists them"
-        )
+    data = write_sft_dataset(work, examples, out.with_name("sft_dataset.parquet"))
 
     job = training_job("sft", recipe.sft, root=root, model=seed, data=data, out=out, seed=recipe.seed)
     trained = train_model(work, job, model, model_id(0))

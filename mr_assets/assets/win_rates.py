@@ -21,9 +21,6 @@ from mr_assets.wiring.pictures import lengths
 from mr_assets.wiring.rewards import rewarded
 from mr_assets.wiring.sampling import encoder
 
-Texts = Sequence[tuple[str, str]]
-"""(prompt, response) pairs."""
-
 
 @loop_asset(kinds={"vllm", "parquet"})
 def win_rates(work: Materialization) -> Result:
@@ -41,20 +38,16 @@ def win_rates(work: Materialization) -> Result:
 
 
 def _scored(work: Materialization, *tables: pl.DataFrame) -> list[pl.DataFrame]:
-    """The tables with the column score. What several have is judged once, so that equal responses draw."""
+    """The tables with the column score, by the judge that the recipe names."""
     assert work.recipe.win_rates is not None
     if work.recipe.win_rates.judge == WORLD:
         return [table.with_columns(score="true_score") for table in tables]
-    texts = [list(table.select("prompt", "response").iter_rows()) for table in tables]
-    asked = list(dict.fromkeys(text for each in texts for text in each))
+    asked = method.texts_of(tables)
     scores = dict(zip(asked, _scores(work, asked), strict=True))
-    return [
-        table.with_columns(score=pl.Series([scores[text] for text in each], dtype=pl.Float64))
-        for table, each in zip(tables, texts, strict=True)
-    ]
+    return [method.scored(table, scores) for table in tables]
 
 
-def _scores(work: Materialization, asked: Texts) -> list[float | None]:
+def _scores(work: Materialization, asked: Sequence[method.Texts]) -> list[float | None]:
     """The mean valid score of each text, or its reward, by the recipe's judge; None where it gives none."""
     recipe, section = work.recipe, work.recipe.win_rates
     assert section is not None

@@ -13,7 +13,7 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from math import ceil
@@ -23,6 +23,7 @@ import polars as pl
 
 from mr_assets.errors import UserError
 from mr_assets.ids import prompt_id
+from mr_assets.method import Frame
 from mr_assets.tables import GENERATED_PROMPTS, Selected, dropped_frame
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class Selection:
 
     wanted: how many; what comes after that is dropped, too. examples: what a prompt must be unlike. held_out: prompts
     by which a judge is measured, and is_held_out: whether a world's evaluation asks a prompt: nothing is trained on
-    these.
+    these. asked, rounds: the requests and rounds so far.
     """
 
     wanted: int
@@ -141,6 +142,8 @@ class Selection:
     is_held_out: Callable[[str], bool] = lambda text: False
     rows: list[dict[str, Any]] = field(default_factory=list)
     dropped: list[tuple[str, str, str]] = field(default_factory=list)
+    asked: int = 0
+    rounds: int = 0
 
     def __post_init__(self) -> None:
         self._known = Known(self.limits.similarity)
@@ -170,9 +173,28 @@ class Selection:
         else:
             self.dropped.append((asked.id, str(reason), json.dumps({"text": (task or answer)[:SHOWN], **numbers})))
 
-    def drop(self, identity: str, reason: str, numbers: str) -> None:
-        """Note a request that was not sampled."""
-        self.dropped.append((identity, reason, numbers))
+    def to_come(self, most: int, shots: int, seed: int | str) -> Iterator[list[Asked]]:
+        """The requests of each round, of which the answers are taken before the next, until the selection is full.
+
+        Raises `UserError` after `most` rounds.
+        """
+        while not self.full:
+            if self.rounds == most:
+                raise self.too_few(self.asked, self.rounds)
+            self.rounds += 1
+            ids = request_ids(self.rounds, to_ask(self.wanted, len(self.rows), self.asked))
+            self.asked += len(ids)
+            yield list(requests(self.examples, ids, shots, seed))
+
+    def take_round(self, asked: Iterable[Asked], answers: Frame, dropped: pl.DataFrame) -> None:
+        """Take a round's answers in their order. answers: request_id, text, finish_reason; dropped: rows of `DROPPED`.
+
+        What is dropped was not sampled.
+        """
+        by_id = {each.id: each for each in asked}
+        for identity, *answer in answers.lazy().select("request_id", "text", "finish_reason").collect().iter_rows():
+            self.take(by_id[identity], *answer)
+        self.dropped += dropped.rows()
 
     def _fault(self, task: str | None, *, cut_off: bool) -> tuple[str | None, dict[str, Any]]:
         """Why an answer gives no prompt, with the numbers behind it; None if it does."""
@@ -202,6 +224,11 @@ class Selection:
         """The table and what was dropped: columns of `GENERATED_PROMPTS` and `DROPPED`."""
         schema = GENERATED_PROMPTS.schema
         return Selected(pl.DataFrame(self.rows, schema=schema), dropped_frame(sorted(self.dropped)))
+
+    def numbers(self) -> dict[str, int]:
+        """How many prompts there are, of how many requests in how many rounds; what was dropped, by the reason."""
+        counts = {"prompts": len(self.rows), "requests": self.asked, "rounds": self.rounds}
+        return counts | {f"dropped: {reason}": count for reason, count in self.reasons.most_common()}
 
     def too_few(self, asked: int, rounds: int) -> UserError:
         """The error for a model that gave too few prompts, with what became of its answers."""

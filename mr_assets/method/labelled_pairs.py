@@ -6,10 +6,12 @@
 A tie counts half for the accuracy, and not at all for the accuracy without ties (`mr_assets.method.agreement`).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
+from mr_assets.ids import prompt_id
 from mr_assets.judging import Verdicts
 from mr_assets.method.agreement import (
     WORTH,
@@ -24,7 +26,9 @@ from mr_assets.method.agreement import (
     verdict,
     verdict_of_both,
 )
+from mr_assets.tables import LABELLED_PAIRS
 
+SIDES = ("chosen", "rejected")
 PAIRWISE_VERDICTS = Verdicts("Winner", "Response A", "Response B")
 """How the pairwise prompt (`mr_assets.templates`) asks for the winner."""
 NO_WINNER, TOO_LONG = "none", "too_long"
@@ -32,6 +36,44 @@ MOST_CATEGORIES = 20
 """Categories that have figures of their own: so many of the most frequent ones."""
 ACCURACY = {"accuracy": "verdict", "pairwise_accuracy": "pairwise_verdict"}
 SHARES = {"accuracy": share_right, "accuracy_without_ties": share_right_of_decided, "ties": share_of_ties}
+
+
+def answers(pairs: pl.DataFrame) -> list[tuple[str, str]]:
+    """What is scored: (prompt, response) of the chosen side of every pair, then of the rejected one."""
+    return [row for side in SIDES for row in pairs.select("prompt", side).iter_rows()]
+
+
+def in_both_orders(pairs: pl.DataFrame) -> list[dict[str, str]]:
+    """What fills the pairwise prompt: every pair with the chosen response first, then with the rejected one first."""
+    return [
+        {"prompt": row["prompt"], "response_a": row[first], "response_b": row[second]}
+        for first, second in (SIDES, SIDES[::-1])
+        for row in pairs.iter_rows(named=True)
+    ]
+
+
+def labelled_pairs(
+    pairs: pl.DataFrame, scores: Sequence[Sequence[float | None]], winners: Sequence[Sequence[str | None]] | None
+) -> pl.DataFrame:
+    """The pairs as they were judged, columns of `LABELLED_PAIRS`.
+
+    pairs: pair_id, category, prompt, chosen, rejected. scores: of each of `answers`; winners: of each of
+    `in_both_orders`, None if nothing was asked. What did not fit into the context has an empty list.
+    """
+    ids = pl.Series("prompt_id", [prompt_id(prompt) for prompt in pairs["prompt"]])
+    said: list[str | None] = [None] * (2 * pairs.height)
+    if winners is not None:
+        said = [each[0] or NO_WINNER if each else TOO_LONG for each in winners]
+    scored = _by_side([each or None for each in scores], "{}_scores", pl.List(pl.Float64))
+    judged = pairs.with_columns(ids, *scored, *_by_side(said, "{}_first", pl.String))
+    return with_verdicts(judged).select(list(LABELLED_PAIRS.columns))
+
+
+def _by_side(values: Sequence[object], name: str, dtype: pl.DataType | type[pl.DataType]) -> list[pl.Series]:
+    """Values of one side after the other as a column for each."""
+    half = len(values) // 2
+    parts = zip(SIDES, (values[:half], values[half:]), strict=True)
+    return [pl.Series(name.format(side), part, dtype=dtype) for side, part in parts]
 
 
 def with_verdicts(pairs: pl.DataFrame) -> pl.DataFrame:

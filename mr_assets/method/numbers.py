@@ -141,6 +141,12 @@ def selected_response_numbers(selected: Frame) -> Numbers:
     return _numbers(selected, {"selected": pl.len(), "mean score variance": pl.col("score_variance").mean()})
 
 
+def without_texts(rows: Frame, text: str) -> pl.DataFrame:
+    """Rows with the lengths of what was sampled, chars and tokens, in place of the texts and token ids themselves."""
+    lengths = {"chars": pl.col(text).str.len_chars(), "tokens": pl.col("token_ids").list.len()}
+    return rows.lazy().select(pl.exclude(text, "token_ids"), **lengths).collect()
+
+
 def meta_judgment_numbers(meta_judgments: pl.DataFrame, judgments: Frame) -> Numbers:
     """meta_judgments: rows of `META_JUDGMENTS`, with chars in place of their texts; judgments: judgment_id, score.
 

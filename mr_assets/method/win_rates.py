@@ -7,7 +7,7 @@ A preference is the probability, from 0 to 1, that the judge prefers the model's
 0.5.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +19,9 @@ from mr_assets.method import DECIMALS
 from mr_assets.method.bootstrap import bootstraps, mean_with_interval
 from mr_assets.method.logistic import Numbers, fit_logistic
 from mr_assets.tables import WIN_RATES
+
+Texts = tuple[str, str]
+"""A prompt and a response to it."""
 
 
 class Known(NamedTuple):
@@ -84,6 +87,18 @@ def length_controlled(
 
 
 # ----------------------------------------------------------------------------------------------- held-out responses
+
+
+def texts_of(tables: Iterable[pl.DataFrame]) -> list[Texts]:
+    """Each (prompt, response) of the tables once: what several have is judged once, so that equal responses draw."""
+    rows = (row for table in tables for row in table.select("prompt", "response").iter_rows())
+    return list(dict.fromkeys(rows))
+
+
+def scored(table: pl.DataFrame, scores: Mapping[Texts, float | None]) -> pl.DataFrame:
+    """A table of prompts and responses with the column score."""
+    each = [scores[row] for row in table.select("prompt", "response").iter_rows()]
+    return table.with_columns(score=pl.Series(each, dtype=pl.Float64))
 
 
 def win_rates(responses: pl.DataFrame, reference: pl.DataFrame, judge: str) -> pl.DataFrame:

@@ -24,7 +24,7 @@ SPELT = {
     **{path: path for path in PAPERS},
 }
 """What has no section in the settings of a family, and how it is called there."""
-ADDED = {"prompts": {"split": None, "generator": None}, "eft": ONLY_JUDGMENTS}
+ADDED: dict[str, dict[str, Any]] = {"prompts": {"split": None, "generator": None}, "eft": ONLY_JUDGMENTS}
 """Fields that earlier versions did not have, and their values then: with these a family keeps its name."""
 
 

@@ -492,7 +492,7 @@ class Recipe(Section):
     @property
     def teaches_meta_judge(self) -> bool:
         """Whether EFT data may have meta-judgments: a user's file may, of rankings a share is made."""
-        if self.sft is None or self.eft.source == WORLD:
+        if self.sft is None or self.eft.source == "world":
             return False
         return self.eft.rankings is None or self.eft.meta_judgment_share > 0
 

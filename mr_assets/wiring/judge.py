@@ -7,7 +7,7 @@ from mr_assets.inputs.reward_model import FIELD
 from mr_assets.method import Frame, conversations
 from mr_assets.method import judgments as method
 from mr_assets.method.asked_lines import check_score_line
-from mr_assets.method.numbers import judgment_numbers, reward_numbers, score_counts
+from mr_assets.method.numbers import judgment_numbers, reward_numbers, score_counts, without_texts
 from mr_assets.method.rewards import rewards
 from mr_assets.runs.judge_prompts import judge_prompts
 from mr_assets.sampling.engine import Request
@@ -41,8 +41,7 @@ def judged(work: Materialization, asked: pl.DataFrame, n: int | None = None, **b
         by = asking(work, encode, lambda judgment: encode.template_ids(template, by_id[response_of(judgment)]))
         scored = with_scores_asked(scored.collect(), section, by).lazy()
 
-    lengths = {"chars": pl.col("judgment").str.len_chars(), "tokens": pl.col("token_ids").list.len()}
-    figures = scored.select(pl.exclude("judgment", "token_ids"), **lengths).collect()
+    figures = without_texts(scored, "judgment")
     counts = score_counts(figures, section.scoring)
     return work.table(
         scored,

@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from mr_assets.files import fingerprint
+from mr_assets.files import atomically, fingerprint
 from mr_assets.method.guardrails import Finding, findings
 from mr_assets.planning.refusal import check_disk, check_gpus, gpus_here
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.data_folder import accelerate_file
 from mr_assets.sampling.live import close_engine
+from mr_assets.tables import Selected, dropped_path
 from mr_assets.training.job import EPOCHS, UNUSED_IN_SFT, TrainingJob
 from mr_assets.training.launch import TrainingFailed, start_ahead, train
 from mr_assets.training.log import COLUMNS, last_epoch, read_log
@@ -122,6 +123,18 @@ def reporter(work: Materialization, what: str) -> Callable[[dict[str, Any]], Non
         of_steps(line["step"], line["total_steps"], first)
 
     return on_metrics
+
+
+def write_sft_dataset(work: Materialization, examples: Selected, path: Path) -> Path:
+    """Write what SFT reads, and beside it the examples that are too long, of which a warning tells; the path."""
+    atomically(path, examples.rows.write_parquet)
+    atomically(dropped_path(path), examples.dropped.write_parquet)
+    if examples.dropped.height and work.recipe.sft:
+        work.context.log.warning(
+            f"{examples.dropped.height} EFT examples are longer than sft.max_length = {work.recipe.sft.max_length} "
+            f"tokens and dropped; {dropped_path(path)} lists them"
+        )
+    return path
 
 
 def training_job(

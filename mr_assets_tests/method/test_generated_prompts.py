@@ -2,10 +2,12 @@
 
 import json
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mr_assets.errors import UserError
 from mr_assets.ids import prompt_id
 from mr_assets.method.dropped import REASONS, in_words
 from mr_assets.method.generated_prompts import (
@@ -24,7 +26,7 @@ from mr_assets.method.generated_prompts import (
     task_of,
     to_ask,
 )
-from mr_assets.tables import DROPPED, GENERATED_PROMPTS
+from mr_assets.tables import DROPPED, GENERATED_PROMPTS, dropped_frame
 from mr_assets.templates import example_tasks
 
 ANY = Limits((1, 100), None, 0.7)
@@ -182,6 +184,32 @@ def test_too_few_says_how_many_of_what() -> None:
     said = str(selection("a b c d e f", "a b c d e f", "", wanted=5).too_few(asked=3, rounds=2))
     assert "of 5 prompts wanted, 1 came of 3 requests in 2 rounds. Dropped: 1 near_duplicate, 1 no_task." in said
     assert "Raise generation.rounds" in said
+
+
+def test_rounds_go_on_until_there_are_as_many_as_wanted() -> None:
+    """Of two requests one gives a prompt, one does not fit: the second round asks for 4 times 2."""
+    made = Selection(2, ANY, ("Name two seas.", "Name two hills."))
+    rounds = made.to_come(8, 1, seed=0)
+    first, second = next(rounds)
+    answers = pl.DataFrame({"request_id": [first.id], "text": ["Name two rivers."], "finish_reason": ["stop"]})
+    made.take_round([first, second], answers, dropped_frame([(second.id, "prompt_too_long", "{}")]))
+    asked = next(rounds)
+    assert [each.id for each in asked] == request_ids(2, 8)
+    texts = [f"Say why the word number {n} is here." for n in range(2)]
+    ids = [each.id for each in asked[:2]]
+    made.take_round(asked, pl.DataFrame({"request_id": ids, "text": texts, "finish_reason": "stop"}), dropped_frame())
+    assert prompts(made) == ["Name two rivers.", texts[0]]
+    assert list(rounds) == []
+    dropped = {"dropped: prompt_too_long": 1, "dropped: more_than_wanted": 1}
+    assert made.numbers() == {"prompts": 2, "requests": 10, "rounds": 2, **dropped}
+
+
+def test_rounds_end_with_an_error_where_they_give_too_few() -> None:
+    made = Selection(2, ANY, ("Name two seas.",))
+    rounds = made.to_come(1, 1, seed=0)
+    assert len(next(rounds)) == 2
+    with pytest.raises(UserError, match="of 2 prompts wanted, 0 came of 2 requests in 1 rounds"):
+        next(rounds)
 
 
 def test_the_order_of_answers_decides_and_nothing_else() -> None:

@@ -1,8 +1,17 @@
 import polars as pl
 import pytest
 
-from mr_assets.method.labelled_pairs import MOST_CATEGORIES, PAIRWISE_VERDICTS, labelled_pair_numbers, with_verdicts
+from mr_assets.method.labelled_pairs import (
+    MOST_CATEGORIES,
+    PAIRWISE_VERDICTS,
+    answers,
+    in_both_orders,
+    labelled_pair_numbers,
+    labelled_pairs,
+    with_verdicts,
+)
 from mr_assets.method.meta_judgments import parse_winner
+from mr_assets.tables import LABELLED_PAIRS
 
 Scores = list[float | None] | None
 Row = tuple[str | None, Scores, Scores, str | None, str | None]
@@ -35,6 +44,26 @@ def test_verdicts_by_hand() -> None:
     assert found["pairwise_accuracy"].to_list() == [1.0, 0.5, 0.0, None]
     assert found["chosen_mean"].to_list() == [5.0, 3.0, None, 5.0]
     assert found["rejected_mean"].to_list() == [1.0, 3.0, 2.0, None]
+
+
+def test_what_was_asked_is_put_beside_its_pair() -> None:
+    """Two pairs: scores of both chosen sides, then of the rejected ones; winners with chosen first, then rejected."""
+    given = pl.DataFrame(
+        {"pair_id": ["1", "2"], "category": ["math", None], "prompt": ["p", "q"]}
+        | {"chosen": ["good", "well"], "rejected": ["bad", "ill"]}
+    )
+    assert answers(given) == [("p", "good"), ("q", "well"), ("p", "bad"), ("q", "ill")]
+    orders = [("good", "bad"), ("well", "ill"), ("bad", "good"), ("ill", "well")]
+    assert [(each["response_a"], each["response_b"]) for each in in_both_orders(given)] == orders
+    scores: list[list[float | None]] = [[5.0], [3.0], [1.0], []]
+    winners: list[list[str | None]] = [["first"], [None], ["second"], []]
+    found = labelled_pairs(given, scores, winners)
+    assert list(found.columns) == list(LABELLED_PAIRS.columns)
+    assert found["rejected_scores"].to_list() == [[1.0], None]
+    assert found["chosen_first"].to_list() == ["first", "none"]
+    assert found["rejected_first"].to_list() == ["second", "too_long"]
+    assert found["verdict"].to_list() == ["right", None]
+    assert labelled_pairs(given, scores, None)["pairwise_verdict"].null_count() == 2
 
 
 def test_figures_by_hand() -> None:

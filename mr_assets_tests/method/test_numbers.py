@@ -18,6 +18,7 @@ from mr_assets.method.numbers import (
     win_share_intervals,
     win_shares,
     with_pair_scores,
+    without_texts,
 )
 from mr_assets.tables import (
     ACTOR_PAIRS,
@@ -28,6 +29,12 @@ from mr_assets.tables import (
     SELECTED_RESPONSES,
 )
 from mr_assets_tests.method.tables import Answer, meta_judgments, tables
+
+
+def test_texts_give_way_to_their_lengths() -> None:
+    """ "abc" of two tokens; what was not sampled has neither."""
+    rows = pl.DataFrame({"id": ["x", "y"], "said": ["abc", None], "token_ids": [[7, 8], None]})
+    assert without_texts(rows.lazy(), "said").rows() == [("x", 3, 2), ("y", None, None)]
 
 
 def test_figures_of_responses() -> None:

@@ -4,7 +4,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mr_assets.method.win_rates import Known, length_controlled, length_term, win_rate_numbers, win_rates
+from mr_assets.method.win_rates import (
+    Known,
+    length_controlled,
+    length_term,
+    scored,
+    texts_of,
+    win_rate_numbers,
+    win_rates,
+)
 from mr_assets.tables import WIN_RATES
 
 CHARS = [100, 200, 300, 400]
@@ -102,6 +110,14 @@ def test_the_higher_score_wins() -> None:
     assert list(rows.schema) == list(WIN_RATES.schema)
     assert rows["preference"].to_list() == [1.0, 0.0, 0.5, None]
     assert (rows["chars"].to_list(), rows["seed_chars"].to_list()) == ([9, 1, 2, 3], [4, 2, 1, 0])
+
+
+def test_what_several_tables_have_is_judged_once() -> None:
+    """The same response to the same prompt has the same score in both."""
+    one, other = (pl.DataFrame({"prompt": ["p", "q"], "response": each}) for each in (["a", "b"], ["a", "c"]))
+    assert texts_of([one, other]) == [("p", "a"), ("q", "b"), ("q", "c")]
+    scores = {("p", "a"): 4.0, ("q", "b"): None, ("q", "c"): 1.0}
+    assert [scored(table, scores)["score"].to_list() for table in (one, other)] == [[4.0, None], [4.0, 1.0]]
 
 
 def test_numbers_of_win_rates() -> None:
