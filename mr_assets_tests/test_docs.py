@@ -86,6 +86,14 @@ def test_files_that_are_named_are_there(guide: Path) -> None:
         assert any((folder / name).exists() for folder in (PROJECT, PROJECT / "mr_assets")), f"{guide.name}: {name}"
 
 
+def test_every_row_of_the_method_is_cited_by_a_test() -> None:
+    """As "Row 14: ..." in the tests' docstrings; no test cites a row that is not there."""
+    rows = re.findall(r"^\| (\d+) \|", (PROJECT / "docs/method.md").read_text(encoding="utf-8"), re.MULTILINE)
+    texts = [path.read_text(encoding="utf-8") for path in (PROJECT / "mr_assets_tests").rglob("test_*.py")]
+    cited = {number for text in texts for number in re.findall(r"\bRow (\d+)\b", text)}
+    assert cited == set(rows)
+
+
 def test_the_readme_shows_commands_and_is_short() -> None:
     readme = PROJECT / "README.md"
     assert len(commands(readme)) >= 10

@@ -62,7 +62,7 @@ def written(folder: Path, text: str) -> Path:
 
 @pytest.mark.parametrize(("template", "lines"), [(judge_template(), JUDGE), (meta_judge_template(), META_JUDGE)])
 def test_every_sentence_is_the_papers(template: Template, lines: list[str]) -> None:
-    """Section A.1 and Figure 2, nothing more and nothing less."""
+    """Row 26: section A.1 and Figure 2, nothing more and nothing less."""
     assert [line for line in template.text.splitlines() if line] == lines
 
 

@@ -62,7 +62,7 @@ def test_one_message_alone_is_its_text() -> None:
 
 
 def test_a_conversation_as_the_judge_reads_it() -> None:
-    """The judge prompt says "User: " before it, so that a first turn of the user's stands bare."""
+    """Row 24: the judge prompt says "User: " before it, so that a first turn of the user's stands bare."""
     assert as_text("Hi") == "Hi"
     assert as_text(THREE) == "Who wrote Hamlet?\n\nAssistant: Shakespeare.\n\nUser: And Faust?"
     assert as_text(turns("system: Be brief.", "user: Hi")) == "System: Be brief.\n\nUser: Hi"

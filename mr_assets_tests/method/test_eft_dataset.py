@@ -75,6 +75,7 @@ def said(found: Selected) -> dict[str, int]:
 def test_a_round_is_kept_where_its_scores_rank_as_people_did(
     scores: list[float | None], kept: list[float], dropped: dict[str, int]
 ) -> None:
+    """Row 28: no reply scores higher than one that people ranked above it, and the best higher than the last."""
     found = agreeing(judged(scores), REPLIES)
     assert (found.rows["score"].to_list(), said(found)) == (kept, dropped)
     DROPPED.check(found.dropped)
@@ -112,7 +113,7 @@ def scored(**scores: int) -> pl.DataFrame:
 
 
 def test_the_commonest_score_is_thinned_to_the_next() -> None:
-    """Of nine fours as many as there are fives, three; nothing else changes, and what goes says the counts."""
+    """Row 28: of nine fours as many as there are fives, three; nothing else changes, and what goes says the counts."""
     found = thinned(scored(s4=9, s5=3, s1=2), seed=0)
     assert dict(Counter(found.rows["score"])) == {4.0: 3, 5.0: 3, 1.0: 2}
     assert said(found) == {"commonest_score": 6}
@@ -141,6 +142,7 @@ def test_nothing_is_thinned_without_one_commonest_score(rows: pl.DataFrame) -> N
     [(2, [5, 0]), (3, [5, 3, 0]), (4, [5, 4, 2, 0]), (5, [5, 4, 3, 2, 0]), (6, [5, 4, 3, 2, 1, 0])],
 )
 def test_ranks_give_scores_from_five_to_zero(replies: int, scores: list[int]) -> None:
+    """Row 28: in even whole steps."""
     assert [score_of(place, replies) for place in range(replies)] == scores
 
 

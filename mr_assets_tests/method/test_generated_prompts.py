@@ -48,7 +48,7 @@ def prompts(made: Selection) -> list[str]:
 
 
 def test_each_request_shows_a_draw_of_its_own() -> None:
-    """Eight different ones of the examples; the same for the same id and seed, whatever else is asked."""
+    """Row 27: eight different ones of the examples; the same for the same id and seed, whatever else is asked."""
     examples = [f"task {n}" for n in range(20)]
     first, second = requests(examples, request_ids(1, 2), 8, seed=0)
     assert (first.id, second.id) == ("01.000000", "01.000001")
@@ -103,7 +103,7 @@ def test_our_examples_are_48_different_tasks() -> None:
     ],
 )
 def test_the_task_of_an_answer(answer: str) -> None:
-    """Without labels, prefaces, quotes around all of it, and further tasks."""
+    """Row 27: one task at most, without labels, prefaces, quotes around all of it, and further tasks."""
     assert task_of(answer) == "Name two rivers."
 
 

@@ -17,6 +17,7 @@ def meta_judge(text: str, verdicts: Verdicts = PAPERS_VERDICTS) -> list[str]:
 
 
 def test_the_papers_prompts_ask_for_what_the_paper_has_parsed() -> None:
+    """Row 26: no fault in those of A.1 and Figure 2, with the words of rows 7 and 8."""
     assert list(judge_faults(judge_template(), PAPERS_SCORING)) == []
     assert list(meta_judge_faults(meta_judge_template(), PAPERS_VERDICTS)) == []
 
@@ -56,6 +57,7 @@ def test_a_prompt_that_asks_for_the_words_and_states_the_scale(text: str, scorin
     ],
 )  # fmt: skip
 def test_a_prompt_that_asks_for_something_else(text: str, scoring: Scoring, said: list[str]) -> None:
+    """Row 26: a file must ask for row 7's words and state the recipe's scale."""
     faults = " ".join(judge(text, scoring))
     assert all(each in faults for each in said), faults
 

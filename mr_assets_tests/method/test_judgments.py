@@ -421,7 +421,7 @@ def test_mean_and_variance_of_the_valid_scores() -> None:
 
 
 def test_duplicates_are_dropped_and_unjudged_responses_are_not() -> None:
-    """3.1: identical responses go no further; row 15: a response whose judging was skipped has no score, not 0."""
+    """3.1: identical responses go no further. Row 15: a response whose judging was skipped has no score, not 0."""
     responses, judgments = tables({"p": [Answer("same", [4]), Answer("same", []), Answer("other", [])]})
     scores = response_scores(responses, judgments).collect()
     assert scores.select("response_id", "judgments", "mean").rows() == [("1.p.r0", 1, 4.0), ("1.p.r2", 0, None)]

@@ -361,7 +361,7 @@ def test_row_order_does_not_matter_and_originals_are_sampled(texts: list[str], o
 
 
 def test_what_the_meta_judge_is_asked() -> None:
-    """Judgments x, y, x: of the two battles that are sampled, x is Judgment A of the first and B of the second."""
+    """Row 5: each judgment as it was written. Of x, y, x two battles are sampled, and x is A of one, B of the other."""
     pairs = fought([1, 2, 3], ["x", "y", "x"], sample_distinct_once=True)
     responses, judgments = tables({"p": [Answer("x", [1, 2, 3]), Answer("y", [1, 2])]})
     judgments = judgments.with_columns(judgment=pl.Series(["x", "y", "x", "other", "more"]))

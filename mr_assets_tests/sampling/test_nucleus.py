@@ -52,7 +52,7 @@ def test_a_larger_one_is_found_the_other_way(torch: Any) -> None:
 
 
 def test_it_is_what_sorting_all_of_them_gives(torch: Any) -> None:
-    """Random rows without ties, against the plain definition; more are asked for than there are tokens."""
+    """Row 25: of rows without ties, the plain definition's; more are asked for than there are tokens."""
     torch.manual_seed(0)
     asked = torch.randn(50, 300) * 3
     shares = asked.softmax(-1)
@@ -63,7 +63,7 @@ def test_it_is_what_sorting_all_of_them_gives(torch: Any) -> None:
 
 
 def test_vllms_sampler_gets_no_p_any_more(torch: Any) -> None:
-    """It would sort. Without top_p, or with a top_k, it is asked as before."""
+    """Row 25's switch: it would sort. Without top_p, or with a top_k, it is asked as before."""
     asked: list[Any] = []
     forward = nucleus_first(lambda *said: asked.append(said), 2)
     row, p = logits([0.5, 0.3, 0.2]), torch.tensor([0.4])

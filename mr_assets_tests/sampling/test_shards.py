@@ -246,7 +246,7 @@ def test_what_a_killed_writer_left_is_swept_at_the_start(tmp_path: Path) -> None
 
 
 def test_a_request_that_does_not_fit_is_reported_and_not_sampled(tmp_path: Path) -> None:
-    """26 prompt tokens and 6 to come fill a context of 32 exactly; 27 do not fit."""
+    """Row 15: 26 prompt tokens and 6 to come fill a context of 32 exactly; 27 do not fit."""
     requests = [Request("fits", [1] * 26), Request("too long", [1] * 27), Request("short", [1])]
     sampled = run(FakeSampler(max_model_len=32), tmp_path, requests)
     assert sampled.too_long == [("too long", 27, 6, 32)]

@@ -138,7 +138,7 @@ def test_trained_tokens_are_the_sampled_ones(dpo_job: TrainingJob) -> None:
 
 
 def test_loss_and_gradient_equal_the_definition(dpo_job: TrainingJob) -> None:
-    """After the weights have moved off the reference, loss and every gradient agree with a hand-written DPO."""
+    """Row 19: the reference is the model before. With weights that moved off it, loss and gradients are as by hand."""
     import torch
 
     trainer = make_trainer(dpo_job)
@@ -159,10 +159,10 @@ def test_loss_and_gradient_equal_the_definition(dpo_job: TrainingJob) -> None:
 
 
 def test_steps_equal_a_loop_written_by_hand(dpo_job: TrainingJob, first_epoch: Trained) -> None:
-    """Three steps of AdamW: betas .9 and .999, norm clipped to 1, rate = 1e-3 (1 + cos(pi step / 9)) / 2, fresh state.
+    """Row 19: three steps of AdamW with fresh state and no warm-up; betas .9 and .999, norm clipped to 1.
 
-    9 steps are scheduled (3 epochs of 3), of which the first epoch is kept. The loss starts at log 2, because policy
-    and reference are the same model.
+    The rate is 1e-3 (1 + cos(pi step / 9)) / 2: 9 steps are scheduled (3 epochs of 3), of which the first epoch is
+    kept. The loss starts at log 2, because policy and reference are the same model.
     """
     import torch
 
@@ -193,7 +193,7 @@ def test_steps_equal_a_loop_written_by_hand(dpo_job: TrainingJob, first_epoch: T
 
 
 def test_before_training_every_reward_is_0(dpo_job: TrainingJob) -> None:
-    """The model is its own reference: asked again for what TRL asked the reference, it answers the same."""
+    """Row 19: the model is its own reference: asked again for what TRL asked the reference, it answers the same."""
     from mr_assets.training import dpo
 
     trainer = make_trainer(dpo_job)
@@ -234,7 +234,7 @@ def test_margins_equal_the_definition(dpo_job: TrainingJob, first_epoch: Trained
 def test_the_kept_epoch_is_the_whole_schedules(
     dpo_job: TrainingJob, first_epoch: Trained, third_epoch: Trained
 ) -> None:
-    """Stopping after epoch 1 of 3 gives, bit for bit, what the whole schedule had there; every epoch can be kept.
+    """Row 22: stopping after epoch 1 of 3 gives, bit for bit, what the whole schedule had there; all can be kept.
 
     Log, last step and reward margins are those of the kept epoch either way, though later weights were in memory at
     the end. Each epoch's folder has its own.
@@ -258,7 +258,7 @@ def test_the_kept_epoch_is_the_whole_schedules(
 
 
 def test_another_epoch_is_kept_without_training(dpo_job: TrainingJob, first_epoch: Trained) -> None:
-    """Every epoch was kept, and the second was the result: the first one becomes it, as a training would have had it.
+    """Row 22: all epochs were kept, the second was the result: the first becomes it, as a training would have had it.
 
     Weights, every other file but the log's times, reward margins and figures; and back again.
     """
