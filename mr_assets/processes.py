@@ -1,15 +1,15 @@
 """The processes that work on a Dagster run: how the one that leads is told from all others, and how all are ended.
 
-A run's tag `.dagster/process` (the UI hides tags that begin so) names the leading process, for example
+A Dagster run's tag `.dagster/process` (the UI hides tags that begin so) names the leading process, for example
 
     3f1c09aa-72be-4c1e-9f3c-0a6be1d24c7f/gpu-07/41213/8a52c0de-1f6e-4c55-9b1b-0a4f6d1d2a77/9120345
 
-the run's id (a re-execution inherits the tags of the run before it), host, process id, the kernel's boot, and the
-process's start in clock ticks since then. A process id is used again one day; with the other three it is not.
+the Dagster run's id (a re-execution inherits the tags of the one before it), host, process id, the kernel's boot, and
+the process's start in clock ticks since then. A process id is used again one day; with the other three it is not.
 
-All others (workers of the multiprocess executor, engines, trainers) have the run's id in their environment, which a
-process inherits and keeps, whoever of its ancestors is gone. The processes of the UI are told in the same way, by the
-instance that they serve.
+All others (workers of the multiprocess executor, engines, trainers) have the Dagster run's id in their environment,
+which a process inherits and keeps, whoever of its ancestors is gone. The processes of the UI are told in the same way,
+by the instance that they serve.
 
 psutil finds those. The leading process is read from /proc by hand: psutil has no id of the kernel's boot, and its
 `create_time()` is a time of day, which moves when the clock is set; the ticks, which do not, it keeps to itself. Tags
@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Self
 
 TAG = ".dagster/process"
-MARK = "MR_DAGSTER_RUN"  # of the processes of a run: its id
+MARK = "MR_DAGSTER_RUN"  # of the processes of a Dagster run: its id
 UI_MARK = "MR_UI_OF"  # of the processes of the UI: the folder of its instance
 CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")  # a container's: microseconds of all cores per period, or "max"
 
@@ -48,7 +48,7 @@ def cores() -> int:
 
 @dataclass(frozen=True)
 class Worker:
-    """The leading process of a run."""
+    """The leading process of a Dagster run."""
 
     host: str
     pid: int
@@ -62,14 +62,14 @@ class Worker:
 
     @classmethod
     def from_tag(cls, tag: str | None, owner: str) -> Self | None:
-        """The process that the tag of a run names; None if it names none, or that of another run."""
+        """The process that a Dagster run's tag names; None if it names none, or that of another Dagster run."""
         named, *parts = (tag or "").rsplit("/", 4)
         if named != owner or len(parts) != 4 or not (parts[1].isdigit() and parts[3].isdigit()):
             return None
         return cls(parts[0], int(parts[1]), parts[2], int(parts[3]))
 
     def tag(self, owner: str) -> str:
-        """As the run's tag has it."""
+        """As the Dagster run's tag has it."""
         return f"{owner}/{self.host}/{self.pid}/{self.boot}/{self.ticks}"
 
     @property

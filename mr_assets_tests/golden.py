@@ -1,6 +1,6 @@
 """What the tiny run makes, down to its bits: the version and the first and last id of every artifact.
 
-    python -m mr_assets_tests.golden          makes the run and writes golden.json anew
+    python -m mr_assets_tests.golden          makes the run and writes golden.json again
 
 A change of the structure leaves golden.json as it is. A change of the method changes it, and its commit says why.
 """

@@ -812,8 +812,8 @@ def stale(world: World, asset: str, t: str) -> list[tuple[str, str]]:
 def test_the_partitions_page_follows_content_not_time(done: World) -> None:
     """Other pairs make the dataset out of date, the same pairs again do not, and the old ones mend it.
 
-    Dagster looks one step down: the model is shown as out of date once its dataset was made anew; the page of the pairs
-    and `mr status` say it at once.
+    Dagster looks one step down: the model is shown as stale once its dataset was re-materialized; the page of the
+    pairs and `mr status` say it at once.
     """
     again = Step("again", ("actor_pairs",), "2")
     before = done.run.record("actor_pairs", "2")
@@ -1393,7 +1393,7 @@ def test_what_an_open_engine_has_loaded_is_not_read_again(
 
 @pytest.mark.slow
 def test_a_branch_goes_on_from_what_it_shares(done: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Iteration 2 anew with the same settings gives what the whole run has; the UI knows what is shared."""
+    """Iteration 2 again with the same settings gives what the whole run has; the UI knows what is shared."""
     shutil.copytree(done.run.data, tmp_path / "data")
     made = branch(replace(done.run, data=tmp_path / "data"), "branched", 2)
     world = in_force(monkeypatch, World(made, done.instance))

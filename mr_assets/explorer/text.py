@@ -68,7 +68,7 @@ def difference(rejected: str, chosen: str) -> list[Part] | None:
     for n, (step, a, b, c, d) in enumerate(steps):
         old, new = "".join(before[a:b]), "".join(after[c:d])
         between = 0 < n < len(steps) - 1 and not re.search(r"\w", old)
-        if step != "equal" or between:  # blanks alone do not tear apart what was said anew
+        if step != "equal" or between:  # blanks alone do not tear apart what was replaced
             taken, put = taken + old, put + new
             continue
         parts += [*_changed(taken, put), Part("both", old)]

@@ -3,7 +3,7 @@
     trl         prompt [{"role": "user", ...}]    chosen [{"role": "assistant", ...}]    rejected [...]
     messages    chosen [{"role": "user", ...}, {"role": "assistant", ...}]               rejected [...]
 
-TRL renders the texts through the model's chat template anew. What was cut off at max_tokens then ends in an end token
+TRL renders the texts again, through the model's chat template. What was cut off at max_tokens then ends in an end token
 that the policy never sampled; the token ids that this project trained on stand beside.
 """
 

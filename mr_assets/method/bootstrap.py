@@ -1,4 +1,4 @@
-"""How far figures of a sample may be from the whole, whatever they are: worked out again of groups drawn anew.
+"""How far figures of a sample may be from the whole, whatever they are: worked out again of groups that are drawn.
 
     bootstrap(lambda drawn: float(means[drawn].mean()), len(means))      (3.1, 3.6)
 
@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 RESAMPLES = 1000
-"""How often groups are drawn anew: the ends of an interval are then off by some 4% of its length."""
+"""How often groups are drawn: the ends of an interval are then off by some 4% of its length."""
 
 
 def bootstrap(statistic: Callable[[NDArray[np.intp]], float], groups: int) -> tuple[float, float]:

@@ -3,11 +3,11 @@
     data/beta_02/.lock       beta_02/gpu-07/41213/8a52c0de-1f6e-4c55-9b1b-0a4f6d1d2a77/9120345
 
 The kernel holds it (flock), which network file systems pass on to other hosts, and it ends with its process. The file
-names the process, as `Worker.tag` writes it, and that process writes its time anew every few seconds. So where a file
+names the process, as `Worker.tag` writes it, and that process writes its time again every few seconds. So where a file
 system keeps flock to one host, another host still sees that the lock is held: a time that moves is a living process.
 
 Where the data folder is the scratch of an object store, the object RUN/.lock is that of all hosts. It is put on the
-condition that it is as it was seen, and its holder puts it anew every few seconds with another number.
+condition that it is as it was seen, and its holder puts it again every few seconds with another number.
 """
 
 import fcntl
@@ -120,7 +120,7 @@ def _beating(lock: IO[str], what: str, *, quietly: bool = False) -> str | None:
 
 
 def _time_of(path: str) -> int:
-    """When a file was last written (ns), asked of the file system anew: to open a file does."""
+    """When a file was last written (ns), asked of the file system again: to open a file does."""
     with open(path) as file:
         return os.fstat(file.fileno()).st_mtime_ns
 
@@ -200,7 +200,7 @@ def _of_all_hosts(folder: Path, what: str, *, wait: bool) -> Iterator[Worker | N
 
 
 def _object_moves(store: ObjectStore, path: Path, seen: str, holder: Worker, what: str, quietly: bool) -> bool:
-    """Whether another host's process still puts the lock anew."""
+    """Whether another host's process still puts the lock again and again."""
     if not quietly:
         tell(f"the lock of {what} names {holder.said}: looking for {OBJECT_WATCH_SECONDS:.0f} s whether that works")
     until = time.monotonic() + OBJECT_WATCH_SECONDS

@@ -91,7 +91,7 @@ def ray_tags() -> dict[str, str]:
     return {TAG: os.environ[RAY]} if chosen() and RAY in os.environ else {}
 
 
-def end_ray_steps(tags: Mapping[str, str], run_id: str) -> None:
+def end_ray_steps(tags: Mapping[str, str], dagster_run_id: str) -> None:
     """Stop the Ray jobs of a Dagster run with these tags, and wait until they have ended; no more than `STOP_SECONDS`.
 
     A cluster that cannot be reached from here, or not with this environment's token, is named: its jobs may go on.
@@ -103,20 +103,20 @@ def end_ray_steps(tags: Mapping[str, str], run_id: str) -> None:
         from ray.job_submission import JobSubmissionClient
 
         client, until = JobSubmissionClient(address), time.monotonic() + STOP_SECONDS
-        for job in (at_work := _at_work(client, run_id)):
+        for job in (at_work := _at_work(client, dagster_run_id)):
             client.stop_job(job)
         while at_work and time.monotonic() < until:
             time.sleep(0.5)
-            at_work = _at_work(client, run_id)
+            at_work = _at_work(client, dagster_run_id)
     except (ImportError, OSError, RuntimeError) as error:
         said = " ".join(str(error).split())[:300]
         tell(
-            f"note: the Ray jobs of Dagster run {run_id} could not be ended at {address}: {said} If that cluster is "
-            "still up, they go on: end them with ray job stop, with its address and token set."
+            f"note: the Ray jobs of Dagster run {dagster_run_id} could not be ended at {address}: {said} If that "
+            "cluster is still up, they go on: end them with ray job stop, with its address and token set."
         )
 
 
-def _at_work(client: Any, run_id: str) -> list[str]:
+def _at_work(client: Any, dagster_run_id: str) -> list[str]:
     """The Ray jobs of a Dagster run that have not ended, by their submission ids."""
-    jobs = (job for job in client.list_jobs() if (job.metadata or {}).get("dagster/run-id") == run_id)
+    jobs = (job for job in client.list_jobs() if (job.metadata or {}).get("dagster/run-id") == dagster_run_id)
     return [job.submission_id for job in jobs if not job.status.is_terminal()]

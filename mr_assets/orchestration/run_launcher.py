@@ -139,16 +139,16 @@ class ProcessRunLauncher(RunLauncher, ConfigurableClass):
         said = [line for line in lines if " - DEBUG - " not in line][-15:]  # not Dagster's own events
         return "It printed at last:\n" + "\n".join(said) if said else None
 
-    def _output(self, run_id: str) -> Path:
-        return Path(self._instance.root_directory) / "run_output" / f"{run_id}.log"
+    def _output(self, dagster_run_id: str) -> Path:
+        return Path(self._instance.root_directory) / "run_output" / f"{dagster_run_id}.log"
 
     def _reap(self) -> None:
         self._started = [process for process in self._started if process.poll() is None]
 
 
-def held_recipes(instance: dg.DagsterInstance, run_id: str) -> Path:
+def held_recipes(instance: dg.DagsterInstance, dagster_run_id: str) -> Path:
     """Where the recipes lie that a Dagster run began with."""
-    return Path(instance.root_directory) / "run_output" / f"{run_id}.recipes.json"
+    return Path(instance.root_directory) / "run_output" / f"{dagster_run_id}.recipes.json"
 
 
 def iteration_tag(dagster_run: dg.DagsterRun) -> dict[str, str]:

@@ -6,7 +6,7 @@ Ray listens on every address of a machine, and whoever reaches it may execute an
 its own, in which there is no network but its loopback: nothing outside can reach it. The kernel ends every process in
 them with the first one, which is this module; the command is its child, and the cluster ends with it.
 
-Beside that, Ray, and whoever uses it, must show a token that is made anew for each cluster.
+Beside that, Ray, and whoever uses it, must show a token of each cluster's own.
 """
 
 import fcntl

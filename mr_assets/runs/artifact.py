@@ -84,7 +84,7 @@ def pruned_since(folder: Path) -> str:
 
 
 def said_of_pruned(folder: Path) -> str:
-    """That a model's weights were removed, and how to have them again: trained anew from the last one that has its own.
+    """That a model's weights were removed, and how to have them again: trained from the last one that has its own.
 
     folder: of the checkpoints of an iteration.
     """

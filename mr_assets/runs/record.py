@@ -43,7 +43,7 @@ class Record:
     asset: str
     partition: str | None
     version: str
-    run_id: str
+    run_id: str  # of the Dagster run; the stored name
     created: str
     seconds: float
     settings: dict[str, Any]
@@ -155,7 +155,7 @@ def _damaged(folder: Path, record: Record) -> bool:
 
 
 def remove_record(path: Path) -> None:
-    """Remove a record, if it is there: what it stood for is about to be made anew."""
+    """Remove a record, if it is there: what it stood for is about to be made again."""
     if store := store_of(path.parent):
         store.withdraw(path)
     path.unlink(missing_ok=True)

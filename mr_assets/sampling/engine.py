@@ -388,7 +388,7 @@ def vllm_arguments(folder: Path, settings: EngineSettings, device: str) -> dict[
 
 @contextmanager
 def printed_to(log: Path | None) -> Iterator[None]:
-    """Send what is printed meanwhile to a file, which is begun anew: what C++ code and child processes print, too.
+    """Send what is printed meanwhile to a file, which begins empty: what C++ code and child processes print, too.
 
     It holds for the whole process. Processes that are started meanwhile go on to print there. If a `UserError` ends it,
     the end of the file is added to the message. None: nothing is sent elsewhere.

@@ -5,7 +5,7 @@
 Requests with the beginnings and lengths that the paper's have (a judge prompt of 835 tokens, 7 responses to a prompt,
 each judged 11 times; 110 meta-judge prompts of 1,111 tokens for one response), on a tiny model with random weights. The
 ceiling is computed from the very prompts: of each completion, the whole blocks that a completion before it has, while
-the last token is always computed. It is that of a cache which forgets nothing; ours begins anew at each shard on a CPU,
+the last token is always computed. It is a cache's that forgets nothing; ours begins empty at each shard on a CPU,
 where shards are what makes a resumed table the same. The tokens that are computed are the engine's own count. The same
 requests without the cache are the comparison of time. Shards are those of an asset of `--completions`.
 """

@@ -34,7 +34,7 @@ def test_whatever_a_text_is_no_angle_bracket_of_it_is_left(text: str) -> None:
 
 
 def test_a_difference_by_words() -> None:
-    """What is said anew between two equal parts is one change, blanks in it included."""
+    """What is replaced between two equal parts is one change, blanks in it included."""
     assert difference("Right, without a sentence. Score: 3", "Correct and to the point. Score: 5") == [
         Part("rejected", "Right, without a sentence"),
         Part("chosen", "Correct and to the point"),

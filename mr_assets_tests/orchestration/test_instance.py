@@ -119,7 +119,7 @@ def test_settings_of_an_earlier_version_that_nobody_edited_name_the_launcher_whe
 
 
 def test_a_database_is_named_in_the_settings_by_its_variable(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its password is not written. Without the variable the history would begin anew elsewhere: that is refused."""
+    """Its password is not written. Without the variable the history would begin again elsewhere: that is refused."""
     monkeypatch.setenv("MR_POSTGRES", "postgresql://mr:not-to-be-shown@db.internal/dagster")
     dagster_home()
     place = home / "dagster.yaml"

@@ -191,7 +191,7 @@ def test_another_host_sees_a_run_and_fetches_what_it_reads(bucket: s3fs.S3FileSy
     assert (folder / "model.safetensors").read_bytes() == (mine.path(*MODEL) / "model.safetensors").read_bytes()
 
 
-def test_what_a_host_makes_anew_is_new_on_the_others(host: Host) -> None:
+def test_what_a_host_makes_again_is_new_on_the_others(host: Host) -> None:
     """A table of as many bytes, a model whose weights have other content, a record that went."""
     first = published(host("gpu-01"))
     data = host("login")

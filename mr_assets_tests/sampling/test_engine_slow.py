@@ -276,7 +276,7 @@ def test_temperature_and_top_p_are_those_asked_for(llama3: Path) -> None:
 
 
 def test_another_policy_in_the_same_process_samples_as_itself(llama3: Path, tmp_path: Path) -> None:
-    """A policy that is replaced in place, under a new fingerprint, is loaded anew."""
+    """A policy that is replaced in place, under a new fingerprint, is loaded again."""
     asked, folder = [Request("q", [5, 6, 7])], tmp_path / "policy"
     shutil.copytree(llama3, folder)
     first = open_engine(folder, "M0", EXACT)

@@ -225,7 +225,7 @@ def test_what_was_noted_otherwise_is_never_taken_over(tmp_path: Path) -> None:
 def test_a_shard_made_otherwise_is_never_taken_over(
     tmp_path: Path, sampler: FakeSampler, changed: dict[str, Any]
 ) -> None:
-    """A changed policy, template, sampling setting, seed or request samples anew."""
+    """A changed policy, template, sampling setting, seed or request is sampled again."""
     run(FakeSampler(), tmp_path)
     assert run(sampler, tmp_path, **changed).reused == 0
 

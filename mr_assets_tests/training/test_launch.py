@@ -205,7 +205,7 @@ def test_workspace_keeps_the_same_jobs_leftovers_and_no_others(job: TrainingJob)
     leave()
     pl.read_parquet(job.data).with_columns(kind=pl.lit("actor")).write_parquet(job.data)
     launch.prepare_workspace(job)
-    assert mark.exists(), "the same token ids in a file written anew"
+    assert mark.exists(), "the same token ids in a file written again"
     pl.read_parquet(job.data).reverse().write_parquet(job.data)
     launch.prepare_workspace(job)
     assert not mark.exists()

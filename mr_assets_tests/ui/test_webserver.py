@@ -183,7 +183,7 @@ def test_every_asset_of_every_iteration_is_there(server: Webserver) -> None:
 
 
 def test_actor_pairs_can_be_materialized_again(server: Webserver) -> None:
-    """Materialize writes the table anew, the same one, and the UI shows the new materialization with its rows."""
+    """Materialize writes the table again, the same one, and the UI shows the new materialization with its rows."""
     before, record = server.run.table("actor_pairs"), server.run.record("actor_pairs")
     run_id = server.materialize("t", "actor_pairs", "1")
     assert server.ended(run_id)["status"] == "SUCCESS"
@@ -215,7 +215,7 @@ def test_the_launchpad_shows_what_may_be_chosen(server: Webserver) -> None:
 def test_another_rho_for_one_materialization(server: Webserver) -> None:
     """Chosen in the launchpad: the page shows both values, the dataset is out of date, and going back mends it.
 
-    Dagster looks one step down: what follows from the dataset is out of date once that was made anew.
+    Dagster looks one step down: what follows from the dataset is out of date once that was re-materialized.
     """
     run, before, record = server.run.name, server.run.table("actor_pairs"), server.run.record("actor_pairs")
     assert server.stale("dpo_dataset", "1") == ("FRESH", [])
