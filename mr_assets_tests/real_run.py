@@ -212,7 +212,7 @@ class RealRun:
         return found
 
     def dropped(self, asset: str, t: int = 1) -> dict[str, tuple[str, Row]]:
-        """What an asset left out: reason and numbers by id."""
+        """What an asset dropped: reason and numbers by id."""
         rows = pl.read_parquet(self.folder("dropped") / asset / f"{t}.parquet").to_dicts()
         found = {row["id"]: (row["reason"], json.loads(row["numbers"])) for row in rows}
         assert len(found) == len(rows), f"{asset} left something out twice"

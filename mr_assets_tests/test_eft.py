@@ -131,7 +131,7 @@ def test_what_is_kept_is_what_ranks_as_people_did(world: World) -> None:
 
 
 def test_no_held_out_prompt_is_trained_on(world: World) -> None:
-    """Neither in the EFT data nor among the seed prompts, of which five are left out and counted."""
+    """Neither in the EFT data nor among the seed prompts, of which five are dropped and counted."""
     _, held = in_parts(world.table("ranked_replies"))
     asked = {judge_template().unfill(row[0]["content"])["prompt"] for row in world.table("eft_dataset")["prompt"]}  # type: ignore[index]
     seeds = set(world.table("seed_prompts")["prompt"])

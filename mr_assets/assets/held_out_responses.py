@@ -23,7 +23,7 @@ def held_out_responses(work: Materialization) -> Result:
     encode, ranked, trained = encoder(work), work.upstream("ranked_replies"), work.upstream("seed_prompts")
     given = held_out_prompts(work.recipe, work.run.data, None if ranked is None else ranked.collect())
     assert trained is not None, "every recipe has seed prompts"
-    asked, left_out = method.untrained(given, trained.collect())
+    asked, dropped = method.untrained(given, trained.collect())
     answered = zip(asked["prompt_id"], conversations.asked(asked), strict=True)
     requests = (Request(i, encode.prompt_ids(prompt), section.per_prompt) for i, prompt in answered)
 
@@ -32,7 +32,7 @@ def held_out_responses(work: Materialization) -> Result:
 
     numbers = samples.numbers | method.held_out_response_numbers(rows)
     return work.table(
-        Selected(rows, pl.concat([left_out, samples.dropped])),
+        Selected(rows, pl.concat([dropped, samples.dropped])),
         numbers,
         pictures={"lengths": lengths({"responses": rows["response"].str.len_chars()}, "responses")},
     )

@@ -2,7 +2,7 @@
 
 world         the small world's, of which neither seed prompts nor EFT data have any
 rankings      the first prompts of eft.source that are held out
-FILE          of prompts, as prompts.source names one; those that the loop trains on are left out
+FILE          of prompts, as prompts.source names one; those that the loop trains on are dropped
 """
 
 from pathlib import Path

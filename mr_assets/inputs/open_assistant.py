@@ -128,7 +128,7 @@ def rankings(recipe: Recipe, data: Path) -> Selected:
         left = ", ".join(f"{count} {reason}" for reason, count in _reasons(found))
         languages = ", ".join(sorted({message.language for message in messages})[:20])
         raise UserError(
-            f"{what}: no prompt in the language {recipe.eft.language!r} has two ranked replies or more; left out: "
+            f"{what}: no prompt in the language {recipe.eft.language!r} has two ranked replies or more; dropped: "
             f"{left}. Its languages: {languages}. Set eft.language to one of them, or name a file with ranks (whole "
             "trees, no prompts alone)."
         )
@@ -150,7 +150,7 @@ def said(recipe: Recipe, found: Selected) -> str:
     return (
         f"{WHAT} {recipe.eft.rankings}: {found.rows['tree_id'].n_unique():,} prompts with two ranked replies or more, "
         f"{found.rows.height:,} replies; {counts[0]} to train on, {counts[1]} held out."
-        + (f" Left out: {left}." if left else "")
+        + (f" Dropped: {left}." if left else "")
     )
 
 

@@ -34,7 +34,7 @@ from mr_assets.tables import EFT_DATASET, EFT_KINDS, JUDGMENT
 from mr_assets.text_files import is_regular
 from mr_assets.worlds.letters import has_held_out
 
-HELD_OUT = "left out as held out for the evaluation"
+HELD_OUT = "dropped as held out for the evaluation"
 FORMATS = ".parquet, .jsonl, .csv or .txt (one per line)"
 LONGEST_LINE = 1 << 24
 """Bytes of one line, or of one field of a CSV file."""

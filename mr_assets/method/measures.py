@@ -100,7 +100,7 @@ def orphans(name: str, columns: Sequence[str], parents: Sequence[str], key: str)
 
 
 WRITTEN = pl.col("finish_reason").is_not_null() & pl.col("copied_from").is_null()
-"""The battles that the meta-judge wrote of: neither copied nor left out."""
+"""The battles that the meta-judge wrote of: neither copied nor skipped."""
 
 
 def parsed(name: str, value: str) -> Measure:

@@ -39,7 +39,7 @@ class Message:
     final: bool = True
 
     def fault(self, language: str) -> str | None:
-        """Why it is left out, wherever it stands; None if it is not."""
+        """Why it is dropped, wherever it stands; None if it is not."""
         faults = {
             "tree_not_final": not self.final,
             "foreign_language": self.language != language,

@@ -336,7 +336,7 @@ class HeldOutPrompts(Section):
 
     source: File = Field(
         description="world; rankings, the prompts that eft.source holds out; or a file or folder of prompts, as "
-        "prompts.source names one: those that are seed prompts are left out"
+        "prompts.source names one: those that are seed prompts are dropped"
     )
     prompts: Count | None = Field(
         default=None, description="prompts in use: as many as the world makes, or the first ones; null is all"

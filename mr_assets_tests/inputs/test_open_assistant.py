@@ -40,7 +40,7 @@ def test_every_published_layout_gives_the_same_replies(tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
-def test_what_is_left_out_is_counted_by_reason(tmp_path: Path, suffix: str) -> None:
+def test_what_is_dropped_is_counted_by_reason(tmp_path: Path, suffix: str) -> None:
     """One tree of each kind beside four good ones, and the sentence that the dry run shows."""
     good = (reply("x.0", "A", 0), reply("x.1", "B", 1))
     odd = [
@@ -140,7 +140,7 @@ def test_a_parquet_file_without_the_columns(tmp_path: Path) -> None:
 def test_trees_without_ranks_say_so(tmp_path: Path) -> None:
     """An export of prompts alone, or of replies that nobody ranked, is no source."""
     bare = [tree("t", "Why?", reply("t.0", "A", None), reply("t.1", "B", None))]
-    with pytest.raises(UserError, match=r"left out: 2 not_ranked, 1 too_few_ranked\. .* a file with ranks"):
+    with pytest.raises(UserError, match=r"dropped: 2 not_ranked, 1 too_few_ranked\. .* a file with ranks"):
         read(write(tmp_path / "a.jsonl", bare))
 
 

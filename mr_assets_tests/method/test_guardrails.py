@@ -431,14 +431,14 @@ def test_texts_of_models_never_reach_a_sentence() -> None:
 # --------------------------------------------------------------------------------------------- what lies behind it
 
 
-def left_out(**reasons: int) -> pl.DataFrame:
+def dropped_for(**reasons: int) -> pl.DataFrame:
     """So many dropped for each reason, of prompts, and two responses without a score."""
     ids = [(f"{reason}{i}", reason, "{}") for reason, count in reasons.items() for i in range(count)]
     return dropped_frame([*ids, ("1.p.r0", "not_judged", "{}"), ("1.p.r1", "not_judged", "{}")])
 
 
 NO_PAIRS = {**made("actor_pairs", 0, "responses", "prompt_id", 8)}
-TOO_LONG = left_out(chosen_too_long=7, equal_scores=1)
+TOO_LONG = dropped_for(chosen_too_long=7, equal_scores=1)
 CHOSEN = Departed("actor_pairs", "max_chosen_chars", 10, 2500, "iteration.max_chosen_chars")
 
 
@@ -475,7 +475,7 @@ def test_a_departure_that_does_not_decide_the_reason_is_not_blamed() -> None:
 def test_a_departure_further_up_is_named_where_no_setting_decides_the_reason() -> None:
     """Judgments cut off by a launchpad's max_tokens have no score: that is where to go back."""
     cut = Departed("judgments", "max_tokens", 5, 128, "judgments.max_tokens")
-    text = said(Background(left_out(no_valid_judgment=8), {}, (cut,)))
+    text = said(Background(dropped_for(no_valid_judgment=8), {}, (cut,)))
     assert "no_valid_judgment" in text
     assert "8 of 8." in text
     assert "judgments with max_tokens = 5 (the recipe: 128)" in text
@@ -492,7 +492,7 @@ def test_every_check_names_a_departure_and_none_where_it_passes() -> None:
 
 
 def test_the_settings_behind_reasons_are_settings_of_the_assets() -> None:
-    """Each is stored with the asset that leaves out for it, under that path; each reason is known."""
+    """Each is stored with the asset that drops for it, under that path; each reason is known."""
     recipe = load_recipe("small_world_meta_rewarding")
     assert set(SETTINGS) <= set(REASONS)
     for reason, by_asset in SETTINGS.items():

@@ -13,7 +13,7 @@ COMPLETIONS = pl.DataFrame(
 )
 
 
-def test_seed_prompts_are_left_out_whatever_their_case_and_white_space() -> None:
+def test_seed_prompts_are_dropped_whatever_their_case_and_white_space() -> None:
     found = untrained(PROMPTS, pl.DataFrame({"prompt": ["who? ", "When?"]}))
     assert found.rows["prompt_id"].to_list() == ["b"]
     assert found.dropped.rows() == [("a", "trained_on", '{"prompt":"Who?"}')]

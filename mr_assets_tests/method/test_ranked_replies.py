@@ -56,7 +56,7 @@ def test_replies_are_in_the_order_of_their_ranks_whatever_the_order_of_the_messa
         ({"final": False}, "tree_not_final"),
     ],
 )
-def test_a_message_that_is_not_in_order_is_left_out(bad: dict[str, object], reason: str) -> None:
+def test_a_message_that_is_not_in_order_is_dropped(bad: dict[str, object], reason: str) -> None:
     """Of three replies one goes and two stay; a prompt takes its replies with it, which are not counted again."""
     good = [prompt("t"), *(reply("t", rank) for rank in (0, 1, 2))]
     without = kept(good[0], replace(good[1], **bad), *good[2:])  # type: ignore[arg-type]
@@ -107,7 +107,7 @@ def test_a_text_that_two_trees_ask_is_on_one_side() -> None:
     assert in_parts(found.rows)[1]["tree_id"].n_unique() == 6
 
 
-def test_seed_prompts_that_are_held_out_are_left_out() -> None:
+def test_seed_prompts_that_are_held_out_are_dropped() -> None:
     """All ten questions in other letters, and one of its own: the eight to train on and that one stay."""
     found = kept(*many(10), held_out=0.2).rows
     prompts = pl.DataFrame({"prompt": [*(f" q{n}\n" for n in range(10)), "Another?"]})
