@@ -58,15 +58,15 @@ def build_definitions(runs: list[Run]) -> dg.Definitions:
 
 def executor() -> dg.ExecutorDefinition:
     """The executor that MR_EXECUTOR names. Raises `UserError` if there is none of that name, or it cannot be used."""
-    chosen = os.environ.get("MR_EXECUTOR", "in_process")
+    name = os.environ.get("MR_EXECUTOR", "in_process")
     known = {
         "in_process": lambda: dg.in_process_executor,
         "multiprocess": lambda: dg.multiprocess_executor,
         "ray": ray_executor,
     }
-    if chosen not in known:
-        raise UserError(f"MR_EXECUTOR is {chosen!r}, expected one of {', '.join(known)}.")
-    return known[chosen]()
+    if name not in known:
+        raise UserError(f"MR_EXECUTOR is {name!r}, expected one of {', '.join(known)}.")
+    return known[name]()
 
 
 _last: tuple[tuple[list[Run], dg.ExecutorDefinition], dg.Definitions] | None = None

@@ -118,9 +118,9 @@ def reply_of(identity: str) -> str:
     return ".".join(identity.split(".")[:3])
 
 
-def eft_example(response: str, made: str) -> str:
+def eft_example(response: str, what: str) -> str:
     """An example that is made of a ranked reply: "rank", "meta4" or "answer" of it."""
-    return f"{response}.{made}"
+    return f"{response}.{what}"
 
 
 def pair_id(iteration: int | str, prompt: str, kind: PairKind) -> str:

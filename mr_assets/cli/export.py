@@ -39,9 +39,9 @@ def export(
     from mr_assets.text_files import given_path
 
     run = named_runs(data_root(), name)[name]
-    made = write(run, what, given_path(folder, "DIR"), iterations or None)
-    for each in made:
+    folders = write(run, what, given_path(folder, "DIR"), iterations or None)
+    for each in folders:
         say(f"Wrote {each}.")
     if push_to_hub:
-        for address in push(made, push_to_hub, what):
+        for address in push(folders, push_to_hub, what):
             say(f"Uploaded to {address}.")

@@ -85,26 +85,26 @@ def plan(
         earlier = Earlier(made_pilot(run, prompts).run, pilot=True)
     folder = resolve(run.recipe.model.seed, run.data)
     found, origin = model_shape(run.recipe.model.seed, folder, shape)
-    made = _plan_of(run, found, chosen, number, earlier)
-    assumptions = [origin, *_assumed(made)]
+    plan = _plan_of(run, found, chosen, number, earlier)
+    assumptions = [origin, *_assumed(plan)]
     there, _ = stored_and_unreadable_runs(run.data, [run.name])
     old: list[Compared] = []
     if run.name in there and run.name != from_run:  # its own rates would fit it
         stored = there[run.name]
         old = compared(_plan_of(stored, found, chosen, number, earlier), seconds_so_far(stored))
     off: list[Off] = []
-    if earlier and made.measured:
+    if earlier and plan.measured:
         predicted = rates_of(_plan_of(earlier.run, found, chosen, number, earlier)) if chosen else {}
-        off = how_far_off(_assumed_lengths(run), made.measured, predicted)
+        off = how_far_off(_assumed_lengths(run), plan.measured, predicted)
     if as_json:
         compared_and_off = {"compared": [asdict(each) for each in old], "how_far_off": [asdict(each) for each in off]}
-        say_json(plan_as_json(made) | {"assumptions": assumptions} | compared_and_off)
+        say_json(plan_as_json(plan) | {"assumptions": assumptions} | compared_and_off)
         return
-    said = Wrapped(verdict(made), hanging="")
-    tables = [stages_table(made), memory_table(made)]
-    tables += [off_table(made.measured.origin, off)] if made.measured else []
+    said = Wrapped(verdict(plan), hanging="")
+    tables = [stages_table(plan), memory_table(plan)]
+    tables += [off_table(plan.measured.origin, off)] if plan.measured else []
     tables += [compared_table(run.name, old)] if old else []
-    show(said, "", *_problems(made), *tables, "\n".join(assumptions))
+    show(said, "", *_problems(plan), *tables, "\n".join(assumptions))
 
 
 class Earlier(NamedTuple):

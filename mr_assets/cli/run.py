@@ -315,17 +315,17 @@ def branch(name: str, first: int, branched: str, sets: tuple[str, ...]) -> None:
     from mr_assets.runs.stored import named_runs, remove_run
 
     source = named_runs(data_root(), name)[name]
-    made = branch(source, branched, first, sets)
+    new = branch(source, branched, first, sets)
     try:
-        for note in check_run(made):
+        for note in check_run(new):
             say(f"note: {note}", err=True)
-        with _run_lock(made, made) as dagster:
-            tell_shared(made, shared(made, first), name, dagster)
+        with _run_lock(new, new) as dagster:
+            tell_shared(new, shared(new, first), name, dagster)
     except BaseException:
-        remove_run(made)
+        remove_run(new)
         raise
     say(
         f"{branched} shares the iterations before {first} with {name}; from {first} on they are to be made.\n"
-        f"In the terminal: {command(made)}\n"
+        f"In the terminal: {command(new)}\n"
         "In the UI: Deployment > Code locations > Reload definitions; then materialize or backfill."
     )

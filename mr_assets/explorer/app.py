@@ -37,7 +37,7 @@ from mr_assets.explorer.texts import TEXTS, TextList, lists_of
 from mr_assets.gate import FORM, LOOPBACK, METHODS, Gate
 from mr_assets.ids import PairKind, kind_of_pair, model_id, parsed, response_of, short
 from mr_assets.lineage import trace
-from mr_assets.lineage.exclusion import judgment_fate, judgment_truth, pair_truth, response_fate
+from mr_assets.lineage.exclusion import judgment_exclusion, judgment_truth, pair_truth, response_exclusion
 from mr_assets.lineage.facts import Lineage
 from mr_assets.lineage.lookup import has, having, named
 from mr_assets.lineage.pairs import Listed, pairs
@@ -168,11 +168,11 @@ class Explorer:
         run = self.named(request.path_params["run"], self._stored()[1])
         seen = self._seen(run)
 
-        def made() -> Answer:
+        def answer() -> Answer:
             at_once = self.at_once.of(run.name, seen, lambda: Snapshot.of(run))
             return Answer.of(make(Asked(request, at_once, seen)))
 
-        return self.answers.of(key, seen, made)
+        return self.answers.of(key, seen, answer)
 
     async def index(self, request: Request) -> Response:
         """The runs."""
@@ -458,7 +458,11 @@ def environment() -> Environment:
         "drawing": drawing,
         "inside": inside,
     }
-    templates.globals |= {"titled": titled, "response_fate": response_fate, "judgment_fate": judgment_fate}
+    templates.globals |= {
+        "titled": titled,
+        "response_exclusion": response_exclusion,
+        "judgment_exclusion": judgment_exclusion,
+    }
     templates.globals |= {"pair_truth": pair_truth, "judgment_truth": judgment_truth}
     templates.globals |= {f.__name__: f for f in (page_of, listed, lists_of, pages.makers, pages.grouped)}
     return templates

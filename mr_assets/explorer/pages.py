@@ -410,8 +410,8 @@ def _makers(lineage: Lineage) -> Iterator[Provenance]:
         for pair in round_.pairs:
             yield from filter(None, (pair.provenance, pair.dataset, pair.trained))
     if reply := lineage.reply:
-        made: list[Any] = [reply, *reply.judgments[:1], *reply.examples[:1], *reply.dropped[:1]]
-        yield from (part.provenance for part in made)
+        of_reply: list[Any] = [reply, *reply.judgments[:1], *reply.examples[:1], *reply.dropped[:1]]
+        yield from (part.provenance for part in of_reply)
         yield from _makers_of_models(lineage.models[0] if lineage.models else None)
     yield from _makers_of_models(lineage.model)
 

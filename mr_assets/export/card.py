@@ -56,14 +56,14 @@ def method_differences(old: Recipe, new: Recipe) -> list[Difference]:
     ]
 
 
-def card(run: Run, title: str, what: str, made: Sequence[Place], front: Mapping[str, Any]) -> str:
+def card(run: Run, title: str, what: str, artifacts: Sequence[Place], front: Mapping[str, Any]) -> str:
     """The card of a folder, as Markdown.
 
-    what: a paragraph on what is in the folder; made: the artifacts it holds; front: the hub's fields, as YAML.
+    what: a paragraph on what is in the folder; artifacts: what it holds; front: the hub's fields, as YAML.
     """
     old = stale(run)
     head = yaml.safe_dump({"license": "other", "tags": ["meta-rewarding", "mr_assets"], **front}, sort_keys=False)
-    parts = [f"---\n{head}---", f"# {title}", what, *_stale_parts(old, made)]
+    parts = [f"---\n{head}---", f"# {title}", what, *_stale_parts(old, artifacts)]
     parts += ["## Recipe", f"{run.recipe.title}\n\n{run.recipe.description.strip()}", "All of it is in `recipe.yaml`."]
     if found := departures(run.recipe):
         rows = [(f"`{each.path}`", shown(each.old), shown(each.new)) for each in found]
@@ -73,7 +73,7 @@ def card(run: Run, title: str, what: str, made: Sequence[Place], front: Mapping[
             _table(("field", "paper", "here"), rows),
         ]
     lineage = []
-    for asset, partition in made:
+    for asset, partition in artifacts:
         record = run.record(asset, partition)
         assert record is not None
         inputs = ", ".join(f"{name} `{version[:12]}`" for name, version in record.inputs.items())
@@ -89,8 +89,8 @@ def card(run: Run, title: str, what: str, made: Sequence[Place], front: Mapping[
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _stale_parts(old: Mapping[Place, str], made: Sequence[Place]) -> list[str]:
-    said = [f"{titled(*place)} ({old[place]})" for place in made if place in old]
+def _stale_parts(old: Mapping[Place, str], artifacts: Sequence[Place]) -> list[str]:
+    said = [f"{titled(*place)} ({old[place]})" for place in artifacts if place in old]
     return ["**Out of date** when it was exported: " + "; ".join(said) + "."] if said else []
 
 

@@ -135,7 +135,7 @@ def _write_tables(
     what: str,
     tables: dict[str, dict[str, pl.DataFrame]],
     folder: Path,
-    made: Sequence[Place],
+    artifacts: Sequence[Place],
 ) -> None:
     """The layout that `datasets.load_dataset(folder, name, split=...)` reads."""
     configs = []
@@ -150,7 +150,7 @@ def _write_tables(
     (folder / "recipe.yaml").write_text(run.recipe.dump_yaml(), encoding="utf-8")
     first, split = configs[0]["config_name"], next(iter(tables.values()))
     what += f'\n\n```python\nload_dataset(folder, "{first}", split="iteration_{next(iter(split))}")\n```'
-    said = card(run, f"{title.capitalize()} of {run.name}", what, made, {"configs": configs})
+    said = card(run, f"{title.capitalize()} of {run.name}", what, artifacts, {"configs": configs})
     (folder / "README.md").write_text(said, encoding="utf-8")
 
 
@@ -166,7 +166,7 @@ def push(folders: Sequence[Path], repository: str, what: What) -> list[str]:
     addresses = []
     for folder in folders:
         name = repository if len(folders) == 1 else f"{repository}-{folder.name}"
-        made = hub.create_repo(name, repo_type=kind, private=True, exist_ok=True)
+        address = hub.create_repo(name, repo_type=kind, private=True, exist_ok=True)
         hub.upload_folder(repo_id=name, folder_path=folder, repo_type=kind)
-        addresses.append(str(made))
+        addresses.append(str(address))
     return addresses

@@ -141,8 +141,8 @@ def _again(run: Run, recipe: Recipe, kind: str, t: str) -> _Pairs:
         pairs = actor_pairs(*tables, rho=row.rho, max_chosen_chars=limit, seed=recipe.seed, cut_off=switches.cut_off)
         return _Pairs(settings, actor_side(pairs, tiers(*tables, row.rho), recipe.seed))
     settings = shaping_settings(recipe, "battle_matrices", t) | shaping_settings(recipe, "elo_pairs", t)
-    battles, chosen = (_table(run, a, t) for a in ("meta_judgments", "selected_responses"))
-    matrices = battle_matrices(battles, chosen, scope=switches.omega_scope).rows
+    battles, selected = (_table(run, a, t) for a in ("meta_judgments", "selected_responses"))
+    matrices = battle_matrices(battles, selected, scope=switches.omega_scope).rows
     pairs = elo_pairs(
         matrices,
         _judged(run, t, matrices),

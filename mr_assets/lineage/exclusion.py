@@ -11,7 +11,7 @@ from mr_assets.ids import PairKind, response_of, short
 from mr_assets.lineage.facts import Judgment, Pair, Response, Round
 
 
-def response_fate(round_: Round, response: Response) -> str | None:
+def response_exclusion(round_: Round, response: Response) -> str | None:
     """Why a response is in no actor pair; None if it is in one, or if there is none."""
     rule, pair = round_.rule, round_.pair("actor")
     if response.duplicate_of:
@@ -29,7 +29,7 @@ def response_fate(round_: Round, response: Response) -> str | None:
     return "; ".join(said) or f"its mean score {response.mean:.4g} lies between the tiers, {bounds}"
 
 
-def judgment_fate(round_: Round, judgment: Judgment) -> str | None:
+def judgment_exclusion(round_: Round, judgment: Judgment) -> str | None:
     """Why a judgment is in no judge pair; None if it is in one, or if there is none."""
     contest, pair = round_.contest, round_.pair("judge")
     if contest is None or contest.elo is None or pair is None or judgment.id in _sides(pair):

@@ -45,7 +45,7 @@ def reply(staleness: Staleness, identity: str) -> Reply:
     examples = tuple(_examples(staleness, found)) if whole else ()
     out = tuple(_dropped(staleness, found)) if whole else ()
     judged = _there(run, JUDGMENTS) and staleness.made_of(JUDGMENTS, REPLIES)
-    fates = {each.id: each for each in out}
+    why_not = {each.id: each for each in out}
     kept = {each.id for each in examples}
     return Reply(
         id=found,
@@ -56,7 +56,7 @@ def reply(staleness: Staleness, identity: str) -> Reply:
         held_out=row["held_out"],
         prompt=row["prompt"],
         text=row["response"],
-        judgments=tuple(_judgments(staleness, found, kept, fates)) if judged else (),
+        judgments=tuple(_judgments(staleness, found, kept, why_not)) if judged else (),
         examples=examples,
         dropped=out,
         provenance=_provenance(staleness, REPLIES),
@@ -91,10 +91,12 @@ def _dropped(staleness: Staleness, identity: str) -> Iterator[Dropped]:
         yield Dropped(each, reason, in_words(reason, given), given, by)
 
 
-def _judgments(staleness: Staleness, identity: str, kept: set[str], fates: dict[str, Dropped]) -> Iterator[EftJudgment]:
+def _judgments(
+    staleness: Staleness, identity: str, kept: set[str], why_not: dict[str, Dropped]
+) -> Iterator[EftJudgment]:
     by, columns = _provenance(staleness, JUDGMENTS), ("judgment_id", "n", "judgment", "score", "invalid")
     rows = read(staleness.run, *JUDGMENTS, columns, pl.col("response_id") == identity).sort("n")
     for judgment, n, text, score, invalid in rows.iter_rows():
         unread = score is None and invalid is not None  # one that was asked again keeps why it had none
-        why = REASONS.get(invalid, invalid) if unread else fates[judgment].why if judgment in fates else None
+        why = REASONS.get(invalid, invalid) if unread else why_not[judgment].why if judgment in why_not else None
         yield EftJudgment(judgment, n, text, score, judgment in kept, why, by)

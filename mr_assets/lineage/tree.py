@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mr_assets.ids import PairKind, iteration_of, judgments_of, kind_of_pair, model_id, short
-from mr_assets.lineage.exclusion import judgment_truth, pair_truth, response_fate
+from mr_assets.lineage.exclusion import judgment_truth, pair_truth, response_exclusion
 from mr_assets.lineage.facts import (
     Battle,
     Contest,
@@ -103,8 +103,8 @@ class _Tree:
     def round(self, round_: Round) -> Iterator[Node]:
         if round_.prompt:
             prompt = self.text(f"prompt {round_.prompt.id}", round_.prompt.text, round_.prompt.provenance)
-            if made := round_.prompt.generated:
-                prompt.children.append(Node(f"{made.said}{self.by(made.provenance)}"))
+            if generated := round_.prompt.generated:
+                prompt.children.append(Node(f"{generated.said}{self.by(generated.provenance)}"))
             yield prompt
         for kind in self.kinds():
             yield self.outcome(round_, kind)
@@ -225,7 +225,7 @@ class _Tree:
         node = Node(f"{head}; its text was re-materialized since") if each.text is None else self.text(head, each.text)
         told = [x for x in each.dropped if "judge" in self.kinds() or LOOP[x.provenance.asset].side != "judge"]
         node.children += [self.dropped("dropped", x) for x in told]
-        if "actor" in self.kinds() and (why := response_fate(round_, each)):
+        if "actor" in self.kinds() and (why := response_exclusion(round_, each)):
             node.children.append(Node(f"not in the actor pair: {why}"))
         judgments = [self.judgment(judgment, round_) for judgment in each.judgments if self.wanted(judgment, each)]
         if judgments:
@@ -355,11 +355,11 @@ class _Tree:
         mine = self.lineage.kind == "reply"
         for judgment in (each for each in reply.judgments if mine or each.id == self.lineage.id):
             said = "no score" if judgment.score is None else f"score {judgment.score:g}"
-            fate = "an example" if judgment.kept else f"no example: {judgment.why or 'not made yet'}"
-            head = f"judgment {short(judgment.id)}: {said}, {fate}"
+            outcome = "an example" if judgment.kept else f"no example: {judgment.why or 'not made yet'}"
+            head = f"judgment {short(judgment.id)}: {said}, {outcome}"
             yield self.text(head, judgment.text, judgment.provenance)
-        made = [each for each in reply.examples if each.judgment_id is None]
-        for example in (each for each in made if mine or each.id == self.lineage.id):
+        of_rank = [each for each in reply.examples if each.judgment_id is None]
+        for example in (each for each in of_rank if mine or each.id == self.lineage.id):
             yield self.text(f"{example.kind} {short(example.id)}, made of the rank", example.said, example.provenance)
         judged = {each.id for each in reply.judgments}
         for each in (x for x in reply.dropped if x.id not in judged and (mine or x.id == self.lineage.id)):

@@ -53,7 +53,7 @@ class MetaJudge(NamedTuple):
     verdicts: Verdicts = PAPERS_VERDICTS
 
 
-class Made(NamedTuple):
+class Example(NamedTuple):
     """An example: its id and kind, the reply that it is of, what is asked and said; of a judgment its score and id."""
 
     example_id: str
@@ -90,15 +90,15 @@ def eft_dataset(
         kept, left = agreed.rows, [agreed.dropped]
     thin = thinned(kept, seed)
     by_id = {row["response_id"]: row for row in train.iter_rows(named=True)}
-    made = {
+    by_kind = {
         JUDGMENT: list(_judged(thin.rows, by_id, judge.template, sampled=judgments is not None)),
         META_JUDGMENT: list(_compared(train, judge.scoring, meta_judge, seed)),
         INSTRUCTION: [_answered(ranked[0]) for ranked in by_prompt(train)],
     }
-    wanted = counts({kind: len(found) for kind, found in made.items()}, shares, examples)
-    rows: list[Made] = []
-    surplus: list[Made] = []
-    for kind, found in made.items():
+    wanted = counts({kind: len(found) for kind, found in by_kind.items()}, shares, examples)
+    rows: list[Example] = []
+    surplus: list[Example] = []
+    for kind, found in by_kind.items():
         order = draws([each.example_id for each in found], seed)
         drawn = [each for _, each in sorted(zip(order, found, strict=True), key=lambda pair: pair[0])]
         rows += drawn[: wanted[kind]]
@@ -216,13 +216,13 @@ def _scored(replies: pl.DataFrame, scoring: Scoring) -> Iterator[tuple[dict[str,
 
 def _judged(
     judgments: pl.DataFrame, replies: Mapping[str, Mapping[str, Any]], judge: Template, *, sampled: bool
-) -> Iterator[Made]:
+) -> Iterator[Example]:
     for judgment, response, text, score in judgments.select(list(_JUDGED)).iter_rows():
         asked = judge.fill({name: replies[response][name] for name in judge.fields})
-        yield Made(judgment, JUDGMENT, replies[response], asked, text, score, judgment if sampled else None)
+        yield Example(judgment, JUDGMENT, replies[response], asked, text, score, judgment if sampled else None)
 
 
-def _compared(replies: pl.DataFrame, scoring: Scoring, meta_judge: MetaJudge, seed: int) -> Iterator[Made]:
+def _compared(replies: pl.DataFrame, scoring: Scoring, meta_judge: MetaJudge, seed: int) -> Iterator[Example]:
     """Of each reply the judgment made of its rank against those of the other levels; a draw says which is first."""
     template, verdicts = meta_judge
     levels = dict.fromkeys(score_of(place, len(PLACES), scoring) for place in range(len(PLACES)))
@@ -238,15 +238,15 @@ def _compared(replies: pl.DataFrame, scoring: Scoring, meta_judge: MetaJudge, se
             }
             winner = verdicts.first if first else verdicts.second
             said = _COMPARED.format(right, winner, verdicts.words, winner)
-            yield Made(example, META_JUDGMENT, reply, template.fill(values), said)
+            yield Example(example, META_JUDGMENT, reply, template.fill(values), said)
 
 
-def _answered(best: Mapping[str, Any]) -> Made:
+def _answered(best: Mapping[str, Any]) -> Example:
     """An instruction: the prompt, and the reply that people ranked best."""
-    return Made(eft_example(best["response_id"], "answer"), INSTRUCTION, best, best["prompt"], best["response"])
+    return Example(eft_example(best["response_id"], "answer"), INSTRUCTION, best, best["prompt"], best["response"])
 
 
-def _frame(made: Sequence[Made]) -> pl.DataFrame:
+def _frame(examples: Sequence[Example]) -> pl.DataFrame:
     rows = [
         (
             each.example_id,
@@ -257,6 +257,6 @@ def _frame(made: Sequence[Made]) -> pl.DataFrame:
             each.judgment_id,
             each.score,
         )
-        for each in made
+        for each in examples
     ]
     return pl.DataFrame(rows, schema=EFT_DATASET.whole_schema, orient="row")

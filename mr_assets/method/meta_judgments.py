@@ -206,10 +206,10 @@ def battles(selected: Frame, judgments: Frame, *, sample_distinct_once: bool = F
     Judgments without a score do not battle; those cut off at max tokens do.
     Sorted by response, then first, then second judgment (by n): neighbours share the longest prompt prefixes.
     """
-    chosen = selected.lazy().select("response_id").collect()["response_id"].implode()
+    selected_ids = selected.lazy().select("response_id").collect()["response_id"].implode()
     judged = (
         judgments.lazy()
-        .filter(pl.col("score").is_not_null() & pl.col("response_id").is_in(chosen))
+        .filter(pl.col("score").is_not_null() & pl.col("response_id").is_in(selected_ids))
         .select("response_id", "judgment_id", "n", "judgment")
         .collect(engine="streaming")
         .sort("response_id", "n", "judgment_id")

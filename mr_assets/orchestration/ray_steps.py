@@ -42,7 +42,7 @@ NO_STORE = (
 )
 
 
-def chosen() -> bool:
+def runs_on_ray() -> bool:
     """Whether steps go to a Ray cluster."""
     return os.environ.get("MR_EXECUTOR") == "ray"
 
@@ -80,15 +80,15 @@ def passed_on(environment: Mapping[str, str]) -> list[str]:
 def _configured(address: str, env_vars: tuple[str, ...]) -> dg.ExecutorDefinition:
     from dagster_ray import ray_executor
 
-    made: dg.ExecutorDefinition = ray_executor.configured(
+    executor: dg.ExecutorDefinition = ray_executor.configured(
         {"ray": {"address": address, "env_vars": list(env_vars)}}, name="ray"
     )
-    return made
+    return executor
 
 
 def ray_tags() -> dict[str, str]:
     """The tag of a Dagster run whose steps this process hands to a cluster; none if they stay here."""
-    return {TAG: os.environ[RAY]} if chosen() and RAY in os.environ else {}
+    return {TAG: os.environ[RAY]} if runs_on_ray() and RAY in os.environ else {}
 
 
 def end_ray_steps(tags: Mapping[str, str], dagster_run_id: str) -> None:

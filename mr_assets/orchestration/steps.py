@@ -192,7 +192,7 @@ def _marked(run: Run, dagster_run_id: str, instance: dg.DagsterInstance) -> Iter
 @contextmanager
 def _on_cluster(dagster_run_id: str, instance: dg.DagsterInstance) -> Iterator[None]:
     """Where steps are jobs of a cluster, print what they log; if it ends early, none is at work afterwards."""
-    if not ray_steps.chosen():
+    if not ray_steps.runs_on_ray():
         yield
         return
     with following(dagster_run_id, instance):

@@ -156,8 +156,8 @@ def _materialize(definitions: dg.Definitions, run: Run, step: Step) -> None:
         )
     if was_interrupted(result.all_events):
         raise KeyboardInterrupt
-    made = {asset for asset in step.assets if run.record(asset, step.partition)}
-    if failed := [said for said in failures(result.all_events) if said.partition(":")[0] not in made]:
+    complete = {asset for asset in step.assets if run.record(asset, step.partition)}
+    if failed := [said for said in failures(result.all_events) if said.partition(":")[0] not in complete]:
         goes_on = "The same command goes on from there."
         raise UserError("\n".join([f"the pilot of {run.name} failed.", *failed, goes_on]))
 

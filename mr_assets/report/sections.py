@@ -285,7 +285,7 @@ def recipe(each: Known, *, named: bool) -> Section:
     run = each.run
     records = {place: record for place in places(run) if (record := run.record(*place))}
     seconds = sum(record.seconds for record in records.values())
-    made = sorted(record.created for record in records.values())
+    times = sorted(record.created for record in records.values())
     stages: dict[str, float] = {}
     for (asset, _), record in records.items():
         stages[asset] = stages.get(asset, 0.0) + record.seconds
@@ -297,7 +297,7 @@ def recipe(each: Known, *, named: bool) -> Section:
         "family": run.family,
         "iterations": f"{len(each.trained)} of {len(run.iterations)} trained",
         "hours": f"{seconds / 3600:.2f} ({', '.join(f'{name} {s / 3600:.2f}' for name, s in longest)})",
-        "made": f"{made[0]} to {made[-1]}" if made else "",
+        "made": f"{times[0]} to {times[-1]}" if times else "",
         "departs from its recipe": "; ".join(f"{titled(*p)}: {', '.join(s)}" for p, s in departed(run).items()),
     }
     paths = [[d.path, shown(d.old), shown(d.new)] for d in departures(run.recipe)]

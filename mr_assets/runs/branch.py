@@ -64,26 +64,26 @@ def branch(run: Run, name: str, first: int, sets: Sequence[str] = ()) -> Run:
             why = "; ".join(_why(begun, place) for place in broken[:3])
             raise UserError(f"run {run.name} changed while it was branched: {why}. Start again.")
         changed = [f"{d.path}={json.dumps(d.new)}" for d in differences(_with_further(run), _with_further(begun))]
-        made = replace(begun, name=name, origin=(*run.origin, *changed) if run.origin else ())
-        save(replace(made, name=begun.name))
+        branched = replace(begun, name=name, origin=(*run.origin, *changed) if run.origin else ())
+        save(replace(branched, name=begun.name))
         try:
-            begun.folder.rename(made.folder)
+            begun.folder.rename(branched.folder)
         except OSError as error:
-            if os.path.lexists(made.folder):  # another command was faster
-                raise UserError(_taken(made.folder)) from error
+            if os.path.lexists(branched.folder):  # another command was faster
+                raise UserError(_taken(branched.folder)) from error
             raise
         try:
-            _publish(made, first)
+            _publish(branched, first)
         except BaseException:
-            shutil.rmtree(made.folder, ignore_errors=True)
-            if store := store_of(made.data):
+            shutil.rmtree(branched.folder, ignore_errors=True)
+            if store := store_of(branched.data):
                 with suppress(UserError):  # what it has of it is no run without its recipe
-                    store.remove(made.folder)
+                    store.remove(branched.folder)
             raise
     except BaseException:
         shutil.rmtree(begun.folder, ignore_errors=True)
         raise
-    return made
+    return branched
 
 
 def shared(run: Run, first: int) -> list[Place]:
@@ -92,14 +92,14 @@ def shared(run: Run, first: int) -> list[Place]:
     return [(asset, at) for asset, at in own if at == "seed" or int(at) < first]
 
 
-def _publish(made: Run, first: int) -> None:
+def _publish(branched: Run, first: int) -> None:
     """Put a branch into the object store, if there is one; its recipe last, so that no other host sees half of it."""
-    if store_of(made.data):
-        for place in shared(made, first):
-            record = made.record(*place)
+    if store_of(branched.data):
+        for place in shared(branched, first):
+            record = branched.record(*place)
             assert record is not None
-            write_record(made.record_path(*place), record)
-        write_through(made.folder / "recipe.yaml", stored_text(made))
+            write_record(branched.record_path(*place), record)
+        write_through(branched.folder / "recipe.yaml", stored_text(branched))
 
 
 def _check(run: Run, name: str, first: int, sets: Sequence[str]) -> None:

@@ -73,15 +73,15 @@ def make_trainer(job: TrainingJob) -> "DPOTrainer":
         per_device_eval_batch_size=job.micro_batch_size,
     )
     model, tokenizer = trainer.load_model(job)
-    made = TokenDPOTrainer(
+    dpo_trainer = TokenDPOTrainer(
         model,
         args=config,
         train_dataset=trainer.load_data(job),
         processing_class=tokenizer,
         peft_config=trainer.adapters(job),
     )
-    trainer.restore_dropout(job, made.model)
-    return made
+    trainer.restore_dropout(job, dpo_trainer.model)
+    return dpo_trainer
 
 
 def reward_margins(trainer: "DPOTrainer", job: TrainingJob) -> "pl.DataFrame":

@@ -60,7 +60,7 @@ class Materialization:
             context.log.info(job.said)
         self.as_launched = run
         config = context.op_execution_context.op_config or {}
-        self._check_choices(run)
+        self._check_overrides(run)
         self.overrides = overrides_in(run.recipe, self.asset, self.partition, config)
         self.run = overridden(run, self.asset, self.partition, self.overrides)
         self.inputs = run.inputs(self.asset, self.partition)
@@ -96,7 +96,7 @@ class Materialization:
         """Whether the asset is of the judge's side, and the iteration trains no judge."""
         return LOOP[self.asset].side == "judge" and not self.row.judge_training
 
-    def _check_choices(self, run: Run) -> None:
+    def _check_overrides(self, run: Run) -> None:
         """Raise `UserError` if an override of this asset, or of one downstream, contradicts other fields."""
         configured: Any = self.context.run.run_config.get("ops") or {}
         for op, given in configured.items():
