@@ -283,7 +283,7 @@ def test_an_endpoint_that_refuses_is_an_error_that_says_so(patch: pytest.MonkeyP
 
 
 def test_another_models_folder(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """It is sampled from and recorded; then another seed model does not make the prompts out of date."""
+    """It is sampled from and recorded; then another seed model does not make the prompts stale."""
     data = given(tmp_path / "data")
     shutil.copytree(PROJECT / "data" / "seeds" / "small-world-unbiased", data / "generator")
     world = world_of(patch, data, "prompts.generator=generator")

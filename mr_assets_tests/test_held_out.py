@@ -118,11 +118,11 @@ def test_prompts_of_a_file_that_are_seed_prompts_are_dropped(world: World, monke
     (world.run.data / "held.txt").write_text(f"{trained}\nWho wrote Faust?\n")
     sets = ("evaluation=null", "held_out={source: held.txt}")
     other = new_world(monkeypatch, world.run.data, *sets)
-    assert state(other.run, "held_out_responses", "0") == "out of date"
+    assert state(other.run, "held_out_responses", "0") == "stale"
     assert (result := other.materialize(Step("again", ("held_out_responses",), "0"))).success, messages(result)
     assert other.table("held_out_responses", "0")["prompt"].to_list() == ["Who wrote Faust?"]
     [(_, reason, _)] = other.dropped("held_out_responses", "0").rows()
     assert reason == "trained_on"
     assert list(verify(other.run, None, ["held_out_responses"])) == []
     (world.run.data / "held.txt").write_text("Who wrote Hamlet?\n")
-    assert state(other.run, "held_out_responses", "0") == "out of date"
+    assert state(other.run, "held_out_responses", "0") == "stale"

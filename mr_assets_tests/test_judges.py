@@ -175,7 +175,7 @@ def test_what_does_not_fit_into_the_context_is_counted_and_judged_by_nobody(
     assert record.numbers["pairwise_accuracy"] is None
 
 
-def test_another_file_of_pairs_makes_every_models_figures_out_of_date(
+def test_another_file_of_pairs_makes_every_models_figures_stale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also those of a model of the loop, whose weights alone the file has nothing to do with."""
@@ -190,7 +190,7 @@ def test_another_file_of_pairs_makes_every_models_figures_out_of_date(
     made(world, "labelled_pairs", "0")
     assert state(world.run, "labelled_pairs", "0") == "done"
     (data / "pairs.jsonl").write_text((json.dumps(pair) + "\n") * 2)
-    assert state(world.run, "labelled_pairs", "0") == "out of date"
+    assert state(world.run, "labelled_pairs", "0") == "stale"
     assert list(changed_settings(world.run, "labelled_pairs", "0")) == ["content of labelled_pairs.source"]
 
 

@@ -238,7 +238,7 @@ def messages(result: dg.ExecuteInProcessResult) -> list[str]:
 def test_weights_that_are_needed_no_more_go_when_an_asset_begins(
     done: World, patch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """M1 has passed on what it knew and is evaluated: its weights go, and nothing is out of date for it.
+    """M1 has passed on what it knew and is evaluated: its weights go, and nothing is stale for it.
 
     What needs them again says so, and what to do.
     """
@@ -571,7 +571,7 @@ def test_checks_in_a_backfills_run(done: World, patch: pytest.MonkeyPatch, tmp_p
     assert [(i.partition_key, i.latest_execution_status.value) for i in stored] == [("2", "SUCCEEDED")]
 
 
-def test_bounds_do_not_make_anything_out_of_date(done: World) -> None:
+def test_bounds_do_not_make_anything_stale(done: World) -> None:
     """They judge what is made; they do not shape it."""
     stricter = tiny_run(done.run.data, HARM, FEW)
     assert stricter.recipe.guardrails != done.run.recipe.guardrails
@@ -706,7 +706,7 @@ def test_the_report_of_a_finished_run(done: World) -> None:
 
 
 def test_the_same_step_again_gives_the_same_tables(done: World) -> None:
-    """Seeded draws and reseeded shards: content, and so versions, are equal, and nothing downstream is out of date."""
+    """Seeded draws and reseeded shards: content, and so versions, are equal, and nothing downstream is stale."""
     before = done.run.record("responses", "1")
     assert before is not None
     assert done.materialize(Step("again", ("responses",), "1")).success
@@ -743,7 +743,7 @@ def test_another_rho_for_one_iteration(patch: pytest.MonkeyPatch, tmp_path: Path
     follows = Step("iteration 2 of 2", ("dpo_dataset", "checkpoints"), "2")
     assert next(steps(world.run)) == follows
     assert world.materialize(follows).success
-    assert not any(state(world.run, asset, "2") == "out of date" for asset in LOOP.per("iteration"))
+    assert not any(state(world.run, asset, "2") == "stale" for asset in LOOP.per("iteration"))
 
     assert world.materialize(Step("judged again", ("judgments",), "2"), judgments={"seed": 1}).success
     again = next(steps(world.run))
@@ -766,8 +766,8 @@ def test_prompts_to_train_on_are_those_that_were_sampled_from(
     recipe = world.run.recipe.model_copy(update={"model": model})
     world.run = replace(world.run, recipe=recipe, launched_family=done.run.family)
     pending = next(steps(world.run)).assets
-    assert pending == ("sft_checkpoint",), "all that has prompts is out of date, M0 first"
-    assert state(world.run, "responses", "1") == state(world.run, "dpo_dataset", "1") == "out of date"
+    assert pending == ("sft_checkpoint",), "all that has prompts is stale, M0 first"
+    assert state(world.run, "responses", "1") == state(world.run, "dpo_dataset", "1") == "stale"
     before = world.run.record("dpo_dataset", "1")
     result = world.materialize(Step("part of it", assets, "1"))
     assert not result.success
@@ -802,7 +802,7 @@ def test_prompts_of_another_seed_come_with_a_warning(patch: pytest.MonkeyPatch, 
 
 
 def stale(world: World, asset: str, t: str) -> list[tuple[str, str]]:
-    """Why the page of a partition says that it is out of date: (what differs, in which asset)."""
+    """Why the page of a partition says that it is stale: (what differs, in which asset)."""
     graph = world.definitions.resolve_asset_graph()
     resolver = CachingStaleStatusResolver(world.instance, graph, LoadingContextForTest(world.instance))
     causes = resolver.get_stale_root_causes(dg.AssetKey([world.run.name, asset]), t)
@@ -810,7 +810,7 @@ def stale(world: World, asset: str, t: str) -> list[tuple[str, str]]:
 
 
 def test_the_partitions_page_follows_content_not_time(done: World) -> None:
-    """Other pairs make the dataset out of date, the same pairs again do not, and the old ones mend it.
+    """Other pairs make the dataset stale, the same pairs again do not, and the old ones mend it.
 
     Dagster looks one step down: the model is shown as stale once its dataset was re-materialized; the page of the
     pairs and `mr status` say it at once.

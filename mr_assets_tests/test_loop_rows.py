@@ -292,7 +292,7 @@ def test_its_record_says_what_made_it(world: World) -> None:
     assert dropped.height > 0
 
 
-def test_it_is_done_and_out_of_date_like_any_other(world: World) -> None:
+def test_it_is_done_and_stale_like_any_other(world: World) -> None:
     """By its own setting, and by what it is made of; then it is among what is to do."""
     run = world.run
     assert state(run, "long_responses", "1") == "done"
@@ -367,7 +367,7 @@ def test_it_takes_the_tables_of_the_other_models(world: World) -> None:
     record = world.run.record("model_lengths", "seed")
     assert record is not None
     write_record(world.run.record_path("model_lengths", "seed"), replace(record, version="another"))
-    assert status.why_out_of_date(world.run, "model_growth", "0") == ["model_lengths of seed changed"]
+    assert status.why_stale(world.run, "model_growth", "0") == ["model_lengths of seed changed"]
     assert [fault.said for fault in verify(world.run, None, ["model_growth"]) if fault.partition == "0"] == [
         f"it was made of model_lengths of seed in version {record.version}; what lies there now is another, of Dagster "
         f"run {record.run_id}. Its rows are not compared."

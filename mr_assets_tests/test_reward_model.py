@@ -113,7 +113,7 @@ def test_other_weights_make_the_rewards_stale(world: World) -> None:
 
 
 def test_what_was_made_before_there_were_reward_models_is_current(tmp_path: Path) -> None:
-    """Its record does not name one; with one, it is out of date by that."""
+    """Its record does not name one; with one, it is stale by that."""
     import json
 
     run = tiny_run(tmp_path)

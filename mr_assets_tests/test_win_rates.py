@@ -12,7 +12,7 @@ from mr_assets.errors import UserError
 from mr_assets.inputs.preflight import check_run
 from mr_assets.lineage.verification import verify
 from mr_assets.orchestration.steps import Step
-from mr_assets.runs.status import why_out_of_date
+from mr_assets.runs.status import why_stale
 from mr_assets.sampling import live
 from mr_assets.wiring import rewards
 from mr_assets.wiring import sampling as wired
@@ -90,14 +90,14 @@ def test_another_judge_or_another_content_of_its_folder_makes_them_stale(tmp_pat
     for model in ("seed", "0"):
         complete(run, "held_out_responses", model)
     complete(run, "win_rates", "0")
-    assert why_out_of_date(run, "win_rates", "0") == []
-    assert why_out_of_date(tiny_run(tmp_path, *sets("seed")), "win_rates", "0") != []
+    assert why_stale(run, "win_rates", "0") == []
+    assert why_stale(tiny_run(tmp_path, *sets("seed")), "win_rates", "0") != []
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-5}))
-    [said] = why_out_of_date(run, "win_rates", "0")
+    [said] = why_stale(run, "win_rates", "0")
     assert "win_rates.judge" in said
     complete(run, "held_out_responses", "seed", version="v2")
-    assert "held_out_responses of seed changed" in why_out_of_date(run, "win_rates", "0")
+    assert "held_out_responses of seed changed" in why_stale(run, "win_rates", "0")
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def main() -> None:
     \b
     mr run small_world_meta_rewarding     four iterations on a laptop, in minutes
     mr ui                                 the same artifacts in the Dagster UI
-    mr status                             what is done, out of date or missing
+    mr status                             what is done, stale or missing
 
     Runs are written to the project's data folder, or to the folder that MR_DATA names.
     """

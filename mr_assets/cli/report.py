@@ -1,6 +1,6 @@
 """The tables that `mr` prints, and the same for programs: what was learnt, pairs made and dropped, figures, time.
 
-What is out of date says so in its row, and below the tables why.
+What is stale says so in its row, and below the tables why.
 """
 
 from collections import Counter
@@ -42,11 +42,11 @@ LEARNT = {
 # What has a column of its own in the tables of time and of pairs; the rest is under "other".
 STAGES = ("responses", "judgments", "meta_judgments", "checkpoints")
 PAIRS_OF = ("prompts", "actor_pairs", "elo_pairs", "dpo_dataset")
-OUT_OF_DATE = "out of date"
+STALE = "stale"
 
 
 def _marked(name: str, is_stale: bool) -> str:
-    return f"{name}, {OUT_OF_DATE}" if is_stale else name
+    return f"{name}, {STALE}" if is_stale else name
 
 
 # ------------------------------------------------------------------------------------------------------------- report
@@ -72,10 +72,10 @@ def print_reports(runs: Sequence[Run]) -> None:
 
 
 def _show_roots(run: Run, old: Mapping[Place, str], where: str = "") -> None:
-    """What is out of date by itself, and why."""
+    """What is stale by itself, and why."""
     if old:
-        show(f"{OUT_OF_DATE}{where}: what is marked so is of other content or settings than the run has now")
-        roots = [(place, why) for place, why in old.items() if state(run, *place) == OUT_OF_DATE]
+        show(f"{STALE}{where}: what is marked so is of other content or settings than the run has now")
+        roots = [(place, why) for place, why in old.items() if state(run, *place) == STALE]
         show(*(f"  {titled(*place)}: {why}" for place, why in roots))
 
 
@@ -97,7 +97,7 @@ def figures_tables(found: Mapping[str, Sequence[Row]]) -> list[Table]:
 
 
 def report_as_json(run: Run) -> dict[str, Any]:
-    """For programs: the same; `stale` says why something is out of date, null if it is not."""
+    """For programs: the same; `stale` says why something is stale, null if it is not."""
     old = stale(run)
     evaluated = {key: run.record("evaluation", key) for key in run.models} if run.recipe.evaluation else {}
     models = [
@@ -240,7 +240,7 @@ def _seconds(
 def print_comparison(title: str, found: Sequence[Compared], runs: Sequence[Run], limit: int) -> None:
     """Per iteration and kind the settings that differ, the counts, and at most `limit` of the differences with why.
 
-    runs: whose pairs are compared; which of them are out of date is said before their differences.
+    runs: whose pairs are compared; which of them are stale is said before their differences.
     """
     old = stale_pairs(runs)
     for each in found:
@@ -248,7 +248,7 @@ def print_comparison(title: str, found: Sequence[Compared], runs: Sequence[Run],
         changed = [f"{path} {shown(old)} -> {shown(new)}" for path, (old, new) in each.settings.items()]
         counts = [f"{n} {outcome}" for outcome, n in each.result.counts.items() if n]
         show(f"{head}; {', '.join(changed) or 'the same settings'}", f"  {', '.join(counts) or 'no prompts'}")
-        show(*(f"  {OUT_OF_DATE} in {name}: {why}" for name, why in _stale_of(each, old).items()))
+        show(*(f"  {STALE} in {name}: {why}" for name, why in _stale_of(each, old).items()))
         changes = each.result.changes[:limit]
         if changes:
             columns = [Column(title) for title in ("prompt", "what", "before", "after")]
@@ -261,7 +261,7 @@ def print_comparison(title: str, found: Sequence[Compared], runs: Sequence[Run],
 
 
 def comparison_as_json(found: Sequence[Compared], runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """For programs: everything; `stale` says of which run the pairs that are compared are out of date, and why."""
+    """For programs: everything; `stale` says of which run the pairs that are compared are stale, and why."""
     old = stale_pairs(runs)
     return [each.as_json() | {"stale": _stale_of(each, old)} for each in found]
 
@@ -292,11 +292,11 @@ def print_pairs(found: pl.DataFrame, count: int, runs: Sequence[Run]) -> None:
     for (name, t, kind), why in stale_pairs(runs).items():
         if (name, t, kind) in listed:
             where = f"{name}, iteration {t}" if several else f"iteration {t}"
-            show(f"{OUT_OF_DATE}: the {kind} pairs of {where}: {why}")
+            show(f"{STALE}: the {kind} pairs of {where}: {why}")
 
 
 def stale_pairs(runs: Sequence[Run]) -> dict[tuple[str, str, str], str]:
-    """Why the pairs of a run, an iteration and a kind are out of date; those that are not are left out."""
+    """Why the pairs of a run, an iteration and a kind are stale; those that are not are left out."""
     found = {}
     for run in runs:
         old = stale(run)
@@ -308,7 +308,7 @@ def stale_pairs(runs: Sequence[Run]) -> dict[tuple[str, str, str], str]:
 
 
 def pairs_as_json(found: pl.DataFrame, runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """For programs: the rows, and in `stale` why a pair is out of date."""
+    """For programs: the rows, and in `stale` why a pair is stale."""
     old = stale_pairs(runs)
     return [
         row | {"stale": old.get((row["run"], row["iteration"], row["kind"]))} for row in found.iter_rows(named=True)
@@ -324,8 +324,7 @@ def print_runs(runs: Sequence[Run]) -> None:
     table = Table("runs", [*columns, Column("disk", number=True)])
     for run in runs:
         done, old = _complete(run)
-        out_of_date = f", {len(old)} {OUT_OF_DATE}" if old else ""
-        how_far = f"{len(done)} of {len(run.iterations)}{out_of_date}"
+        how_far = f"{len(done)} of {len(run.iterations)}" + (f", {len(old)} {STALE}" if old else "")
         table.add(run.name, run.recipe.title, how_far, mebibytes(bytes_in(run.folder)))
     show(table)
 
@@ -335,14 +334,14 @@ def runs_as_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
     found = []
     for run in runs:
         done, old = _complete(run)
-        counts = {"iterations": len(run.iterations), "complete": len(done), "out_of_date": len(old)}
+        counts = {"iterations": len(run.iterations), "complete": len(done), "stale": len(old)}
         about = {"run": run.name, "title": run.recipe.title, "family": run.family, "folder": str(run.folder)}
         found.append({**about, **counts, "bytes": bytes_in(run.folder)})
     return found
 
 
 def _complete(run: Run) -> tuple[list[str], list[str]]:
-    """The iterations whose model is there and current, and those whose model is there and out of date."""
+    """The iterations whose model is there and current, and those whose model is there and stale."""
     trained = [t for t in run.iterations if run.record("checkpoints", t) is not None]
     old = stale(run) if trained else {}
     return [t for t in trained if ("checkpoints", t) not in old], [t for t in trained if ("checkpoints", t) in old]

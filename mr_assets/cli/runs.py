@@ -16,7 +16,7 @@ from mr_assets.printable import printable
 @click.option("--watch", "watched", is_flag=True, help="Show it again whenever it changes, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for programs.")
 def status(name: str | None, watched: bool, as_json: bool) -> None:
-    """Show what is done, running, failed, out of date or missing, per run and iteration, and the disk space in use.
+    """Show what is done, running, failed, stale or missing, per run and iteration, and the disk space in use.
 
     For what is running: how far it is, the rate, and the time left. For what failed or was interrupted: in which
     Dagster run, when and why.
@@ -51,7 +51,7 @@ def report(names: tuple[str, ...], out: str | None, as_json: bool) -> None:
     """Show what a run has learnt, the pairs that were made and dropped, its figures, and the time per stage.
 
     The figures need no truth: scores, their reliability, lengths, parse rates, biases, gaps, losses and margins, per
-    iteration. Of several runs they stand below each other. What is out of date is marked: for example the scores of a
+    iteration. Of several runs they stand below each other. What is stale is marked: for example the scores of a
     model that was trained again since.
 
     All of it, with intervals, curves, pairs to read and what to do next, is written as report.html, a page that stands
@@ -126,7 +126,7 @@ def recipes(name: str | None, as_json: bool) -> None:
 def runs(context: click.Context, as_json: bool) -> None:
     """List runs, or remove one: mr runs remove NAME.
 
-    An iteration is complete when its model is there and is not out of date.
+    An iteration is complete when its model is there and is not stale.
     """
     if context.invoked_subcommand is None:
         from mr_assets.cli.report import print_runs, runs_as_json

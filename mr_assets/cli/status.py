@@ -33,7 +33,7 @@ SECONDS_BETWEEN_PULLS = 15.0  # of a status that is watched: a store lists a tho
 SIGNS = {
     "done": "green",
     FOLLOWS: "yellow",
-    "out of date": "yellow",
+    "stale": "yellow",
     "pruned": "green",
     "missing": "dim",
     "-": "dim",
@@ -60,12 +60,12 @@ class Status:
     def state(self, place: Place) -> str:
         """A word: what a Dagster run is doing, then what the record says, then how the last attempt ended."""
         recorded, attempt = state(self.run, *place), self.tried.get(place)
-        if attempt and (attempt.state in ("running", "waiting") or recorded in ("missing", "out of date")):
+        if attempt and (attempt.state in ("running", "waiting") or recorded in ("missing", "stale")):
             return attempt.state
         return recorded
 
     def sign(self, place: Place) -> str:
-        """The state as the table has it; what is done and comes of what is out of date has a star."""
+        """The state as the table has it; what is done and comes of what is stale has a star."""
         state = self.state(place)
         if state == "done" and place in self.old:
             return FOLLOWS
@@ -92,7 +92,7 @@ class Status:
         yield from self.ended()
         yield from [f"what is running, failed or was interrupted is not known: {self.unknown}"] * bool(self.unknown)
         if any(self.sign(place) == FOLLOWS for place in self.old):
-            yield "* made from something that is out of date"
+            yield "* made from something that is stale"
         yield from lines(run)
 
     def table(self) -> Table:
@@ -141,7 +141,7 @@ class Status:
     def as_json(self) -> dict[str, Any]:
         """For programs.
 
-        stale: why something is out of date; pruned: since when a model has no weights; attempt: a Dagster run that is
+        stale: why something is stale; pruned: since when a model has no weights; attempt: a Dagster run that is
         under way or went wrong.
         """
         run, artifacts = self.run, []

@@ -91,7 +91,7 @@ def card(run: Run, title: str, what: str, artifacts: Sequence[Place], front: Map
 
 def _stale_parts(old: Mapping[Place, str], artifacts: Sequence[Place]) -> list[str]:
     said = [f"{titled(*place)} ({old[place]})" for place in artifacts if place in old]
-    return ["**Out of date** when it was exported: " + "; ".join(said) + "."] if said else []
+    return ["**Stale** when it was exported: " + "; ".join(said) + "."] if said else []
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -11,7 +11,7 @@ from mr_assets.runs.run import Run
 def judgments(run: Run, t: str) -> pl.DataFrame:
     """prompt, response, judgment, score (null if invalid), invalid (why), finish_reason, ids; by judgment_id.
 
-    Raises `UserError` if what was judged is there no more: the responses were made again since.
+    Raises `UserError` if what was judged is there no more: the responses were re-materialized since.
     """
     for asset in ("responses", "prompts"):
         if not Staleness(run).made_of(("judgments", t), (asset, t)):

@@ -137,8 +137,8 @@ def answered(run: Run, pair_id: str, version: str, key: Key, at: str, seed: int 
         raise UserError(f"run {run.name} has no pair {shown(pair_id)}. Nothing was written.")
     if record.version != version:
         raise UserError(
-            f"{PAIR_ASSETS[kind]} of iteration {t} were made again since {pair_id} was shown. Nothing was written: "
-            "look at the pair as it is now."
+            f"{PAIR_ASSETS[kind]} of iteration {t} were re-materialized since {pair_id} was shown. Nothing was "
+            "written: look at the pair as it is now."
         )
     if any((one.pair_id, one.version) == (pair_id, version) for one in answers(run)):
         return False

@@ -1,8 +1,8 @@
 """Whether what lies in a run's folder is what it was made of, link by link.
 
-A record names the version of everything an artifact was made of. Once an upstream is made again with other content,
-its rows are not the parents of what was made before, though they may carry the same ids: they are left out of a
-lineage, and what broke is said.
+A record names the version of everything an artifact was made of. Once an upstream is re-materialized with other
+content, its rows are not the parents of what was made before, though they may carry the same ids: they are left out of
+a lineage, and what broke is said.
 """
 
 from dataclasses import dataclass, field

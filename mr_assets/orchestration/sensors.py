@@ -37,7 +37,7 @@ def hands_off(run: Run) -> dg.SensorDefinition:
         minimum_interval_seconds=SECONDS,
         default_status=dg.DefaultSensorStatus.STOPPED,
         description=(
-            f"Takes {run.name} to its last iteration: what is missing or out of date, one step at a time, when nothing "
+            f"Takes {run.name} to its last iteration: what is missing or stale, one step at a time, when nothing "
             "of the run is queued or in progress. What failed is left to you. More iterations: "
             f"`mr extend {run.name} N` in the terminal, then Deployment > Code locations > Reload definitions here."
         ),

@@ -1,4 +1,4 @@
-"""The steps of a run: what is missing or out of date, in order, iteration by iteration; and a Dagster run for a step.
+"""The steps of a run: what is missing or stale, in order, iteration by iteration; and a Dagster run for a step.
 
 That is of the job which the UI's Materialize button starts, with the same executor, instance and IO managers. What is
 complete and made with the recipe's settings is not computed again. What follows from an artifact whose checks failed
@@ -78,8 +78,8 @@ def _stages(run: Run) -> Iterator[tuple[str, tuple[str, ...], str | None]]:
 def plan(run: Run) -> list[tuple[Step, bool]]:
     """Every step that there will be, and whether it is certain; nothing is made for it.
 
-    What is there now and follows from an earlier step is made again only if that comes out otherwise than before: a
-    step of nothing else is not certain. Raises `UserError` as `steps` does.
+    What is there now and follows from an earlier step is re-materialized only if that comes out otherwise than before:
+    a step of nothing else is not certain. Raises `UserError` as `steps` does.
     """
     found: list[tuple[Step, bool]] = []
     planned: set[Place] = set()
@@ -97,11 +97,11 @@ def plan(run: Run) -> list[tuple[Step, bool]]:
 
 
 def pending(run: Run, assets: Sequence[str], partition: str | None) -> list[str]:
-    """Those of `assets` that are missing or out of date, or that follow from one that is, in their order."""
+    """Those of `assets` that are missing or stale, or that follow from one that is, in their order."""
     found: list[str] = []
     for asset in assets:  # what an asset is made of comes before it
         follows = any(u in found and at == partition for u, at in run.ancestors(asset, partition))
-        if follows or state(run, asset, partition) in ("missing", "out of date"):
+        if follows or state(run, asset, partition) in ("missing", "stale"):
             found.append(asset)
     return found
 

@@ -108,7 +108,7 @@ def _gains_and_losses(run: Run) -> list[Example]:
 
 
 def _shown(run: Run, found: pl.DataFrame, chosen: Sequence[tuple[str, str]]) -> Iterator[Example]:
-    """The pairs with their texts; those whose texts were made again since are left out."""
+    """The pairs with their texts; those whose texts were re-materialized since are left out."""
     rows = with_texts(run, found.filter(pl.col("pair_id").is_in([pair_id for pair_id, _ in chosen])))
     by_id = {row["pair_id"]: row for row in rows.iter_rows(named=True)}
     for pair_id, why in chosen:

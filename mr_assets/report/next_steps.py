@@ -39,7 +39,7 @@ def next_steps(arms: Sequence[Arm]) -> list[str]:
     """Sentences, the most urgent first. What is the same of several runs is said once."""
     known = [each for arm in arms for each in arm.runs.values()]
     found: list[str] = []
-    for kind in (_stopped, _out_of_date, _missing):
+    for kind in (_stopped, _stale, _missing):
         found += _said([step for each in known for step in kind(each)], len(known))
     warned = _said([step for each in known for step in _warned(each)], len(known))
     found += warned[:WARNINGS]
@@ -81,9 +81,9 @@ def _stopped(each: Known) -> Iterator[Step]:
             yield Step(titled(*place), " stops the run.", each.run.name, finding.said, finding.name)
 
 
-def _out_of_date(each: Known) -> Iterator[Step]:
+def _stale(each: Known) -> Iterator[Step]:
     if each.old:
-        yield Step("Out of date", ": some figures may be of what was.", each.run.name, command(each.run))
+        yield Step("Stale", ": some figures may be of what was.", each.run.name, command(each.run))
 
 
 def _missing(each: Known) -> Iterator[Step]:

@@ -37,7 +37,7 @@ from mr_assets.runs.pruning import check_policy
 from mr_assets.runs.record import Record, write_record
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import changed_settings
-from mr_assets.runs.status import places, state, why_out_of_date
+from mr_assets.runs.status import places, state, why_stale
 from mr_assets.runs.stored import save, stored_text
 
 _ROW = re.compile(r"\s*iterations\.([0-9]+)\b")
@@ -160,7 +160,7 @@ def _with_further(run: Run) -> Recipe:
 def _why(run: Run, place: Place) -> str:
     """What keeps an artifact from being shared."""
     now = state(run, *place)
-    why = f" ({', '.join(why_out_of_date(run, *place))})" if now == "out of date" else ""
+    why = f" ({', '.join(why_stale(run, *place))})" if now == "stale" else ""
     return f"{titled(*place)} is {now}{why}"
 
 

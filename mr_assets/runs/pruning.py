@@ -79,7 +79,7 @@ def check_policy(run: Run, assets: Sequence[str], partition: str | None, made: C
     for model, by in needed.items():
         if by and (place := run.model_at(model)) not in made and is_pruned(run, model):
             said = said_of_pruned(run.place(*place))
-            raise UserError(f"{titled(by[0], partition)} of {run.name} cannot be made again. {said}")
+            raise UserError(f"{titled(by[0], partition)} of {run.name} cannot be re-materialized. {said}")
 
 
 def _passed_on(run: Run, t: str) -> bool:

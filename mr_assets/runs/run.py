@@ -42,7 +42,7 @@ class Run:
 
     origin: the recipe's name or file, then what --set changed in it, if that is known.
     further: the rows that the recipe had at the launch beyond the iterations of the run; None if that is not known.
-    as_recipe: whether what a person overrode for single artifacts counts as out of date.
+    as_recipe: whether what a person overrode for single artifacts counts as stale.
     """
 
     name: str

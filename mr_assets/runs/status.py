@@ -1,6 +1,6 @@
 """What there is to know about a run's artifacts besides whether they are there, one line each.
 
-out of date
+stale
   dpo_dataset of iteration 1: actor_pairs changed
   after that, iteration 1: checkpoints; iteration 2: everything but prompts; if what they are made of changes
 failed (nothing is made of it until its cause is mended, or its bound changed)
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from mr_assets.method.guardrails import Finding
 
 
-State = Literal["done", "out of date", "missing", "failed"]
+State = Literal["done", "stale", "missing", "failed"]
 
 
 def places(run: Run) -> Iterator[Place]:
@@ -55,13 +55,13 @@ def places(run: Run) -> Iterator[Place]:
 def state(run: Run, asset: str, partition: str | None = None) -> State:
     """Whether an artifact is complete, made of what is there now with the settings in force, and fit to go on with.
 
-    One that is damaged is missing; one that is out of date is materialized again, whatever its checks say.
+    One that is damaged is missing; one that is stale is materialized again, whatever its checks say.
     """
     record = run.record(asset, partition)
     if record is None or run.damage(asset, partition):
         return "missing"
     if changed_settings(run, asset, partition) or record.inputs != run.inputs(asset, partition):
-        return "out of date"
+        return "stale"
     return "failed" if harmful_findings(run, asset, partition) else "done"
 
 
@@ -84,7 +84,7 @@ def _findings(run: Run, asset: str, partition: str | None) -> "list[Finding]":
     return judged(asset, record.checks, run.recipe.guardrails) if record and record.checks else []
 
 
-def why_out_of_date(run: Run, asset: str, partition: str | None) -> list[str]:
+def why_stale(run: Run, asset: str, partition: str | None) -> list[str]:
     """Which settings and which inputs differ from those that an artifact was made with; none if it is missing."""
     record = run.record(asset, partition)
     if record is None:
@@ -103,19 +103,19 @@ def why_out_of_date(run: Run, asset: str, partition: str | None) -> list[str]:
 def stale(run: Run) -> dict[Place, str]:
     """Every artifact that is there and stale, and why: nothing of it is to be shown as current.
 
-    It is out of date itself ("judgments of iteration 1 changed"), or it comes, through however many steps and
-    iterations, of what is ("comes of dpo_dataset of iteration 1, which is out of date").
+    It is stale itself ("judgments of iteration 1 changed"), or it comes, through however many steps and
+    iterations, of what is ("comes of dpo_dataset of iteration 1, which is stale").
     """
     roots: dict[Place, Place] = {}
     found: dict[Place, str] = {}
     for place in places(run):  # what an artifact is made of comes before it
         now = state(run, *place)
         behind = [ancestor for ancestor in run.ancestors(*place) if ancestor in roots]
-        if now == "out of date":
-            roots[place], found[place] = place, ", ".join(why_out_of_date(run, *place))
+        if now == "stale":
+            roots[place], found[place] = place, ", ".join(why_stale(run, *place))
         elif now != "missing" and behind:
             roots[place] = roots[behind[0]]
-            found[place] = f"comes of {titled(*roots[place])}, which is out of date"
+            found[place] = f"comes of {titled(*roots[place])}, which is stale"
     return found
 
 
@@ -202,7 +202,7 @@ def outdated_by(run: Run, asset: str, partition: str | None, version: str) -> st
 
 
 def _after(run: Run, stale: Sequence[Place]) -> Iterator[str]:
-    """What comes of what is out of date, in a line, if anything does."""
+    """What comes of what is stale, in a line, if anything does."""
     if stale and (found := follows(run, stale)):
         yield f"after that, {'; '.join(_grouped(run, found))}; if what they are made of changes"
 
@@ -246,9 +246,9 @@ def drift(run: Run) -> list[Difference]:
 
 def lines(run: Run) -> Iterator[str]:
     """All of the above as `mr status` prints it; nothing where there is nothing to say."""
-    stale = {place: why_out_of_date(run, *place) for place in places(run) if state(run, *place) == "out of date"}
+    stale = {place: why_stale(run, *place) for place in places(run) if state(run, *place) == "stale"}
     if stale:
-        yield "out of date"
+        yield "stale"
         yield from (f"  {titled(*place)}: {', '.join(why)}" for place, why in stale.items())
         yield from (f"  {after}" for after in _after(run, list(stale)))
     if failed := failed_checks(run):

@@ -31,13 +31,13 @@ def test_report_of_an_unfinished_run(mr: Mr, launched: Run) -> None:
 
 def test_scores_of_a_model_that_was_trained_again_say_so(mr: Mr, done: Run) -> None:
     """M1 was trained again after it was evaluated: its scores are of another model, and M2 came of the old one."""
-    assert "out of date" not in said(mr("report", "tiny"))
+    assert "stale" not in said(mr("report", "tiny"))
     complete(done, "checkpoints", "1", version="v2")
     shown = said(mr("report", "tiny"))
     learnt = shown.partition("preference pairs")[0]
-    assert re.search(r"M1, out of date", learnt)
-    assert re.search(r"M2, out of date", learnt)
-    assert not re.search(r"(seed|M0), out of date", learnt)
+    assert re.search(r"M1, stale", learnt)
+    assert re.search(r"M2, stale", learnt)
+    assert not re.search(r"(seed|M0), stale", learnt)
     assert "  evaluation of M1: checkpoints of iteration 1 changed\n" in shown
     models = as_json(mr("report", "tiny", "--json"))["models"]
     assert [(m["model"], bool(m["stale"])) for m in models] == [
@@ -48,11 +48,11 @@ def test_scores_of_a_model_that_was_trained_again_say_so(mr: Mr, done: Run) -> N
     ]
 
 
-def test_pairs_and_times_that_are_out_of_date_say_so(mr: Mr, done: Run) -> None:
+def test_pairs_and_times_that_are_stale_say_so(mr: Mr, done: Run) -> None:
     complete(done, "judgments", "2", version="v2")
     shown = said(mr("report", "tiny")).partition("preference pairs")[2]
-    assert shown.count("2, out of date") >= 2  # pairs and seconds
-    assert "1, out of date" not in shown
+    assert shown.count("2, stale") >= 2  # pairs and seconds
+    assert "1, stale" not in shown
     found = as_json(mr("report", "tiny", "--json"))
     assert [bool(p["stale"]) for p in found["pairs"]] == [False, True]
     assert {s["asset"] for s in found["seconds"] if s["stale"]} >= {"actor_pairs", "dpo_dataset", "checkpoints"}
@@ -94,11 +94,11 @@ def test_several_runs_stand_below_each_other(mr: Mr, launched: Run, refused: Ref
     assert "there is no run 'third'" in refused("report", "tiny", "third")
 
 
-def test_figures_that_are_out_of_date_say_so(mr: Mr, done: Run) -> None:
+def test_figures_that_are_stale_say_so(mr: Mr, done: Run) -> None:
     scored(done, "1", 2.84, 0.94)
     complete(done, "responses", "1", version="v2")
     table = said(mr("report", "tiny")).partition("responses and their scores")[2].partition("seconds per stage")[0]
-    assert "1, out of date" in table
+    assert "1, stale" in table
     [first, *_] = as_json(mr("report", "tiny", "--json"))["figures"]
     assert first["stale"]["mean score"] == "responses of iteration 1 changed"
 

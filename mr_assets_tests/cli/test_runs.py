@@ -91,12 +91,12 @@ def test_an_unknown_run_where_there_is_none(refused: Refused, command: list[str]
     assert "there is no run 'tiny'. Runs: none yet." in refused(*command, "tiny")
 
 
-def test_an_iteration_that_is_out_of_date_is_not_complete(mr: Mr, done: Run) -> None:
+def test_an_iteration_that_is_stale_is_not_complete(mr: Mr, done: Run) -> None:
     assert re.search(r"tiny .* 2 of 2 ", said(mr("runs")))
     complete(done, "judgments", "2", version="v2")
-    assert re.search(r"tiny .* 1 of 2, 1 out of date ", said(mr("runs")))
+    assert re.search(r"tiny .* 1 of 2, 1 stale ", said(mr("runs")))
     [found] = as_json(mr("runs", "--json"))
-    assert (found["run"], found["iterations"], found["complete"], found["out_of_date"]) == ("tiny", 2, 1, 1)
+    assert (found["run"], found["iterations"], found["complete"], found["stale"]) == ("tiny", 2, 1, 1)
 
 
 def test_a_recipe_is_listed_with_values_ranges_and_meanings(mr: Mr) -> None:

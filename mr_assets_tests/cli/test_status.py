@@ -31,12 +31,12 @@ from mr_assets_tests.tiny import complete, tiny_run
 
 
 def test_status_shows_every_artifact(mr: Mr, launched: Run) -> None:
-    """One row per asset, one column per iteration: the last model is missing, the first pairs are out of date."""
+    """One row per asset, one column per iteration: the last model is missing, the first pairs are stale."""
     complete(launched, "judgments", "1", version="v2")
     rows = {line.split()[1]: line for line in worked(mr("status", "tiny")).splitlines() if line.startswith("│")}
     assert set(LOOP.per("iteration")) <= set(rows)
     assert rows["judgments"].count("done") == 2
-    assert rows["actor_pairs"].count("out of date") == 1
+    assert rows["actor_pairs"].count("stale") == 1
     assert rows["actor_pairs"].count("done") == 1
     assert rows["checkpoints"].count("done") == 1
     assert rows[f"{launched.family}/sft_checkpoint"].count("done") == 1
@@ -62,15 +62,15 @@ def test_a_model_without_its_weights_is_pruned(mr: Mr, done: Run) -> None:
 RANGE = {"dagster/partition": "2"}
 
 
-def test_status_has_a_star_where_something_behind_is_out_of_date(mr: Mr, done: Run) -> None:
+def test_status_has_a_star_where_something_behind_is_stale(mr: Mr, done: Run) -> None:
     complete(done, "judgments", "1", version="v2")
     rows = {line.split()[1]: line for line in said(mr("status", "tiny")).splitlines() if line.startswith("│")}
-    assert rows["actor_pairs"].count("out of date") == 1
+    assert rows["actor_pairs"].count("stale") == 1
     assert rows["checkpoints"].count("done *") == 2
     assert "*" not in rows["judgments"].split("│")[3]
     found = {(a["asset"], a["partition"]): a for a in as_json(mr("status", "tiny", "--json"))["artifacts"]}
-    assert found["actor_pairs", "1"]["state"] == "out of date"
-    assert found["checkpoints", "2"]["stale"] == "comes of dpo_dataset of iteration 1, which is out of date"
+    assert found["actor_pairs", "1"]["state"] == "stale"
+    assert found["checkpoints", "2"]["stale"] == "comes of dpo_dataset of iteration 1, which is stale"
 
 
 def dagster_run(run: Run, status: dg.DagsterRunStatus, worker: Worker, *assets: str) -> str:

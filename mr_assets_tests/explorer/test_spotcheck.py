@@ -198,7 +198,7 @@ def test_a_pair_that_was_made_again_meanwhile_is_told(pages: TestClient, run: Ru
     pair = next(to_ask(run, iterations=["1"]))
     rematerialized(run, "actor_pairs")
     refused = pages.post(PAGE, data=form(pair))
-    assert refused.status_code == 400 and "were made again since" in refused.text
+    assert refused.status_code == 400 and "were re-materialized since" in refused.text
     assert not file_of(run).exists()
 
 

@@ -84,14 +84,14 @@ def test_the_card_says_how_it_was_made(finished: Run, tmp_path: Path, what: What
     assert f"| `dpo.learning_rate` | 5e-06 | {beta:g} |" in said
     for title in ("## Departures from the paper", "## Evaluation", "## Limits"):
         assert title in said
-    assert "Out of date" not in said
+    assert "Stale" not in said
     assert (folder / "recipe.yaml").read_text() == finished.recipe.dump_yaml()
 
 
-def test_what_is_out_of_date_says_so_on_its_card(run: Run, tmp_path: Path) -> None:
+def test_what_is_stale_says_so_on_its_card(run: Run, tmp_path: Path) -> None:
     rematerialized(run, "responses")
     said = (export(run, "pairs", tmp_path / "out", ["1"])[0] / "README.md").read_text()
-    assert "**Out of date** when it was exported: dpo_dataset of iteration 1 (" in said
+    assert "**Stale** when it was exported: dpo_dataset of iteration 1 (" in said
     with pytest.raises(UserError, match="not of the responses that are there now"):
         export(run, "judgments", tmp_path / "judgments", ["1"])
     assert not (tmp_path / "judgments").exists()

@@ -224,7 +224,7 @@ def test_where_a_prompt_stands(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------------------------------- staleness
 
 
-def test_another_file_of_a_folder_makes_out_of_date(tmp_path: Path) -> None:
+def test_another_file_of_a_folder_makes_stale(tmp_path: Path) -> None:
     """Whatever its name, also below; not a hidden one."""
     put(tmp_path / "mine", a__md="a")
     run = tiny_run(tmp_path, *OWN)
@@ -235,7 +235,7 @@ def test_another_file_of_a_folder_makes_out_of_date(tmp_path: Path) -> None:
         before = settings_of(run, "seed_prompts", None)
         put(folder, **{name: "b"})
         assert settings_of(run, "seed_prompts", None) != before
-        assert state(run, "seed_prompts") == "out of date"
+        assert state(run, "seed_prompts") == "stale"
         complete(run, "seed_prompts")
 
 

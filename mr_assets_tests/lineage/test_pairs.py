@@ -211,7 +211,7 @@ def test_changed_settings_are_said_to_be_stale(mr: Mr, run: Run) -> None:
         ["compare", "tiny", "--set", "rho=0.3"],
     ):
         said = mr(*command).output
-        assert "STALE" not in said and "out of date" not in said
+        assert "STALE" not in said and "stale" not in said
     assert json.loads(mr("trace", pair, "--json").output)["stale"] == []
     save(replace(run, recipe=with_sets(run.recipe, ["iterations.1.rho=0.2"])))
     why = "iteration.rho was 0.0, is now 0.2"
@@ -221,7 +221,7 @@ def test_changed_settings_are_said_to_be_stale(mr: Mr, run: Run) -> None:
     assert (
         "├─ STALE: checkpoints of iteration 1: comes of actor_pairs of iteration 1, which" in mr("trace", "M1").output
     )
-    assert f"  out of date in tiny: {why}\n" in mr("compare", "tiny", "--set", "rho=0.3").output
+    assert f"  stale in tiny: {why}\n" in mr("compare", "tiny", "--set", "rho=0.3").output
     compared = json.loads(mr("compare", "tiny", "--set", "rho=0.3", "--iteration", "1", "--json").output)
     assert {each["kind"]: each["stale"] for each in compared} == {"actor": {"tiny": why}, "judge": {}}
     save(replace(run, recipe=with_sets(run.recipe, ["dpo.beta=0.3"])))

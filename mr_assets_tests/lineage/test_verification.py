@@ -359,7 +359,7 @@ def test_prompts_of_another_date_than_was_sampled_with_are_a_fault(run: Run) -> 
 
 
 def test_what_an_earlier_version_did_not_record_is_no_fault(run: Run) -> None:
-    """And nothing is out of date for it."""
+    """And nothing is stale for it."""
     for asset in ("responses", "judgments", "dpo_dataset"):
         path = run.record_path(asset, "1")
         record = json.loads(path.read_text())

@@ -159,11 +159,11 @@ def test_a_run_without_a_world_tells_no_improvement(tmp_path: Path) -> None:
 def test_what_is_stale_or_missing_comes_first(run: Run) -> None:
     rematerialized(run, "judgments")
     steps = report([run]).next
-    assert steps[0].startswith("Out of date: ")
+    assert steps[0].startswith("Stale: ")
     assert " *stale*" in markdown(report([run]))
     shutil.rmtree(run.path("checkpoints", "2"))
     rematerialized(run, "judgments", "2")
-    assert any("Out of date" in step for step in report([run]).next)
+    assert any("Stale" in step for step in report([run]).next)
 
 
 def test_a_run_that_is_not_done_says_what_goes_on(run: Run) -> None:

@@ -134,7 +134,7 @@ def test_what_is_missing_or_stale_is_not_shared(finished: Run) -> None:
     record = finished.record("actor_pairs", "2")
     assert record is not None
     write_record(finished.record_path("actor_pairs", "2"), replace(record, inputs={**record.inputs, "judgments": "x"}))
-    with pytest.raises(UserError, match=r"actor_pairs of iteration 2 is out of date"):
+    with pytest.raises(UserError, match=r"actor_pairs of iteration 2 is stale"):
         branch(finished, "other", 3)
     branch(finished, "other", 2)
     finished.record_path("responses", "1").unlink()

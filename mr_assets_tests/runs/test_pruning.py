@@ -83,7 +83,7 @@ def test_what_needs_the_weights_again_is_refused_with_what_to_do(tmp_path: Path)
     run.record_path("responses", "3").unlink()
     one, two = (run.path("checkpoints", t) for t in "12")
     for ask in (plan, lambda run: list(steps(run))):
-        with pytest.raises(UserError, match=r"responses of iteration 3 of tiny cannot be made again") as refused:
+        with pytest.raises(UserError, match=r"responses of iteration 3 of tiny cannot be re-materialized") as refused:
             ask(run)
         assert f"remove {one} and {two}; `mr run` then makes what is missing" in str(refused.value)
     shutil.rmtree(one)
@@ -94,7 +94,7 @@ def test_what_needs_the_weights_again_is_refused_with_what_to_do(tmp_path: Path)
 def test_a_branch_needs_the_weights_that_it_starts_from(tmp_path: Path) -> None:
     run = finished(tmp_path)
     prune(run)
-    with pytest.raises(UserError, match=r"policy of iteration 3 of tiny cannot be made again. The weights of M2"):
+    with pytest.raises(UserError, match=r"policy of iteration 3 of tiny cannot be re-materialized. The weights of M2"):
         branch(run, "other", 3)
     assert not (tmp_path / "other").exists()
 
@@ -103,7 +103,7 @@ def test_an_evaluation_needs_them_too(tmp_path: Path) -> None:
     run = finished(tmp_path)
     prune(run)
     run.record_path("evaluation", "1").unlink()
-    with pytest.raises(UserError, match="evaluation of M1 of tiny cannot be made again"):
+    with pytest.raises(UserError, match="evaluation of M1 of tiny cannot be re-materialized"):
         list(steps(run))
 
 

@@ -100,7 +100,7 @@ def test_settings_are_json(run: Run) -> None:
 
 def test_what_a_person_overrode_is_done(done: Run) -> None:
     """actor_pairs[2] were made with another rho on purpose: they stay, also when they must be made again for their
-    inputs. Going as the recipe says, they are out of date; and so they are when another field of the recipe changes.
+    inputs. Going as the recipe says, they are stale; and so they are when another field of the recipe changes.
     """
     overrides = {"rho": 0.3}
     record = complete(overridden(done, "actor_pairs", "2", overrides), "actor_pairs", "2")
@@ -108,17 +108,17 @@ def test_what_a_person_overrode_is_done(done: Run) -> None:
     assert states(done) == {}
     assert overrides_of(done, "actor_pairs", "2") == overrides
     complete(done, "judgments", "2", version="v2")
-    assert "actor_pairs 2" in states(done)["out of date"]
+    assert "actor_pairs 2" in states(done)["stale"]
     assert overrides_of(done, "actor_pairs", "2") == overrides
     complete(done, "judgments", "2")
-    assert states(replace(done, as_recipe=True)) == {"out of date": {"actor_pairs 2"}}
+    assert states(replace(done, as_recipe=True)) == {"stale": {"actor_pairs 2"}}
     changed = tiny_run(done.data, "iterations.2.max_chosen_chars=90")
-    assert states(changed) == {"out of date": {"actor_pairs 2"}}
+    assert states(changed) == {"stale": {"actor_pairs 2"}}
     assert settings_in_force(changed, "actor_pairs", "2")["iteration.rho"] == 0.3
 
 
 def test_an_override_that_the_recipe_has_taken_over_is_none(done: Run) -> None:
-    """The run was updated to the very rho that was chosen: nothing departs any more, and nothing is out of date."""
+    """The run was updated to the very rho that was chosen: nothing departs any more, and nothing is stale."""
     overrides = {"rho": 0.3}
     record = complete(overridden(done, "actor_pairs", "2", overrides), "actor_pairs", "2")
     write_record(done.record_path("actor_pairs", "2"), replace(record, overrides=overrides))
@@ -135,7 +135,7 @@ def test_an_override_that_the_recipe_has_come_to_refuse_is_given_up(done: Run) -
     assert states(done) == {}
     shorter = tiny_run(done.data, "iterations.all.keep_epoch=1", "dpo.schedule_epochs=1")
     assert overrides_of(shorter, "checkpoints", "2") == {}
-    assert "checkpoints 2" in states(shorter)["out of date"]
+    assert "checkpoints 2" in states(shorter)["stale"]
 
 
 @pytest.mark.parametrize(
@@ -146,17 +146,17 @@ def test_an_override_that_the_recipe_has_come_to_refuse_is_given_up(done: Run) -
         ("mine/config.json", ("model.seed=mine",), "sft_checkpoint", "content of model.seed"),
     ],
 )
-def test_another_content_of_a_file_makes_out_of_date(
+def test_another_content_of_a_file_makes_stale(
     tmp_path: Path, name: str, sets: tuple[str, ...], asset: str, setting: str
 ) -> None:
-    """Replaced in place, under the same name: what is made of it is out of date, until the old content is back."""
+    """Replaced in place, under the same name: what is made of it is stale, until the old content is back."""
     run, path = tiny_run(tmp_path, *sets), tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_text("one")
     assert setting in complete(run, asset).settings
     assert state(run, asset) == "done"
     path.write_text("two")
-    assert state(run, asset) == "out of date"
+    assert state(run, asset) == "stale"
     assert list(changed_settings(run, asset)) == [setting]
     path.write_text("one")
     assert state(run, asset) == "done"
@@ -171,7 +171,7 @@ def test_another_seed_model_in_its_place_reaches_its_evaluation(tmp_path: Path) 
     assert "content of model.seed" not in settings_of(run, "evaluation", "1")
 
 
-def test_a_record_without_a_content_is_not_out_of_date_for_it(tmp_path: Path) -> None:
+def test_a_record_without_a_content_is_not_stale_for_it(tmp_path: Path) -> None:
     """It is of before contents were noted; what it names is all that is known."""
     run = tiny_run(tmp_path, "prompts.source=mine.txt", "prompts.count=null")
     record = complete(run, "seed_prompts")

@@ -1,4 +1,4 @@
-"""The state of artifacts, and what `mr status` says: what is out of date and why, what departs, what has drifted."""
+"""The state of artifacts, and what `mr status` says: what is stale and why, what departs, what has drifted."""
 
 import os
 from dataclasses import replace
@@ -25,7 +25,7 @@ from mr_assets.runs.status import (
     places,
     stale,
     state,
-    why_out_of_date,
+    why_stale,
 )
 from mr_assets.runs.stored import load_run, save, stored_runs
 from mr_assets.worlds.letters import make_prompts
@@ -45,7 +45,7 @@ def test_nothing_to_say(run: Run, done: Run) -> None:
 
 def test_what_is_missing_is_in_the_table_alone(run: Run) -> None:
     assert list(lines(run)) == []
-    assert why_out_of_date(run, "actor_pairs", "1") == []
+    assert why_stale(run, "actor_pairs", "1") == []
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_what_is_missing_is_in_the_table_alone(run: Run) -> None:
     ],
 )
 def test_a_changed_setting_is_named(done: Run, sets: str, asset: str, partition: str, why: str) -> None:
-    said = why_out_of_date(tiny_run(done.data, sets), asset, partition)
+    said = why_stale(tiny_run(done.data, sets), asset, partition)
     assert any(each.startswith(why) for each in said)
 
 
@@ -72,10 +72,10 @@ def test_a_changed_input_is_named(done: Run) -> None:
     complete(done, "judgments", "1", version="v2")
     complete(done, "checkpoints", "1", version="v2")
     done.record_path("sft_checkpoint").unlink()
-    assert why_out_of_date(done, "actor_pairs", "1") == ["judgments of iteration 1 changed"]
-    assert why_out_of_date(done, "policy", "2") == ["checkpoints of iteration 1 changed"]
-    assert why_out_of_date(done, "policy", "1") == ["sft_checkpoint is missing"]
-    assert why_out_of_date(done, "evaluation", "1") == ["checkpoints of iteration 1 changed"]
+    assert why_stale(done, "actor_pairs", "1") == ["judgments of iteration 1 changed"]
+    assert why_stale(done, "policy", "2") == ["checkpoints of iteration 1 changed"]
+    assert why_stale(done, "policy", "1") == ["sft_checkpoint is missing"]
+    assert why_stale(done, "evaluation", "1") == ["checkpoints of iteration 1 changed"]
 
 
 def test_what_is_stale_is_so_through_every_iteration(done: Run) -> None:
@@ -84,7 +84,7 @@ def test_what_is_stale_is_so_through_every_iteration(done: Run) -> None:
     complete(done, "judgments", "1", version="v2")
     found = stale(done)
     assert found["actor_pairs", "1"] == "judgments of iteration 1 changed"
-    comes = "comes of dpo_dataset of iteration 1, which is out of date"
+    comes = "comes of dpo_dataset of iteration 1, which is stale"
     after = [("checkpoints", "1"), ("evaluation", "1"), ("policy", "2"), ("checkpoints", "2"), ("evaluation", "2")]
     for place in after:
         assert found[place] == comes
@@ -107,7 +107,7 @@ def test_what_follows_crosses_the_iterations(done: Run) -> None:
     assert ("checkpoints", "2") not in follows(done, [("actor_pairs", "1")])  # it is missing, and said to be
 
 
-def test_what_an_artifact_puts_out_of_date(done: Run) -> None:
+def test_what_an_artifact_makes_stale(done: Run) -> None:
     """What is made of another version of it, and what comes of that; nothing of what is made of this very one."""
     after = (
         "after that, iteration 1: checkpoints; evaluation of M1, evaluation of M2; "
@@ -133,10 +133,10 @@ def test_what_departs_is_named_with_both_values(done: Run) -> None:
     ]
 
 
-def test_what_is_out_of_date_and_what_comes_of_it(done: Run) -> None:
+def test_what_is_stale_and_what_comes_of_it(done: Run) -> None:
     complete(done, "actor_pairs", "1", version="v2")
     assert list(lines(done)) == [
-        "out of date",
+        "stale",
         "  dpo_dataset of iteration 1: actor_pairs of iteration 1 changed",
         "  after that, iteration 1: checkpoints; evaluation of M1, evaluation of M2; "
         "iteration 2: everything but prompts; if what they are made of changes",
@@ -144,7 +144,7 @@ def test_what_is_out_of_date_and_what_comes_of_it(done: Run) -> None:
 
 
 def test_earlier_code_is_told(done: Run) -> None:
-    """Of a record that does not say by which code, it is not known; nothing is out of date for it."""
+    """Of a record that does not say by which code, it is not known; nothing is stale for it."""
     for asset, code in (("actor_pairs", "another"), ("elo_pairs", "")):
         record = done.record(asset, "1")
         assert record is not None
@@ -224,12 +224,12 @@ def test_everything_is_done_once_it_has_one(done: Run) -> None:
     assert states(done) == {}
 
 
-def test_another_rho_makes_that_iterations_actor_pairs_out_of_date(done: Run) -> None:
-    """Nothing of iteration 1. What follows in iteration 2 is out of date once the new pairs differ."""
+def test_another_rho_makes_that_iterations_actor_pairs_stale(done: Run) -> None:
+    """Nothing of iteration 1. What follows in iteration 2 is stale once the new pairs differ."""
     changed = tiny_run(done.data, "iterations.2.rho=0.3")
-    assert states(changed) == {"out of date": {"actor_pairs 2"}}
+    assert states(changed) == {"stale": {"actor_pairs 2"}}
     complete(changed, "actor_pairs", "2", version="v2")
-    assert states(changed) == {"out of date": {"dpo_dataset 2"}}
+    assert states(changed) == {"stale": {"dpo_dataset 2"}}
 
 
 def test_a_model_trained_again_reaches_the_next_iteration(done: Run) -> None:
@@ -237,23 +237,23 @@ def test_a_model_trained_again_reaches_the_next_iteration(done: Run) -> None:
     assert done.ancestors("policy", "2") == [("checkpoints", "1")]
     assert done.ancestors("policy", "1") == [("sft_checkpoint", None)]
     complete(done, "checkpoints", "1", version="v2")
-    assert states(done) == {"out of date": {"policy 2", "evaluation 1"}}
+    assert states(done) == {"stale": {"policy 2", "evaluation 1"}}
     complete(done, "sft_checkpoint", version="v2")
-    assert states(done)["out of date"] == {"policy 1", "policy 2", "evaluation 0", "evaluation 1"}
+    assert states(done)["stale"] == {"policy 1", "policy 2", "evaluation 0", "evaluation 1"}
 
 
-def test_the_same_content_again_makes_nothing_out_of_date(done: Run) -> None:
+def test_the_same_content_again_makes_nothing_stale(done: Run) -> None:
     """Versions are of content: materializing again with the same result changes nothing."""
     complete(done, "responses", "1", version="v1")
     assert states(done) == {}
 
 
 def test_what_lost_its_record_is_missing(done: Run) -> None:
-    """What was made of it is out of date until it is there again."""
+    """What was made of it is stale until it is there again."""
     done.record_path("prompts", "2").unlink()
     assert states(done) == {
         "missing": {"prompts 2"},
-        "out of date": {"responses 2", "judgments 2", "meta_judgments 2", "dpo_dataset 2"},
+        "stale": {"responses 2", "judgments 2", "meta_judgments 2", "dpo_dataset 2"},
     }
 
 
@@ -303,7 +303,7 @@ def test_a_failed_check_stays_failed(done: Run) -> None:
     few = tiny_run(done.data, "guardrails.min_count=500")
     assert states(few) == {}
     complete(done, "responses", "1", version="v2")
-    assert states(done)["out of date"] >= {"judgments 1"}
+    assert states(done)["stale"] >= {"judgments 1"}
 
 
 NOISE = {"value": 0.31, "rows": 480, "came": "0.31 for the mean of 3 judgments", "numbers": {}}

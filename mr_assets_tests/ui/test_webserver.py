@@ -213,9 +213,9 @@ def test_the_launchpad_shows_what_may_be_chosen(server: Webserver) -> None:
 
 
 def test_another_rho_for_one_materialization(server: Webserver) -> None:
-    """Chosen in the launchpad: the page shows both values, the dataset is out of date, and going back mends it.
+    """Chosen in the launchpad: the page shows both values, the dataset is stale, and going back mends it.
 
-    Dagster looks one step down: what follows from the dataset is out of date once that was re-materialized.
+    Dagster looks one step down: what follows from the dataset is stale once that was re-materialized.
     """
     run, before, record = server.run.name, server.run.table("actor_pairs"), server.run.record("actor_pairs")
     assert server.stale("dpo_dataset", "1") == ("FRESH", [])

@@ -17,7 +17,7 @@ from mr_assets_tests.wiring.conftest import metadata, table, work
 
 
 def test_inputs_are_recorded_as_they_were_when_the_work_began(run: Run) -> None:
-    """seed_prompts was materialized again while prompts were drawn: what was drawn is out of date, and says so."""
+    """seed_prompts was materialized again while prompts were drawn: what was drawn is stale, and says so."""
     complete(run, "seed_prompts", version="old")
     begun = work(run, "prompts")
     complete(run, "seed_prompts", version="new")
