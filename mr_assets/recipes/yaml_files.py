@@ -2,8 +2,9 @@
 
 PyYAML reads version 1.1, where ``5e-6`` is a string, ``no`` is false and ``0:30`` is a number; and it takes the last
 of two equal keys without a word. Here ``5e-6`` is a number, ``no`` a string, and a key given twice is an error.
-PyYAML it is all the same, and not ruamel.yaml: no recipe is written back into a file with comments, which is what that
-one adds, and libyaml's parser reads hundreds of stored recipes in a tenth of the time.
+PyYAML it is all the same, and not ruamel.yaml, which reads version 1.2 and refuses equal keys by itself. That one reads
+dates where 1.2 has texts, and takes nine times as long: 78 ms for the 24 shipped recipes, where libyaml's parser takes
+9, and a data folder may hold hundreds. What PyYAML lacks is five patterns of scalars and a look at the keys.
 """
 
 import re
