@@ -118,7 +118,7 @@ def test_what_a_person_overrode_is_done(done: Run) -> None:
 
 
 def test_an_override_that_the_recipe_has_taken_over_is_none(done: Run) -> None:
-    """The run was updated to the very rho that was chosen: nothing departs any more, and nothing is stale."""
+    """The run was updated to the very rho of the override: nothing departs any more, and nothing is stale."""
     overrides = {"rho": 0.3}
     record = complete(overridden(done, "actor_pairs", "2", overrides), "actor_pairs", "2")
     write_record(done.record_path("actor_pairs", "2"), replace(record, overrides=overrides))

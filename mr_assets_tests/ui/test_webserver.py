@@ -213,7 +213,7 @@ def test_the_launchpad_shows_what_may_be_chosen(server: Webserver) -> None:
 
 
 def test_another_rho_for_one_materialization(server: Webserver) -> None:
-    """Chosen in the launchpad: the page shows both values, the dataset is stale, and going back mends it.
+    """Overridden in the launchpad: the page shows both values, the dataset is stale, and going back mends it.
 
     Dagster looks one step down: what follows from the dataset is stale once that was re-materialized.
     """
