@@ -217,5 +217,5 @@ def test_a_meta_judge_prompt_shapes_the_examples_that_may_have_it(tmp_path: Path
     assert other.family != plain.family
     complete(plain, "sft_checkpoint")
     (tmp_path / other.family).symlink_to(tmp_path / plain.family)
-    assert state(other, "sft_checkpoint") == "out of date"
+    assert state(other, "sft_checkpoint") == "stale"
     assert list(changed_settings(other, "sft_checkpoint")) == ["meta_judgments.template"]
