@@ -63,7 +63,7 @@ from mr_assets.worlds import letters
 from mr_assets_tests.explorer.conftest import pages_over
 from mr_assets_tests.fakes import WorldSampler, copy_model, pictures_are, trained_on
 from mr_assets_tests.golden import GOLDEN, artifacts
-from mr_assets_tests.tiny import files, tiny_run
+from mr_assets_tests.tiny import copied, files, tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
@@ -217,7 +217,7 @@ def test_no_trainer_is_expected_where_none_is_to_start_so(
     expected: int,
 ) -> None:
     """Without checkpoints among the assets, and where accelerate starts several processes."""
-    shutil.copytree(done.run.data, tmp_path / "data")
+    copied(done.run.data, tmp_path / "data")
     world = new_world(patch, tmp_path / "data", *sets)
     result = world.materialize(Step("again", assets, "2"))
     assert result.success, messages(result)
@@ -242,7 +242,7 @@ def test_weights_that_are_needed_no_more_go_when_an_asset_begins(
 
     What needs them again says so, and what to do.
     """
-    shutil.copytree(done.run.data, tmp_path / "data")
+    copied(done.run.data, tmp_path / "data")
     world = new_world(patch, tmp_path / "data", "storage.keep_policies=1")
     weights = [world.run.path("checkpoints", t) / "model.safetensors" for t in world.run.iterations]
     assert all(path.exists() for path in weights)
@@ -452,7 +452,7 @@ FROM_JUDGMENTS = ("judgments", "actor_pairs", "dpo_dataset", "checkpoints")
 
 def spoilt(done: World, patch: pytest.MonkeyPatch, folder: Path, *sets: str) -> World:
     """A copy of the finished run in which one judgment of iteration 2 gives no score."""
-    shutil.copytree(done.run.data, folder / "data")
+    copied(done.run.data, folder / "data")
     world = new_world(patch, folder / "data", FEW, *sets)
     path = world.run.path("judgments", "2")
     first = pl.int_range(pl.len()) == 0
@@ -509,7 +509,7 @@ def silent(sampler: WorldSampler, count: int) -> WorldSampler:
 @pytest.mark.parametrize("stop", ["1.0", "0.5"])
 def test_what_follows_in_the_same_run(done: World, patch: pytest.MonkeyPatch, tmp_path: Path, stop: str) -> None:
     """Judgments without scores: harmful, and nothing after them is made; a warning alone, and everything is."""
-    shutil.copytree(done.run.data, tmp_path / "data")
+    copied(done.run.data, tmp_path / "data")
     bounds = f"guardrails.judgment_parse_rate_at_least={{warn: 1.0, stop: {stop}}}"
     world = new_world(patch, tmp_path / "data", FEW, bounds)
     patch.setattr(sampling, "open_engine", lambda *of, **_: silent(world.open_engine(*of), 3))
@@ -539,7 +539,7 @@ def by_lot(sampler: WorldSampler) -> WorldSampler:
 
 def test_a_judge_that_is_noise_stops_training(done: World, patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every judgment has a score and all scores are given: nothing is trained on them, as they tell nothing apart."""
-    shutil.copytree(done.run.data, tmp_path / "data")
+    copied(done.run.data, tmp_path / "data")
     world = new_world(patch, tmp_path / "data", "judgments.n=12")
     patch.setattr(sampling, "open_engine", lambda *of, **_: by_lot(world.open_engine(*of)))
     before = world.run.record("checkpoints", "2")
@@ -553,7 +553,7 @@ def test_a_judge_that_is_noise_stops_training(done: World, patch: pytest.MonkeyP
 
 def test_checks_in_a_backfills_run(done: World, patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Such a run has a range of one partition: records and checks are of that one, those of one-off assets of none."""
-    shutil.copytree(done.run.data, tmp_path / "data")
+    copied(done.run.data, tmp_path / "data")
     world = new_world(patch, tmp_path / "data")
     range_of_one = {ASSET_PARTITION_RANGE_START_TAG: "2", ASSET_PARTITION_RANGE_END_TAG: "2"}
     assert world.materialize(Step("backfill", ("seed_prompts", "prompts"), None), range_of_one).success
@@ -611,7 +611,7 @@ def test_a_margin_that_is_no_number_fails_the_same_check(
     done: World, patch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The last step's loss was fine, what it made of the model is not: no model is written."""
-    shutil.copytree(done.run.data, tmp_path / "data")
+    copied(done.run.data, tmp_path / "data")
     world = new_world(patch, tmp_path / "data")
     world.failing = "error: reward margin is nan after step 9, for 3 of 8 pairs (the first is x). No model is written."
     assert not world.materialize(Step("train", ("checkpoints",), "2")).success
@@ -623,7 +623,7 @@ def test_a_failed_training_calls_no_check_before_it_failed(
     done: World, patch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """What was asked before the training stays on the page as it was answered; Dagster would call it failed."""
-    shutil.copytree(done.run.data, tmp_path / "data")
+    copied(done.run.data, tmp_path / "data")
     world = new_world(patch, tmp_path / "data", FEW)
     world.failing = "out of memory"
     assert "out of memory" in messages(world.materialize(Step("train", ("checkpoints",), "2")))[0]
@@ -730,7 +730,7 @@ def test_another_rho_for_one_iteration(patch: pytest.MonkeyPatch, tmp_path: Path
 
     Going as the recipe says brings the old pairs back, and with them everything that came of them.
     """
-    shutil.copytree(done.run.data, tmp_path / "data")
+    copied(done.run.data, tmp_path / "data")
     world = new_world(patch, tmp_path / "data")
     before = world.run.record("actor_pairs", "2")
     result = world.materialize(Step("again", ("actor_pairs",), "2"), actor_pairs={"rho": 0.5})
@@ -760,7 +760,7 @@ def test_prompts_to_train_on_are_those_that_were_sampled_from(
     patch: pytest.MonkeyPatch, tmp_path: Path, done: World, assets: tuple[str, ...]
 ) -> None:
     """The recipe has another date since: the dataset waits until responses and judgments were sampled with it."""
-    shutil.copytree(done.run.data, tmp_path / "data")
+    copied(done.run.data, tmp_path / "data")
     world = new_world(patch, tmp_path / "data")
     model = world.run.recipe.model.model_copy(update={"date": "2030-01-01"})
     recipe = world.run.recipe.model_copy(update={"model": model})
@@ -792,7 +792,7 @@ def test_a_contradiction_stops_the_run_before_anything_is_sampled(patch: pytest.
 
 def test_prompts_of_another_seed_come_with_a_warning(patch: pytest.MonkeyPatch, tmp_path: Path, done: World) -> None:
     """The other iterations' prompts were drawn without regard to these."""
-    shutil.copytree(done.run.data, tmp_path / "data")
+    copied(done.run.data, tmp_path / "data")
     world = new_world(patch, tmp_path / "data")
     for chosen, warnings in (({}, 0), ({"disjoint": False}, 0), ({"seed": 7}, 1)):
         result = world.materialize(Step("again", ("prompts",), "2"), prompts=chosen)
@@ -874,7 +874,7 @@ def test_the_recipes_own_settings_give_the_stored_pairs(done: World) -> None:
 
 def test_what_compare_foretells_comes_true(patch: pytest.MonkeyPatch, tmp_path: Path, done: World) -> None:
     """rho 0.5 and a limit of characters: the pairs foretold are those that the launchpad then makes."""
-    shutil.copytree(done.run.data, tmp_path / "data")
+    copied(done.run.data, tmp_path / "data")
     world = new_world(patch, tmp_path / "data")
     recipe = other_recipe(world.run, ["rho=0.5", "max_chosen_chars=60"])
     [foretold, _] = with_other_settings(done.run, recipe, "1")
@@ -1162,7 +1162,7 @@ GREETING = ({"role": "user", "content": "Hello."}, {"role": "assistant", "conten
 @pytest.mark.parametrize("how", ["deleted", "cut short", "bits flipped", "dropped deleted", "weights deleted"])
 def test_what_lost_a_file_is_missing(done: World, tmp_path: Path, how: str) -> None:
     """A copy of a finished run is complete; with a file lost or spoilt the artifact is missing, and is to be made."""
-    shutil.copytree(done.run.data, tmp_path / "data")
+    copied(done.run.data, tmp_path / "data")
     run = tiny_run(tmp_path / "data")
     assert list(steps(run)) == []
     place = ("checkpoints", "2") if "weights" in how else ("actor_pairs", "2")
@@ -1186,7 +1186,7 @@ def test_what_lost_a_file_is_missing(done: World, tmp_path: Path, how: str) -> N
 
 def test_what_lost_a_file_is_made_again(done: World, patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Pairs and weights, in one step, with what follows from the pairs; they are as they were."""
-    shutil.copytree(done.run.data, tmp_path / "data")
+    copied(done.run.data, tmp_path / "data")
     world = new_world(patch, tmp_path / "data")
     places = [("actor_pairs", "2"), ("checkpoints", "2")]
     before = [world.run.record(*place) for place in places]
@@ -1210,7 +1210,7 @@ def test_a_table_whose_bits_flipped_on_the_disk_is_not_used(
     done: World, patch: pytest.MonkeyPatch, tmp_path: Path, spoilt: str, consumer: str
 ) -> None:
     """Size and time are as they were, so that a look does not show it: the content is read before it is used."""
-    shutil.copytree(done.run.data, tmp_path / "data")
+    copied(done.run.data, tmp_path / "data")
     world = new_world(patch, tmp_path / "data")
     path = world.run.path(spoilt, "2")
     before = path.stat()
@@ -1230,7 +1230,7 @@ def test_a_renamed_run_follows_from_its_ancestors(
     done: World, patch: pytest.MonkeyPatch, tmp_path: Path, how: str
 ) -> None:
     """Nothing to do, and no fault; its next model is trained from its own folder."""
-    shutil.copytree(done.run.data, tmp_path / "data")
+    copied(done.run.data, tmp_path / "data")
     tiny = tmp_path / "data" / "tiny"
     tiny.rename(tiny.with_name("other")) if how == "renamed" else shutil.copytree(tiny, tiny.with_name("other"))
     world = new_world(patch, tmp_path / "data")
@@ -1245,7 +1245,7 @@ def test_a_renamed_run_follows_from_its_ancestors(
 
 def test_a_failed_check_is_in_the_record(done: World, patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Judgments that say nothing replace good ones: they have failed, and nothing follows until they are mended."""
-    shutil.copytree(done.run.data, tmp_path / "data")
+    copied(done.run.data, tmp_path / "data")
     world = new_world(patch, tmp_path / "data", FEW, HARM)
     with pytest.MonkeyPatch.context() as bad:
         bad.setattr(sampling, "open_engine", lambda *of, **_: silent(world.open_engine(*of), 3))
@@ -1265,7 +1265,7 @@ def test_a_failed_check_is_in_the_record(done: World, patch: pytest.MonkeyPatch,
 
 def test_no_pairs_no_training(patch: pytest.MonkeyPatch, tmp_path: Path, done: World) -> None:
     """A dataset that is empty stops the iteration, with where to look."""
-    shutil.copytree(done.run.data, tmp_path / "data")
+    copied(done.run.data, tmp_path / "data")
     world = new_world(patch, tmp_path / "data")
     world.table("dpo_dataset", "2").clear().write_parquet(world.run.path("dpo_dataset", "2"))
     result = world.materialize(Step("train", ("checkpoints",), "2"))
@@ -1279,7 +1279,7 @@ def test_no_pairs_no_training(patch: pytest.MonkeyPatch, tmp_path: Path, done: W
 
 def test_a_backfills_run_is_of_its_iteration(patch: pytest.MonkeyPatch, tmp_path: Path, done: World) -> None:
     """Such a run has a range of one key in its tags, and no partition key: it makes the same tables, and records."""
-    shutil.copytree(done.run.data, tmp_path / "data")
+    copied(done.run.data, tmp_path / "data")
     world = new_world(patch, tmp_path / "data")
     for asset in LOOP.per("iteration"):
         world.run.record_path(asset, "2").unlink()
@@ -1314,17 +1314,23 @@ def flip_bits(path: Path) -> None:
     """Change one byte in the middle; size and time of writing stay."""
     stat, content = path.stat(), bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
-    path.write_bytes(content)
+    put(path, content)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
 def cut_short(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
+    put(path, path.read_bytes()[:-1])
 
 
-def copied(done: World, patch: pytest.MonkeyPatch, folder: Path) -> World:
+def put(path: Path, content: bytes) -> None:
+    """Write a file anew: the former may be linked to another folder's."""
+    path.unlink()
+    path.write_bytes(content)
+
+
+def copied_world(done: World, patch: pytest.MonkeyPatch, folder: Path) -> World:
     """A copy of the finished run, which may be changed."""
-    shutil.copytree(done.run.data, folder)
+    copied(done.run.data, folder)
     return new_world(patch, folder)
 
 
@@ -1343,7 +1349,7 @@ def test_weights_are_checked_where_they_are_used(
     done: World, patch: pytest.MonkeyPatch, tmp_path: Path, asset: str, t: str, model: str, harm: Callable[[Path], None]
 ) -> None:
     """Refused with the folder and what to do; nothing is sampled, trained or recorded."""
-    world = copied(done, patch, tmp_path / "data")
+    world = copied_world(done, patch, tmp_path / "data")
     folder = world.run.path("sft_checkpoint") if model == "M0" else world.run.path("checkpoints", "1")
     harm(folder / "model.safetensors")
     before = world.run.record_path(asset, t).read_bytes()
@@ -1379,7 +1385,7 @@ def test_what_an_open_engine_has_loaded_is_not_read_again(
     done: World, patch: pytest.MonkeyPatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Assets that share an engine hash its policy once; the trainer loads from the disk, so it has it read again."""
-    world = copied(done, patch, tmp_path / "data")
+    world = copied_world(done, patch, tmp_path / "data")
     folder, record = world.run.path("checkpoints", "1"), world.run.record("policy", "2")
     assert record is not None
     flip_bits(folder / "model.safetensors")
@@ -1394,7 +1400,7 @@ def test_what_an_open_engine_has_loaded_is_not_read_again(
 @pytest.mark.slow
 def test_a_branch_goes_on_from_what_it_shares(done: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Iteration 2 again with the same settings gives what the whole run has; the UI knows what is shared."""
-    shutil.copytree(done.run.data, tmp_path / "data")
+    copied(done.run.data, tmp_path / "data")
     made = branch(replace(done.run, data=tmp_path / "data"), "branched", 2)
     world = in_force(monkeypatch, World(made, done.instance))
     tell_shared(made, shared(made, 2), "tiny", done.instance)

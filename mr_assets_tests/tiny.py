@@ -1,6 +1,8 @@
 """A run that is as small as a run can be, for tests of the wiring."""
 
 import json
+import os
+import shutil
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -33,6 +35,15 @@ CHANCE = "guardrails.score_reliability_at_least={warn: 0.7, stop: null}"
 def tiny_run(data: Path, *sets: str) -> Run:
     """Two iterations of five prompts; the first trains the judge, the second does not."""
     return Run("tiny", tiny_recipe(*sets), data)
+
+
+def copied(data: Path, folder: Path) -> Path:
+    """A copy of a data folder that a test may change; its weights are links, and to be put in place anew."""
+
+    def copy(source: str, target: str) -> None:
+        (os.link if source.endswith(".safetensors") else shutil.copy2)(source, target)
+
+    return Path(shutil.copytree(data, folder, copy_function=copy, dirs_exist_ok=True))
 
 
 @cache

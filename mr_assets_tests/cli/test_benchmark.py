@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import urllib.request
 from pathlib import Path
@@ -22,12 +21,12 @@ from mr_assets_tests.public_benchmarks.conftest import engine as engine
 from mr_assets_tests.public_benchmarks.conftest import longer_wins
 from mr_assets_tests.public_benchmarks.conftest import vllm_server as vllm_server
 from mr_assets_tests.real_run import started, wait_for
-from mr_assets_tests.tiny import tiny_run
+from mr_assets_tests.tiny import copied, tiny_run
 
 
 @pytest.fixture
 def run(finished: Run, data: Path) -> Run:
-    shutil.copytree(finished.data, data, dirs_exist_ok=True)
+    copied(finished.data, data)
     run = tiny_run(data)
     save(run)
     return run

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,13 @@ from mr_assets.lineage.spotcheck import answers, to_ask
 from mr_assets.runs.run import Run
 from mr_assets.runs.stored import save
 from mr_assets_tests.cli.conftest import Mr, Refused, said
-from mr_assets_tests.tiny import files, tiny_run
+from mr_assets_tests.tiny import copied, files, tiny_run
 
 
 @pytest.fixture
 def done(finished: Run, data: Path) -> Run:
     """A copy of the finished run, with texts, in the commands' data folder."""
-    shutil.copytree(finished.data, data, dirs_exist_ok=True)
+    copied(finished.data, data)
     save(tiny_run(data))
     return tiny_run(data)
 

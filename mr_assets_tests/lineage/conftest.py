@@ -1,7 +1,6 @@
 """Copies of the finished run (two iterations, the first trains the judge), and changes of what lies in them."""
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,14 +10,13 @@ import pytest
 
 from mr_assets.runs.run import Run
 from mr_assets.tables import dropped_path, version_of
-from mr_assets_tests.tiny import tiny_run
+from mr_assets_tests.tiny import copied, tiny_run
 
 
 @pytest.fixture
 def run(finished: Run, tmp_path: Path) -> Run:
     """A copy of the finished run."""
-    shutil.copytree(finished.data, tmp_path / "data")
-    return tiny_run(tmp_path / "data")
+    return tiny_run(copied(finished.data, tmp_path / "data"))
 
 
 Change = Callable[[pl.DataFrame], pl.DataFrame]

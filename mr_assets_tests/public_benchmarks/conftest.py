@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,7 +21,7 @@ from mr_assets.sampling.engine import Request
 from mr_assets.sampling.settings import SamplingSettings
 from mr_assets_tests.chat_server import Answer, said
 from mr_assets_tests.fakes import WorldSampler
-from mr_assets_tests.tiny import tiny_run
+from mr_assets_tests.tiny import copied, tiny_run
 
 SEED = Path(__file__).parents[2] / "data" / "seeds" / "small-world"
 LOGPROBS = {"m": -0.105, "M": -2.303}
@@ -40,7 +39,7 @@ def longer_wins(number: int, body: dict[str, Any]) -> Answer:
 @pytest.fixture
 def run(finished: Run, tmp_path: Path) -> Run:
     """Two iterations and the models seed, M0, M1 and M2, all made."""
-    return tiny_run(Path(shutil.copytree(finished.data, tmp_path / "data")))
+    return tiny_run(copied(finished.data, tmp_path / "data"))
 
 
 @pytest.fixture

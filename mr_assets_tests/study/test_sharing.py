@@ -1,6 +1,5 @@
 """An arm takes of another what it would make alike, and nothing else; the run that comes of it is whole."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from mr_assets.loop import Place
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import state
 from mr_assets_tests.study.sharing import is_of, share
-from mr_assets_tests.tiny import tiny_recipe
+from mr_assets_tests.tiny import copied, tiny_recipe
 
 
 def shared(source: Run, name: str, *sets: str) -> tuple[Run, list[Place]]:
@@ -22,7 +21,7 @@ def shared(source: Run, name: str, *sets: str) -> tuple[Run, list[Place]]:
 @pytest.fixture
 def source(finished: Run, tmp_path: Path) -> Run:
     """A copy of the finished run, beside which others may be made."""
-    shutil.copytree(finished.data, tmp_path / "data")
+    copied(finished.data, tmp_path / "data")
     return Run(finished.name, finished.recipe, tmp_path / "data", finished.launched_family)
 
 
