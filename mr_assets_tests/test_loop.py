@@ -167,7 +167,7 @@ def in_force(patch: pytest.MonkeyPatch, world: World) -> World:
     patch.setattr(sampling, "open_engine", world.open_engine)
     patch.setattr(training, "close_engine", world.close_engine)
     patch.setattr(training, "train", world.train)
-    patch.setattr(training, "start_ahead", world.expected.append)
+    patch.setattr(training, "start_ahead", lambda threads, _: world.expected.append(threads))
     return world
 
 

@@ -39,6 +39,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     (data / "other").symlink_to(SEED_MODEL)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mr_assets.files.os.fsync", lambda file: None)
+        patch.setattr("mr_assets.method.bootstrap.RESAMPLES", 50)  # each fits length anew
         patch.setattr(rewards, "RewardModel", ByLength)
         world = new_world(patch, data, *sets("world"))
         made_up_to_m0(world)

@@ -36,7 +36,7 @@ from mr_assets.model_folder import check_model_folder
 from mr_assets.section import speed_fields
 from mr_assets.training.accelerate_config import accelerate_faults
 from mr_assets.training.job import EPOCH_NOTE, EPOCHS, FAILURE, PLACES, Kind, TrainingJob, link_kept_epoch
-from mr_assets.training.leash import LOG
+from mr_assets.training.leash import LOG, OMITTED
 from mr_assets.training.log import LOG as STEPS
 from mr_assets.training.margins import MARGINS
 from mr_assets.training.settings import TrainingSettings
@@ -261,13 +261,13 @@ def _read_data(job: TrainingJob) -> pl.DataFrame:
     return data
 
 
-def start_ahead(cpu_threads: int | None) -> None:
+def start_ahead(cpu_threads: int | None, optimizer: str = "adamw_torch") -> None:
     """Start a DPO trainer that loads its libraries and waits: `train` takes it for the next such job on one device.
 
     There is one at a time, and it does not outlive this process. It holds some 0.6 GB and, on a GPU, nothing there.
     """
     global _ahead
-    environment = trainer_environment(cpu_threads)
+    environment = trainer_environment(cpu_threads, optimizer=optimizer)
     if _ahead is None or _ahead.environment != environment or _ahead.process.poll() is not None:
         end_ahead()
         _ahead = _Ahead(environment, start(trainer_program("dpo"), environment, None))
@@ -297,7 +297,8 @@ def waiting_trainer() -> subprocess.Popen[bytes] | None:
 def trainer_of(job: TrainingJob, log: Path) -> subprocess.Popen[bytes]:
     """The waiting trainer, told of its job, if command and environment match; else a new one."""
     global _ahead
-    command, environment = trainer_command(job), trainer_environment(job.cpu_threads, job.num_processes)
+    command = trainer_command(job)
+    environment = trainer_environment(job.cpu_threads, job.num_processes, job.optimizer)
     ahead, _ahead = _ahead, None
     if ahead is not None:
         if command == [*trainer_program("dpo"), str(job.workspace)] and environment == ahead.environment:
@@ -341,13 +342,18 @@ def trainer_command(job: TrainingJob) -> list[str]:
     return [*launcher, *script]
 
 
-def trainer_environment(cpu_threads: int | None, num_processes: int = 1) -> dict[str, str]:
+def trainer_environment(
+    cpu_threads: int | None, num_processes: int = 1, optimizer: str = "adamw_torch"
+) -> dict[str, str]:
     """This process's environment, without what an engine that ran here put into it; offline and quiet.
 
     A single process sees the first of the visible GPUs alone: of several, TRL would share each batch out to all.
 
     OpenMP's threads sleep while they wait: spinning ones made a step ten times slower when the cores were shared. The
     allocator keeps freed memory: that halves the page faults on a CPU, a twentieth of the time.
+
+    bitsandbytes, where it is installed, is loaded for its own optimizer alone: peft loads it in any case, and with it
+    torch's compiler, a sixth of a trainer's start.
     """
     ours = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
     ours |= {
@@ -360,6 +366,8 @@ def trainer_environment(cpu_threads: int | None, num_processes: int = 1) -> dict
         "MALLOC_TRIM_THRESHOLD_": str(2**30),
         "MALLOC_MMAP_THRESHOLD_": str(2**25),
     }
+    if optimizer != "adamw_8bit":
+        ours[OMITTED] = "bitsandbytes"
     if cpu_threads:
         ours["OMP_NUM_THREADS"] = str(cpu_threads)
     if num_processes == 1:

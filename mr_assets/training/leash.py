@@ -15,14 +15,17 @@ from queue import SimpleQueue
 from mr_assets.processes import die_with_parent
 
 LOG = "trainer.log"
+OMITTED = "MR_TRAINER_OMITS"  # the environment's name of a package that this process is to take for not installed
 
 
 def follow_starter() -> Callable[[], Path]:
-    """From now on die with the starter. Call it before anything slow.
+    """From now on die with the starter, and know nothing of a package that is omitted. Call it before anything slow.
 
     What it returns gives the workspace of the training: what the command line names, else what standard input says
     first, as a line of JSON; it waits for that. From that line on this process's output goes to the workspace's log.
     """
+    if name := os.environ.get(OMITTED):
+        sys.modules[name] = None  # type: ignore[assignment] - as the import system has it
     workspaces: SimpleQueue[Path] = SimpleQueue()
 
     def told(line: bytes) -> None:

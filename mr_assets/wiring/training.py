@@ -88,7 +88,7 @@ def expect_training(work: Materialization) -> None:
     selected, steps = key in (run.asset_selection or ()), run.step_keys_to_execute  # of a re-execution; else None
     executed = selected and (steps is None or key.to_python_identifier() in steps)
     if executed and work.context.job_def.executor_def.name in ONE_PROCESS and dpo.num_processes == 1:
-        start_ahead(dpo.cpu_threads)
+        start_ahead(dpo.cpu_threads, dpo.optimizer)
 
 
 _NOT_FINITE = r"\b(loss|grad_norm|reward margin) is (-?inf|nan) (at|after) step [0-9]+( of [0-9]+)?"

@@ -13,6 +13,8 @@ from mr_assets.orchestration import code_server
 from mr_assets.orchestration.code_server import CodeServer
 from mr_assets_tests.real_run import alive, wait_for
 
+pytestmark = pytest.mark.slow
+
 DEFINITIONS = """
 import os
 from pathlib import Path

@@ -67,6 +67,7 @@ def test_where_it_cannot_be_seen_dagster_looks(home: Path, monkeypatch: pytest.M
     assert not nothing_to_tell([MINE])
 
 
+@pytest.mark.slow
 def test_status_loads_dagster_only_then(home: Path) -> None:
     save(tiny_run(home.parent))
     program = "\n".join(

@@ -51,6 +51,7 @@ def test_one_process_makes_a_run(tmp_path: Path) -> None:
         assert former is None, "it was given back"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [ELSEWHERE, ELSEWHERE + OF_ONE_HOST], ids=["flock of all hosts", "flock of one host"])
 def test_another_hosts_process_makes_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str) -> None:
     """It is named with its host, and not taken for dead because this host has no such process. Killed, it is gone."""

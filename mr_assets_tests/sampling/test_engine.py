@@ -156,6 +156,7 @@ def test_threads_by_the_size_of_the_model(tmp_path: Path, monkeypatch: pytest.Mo
     assert engine.threads(tmp_path, engine_settings(cpu_threads=3)) == 3
 
 
+@pytest.mark.slow
 def test_threads_that_wait_sleep() -> None:
     """Said before torch is loaded, with which comes the library that reads it; who has said otherwise is left alone."""
     lines = (

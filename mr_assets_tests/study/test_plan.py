@@ -135,6 +135,7 @@ def test_an_arm_begins_with_what_the_first_one_of_its_seed_has_made(
     assert (run.name, run.recipe) == ("self_201", ARMS["self"].loaded(201))
 
 
+@pytest.mark.slow
 def test_a_command_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     """By SIGKILL, too: here a study whose command is a server that would stay."""
     script = (

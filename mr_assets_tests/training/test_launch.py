@@ -326,6 +326,18 @@ def test_environment_is_free_of_the_engines(monkeypatch: pytest.MonkeyPatch) -> 
     assert launch.trainer_environment(2)["OMP_NUM_THREADS"] == "2"
 
 
+@pytest.mark.parametrize(("optimizer", "loaded"), [("adamw_torch", False), ("adamw_8bit", True)])
+def test_bitsandbytes_is_loaded_for_its_own_optimizer_alone(tmp_path: Path, optimizer: str, loaded: bool) -> None:
+    """Whatever else asks for it, as peft does, takes it for not installed."""
+    lines = (
+        "from importlib.util import find_spec; from mr_assets.training.leash import follow_starter",
+        "follow_starter(); print(find_spec('bitsandbytes') is not None)",
+    )
+    environment = launch.trainer_environment(None, optimizer=optimizer)
+    launch.start([sys.executable, "-c", "\n".join(lines)], environment, tmp_path / "log").wait()
+    assert (tmp_path / "log").read_text().split() == [str(loaded)]
+
+
 @pytest.mark.parametrize(
     ("visible", "one", "two"),
     [
