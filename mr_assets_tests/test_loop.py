@@ -63,7 +63,7 @@ from mr_assets.worlds import letters
 from mr_assets_tests.explorer.conftest import pages_over
 from mr_assets_tests.fakes import WorldSampler, copy_model, pictures_are, trained_on
 from mr_assets_tests.golden import GOLDEN, artifacts
-from mr_assets_tests.tiny import copied, files, tiny_run
+from mr_assets_tests.tiny import copied, files, put, tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
@@ -1320,12 +1320,6 @@ def flip_bits(path: Path) -> None:
 
 def cut_short(path: Path) -> None:
     put(path, path.read_bytes()[:-1])
-
-
-def put(path: Path, content: bytes) -> None:
-    """Write a file anew: the former may be linked to another folder's."""
-    path.unlink()
-    path.write_bytes(content)
 
 
 def copied_world(done: World, patch: pytest.MonkeyPatch, folder: Path) -> World:

@@ -38,12 +38,18 @@ def tiny_run(data: Path, *sets: str) -> Run:
 
 
 def copied(data: Path, folder: Path) -> Path:
-    """A copy of a data folder that a test may change; its weights are links, and to be put in place anew."""
+    """A copy of a data folder that a test may change; its weights are links, whose content `put` alone may change."""
 
     def copy(source: str, target: str) -> None:
         (os.link if source.endswith(".safetensors") else shutil.copy2)(source, target)
 
     return Path(shutil.copytree(data, folder, copy_function=copy, dirs_exist_ok=True))
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a file in place of one that may be a link to another folder's."""
+    path.unlink()
+    path.write_bytes(content)
 
 
 @cache

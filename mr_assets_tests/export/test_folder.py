@@ -11,7 +11,7 @@ from mr_assets.export.folder import What, export, push
 from mr_assets.runs.run import Run
 from mr_assets_tests.lineage.conftest import rematerialized, table
 from mr_assets_tests.lineage.conftest import run as run
-from mr_assets_tests.tiny import files
+from mr_assets_tests.tiny import files, put
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_a_damaged_model_is_refused_and_nothing_is_written(run: Run, tmp_path: P
     weights = run.path("checkpoints", "1") / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
-    weights.write_bytes(content)
+    put(weights, content)
     with pytest.raises(UserError):
         export(run, "models", tmp_path / "out", ["1"])
     assert files(tmp_path / "out") == {}
