@@ -53,9 +53,9 @@ def plan(
 
     Nothing is run, and no GPU is needed. Without --gpu, the plan is for the GPUs of this machine, if it has any. Hours
     are computed from the GPU's data sheet and an assumed efficiency; lengths of texts are assumed. --from takes both
-    from a run that was made, --pilot from a few prompts that are tried first (mr pilot); with --gpu the lengths alone.
-    Then it says how far off the assumptions were. If the run that is planned is there already, in part or whole, its
-    plan is held against the time that it took.
+    from a run that was made, --pilot from a few prompts that are tried first (mr pilot), as far as that measured them;
+    with --gpu the lengths alone. Then it says how far off the assumptions were. If the run that is planned is there
+    already, in part or whole, what was predicted at its launch is held against the time that it took.
 
     \b
     mr plan llama_3_8b_meta_rewarding --gpu h200
@@ -64,10 +64,10 @@ def plan(
     mr plan small_world_meta_rewarding --pilot 16
     """
     from mr_assets.cli.terminal import Wrapped, show
-    from mr_assets.planning.data_sheets import gpu_of_device, known_gpu
-    from mr_assets.planning.devices import devices
+    from mr_assets.planning.data_sheets import known_gpu
     from mr_assets.planning.measured import how_far_off, seconds_so_far
-    from mr_assets.planning.plan import compared, rates_of, verdict
+    from mr_assets.planning.plan import compared, rates_of, seconds_of, verdict
+    from mr_assets.planning.prediction import read_prediction
     from mr_assets.planning.shapes import model_shape
     from mr_assets.runs.data_folder import resolve
     from mr_assets.runs.stored import load_run, named_runs, stored_and_unreadable_runs
@@ -77,34 +77,63 @@ def plan(
     run = load_run(recipe, name=name, sets=sets, iterations=iterations)
     earlier = Earlier(named_runs(run.data, from_run)[from_run]) if from_run else None
     chosen, number = known_gpu(gpu) if gpu else None, count or 1
-    if chosen is None and from_run is None and (here := devices()):
-        chosen, number = gpu_of_device(here[0].name, here[0].memory), count or len(here)
+    if chosen is None and from_run is None:
+        chosen, number = _gpus_here(count)
     if prompts:
         from mr_assets.cli.pilot import made_pilot
 
         earlier = Earlier(made_pilot(run, prompts).run, pilot=True)
     folder = resolve(run.recipe.model.seed, run.data)
     found, origin = model_shape(run.recipe.model.seed, folder, shape)
-    made = _plan_of(run, found, chosen, number, earlier)
+    made = _plan_of(run, found, chosen, number, earlier, measured_here=gpu is None)
     assumptions = [origin, *_assumed(made)]
     there, _ = stored_and_unreadable_runs(run.data, [run.name])
     old: list[Compared] = []
-    if run.name in there and run.name != from_run:  # its own rates would fit it
+    at_launch = read_prediction(run) if run.name in there else None
+    if at_launch and at_launch.seconds:
+        old = compared(at_launch.seconds, seconds_so_far(there[run.name]))
+    elif run.name in there and run.name != from_run:  # its own rates would fit it
         stored = there[run.name]
-        old = compared(_plan_of(stored, found, chosen, number, earlier), seconds_so_far(stored))
+        again = _plan_of(stored, found, chosen, number, earlier, measured_here=gpu is None)
+        old = compared(seconds_of(again), seconds_so_far(stored))
     off: list[Off] = []
     if earlier and made.measured:
-        predicted = rates_of(_plan_of(earlier.run, found, chosen, number, earlier)) if chosen else {}
-        off = how_far_off(_assumed_lengths(run), made.measured, predicted)
+        said = read_prediction(earlier.run)
+        assumed = said.in_place_of(_assumed_lengths(run)) if said else _assumed_lengths(run)
+        predicted = dict(said.rates) if said else {}
+        if not predicted and chosen:
+            predicted = rates_of(_plan_of(earlier.run, found, chosen, number, earlier))
+        off = how_far_off(assumed, made.measured, predicted)
     if as_json:
         compared_and_off = {"compared": [asdict(each) for each in old], "how_far_off": [asdict(each) for each in off]}
         say_json(plan_as_json(made) | {"assumptions": assumptions} | compared_and_off)
         return
-    said = Wrapped(verdict(made), hanging="")
+    first = Wrapped(verdict(made), hanging="")
     tables = [stages_table(made), memory_table(made)]
     tables += [off_table(made.measured.origin, off)] if made.measured else []
-    tables += [compared_table(run.name, old)] if old else []
-    show(said, "", *_problems(made), *tables, "\n".join(assumptions))
+    tables += [compared_table(run.name, old, at_launch=bool(at_launch and at_launch.seconds))] if old else []
+    show(first, "", *_problems(made), *tables, "\n".join(assumptions))
+
+
+def keep_prediction(run: "Run") -> None:
+    """Keep with a run that is launched what a plan of it for this machine predicts, if its model has a known shape."""
+    from mr_assets.planning.prediction import prediction_of, write_prediction
+    from mr_assets.planning.shapes import model_shape
+    from mr_assets.runs.data_folder import resolve
+
+    with suppress(UserError):
+        shape, _ = model_shape(run.recipe.model.seed, resolve(run.recipe.model.seed, run.data))
+        write_prediction(run, prediction_of(_plan_of(run, shape, *_gpus_here(None), None)))
+
+
+def _gpus_here(count: int | None) -> "tuple[Gpu | None, int]":
+    """The GPU of this machine, or None, and how many of it to plan for: `count`, or all that there are."""
+    from mr_assets.planning.data_sheets import gpu_of_device
+    from mr_assets.planning.devices import devices
+
+    if here := devices():
+        return gpu_of_device(here[0].name, here[0].memory), count or len(here)
+    return None, count or 1
 
 
 class Earlier(NamedTuple):
@@ -114,14 +143,23 @@ class Earlier(NamedTuple):
     pilot: bool = False
 
 
-def _plan_of(run: "Run", shape: "Shape", gpu: "Gpu | None", count: int, earlier: Earlier | None) -> "Plan":
+def _plan_of(
+    run: "Run",
+    shape: "Shape",
+    gpu: "Gpu | None",
+    count: int,
+    earlier: Earlier | None,
+    *,
+    measured_here: bool = False,
+) -> "Plan":
     from mr_assets.planning.measured import measured
     from mr_assets.planning.plan import make_plan
 
     lengths = _assumed_lengths(run)
     found = measured(earlier.run, lengths, pilot=earlier.pilot) if earlier else None
-    planned = found.lengths if found else lengths
-    return make_plan(run.name, run.recipe, shape, planned, run.data, gpu, count, found, _ranked_replies(run))
+    planned, replies = found.lengths if found else lengths, _ranked_replies(run)
+    of = (run.name, run.recipe, shape, planned, run.data, gpu, count, found, replies)
+    return make_plan(*of, measured_here=measured_here)
 
 
 def _ranked_replies(run: "Run") -> int | None:
@@ -187,12 +225,16 @@ def memory_table(plan: "Plan") -> "Table":
     return table
 
 
-def compared_table(name: str, old: "Sequence[Compared]") -> "Table":
-    """One row per asset: what is planned for the artifacts that are there, and what they took."""
+def compared_table(name: str, old: "Sequence[Compared]", *, at_launch: bool = False) -> "Table":
+    """One row per asset: what is planned for the artifacts that are there, and what they took.
+
+    at_launch: whether it was planned then; else it is planned now.
+    """
     from mr_assets.cli.terminal import Column, Table
 
     titles = ("planned, s", "took, s", "planned / took")
-    table = Table(f"{name}: planned and taken", [Column("stage"), *(Column(title, number=True) for title in titles)])
+    when = "planned at its launch, and taken" if at_launch else "planned and taken"
+    table = Table(f"{name}: {when}", [Column("stage"), *(Column(title, number=True) for title in titles)])
     for each in old:
         table.add(each.asset, f"{each.planned:,.1f}", f"{each.took:,.1f}", f"{each.planned / max(each.took, 1e-9):.2f}")
     return table
@@ -227,7 +269,7 @@ def _assumed(plan: "Plan") -> list[str]:
     ]
     if plan.measured:
         said.append(f"~ is as large a share of the most that there can be as in {plan.measured.origin}.")
-        if not plan.gpu:
+        if plan.rates:
             said.append(
                 "Its rates of sampling are without the engine's start, those of training with the trainer's. Few "
                 "prompts do not fill an engine that samples many completions at a time: their rates are then too low."
@@ -241,6 +283,9 @@ def _assumed(plan: "Plan") -> list[str]:
             "second one while that is written: the first one goes when the second is whole."
         )
     if plan.gpu:
+        if plan.measured and plan.rates:
+            measured, origin = ", ".join(plan.rates), plan.measured.origin
+            said.append(f"Hours of {measured} are at the rates of {origin}, those of the rest by the GPU's data sheet.")
         said.append(
             f"Hours: {plan.gpu.bandwidth:,.0f} GB/s and {plan.gpu.tflops:,.0f} bf16 TFLOP/s ({plan.gpu.source}), of "
             f"which sampling is assumed to reach {SAMPLING_EFFICIENCY:.0%} and training {TRAINING_EFFICIENCY:.0%}. "
