@@ -214,14 +214,18 @@ def stages_table(plan: "Plan") -> "Table":
 
 
 def memory_table(plan: "Plan") -> "Table":
-    """What one GPU holds while it samples and trains."""
+    """What one GPU holds while it samples and trains; in the last row the host, before a training goes to the GPUs."""
     from mr_assets.cli.terminal import Column, Table
     from mr_assets.planning.fits import size
 
-    table = Table("memory of one GPU", [Column("for"), Column("in all", number=True), Column("parts", text=True)])
+    table = Table(
+        "memory of one GPU, and of the host", [Column("for"), Column("in all", number=True), Column("parts", text=True)]
+    )
     for name, memory in plan.memory.items():
         parts = ", ".join(f"{part} {size(count)}" for part, count in memory.parts.items())
         table.add(name, size(memory.needed), parts)
+    parts = ", ".join(f"{name} {size(count)}" for name, count in plan.host.items())
+    table.add("host memory", size(max(plan.host.values())), f"to load the models of all processes: {parts}")
     return table
 
 
@@ -329,6 +333,7 @@ def plan_as_json(plan: "Plan") -> dict[str, Any]:
         "disk_bytes_kept": plan.disk.kept,
         "stages": rows,
         "memory_bytes": {name: memory.parts for name, memory in plan.memory.items()},
+        "host_memory_bytes": dict(plan.host),
         "problems": [asdict(problem) for problem in plan.problems],
         "lengths": asdict(plan.lengths),
         "measured_in": plan.measured.run if plan.measured else None,

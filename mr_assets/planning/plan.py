@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mr_assets.planning.data_sheets import RANGE, Gpu
 from mr_assets.planning.disk import Disk, Totals, disk, totals
-from mr_assets.planning.fits import Problem, gpu_problems, memory_of, sections, size
+from mr_assets.planning.fits import Problem, gpu_problems, host_memory_of, memory_of, sections, size
 from mr_assets.planning.lengths import Lengths
 from mr_assets.planning.measured import Measured, work_of
 from mr_assets.planning.memory import Memory
@@ -36,7 +36,8 @@ class Plan:
     """Everything that a plan says.
 
     count: GPUs that there are; memory: of one of them, for "engine", "sft" and "dpo"; measured: by what run or pilot
-    lengths and shares were; rates: those of its rates, by asset, that hours go by.
+    lengths and shares were; rates: those of its rates, by asset, that hours go by. host: bytes of the host's memory
+    that "sft" and "dpo" need to begin.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Plan:
     problems: Sequence[Problem]
     measured: Measured | None = None
     rates: Mapping[str, float] = field(default_factory=dict)
+    host: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def hours(self) -> float | None:
@@ -92,7 +94,8 @@ def make_plan(
     rows = [_row(stage, recipe, shape, data, gpu, rates) for stage in stages(recipe, lengths, shares, replies)]
     memory = memory_of(recipe, shape, data)
     problems = list(gpu_problems(recipe, shape, data, gpu.memory, count)) if gpu else []
-    return Plan(name, recipe, shape, lengths, gpu, count, rows, memory, problems, measured, rates)
+    host = host_memory_of(recipe, shape, data)
+    return Plan(name, recipe, shape, lengths, gpu, count, rows, memory, problems, measured, rates, host)
 
 
 def seconds_of(plan: Plan) -> dict[tuple[str, str | None], float]:

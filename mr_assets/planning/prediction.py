@@ -57,8 +57,8 @@ def read_prediction(run: Run) -> Prediction | None:
     try:
         said = json.loads(_place(run).read_text(encoding="utf-8"))
         seconds = {(asset, partition): float(count) for asset, partition, count in said["seconds"]}
-        numbers = ({name: float(x) for name, x in said[key].items()} for key in ("lengths", "rates"))
-        return Prediction(said["gpu"], said["count"], *numbers, seconds)
+        lengths, rates = ({name: float(x) for name, x in said[key].items()} for key in ("lengths", "rates"))
+        return Prediction(said["gpu"], said["count"], lengths, rates, seconds)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 

@@ -81,6 +81,9 @@ def test_json(mr: Mr) -> None:
     (meta,) = (row for row in found["stages"] if (row["asset"], row["partition"]) == ("meta_judgments", "1"))
     assert meta["requests"] == 550_000 and meta["at_most_because"].startswith("judgments without a score")
     assert found["memory_bytes"]["dpo"]["weights"] == 4 * found["shape"]["weights"] == 4 * 8_030_261_248
+    assert found["host_memory_bytes"] == {"sft": 4 * 8_030_261_248, "dpo": 4 * 8_030_261_248}
+    sharded = mr(f"{PAPER}_8_h100", "--gpu", "h100", "--count", 8).output
+    assert "host memory" in sharded and "sft 257 GB, dpo 514 GB" in " ".join(sharded.replace("│", " ").split())
     none = as_json(mr("small_world_meta_rewarding", "--json"))
     assert (none["gpu"], none["fits"], none["hours"]) == (None, None, None)
 
@@ -178,7 +181,11 @@ def test_from_a_run(mr: Mr, data: Path, finished: Any, monkeypatch: pytest.Monke
     shutil.copytree(finished.data, data / "predicted")
     monkeypatch.setenv("MR_DATA", str(data / "predicted"))
     run = replace(finished, data=data / "predicted")
-    places = {("responses", "1"): 1000.0, ("responses", "2"): 24.0, ("checkpoints", "9"): 1.0}
+    places: dict[tuple[str, str | None], float] = {
+        ("responses", "1"): 1000.0,
+        ("responses", "2"): 24.0,
+        ("checkpoints", "9"): 1.0,
+    }
     write_prediction(run, Prediction("h200", 1, {"response": 77.0}, {"judgments": 5.0}, places))
     by_today = {each["asset"]: each["planned"] for each in held}
     (responses,) = as_json(mr(recipe, "--gpu", "h200", "--name", name, "--json"))["compared"]
