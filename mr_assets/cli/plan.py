@@ -1,23 +1,17 @@
 """`mr plan`: what a recipe asks for, before a person pays for it."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mr_assets.cli.terminal import say_json
-from mr_assets.errors import UserError
 
 if TYPE_CHECKING:
     from mr_assets.cli.terminal import Table
-    from mr_assets.planning.data_sheets import Gpu
-    from mr_assets.planning.lengths import Lengths
     from mr_assets.planning.measured import Off
     from mr_assets.planning.plan import Compared, Plan
-    from mr_assets.planning.shapes import Shape
-    from mr_assets.runs.run import Run
 
 
 @click.command()
@@ -64,6 +58,7 @@ def plan(
     mr plan small_world_meta_rewarding --pilot 16
     """
     from mr_assets.cli.terminal import Wrapped, show
+    from mr_assets.inputs.run_plan import Earlier, gpus_here, lengths_assumed_of, plan_of
     from mr_assets.planning.data_sheets import known_gpu
     from mr_assets.planning.measured import how_far_off, seconds_so_far
     from mr_assets.planning.plan import compared, rates_of, seconds_of, verdict
@@ -78,14 +73,14 @@ def plan(
     earlier = Earlier(named_runs(run.data, from_run)[from_run]) if from_run else None
     chosen, number = known_gpu(gpu) if gpu else None, count or 1
     if chosen is None and from_run is None:
-        chosen, number = _gpus_here(count)
+        chosen, number = gpus_here(count)
     if prompts:
         from mr_assets.cli.pilot import made_pilot
 
         earlier = Earlier(made_pilot(run, prompts).run, pilot=True)
     folder = resolve(run.recipe.model.seed, run.data)
     found, origin = model_shape(run.recipe.model.seed, folder, shape)
-    made = _plan_of(run, found, chosen, number, earlier, measured_here=gpu is None)
+    made = plan_of(run, found, chosen, number, earlier, measured_here=gpu is None)
     assumptions = [origin, *_assumed(made)]
     there, _ = stored_and_unreadable_runs(run.data, [run.name])
     old: list[Compared] = []
@@ -94,15 +89,15 @@ def plan(
         old = compared(at_launch.seconds, seconds_so_far(there[run.name]))
     elif run.name in there and run.name != from_run:  # its own rates would fit it
         stored = there[run.name]
-        again = _plan_of(stored, found, chosen, number, earlier, measured_here=gpu is None)
+        again = plan_of(stored, found, chosen, number, earlier, measured_here=gpu is None)
         old = compared(seconds_of(again), seconds_so_far(stored))
     off: list[Off] = []
     if earlier and made.measured:
         said = read_prediction(earlier.run)
-        assumed = said.in_place_of(_assumed_lengths(run)) if said else _assumed_lengths(run)
+        assumed = said.in_place_of(lengths_assumed_of(run)) if said else lengths_assumed_of(run)
         predicted = dict(said.rates) if said else {}
         if not predicted and chosen:
-            predicted = rates_of(_plan_of(earlier.run, found, chosen, number, earlier))
+            predicted = rates_of(plan_of(earlier.run, found, chosen, number, earlier))
         off = how_far_off(assumed, made.measured, predicted)
     if as_json:
         compared_and_off = {"compared": [asdict(each) for each in old], "how_far_off": [asdict(each) for each in off]}
@@ -113,75 +108,6 @@ def plan(
     tables += [off_table(made.measured.origin, off)] if made.measured else []
     tables += [compared_table(run.name, old, at_launch=bool(at_launch and at_launch.seconds))] if old else []
     show(first, "", *_problems(made), *tables, "\n".join(assumptions))
-
-
-def keep_prediction(run: "Run") -> None:
-    """Keep with a run that is launched what a plan of it for this machine predicts, if its model has a known shape."""
-    from mr_assets.planning.prediction import prediction_of, write_prediction
-    from mr_assets.planning.shapes import model_shape
-    from mr_assets.runs.data_folder import resolve
-
-    with suppress(UserError):
-        shape, _ = model_shape(run.recipe.model.seed, resolve(run.recipe.model.seed, run.data))
-        write_prediction(run, prediction_of(_plan_of(run, shape, *_gpus_here(None), None)))
-
-
-def _gpus_here(count: int | None) -> "tuple[Gpu | None, int]":
-    """The GPU of this machine, or None, and how many of it to plan for: `count`, or all that there are."""
-    from mr_assets.planning.data_sheets import gpu_of_device
-    from mr_assets.planning.devices import devices
-
-    if here := devices():
-        return gpu_of_device(here[0].name, here[0].memory), count or len(here)
-    return None, count or 1
-
-
-class Earlier(NamedTuple):
-    """The run that lengths, shares and rates are from, and whether it is a pilot."""
-
-    run: "Run"
-    pilot: bool = False
-
-
-def _plan_of(
-    run: "Run",
-    shape: "Shape",
-    gpu: "Gpu | None",
-    count: int,
-    earlier: Earlier | None,
-    *,
-    measured_here: bool = False,
-) -> "Plan":
-    from mr_assets.planning.measured import measured
-    from mr_assets.planning.plan import make_plan
-
-    lengths = _assumed_lengths(run)
-    found = measured(earlier.run, lengths, pilot=earlier.pilot) if earlier else None
-    planned, replies = found.lengths if found else lengths, _ranked_replies(run)
-    of = (run.name, run.recipe, shape, planned, run.data, gpu, count, found, replies)
-    return make_plan(*of, measured_here=measured_here)
-
-
-def _ranked_replies(run: "Run") -> int | None:
-    """The ranked replies to train on of a recipe that names a file of them; None if it cannot be read here."""
-    from mr_assets.inputs.open_assistant import rankings
-    from mr_assets.method.ranked_replies import in_parts
-
-    if run.recipe.eft.rankings is None:
-        return None
-    with suppress(UserError):  # a plan needs no data
-        return in_parts(rankings(run.recipe, run.data).rows)[0].height
-    return None
-
-
-def _assumed_lengths(run: "Run") -> "Lengths":
-    from mr_assets.planning.lengths import assumed_lengths, token_counter
-    from mr_assets.runs.data_folder import resolve
-    from mr_assets.runs.judge_prompts import judge_prompts
-
-    recipe = run.recipe
-    tokens = token_counter(resolve(recipe.model.seed, run.data))
-    return assumed_lengths(recipe, *judge_prompts(recipe, run.data), tokens)
 
 
 def _problems(plan: "Plan") -> list[str]:

@@ -226,7 +226,7 @@ def _run_lock(wanted: Any, stored: Any) -> Iterator[Any]:
 
 def _run_steps(wanted: Any, stored: Any) -> bool:
     """Launch what is to do; whether there was anything. Before that nothing is written."""
-    from mr_assets.cli.plan import keep_prediction
+    from mr_assets.inputs.run_plan import keep_prediction
     from mr_assets.orchestration.history import refuse_if_busy
     from mr_assets.orchestration.lock import run_lock
     from mr_assets.orchestration.steps import launch, steps
@@ -265,8 +265,8 @@ def extend(name: str, iterations: int) -> None:
     \b
     mr extend small_world_meta_rewarding 6
     """
-    from mr_assets.cli.plan import keep_prediction
     from mr_assets.inputs.preflight import check_run
+    from mr_assets.inputs.run_plan import keep_prediction
     from mr_assets.runs.data_folder import data_root
     from mr_assets.runs.status import command
     from mr_assets.runs.stored import all_runs

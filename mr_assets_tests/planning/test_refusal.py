@@ -310,7 +310,10 @@ def test_mr_run_looks_at_the_hosts_memory(tmp_path: Path, small_gpu: Device, mon
 def test_assets_refuse_at_their_start(tmp_path: Path, small_gpu: Device) -> None:
     """As the UI launches them without asking the command line: before an engine or a trainer is started."""
     run = tiny_run(tmp_path)
-    work: Any = SimpleNamespace(run=run, recipe=run.recipe, policy=object(), asset="responses", partition="1")
+    context = SimpleNamespace(run=SimpleNamespace(asset_selection=None))
+    work: Any = SimpleNamespace(
+        run=run, recipe=run.recipe, policy=object(), asset="responses", partition="1", context=context
+    )
     with pytest.raises(UserError, match="responses does not fit on 1 x a small GPU"):
         sample(work, cast(Any, None), [], 0, run.recipe.responses, n=1)
     work.asset = "checkpoints"
