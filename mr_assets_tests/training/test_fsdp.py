@@ -115,3 +115,12 @@ def test_the_cause_is_told_and_not_the_launchers_lines(dpo_job: TrainingJob) -> 
     said, log_of_it = str(failed.value).split("\n")
     assert said.endswith("Process 2 of 2: ValueError: the second one broke")
     assert log_of_it == f"Its whole log is {job.workspace / 'trainer.log'}."
+
+
+def test_a_process_that_is_killed_is_named(dpo_job: TrainingJob) -> None:
+    """As the kernel kills one while all load their models into the host's memory."""
+    job = replace(dpo_job, num_processes=2, micro_batch_size=2)
+    launch.prepare_workspace(job)
+    (job.workspace / "kill").touch()
+    with pytest.raises(TrainingFailed, match=r"Process 2 \(rank 1\) was ended by SIGKILL\. .* lower num_processes, "):
+        train(job)
