@@ -380,7 +380,7 @@ def _library() -> Any:
     try:
         import s3fs
     except ImportError as error:
-        raise UserError("MR_DATA is in S3, but s3fs is not installed: pip install 'mr_assets[s3]'") from error
+        raise UserError("MR_DATA is in S3, but s3fs is not installed: pip install -e '.[s3]'") from error
     return s3fs
 
 

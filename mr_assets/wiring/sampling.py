@@ -76,11 +76,13 @@ def sample_by(
     """The same by an engine, or an endpoint, that is ready."""
     recipe = work.recipe
     policy = work.policy.fingerprint if work.policy else ""
-    report = work.progress(work.asset, "requests")
+    report, waiting = work.progress(work.asset, "requests"), 0
     shards = shard_folder(work.run.place(work.asset, work.partition))
     with shards_kept(shards) as keep:
 
         def on_progress(how_far: Progress) -> None:
+            nonlocal waiting
+            waiting = max(waiting, how_far.stats.waiting)
             done = (how_far.done, how_far.total or total, how_far.reused)
             report(*done, how_far.stats.said if how_far.tokens else "", sampled=_sampled(how_far))
             keep()
@@ -108,6 +110,7 @@ def sample_by(
     }
     if sampled.tokens:  # an endpoint counts none
         numbers["tokens per second"] = round(sampled.tokens_per_second, 1)
+        numbers["most completions waiting"] = waiting
         numbers["preemptions"] = sampled.stats.preemptions
         if sampled.stats.hit_rate is not None:
             numbers["prompt tokens cached"] = round(sampled.stats.hit_rate, 4)
