@@ -43,9 +43,10 @@ COMPLETE = "COMPLETE"
 NOISE = {"fp32": 0.002, "tf32": 0.005, "bf16": 0.02}
 """By how much a token's log-probability may differ between two passes of one model, in standard deviations.
 
-Measured in bf16 on a CPU, tiny models of random weights, completions of 1 to 400 tokens, steps of 4 and 16 pairs, with
-and without gradient checkpointing, which changed nothing: 0.0003 at most, and 0.012 where a head of weights 32 times as
-large left 1 nat of entropy. For trained models on GPUs some 0.01 are known between kernels that differ more.
+Measured in bf16 on a CPU. Tiny models of random weights, completions of 1 to 400 tokens, steps of 4 and 16 pairs:
+0.0003 at most, 0.012 where a head of weights 32 times as large left 1 nat of entropy; gradient checkpointing changed
+nothing. SmolLM2-135M, 20 to 100 tokens: 0.007, and 0.014 in one of 16 rows, alone against padded. On GPUs nothing was
+measured. fp32 and tf32 round far less than is let through here.
 """
 Measure = Callable[[Any, TrainingJob, Path], None]  # see `main`
 # What a model folder holds besides weights. Copied from the starting model, because training changes none of it, and
@@ -320,10 +321,10 @@ class Keeper(TrainerCallback):
         not the same for any two, it deviates by beta s sqrt(L / B), four times of which are let through. The loss
         deviates by 0.7 of that, so that six times are.
 
-        8B in bf16 (beta 0.1, L 450, B 32): 0.0075 for rewards and 0.005 for the loss, 0.03 pass. That s would be twice
-        what is known, and curvature adds half a thousandth to the loss. A reference that is another model is off there
-        by whole nats per token, a loss of 10 or more. Tests (L 7, B 4): 0.01 passes. A wrong reference of two such tiny
-        models, which are both close to chance, once came to 0.0134.
+        8B in bf16 (beta 0.1, L 450, B 32): 0.0075 for rewards and 0.005 for the loss, 0.03 pass. With the 0.007 of a
+        trained model it would be 0.0026, and curvature adds half a thousandth to the loss. A reference that is another
+        model is off there by whole nats per token, a loss of 10 or more. Tests (L 7, B 4): 0.01 passes. A wrong
+        reference of two such tiny models, which are both close to chance, once came to 0.0134.
         """
         counts = [n for side in ("chosen_ids", "rejected_ids") for n in token_counts(self.dataset, side)]
         pairs = min(self.job.batch_size, len(self.dataset))
