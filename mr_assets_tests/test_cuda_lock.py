@@ -49,3 +49,13 @@ def test_the_commands_of_the_guides_are_found() -> None:
     """What --check resolves: at least the environment of a CUDA host, from the project and from the lock."""
     found = cuda_lock.guide_commands()
     assert [".[cuda]"] in found and ["-r", "requirements-cuda.lock"] in found
+    assert [".[postgres]"] in found and [".[s3]"] in found
+
+
+def test_extras_are_installed_from_the_project() -> None:
+    """As the README says, in messages, too: the name mr_assets is nobody's on the index."""
+    texts = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("mr_assets/**/*.py")]
+    said = "\n".join(path.read_text(encoding="utf-8") for path in texts)
+    shown = re.findall(r"pip install (?:-e )?['\"]?(\S*?)\[([a-z0-9,-]+)\]", said)
+    assert {place for place, _ in shown} == {"."}
+    assert {extra for _, extras in shown for extra in extras.split(",")} <= SAID["optional-dependencies"].keys()

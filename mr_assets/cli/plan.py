@@ -1,23 +1,17 @@
 """`mr plan`: what a recipe asks for, before a person pays for it."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mr_assets.cli.terminal import say_json
-from mr_assets.errors import UserError
 
 if TYPE_CHECKING:
     from mr_assets.cli.terminal import Table
-    from mr_assets.planning.data_sheets import Gpu
-    from mr_assets.planning.lengths import Lengths
     from mr_assets.planning.measured import Off
     from mr_assets.planning.plan import Compared, Plan
-    from mr_assets.planning.shapes import Shape
-    from mr_assets.runs.run import Run
 
 
 @click.command()
@@ -53,9 +47,9 @@ def plan(
 
     Nothing is run, and no GPU is needed. Without --gpu, the plan is for the GPUs of this machine, if it has any. Hours
     are computed from the GPU's data sheet and an assumed efficiency; lengths of texts are assumed. --from takes both
-    from a run that was made, --pilot from a few prompts that are tried first (mr pilot); with --gpu the lengths alone.
-    Then it says how far off the assumptions were. If the run that is planned is there already, in part or whole, its
-    plan is held against the time that it took.
+    from a run that was made, --pilot from a few prompts that are tried first (mr pilot), as far as that measured them;
+    with --gpu the lengths alone. Then it says how far off the assumptions were. If the run that is planned is there
+    already, in part or whole, what was predicted at its launch is held against the time that it took.
 
     \b
     mr plan llama_3_8b_meta_rewarding --gpu h200
@@ -64,10 +58,11 @@ def plan(
     mr plan small_world_meta_rewarding --pilot 16
     """
     from mr_assets.cli.terminal import Wrapped, show
-    from mr_assets.planning.data_sheets import gpu_of_device, known_gpu
-    from mr_assets.planning.devices import devices
+    from mr_assets.inputs.run_plan import Earlier, gpus_here, lengths_assumed_of, plan_of
+    from mr_assets.planning.data_sheets import known_gpu
     from mr_assets.planning.measured import how_far_off, seconds_so_far
-    from mr_assets.planning.plan import compared, rates_of, verdict
+    from mr_assets.planning.plan import compared, rates_of, seconds_of, verdict
+    from mr_assets.planning.prediction import read_prediction
     from mr_assets.planning.shapes import model_shape
     from mr_assets.runs.data_folder import resolve
     from mr_assets.runs.stored import load_run, named_runs, stored_and_unreadable_runs
@@ -77,73 +72,42 @@ def plan(
     run = load_run(recipe, name=name, sets=sets, iterations=iterations)
     earlier = Earlier(named_runs(run.data, from_run)[from_run]) if from_run else None
     chosen, number = known_gpu(gpu) if gpu else None, count or 1
-    if chosen is None and from_run is None and (here := devices()):
-        chosen, number = gpu_of_device(here[0].name, here[0].memory), count or len(here)
+    if chosen is None and from_run is None:
+        chosen, number = gpus_here(count)
     if prompts:
         from mr_assets.cli.pilot import made_pilot
 
         earlier = Earlier(made_pilot(run, prompts).run, pilot=True)
     folder = resolve(run.recipe.model.seed, run.data)
     found, origin = model_shape(run.recipe.model.seed, folder, shape)
-    plan = _plan_of(run, found, chosen, number, earlier)
+    plan = plan_of(run, found, chosen, number, earlier, measured_here=gpu is None)
     assumptions = [origin, *_assumed(plan)]
     there, _ = stored_and_unreadable_runs(run.data, [run.name])
     old: list[Compared] = []
-    if run.name in there and run.name != from_run:  # its own rates would fit it
+    at_launch = read_prediction(run) if run.name in there else None
+    if at_launch and at_launch.seconds:
+        old = compared(at_launch.seconds, seconds_so_far(there[run.name]))
+    elif run.name in there and run.name != from_run:  # its own rates would fit it
         stored = there[run.name]
-        old = compared(_plan_of(stored, found, chosen, number, earlier), seconds_so_far(stored))
+        again = plan_of(stored, found, chosen, number, earlier, measured_here=gpu is None)
+        old = compared(seconds_of(again), seconds_so_far(stored))
     off: list[Off] = []
     if earlier and plan.measured:
-        predicted = rates_of(_plan_of(earlier.run, found, chosen, number, earlier)) if chosen else {}
-        off = how_far_off(_assumed_lengths(run), plan.measured, predicted)
+        said = read_prediction(earlier.run)
+        assumed = said.in_place_of(lengths_assumed_of(run)) if said else lengths_assumed_of(run)
+        predicted = dict(said.rates) if said else {}
+        if not predicted and chosen:
+            predicted = rates_of(plan_of(earlier.run, found, chosen, number, earlier))
+        off = how_far_off(assumed, plan.measured, predicted)
     if as_json:
         compared_and_off = {"compared": [asdict(each) for each in old], "how_far_off": [asdict(each) for each in off]}
         say_json(plan_as_json(plan) | {"assumptions": assumptions} | compared_and_off)
         return
-    said = Wrapped(verdict(plan), hanging="")
+    first = Wrapped(verdict(plan), hanging="")
     tables = [stages_table(plan), memory_table(plan)]
     tables += [off_table(plan.measured.origin, off)] if plan.measured else []
-    tables += [compared_table(run.name, old)] if old else []
-    show(said, "", *_problems(plan), *tables, "\n".join(assumptions))
-
-
-class Earlier(NamedTuple):
-    """The run that lengths, shares and rates are from, and whether it is a pilot."""
-
-    run: "Run"
-    pilot: bool = False
-
-
-def _plan_of(run: "Run", shape: "Shape", gpu: "Gpu | None", count: int, earlier: Earlier | None) -> "Plan":
-    from mr_assets.planning.measured import measured
-    from mr_assets.planning.plan import make_plan
-
-    lengths = _assumed_lengths(run)
-    found = measured(earlier.run, lengths, pilot=earlier.pilot) if earlier else None
-    planned = found.lengths if found else lengths
-    return make_plan(run.name, run.recipe, shape, planned, run.data, gpu, count, found, _ranked_replies(run))
-
-
-def _ranked_replies(run: "Run") -> int | None:
-    """The ranked replies to train on of a recipe that names a file of them; None if it cannot be read here."""
-    from mr_assets.inputs.open_assistant import rankings
-    from mr_assets.method.ranked_replies import in_parts
-
-    if run.recipe.eft.rankings is None:
-        return None
-    with suppress(UserError):  # a plan needs no data
-        return in_parts(rankings(run.recipe, run.data).rows)[0].height
-    return None
-
-
-def _assumed_lengths(run: "Run") -> "Lengths":
-    from mr_assets.planning.lengths import assumed_lengths, token_counter
-    from mr_assets.runs.data_folder import resolve
-    from mr_assets.runs.judge_prompts import judge_prompts
-
-    recipe = run.recipe
-    tokens = token_counter(resolve(recipe.model.seed, run.data))
-    return assumed_lengths(recipe, *judge_prompts(recipe, run.data), tokens)
+    tables += [compared_table(run.name, old, at_launch=bool(at_launch and at_launch.seconds))] if old else []
+    show(first, "", *_problems(plan), *tables, "\n".join(assumptions))
 
 
 def _problems(plan: "Plan") -> list[str]:
@@ -176,23 +140,31 @@ def stages_table(plan: "Plan") -> "Table":
 
 
 def memory_table(plan: "Plan") -> "Table":
-    """What one GPU holds while it samples and trains."""
+    """What one GPU holds while it samples and trains; in the last row the host, before a training goes to the GPUs."""
     from mr_assets.cli.terminal import Column, Table
     from mr_assets.planning.fits import size
 
-    table = Table("memory of one GPU", [Column("for"), Column("in all", number=True), Column("parts", text=True)])
+    table = Table(
+        "memory of one GPU, and of the host", [Column("for"), Column("in all", number=True), Column("parts", text=True)]
+    )
     for name, memory in plan.memory.items():
         parts = ", ".join(f"{part} {size(count)}" for part, count in memory.parts.items())
         table.add(name, size(memory.needed), parts)
+    parts = ", ".join(f"{name} {size(count)}" for name, count in plan.host.items())
+    table.add("host memory", size(max(plan.host.values())), f"to load the models of all processes: {parts}")
     return table
 
 
-def compared_table(name: str, old: "Sequence[Compared]") -> "Table":
-    """One row per asset: what is planned for the artifacts that are there, and what they took."""
+def compared_table(name: str, old: "Sequence[Compared]", *, at_launch: bool = False) -> "Table":
+    """One row per asset: what is planned for the artifacts that are there, and what they took.
+
+    at_launch: whether it was planned then; else it is planned now.
+    """
     from mr_assets.cli.terminal import Column, Table
 
     titles = ("planned, s", "took, s", "planned / took")
-    table = Table(f"{name}: planned and taken", [Column("stage"), *(Column(title, number=True) for title in titles)])
+    when = "planned at its launch, and taken" if at_launch else "planned and taken"
+    table = Table(f"{name}: {when}", [Column("stage"), *(Column(title, number=True) for title in titles)])
     for each in old:
         table.add(each.asset, f"{each.planned:,.1f}", f"{each.took:,.1f}", f"{each.planned / max(each.took, 1e-9):.2f}")
     return table
@@ -227,7 +199,7 @@ def _assumed(plan: "Plan") -> list[str]:
     ]
     if plan.measured:
         said.append(f"~ is as large a share of the most that there can be as in {plan.measured.origin}.")
-        if not plan.gpu:
+        if plan.rates:
             said.append(
                 "Its rates of sampling are without the engine's start, those of training with the trainer's. Few "
                 "prompts do not fill an engine that samples many completions at a time: their rates are then too low."
@@ -241,6 +213,9 @@ def _assumed(plan: "Plan") -> list[str]:
             "second one while that is written: the first one goes when the second is whole."
         )
     if plan.gpu:
+        if plan.measured and plan.rates:
+            measured, origin = ", ".join(plan.rates), plan.measured.origin
+            said.append(f"Hours of {measured} are at the rates of {origin}, those of the rest by the GPU's data sheet.")
         said.append(
             f"Hours: {plan.gpu.bandwidth:,.0f} GB/s and {plan.gpu.tflops:,.0f} bf16 TFLOP/s ({plan.gpu.source}), of "
             f"which sampling is assumed to reach {SAMPLING_EFFICIENCY:.0%} and training {TRAINING_EFFICIENCY:.0%}. "
@@ -284,6 +259,7 @@ def plan_as_json(plan: "Plan") -> dict[str, Any]:
         "disk_bytes_kept": plan.disk.kept,
         "stages": rows,
         "memory_bytes": {name: memory.parts for name, memory in plan.memory.items()},
+        "host_memory_bytes": dict(plan.host),
         "problems": [asdict(problem) for problem in plan.problems],
         "lengths": asdict(plan.lengths),
         "measured_in": plan.measured.run if plan.measured else None,

@@ -226,13 +226,15 @@ def _run_lock(wanted: Any, stored: Any) -> Iterator[Any]:
 
 def _run_steps(wanted: Any, stored: Any) -> bool:
     """Launch what is to do; whether there was anything. Before that nothing is written."""
+    from mr_assets.inputs.run_plan import keep_prediction
     from mr_assets.orchestration.history import refuse_if_busy
     from mr_assets.orchestration.lock import run_lock
     from mr_assets.orchestration.steps import launch, steps
 
     began, did = time.monotonic(), False
     with _run_lock(wanted, stored) as dagster:
-        save(wanted)
+        if save(wanted):
+            keep_prediction(wanted)
         for step in steps(wanted):
             did = True
             say(f"{wanted.name}, {step.title}: {', '.join(step.assets)}", bold=True, err=True)
@@ -264,6 +266,7 @@ def extend(name: str, iterations: int) -> None:
     mr extend small_world_meta_rewarding 6
     """
     from mr_assets.inputs.preflight import check_run
+    from mr_assets.inputs.run_plan import keep_prediction
     from mr_assets.runs.data_folder import data_root
     from mr_assets.runs.status import command
     from mr_assets.runs.stored import all_runs
@@ -279,6 +282,7 @@ def extend(name: str, iterations: int) -> None:
         say(f"note: {note}", err=True)
     with _run_lock(longer, stored):
         save(longer)
+        keep_prediction(longer)
     say(
         f"{name} has {iterations} iterations now; {now + 1} to {iterations} are to be made.\n"
         "In the UI: Deployment > Code locations > Reload definitions; then materialize, backfill, or let the sensor "

@@ -37,7 +37,16 @@ from mr_assets.method.conversations import asked
 from mr_assets.method.prompts import draw_prompts
 from mr_assets.method.ranked_replies import without_held_out
 from mr_assets.model_folder import most_positions
-from mr_assets.planning.refusal import busy_gpus, check_cpu, check_disk, check_gpus, gpus_here
+from mr_assets.planning.fits import sections
+from mr_assets.planning.refusal import (
+    busy_gpus,
+    check_cpu,
+    check_disk,
+    check_gpus,
+    check_host,
+    check_optimizer,
+    gpus_here,
+)
 from mr_assets.recipes.recipe import GENERATED, RANKINGS, ModelSection
 from mr_assets.recipes.yaml_files import parse_mapping
 from mr_assets.runs.data_folder import accelerate_file, resolve
@@ -137,7 +146,7 @@ def check_run(run: Run, *, dry: bool = False, trains: bool = True) -> list[str]:
         _check_training(run)
     if folder.is_dir():
         _check_context(folder, recipe.engine)
-    if (_done_here() or not trains) and samples_on_cpu():
+    if (done_here() or not trains) and samples_on_cpu():
         notes += check_cpu(run, free_memory(), None if trains else "responses")
     notes += _notes(run, encode, prompts, eft)
     if not dry:
@@ -149,25 +158,22 @@ def _check_fit(run: Run, trains: bool) -> list[str]:
     """Raise `UserError` for what cannot fit on the disk, or into the GPUs of this machine if the work is done here."""
     if not trains:
         return [*check_gpus(run, found := gpus_here(), "responses"), *busy_gpus(run, found)]
-    found = gpus_here() if _done_here() else []
-    return [*check_gpus(run, found), *busy_gpus(run, found), *check_disk(run)]
+    found = gpus_here() if done_here() else []
+    notes = check_gpus(run, found)
+    if found:
+        check_host(run, free_memory())
+    return [*notes, *busy_gpus(run, found), *check_disk(run)]
 
 
-def _done_here() -> bool:
+def done_here() -> bool:
     """Whether the steps work on this machine."""
     return os.environ.get("MR_EXECUTOR", "in_process") in EXECUTED_HERE
 
 
 def _check_training(run: Run) -> None:
     """Raise `UserError` for a trainer that could not start: its optimizer's library, accelerate's configuration."""
-    for name, section in (("sft", run.recipe.sft), ("dpo", run.recipe.dpo)):
-        if section is None:
-            continue
-        if section.optimizer == "adamw_8bit" and importlib.util.find_spec("bitsandbytes") is None:
-            raise UserError(
-                f"{name}.optimizer = adamw_8bit: it needs bitsandbytes, which is not installed. Install it "
-                "(pip install bitsandbytes), or take adamw_torch."
-            )
+    check_optimizer(run)
+    for name, section in sections(run.recipe).items():
         if section.accelerate_config is not None:
             path = accelerate_file(section.accelerate_config, run.data)
             _check_accelerate_config(f"{name}.accelerate_config", path, section)

@@ -151,7 +151,7 @@ def _reach(url: str) -> None:
         import psycopg2
     except ImportError as error:
         raise UserError(
-            f"{POSTGRES} is set, but {error.name} is not installed. Install it: pip install 'mr_assets[postgres]'"
+            f"{POSTGRES} is set, but {error.name} is not installed. Install it: pip install -e '.[postgres]'"
         ) from error
     if not url.startswith("postgresql://"):
         raise UserError(f"{POSTGRES}: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE, and it begins otherwise.")

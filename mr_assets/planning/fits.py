@@ -15,6 +15,7 @@ from mr_assets.planning.memory import (
     Memory,
     cache_bytes,
     engine_memory,
+    host_memory,
     reward_memory,
     training_memory,
     weight_bytes,
@@ -201,6 +202,36 @@ def _smaller(
                 changed = {"num_processes": processes, **update}
                 change = (f"{name}.accelerate_config=fsdp", *_changes(name, section, changed))
                 yield change, section.model_copy(update=changed), True
+
+
+def host_memory_of(recipe: Recipe, shape: Shape, data: Path) -> dict[str, float]:
+    """Bytes that the processes of a training on GPUs load into the host's memory, for "sft" and "dpo"."""
+    return {
+        name: host_memory(shape, section, sharded=is_sharded(section, data))
+        for name, section in sections(recipe).items()
+    }
+
+
+def host_problems(recipe: Recipe, shape: Shape, data: Path, free: float) -> Iterator[Problem]:
+    """What `free` bytes of the memory of a host with GPUs do not hold."""
+    for name, section in sections(recipe).items():
+        sharded, count = is_sharded(section, data), section.num_processes
+
+        def need(processes: int, of: TrainingSettings = section, sharded: bool = sharded) -> float:
+            return host_memory(shape, of.model_copy(update={"num_processes": processes}), sharded=sharded)
+
+        if need(count) <= free:
+            continue
+        beside = " and its reference" if need(1) > 4 * shape.weights else ""
+        said = (
+            f"Training ({name}) needs {size(need(count))} of the host's memory, {size(free)} are free: each of "
+            f"{name}.num_processes = {count} loads the whole model{beside} in fp32 before it goes to the GPUs."
+        )
+        fits = next((n for n in range(count - 1, 0, -1) if need(n) <= free and most_processes(section, n) == n), None)
+        if fits is not None and (fits > 1 or not sharded):  # FSDP is for several
+            yield Problem(name, said, (f"{name}.num_processes={fits}",))
+        else:
+            yield Problem(name, f"{said} Free some, or take a host with more.")
 
 
 def cpu_problems(recipe: Recipe, shape: Shape | None, data: Path, free: float) -> Iterator[Problem]:

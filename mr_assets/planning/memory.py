@@ -113,6 +113,15 @@ def optimizer_bytes(shape: Shape, section: TrainingSettings) -> float:
     return each * (trained_weights(shape, section) - in_full) + OPTIMIZER_BYTES["adamw_torch"] * in_full
 
 
+def host_memory(shape: Shape, section: TrainingSettings, *, sharded: bool = False) -> float:
+    """Bytes of the host's memory without which a training cannot begin: every process loads the whole model, in fp32.
+
+    Before FSDP shares it out, DPO's reference is loaded beside it.
+    """
+    models = 2 if sharded and isinstance(section, DPOSettings) else 1
+    return 4.0 * shape.weights * models * section.num_processes
+
+
 def training_memory(shape: Shape, section: TrainingSettings, *, sharded: bool = False) -> Memory:
     """What one GPU holds while it trains. sharded: FSDP, which shares weights, gradients and optimizer out.
 

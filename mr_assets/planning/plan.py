@@ -5,12 +5,12 @@ found.hours, found.problems, verdict(found)
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mr_assets.planning.data_sheets import RANGE, Gpu
 from mr_assets.planning.disk import Disk, Totals, disk, totals
-from mr_assets.planning.fits import Problem, gpu_problems, memory_of, size, training_of
+from mr_assets.planning.fits import Problem, gpu_problems, host_memory_of, memory_of, size, training_of
 from mr_assets.planning.lengths import Lengths
 from mr_assets.planning.measured import Measured, work_of
 from mr_assets.planning.memory import Memory
@@ -35,7 +35,8 @@ class Plan:
     """Everything that a plan says.
 
     count: GPUs that there are; memory: of one of them, for "engine", "sft" and "dpo"; measured: by what run or pilot
-    lengths and shares, and without a GPU the rates, were.
+    lengths and shares were; rates: those of its rates, by asset, that hours go by. host: bytes of the host's memory
+    that "sft" and "dpo" need to begin.
     """
 
     name: str
@@ -48,6 +49,8 @@ class Plan:
     memory: dict[str, Memory]
     problems: Sequence[Problem]
     measured: Measured | None = None
+    rates: Mapping[str, float] = field(default_factory=dict)
+    host: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def hours(self) -> float | None:
@@ -76,17 +79,27 @@ def make_plan(
     count: int = 1,
     measured: Measured | None = None,
     replies: int | None = None,
+    *,
+    measured_here: bool = False,
 ) -> Plan:
     """The plan of a recipe. Without a GPU nothing is said of what does not fit one.
 
-    lengths: those that are planned with. measured: brings the upper bounds down; without a GPU the hours are by its
-    rates, and without both there are none. replies: as in `stages`.
+    lengths: those that are planned with. measured: brings the upper bounds down; without a GPU, or if it was
+    `measured_here`, on these very GPUs, the hours of what has a rate are by it. Those of the rest are by the GPU's data
+    sheet; without both there are none. replies: as in `stages`.
     """
-    shares, rates = (measured.shares, measured.rates) if measured else (None, {})
+    shares = measured.shares if measured else None
+    rates = measured.rates if measured and (gpu is None or measured_here) else {}
     rows = [_row(stage, recipe, shape, data, gpu, rates) for stage in stages(recipe, lengths, shares, replies)]
     memory = memory_of(recipe, shape, data)
     problems = list(gpu_problems(recipe, shape, data, gpu.memory, count)) if gpu else []
-    return Plan(name, recipe, shape, lengths, gpu, count, rows, memory, problems, measured)
+    host = host_memory_of(recipe, shape, data)
+    return Plan(name, recipe, shape, lengths, gpu, count, rows, memory, problems, measured, rates, host)
+
+
+def seconds_of(plan: Plan) -> dict[tuple[str, str | None], float]:
+    """What is planned for each stage of which something is known, by asset and partition."""
+    return {(row.stage.asset, row.stage.partition): row.seconds for row in plan.rows if row.seconds is not None}
 
 
 def rates_of(plan: Plan) -> dict[str, float]:
@@ -101,21 +114,25 @@ def rates_of(plan: Plan) -> dict[str, float]:
 
 
 def _row(stage: Stage, recipe: Recipe, shape: Shape, data: Path, gpu: Gpu | None, rates: Mapping[str, float]) -> Row:
-    found = disk(stage, shape, recipe, data)
-    if gpu is None:
-        rate = rates.get(stage.asset)
-        return Row(stage, None, work_of(stage) / rate if rate else None, found)
+    roofline, seconds = (None, None) if gpu is None else _by_data_sheet(stage, recipe, shape, data, gpu)
+    if rate := rates.get(stage.asset):
+        seconds = work_of(stage) / rate
+    return Row(stage, roofline, seconds, disk(stage, shape, recipe, data))
+
+
+def _by_data_sheet(
+    stage: Stage, recipe: Recipe, shape: Shape, data: Path, gpu: Gpu
+) -> tuple[float, float] | tuple[None, None]:
+    """Roofline and seconds of a stage; nothing of one by a model whose shape is not known."""
     if isinstance(stage, Sampling):
         read = shape if stage.by is None else shape_of_other(stage.by, data)
         if read is None:
-            return Row(stage, None, None, found)
+            return None, None
         one = recipe.engine.model_copy(update={"tensor_parallel_size": 1, "replicas": 1})
         of = (stage, read, recipe.engine if stage.tokens_out else one, gpu)  # a reward model is no engine
-        return Row(stage, sampling_roofline(*of), sampling_seconds(*of), found)
+        return sampling_roofline(*of), sampling_seconds(*of)
     section = training_of(recipe, stage.asset)
-    return Row(
-        stage, training_roofline(stage, shape, section, gpu), training_seconds(stage, shape, section, gpu), found
-    )
+    return training_roofline(stage, shape, section, gpu), training_seconds(stage, shape, section, gpu)
 
 
 def verdict(plan: Plan) -> str:
@@ -157,14 +174,18 @@ class Compared:
     took: float
 
 
-def compared(plan: Plan, took: Mapping[tuple[str, str | None], float]) -> list[Compared]:
-    """A plan against the seconds that artifacts of the same recipe took, by asset and partition; one row per asset."""
+def compared(
+    planned: Mapping[tuple[str, str | None], float], took: Mapping[tuple[str, str | None], float]
+) -> list[Compared]:
+    """The seconds that are planned against those that artifacts of the same recipe took; one row per asset.
+
+    Both are by asset and partition.
+    """
     found: dict[str, Compared] = {}
-    for row in plan.rows:
-        seconds = took.get((row.stage.asset, row.stage.partition))
-        if seconds is not None and row.seconds is not None:
-            so_far = found.get(row.stage.asset, Compared(row.stage.asset, 0.0, 0.0))
-            found[so_far.asset] = Compared(so_far.asset, so_far.planned + row.seconds, so_far.took + seconds)
+    for asset, partition in (place for place in planned if place in took):
+        so_far = found.get(asset, Compared(asset, 0.0, 0.0))
+        place = asset, partition
+        found[asset] = Compared(asset, so_far.planned + planned[place], so_far.took + took[place])
     return list(found.values())
 
 

@@ -4,6 +4,7 @@ A machine without an NVIDIA driver, or with an engine for CPUs, has no GPUs to l
 no shape is not held back either: then nothing is known.
 """
 
+import importlib.util
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from mr_assets.files import bytes_in
 from mr_assets.loop import LOOP
 from mr_assets.planning.devices import Device, devices
 from mr_assets.planning.disk import Disk, disk, totals
-from mr_assets.planning.fits import Problem, cpu_problems, gpu_problems, size
+from mr_assets.planning.fits import Problem, cpu_problems, gpu_problems, host_problems, sections, size
 from mr_assets.planning.lengths import assumed_lengths
 from mr_assets.planning.shapes import Shape, shape_of_folder, shape_of_name
 from mr_assets.planning.stages import Sampling, Stage, stages
@@ -51,6 +52,29 @@ def check_gpus(run: Run, found: Sequence[Device], asset: str | None = None) -> l
 def _of(asset: str | None, problems: Iterable[Problem]) -> list[Problem]:
     """Those of the engine or trainer that an asset needs; all without one."""
     return [problem for problem in problems if asset is None or problem.of == (LOOP[asset].trained_by or "engine")]
+
+
+def check_host(run: Run, free: float, asset: str | None = None) -> None:
+    """Raise `UserError` if the memory of a host with GPUs cannot hold what a training loads before it goes to them.
+
+    free: bytes of memory that this process can still have. asset: as for `check_gpus`.
+    """
+    shape = _shape(run)
+    problems = [] if shape is None else _of(asset, host_problems(run.recipe, shape, run.data, free))
+    if problems:
+        said = f"{asset or run.name} does not fit into the memory of this host. Nothing was started."
+        raise UserError("\n  - ".join([said, *map(_worded, problems)]))
+
+
+def check_optimizer(run: Run, asset: str | None = None) -> None:
+    """Raise `UserError` if a training's optimizer is in a library that is not installed. asset: as for `check_gpus`."""
+    for name, section in sections(run.recipe).items():
+        mine = asset is None or name == LOOP[asset].trained_by
+        if mine and section.optimizer == "adamw_8bit" and importlib.util.find_spec("bitsandbytes") is None:
+            raise UserError(
+                f"{name}.optimizer = adamw_8bit: it needs bitsandbytes, which is not installed. Install it "
+                "(pip install bitsandbytes), or take adamw_torch."
+            )
 
 
 def check_cpu(run: Run, free: float, asset: str | None = None) -> list[str]:

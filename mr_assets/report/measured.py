@@ -27,7 +27,7 @@ EACH = "_each"
 COLUMNS = {"win_rate": "preference", "characters": "chars"}
 """Figures whose values by prompt are in a column of another name."""
 
-SPEED = frozenset({"tokens per second", "prompt tokens cached"})
+SPEED = frozenset({"tokens per second", "prompt tokens cached", "preemptions", "most completions waiting"})
 """Figures of the engine, not of the model that it sampled."""
 TWICE = {
     "probe_judgments": {"mean score", "standard deviation of scores", "share of top scores", "score entropy"},

@@ -256,11 +256,11 @@ class ObjectStore:
 
 
 def says_what_is_there(name: str) -> bool:
-    """Whether a file, by its name relative to the data folder, is a stored recipe or a record."""
+    """Whether a file, by its name relative to the data folder, is a stored recipe, its prediction, or a record."""
     match PurePosixPath(name).parts:
         case (folder, *_) if folder.startswith("."):
             return False
-        case (_, "recipe.yaml"):
+        case (_, "recipe.yaml" | "plan.json"):
             return True
         case (_, file):
             return file.endswith(".json") and file.removesuffix(".json") in LOOP
@@ -330,7 +330,7 @@ def pull(data: Path, *, within: float = 0.0) -> None:
 
 
 def write_through(path: Path, content: str) -> None:
-    """Write a stored recipe, into the store first if there is one."""
+    """Write a stored recipe or what belongs to it, into the store first if there is one."""
     if (store := store_of(path.parent)) and store.keeps(path):
         store.write(path, content)
     atomically(path, lambda p: p.write_text(content, encoding="utf-8"))
@@ -380,7 +380,7 @@ def _library() -> Any:
     try:
         import s3fs
     except ImportError as error:
-        raise UserError("MR_DATA is in S3, but s3fs is not installed: pip install 'mr_assets[s3]'") from error
+        raise UserError("MR_DATA is in S3, but s3fs is not installed: pip install -e '.[s3]'") from error
     return s3fs
 
 

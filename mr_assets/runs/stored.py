@@ -38,11 +38,13 @@ def stored_text(run: Run) -> str:
     return f"{FAMILY_LINE}{run.family}\n{origin}{further}{run.recipe.dump_yaml()}"
 
 
-def save(run: Run) -> None:
-    """Store the recipe with the run, unless that is what is stored."""
+def save(run: Run) -> bool:
+    """Store the recipe with the run, unless that is what is stored; whether it was not."""
     path, text = run.folder / "recipe.yaml", stored_text(run)
-    if not path.is_file() or path.read_bytes() != text.encode():
-        write_through(path, text)
+    if path.is_file() and path.read_bytes() == text.encode():
+        return False
+    write_through(path, text)
+    return True
 
 
 def load_run(

@@ -14,6 +14,7 @@ A trainer loads its libraries for some seconds. `start_ahead` has it do that whi
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -382,7 +383,7 @@ def watch(started: Callable[[], subprocess.Popen[bytes]], log: Path, metrics: Pa
     not 0: with what the process that failed first wrote of it beside `log`, else with the tail of `log`.
     """
     process = started()
-    position = 0
+    position = steps = 0
     try:
         running = True
         while running:
@@ -392,24 +393,52 @@ def watch(started: Callable[[], subprocess.Popen[bytes]], log: Path, metrics: Pa
                 for line in file:
                     if line.endswith(b"\n"):
                         position += len(line)
-                        yield json.loads(line)
+                        told: Metrics = json.loads(line)
+                        steps += "step" in told
+                        yield told
             if running:
                 time.sleep(POLL_SECONDS)
     finally:
         _kill(process)
     if process.returncode:
-        raise TrainingFailed(_failure(process.returncode, log))
+        raise TrainingFailed(_failure(process.returncode, log, steps))
 
 
-def _failure(status: int, log: Path) -> str:
-    """Why a training failed, in words."""
+def _failure(status: int, log: Path, steps: int) -> str:
+    """Why a training failed, in words.
+
+    steps: those that were made. Of several processes, the first one that a signal ended is the cause, whatever the
+    others noted: they only miss it.
+    """
+    ended = f"the training's process ended with status {status}."
+    text = log.read_text(encoding="utf-8", errors="replace")
+    if (found := _SIGNALLED.search(text)) is not None:
+        rank, by = int(found["rank"]), found["signal"]
+        said = f"Process {rank + 1} (rank {rank}) was ended by {by}.{_killed(steps, True) if by == 'SIGKILL' else ''}"
+        return f"{ended} {said}\nIts whole log is {log}."
     with suppress(FileNotFoundError):
-        said = log.with_name(FAILURE).read_text(encoding="utf-8")
-        return f"the training's process ended with status {status}. {said}\nIts whole log is {log}."
-    tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-25:])
-    killed = "Signal 9 (SIGKILL)" in tail or status == -signal.SIGKILL
-    why = " It was killed, as a machine does that runs out of memory: lower micro_batch_size." if killed else ""
-    return f"the training's process ended with status {status}.{why} Its log {log} ends:\n{tail}"
+        return f"{ended} {log.with_name(FAILURE).read_text(encoding='utf-8')}\nIts whole log is {log}."
+    why = f" It was killed.{_killed(steps, False)}" if status == -signal.SIGKILL else ""
+    return f"{ended}{why} Its log {log} ends:\n" + "\n".join(text.splitlines()[-25:])
+
+
+# What torchelastic prints of the process that failed first, two lines among others:
+#   rank      : 1 (local_rank: 1)
+#   exitcode  : -9 (pid: 5714)  (SIGKILL)
+_SIGNALLED = re.compile(
+    r"Root Cause \(first observed failure\):.*?rank\s*: (?P<rank>\d+) [^\n]*\n"
+    r"\s*exitcode\s*: -\d+ [^\n]*\((?P<signal>SIG\w+)\)",
+    re.DOTALL,
+)
+
+
+def _killed(steps: int, several: bool) -> str:
+    """What to do about a process that somebody killed, as a machine does that runs out of memory."""
+    said = " So a machine does that runs out of memory"
+    if steps:
+        return f"{said}: lower micro_batch_size."
+    fewer = "lower num_processes, each of which loads the whole model, " if several else ""
+    return f"{said}. No step was made: the models were being loaded. To do: {fewer}free some, or take a larger one."
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -9,7 +9,6 @@ import polars as pl
 
 from mr_assets.chat import ChatEncoder
 from mr_assets.method.numbers import Numbers
-from mr_assets.planning.refusal import check_gpus, gpus_here
 from mr_assets.runs.object_store import shards_kept
 from mr_assets.runs.progress import Sampled
 from mr_assets.sampling.engine import Request, Sampler
@@ -17,6 +16,7 @@ from mr_assets.sampling.live import is_open, open_engine
 from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.sampling.shards import Progress, ShardSampler, sample_shards, scan_shards, size_of_shard
 from mr_assets.tables import draws, dropped_frame
+from mr_assets.wiring.fit import check_fit
 from mr_assets.wiring.io_managers import shard_folder
 from mr_assets.wiring.materialization import Materialization
 from mr_assets.wiring.training import expect_training
@@ -46,11 +46,11 @@ def sample(
     total: how many requests there are; n: how many completions each wants.
     signature: what else shapes the completions (the template's text, say). With it, the policy, the settings and the
     requests themselves decide whether a shard of an earlier, killed run is taken over.
-    Raises `UserError` if the engine cannot fit into the GPUs of the machine that this is done on.
+    Raises `UserError` if the engine, or a training that comes after it, cannot fit on the machine (`check_fit`).
     """
     assert work.policy is not None
     recipe = work.recipe
-    check_gpus(work.run, gpus_here(), work.asset)
+    check_fit(work)
     work.announce(f"{work.asset}: {total:,} requests for {work.policy.name}, as soon as the engine is ready")
     engine = open_engine(
         work.policy.folder(work.run.data),
@@ -76,11 +76,13 @@ def sample_by(
     """The same by an engine, or an endpoint, that is ready."""
     recipe = work.recipe
     policy = work.policy.fingerprint if work.policy else ""
-    report = work.progress(work.asset, "requests")
+    report, waiting = work.progress(work.asset, "requests"), 0
     shards = shard_folder(work.run.place(work.asset, work.partition))
     with shards_kept(shards) as keep:
 
         def on_progress(how_far: Progress) -> None:
+            nonlocal waiting
+            waiting = max(waiting, how_far.stats.waiting)
             done = (how_far.done, how_far.total or total, how_far.reused)
             report(*done, how_far.stats.said if how_far.tokens else "", sampled=_sampled(how_far))
             keep()
@@ -108,6 +110,7 @@ def sample_by(
     }
     if sampled.tokens:  # an endpoint counts none
         numbers["tokens per second"] = round(sampled.tokens_per_second, 1)
+        numbers["most completions waiting"] = waiting
         numbers["preemptions"] = sampled.stats.preemptions
         if sampled.stats.hit_rate is not None:
             numbers["prompt tokens cached"] = round(sampled.stats.hit_rate, 4)

@@ -10,7 +10,7 @@ import dagster as dg
 
 from mr_assets.files import atomically, fingerprint
 from mr_assets.method.guardrails import Finding, findings
-from mr_assets.planning.refusal import check_disk, check_gpus, gpus_here
+from mr_assets.planning.refusal import check_disk
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.data_folder import accelerate_file
@@ -22,6 +22,7 @@ from mr_assets.training.log import COLUMNS, last_epoch, read_log
 from mr_assets.training.margins import margin_figures, scan_margins
 from mr_assets.training.settings import DPOSettings, SFTSettings
 from mr_assets.wiring.checks import record_now
+from mr_assets.wiring.fit import check_fit
 from mr_assets.wiring.materialization import Materialization
 from mr_assets.wiring.partitions import asset_key
 from mr_assets.wiring.pictures import curves
@@ -40,12 +41,12 @@ class Trained:
 def train_model(work: Materialization, job: TrainingJob, start: Model, name: str, *before: Finding) -> Trained:
     """Train `start` in a process of its own, to become the model `name`. The engine gives its memory back first.
 
-    Raises `UserError` if it cannot fit into the GPUs or on the disk, or if the policy's folder is damaged, and
+    Raises `UserError` if it cannot fit (`check_fit`), or not on the disk, or if the policy's folder is damaged, and
     `dg.Failure` with the end of the trainer's log if training fails. What was found before it is recorded then; if the
     loss or a reward margin was not finite, the check that watches over the loss has failed as well.
     """
     close_engine()
-    check_gpus(work.run, gpus_here(), work.asset)
+    check_fit(work)
     check_disk(work.run, work.asset, work.partition)
     if work.policy is not None:
         work.policy.check(work.run.data)

@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from mr_assets.cli.main import main
 from mr_assets.planning.devices import Device
+from mr_assets.planning.prediction import Prediction, write_prediction
 from mr_assets.recipes.load import list_recipes, load_recipe
 from mr_assets.wiring import sampling
 from mr_assets_tests.fakes import WorldSampler, pictures_are
@@ -78,6 +81,9 @@ def test_json(mr: Mr) -> None:
     (meta,) = (row for row in found["stages"] if (row["asset"], row["partition"]) == ("meta_judgments", "1"))
     assert meta["requests"] == 550_000 and meta["at_most_because"].startswith("judgments without a score")
     assert found["memory_bytes"]["dpo"]["weights"] == 4 * found["shape"]["weights"] == 4 * 8_030_261_248
+    assert found["host_memory_bytes"] == {"sft": 4 * 8_030_261_248, "dpo": 4 * 8_030_261_248}
+    sharded = mr(f"{PAPER}_8_h100", "--gpu", "h100", "--count", 8).output
+    assert "host memory" in sharded and "sft 257 GB, dpo 514 GB" in " ".join(sharded.replace("│", " ").split())
     none = as_json(mr("small_world_meta_rewarding", "--json"))
     assert (none["gpu"], none["fits"], none["hours"]) == (None, None, None)
 
@@ -115,7 +121,10 @@ def test_messages(mr: Mr, arguments: tuple[str, ...], said: str) -> None:
 
 
 def test_from_a_pilot(mr: Mr, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is made first, beside the run; then planned with, at its rates or by a data sheet; and not made again."""
+    """It is made first, beside the run; then planned with, at its rates or by a data sheet; and not made again.
+
+    On a machine with a GPU, which it was then made on, its rates are taken where it has them.
+    """
     opened: list[Path] = []
 
     def open_engine(folder: Path, policy: str, settings: Any, **_: Any) -> WorldSampler:
@@ -136,10 +145,26 @@ def test_from_a_pilot(mr: Mr, data: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert off["tokens of a response"]["measured"] == found["lengths"]["response"] < 30
     assert off["tokens/s, judgments"]["assumed"] > 0 and found["unknown"] == []
     assert "give one of them" in mr(*command, "--from", "tiny").output.lower()
+    here = [Device("NVIDIA H100 80GB HBM3", 81559 * 2**20, 81559 * 2**20)]
+    monkeypatch.setattr("mr_assets.planning.devices.devices", lambda: here)
+    elsewhere, measured = as_json(mr(*command, "--gpu", "h100", "--json")), as_json(mr(*command, "--json"))
+    assert (elsewhere["gpu"], elsewhere["measured_in"]) == (measured["gpu"], measured["measured_in"])
+    rates = {each["what"]: each["measured"] for each in measured["how_far_off"]}
+    for one, other in zip(measured["stages"], elsewhere["stages"], strict=True):
+        if (rate := rates.get(f"tokens/s, {one['asset']}")) is not None:  # sampled by the pilot
+            assert one["seconds"] == pytest.approx(one["tokens_out"] / rate)
+        else:  # no pilot trains
+            assert one["seconds"] == other["seconds"] > 0
+    assert {one["asset"] for one in measured["stages"] if f"tokens/s, {one['asset']}" in rates} >= {"judgments"}
+    assert measured["unknown"] == [] and measured["how_far_off"] == elsewhere["how_far_off"]
+    assert "judgments, meta_judgments are at the rates of the pilot of tiny" in " ".join(mr(*command).output.split())
 
 
 def test_from_a_run(mr: Mr, data: Path, finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hours at its rates; the run itself is held against the data sheet's, and not against its own."""
+    """Hours at its rates; the run itself is held against the data sheet's, and not against its own.
+
+    Where a prediction was kept at its launch, it is held against that, whatever would be planned today.
+    """
     monkeypatch.setenv("MR_DATA", str(finished.data))
     recipe = str(finished.folder / "recipe.yaml")
     name = finished.name
@@ -153,4 +178,22 @@ def test_from_a_run(mr: Mr, data: Path, finished: Any, monkeypatch: pytest.Monke
     assert all(each["took"] > 0 and each["planned"] > 0 for each in held)
     table = mr(recipe, "--gpu", "h200", "--name", name).output
     assert f"{name}: planned and taken" in table and "planned / took" in table
+    shutil.copytree(finished.data, data / "predicted")
+    monkeypatch.setenv("MR_DATA", str(data / "predicted"))
+    run = replace(finished, data=data / "predicted")
+    places: dict[tuple[str, str | None], float] = {
+        ("responses", "1"): 1000.0,
+        ("responses", "2"): 24.0,
+        ("checkpoints", "9"): 1.0,
+    }
+    write_prediction(run, Prediction("h200", 1, {"response": 77.0}, {"judgments": 5.0}, places))
+    by_today = {each["asset"]: each["planned"] for each in held}
+    (responses,) = as_json(mr(recipe, "--gpu", "h200", "--name", name, "--json"))["compared"]
+    assert (responses["asset"], responses["planned"]) == ("responses", 1024.0) and by_today["responses"] != 1024.0
+    off = {each["what"]: each for each in as_json(mr(recipe, "--from", name, "--json"))["how_far_off"]}
+    assert off["tokens of a response"]["assumed"] == 77.0 and off["tokens of a judgment"]["assumed"] != 77.0
+    assert off["tokens/s, judgments"]["assumed"] == 5.0 and "tokens/s, responses" not in off
+    assert "planned at its launch, and taken" in mr(recipe, "--name", name).output
+    (run.folder / "plan.json").write_text("{}")
+    assert as_json(mr(recipe, "--gpu", "h200", "--name", name, "--json"))["compared"] == held
     assert "there is no run 'nobody'" in mr(recipe, "--from", "nobody").output

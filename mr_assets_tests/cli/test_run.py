@@ -13,6 +13,8 @@ from mr_assets.cli.run import adopt
 from mr_assets.loop import LOOP
 from mr_assets.orchestration.instance import instance
 from mr_assets.orchestration.lock import run_lock
+from mr_assets.planning.devices import Device
+from mr_assets.planning.prediction import read_prediction
 from mr_assets.recipes.load import list_recipes, load_recipe
 from mr_assets.runs.record import write_record
 from mr_assets.runs.run import Run
@@ -272,6 +274,31 @@ def test_a_run_that_is_stopped_says_so_in_a_line(mr: Mr, launched: Run, monkeypa
     assert said.output.splitlines()[-1] == "stopped; the same command goes on"
     assert "Error" not in said.output
     assert "Traceback" not in said.output
+
+
+def test_what_is_predicted_at_a_launch_is_kept(
+    mr: Mr, data: Path, dagster_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the GPUs of this machine, beside the recipe; as long as the recipe stays, so does it."""
+
+    def interrupted(*step: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mr_assets.inputs.preflight.check_run", lambda run, dry=False: [])
+    monkeypatch.setattr("mr_assets.orchestration.steps.launch", interrupted)
+    h100 = Device("NVIDIA H100 80GB HBM3", 81559 * 2**20, 81559 * 2**20)
+    monkeypatch.setattr("mr_assets.planning.devices.devices", lambda: [h100])
+    assert mr("run", NAME, "--name", "fresh", *SETS, "--iterations", 2).exit_code == 130
+    run = stored_runs(data)["fresh"]
+    kept = read_prediction(run)
+    assert kept is not None and (kept.gpu, kept.count) == ("h100", 1)
+    assert kept.lengths["response"] > 0 and kept.rates["judgments"] > 0
+    assert {("responses", "1"), ("responses", "2"), ("checkpoints", "2")} <= set(kept.seconds)
+    monkeypatch.setattr("mr_assets.planning.devices.devices", lambda: [])
+    assert mr("run", NAME, "--name", "fresh").exit_code == 130
+    assert read_prediction(run) == kept
+    worked(mr("extend", "fresh", 4))
+    assert (longer := read_prediction(run)) is not None and longer.gpu is None and longer.seconds == {}
 
 
 def test_a_refused_command_leaves_no_folder(mr: Mr, data: Path, dagster_home: Path) -> None:

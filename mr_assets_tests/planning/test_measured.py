@@ -11,7 +11,7 @@ import pytest
 from mr_assets.errors import UserError
 from mr_assets.planning.lengths import Lengths
 from mr_assets.planning.measured import Off, how_far_off, measured, seconds_so_far, work_of
-from mr_assets.planning.plan import compared, make_plan, rates_of, verdict
+from mr_assets.planning.plan import compared, make_plan, rates_of, seconds_of, verdict
 from mr_assets.planning.shapes import KNOWN
 from mr_assets.planning.stages import Sampling, Training, stages
 from mr_assets.runs.record import write_record
@@ -121,7 +121,7 @@ def test_a_plan_is_held_against_what_a_run_took(run: Run, put: Put, lengths: Len
     put("responses", "1", [10], 8.0, requests=5)
     put("responses", "2", [10], 20.0, requests=5)
     plan = make_plan("tiny", run.recipe, KNOWN["1b"], rates.lengths, run.data, measured=rates)
-    (responses,) = compared(plan, seconds_so_far(run))
+    (responses,) = compared(seconds_of(plan), seconds_so_far(run))
     assert (responses.asset, responses.took) == ("responses", 28.0)
     assert responses.planned == pytest.approx(20.0)
 
@@ -136,7 +136,7 @@ def test_every_stage_of_a_finished_run_is_measured(finished: Any, lengths: Lengt
     assert 0 < found.shares["meta_judgments"] <= 1 and 0 < found.shares["elo_pairs"] <= 1
     plan = make_plan("again", run.recipe, KNOWN["1b"], found.lengths, run.data, measured=found)
     assert plan.unknown == []
-    for each in compared(plan, seconds_so_far(run)):
+    for each in compared(seconds_of(plan), seconds_so_far(run)):
         sampled = each.asset in ("responses", "judgments", "meta_judgments")  # an evaluation notes no rate
         assert 0 < each.planned < each.took if sampled else each.planned == pytest.approx(each.took)
     assert all(work_of(row.stage) > 0 for row in plan.rows)

@@ -12,7 +12,7 @@ from mr_assets.errors import UserError
 from mr_assets.inputs.preflight import check_run
 from mr_assets.loop import LOOP
 from mr_assets.planning.devices import Device
-from mr_assets.planning.refusal import busy_gpus, check_cpu, check_disk, check_gpus
+from mr_assets.planning.refusal import busy_gpus, check_cpu, check_disk, check_gpus, check_host
 from mr_assets.recipes.load import load_recipe
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import Run
@@ -172,6 +172,24 @@ def test_gpus_that_others_hold(paper_run: Run) -> None:
     assert list(busy_gpus(paper_run, [H200, held])) == []
 
 
+def test_a_host_must_hold_the_models_of_all_processes(paper_run: Run) -> None:
+    """32.1 GB each; with FSDP eight of them, and in DPO a reference beside each: 257 and 514 GB."""
+    sets = ["num_processes=8", "accelerate_config=fsdp", "optimizer=adamw_torch"]
+    eight = with_recipe(paper_run, *(f"{name}.{each}" for name in ("sft", "dpo") for each in sets))
+    check_host(eight, 515e9)
+    with pytest.raises(UserError) as error:
+        check_host(eight, 300e9)
+    said = str(error.value)
+    assert said.startswith("paper does not fit into the memory of this host. Nothing was started.\n")
+    assert "Training (dpo) needs 514 GB of the host's memory, 300 GB are free" in said
+    assert "dpo.num_processes = 8 loads the whole model and its reference in fp32" in said
+    assert "To change: --set dpo.num_processes=4" in said and "sft" not in said
+    check_host(eight, 300e9, "sft_checkpoint")
+    check_host(paper_run, 33e9)
+    with pytest.raises(UserError, match=r"Training \(sft\) needs 32 GB .* take a host with more"):
+        check_host(paper_run, 31e9)
+
+
 # ---------------------------------------------------------------------------------------------------------------- disk
 
 
@@ -280,10 +298,22 @@ def test_mr_run_refuses(
     assert files(tmp_path) == {}
 
 
+def test_mr_run_looks_at_the_hosts_memory(tmp_path: Path, small_gpu: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside GPUs that are large enough."""
+    monkeypatch.setattr("mr_assets.planning.refusal.devices", lambda: [H200])
+    monkeypatch.setattr("mr_assets.inputs.preflight.free_memory", lambda: 1e6)
+    with pytest.raises(UserError, match=r"tiny does not fit into the memory of this host\. Nothing was started\."):
+        check_run(tiny_run(tmp_path / "data"))
+    assert files(tmp_path) == {}
+
+
 def test_assets_refuse_at_their_start(tmp_path: Path, small_gpu: Device) -> None:
     """As the UI launches them without asking the command line: before an engine or a trainer is started."""
     run = tiny_run(tmp_path)
-    work: Any = SimpleNamespace(run=run, recipe=run.recipe, policy=object(), asset="responses", partition="1")
+    context = SimpleNamespace(run=SimpleNamespace(asset_selection=None))
+    work: Any = SimpleNamespace(
+        run=run, recipe=run.recipe, policy=object(), asset="responses", partition="1", context=context
+    )
     with pytest.raises(UserError, match="responses does not fit on 1 x a small GPU"):
         sample(work, cast(Any, None), [], 0, run.recipe.responses, n=1)
     work.asset = "checkpoints"

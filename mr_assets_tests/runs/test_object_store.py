@@ -159,6 +159,7 @@ def test_without_the_library_its_extra_is_named(monkeypatch: pytest.MonkeyPatch,
     ("name", "says"),
     [
         ("tiny/recipe.yaml", True),
+        ("tiny/plan.json", True),
         ("tiny/responses/2.json", True),
         ("small_world/eft_dataset.json", True),
         ("small_world/sft_checkpoint/complete.json", True),

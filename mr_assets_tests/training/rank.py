@@ -1,9 +1,11 @@
 """A trainer's process that also tells how each of its parameters is shared out: ``python -m ... rank WORKSPACE``.
 
-With a file ``break`` in the workspace, the second process fails before there is anything to train, and the first waits.
+With a file ``break`` or ``kill`` in the workspace, the second process fails, or is killed, before there is anything to
+train, and the first waits.
 """
 
 import os
+import signal
 import time
 from typing import Any
 
@@ -21,6 +23,10 @@ def make_trainer(job: TrainingJob) -> Any:
     if (job.workspace / "break").exists():
         if os.environ["RANK"] == "1":
             raise ValueError("the second one broke")
+        time.sleep(60)
+    if (job.workspace / "kill").exists():
+        if os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(60)
 
     class Shares(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here

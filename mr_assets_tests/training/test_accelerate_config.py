@@ -1,11 +1,14 @@
 """accelerate's configurations: the shipped one passes, and what would train or save something wrong has a name."""
 
+import re
 from typing import Any
 
 import pytest
 import yaml
 
+from mr_assets.training import accelerate_config
 from mr_assets.training.accelerate_config import SHIPPED, accelerate_faults
+from mr_assets.training.settings import TrainingSettings
 from mr_assets_tests.training.test_job import PAPER
 
 
@@ -70,3 +73,14 @@ def test_accelerates_defaults_are_not_the_right_ones() -> None:
 def test_settings_that_do_not_go_with_it(change: Any, message: str) -> None:
     [said] = accelerate_faults(PAPER.model_copy(update=change), shipped())
     assert message in said
+
+
+def test_what_the_shipped_file_names_is_there() -> None:
+    """Its comments name fields of a recipe, and the function that says what a copy may not change."""
+    text = SHIPPED["fsdp"].read_text(encoding="utf-8")
+    comments = " ".join(line.partition("#")[2] for line in text.splitlines())
+    named = set(re.findall(r"[a-z]+(?:_[a-z]+)+", comments))
+    assert "num_processes" in named
+    assert [name for name in named if not hasattr(accelerate_config, name)] == [
+        name for name in named if name in TrainingSettings.model_fields
+    ]

@@ -1,5 +1,6 @@
 """FSDP2 on two processes, on CPUs: really shared out, and yet the training of one process."""
 
+import math
 import sys
 from typing import Any
 
@@ -81,6 +82,29 @@ def test_shared_out_it_makes_the_steps_of_one_process(kind: str, request: pytest
         assert found["chosen_reward"].to_list() == pytest.approx((parallel.beta * ratios).tolist(), abs=1e-5)
 
 
+def test_as_the_recipes_for_several_gpus_train(dpo_job: TrainingJob) -> None:
+    """In bf16 with gradient checkpointing: two steps of 6 and 4 pairs are those of one process, up to bf16's rounding.
+
+    At the first one the model is its own reference. The weights move by Adam's steps, which blow up the rounding of
+    gradients close to 0.
+    """
+    settings: dict[str, Any] = {"precision": "bf16", "gradient_checkpointing": True}
+    job = replace(dpo_job, batch_size=6, micro_batch_size=6, **settings)
+    several: dict[str, Any] = {"num_processes": 2, "accelerate_config": str(SHIPPED["fsdp"])}
+    parallel = replace(job, micro_batch_size=1, out=job.out.with_name("parallel"), **several)
+    told: list[dict[str, Any]] = []
+    train(parallel, told.append)
+    [shares] = [line["shares"] for line in told if "shares" in line]
+    assert {share[0] for share in shares.values()} == {"DTensor"}
+    ours, (theirs, expected) = log(parallel.out), trained_here(job)
+    assert ours[0]["loss"] == pytest.approx(math.log(2), abs=1e-3)
+    for name in ("step", "loss", "grad_norm", "rewards/margins", "logps/chosen"):
+        came, wanted = ([line[name] for line in lines] for lines in (ours, theirs))
+        assert came == pytest.approx(wanted, rel=0.01, abs=1e-3), name
+    moved = flat(load(parallel.out)) - flat(load(job.model))
+    assert (moved - expected).norm() < 0.1 * expected.norm()
+
+
 def test_the_cause_is_told_and_not_the_launchers_lines(dpo_job: TrainingJob) -> None:
     """The second process fails while the first one waits for it."""
     job = replace(dpo_job, num_processes=2, micro_batch_size=2)
@@ -91,3 +115,12 @@ def test_the_cause_is_told_and_not_the_launchers_lines(dpo_job: TrainingJob) -> 
     said, log_of_it = str(failed.value).split("\n")
     assert said.endswith("Process 2 of 2: ValueError: the second one broke")
     assert log_of_it == f"Its whole log is {job.workspace / 'trainer.log'}."
+
+
+def test_a_process_that_is_killed_is_named(dpo_job: TrainingJob) -> None:
+    """As the kernel kills one while all load their models into the host's memory."""
+    job = replace(dpo_job, num_processes=2, micro_batch_size=2)
+    launch.prepare_workspace(job)
+    (job.workspace / "kill").touch()
+    with pytest.raises(TrainingFailed, match=r"Process 2 \(rank 1\) was ended by SIGKILL\. .* lower num_processes, "):
+        train(job)

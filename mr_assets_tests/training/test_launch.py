@@ -44,6 +44,31 @@ worker.kill()
 sys.exit(status)
 """
 
+ELASTIC = """\
+torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
+======================================================
+mr_assets.training.dpo FAILED
+------------------------------------------------------
+Failures:
+[1]:
+  time      : 2026-11-30_16:35:47
+  host      : localhost
+  rank      : 0 (local_rank: 0)
+  exitcode  : -15 (pid: 5713)  (SIGTERM)
+  error_file: <N/A>
+  traceback : Signal 15 (SIGTERM) received by PID 5713
+------------------------------------------------------
+Root Cause (first observed failure):
+[0]:
+  time      : 2026-11-30_16:35:46
+  host      : localhost
+  rank      : 1 (local_rank: 1)
+  exitcode  : -9 (pid: 5714)  (SIGKILL)
+  error_file: <N/A>
+  traceback : Signal 9 (SIGKILL) received by PID 5714
+======================================================
+"""
+
 PROGRAM = """
 import os
 from mr_assets.training import leash
@@ -147,9 +172,27 @@ def test_failure_shows_what_the_process_noted_of_it(tmp_path: Path) -> None:
 
 def test_a_process_that_was_killed_is_told_as_such(tmp_path: Path) -> None:
     """As the kernel does when memory runs out: nobody could note it."""
-    with pytest.raises(launch.TrainingFailed, match=r"status -9\. It was killed, as a machine does"):
+    with pytest.raises(launch.TrainingFailed, match=r"status -9\. It was killed\. .*: lower micro_batch_size\."):
         for line in child(tmp_path, 1000):
             os.kill(line["pids"][0], signal.SIGKILL)
+
+
+@pytest.mark.parametrize(("steps", "advice"), [(0, "lower num_processes"), (1, "lower micro_batch_size")])
+def test_of_several_processes_the_one_that_was_killed_is_named(tmp_path: Path, steps: int, advice: str) -> None:
+    """Its rank and the signal, not the launcher's lines, nor what another one noted as it missed it.
+
+    Before the first step it is the host's memory that a smaller micro-batch does not help.
+    """
+    (tmp_path / "failure.txt").write_text("Process 1 of 2: RuntimeError: Connection closed by peer")
+    metrics, log = tmp_path / "metrics.jsonl", tmp_path / "trainer.log"
+    metrics.write_text('{"step": 1}\n' * steps)
+    command = [sys.executable, "-c", f"import sys; print({ELASTIC!r}); sys.exit(1)"]
+    with pytest.raises(launch.TrainingFailed) as failed:
+        list(launch.watch(lambda: launch.start(command, dict(os.environ), log), log, metrics))
+    said, whole = str(failed.value).splitlines()
+    assert said.startswith("the training's process ended with status 1. Process 2 (rank 1) was ended by SIGKILL. ")
+    assert advice in said and ("No step was made" in said) == (steps == 0)
+    assert whole == f"Its whole log is {log}."
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])

@@ -1,0 +1,70 @@
+"""The plan of a run with what its own files say: tokenizer, templates, ranked replies, and an earlier run or a pilot.
+
+plan_of(run, shape, *gpus_here())
+keep_prediction(run)        data/RUN/plan.json, when `mr run` launches it
+"""
+
+from contextlib import suppress
+from typing import NamedTuple
+
+from mr_assets.errors import UserError
+from mr_assets.inputs.open_assistant import rankings
+from mr_assets.method.ranked_replies import in_parts
+from mr_assets.planning import devices
+from mr_assets.planning.data_sheets import Gpu, gpu_of_device
+from mr_assets.planning.lengths import Lengths, assumed_lengths, token_counter
+from mr_assets.planning.measured import measured
+from mr_assets.planning.plan import Plan, make_plan
+from mr_assets.planning.prediction import prediction_of, write_prediction
+from mr_assets.planning.shapes import Shape, model_shape
+from mr_assets.runs.data_folder import resolve
+from mr_assets.runs.judge_prompts import judge_prompts
+from mr_assets.runs.run import Run
+
+
+class Earlier(NamedTuple):
+    """The run that lengths, shares and rates are from, and whether it is a pilot."""
+
+    run: Run
+    pilot: bool = False
+
+
+def gpus_here(count: int | None = None) -> tuple[Gpu | None, int]:
+    """The GPU of this machine, or None, and how many of it to plan for: `count`, or all that there are."""
+    if here := devices.devices():
+        return gpu_of_device(here[0].name, here[0].memory), count or len(here)
+    return None, count or 1
+
+
+def plan_of(
+    run: Run, shape: Shape, gpu: Gpu | None, count: int, earlier: Earlier | None = None, *, measured_here: bool = False
+) -> Plan:
+    """`make_plan`, by what was measured in an earlier run, else by assumed lengths."""
+    lengths = lengths_assumed_of(run)
+    found = measured(earlier.run, lengths, pilot=earlier.pilot) if earlier else None
+    planned, replies = found.lengths if found else lengths, _ranked_replies(run)
+    of = (run.name, run.recipe, shape, planned, run.data, gpu, count, found, replies)
+    return make_plan(*of, measured_here=measured_here)
+
+
+def lengths_assumed_of(run: Run) -> Lengths:
+    """The lengths that a plan of the run assumes; of templates they are counted."""
+    recipe = run.recipe
+    tokens = token_counter(resolve(recipe.model.seed, run.data))
+    return assumed_lengths(recipe, *judge_prompts(recipe, run.data), tokens)
+
+
+def keep_prediction(run: Run) -> None:
+    """Keep with a run that is launched what a plan of it for this machine predicts, if its model has a known shape."""
+    with suppress(UserError):
+        shape, _ = model_shape(run.recipe.model.seed, resolve(run.recipe.model.seed, run.data))
+        write_prediction(run, prediction_of(plan_of(run, shape, *gpus_here())))
+
+
+def _ranked_replies(run: Run) -> int | None:
+    """The ranked replies to train on of a recipe that names a file of them; None if it cannot be read here."""
+    if run.recipe.eft.rankings is None:
+        return None
+    with suppress(UserError):  # a plan needs no data
+        return in_parts(rankings(run.recipe, run.data).rows)[0].height
+    return None
