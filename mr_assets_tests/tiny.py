@@ -46,7 +46,7 @@ def copied(data: Path, folder: Path) -> Path:
     return Path(shutil.copytree(data, folder, copy_function=copy, dirs_exist_ok=True))
 
 
-def put(path: Path, content: bytes) -> None:
+def put(path: Path, content: bytes | bytearray) -> None:
     """Write a file in place of one that may be a link to another folder's."""
     path.unlink()
     path.write_bytes(content)

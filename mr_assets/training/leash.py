@@ -25,7 +25,7 @@ def follow_starter() -> Callable[[], Path]:
     first, as a line of JSON; it waits for that. From that line on this process's output goes to the workspace's log.
     """
     if name := os.environ.get(OMITTED):
-        sys.modules[name] = None  # type: ignore[assignment] - as the import system has it
+        sys.modules[name] = None  # type: ignore[assignment]  # to import it then fails
     workspaces: SimpleQueue[Path] = SimpleQueue()
 
     def told(line: bytes) -> None:
