@@ -3,6 +3,8 @@
 gpus(recipe, "responses")       8    engine.tensor_parallel_size: 4, engine.replicas: 2
 gpus(recipe, "checkpoints")     2    dpo.num_processes: 2
 gpus(recipe, "actor_pairs")     0
+
+fields_of("checkpoints")        ("dpo.num_processes",)
 """
 
 from mr_assets.loop import LOOP
@@ -26,3 +28,10 @@ def gpus(recipe: Recipe, asset: str) -> int:
         trained = recipe.sft if asset == "sft_checkpoint" else recipe.dpo
         return trained.num_processes if trained else 0  # without SFT, M0 is the seed model itself
     return 0
+
+
+def fields_of(asset: str) -> tuple[str, ...]:
+    """The fields of the recipe whose product is the number of an asset's GPUs."""
+    if "engine" in LOOP[asset].shaped_by:
+        return "engine.tensor_parallel_size", "engine.replicas"
+    return ("sft.num_processes" if asset == "sft_checkpoint" else "dpo.num_processes",)
