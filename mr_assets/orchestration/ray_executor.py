@@ -1,6 +1,6 @@
 """dagster-ray's executor, which refuses what no node can ever do, and says of a step that waits that it does.
 
-    responses: waits for 4 GPUs on one node, for 3 min now; the nodes that are up have 0, 4, 4 in all. Ray: Job has ...
+    responses: waits for 4 GPUs on one node, for 3 min now; the nodes that are up have 0, 4, 4 (taken or not). Ray: ...
 
 That is an event of the step in Dagster's history, so that the page of the Dagster run and `mr run` show it.
 """
@@ -92,6 +92,6 @@ def _gpus(context: StepHandlerContext, step: str) -> int:
 def waits_for(asked: int, seconds: float, found: list[int], ray_says: str | None) -> str:
     """What a step waits for: its GPUs, or the head, which takes what asks for none."""
     for_what = f"{asked} GPU{'s' * (asked > 1)} on one node" if asked else "the cluster's head to start it"
-    nodes = f"; the nodes that are up have {', '.join(map(str, found))} in all" if asked and found else ""
+    nodes = f"; the nodes that are up have {', '.join(map(str, found))} (taken or not)" if asked and found else ""
     ray = f". Ray: {' '.join(ray_says.split())}" if ray_says else ""
     return f"{WAITS} {for_what}, for {seconds / 60:.0f} min now{nodes}{ray}"

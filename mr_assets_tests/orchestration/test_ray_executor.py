@@ -78,7 +78,7 @@ def test_a_job_that_waits_is_told(tmp_path: Path, jobs: Jobs, monkeypatch: pytes
     """With what it waits for, as long as it waits, and no more often than once in so many seconds."""
     monkeypatch.setattr(ray_executor, "SAY_SECONDS", 0)
     why, told = executed(tmp_path, [0, 4], monkeypatch)
-    nodes = "the nodes that are up have 0, 4 in all"
+    nodes = "the nodes that are up have 0, 4 (taken or not)"
     assert told == [f"waits for 4 GPUs on one node, for 0 min now; {nodes}. Ray: {RAY_SAYS}"] * 3
     assert "Discovered failed Ray job" in why
     assert jobs.submitted == [4]
