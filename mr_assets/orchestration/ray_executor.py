@@ -45,7 +45,7 @@ def executor_of(address: str, env_vars: list[str]) -> dg.ExecutorDefinition:
     return made
 
 
-class Steps(RayStepHandler):
+class Steps(RayStepHandler):  # type: ignore[misc]  # mypy does not look into dagster-ray
     """Hands the steps of a Dagster run to the cluster."""
 
     def __init__(self, address: str, env_vars: list[str]) -> None:
@@ -58,17 +58,16 @@ class Steps(RayStepHandler):
         step = self._get_step_key(step_handler_context)
         asked = _gpus(step_handler_context, step)
         if why := asked and unmet(step.split("__")[-1], asked, node_gpus(self.address)):
-            said = UserFailureData("no node has the GPUs", f"{why} {TO_WAIT}")
-            yield dg.DagsterEvent.step_failure_event(
-                step_handler_context.get_step_context(step), StepFailureData(None, said)
-            )
+            said = UserFailureData("no node has the GPUs", f"asks for {why} {TO_WAIT}")  # type: ignore[no-untyped-call]
+            failed = StepFailureData(None, said)  # type: ignore[no-untyped-call]
+            yield dg.DagsterEvent.step_failure_event(step_handler_context.get_step_context(step), failed)
             return
         self._waiting[step] = (time.monotonic(),) * 2
         yield from super().launch_step(step_handler_context)
 
     def check_step_health(self, step_handler_context: StepHandlerContext) -> CheckStepHealthResult:
         """As dagster-ray finds it; of a job that has not begun, the history says every minute what it waits for."""
-        found = super().check_step_health(step_handler_context)
+        found: CheckStepHealthResult = super().check_step_health(step_handler_context)
         step = self._get_step_key(step_handler_context)
         if found.is_healthy and step in self._waiting:
             since, said = self._waiting[step]

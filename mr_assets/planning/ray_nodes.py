@@ -1,7 +1,7 @@
 """Whether a Ray cluster has a node with the GPUs that a step asks for: else its job would wait in silence.
 
 node_gpus("http://head:8265")               [0, 4, 4]    a head without a GPU and two workers
-unmet("checkpoints", 8, [0, 4, 4])          "checkpoints asks for 8 GPUs on one node (dpo.num_processes); of the 3 ..."
+unmet("checkpoints", 8, [0, 4, 4])          "8 GPUs on one node (dpo.num_processes); of the nodes that are up (3), ..."
 """
 
 import os
@@ -30,7 +30,7 @@ def node_gpus(address: str) -> list[int]:
 
 
 def unmet(asset: str, asked: int, found: Sequence[int]) -> str | None:
-    """Why none of the nodes with these GPUs can ever do an asset's step, and what to change; else None.
+    """What an asset's step asks for that none of the nodes with these GPUs has, and what to change; else None.
 
     None also where nothing is known of the nodes, and where larger ones may come.
     """
@@ -40,14 +40,18 @@ def unmet(asset: str, asked: int, found: Sequence[int]) -> str | None:
     fields = fields_of(asset)
     change = f"Lower {' or '.join(fields)}" if most else "Start a node that has them"
     return (
-        f"{asset} asks for {asked} GPU{'s' * (asked > 1)} on one node ({' x '.join(fields)}); of the nodes that are up "
-        f"({len(found)}), the largest has {most or 'none'}. {change}."
+        f"{asked} GPU{'s' * (asked > 1)} on one node ({' x '.join(fields)}); of the nodes that are up ({len(found)}), "
+        f"the largest has {most or 'none'}. {change}."
     )
 
 
 def check_nodes(run: Run, address: str) -> None:
     """Raise `UserError` if a step of the run asks for more GPUs than any node of the cluster has."""
-    found = node_gpus(address)
-    if said := [why for asset in run.loop if (why := unmet(asset, gpus(run.recipe, asset), found))]:
-        first = f"{run.name} cannot run on the Ray cluster at {address}. Nothing was started."
-        raise UserError("\n  - ".join([first, *said]) + f"\n{TO_WAIT}")
+    found, said = node_gpus(address), dict[str, list[str]]()
+    for asset in run.loop:
+        if why := unmet(asset, gpus(run.recipe, asset), found):
+            said.setdefault(why, []).append(asset)
+    if said:
+        first = f"{run.name} cannot run on the Ray cluster at {address}: its steps ask for more than any node has. "
+        lines = [f"{', '.join(assets)}: {why}" for why, assets in said.items()]
+        raise UserError("\n  - ".join([f"{first}Nothing was started.", *lines]) + f"\n{TO_WAIT}")

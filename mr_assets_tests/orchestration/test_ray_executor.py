@@ -69,7 +69,7 @@ def executed(folder: Path, found: list[int], monkeypatch: pytest.MonkeyPatch) ->
 
 def test_what_no_node_has_fails_at_once(tmp_path: Path, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     why, _ = executed(tmp_path, [0, 2], monkeypatch)
-    assert why.startswith("responses: responses asks for 4 GPUs on one node (engine.tensor_parallel_size x engine.repl")
+    assert why.startswith("responses: asks for 4 GPUs on one node (engine.tensor_parallel_size x engine.replicas);")
     assert "MR_RAY_AUTOSCALES=1" in why
     assert jobs.submitted == []
 
