@@ -22,6 +22,9 @@ from dagster._core.definitions.repository_definition.valid_definitions import (
     SINGLETON_REPOSITORY_NAME as SINGLETON_REPOSITORY_NAME,
 )
 
+# ray_executor: what the history says of a step that is not here
+from dagster._core.events import EngineEventData as EngineEventData
+
 # steps: whether a Dagster run failed because it was interrupted
 from dagster._core.events import RunFailureReason as RunFailureReason
 
@@ -31,6 +34,14 @@ from dagster._core.execution.api import execute_run as execute_run
 # history: which backfills are under way
 from dagster._core.execution.backfill import BulkActionsFilter as BulkActionsFilter
 from dagster._core.execution.backfill import BulkActionStatus as BulkActionStatus
+
+# ray_executor: that a step failed, with a message of ours; and its executor, whose handler is dagster-ray's
+from dagster._core.execution.plan.objects import StepFailureData as StepFailureData
+from dagster._core.execution.plan.objects import UserFailureData as UserFailureData
+from dagster._core.execution.retries import RetryMode as RetryMode
+from dagster._core.executor.step_delegating import CheckStepHealthResult as CheckStepHealthResult
+from dagster._core.executor.step_delegating import StepDelegatingExecutor as StepDelegatingExecutor
+from dagster._core.executor.step_delegating import StepHandlerContext as StepHandlerContext
 
 # run_launcher: the interface that `run_launcher` of dagster.yaml names
 from dagster._core.launcher import CheckRunHealthResult as CheckRunHealthResult

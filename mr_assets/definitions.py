@@ -81,7 +81,8 @@ def defs() -> dg.Definitions:
 def prepare() -> dg.Definitions:
     """What `defs` gives, made before it is asked for; made again only if runs or executor are others by then."""
     global _last
-    key = all_runs(), executor()
+    executes = executor()  # what is wrong with it comes before what is wrong with an object store
+    key = all_runs(), executes
     if _last is None or _last[0] != key:
         _last = key, build_definitions(key[0])
     return _last[1]

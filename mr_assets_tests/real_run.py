@@ -102,22 +102,24 @@ def environment(data: Path) -> dict[str, str]:
 
 
 @contextmanager
-def started(data: Path, *arguments: str, module: str = "mr_assets.cli") -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    data: Path, *arguments: str, module: str = "mr_assets.cli", log: str | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """``python -m <module>`` with `arguments`, in a process group of its own that does not outlive the block.
 
-    What it prints goes to its `stdout`, which is a file.
+    What it prints goes to its `stdout`, which is a file; `log` names it where several commands work at a time.
     """
-    with (data.parent / f"{data.name}.log").open("w+b") as log:
+    with (data.parent / f"{log or data.name}.log").open("w+b") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             env=environment(data),
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=output,
             stderr=subprocess.STDOUT,
             cwd=data,
             start_new_session=True,
         )
-        process.stdout = log
+        process.stdout = output
         try:
             yield process
         finally:

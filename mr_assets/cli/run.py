@@ -56,15 +56,15 @@ def run(
 
     if recipe is None:
         _ask_for_recipe()
+    if "MR_EXECUTOR" in os.environ:
+        from mr_assets.definitions import executor
+
+        executor()  # raises what is missing for it, before an object store is read
     _refuse_run_as_recipe(recipe)
     loaded = load_run(recipe, name=name, sets=sets, iterations=iterations)
     stored = _stored(loaded)
     wanted = adopt(loaded, changed=bool(sets), update=update, extended=iterations is not None)
     wanted = replace(wanted, as_recipe=as_recipe)
-    if "MR_EXECUTOR" in os.environ:
-        from mr_assets.definitions import executor
-
-        executor()  # raises what is missing for it
     for warning in warnings(wanted.recipe):
         say(f"note: {warning}", err=True)
     for note in check_run(wanted, dry=dry_run):

@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 import psutil
 
+from mr_assets.addresses import RAY
 from mr_assets.chat import ChatEncoder
 from mr_assets.errors import UserError, shown
 from mr_assets.inputs.generator import check_generator
@@ -38,6 +39,7 @@ from mr_assets.method.prompts import draw_prompts
 from mr_assets.method.ranked_replies import without_held_out
 from mr_assets.model_folder import most_positions
 from mr_assets.planning.fits import sections
+from mr_assets.planning.ray_nodes import check_nodes
 from mr_assets.planning.refusal import (
     busy_gpus,
     check_cpu,
@@ -155,10 +157,12 @@ def check_run(run: Run, *, dry: bool = False, trains: bool = True) -> list[str]:
 
 
 def _check_fit(run: Run, trains: bool) -> list[str]:
-    """Raise `UserError` for what cannot fit on the disk, or into the GPUs of this machine if the work is done here."""
+    """Raise `UserError` for what cannot fit on the disk, or into the GPUs of this machine or of a cluster's nodes."""
     if not trains:
         return [*check_gpus(run, found := gpus_here(), "responses"), *busy_gpus(run, found)]
     found = gpus_here() if done_here() else []
+    if os.environ.get("MR_EXECUTOR") == "ray" and RAY in os.environ:
+        check_nodes(run, os.environ[RAY])
     notes = check_gpus(run, found)
     if found:
         check_host(run, free_memory())

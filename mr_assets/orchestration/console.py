@@ -7,7 +7,6 @@ import logging
 import re
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import IO, Any, cast
@@ -17,8 +16,7 @@ import dagster as dg
 from mr_assets.printable import printable_lines
 
 FOLLOW_SECONDS = 0.5  # between two looks at the history of a Dagster run whose steps are elsewhere
-WAIT_SECONDS = 45  # until a step that was handed to a cluster should have begun, on a busy machine, too
-WAITS = "waits for a node of the cluster that is free and has what it asks for"
+WAITS = "waits for"  # so begins what the history says of a step that was handed to a cluster and has not begun
 
 # Of what is downstream of a step that failed or was stopped Dagster says this, a line for each.
 NOT_BEGUN = re.compile(
@@ -80,9 +78,9 @@ def _handler() -> logging.Handler:
 
 @contextmanager
 def following(dagster_run_id: str, instance: dg.DagsterInstance) -> Iterator[None]:
-    """Print meanwhile what steps log that run on other machines: what they print themselves is not seen here.
+    """Print meanwhile what steps log that run on other machines, and of those that have not begun that they wait.
 
-    A step that was handed to a cluster and does not begin is named once: it waits for a node that is free.
+    What they print themselves is not seen here.
     """
     ended = threading.Event()
     thread = threading.Thread(target=_follow, args=(dagster_run_id, instance, ended), daemon=True)
@@ -95,7 +93,7 @@ def following(dagster_run_id: str, instance: dg.DagsterInstance) -> Iterator[Non
 
 
 def _follow(dagster_run_id: str, instance: dg.DagsterInstance, ended: threading.Event) -> None:
-    handler, cursor, waiting = _handler(), None, dict[str, float]()
+    handler, cursor = _handler(), None
     last = False
     while not last:
         last = ended.wait(FOLLOW_SECONDS)
@@ -108,13 +106,8 @@ def _follow(dagster_run_id: str, instance: dg.DagsterInstance, ended: threading.
             step, event = entry.step_key, entry.dagster_event
             if step and event is None:
                 handler.handle(_as_logged(int(entry.level), entry.timestamp, step, entry.user_message))
-            elif step and event and event.event_type == dg.DagsterEventType.STEP_WORKER_STARTING:
-                waiting[step] = entry.timestamp + WAIT_SECONDS
-            elif step:
-                waiting.pop(step, None)
-        for step in [step for step, until in waiting.items() if time.time() > until]:
-            del waiting[step]
-            handler.handle(_as_logged(logging.INFO, time.time(), step, WAITS))
+            elif step and event and (event.message or "").startswith(WAITS):
+                handler.handle(_as_logged(logging.INFO, entry.timestamp, step, event.message or ""))
 
 
 def _as_logged(level: int, when: float, step: str, message: str) -> logging.LogRecord:

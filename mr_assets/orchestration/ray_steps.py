@@ -78,12 +78,9 @@ def passed_on(environment: Mapping[str, str]) -> list[str]:
 
 @cache
 def _configured(address: str, env_vars: tuple[str, ...]) -> dg.ExecutorDefinition:
-    from dagster_ray import ray_executor
+    from mr_assets.orchestration.ray_executor import executor_of
 
-    executor: dg.ExecutorDefinition = ray_executor.configured(
-        {"ray": {"address": address, "env_vars": list(env_vars)}}, name="ray"
-    )
-    return executor
+    return executor_of(address, list(env_vars))
 
 
 def ray_tags() -> dict[str, str]:

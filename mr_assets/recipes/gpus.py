@@ -3,6 +3,8 @@
 gpus(recipe, "responses")       8    engine.tensor_parallel_size: 4, engine.replicas: 2
 gpus(recipe, "checkpoints")     2    dpo.num_processes: 2
 gpus(recipe, "actor_pairs")     0
+
+fields_of("checkpoints")        ("dpo.num_processes",)
 """
 
 from mr_assets.loop import LOOP
@@ -23,3 +25,10 @@ def gpus(recipe: Recipe, asset: str) -> int:
         return recipe.engine.gpus * recipe.engine.replicas
     section: TrainingSettings | None = getattr(recipe, row.trained_by) if row.trained_by else None
     return section.num_processes if section else 0  # without SFT, M0 is the seed model itself
+
+
+def fields_of(asset: str) -> tuple[str, ...]:
+    """The fields of the recipe whose product is the number of an asset's GPUs."""
+    if section := LOOP[asset].trained_by:
+        return (f"{section}.num_processes",)
+    return "engine.tensor_parallel_size", "engine.replicas"

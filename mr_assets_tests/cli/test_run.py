@@ -52,6 +52,22 @@ def test_a_dry_run_finds_an_executor_that_cannot_be(
     assert part in refused("run", NAME, "--dry-run")
 
 
+def test_an_object_store_is_refused_on_a_cluster_before_it_is_read(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With what to do. This one cannot be reached, which would be said else."""
+    for name, value in {
+        "MR_DATA": "s3://bucket/runs",
+        "MR_SCRATCH": str(tmp_path / "scratch"),
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "MR_EXECUTOR": "ray",
+        "RAY_API_SERVER_ADDRESS": "http://127.0.0.1:1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    said = refused("run", NAME)
+    assert "Mount a shared folder and name it in MR_DATA; or run on one host without MR_EXECUTOR." in said
+
+
 def test_run_without_a_recipe_asks_for_one(mr: Mr, data: Path, launched: Run) -> None:
     """It shows the runs, how far they are and how to go on with them, and the recipes; it runs and writes nothing."""
     before = files(data)

@@ -3,7 +3,7 @@
 import pytest
 
 from mr_assets.loop import LOOP
-from mr_assets.recipes.gpus import gpus
+from mr_assets.recipes.gpus import fields_of, gpus
 from mr_assets_tests.tiny import tiny_recipe
 
 SAMPLING = ("responses", "judgments", "meta_judgments", "evaluation")
@@ -44,3 +44,9 @@ def test_the_seed_model_judges_replies_with_an_engine() -> None:
 def test_without_sft_the_first_model_needs_none() -> None:
     """It is the seed model itself."""
     assert "sft_checkpoint" not in asked("sft=null")
+
+
+def test_the_fields_are_those_by_which_it_changes() -> None:
+    assert fields_of("judgments") == ("engine.tensor_parallel_size", "engine.replicas")
+    assert fields_of("checkpoints") == ("dpo.num_processes",)
+    assert fields_of("sft_checkpoint") == ("sft.num_processes",)

@@ -81,6 +81,9 @@ patch.setattr(
     "mr_assets.training.launch.trainer_program", lambda kind: [sys.executable, "-m", "mr_assets_tests.ui.fake_trainer"]
 )
 patch.setattr("mr_assets.files.os.fsync", fsync)
+if os.environ.get("MR_EXECUTOR") == "ray":  # loaded only then
+    patch.setattr("mr_assets.orchestration.ray_executor.LOOK_SECONDS", 1)
+    patch.setattr("mr_assets.orchestration.ray_executor.SAY_SECONDS", 5)
 
 
 @dg.definitions
