@@ -49,7 +49,8 @@ LONG = ("test_loop.py", "test_kills.py", "test_real_model.py", "test_gpu.py", "t
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several processes the slow tests begin first, and of those the UI's, which wait while others compute.
 
-    Of either the long files begin, and `test_loop` before all of the others: it leaves the finished run to them.
+    Of either the long files begin, and `test_loop` before all of the others: it leaves the finished run to them. While
+    it makes that, others do what needs none.
     """
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(
@@ -57,6 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 "ui" not in item.path.parts,
                 item.get_closest_marker("slow") is None,
                 LONG.index(item.path.name) if item.path.name in LONG else len(LONG),
+                "method" not in item.path.parts,
             )
         )
 

@@ -983,6 +983,7 @@ def test_prompts_of_the_users_own(patch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert "true score" not in record.numbers
 
 
+@pytest.mark.slow
 def test_conversations_of_the_users_own(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Sampled from as turns, judged as one text, trained on as turns; all of it follows from its ancestors."""
     turns = [[*GREETING, {"role": "user", "content": f"Write {letters} in upper case."}] for letters in ("w s", "v k")]
@@ -1007,6 +1008,7 @@ GERMAN_META_JUDGE = (
 )
 
 
+@pytest.mark.slow
 def test_without_eft_and_with_judges_of_another_language(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """sft: null: no EFT data is named, M_0 is the seed model. Its scores go from 1 to 10, and all goes by that scale.
 
@@ -1048,6 +1050,7 @@ class SilentSampler(WorldSampler):
         return said if label is None or self.random.random() > 1 / 3 else said[: said.rindex(label)].rstrip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["asked_again", "expectation"])
 def test_lines_are_asked_for_again(patch: pytest.MonkeyPatch, tmp_path: Path, how: str) -> None:
     """Row 29: every judgment has a score and every battle a winner. What was sampled stays, the line is behind it.
@@ -1111,6 +1114,7 @@ class DyingSampler(SilentSampler):
         return super()._complete(request)
 
 
+@pytest.mark.slow
 def test_killed_while_lines_are_asked_for_again_it_goes_on(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The same judgments as without. None is sampled again, and no finished shard of the lines."""
     sets = ("sft=null", "judgments.score_line=asked_again", "engine.shard_size=5")

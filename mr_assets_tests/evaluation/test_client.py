@@ -106,6 +106,7 @@ def test_what_may_pass_is_asked_again(serve: Serve, tmp_path: Path, fault: Sent)
     assert len(server.asked) == 3
 
 
+@pytest.mark.slow
 def test_a_server_that_stalls_has_a_limit(serve: Serve, tmp_path: Path) -> None:
     """So does one that sends a byte now and then, which no time-out between bytes would end."""
     server = serve(echo)

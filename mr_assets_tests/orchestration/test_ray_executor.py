@@ -74,6 +74,7 @@ def test_what_no_node_has_fails_at_once(tmp_path: Path, jobs: Jobs, monkeypatch:
     assert jobs.submitted == []
 
 
+@pytest.mark.slow
 def test_a_job_that_waits_is_told(tmp_path: Path, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what it waits for, as long as it waits, and no more often than once in so many seconds."""
     monkeypatch.setattr(ray_executor, "SAY_SECONDS", 0)
@@ -87,6 +88,7 @@ def test_a_job_that_waits_is_told(tmp_path: Path, jobs: Jobs, monkeypatch: pytes
     assert executed(tmp_path, [0, 4], monkeypatch)[1] == []
 
 
+@pytest.mark.slow
 def test_where_nodes_may_come_it_waits_for_one(tmp_path: Path, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(GROWS, "1")
     executed(tmp_path, [0, 2], monkeypatch)

@@ -76,6 +76,7 @@ VALUES = (None, True, False, 1, 2, 7, 0.25, 0.5, 1.5, "other", "world", "2024-01
 """One of them is another valid value of any field that is no closed choice."""
 
 
+@pytest.mark.slow  # every field of every family, ten seconds
 @pytest.mark.parametrize(
     ("name", "sets"),
     [

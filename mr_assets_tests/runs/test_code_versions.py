@@ -97,6 +97,7 @@ def test_loose_texts_are_taken_out() -> None:
     assert bare(source) == "def f():\n    pass\nx = 'C'"
 
 
+@pytest.mark.slow
 def test_versions_are_kept_beside_the_bytecode_and_hold_for_these_sources_alone(tmp_path: Path) -> None:
     """Another process reads them; one whose sources say something else does not."""
     shutil.copytree(PACKAGE, tmp_path / "mr_assets", ignore=shutil.ignore_patterns("__pycache__"))
