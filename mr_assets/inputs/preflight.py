@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from glob import has_magic
+from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 
@@ -66,6 +67,7 @@ from mr_assets.training.settings import TrainingSettings
 
 LEAST_FREE_MIB = 200
 EXECUTED_HERE = ("in_process", "multiprocess")  # the executors whose steps work on this machine
+KNOWN_CONFIGURATIONS = Path(__file__).parent / "__pycache__" / "configurations"
 GROUPS_OF_PROCESS = Path("/proc/self/cgroup")
 CONTROL_GROUPS = {  # by the controllers of version 2 and 1: folder; limit, use, and what of it is a cache of files
     "": (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
@@ -281,16 +283,35 @@ def _untrusted(judge: Template, asked: list[dict[str, str]]) -> str:
 
 def seed_encoder(folder: Path, model: ModelSection, *templates: Template) -> ChatEncoder:
     """The seed model's. Raises `UserError` for a model that transformers does not know, or no template can ask."""
+    _check_configuration(folder)
+    encode = ChatEncoder.load(folder, **model.rendering())
+    for template in templates:
+        encode.template_ids(template, dict.fromkeys(template.fields, "x"))
+    return encode
+
+
+def _check_configuration(folder: Path) -> None:
+    """Raise `UserError` for a config.json that this version of transformers cannot load.
+
+    One that it can is known again by its content, beside Python's bytecode: to ask transformers takes two seconds, for
+    it brings torch. Where nothing can be written, nothing is kept.
+    """
+    place = folder / "config.json"
+    asked = f"{version('transformers')} ".encode()
+    with suppress(OSError):  # of which transformers will speak
+        asked += place.read_bytes()
+    known = KNOWN_CONFIGURATIONS / blake2b(asked, digest_size=16).hexdigest()
+    if known.exists():
+        return
     from transformers import AutoConfig
 
     try:
         AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the configuration's own code checks it, each in its way
         raise UserError(
-            f"{folder / 'config.json'} describes no model that transformers {version('transformers')} can load: "
+            f"{place} describes no model that transformers {version('transformers')} can load: "
             f"{str(error).strip() or type(error).__name__}. Name a complete model folder of a known architecture."
         ) from error
-    encode = ChatEncoder.load(folder, **model.rendering())
-    for template in templates:
-        encode.template_ids(template, dict.fromkeys(template.fields, "x"))
-    return encode
+    with suppress(OSError):
+        known.parent.mkdir(parents=True, exist_ok=True)
+        known.touch()

@@ -180,6 +180,22 @@ def test_a_model_that_cannot_be_asked(refused: Check, data: Path, name: str, con
     assert str(folder) in said
 
 
+def test_a_configuration_is_known_again_by_its_content(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then transformers, which brings torch, need not be asked; of another content it is."""
+    asked: list[str] = []
+    monkeypatch.setattr(preflight, "KNOWN_CONFIGURATIONS", tmp_path / "known")
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", lambda folder, **_: asked.append(folder))
+    folder = model_folder(data / "models" / "mine")
+    for _ in range(2):
+        check_run(tiny_run(data, "model.seed=models/mine"))
+        assert asked == [str(folder)]
+    (folder / "config.json").write_text('{"model_type": "llama", "vocab_size": 261}')
+    check_run(tiny_run(data, "model.seed=models/mine"))
+    assert asked == [str(folder)] * 2
+
+
 def test_a_variable_for_the_chat_template(refused: Check, data: Path) -> None:
     """One that the template reads is taken, any other is refused."""
     folder = model_folder(data / "models" / "mine")
