@@ -26,26 +26,26 @@ def eft_dataset(
         return work.table(EFT_DATASET.empty(), {"examples": 0}, empty_because="Empty: the recipe has no SFT.")
 
     if ranked_replies is not None:
-        made = _of_rankings(work, ranked_replies, eft_judgments)
+        examples = _of_rankings(work, ranked_replies, eft_judgments)
     elif work.recipe.eft.source == "world":
-        made = _of_the_world(work)
+        examples = _of_the_world(work)
     else:
-        made = _of_a_file(work)
+        examples = _of_a_file(work)
 
-    numbers = {**eft_numbers(made.examples, made.dropped), **made.left_out}
-    return work.table(made.examples, numbers, made.dropped, pictures=made.pictures)
+    numbers = {**eft_numbers(examples.rows, examples.dropped), **examples.held_out}
+    return work.table(examples.rows, numbers, examples.dropped, pictures=examples.pictures)
 
 
-class _Made(NamedTuple):
-    """The examples; what was dropped, of rankings; how many rows of a file were left out; pictures."""
+class _Examples(NamedTuple):
+    """The examples; what was dropped, of rankings; how many rows of a file are held out; pictures."""
 
-    examples: pl.DataFrame
+    rows: pl.DataFrame
     dropped: pl.DataFrame | None = None
-    left_out: Mapping[str, int] = {}
+    held_out: Mapping[str, int] = {}
     pictures: Mapping[str, str] = {}
 
 
-def _of_rankings(work: Materialization, replies: pl.LazyFrame, judgments: pl.LazyFrame | None) -> _Made:
+def _of_rankings(work: Materialization, replies: pl.LazyFrame, judgments: pl.LazyFrame | None) -> _Examples:
     recipe, (judge, meta_judge) = work.recipe, judge_prompts(work.recipe, work.run.data)
     examples, dropped = method.eft_dataset(
         replies.collect(),
@@ -58,18 +58,18 @@ def _of_rankings(work: Materialization, replies: pl.LazyFrame, judgments: pl.Laz
     )
     section, scores = recipe.judgments, score_counts(examples, recipe.judgments.scoring)
     pictures = {"scores": score_histogram(scores, section.lowest_score, section.highest_score)}
-    return _Made(examples, dropped, pictures=pictures)
+    return _Examples(examples, dropped, pictures=pictures)
 
 
-def _of_the_world(work: Materialization) -> _Made:
+def _of_the_world(work: Materialization) -> _Examples:
     recipe, world = work.recipe, work.recipe.world
     assert world is not None and recipe.eft.examples is not None
     imperfect = Imperfection(judge_noise=world.judge_noise, verbosity_bias=world.verbosity_bias)
-    return _Made(make_eft(recipe.eft.examples, recipe.seed, imperfect, judge_prompts(recipe, work.run.data).judge))
+    return _Examples(make_eft(recipe.eft.examples, recipe.seed, imperfect, judge_prompts(recipe, work.run.data).judge))
 
 
-def _of_a_file(work: Materialization) -> _Made:
+def _of_a_file(work: Materialization) -> _Examples:
     examples, held_out = user_eft(work.recipe, work.run.data)
     for note in eft_notes(work.recipe, work.run.data, examples):
         work.context.log.warning(note)
-    return _Made(examples, left_out={HELD_OUT: held_out} if work.recipe.world else {})
+    return _Examples(examples, held_out={HELD_OUT: held_out} if work.recipe.world else {})
