@@ -151,7 +151,7 @@ def test_without_the_library_its_extra_is_named(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("MR_SCRATCH", str(tmp_path))
     monkeypatch.setenv("MR_DATA", "s3://bucket")
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    with pytest.raises(UserError, match=r"pip install 'mr_assets\[s3\]'"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[s3\]'"):
         data_root()
 
 
