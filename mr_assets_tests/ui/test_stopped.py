@@ -20,6 +20,12 @@ SETS = ("prompts.count=160", "iterations.all={prompts: 40, rho: 0.0, keep_epoch:
 PROMPTLY = 30  # seconds, on a busy machine; the line comes within one
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for all of them: the first makes what the family shares."""
+    return tmp_path_factory.mktemp("stopped") / "data"
+
+
 @pytest.mark.parametrize(
     ("executor", "number", "status"),
     [
@@ -30,15 +36,16 @@ PROMPTLY = 30  # seconds, on a busy machine; the line comes within one
     ],
 )
 def test_one_line_and_the_status_of_the_signal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, executor: str, number: signal.Signals, status: int
+    data: Path, monkeypatch: pytest.MonkeyPatch, executor: str, number: signal.Signals, status: int
 ) -> None:
     """Sent to the process group in the middle of a table: nothing else is said, and no process of the group stays."""
-    data = tmp_path / "data"
-    save(Run("typed", with_iterations(tiny_recipe(*SETS, "evaluation=null"), 1), data))
+    name = f"{executor}_{status}"
+    save(Run(name, with_iterations(tiny_recipe(*SETS, "evaluation=null"), 1), data))
     monkeypatch.setenv("MR_EXECUTOR", executor)
     monkeypatch.setenv("MR_FAKE_SECONDS", "0.1")
     asked = data / "requests.log"
-    with started(data, "run", NAME, "--name", "typed", module=MODULE) as command:
+    asked.unlink(missing_ok=True)
+    with started(data, "run", NAME, "--name", name, module=MODULE) as command:
         wait_for(lambda: asked.exists() and len(asked.read_text().split()) >= 25, PATIENCE, command)
         group = [p for p in psutil.process_iter() if os.getpgid(p.pid) == command.pid]
         before = printed(command)
