@@ -106,7 +106,7 @@ def finished_world(tmp_path_factory: pytest.TempPathFactory) -> Any:
     Seconds in each process that asks for it: what needs no history takes `finished`.
     """
     from mr_assets.orchestration.steps import steps
-    from mr_assets_tests.test_loop import messages, new_world
+    from mr_assets_tests.whole_runs.test_loop import messages, new_world
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mr_assets.files.os.fsync", lambda file: None)  # the tests outlive no power cut

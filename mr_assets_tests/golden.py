@@ -43,7 +43,7 @@ def artifacts(run: Run) -> dict[str, dict[str, Any]]:
 def main() -> None:
     """Make the tiny run and write golden.json."""
     from mr_assets.orchestration.steps import steps
-    from mr_assets_tests.test_loop import messages, new_world
+    from mr_assets_tests.whole_runs.test_loop import messages, new_world
 
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(logging.root.manager, "disable", logging.WARNING)  # Dagster's own lines

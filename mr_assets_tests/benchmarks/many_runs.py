@@ -33,8 +33,8 @@ from mr_assets.runs.run import Run
 from mr_assets.runs.stored import save
 from mr_assets_tests.benchmarks.machine import spread, write_result
 from mr_assets_tests.real_run import free_port
-from mr_assets_tests.test_loop import messages, new_world
 from mr_assets_tests.tiny import CHANCE, NAME, SMALL
+from mr_assets_tests.whole_runs.test_loop import messages, new_world
 
 GOAL = {"mr ui answers": {"s": 15}, "mr status RUN": {"s": 2}}
 ASSETS = "{ assetNodes { groupName } }"

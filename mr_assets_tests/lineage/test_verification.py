@@ -26,7 +26,7 @@ from mr_assets.tables import (
 )
 from mr_assets.training.margins import MARGINS, MEAN
 from mr_assets_tests.lineage.conftest import change, dropped, forge, rematerialized, table
-from mr_assets_tests.test_loop import new_world
+from mr_assets_tests.whole_runs.test_loop import new_world
 
 TABLES_OF_A_RUN = [asset for asset in LOOP.per("iteration") if asset in TABLES]
 

@@ -27,7 +27,7 @@ from mr_assets.orchestration.webserver import only_ui
 from mr_assets.processes import TAG, UI_MARK, Worker
 from mr_assets.runs.stored import save
 from mr_assets.wiring.partitions import POOL
-from mr_assets_tests.test_loop import World, messages, new_world
+from mr_assets_tests.whole_runs.test_loop import World, messages, new_world
 
 SERVER = next((folder for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
 pytestmark = [

@@ -43,8 +43,8 @@ from mr_assets.runs.status import places, state
 from mr_assets.runs.stored import save, stored_runs
 from mr_assets_tests.real_run import free_port, wait_for
 from mr_assets_tests.runs.test_pruning import finished
-from mr_assets_tests.test_loop import messages, new_world
 from mr_assets_tests.tiny import complete, files, model_folder, tiny_run
+from mr_assets_tests.whole_runs.test_loop import messages, new_world
 
 pytestmark = pytest.mark.slow
 Host = Callable[[str], Path]

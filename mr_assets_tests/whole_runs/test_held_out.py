@@ -10,7 +10,7 @@ from mr_assets.orchestration.steps import Step
 from mr_assets.runs.status import state
 from mr_assets.tables import TABLES, dropped_frame, dropped_path
 from mr_assets.worlds import letters
-from mr_assets_tests.test_loop import World, made_up_to_m0, messages, new_world
+from mr_assets_tests.whole_runs.test_loop import World, made_up_to_m0, messages, new_world
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 

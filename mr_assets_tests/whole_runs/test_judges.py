@@ -23,10 +23,10 @@ from mr_assets.runs.status import state
 from mr_assets.tables import HUMAN_AGREEMENT, LABELLED_PAIRS, version_of
 from mr_assets.worlds import letters
 from mr_assets_tests.fakes import WorldSampler
-from mr_assets_tests.test_eft import SETS as RANKINGS
-from mr_assets_tests.test_eft import given
-from mr_assets_tests.test_loop import World, messages, new_world
 from mr_assets_tests.tiny import tiny_run
+from mr_assets_tests.whole_runs.test_eft import SETS as RANKINGS
+from mr_assets_tests.whole_runs.test_eft import given
+from mr_assets_tests.whole_runs.test_loop import World, messages, new_world
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 

@@ -30,8 +30,8 @@ from mr_assets.section import section_of
 from mr_assets.tables import TABLES, Column, Table
 from mr_assets.wiring.declare import loop_asset
 from mr_assets.wiring.materialization import Materialization, Result
-from mr_assets_tests.test_loop import World, messages, new_world
 from mr_assets_tests.tiny import complete, tiny_recipe, tiny_run
+from mr_assets_tests.whole_runs.test_loop import World, messages, new_world
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 

@@ -17,9 +17,9 @@ from mr_assets.sampling import live
 from mr_assets.wiring import rewards
 from mr_assets.wiring import sampling as wired
 from mr_assets_tests.reward_model import SEED_MODEL, reward_model
-from mr_assets_tests.test_loop import World, made_up_to_m0, messages, new_world
-from mr_assets_tests.test_reward_model import BY_REWARDS, ByLength
 from mr_assets_tests.tiny import complete, tiny_run
+from mr_assets_tests.whole_runs.test_loop import World, made_up_to_m0, messages, new_world
+from mr_assets_tests.whole_runs.test_reward_model import BY_REWARDS, ByLength
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 

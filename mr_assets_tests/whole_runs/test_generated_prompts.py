@@ -42,8 +42,8 @@ from mr_assets_tests.chat_server import Answer, Server, said, serving
 from mr_assets_tests.explorer.conftest import pages_over
 from mr_assets_tests.fakes import WorldSampler
 from mr_assets_tests.rankings import reply, tree, write
-from mr_assets_tests.test_loop import World, messages, new_world
 from mr_assets_tests.tiny import NAME, SMALL, complete, tiny_run
+from mr_assets_tests.whole_runs.test_loop import World, messages, new_world
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 

@@ -20,8 +20,8 @@ from mr_assets.sampling.settings import RewardSettings, SamplingSettings
 from mr_assets.sampling.stats import EngineStats
 from mr_assets.wiring import rewards
 from mr_assets_tests.reward_model import reward_model
-from mr_assets_tests.test_loop import World, messages, new_world
 from mr_assets_tests.tiny import complete, tiny_run
+from mr_assets_tests.whole_runs.test_loop import World, messages, new_world
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 

@@ -39,8 +39,8 @@ from mr_assets.worlds import letters
 from mr_assets_tests.explorer.conftest import pages_over
 from mr_assets_tests.fakes import WorldSampler
 from mr_assets_tests.rankings import Row, reply, tree, write
-from mr_assets_tests.test_loop import World, messages, new_world
 from mr_assets_tests.tiny import tiny_run
+from mr_assets_tests.whole_runs.test_loop import World, messages, new_world
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
