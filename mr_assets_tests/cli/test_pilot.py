@@ -30,6 +30,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
         return data, CliRunner().invoke(main, ["pilot", *map(str, TINY)])
 
 
+@pytest.mark.slow
 def test_what_a_person_reads(tried: tuple[Path, Result]) -> None:
     """First what follows, then what the model wrote, then stage by stage."""
     data, result = tried
@@ -66,6 +67,7 @@ class Silent(WorldSampler):
         return "Very good." if judge_template().unfill(message) else super().say(message)
 
 
+@pytest.mark.slow
 def test_a_judge_that_does_not_judge(mr: Mr, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What can be done comes first; three of its texts are shown. No bound stops it: it has no pairs."""
     monkeypatch.setattr(sampling, "open_engine", lambda folder, policy, settings, **_: Silent(folder, policy))

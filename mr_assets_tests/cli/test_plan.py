@@ -120,6 +120,7 @@ def test_messages(mr: Mr, arguments: tuple[str, ...], said: str) -> None:
     assert said.lower() in " ".join(result.output.split()).lower()
 
 
+@pytest.mark.slow
 def test_from_a_pilot(mr: Mr, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is made first, beside the run; then planned with, at its rates or by a data sheet; and not made again.
 

@@ -697,6 +697,7 @@ def test_it_only_reads(finished: Run, pages: TestClient) -> None:
     assert files(finished.data) == before
 
 
+@pytest.mark.slow
 def test_few_pages_are_made_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many are asked for: each may hold an iteration's texts in memory."""
     under_way, most, lock = 0, 0, threading.Lock()

@@ -24,6 +24,7 @@ def beside(data: Path) -> dict[str, bytes]:
     return {name: content for name, content in files(data).items() if not name.startswith(f"{FOLDER}/")}
 
 
+@pytest.mark.slow
 def test_every_role_is_tried_and_nothing_of_it_is_the_runs(run: Run, engine: Engine) -> None:
     """The run's folder, its family's and the history are as they were; the prompts are of those that it would draw."""
     save(run)
@@ -42,6 +43,7 @@ def test_every_role_is_tried_and_nothing_of_it_is_the_runs(run: Run, engine: Eng
     assert tried.len() == 4 and set(tried) < set(drawn["prompt_id"])
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_sampled_again(run: Run, engine: Engine) -> None:
     """Ctrl-C comes while judgments are sampled: it goes on, without sampling the responses again. Then all is there.
 
@@ -72,6 +74,7 @@ def test_the_model_as_it_is(run: Run, engine: Engine) -> None:
     assert (planned(run).model, planned(run).folder) == ("M0", run.place("sft_checkpoint").resolve())
 
 
+@pytest.mark.slow
 def test_files_of_the_runs_data_folder_are_found(tmp_path: Path, engine: Engine) -> None:
     """A pilot has a data folder of its own; what a recipe names relative to the run's is still that."""
     (tmp_path / "p.txt").write_text("".join(f"Copy the letters b c {x}.\n" for x in CONSONANTS[2:]))

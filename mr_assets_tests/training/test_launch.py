@@ -516,6 +516,7 @@ def test_a_trainer_that_ended_before_its_job_came_is_replaced(job: TrainingJob) 
     assert not gone([pid_ahead()], seconds=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("programs")
 def test_the_error_of_a_trainer_that_fails_after_it_was_told_is_told(
     job: TrainingJob,

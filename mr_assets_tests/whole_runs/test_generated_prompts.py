@@ -249,6 +249,7 @@ def by_endpoint(server: Server) -> tuple[str, ...]:
     return (f"prompts.generator={server.url}", "generation.model=m", "generation.key_variable=KEY_OF_TEST")
 
 
+@pytest.mark.slow
 def test_prompts_of_an_endpoint(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No engine is opened and no GPU asked for; neither the key nor the seed model is in any file or record."""
     patch.setenv("KEY_OF_TEST", "s3cret")

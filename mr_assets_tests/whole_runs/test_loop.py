@@ -1281,6 +1281,7 @@ def test_no_pairs_no_training(patch: pytest.MonkeyPatch, tmp_path: Path, done: W
     assert world.jobs == []
 
 
+@pytest.mark.slow
 def test_a_backfills_run_is_of_its_iteration(patch: pytest.MonkeyPatch, tmp_path: Path, done: World) -> None:
     """Such a run has a range of one key in its tags, and no partition key: it makes the same tables, and records."""
     copied(done.run.data, tmp_path / "data")

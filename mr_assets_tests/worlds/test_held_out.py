@@ -74,6 +74,7 @@ def test_ranked_replies_and_labelled_pairs_are_of_held_out_prompts_and_of_differ
     assert all(true_score(prompt, chosen) > true_score(prompt, rejected) for prompt, chosen, rejected in pairs)
 
 
+@pytest.mark.slow
 def test_the_shipped_recipes_are_trained_on_no_held_out_prompt() -> None:
     """Of every small-world recipe, the texts of the very tables that it is trained on."""
     for name in (name for name in list_recipes() if name.startswith("small_world")):
