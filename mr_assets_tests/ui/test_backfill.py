@@ -59,6 +59,16 @@ def in_order(runs: list[DagsterRun]) -> list[str | None]:
     return [r.partition for r in ordered]
 
 
+def backfill_of_new(server: Server, run: Run, partitions: list[str]) -> list[DagsterRun]:
+    """The runs of a backfill of iterations that the definitions have only just been reloaded with.
+
+    The daemon sees new definitions a moment after the webserver: a backfill that it takes up before that ends without a
+    run, and is launched again.
+    """
+    server.ask(RELOAD, name=LOCATION)
+    return server.wait_for(lambda: server.backfill_ended(server.backfill(run, partitions)))
+
+
 def test_from_nothing_given_in_any_order(server: Server, data: Path) -> None:
     """With the one-off assets selected, on a fresh instance: these first, then 1 and 2, each in one run."""
     run = saved(data, "pair", 2)
@@ -87,8 +97,7 @@ def test_what_a_command_began_goes_on_to_the_tenth(server: Server, data: Path) -
     """`mr run` has made eight iterations, the recipe has two more: 9 comes before 10, which is no order of letters."""
     mr(data, "run", NAME, "--name", "ten", module=MODULE)
     run = saved(data, "ten", 10)
-    server.ask(RELOAD, name=LOCATION)
-    runs = server.backfill_ended(server.backfill(run, ["10", "9"]))
+    runs = backfill_of_new(server, run, ["10", "9"])
     assert {r.status for r in runs} == {"SUCCESS"}
     assert in_order(runs) == ["9", "10"]
     assert {state(run, asset, t) for asset in LOOP.per("iteration") for t in run.iterations} == {"done"}
@@ -124,9 +133,8 @@ def test_what_failed_is_finished_by_two_buttons(server: Server, data: Path) -> N
 def test_a_fifth_iteration_of_a_finished_run(server: Server, data: Path) -> None:
     """The recipe has a row more and the definitions are reloaded: a backfill of 5 makes it and nothing else."""
     run = saved(data, "four", 5)
-    server.ask(RELOAD, name=LOCATION)
     before = {(a, t): run.record(a, t) for a in LOOP.per("iteration") for t in "1234"}
-    [made] = server.backfill_ended(server.backfill(run, ["5"]))
+    [made] = backfill_of_new(server, run, ["5"])
     assert (made.partition, made.status) == ("5", "SUCCESS")
     assert {place: run.record(*place) for place in before} == before
     assert {state(run, asset, "5") for asset in LOOP.per("iteration")} == {"done"}
