@@ -203,6 +203,7 @@ def test_an_answer_that_is_damaged_is_asked_for_again(serve: Serve, tmp_path: Pa
     assert len(server.asked) == 2
 
 
+@pytest.mark.slow
 def test_a_killed_process_has_nothing_to_pay_again(serve: Serve, tmp_path: Path) -> None:
     """Killed at the fourth request: the three before are kept, and asked for no more."""
     begun = threading.Event()

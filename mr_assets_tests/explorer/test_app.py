@@ -306,6 +306,7 @@ def invalid(run: Run, asset: str, reasons: list[str], sampled: pl.Expr) -> list[
     return ids
 
 
+@pytest.mark.slow
 def test_judgments_without_a_score_are_listed_with_their_reason(run: Run) -> None:
     """How many for which reason, and which; each leads to its own page and to that of its response."""
     ids = invalid(run, "judgments", ["no_score", "no_score", "off_scale"], pl.lit(True))
@@ -541,6 +542,7 @@ def test_every_kind_of_id_has_a_page_with_its_asset_and_run(pages: TestClient, f
         assert f"{UI}/assets/{finished.family}/sft_checkpoint" in links
 
 
+@pytest.mark.slow
 def test_every_link_of_every_page_leads_somewhere(pages: TestClient, finished: Run) -> None:
     """Within the pages; from each kind of id, and from the list."""
     seen: set[str] = set()

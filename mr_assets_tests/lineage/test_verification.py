@@ -256,6 +256,7 @@ def test_a_file_that_is_no_table_is_a_fault_and_no_traceback(run: Run) -> None:
     assert {f.asset for f in faults(run)} == {"battle_matrices", "elo_pairs"}
 
 
+@pytest.mark.slow
 def test_the_command_exits_with_1_when_something_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """It names artifact, id, what came and what was expected; --json says the same for programs."""
     save(run)

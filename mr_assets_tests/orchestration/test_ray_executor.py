@@ -67,6 +67,7 @@ def executed(folder: Path, found: list[int], monkeypatch: pytest.MonkeyPatch) ->
     return why, [entry.dagster_event.message or "" for entry in told if entry.step_key and entry.dagster_event]
 
 
+@pytest.mark.slow
 def test_what_no_node_has_fails_at_once(tmp_path: Path, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     why, _ = executed(tmp_path, [0, 2], monkeypatch)
     assert why.startswith("responses: asks for 4 GPUs on one node (engine.tensor_parallel_size x engine.replicas);")

@@ -531,6 +531,7 @@ def test_the_error_of_a_trainer_that_fails_after_it_was_told_is_told(
         pid_of_training(job)
 
 
+@pytest.mark.slow
 def test_sigkill_of_the_caller_ends_the_trainer_that_waits() -> None:
     """As it ends one that trains."""
     script = (

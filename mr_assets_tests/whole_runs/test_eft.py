@@ -264,6 +264,7 @@ def test_a_run_that_is_killed_while_the_seed_model_judges_goes_on(
 # ------------------------------------------------------------------------------------------------- from ranks alone
 
 
+@pytest.mark.slow
 def test_the_form_first_and_then_judged_by_the_model_that_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
