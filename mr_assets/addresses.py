@@ -12,6 +12,16 @@ RAY = "RAY_API_SERVER_ADDRESS"
 """The environment variable by which Ray's own commands find where a cluster takes jobs."""
 
 
+def runs_on_ray() -> bool:
+    """Whether steps go to a Ray cluster."""
+    return os.environ.get("MR_EXECUTOR") == "ray"
+
+
+def ray_cluster() -> str | None:
+    """Where the cluster that steps go to takes jobs; None if they go to none, or it is not said."""
+    return os.environ.get(RAY) if runs_on_ray() else None
+
+
 def ui_url() -> str:
     """The Dagster UI, without a slash at its end."""
     return os.environ.get(UI, "http://127.0.0.1:3000").rstrip("/")

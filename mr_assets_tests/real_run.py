@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,14 +109,24 @@ def started(
 
     What it prints goes to its `stdout`, which is a file; `log` names it where several commands work at a time.
     """
-    with (data.parent / f"{log or data.name}.log").open("w+b") as output:
+    command = [sys.executable, "-m", module, *arguments]
+    with in_a_group(command, data.parent / f"{log or data.name}.log", environment(data), data) as process:
+        yield process
+
+
+@contextmanager
+def in_a_group(
+    command: Sequence[str], log: Path, env: Mapping[str, str], cwd: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The same of any command, which prints to `log`."""
+    with log.open("w+b") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            env=environment(data),
+            command,
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            cwd=data,
+            cwd=cwd,
             start_new_session=True,
         )
         process.stdout = output

@@ -20,12 +20,11 @@ from mr_assets.dagster_internals import IMPLICIT_ASSET_JOB_NAME
 from mr_assets.definitions import build_definitions, executor
 from mr_assets.errors import UserError
 from mr_assets.orchestration.instance import SETTINGS
-from mr_assets.processes import end_group
 from mr_assets.recipes.load import with_iterations
 from mr_assets.runs.stored import load_run
 from mr_assets.tables import TABLES
 from mr_assets.wiring.io_managers import ModelIOManager, TableIOManager
-from mr_assets_tests.real_run import PROJECT, descendants, free_port
+from mr_assets_tests.real_run import PROJECT, descendants, free_port, in_a_group
 from mr_assets_tests.tiny import NAME, tiny_run
 from mr_assets_tests.ui.server import PATIENCE, Server
 
@@ -360,26 +359,12 @@ def test_dg_dev_serves_the_assets(tmp_path: Path) -> None:
     """On loopback until it is interrupted, which leaves no process; nothing is noted for Dagster's telemetry."""
     port = free_port()
     command = [str(COMMANDS / "dg"), "dev", "--host", "127.0.0.1", "--port", str(port)]
-    with (tmp_path / "dg.log").open("w+b") as log:
-        process = subprocess.Popen(
-            command,
-            env=activated(tmp_path),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=PROJECT,
-            start_new_session=True,
-        )
-        process.stdout = log
-        try:
-            server = Server(tmp_path / "data", port, process)
-            server.wait_for(server.loaded)
-            started = descendants(process)
-            process.send_signal(signal.SIGINT)
-            assert process.wait(PATIENCE) == 0
-            _, left = psutil.wait_procs(started, timeout=PATIENCE)
-            assert started and not left
-        finally:
-            end_group(process.pid)
-            process.wait()
+    with in_a_group(command, tmp_path / "dg.log", activated(tmp_path), PROJECT) as process:
+        server = Server(tmp_path / "data", port, process)
+        server.wait_for(server.loaded)
+        started = descendants(process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+        _, left = psutil.wait_procs(started, timeout=PATIENCE)
+        assert started and not left
     assert not (tmp_path / ".telemetry").exists()

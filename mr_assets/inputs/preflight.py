@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 import psutil
 
-from mr_assets.addresses import RAY
+from mr_assets.addresses import ray_cluster
 from mr_assets.chat import ChatEncoder
 from mr_assets.errors import UserError, shown
 from mr_assets.inputs.generator import check_generator
@@ -163,8 +163,8 @@ def _check_fit(run: Run, trains: bool) -> list[str]:
     if not trains:
         return [*check_gpus(run, found := gpus_here(), "responses"), *busy_gpus(run, found)]
     found = gpus_here() if done_here() else []
-    if os.environ.get("MR_EXECUTOR") == "ray" and RAY in os.environ:
-        check_nodes(run, os.environ[RAY])
+    if (cluster := ray_cluster()) is not None:
+        check_nodes(run, cluster)
     notes = check_gpus(run, found)
     if found:
         check_host(run, free_memory())

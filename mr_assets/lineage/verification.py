@@ -85,8 +85,8 @@ _UNREADABLE = (
     pl.exceptions.PanicException,  # of a damaged parquet file; it is no `Exception`
 )
 _FINISHED = ("stop", "length")
-_NOT_SAMPLED = "prompt_too_long"
-_LEFT_OUT = {"held_out_responses": "trained_on"}  # what is no request, by the asset
+_NOT_SAMPLED = ("prompt_too_long",)
+_DROPPED = {"held_out_responses": (*_NOT_SAMPLED, "trained_on")}  # for other reasons, too: what was never a request
 
 
 @dataclass(frozen=True)
@@ -380,7 +380,7 @@ class _Artifact:
         odd = self.table.filter(how.is_not_null() & ~how.is_in(_FINISHED)).select(key, how).collect()
         for identity, came in odd.iter_rows():
             yield self.fault(f"finish_reason is {shown(came)}, expected stop or length.", identity)
-        reasons = [_NOT_SAMPLED, *([_LEFT_OUT[self.asset]] if self.asset in _LEFT_OUT else [])]
+        reasons = _DROPPED.get(self.asset, _NOT_SAMPLED)
         for identity, reason, _ in self.dropped.filter(~pl.col("reason").is_in(reasons)).iter_rows():
             yield self.fault(f"it is dropped as {reason}, expected {' or '.join(reasons)}.", identity)
 

@@ -180,7 +180,7 @@ class Selection:
         """
         while not self.full:
             if self.rounds == most:
-                raise self.too_few(self.asked, self.rounds)
+                raise self.too_few()
             self.rounds += 1
             ids = request_ids(self.rounds, to_ask(self.wanted, len(self.rows), self.asked))
             self.asked += len(ids)
@@ -230,14 +230,14 @@ class Selection:
         counts = {"prompts": len(self.rows), "requests": self.asked, "rounds": self.rounds}
         return counts | {f"dropped: {reason}": count for reason, count in self.reasons.most_common()}
 
-    def too_few(self, asked: int, rounds: int) -> UserError:
+    def too_few(self) -> UserError:
         """The error for a model that gave too few prompts, with what became of its answers."""
         why = ", ".join(f"{count:,} {reason}" for reason, count in self.reasons.most_common())
         return UserError(
-            f"generated_prompts: of {self.wanted:,} prompts wanted, {len(self.rows):,} came of {asked:,} requests in "
-            f"{rounds} rounds. Dropped: {why or 'none'}. Raise generation.rounds (what was sampled is used again), or "
-            "name a stronger prompts.generator or more varied generation.examples, widen the bounds of generation, or "
-            "lower prompts.count."
+            f"generated_prompts: of {self.wanted:,} prompts wanted, {len(self.rows):,} came of {self.asked:,} requests "
+            f"in {self.rounds} rounds. Dropped: {why or 'none'}. Raise generation.rounds (what was sampled is used "
+            "again), or name a stronger prompts.generator or more varied generation.examples, widen the bounds of "
+            "generation, or lower prompts.count."
         )
 
 

@@ -14,6 +14,7 @@ from typing import IO, Any, cast
 import dagster as dg
 
 from mr_assets.printable import printable_lines
+from mr_assets.wiring.partitions import asset_of_step
 
 FOLLOW_SECONDS = 0.5  # between two looks at the history of a Dagster run whose steps are elsewhere
 WAITS = "waits for"  # so begins what the history says of a step that was handed to a cluster and has not begun
@@ -45,7 +46,7 @@ class _Without:
 class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         meta = getattr(record, "dagster_meta", {}) or {}
-        step = (meta.get("step_key") or "").split("__")[-1]
+        step = asset_of_step(meta.get("step_key") or "")
         message = _message(record)
         level = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
         shown = message if not step or message.startswith(step) else f"{step}: {message}"

@@ -24,6 +24,7 @@ from mr_assets.dagster_internals import (
 )
 from mr_assets.orchestration.console import WAITS
 from mr_assets.planning.ray_nodes import TO_WAIT, node_gpus, unmet
+from mr_assets.wiring.partitions import asset_of_step
 
 LOOK_SECONDS = 10  # between two looks at the jobs: whether one was lost with its node, or waits
 SAY_SECONDS = 55  # at least, between two sentences about a step that waits
@@ -57,7 +58,7 @@ class Steps(RayStepHandler):  # type: ignore[misc]  # mypy does not look into da
         """Submit the step's job; the step fails at once if no node that is up has the GPUs that it asks for."""
         step = self._get_step_key(step_handler_context)
         asked = _gpus(step_handler_context, step)
-        if why := asked and unmet(step.split("__")[-1], asked, node_gpus(self.address)):
+        if why := asked and unmet(asset_of_step(step), asked, node_gpus(self.address)):
             said = UserFailureData("no node has the GPUs", f"asks for {why} {TO_WAIT}")  # type: ignore[no-untyped-call]
             failed = StepFailureData(None, said)  # type: ignore[no-untyped-call]
             yield dg.DagsterEvent.step_failure_event(step_handler_context.get_step_context(step), failed)

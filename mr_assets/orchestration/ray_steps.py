@@ -18,7 +18,7 @@ from typing import Any
 
 import dagster as dg
 
-from mr_assets.addresses import PAGES, RAY, UI
+from mr_assets.addresses import PAGES, RAY, UI, ray_cluster
 from mr_assets.errors import UserError
 from mr_assets.orchestration.instance import POSTGRES
 from mr_assets.printable import tell
@@ -40,11 +40,6 @@ NO_STORE = (
     "MR_EXECUTOR is ray, and MR_DATA is an object store: expected a folder that every node of the cluster has at the "
     "same path. Mount a shared folder and name it in MR_DATA; or run on one host without MR_EXECUTOR."
 )
-
-
-def runs_on_ray() -> bool:
-    """Whether steps go to a Ray cluster."""
-    return os.environ.get("MR_EXECUTOR") == "ray"
 
 
 def installed() -> bool:
@@ -85,7 +80,8 @@ def _configured(address: str, env_vars: tuple[str, ...]) -> dg.ExecutorDefinitio
 
 def ray_tags() -> dict[str, str]:
     """The tag of a Dagster run whose steps this process hands to a cluster; none if they stay here."""
-    return {TAG: os.environ[RAY]} if runs_on_ray() and RAY in os.environ else {}
+    address = ray_cluster()
+    return {} if address is None else {TAG: address}
 
 
 def end_ray_steps(tags: Mapping[str, str], dagster_run_id: str) -> None:

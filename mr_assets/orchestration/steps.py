@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import dagster as dg
 
+from mr_assets.addresses import runs_on_ray
 from mr_assets.dagster_internals import (
     IMPLICIT_ASSET_JOB_NAME,
     PARTITION_NAME_TAG,
@@ -38,7 +39,7 @@ from mr_assets.runs.run import Run
 from mr_assets.runs.settings import overrides_of
 from mr_assets.runs.status import harmful_findings, refused, state
 from mr_assets.runs.stored import hold_recipes, stored_text
-from mr_assets.wiring.partitions import asset_key
+from mr_assets.wiring.partitions import asset_key, asset_of_step
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ def _marked(run: Run, dagster_run_id: str, instance: dg.DagsterInstance) -> Iter
 @contextmanager
 def _on_cluster(dagster_run_id: str, instance: dg.DagsterInstance) -> Iterator[None]:
     """Where steps are jobs of a cluster, print what they log; if it ends early, none is at work afterwards."""
-    if not ray_steps.runs_on_ray():
+    if not runs_on_ray():
         yield
         return
     with following(dagster_run_id, instance):
@@ -239,7 +240,7 @@ def failures(events: Sequence[dg.DagsterEvent]) -> list[str]:
         if event.is_step_failure:
             error = event.step_failure_data.user_failure_data or event.step_failure_data.error
             stopped = _failed_checks(events, event.step_key) if "AssetCheckFailed" in str(error) else []
-            failed = event.step_key.split("__")[-1] if event.step_key else "a step"
+            failed = asset_of_step(event.step_key) if event.step_key else "a step"
             said += [f"{failed}: {message}" for message in stopped or [_message(event, error)]]
     return said
 

@@ -216,18 +216,16 @@ def host_problems(recipe: Recipe, shape: Shape, data: Path, free: float) -> Iter
     """What `free` bytes of the memory of a host with GPUs do not hold."""
     for name, section in sections(recipe).items():
         sharded, count = is_sharded(section, data), section.num_processes
-
-        def need(processes: int, of: TrainingSettings = section, sharded: bool = sharded) -> float:
-            return host_memory(shape, of.model_copy(update={"num_processes": processes}), sharded=sharded)
-
-        if need(count) <= free:
+        needed = host_memory(shape, section, sharded=sharded)
+        if needed <= free:
             continue
-        beside = " and its reference" if need(1) > 4 * shape.weights else ""
+        each = needed / count
+        beside = " and its reference" if each > 4 * shape.weights else ""
         said = (
-            f"Training ({name}) needs {size(need(count))} of the host's memory, {size(free)} are free: each of "
+            f"Training ({name}) needs {size(needed)} of the host's memory, {size(free)} are free: each of "
             f"{name}.num_processes = {count} loads the whole model{beside} in fp32 before it goes to the GPUs."
         )
-        fits = next((n for n in range(count - 1, 0, -1) if need(n) <= free and most_processes(section, n) == n), None)
+        fits = next((n for n in range(count - 1, 0, -1) if n * each <= free and most_processes(section, n) == n), None)
         if fits is not None and (fits > 1 or not sharded):  # FSDP is for several
             yield Problem(name, said, (f"{name}.num_processes={fits}",))
         else:

@@ -182,10 +182,10 @@ def compared(
     Both are by asset and partition.
     """
     found: dict[str, Compared] = {}
-    for asset, partition in (place for place in planned if place in took):
-        so_far = found.get(asset, Compared(asset, 0.0, 0.0))
-        place = asset, partition
-        found[asset] = Compared(asset, so_far.planned + planned[place], so_far.took + took[place])
+    for place, seconds in planned.items():
+        if place in took:
+            so_far = found.get(place[0], Compared(place[0], 0.0, 0.0))
+            found[place[0]] = Compared(place[0], so_far.planned + seconds, so_far.took + took[place])
     return list(found.values())
 
 

@@ -13,7 +13,6 @@ from typing import Any
 from mr_assets.errors import shown
 from mr_assets.judging import ONLY_JUDGMENTS, PAPERS
 from mr_assets.recipes.recipe import EFT, GENERATED, OPEN_ASSISTANT, RANKINGS, REWARD_MODEL, WORLD, Recipe
-from mr_assets.sampling.connection import is_endpoint
 from mr_assets.training.settings import batch_problem, epoch_problem
 from mr_assets.worlds.letters import MOST_HELD_OUT, MOST_PROMPTS
 
@@ -174,7 +173,7 @@ def _generator(recipe: Any) -> Iterator[str]:
     if recipe.prompts.source != GENERATED:
         return
     generator, model = recipe.prompts.generator, recipe.generation.model
-    if is_endpoint(generator):
+    if recipe.prompts.by_endpoint:
         if model is None:
             yield f"generation.model = null: the endpoint {generator} has models by name; name one"
         if "?" in generator or "@" in generator.partition("://")[2].partition("/")[0]:
@@ -190,7 +189,7 @@ def _generated_chars(recipe: Any) -> Iterator[str]:
 
 
 def _generated_context(recipe: Any) -> Iterator[str]:
-    if recipe.prompts.source == GENERATED and not is_endpoint(recipe.prompts.generator):
+    if recipe.prompts.source == GENERATED and not recipe.prompts.by_endpoint:
         yield from _context("generation")(recipe)
 
 

@@ -43,15 +43,15 @@ def prompts_differ(sampled: str, then: Mapping[str, Any], now: Mapping[str, Any]
 def settings_of(run: Run, asset: str, partition: str | None) -> dict[str, Any]:
     """The recipe's fields that shape an artifact, as JSON; the user's own files also count by their content."""
     found = shaping_settings(run.recipe, asset, partition)
-    given = [(template, TEMPLATES.get(template, "")) for template in LOOP[asset].templates]
-    for template in [template for template, path in given if _is_among(path, found)]:
-        file = run.template(_named(run.recipe, TEMPLATES[template]))
+    for template in LOOP[asset].templates:
+        path = TEMPLATES.get(template)
+        file = run.template(_named(run.recipe, path)) if path and _is_among(path, found) else None
         if file is not None and is_regular(file):
             found[TEXT.format(template.replace("_", "-"))] = blake2b(file.read_bytes(), digest_size=8).hexdigest()
-    for name, source in [each for each in _sources(run, asset, partition) if _is_among(each[0], found)]:
-        if is_file_or_folder(path := resolve(source, run.data)):
+    for name, source in _sources(run, asset, partition):
+        if _is_among(name, found) and is_file_or_folder(place := resolve(source, run.data)):
             notes = run.data / ".fingerprints.json"
-            found[CONTENT + name] = remembered_fingerprint(path, notes, every_file=name not in MODELS)
+            found[CONTENT + name] = remembered_fingerprint(place, notes, every_file=name not in MODELS)
     return found
 
 

@@ -17,11 +17,11 @@ def check_fit(work: Materialization) -> None:
     refused before the first token, also where the UI launched it, or where `mr run` did not see the GPUs. A pilot, and
     who materializes sampling alone, needs no room to train.
     """
-    run, found = work.run, gpus_here()
+    run, found, after = work.run, gpus_here(), list(_after(work))
     check_gpus(run, found, work.asset)
-    for asset in _after(work):
+    for asset in after:
         check_gpus(run, found if done_here() else _as_many(found, gpus(run.recipe, asset)), asset)
-    for asset in (work.asset, *_after(work)):
+    for asset in (work.asset, *after):
         check_optimizer(run, asset)
         if found and (asset == work.asset or done_here()):
             check_host(run, free_memory(), asset)

@@ -16,6 +16,11 @@ def asset_key(run: Run, asset: str) -> dg.AssetKey:
     return dg.AssetKey([run.namespace(asset), asset])
 
 
+def asset_of_step(key: str) -> str:
+    """The asset that a step makes: its key is the asset's own, with two underscores after the namespace."""
+    return key.rpartition("__")[2]
+
+
 @cache
 def _static(keys: tuple[str, ...]) -> dg.StaticPartitionsDefinition:
     return dg.StaticPartitionsDefinition(list(keys))

@@ -181,7 +181,9 @@ def test_a_task_that_was_cut_off_is_dropped() -> None:
 
 def test_too_few_says_how_many_of_what() -> None:
     """And what can be done."""
-    said = str(selection("a b c d e f", "a b c d e f", "", wanted=5).too_few(asked=3, rounds=2))
+    made = selection("a b c d e f", "a b c d e f", "", wanted=5)
+    made.asked, made.rounds = 3, 2
+    said = str(made.too_few())
     assert "of 5 prompts wanted, 1 came of 3 requests in 2 rounds. Dropped: 1 near_duplicate, 1 no_task." in said
     assert "Raise generation.rounds" in said
 
