@@ -24,12 +24,26 @@ from mr_assets_tests.sampling.fake import FakeSampler
 DEADLY, BROKEN, FULL = 91, 92, 93
 
 
+def note(request: Request) -> None:
+    """Say in requests.log of the working folder that this process samples a request."""
+    with Path("requests.log").open("a") as log:
+        log.write(f"{os.getpid()} {request.id}\n")
+
+
+def sampled_by() -> dict[str, list[int]]:
+    """The processes that sampled each request."""
+    found: dict[str, list[int]] = {}
+    for line in Path("requests.log").read_text().splitlines():
+        pid, request = line.split()
+        found.setdefault(request, []).append(int(pid))
+    return found
+
+
 class Logged(FakeSampler):
     """Tells what it samples, and breaks where it is told to."""
 
     def add(self, request: Request, settings: SamplingSettings) -> None:
-        with Path("requests.log").open("a") as log:
-            log.write(f"{os.getpid()} {request.id}\n")
+        note(request)
         first, died = request.prompt_ids[0], Path("died")
         if first == DEADLY and not died.exists():
             died.touch()

@@ -20,7 +20,7 @@ from mr_assets.errors import UserError
 from mr_assets.files import fingerprint
 from mr_assets.judging import PAPERS_SCORING
 from mr_assets.method.asked_lines import score_line, split_tokens
-from mr_assets.sampling import live
+from mr_assets.sampling import live, replicas
 from mr_assets.sampling.engine import (
     Completion,
     Request,
@@ -33,7 +33,9 @@ from mr_assets.sampling.shards import Sampled, sample_shards, scan_shards
 from mr_assets.training import launch
 from mr_assets.worlds import letters
 from mr_assets_tests.llama3_shape import CONTROL_TOKENS, make_llama3_shaped_model
+from mr_assets_tests.real_run import wait_for
 from mr_assets_tests.sampling.fake import engine_settings
+from mr_assets_tests.sampling.fake_replica import sampled_by
 
 pytestmark = pytest.mark.slow
 
@@ -97,8 +99,17 @@ def test_another_process_samples_the_same_shards(whole: Sampled, tmp_path: Path)
         assert_frame_equal(pl.read_parquet(tmp_path / path.name), pl.read_parquet(path))
 
 
-def test_two_replicas_sample_the_same_shards_though_one_is_killed(whole: Sampled, tmp_path: Path) -> None:
-    """Each an engine in a process of its own, of which one is killed while both sample."""
+def test_two_replicas_sample_the_same_shards_though_one_is_killed(
+    whole: Sampled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each an engine in a process of its own, of which one is killed while both sample.
+
+    Nothing is lost, and at most the shard that it had is sampled again.
+    """
+    monkeypatch.chdir(tmp_path)
+    Path("requests.log").touch()
+    program = [sys.executable, "-m", "mr_assets_tests.sampling.logged_replica"]
+    monkeypatch.setattr(replicas, "replica_program", lambda: program)
     close_engine()
     engine = live.open_engine(SEED, fingerprint(SEED), SMALL.model_copy(update={"replicas": 2}))
     assert isinstance(engine, Replicas)
@@ -107,13 +118,20 @@ def test_two_replicas_sample_the_same_shards_though_one_is_killed(whole: Sampled
     def asked() -> Iterator[Request]:
         for number, request in enumerate(requests()):
             if number == 39:  # of the third shard: the others are being sampled
+                wait_for(lambda: len({pid for by in sampled_by().values() for pid in by}) == 2, 60)
                 psutil.Process(pids[0]).kill()
             yield request
 
-    shared = sample_shards(engine, asked(), DRAWN, tmp_path, signature={}, seed=1, shard_size=50, warn=warned.append)
+    folder = tmp_path / "stage"
+    shared = sample_shards(engine, asked(), DRAWN, folder, signature={}, seed=1, shard_size=50, warn=warned.append)
     assert [path.name for path in shared.paths] == [path.name for path in whole.paths]
     assert_frame_equal(scan_shards(shared.paths).collect(), scan_shards(whole.paths).collect())
     assert len(warned) == 1 and engine.pids == pids[1:]
+    by = sampled_by()
+    assert by.keys() == {request.id for request in requests()}
+    again = {request for request, sampled in by.items() if len(sampled) > 1}
+    shards = [set(pl.read_parquet(path)["request_id"]) for path in shared.paths]
+    assert any(again <= shard for shard in shards) and all(by[request] == pids for request in again)
     close_engine()
     assert not psutil.Process().children(recursive=True)
 

@@ -23,7 +23,7 @@ from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.sampling.shards import Progress, Sampled, sample_shards, scan_shards
 from mr_assets_tests.real_run import wait_for
 from mr_assets_tests.sampling.fake import FakeSampler, engine_settings
-from mr_assets_tests.sampling.fake_replica import BROKEN, DEADLY, FULL
+from mr_assets_tests.sampling.fake_replica import BROKEN, DEADLY, FULL, sampled_by
 
 SEED = Path(__file__).parents[2] / "data" / "seeds" / "small-world"
 SETTINGS = SamplingSettings(temperature=0.8, top_p=0.95, max_tokens=6)
@@ -67,15 +67,6 @@ def alone(device: str = "cpu") -> FakeSampler:
 def with_first(request: int, token: int) -> list[Request]:
     """The requests, one of which has a token at its beginning that tells the fake engine what to do."""
     return [Request(r.id, [token, 1], r.n) if i == request else r for i, r in enumerate(REQUESTS)]
-
-
-def sampled_by() -> dict[str, list[int]]:
-    """The processes that sampled each request."""
-    found: dict[str, list[int]] = {}
-    for line in Path("requests.log").read_text().splitlines():
-        pid, request = line.split()
-        found.setdefault(request, []).append(int(pid))
-    return found
 
 
 def group(pids: list[int]) -> list[psutil.Process]:
