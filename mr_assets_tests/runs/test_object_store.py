@@ -2,6 +2,8 @@
 
 import json
 import os
+import pickle
+import signal
 import socket
 import subprocess
 import sys
@@ -123,15 +125,11 @@ def published(data: Path) -> Run:
     return run
 
 
-def killed_before_the_record(run: Run, record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model's files are put, and then the process is killed."""
-
-    def killed(self: ObjectStore, path: Path, content: str) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(ObjectStore, "write", killed)
-        write_record(run.record_path(*MODEL), record)
+def killed_before_the_record(run: Run, record: Record) -> None:
+    """The model's files are put by a process of this host, which is killed before it puts the record."""
+    what = pickle.dumps((socket.gethostname(), run.record_path(*MODEL), record))
+    killed = subprocess.run([sys.executable, "-m", "mr_assets_tests.runs.killed_host"], input=what, check=False)
+    assert killed.returncode == -signal.SIGKILL
 
 
 def there(bucket: s3fs.S3FileSystem) -> list[str]:
@@ -230,9 +228,7 @@ def test_a_status_that_is_watched_sees_what_another_host_makes(host: Host, monke
     assert statuses([run])[0].state(TABLE) == "missing"
 
 
-def test_a_kill_before_the_record_leaves_what_was_put_and_no_artifact(
-    bucket: s3fs.S3FileSystem, host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_before_the_record_leaves_what_was_put_and_no_artifact(bucket: s3fs.S3FileSystem, host: Host) -> None:
     """It is completed when the run is made again on that host; what is in the store already is not put again."""
     run = published(host("gpu-01"))
     record = run.record(*MODEL)
@@ -240,7 +236,7 @@ def test_a_kill_before_the_record_leaves_what_was_put_and_no_artifact(
     remove_record(run.record_path(*MODEL))
     bucket.rm("bucket/of/runs/tiny/checkpoints/1", recursive=True)
 
-    killed_before_the_record(run, record, monkeypatch)
+    killed_before_the_record(run, record)
     weights = "bucket/of/runs/tiny/checkpoints/1/model.safetensors"
     put = bucket.info(weights)["LastModified"]
     pull(run.data)
@@ -256,15 +252,13 @@ def test_a_kill_before_the_record_leaves_what_was_put_and_no_artifact(
     assert state(other, *MODEL) == "done"
 
 
-def test_what_another_host_made_after_a_kill_is_not_overwritten(
-    bucket: s3fs.S3FileSystem, host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_another_host_made_after_a_kill_is_not_overwritten(bucket: s3fs.S3FileSystem, host: Host) -> None:
     """gpu-01 is killed while it puts M1, gpu-02 trains M1 again; then gpu-01 comes back, and takes gpu-02's."""
     run = published(host("gpu-01"))
     record = run.record(*MODEL)
     assert record is not None
     remove_record(run.record_path(*MODEL))
-    killed_before_the_record(run, record, monkeypatch)
+    killed_before_the_record(run, record)
     other = stored_runs(host("gpu-02"))["tiny"]
     place = other.place(*MODEL)
     model_folder(place)
