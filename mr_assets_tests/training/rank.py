@@ -13,8 +13,19 @@ from mr_assets.training import leash
 from mr_assets.training.job import TrainingJob
 
 
+def share(parameter: Any) -> list[Any]:
+    """[KIND, PROCESSES, PLACEMENT, SHARE] of a parameter that is shared out; [KIND] of one that is whole."""
+    from torch.distributed.tensor import DTensor
+
+    kind = type(parameter).__name__
+    if not isinstance(parameter, DTensor):
+        return [kind]
+    here = parameter.to_local()
+    return [kind, parameter.device_mesh.size(), str(parameter.placements), here.numel() / parameter.numel()]
+
+
 def make_trainer(job: TrainingJob) -> Any:
-    """The job's trainer, which first reports ``{"shares": {NAME: [KIND, PROCESSES, PLACEMENT, SHARE]}}``."""
+    """The job's trainer, which first reports ``{"shares": {NAME: share}}``, see `share`."""
     from transformers import TrainerCallback
 
     from mr_assets.training import dpo, sft
@@ -31,11 +42,7 @@ def make_trainer(job: TrainingJob) -> Any:
 
     class Shares(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
         def on_train_begin(self, *_: Any, model: Any = None, **__: Any) -> None:
-            shares = {
-                name: [type(p).__name__, p.device_mesh.size(), str(p.placements), p.to_local().numel() / p.numel()]
-                for name, p in model.named_parameters()
-            }
-            report(job, {"shares": shares})
+            report(job, {"shares": {name: share(parameter) for name, parameter in model.named_parameters()}})
 
     trainer: Any = (dpo if job.kind == "dpo" else sft).make_trainer(job)
     trainer.add_callback(Shares)

@@ -374,24 +374,6 @@ def same_training(
     assert (ours[1] - theirs[1]).norm() < 1e-3 * theirs[1].norm(), job.micro_batch_size
 
 
-def test_two_processes_make_the_same_steps(dpo_job: TrainingJob) -> None:
-    """Through accelerate, each process takes half of a batch, and the step is that of the whole batch, the last too.
-
-    In the epoch's last batch of 4 pairs, the second process has one pair, and two from the epoch's beginning once more
-    which count for nothing. So it is while the margins are computed, and each pair has one margin, its own.
-    """
-    job = replace(dpo_job, batch_size=6, micro_batch_size=6, keep_epoch=2)
-    parallel = replace(job, num_processes=2, micro_batch_size=3, out=dpo_job.out.with_name("parallel"))
-    train(parallel)
-    change = flat(load(parallel.out)) - flat(load(parallel.model))
-    same_training(parallel, (log(parallel.out), change), trained_here(job))
-    found, rows = margins(parallel.out), pl.read_parquet(parallel.data).to_dicts()
-    assert found["pair_id"].to_list() == [row["pair_id"] for row in rows]
-    texts = [(row["prompt_token_ids"], row["chosen_token_ids"]) for row in rows]
-    ratios = sums_of_log_probs(load(parallel.out), texts) - sums_of_log_probs(load(parallel.model), texts)
-    assert found["chosen_reward"].to_list() == pytest.approx((parallel.beta * ratios).tolist(), abs=1e-5)
-
-
 def test_a_reference_that_is_not_the_starting_model_ends_the_training(dpo_job: TrainingJob) -> None:
     """At step 1 every reward is 0 and the loss ln 2; here the weights have moved since the reference was asked."""
     import torch

@@ -1,4 +1,4 @@
-"""FSDP2 on two processes, on CPUs: really shared out, and yet the training of one process."""
+"""Two processes on CPUs, plain and with FSDP2: really shared out, and yet the training of one process."""
 
 import math
 import sys
@@ -37,49 +37,58 @@ def ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "trainer_program", lambda kind: program)
 
 
-@pytest.mark.parametrize("kind", ["dpo", "sft"])
-def test_shared_out_it_makes_the_steps_of_one_process(kind: str, request: pytest.FixtureRequest) -> None:
-    """Steps of 6 and 4 rows, in passes of one by two processes; DPO is killed between the epochs, and resumes.
+@pytest.mark.parametrize(("kind", "batch", "resumed_at"), [("dpo", 6, 2), ("sft", 4, 3)])
+def test_two_processes_with_and_without_fsdp_make_the_steps_of_one(
+    kind: str, batch: int, resumed_at: int, request: pytest.FixtureRequest
+) -> None:
+    """Two epochs of 10 rows: losses, margins, saved weights are equal. FSDP is killed between the epochs, and resumes.
 
-    Every parameter is a DTensor of which this process has half the rows: without that it would be plain data
-    parallelism, which accelerate falls back to on CPUs without a word.
+    With FSDP, in passes of one, every parameter is a DTensor of which this process has half the rows: without that it
+    would be plain data parallelism, which accelerate falls back to on CPUs without a word.
+
+    Without it, each process takes half of a batch at once. Of DPO's last batch of 4 pairs the second process has one,
+    and two from the epoch's beginning once more, which count for nothing. Of SFT's last batch of 2 it has only such.
     """
-    job = replace(request.getfixturevalue(f"{kind}_job"), batch_size=6, micro_batch_size=6, keep_epoch=2)
-    parallel = replace(
-        job,
-        num_processes=2,
-        micro_batch_size=1,
-        accelerate_config=str(SHIPPED["fsdp"]),
-        out=job.out.with_name("parallel"),
-    )
+    small = request.getfixturevalue(f"{kind}_job")
+    job = replace(small, batch_size=batch, micro_batch_size=batch, keep_epoch=2)
+    plain = replace(job, num_processes=2, micro_batch_size=batch // 2, out=job.out.with_name("plain"))
+    sharded: dict[str, Any] = {"micro_batch_size": 1, "accelerate_config": str(SHIPPED["fsdp"])}
+    fsdp = replace(plain, **sharded, out=job.out.with_name("fsdp"))
 
     def kill(line: dict[str, Any]) -> None:
-        if line.get("step", 0) >= 3:
+        if line.get("step", 0) > resumed_at:
             raise Interrupted
 
-    if kind == "dpo":
-        with pytest.raises(Interrupted):
-            train(parallel, kill)
-        [checkpoint] = parallel.workspace.glob("checkpoints/checkpoint-2")
-        written = sum(path.stat().st_size for kind in ("*.safetensors", "*.bin") for path in checkpoint.glob(kind))
-        shape = shape_of_folder(job.model)
-        assert shape is not None
-        assert written == pytest.approx(16 * shape.weights, rel=0.05)  # the weights twice: as `mr plan` counts it
-    told: list[dict[str, Any]] = []
-    assert train(parallel, told.append).resumed_at == (2 if kind == "dpo" else 0)
-    [shares] = [line["shares"] for line in told if "shares" in line]
-    assert len(shares) == len(list(load(job.model).named_parameters()))
-    assert {tuple(share) for share in shares.values()} == {("DTensor", 2, "(Shard(dim=0),)", 0.5)}
-    change = flat(load(parallel.out)) - flat(load(job.model))
+    with pytest.raises(Interrupted):
+        train(fsdp, kill)
+    [checkpoint] = fsdp.workspace.glob(f"checkpoints/checkpoint-{resumed_at}")
+    written = sum(path.stat().st_size for files in ("*.safetensors", "*.bin") for path in checkpoint.glob(files))
+    shape = shape_of_folder(job.model)
+    assert shape is not None
+    assert written == pytest.approx(16 * shape.weights, rel=0.05)  # the weights twice: as `mr plan` counts it
+    told: dict[str, list[dict[str, Any]]] = {"fsdp": [], "plain": []}
+    assert train(fsdp, told["fsdp"].append).resumed_at == resumed_at
+    assert train(plain, told["plain"].append).resumed_at == 0
+    shares = {name: next(line["shares"] for line in lines if "shares" in line) for name, lines in told.items()}
+    assert shares["fsdp"].keys() == dict(load(job.model).named_parameters()).keys()
+    assert {tuple(share) for share in shares["fsdp"].values()} == {("DTensor", 2, "(Shard(dim=0),)", 0.5)}
+    assert {tuple(share) for share in shares["plain"].values()} == {("Parameter",)}
+
     one = trained_here(job, make_trainer if kind == "dpo" else test_sft.make_trainer)
-    assert [line["step"] for line in log(parallel.out)] == [1, 2, 3, 4]
-    same_training(parallel, (log(parallel.out), change), one)
+    with_fsdp, without = [(log(each.out), flat(load(each.out)) - flat(load(job.model))) for each in (fsdp, plain)]
+    assert [line["step"] for line in with_fsdp[0]] == [*range(1, 2 * resumed_at + 1)]
+    same_training(fsdp, with_fsdp, one)
+    same_training(plain, without, one)
+    same_training(fsdp, with_fsdp, without)
     if kind == "dpo":
-        found, rows = margins(parallel.out), pl.read_parquet(parallel.data).to_dicts()
-        assert found["pair_id"].to_list() == [row["pair_id"] for row in rows]
+        rows = pl.read_parquet(job.data).to_dicts()
         texts = [(row["prompt_token_ids"], row["chosen_token_ids"]) for row in rows]
-        ratios = sums_of_log_probs(load(parallel.out), texts) - sums_of_log_probs(load(parallel.model), texts)
-        assert found["chosen_reward"].to_list() == pytest.approx((parallel.beta * ratios).tolist(), abs=1e-5)
+        before = sums_of_log_probs(load(job.model), texts)
+        for each in (fsdp, plain):
+            found = margins(each.out)
+            assert found["pair_id"].to_list() == [row["pair_id"] for row in rows], "each pair has one margin, its own"
+            rewards = job.beta * (sums_of_log_probs(load(each.out), texts) - before)
+            assert found["chosen_reward"].to_list() == pytest.approx(rewards.tolist(), abs=1e-5)
 
 
 def test_as_the_recipes_for_several_gpus_train(dpo_job: TrainingJob) -> None:
