@@ -22,6 +22,9 @@ from dagster._core.definitions.repository_definition.valid_definitions import (
     SINGLETON_REPOSITORY_NAME as SINGLETON_REPOSITORY_NAME,
 )
 
+# daemon: that the code server does not answer
+from dagster._core.errors import DagsterUserCodeUnreachableError as DagsterUserCodeUnreachableError
+
 # ray_executor: what the history says of a step that is not here
 from dagster._core.events import EngineEventData as EngineEventData
 
@@ -53,6 +56,9 @@ from dagster._core.launcher import WorkerStatus as WorkerStatus
 from dagster._core.remote_origin import RemoteJobOrigin as RemoteJobOrigin
 from dagster._core.remote_origin import RemoteRepositoryOrigin as RemoteRepositoryOrigin
 
+# daemon: a code location, with the process that it was loaded from
+from dagster._core.remote_representation.code_location import GrpcServerCodeLocation as GrpcServerCodeLocation
+
 # compute_logs: the class whose helper processes are kept from Ctrl-C; public is only its name in dagster.yaml
 from dagster._core.storage.compute_log_manager import CapturedLogContext as CapturedLogContext
 
@@ -65,8 +71,9 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG as ASSET_PA
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_START_TAG as ASSET_PARTITION_RANGE_START_TAG
 from dagster._core.storage.tags import PARTITION_NAME_TAG as PARTITION_NAME_TAG
 
-# webserver: what Dagster's webserver serves; public is only the command dagster-webserver, without a gate
+# webserver, daemon: what they know of the definitions; public are only the commands, dagster-webserver without a gate
 from dagster._core.workspace.context import WorkspaceProcessContext as WorkspaceProcessContext
+from dagster._core.workspace.context import WorkspaceRequestContext as WorkspaceRequestContext
 from dagster._core.workspace.load import location_origin_from_module_name as location_origin_from_module_name
 from dagster._core.workspace.load_target import WorkspaceFileTarget as WorkspaceFileTarget
 
@@ -80,5 +87,8 @@ from dagster._serdes.config_class import ConfigurableClassData as ConfigurableCl
 # webserver: how loudly Dagster's own processes log
 from dagster._utils.log import configure_loggers as configure_loggers
 
-# webserver: `python -m` this is the public command dagster-daemon, which need not be on the PATH
+# daemon: `python -m` this is the public command dagster-daemon, which need not be on the PATH
 DAEMON_MODULE = "dagster._daemon"
+
+# daemon: the module that makes the daemon's WorkspaceProcessContext; no option names another class
+DAEMON_CONTROLLER = "dagster._daemon.controller"

@@ -35,6 +35,8 @@ TAKES: list[tuple[Callable[..., Any], str]] = [
     (internals.WorkspaceProcessContext, "- - - read_only"),
     (internals.WorkspaceProcessContext.refresh_code_location, "- -"),
     (internals.WorkspaceProcessContext.refresh_workspace, "-"),
+    (internals.WorkspaceProcessContext.get_current_workspace, "-"),
+    (internals.WorkspaceProcessContext.create_request_context, "- -"),
     (internals.location_origin_from_module_name, "- - -"),
     (internals.WorkspaceFileTarget, "-"),
     (internals.ExecuteRunArgs, "- - -"),
@@ -72,7 +74,8 @@ HAS: list[tuple[Any, str]] = [
     (internals.StepHandlerContext, "step_tags get_step_context"),
     (internals.LaunchRunContext, "dagster_run job_code_origin"),
     (internals.ReconstructableJob, "get_definition get_python_origin"),
-    (internals.WorkspaceProcessContext, "reload_code_location reload_workspace"),
+    (internals.WorkspaceProcessContext, "create_request_context reload_code_location reload_workspace"),
+    (internals.GrpcServerCodeLocation, "client server_id"),
     (internals.ExecuteRunArgs, "get_command_args"),
     (internals.ConfigScalar, "post_process"),
 ]
@@ -119,3 +122,12 @@ def test_the_launcher_answers_all_that_is_asked_of_one() -> None:
 
 def test_the_daemon_is_a_module_to_be_started() -> None:
     assert find_spec(f"{internals.DAEMON_MODULE}.__main__")
+
+
+def test_the_daemon_makes_what_it_knows_of_the_definitions_from_a_name_of_its_module() -> None:
+    """Which is given another value."""
+    from dagster._daemon import controller
+
+    assert controller.__name__ == internals.DAEMON_CONTROLLER
+    made = inspect.getsource(controller.daemon_controller_from_instance)
+    assert "WorkspaceProcessContext(" in made

@@ -27,7 +27,6 @@ from dagster import __version__ as dagster_version
 
 from mr_assets.addresses import address
 from mr_assets.dagster_internals import (
-    DAEMON_MODULE,
     WorkspaceFileTarget,
     WorkspaceProcessContext,
     configure_loggers,
@@ -41,6 +40,7 @@ from mr_assets.printable import tell
 from mr_assets.processes import UI_MARK, Worker, end_processes
 from mr_assets.runs.data_folder import data_root, hand_on
 
+DAEMON = "mr_assets.orchestration.daemon"
 LOG_LEVEL = "warning"  # what goes wrong; info is a line per tick of every sensor and per queued Dagster run
 ENDINGS = (signal.SIGINT, signal.SIGTERM)
 UI_NOTE = "mr_assets/ui"  # in Dagster's history: the process of the UI
@@ -144,7 +144,7 @@ def _serve(
     context = stack.enter_context(_Workspace(code, dagster, WorkspaceFileTarget([str(workspace)])))
     daemon = subprocess.Popen(  # it asks for all definitions; with many runs the webserver would wait twice as long
         [
-            *(sys.executable, "-m", DAEMON_MODULE, "run", "--log-level", LOG_LEVEL),
+            *(sys.executable, "-m", DAEMON, "run", "--log-level", LOG_LEVEL),
             *("--instance-ref", dg.serialize_value(dagster.get_ref()), "--workspace", str(workspace)),
         ],
         start_new_session=True,  # Ctrl-C is for this process, which then ends it in order

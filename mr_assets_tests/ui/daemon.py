@@ -8,7 +8,8 @@ BACKFILLS_SECONDS = 2
 if __name__ == "__main__":
     import dagster as dg
     from dagster._daemon import controller, sensor
-    from dagster._daemon.cli import main
+
+    from mr_assets.orchestration.daemon import main
 
     controller.DEFAULT_DAEMON_INTERVAL_SECONDS = BACKFILLS_SECONDS
     sensor.MIN_INTERVAL_LOOP_TIME = 1

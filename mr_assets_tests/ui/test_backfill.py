@@ -60,13 +60,9 @@ def in_order(runs: list[DagsterRun]) -> list[str | None]:
 
 
 def backfill_of_new(server: Server, run: Run, partitions: list[str]) -> list[DagsterRun]:
-    """The runs of a backfill of iterations that the definitions have only just been reloaded with.
-
-    The daemon sees new definitions a moment after the webserver: a backfill that it takes up before that ends without a
-    run, and is launched again.
-    """
+    """The runs of a backfill of iterations that the definitions have only just been reloaded with."""
     server.ask(RELOAD, name=LOCATION)
-    return server.wait_for(lambda: server.backfill_ended(server.backfill(run, partitions)))
+    return server.backfill_ended(server.backfill(run, partitions))
 
 
 def test_from_nothing_given_in_any_order(server: Server, data: Path) -> None:
