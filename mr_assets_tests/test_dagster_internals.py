@@ -75,7 +75,7 @@ HAS: list[tuple[Any, str]] = [
     (internals.LaunchRunContext, "dagster_run job_code_origin"),
     (internals.ReconstructableJob, "get_definition get_python_origin"),
     (internals.WorkspaceProcessContext, "create_request_context reload_code_location reload_workspace"),
-    (internals.GrpcServerCodeLocation, "client server_id"),
+    (internals.GrpcServerCodeLocation, "server_id"),
     (internals.ExecuteRunArgs, "get_command_args"),
     (internals.ConfigScalar, "post_process"),
 ]
