@@ -15,7 +15,6 @@ import pytest
 from mr_assets.errors import UserError
 from mr_assets.inputs import preflight
 from mr_assets.inputs.preflight import LEAST_FREE_MIB, check_run
-from mr_assets.inputs.seed_model import seed_model
 from mr_assets.recipes.load import from_yaml, load_recipe
 from mr_assets.runs.data_folder import PROJECT
 from mr_assets.runs.run import Run
@@ -85,22 +84,6 @@ def test_templates_are_read(refused: Check, data: Path) -> None:
     assert "cannot be read" in refused("judgments.template=nowhere.txt")
     assert "expected the placeholders {prompt}, {response}, found {response}" in refused("judgments.template=judge.txt")
     assert "expected the placeholders" in refused("meta_judgments.template=judge.txt")
-
-
-def test_templates_ask_for_what_is_parsed(refused: Check, data: Path) -> None:
-    """The words, the scale and the names of both prompts; all that is wrong in one message."""
-    data.mkdir()
-    (data / "judge.txt").write_text("Rate {response} to {prompt} from 1 to 10.\nRating: <number>")
-    sets = ["judgments.template=judge.txt", "meta_judgments.winner_words=Sieger", "world=null"]
-    files = ["prompts.source=p.txt", "eft.source=e.jsonl", "evaluation=null"]
-    said = refused(*sets, *files)
-    assert 'judge.txt (judgments.template): it does not say "Score:"' in said
-    assert "judge.txt (judgments.template): it does not state the scale 0 to 5" in said
-    assert 'the paper\'s meta-judge prompt (meta_judgments.template = null): it does not say "Sieger:"' in said
-    said = refused(
-        *sets, *files, "judgments.score_words=Rating", "judgments.lowest_score=1", "judgments.highest_score=10"
-    )
-    assert "judge.txt" not in said
 
 
 # ------------------------------------------------------------------------------------------------------- the model
@@ -217,12 +200,6 @@ def test_a_model_that_was_trained_on_is_not_tried_again(data: Path) -> None:
     complete(run, "eft_dataset")
     complete(run, "sft_checkpoint")
     check_run(run)
-
-
-def test_the_seed_model_is_found_in_the_data_folder(data: Path) -> None:
-    folder = model_folder(data / "models" / "mine")
-    run = tiny_run(data, "model.seed=models/mine")
-    assert seed_model(run.recipe, data) == folder
 
 
 def test_a_hub_model_is_not_fetched_before_it_is_needed(data: Path) -> None:
