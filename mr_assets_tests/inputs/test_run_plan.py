@@ -1,0 +1,126 @@
+"""The plan of a run with what its own files say."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from mr_assets.errors import UserError
+from mr_assets.inputs.run_plan import Earlier, gpus_here, keep_prediction, lengths_assumed_of, plan_of
+from mr_assets.planning.data_sheets import GPUS
+from mr_assets.planning.devices import Device
+from mr_assets.planning.prediction import read_prediction
+from mr_assets.planning.shapes import KNOWN
+from mr_assets.planning.stages import EFT_REPLIES, NOT_COUNTED, Sampling
+from mr_assets.runs.run import Run
+from mr_assets.tables import TABLES
+from mr_assets_tests.rankings import trees_of, write
+from mr_assets_tests.tiny import complete, model_folder, tiny_recipe, tiny_run
+
+H200 = Device("NVIDIA H200", 150_754_820_096, 150_000_000_000)
+SHAPE = KNOWN["1b"]
+
+
+def with_gpus(monkeypatch: pytest.MonkeyPatch, *there: Device) -> None:
+    monkeypatch.setattr("mr_assets.planning.devices.devices", lambda: list(there))
+
+
+def answered(run: Run, lengths: Sequence[int]) -> Run:
+    """The run with responses of so many tokens in its first iteration, made in 1.5 seconds."""
+    complete(run, "responses", "1")
+    schema = TABLES["responses"].schema
+    columns: dict[str, Any] = dict.fromkeys(schema, [None] * len(lengths))
+    columns["token_ids"] = [list(range(n)) for n in lengths]
+    pl.DataFrame(columns, schema).write_parquet(run.path("responses", "1"))
+    return run
+
+
+def test_the_gpus_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as there are, or as are asked for; without any, one is planned for, of no kind."""
+    with_gpus(monkeypatch, H200, H200)
+    assert gpus_here() == (GPUS["h200"], 2)
+    assert gpus_here(8) == (GPUS["h200"], 8)
+    with_gpus(monkeypatch)
+    assert (gpus_here(), gpus_here(8)) == ((None, 1), (None, 8))
+
+
+def test_templates_are_counted_by_the_models_own_tokenizer(tmp_path: Path) -> None:
+    """A byte is a token of this one. Without a tokenizer five characters are."""
+    (tmp_path / "judge.txt").write_text("Rate {response} to {prompt} from 0 to 5.\nScore:")
+    sets = ("judgments.template=judge.txt", "model.seed=mine")
+    judge = lengths_assumed_of(tiny_run(tmp_path, *sets)).judge
+    assert judge == (("", 1.0), ("response", 0.0), ("", 0.8), ("prompt", 0.0), ("", 4.0))
+    model_folder(tmp_path / "mine")
+    judge = lengths_assumed_of(tiny_run(tmp_path, *sets)).judge
+    assert judge == (("", 5.0), ("response", 0.0), ("", 4.0), ("prompt", 0.0), ("", 20.0))
+
+
+def test_without_an_earlier_run_lengths_are_assumed(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path)
+    plan = plan_of(run, SHAPE, GPUS["h200"], 2)
+    assert (plan.name, plan.recipe, plan.shape, plan.gpu, plan.count) == ("tiny", run.recipe, SHAPE, GPUS["h200"], 2)
+    assert plan.lengths == lengths_assumed_of(run)
+    assert (plan.measured, plan.rates) == (None, {})
+
+
+def test_an_earlier_run_or_a_pilot_tells_lengths_and_rates(tmp_path: Path) -> None:
+    """Responses of 10 and 20 tokens: 15. Of 5 prompts with 4 each in 1.5 seconds: 200 tokens per second.
+
+    Its rates are not those of another GPU.
+    """
+    run, earlier = tiny_run(tmp_path), answered(Run("earlier", tiny_recipe(), tmp_path), [10, 20])
+    plan = plan_of(run, SHAPE, None, 1, Earlier(earlier))
+    assert (plan.lengths.response, plan.lengths.judgment) == (15, lengths_assumed_of(run).judgment)
+    assert plan.rates == {"responses": 200}
+    assert plan.measured is not None and plan.measured.origin == "run earlier"
+    pilot = plan_of(run, SHAPE, GPUS["h200"], 1, Earlier(earlier, pilot=True))
+    assert pilot.measured is not None and pilot.measured.origin == "the pilot of earlier"
+    assert (pilot.lengths.response, pilot.rates) == (15, {})
+    here = plan_of(run, SHAPE, GPUS["h200"], 1, Earlier(earlier, pilot=True), measured_here=True)
+    assert here.rates == {"responses": 200}
+
+
+def test_an_earlier_run_without_responses_tells_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--from tiny: it has no responses yet"):
+        plan_of(tiny_run(tmp_path), SHAPE, None, 1, Earlier(tiny_run(tmp_path)))
+
+
+def test_ranked_replies_are_counted_where_they_can_be_read(tmp_path: Path) -> None:
+    """Eight prompts with three replies each, of which a quarter of the prompts is held out; else a plan assumes."""
+    sets = ("eft.source=open_assistant:trees.jsonl", "eft.examples=null", "eft.held_out=0.25")
+
+    def asked() -> tuple[int, str]:
+        run = tiny_run(tmp_path, *sets, "prompts.source=prompts.txt", "prompts.count=null")
+        rows = plan_of(run, SHAPE, None, 1).rows
+        [stage] = [row.stage for row in rows if row.stage.asset == "eft_judgments"]
+        assert isinstance(stage, Sampling)
+        return stage.requests, stage.at_most
+
+    assert asked() == (EFT_REPLIES, NOT_COUNTED)
+    write(tmp_path / "trees.jsonl", trees_of(8))
+    assert asked() == (18, "")
+
+
+def test_a_launched_run_keeps_its_prediction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the GPUs that there are; without any it has lengths alone."""
+    with_gpus(monkeypatch, H200, H200)
+    run = tiny_run(tmp_path)
+    keep_prediction(run)
+    kept = read_prediction(run)
+    assert kept is not None and (kept.gpu, kept.count) == ("h200", 2)
+    assert kept.lengths["response"] == lengths_assumed_of(run).response
+    assert kept.rates.keys() >= {"responses", "checkpoints"}
+    with_gpus(monkeypatch)
+    keep_prediction(run)
+    kept = read_prediction(run)
+    assert kept is not None and (kept.gpu, kept.count, kept.rates) == (None, 1, {})
+
+
+def test_of_a_model_without_a_known_shape_nothing_is_predicted(tmp_path: Path) -> None:
+    """And nothing is refused for it."""
+    run = tiny_run(tmp_path, "model.seed=nowhere")
+    keep_prediction(run)
+    assert read_prediction(run) is None
+    assert not run.folder.exists()
