@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import dagster as dg
 import polars as pl
@@ -11,8 +11,12 @@ import pytest
 
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import Run
+from mr_assets.sampling.engine import Completion
+from mr_assets.sampling.settings import RewardSettings
 from mr_assets.tables import PROMPTS
 from mr_assets.wiring.materialization import Materialization
+from mr_assets_tests.fakes import WorldSampler
+from mr_assets_tests.reward_model import SEED_MODEL
 from mr_assets_tests.tiny import tiny_run
 
 
@@ -67,6 +71,31 @@ def work(
     """The asset under way, as `loop_asset` gives it to its function."""
     context = Context(asset, partition, op_config=config)
     return Materialization(cast(dg.AssetExecutionContext, context), run, policy)
+
+
+class ByLength(WorldSampler):
+    """A reward model that gives a conversation as many points as it has tokens."""
+
+    events: ClassVar[list[str]] = []
+
+    def __init__(self, folder: Path, content: str, settings: RewardSettings) -> None:
+        super().__init__(SEED_MODEL, content)
+        self.events.append(f"{folder.name} opened")
+
+    @classmethod
+    def watched(cls, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """In place of the real one; what is opened and closed from now on, the engine too."""
+        monkeypatch.setattr(cls, "events", [])
+        monkeypatch.setattr("mr_assets.wiring.rewards.RewardModel", cls)
+        monkeypatch.setattr("mr_assets.wiring.rewards.close_engine", lambda: cls.events.append("engine closed"))
+        return cls.events
+
+    def step(self) -> list[tuple[str, list[Completion]]]:
+        asked, self._asked = self._asked, []
+        return [(request.id, [Completion(str(len(request.prompt_ids)), [], "stop")]) for request in asked]
+
+    def close(self) -> None:
+        self.events.append("rm closed")
 
 
 def table(*prompts: str) -> pl.DataFrame:
