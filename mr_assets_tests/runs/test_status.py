@@ -8,7 +8,6 @@ from typing import Any
 import polars as pl
 import pytest
 
-from mr_assets.loop import titled
 from mr_assets.recipes.differences import Difference
 from mr_assets.runs.record import write_record
 from mr_assets.runs.run import Run
@@ -204,16 +203,6 @@ def test_a_run_of_before_origins_were_noted_has_no_drift(run: Run) -> None:
     save(run)
     assert stored_runs(run.data)["tiny"].origin == ()
     assert drift(run) == []
-
-
-def test_titles() -> None:
-    assert titled("actor_pairs", "2") == "actor_pairs of iteration 2"
-    assert titled("sft_checkpoint", None) == "sft_checkpoint"
-    assert [titled("evaluation", m) for m in ("seed", "0", "3")] == [
-        "evaluation of seed",
-        "evaluation of M0",
-        "evaluation of M3",
-    ]
 
 
 def test_nothing_is_done_before_it_has_a_record(run: Run) -> None:
