@@ -1,0 +1,204 @@
+"""What does not fit on GPUs, on a CPU and into the host's memory, and the fields that are named to change."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from mr_assets.planning.data_sheets import GPUS
+from mr_assets.planning.fits import (
+    Problem,
+    cpu_problems,
+    gpu_problems,
+    host_memory_of,
+    host_problems,
+    is_sharded,
+    memory_of,
+    most_parts,
+    most_processes,
+    sections,
+    size,
+    training_of,
+)
+from mr_assets.planning.shapes import KNOWN
+from mr_assets.recipes.recipe import Recipe
+from mr_assets.recipes.sets import with_sets
+
+FSDP = "distributed_type: FSDP\nnum_processes: 8\n"
+SHAPE = KNOWN["8b"]
+MODEL = 4 * SHAPE.weights
+"""Bytes of the 8B model in fp32: 32.1 GB."""
+GIB = 2**30
+
+
+def problems(recipe: Recipe, data: Path, gpu: str, count: int, shape: str = "8b") -> list[Problem]:
+    """On so many GPUs of that name."""
+    return list(gpu_problems(recipe, KNOWN[shape], data, GPUS[gpu].memory, count))
+
+
+def test_a_recipes_trainings(paper: Recipe) -> None:
+    """Without SFT there is one; an asset's is the one that trains its model."""
+    assert sections(paper) == {"sft": paper.sft, "dpo": paper.dpo}
+    assert sections(with_sets(paper, ["sft=null"])) == {"dpo": paper.dpo}
+    assert training_of(paper, "sft_checkpoint") == paper.sft != paper.dpo == training_of(paper, "checkpoints")
+
+
+@pytest.mark.parametrize(
+    ("text", "sharded"),
+    [(FSDP, True), ("distributed_type: DEEPSPEED", True), ("distributed_type: MULTI_GPU", False), ("[", True)],
+)
+def test_what_shares_the_weights_out(paper: Recipe, tmp_path: Path, text: str, sharded: bool) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    assert is_sharded(with_sets(paper, ["dpo.accelerate_config=a.yaml"]).dpo, tmp_path) is sharded
+    assert not is_sharded(paper.dpo, tmp_path)
+
+
+# ---------------------------------------------------------------------------------------------------------------- GPUs
+
+
+@pytest.mark.parametrize(
+    ("batch", "micro", "count", "most"),
+    [(32, 2, 1, 1), (32, 2, 3, 2), (32, 2, 100, 16), (6, 1, 5, 3), (6, 2, 2, 1), (7, 1, 6, 1), (7, 1, 8, 7)],
+)
+def test_the_most_processes_that_share_batches_out(
+    paper: Recipe, batch: int, micro: int, count: int, most: int
+) -> None:
+    """A batch of 6 in passes of 2 has three passes, which two processes cannot share."""
+    section = paper.dpo.model_copy(update={"batch_size": batch, "micro_batch_size": micro})
+    assert most_processes(section, count) == most
+
+
+@pytest.mark.parametrize(
+    ("shape", "count", "most"),
+    [("8b", 1, 1), ("8b", 7, 4), ("8b", 31, 16), ("8b", 64, 32), ("0.5b", 8, 2), ("0.5b", 14, 14), ("135m", 8, 3)],
+)
+def test_the_most_gpus_that_share_heads_out(shape: str, count: int, most: int) -> None:
+    """Of 14 heads 7 have no whole share of the two with keys; each of 14 has a copy of one. Of 9 heads 3 are there."""
+    assert most_parts(KNOWN[shape], count) == most
+
+
+def test_adapters_are_not_told_to_take_fsdp(paper: Recipe, tmp_path: Path) -> None:
+    """LoRA with FSDP is refused, so that it is no way out: 49 GB do not fit into eight cards of 24 GB each."""
+    recipe = with_sets(paper, ["sft=null", "dpo.lora_r=16"])
+    [problem] = problems(recipe, tmp_path, "4090", 8)
+    assert problem.said.startswith("Training (dpo) needs 49 GB of each GPU")
+    assert problem.change == ()
+
+
+def test_too_few_gpus(paper: Recipe, tmp_path: Path) -> None:
+    recipe = with_sets(paper, ["engine.tensor_parallel_size=4", "dpo.num_processes=2"])
+    engine, dpo = problems(recipe, tmp_path, "h200", 1, "1b")
+    assert engine.said == "engine.tensor_parallel_size = 4 needs 4 GPUs, there is 1."
+    assert dpo.change == ("dpo.num_processes=1",)
+    recipe = with_sets(paper, ["engine.tensor_parallel_size=2", "engine.replicas=4"])
+    [engine] = problems(recipe, tmp_path, "h200", 6, "1b")
+    assert engine.said == "engine.replicas = 4 with 2 GPUs each need 8 GPUs, there are 6."
+    assert engine.change == ("engine.replicas=3",)
+
+
+@pytest.mark.parametrize(
+    ("count", "processes", "parts"), [(2, 2, 2), (3, 2, 2), (5, 4, 4), (6, 4, 4), (7, 4, 4), (12, 8, 8)]
+)
+def test_what_is_told_to_change_can_be_changed(
+    paper: Recipe, tmp_path: Path, count: int, processes: int, parts: int
+) -> None:
+    """A batch of 32 in passes of 2 goes to 2, 4, 8 or 16 processes; 32 heads, 8 with keys, to 2, 4, 8, 16 or 32."""
+    recipe = with_sets(paper, ["sft=null", "engine.tensor_parallel_size=16", "dpo.num_processes=16"])
+    found = problems(recipe, tmp_path, "h200", count)
+    changes = [change for problem in found for change in problem.change]
+    assert f"engine.tensor_parallel_size={parts}" in changes
+    assert f"dpo.num_processes={processes}" in changes
+    [problem] = problems(with_sets(paper, ["sft=null"]), tmp_path, "h100-nvl", count)
+    assert problem.change[:2] == ("dpo.accelerate_config=fsdp", f"dpo.num_processes={processes}")
+    assert with_sets(recipe, [*changes, *problem.change]).dpo.num_processes == processes
+
+
+def test_an_engine_that_takes_two_gpus(paper: Recipe, tmp_path: Path) -> None:
+    """16 GB of weights and a cache of 16,384 tokens (2.1 GB) do not fit into 0.9 x 24 GB less 3 GB."""
+    recipe = with_sets(paper, ["engine.max_model_len=32768"])
+    problem, *_ = problems(recipe, tmp_path, "4090", 2)
+    assert problem.said.startswith("The engine needs 23 GB of each GPU")
+    assert problem.change == ("engine.tensor_parallel_size=2",)
+    alone, *_ = problems(recipe, tmp_path, "4090", 1)
+    assert alone.change == ()
+
+
+def test_a_reward_model_is_shared_out_among_all_gpus(paper: Recipe, tmp_path: Path) -> None:
+    """70.6 billion weights of two bytes and CUDA's 3 GB: 144 GB. Of one whose shape nobody knows nothing is said."""
+    recipe = with_sets(
+        paper, ["reward_model={folder: someone/Reward-70B}", "judge_training=false", "sft=null", "dpo.lora_r=16"]
+    )
+    [problem] = problems(recipe, tmp_path, "h100", 1)
+    assert problem.said == "The reward model needs 144 GB, there are 1 x 80 GB: take a smaller one."
+    assert (problem.of, problem.change, problem.certain) == ("reward_model", (), True)
+    assert problems(recipe, tmp_path, "h100", 2) == []
+    assert round(memory_of(recipe, SHAPE, tmp_path)["reward_model"].needed / 1e9) == 144
+    unknown = with_sets(recipe, ["reward_model.folder=someone/Reward"])
+    assert problems(unknown, tmp_path, "h100", 1) == []
+    assert list(memory_of(unknown, SHAPE, tmp_path)) == ["engine", "dpo"]
+
+
+# ----------------------------------------------------------------------------------------------------- CPU and host
+
+
+@pytest.mark.parametrize(
+    ("sets", "free", "said"),
+    [
+        ((), 16 * GIB, None),
+        ((), 8 * GIB, "engine.cpu_kv_cache_gib = 16.0: only 8.0 GiB of memory are free. Lower it, or free some."),
+        (("engine.replicas=2",), 32 * GIB, None),
+        (
+            ("engine.replicas=2",),
+            31 * GIB,
+            "engine.cpu_kv_cache_gib = 16.0 for each of engine.replicas = 2: only 31.0 GiB of memory are free. Lower "
+            "it, or free some.",
+        ),
+    ],
+)
+def test_without_a_known_model_only_the_cache_must_fit(
+    paper: Recipe, tmp_path: Path, sets: Sequence[str], free: float, said: str | None
+) -> None:
+    """No value is named then, since the weights beside it are not known."""
+    recipe = with_sets(paper, ["engine.cpu_kv_cache_gib=16", *sets])
+    found = [(p.of, p.said, p.change) for p in cpu_problems(recipe, None, tmp_path, free)]
+    assert found == ([("engine", said, ())] if said else [])
+
+
+def test_an_engine_of_several_gpus_is_none_for_a_cpu(paper: Recipe, tmp_path: Path) -> None:
+    """What `engine.extra` says of further ranks counts, too: 2 x 3."""
+    recipe = with_sets(paper, ["engine.tensor_parallel_size=2", "engine.extra.pipeline_parallel_size=3"])
+    [problem] = cpu_problems(recipe, None, tmp_path, 1e12)
+    assert problem.said == (
+        "The engine shares one model out to 6 GPUs (engine.tensor_parallel_size = 2, engine.extra): on a CPU it has "
+        "one process."
+    )
+    assert problem.change == ("engine.tensor_parallel_size=1",)
+
+
+def test_the_host_loads_the_whole_model_in_every_process(paper: Recipe, tmp_path: Path) -> None:
+    """32.1 GB each. With FSDP a reference is loaded beside the model in DPO, and one process alone is no way out."""
+    two = with_sets(paper, ["dpo.num_processes=2"])
+    assert host_memory_of(two, SHAPE, tmp_path) == {"sft": MODEL, "dpo": 2 * MODEL}
+    assert list(host_problems(two, SHAPE, tmp_path, 2 * MODEL)) == []
+    [problem] = host_problems(two, SHAPE, tmp_path, 40e9)
+    assert problem == Problem(
+        "dpo",
+        "Training (dpo) needs 64 GB of the host's memory, 40 GB are free: each of dpo.num_processes = 2 loads the "
+        "whole model in fp32 before it goes to the GPUs.",
+        ("dpo.num_processes=1",),
+    )
+    sharded = with_sets(two, ["dpo.accelerate_config=fsdp", "dpo.optimizer=adamw_torch"])
+    assert host_memory_of(sharded, SHAPE, tmp_path) == {"sft": MODEL, "dpo": 4 * MODEL}
+    [problem] = host_problems(sharded, SHAPE, tmp_path, 100e9)
+    assert problem.said.endswith(
+        "each of dpo.num_processes = 2 loads the whole model and its reference in fp32 before it goes to the GPUs. "
+        "Free some, or take a host with more."
+    )
+    assert problem.change == ()
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(1e5, "0.1 MB"), (9.5e8, "950 MB"), (9.3e9, "9.3 GB"), (1.11e11, "111 GB"), (2e12, "2.0 TB")]
+)
+def test_sizes(count: float, said: str) -> None:
+    assert size(count) == said
