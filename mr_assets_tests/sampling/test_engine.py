@@ -9,35 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from mr_assets.errors import UserError
 from mr_assets.recipes.load import load_recipe
 from mr_assets.sampling import engine
 from mr_assets.sampling.engine import VLLMSampler
-from mr_assets.sampling.settings import EngineSettings, SamplingSettings
+from mr_assets.sampling.settings import EngineSettings
 from mr_assets_tests.sampling.fake import engine_settings
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"temperature": -0.1}, {"temperature": 2.1}, {"top_p": 0.0}, {"top_p": 1.1}, {"max_tokens": 0}]
-)
-def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
-    [name] = wrong
-    with pytest.raises(ValidationError, match=name):
-        SamplingSettings(**{"temperature": 0.8, "top_p": 0.95, "max_tokens": 8, **wrong})
-
-
-def test_only_settings_that_shape_the_samples_are_signed() -> None:
-    """More memory or a larger batch keeps the shards of a killed run; another precision does not."""
-    plain = engine_settings().signature("cpu")
-    assert engine_settings(gpu_memory_utilization=0.5, max_num_seqs=8, enforce_eager=True).signature("cpu") == plain
-    assert engine_settings(dtype="float32").signature("cpu") != plain
-    assert engine_settings(quantization="fp8").signature("cpu") != plain
-    first = engine_settings(cpu_top_k_first=64)
-    assert first.signature("cpu") == {**plain, "cpu_top_k_first": 64}
-    assert first.signature("cuda") == engine_settings().signature("cuda") == plain
-    assert engine_settings(extra={"hf_overrides": {"rope_theta": 1e6}}).signature("cpu") != plain
 
 
 def test_a_folder_that_is_no_model_is_told_before_vllm_is_loaded(
