@@ -33,7 +33,7 @@ class Server(ThreadingHTTPServer):
     """Answers as `answer` says, given the request's number from 0 and its body; keeps what was asked.
 
     models: what it lists, at /v1/models, None for a server that has no such page; key: that it wants for the list, None
-    for none; trickle: seconds between the bytes of an answer.
+    for none; retry_after: what it says of when to come again; trickle: seconds between the bytes of an answer.
     """
 
     daemon_threads = True
@@ -46,6 +46,7 @@ class Server(ThreadingHTTPServer):
         self.at_once = self.most_at_once = 0
         self.models: list[str] | None = None
         self.key: str | None = None
+        self.retry_after: str | None = None
         self.trickle = 0.0
 
     @property
@@ -82,6 +83,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("content-type", "text/html" if isinstance(answer, str) else "application/json")
         self.send_header("content-length", str(len(content)))
+        if self.server.retry_after is not None:
+            self.send_header("retry-after", self.server.retry_after)
         self.end_headers()
         with suppress(ConnectionError):  # whoever asked has given up
             for piece in [content] if not self.server.trickle else [bytes([byte]) for byte in content]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mr_assets.errors import UserError
-from mr_assets.sampling.connection import TRIES, is_endpoint
+from mr_assets.sampling.connection import TRIES
 from mr_assets.sampling.endpoint import Endpoint, as_bytes
 from mr_assets.sampling.engine import Request
 from mr_assets.sampling.settings import SamplingSettings
@@ -36,12 +36,6 @@ def echo(number: int, body: dict[str, Any]) -> Answer:
     return said(body["messages"][0]["content"].upper())
 
 
-def test_an_address_is_no_folder() -> None:
-    """By what it begins with."""
-    assert is_endpoint("http://127.0.0.1:8000/v1") and is_endpoint("https://example.org/v1")
-    assert not is_endpoint("models/https") and not is_endpoint(None)
-
-
 def test_texts_come_back_in_order(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sampled as the settings say, by the model of that name, with the key of the environment."""
     monkeypatch.setenv("KEY_OF_TEST", "s3cret")
@@ -67,26 +61,6 @@ def test_no_more_at_once_than_it_is_told(serve: Serve, tmp_path: Path) -> None:
     server = serve(wait)
     assert len(texts(server, tmp_path, count=6, concurrency=3)) == 6
     assert server.most_at_once == 3
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        (429, {"error": {"message": "slow down"}}),
-        (500, "<html>Internal Server Error</html>"),
-        (503, ""),
-        (200, "<html>Welcome</html>"),
-        (200, {"object": "chat.completion"}),
-        (200, []),
-        (200, {"choices": [1]}),
-    ],
-    ids=["rate limit", "fault", "overloaded", "a page", "no choices", "no object", "no message"],
-)
-def test_what_may_pass_is_tried_again(serve: Serve, tmp_path: Path, fault: Answer) -> None:
-    """Twice it errs, then it answers: nothing is lost, and nothing of the fault is taken for a text."""
-    server = serve(lambda number, body: fault if number < 2 else echo(number, body))
-    assert texts(server, tmp_path, count=1) == [("01.0", "FÜR 0", "stop")]
-    assert len(server.asked) == 3
 
 
 @pytest.mark.parametrize("choices", [[], [{"index": 0, "message": {"role": "assistant", "content": None}}]])
