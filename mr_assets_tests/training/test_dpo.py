@@ -613,36 +613,3 @@ def test_a_margin_that_is_not_finite_ends_without_a_model(dpo_job: TrainingJob) 
     with pytest.raises(NotFiniteError, match=r"reward margin is (nan|-?inf) after step 1, for \d+ of 10 pairs"):
         run(trainer, broken, write_reward_margins)
     assert not broken.out.exists()
-
-
-def test_a_log_that_a_full_disk_does_not_take(dpo_job: TrainingJob) -> None:
-    """The trainer ends with what the disk says, not with a traceback; its launcher shows that."""
-    from mr_assets.training import trainer
-
-    launch.prepare_workspace(dpo_job)
-    log = dpo_job.workspace / "metrics.jsonl"
-    log.unlink()
-    log.symlink_to("/dev/full")
-
-    def make(job: TrainingJob) -> Any:
-        trainer.report(job, {"step": 1})
-
-    with pytest.raises(SystemExit, match=r"error: no space left on disk while writing .*free some space"):
-        trainer.main(lambda: dpo_job.workspace, make)
-
-
-def test_memory_that_runs_out_is_told_with_what_to_do(dpo_job: TrainingJob) -> None:
-    """The launcher shows what is noted."""
-    import torch
-
-    from mr_assets.training import trainer
-
-    launch.prepare_workspace(dpo_job)
-
-    def make(job: TrainingJob) -> Any:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
-
-    with pytest.raises(torch.OutOfMemoryError):
-        trainer.main(lambda: dpo_job.workspace, make)
-    said = (dpo_job.workspace / "failure.txt").read_text()
-    assert "CUDA out of memory. Tried to allocate 2 GiB. Lower micro_batch_size, then max_length;" in said
