@@ -21,7 +21,8 @@ class Location(GrpcServerCodeLocation):
     """A code location that was loaded from one process, and where another one, or nobody, may answer now."""
 
     def __init__(self, known: str, answers: str | None) -> None:
-        self.known, self.answers, self.client = known, answers, self
+        client: Any = self
+        self.known, self.answers, self.client = known, answers, client
 
     @property
     def server_id(self) -> str:
@@ -48,6 +49,10 @@ class Workspace(UpToDateWorkspace):
         entries = {name: SimpleNamespace(code_location=location) for name, location in self.locations.items()}
         return SimpleNamespace(code_location_entries=entries)
 
+    def begin_round(self, source: object | None = None) -> Any:
+        """As a daemon does."""
+        return self.create_request_context(source)
+
     def refresh_code_location(self, name: str) -> None:
         self.refreshed.append(name)
         self.locations[name] = Location(self.locations[name].answers, self.locations[name].answers)
@@ -66,21 +71,21 @@ def round_of_dagsters(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_location_whose_code_server_is_another_process_is_read_again() -> None:
     """Before the round begins, and once: the next round knows it."""
     workspace = Workspace(a=Location("first", "second"), b=Location("one", "one"))
-    assert workspace.create_request_context("a sensor") == ("a sensor", {"a": "second", "b": "one"})
-    assert workspace.create_request_context() == (None, {"a": "second", "b": "one"})
+    assert workspace.begin_round("a sensor") == ("a sensor", {"a": "second", "b": "one"})
+    assert workspace.begin_round() == (None, {"a": "second", "b": "one"})
     assert workspace.refreshed == ["a"]
 
 
 def test_one_that_does_not_answer_is_left_as_it_was() -> None:
     """Dagster watches it. Those beside it are looked at."""
     workspace = Workspace(gone=Location("first", None), other=Location("one", "two"))
-    assert workspace.create_request_context() == (None, {"gone": "first", "other": "two"})
+    assert workspace.begin_round() == (None, {"gone": "first", "other": "two"})
     assert workspace.refreshed == ["other"]
 
 
 def test_one_that_could_not_be_loaded_or_has_no_server_is_left_alone() -> None:
     workspace = Workspace(broken=None, here=SimpleNamespace(known="no process"))
-    assert workspace.create_request_context() == (None, {"broken": None, "here": "no process"})
+    assert workspace.begin_round() == (None, {"broken": None, "here": "no process"})
     assert workspace.refreshed == []
 
 
@@ -92,7 +97,7 @@ def test_any_other_trouble_of_a_code_server_is_told() -> None:
             raise ValueError("no id")
 
     with pytest.raises(ValueError, match="no id"):
-        Workspace(a=Broken("first", "first")).create_request_context()
+        Workspace(a=Broken("first", "first")).begin_round()
 
 
 def test_rounds_look_one_after_the_other() -> None:
@@ -102,13 +107,13 @@ def test_rounds_look_one_after_the_other() -> None:
     class Slow(Location):
         def get_server_id(self, timeout: int) -> str:
             if not seconds:
-                seconds.append(Thread(target=workspace.create_request_context))
+                seconds.append(Thread(target=workspace.begin_round))
                 seconds[0].start()
                 seconds[0].join(0.1)
             return super().get_server_id(timeout)
 
     workspace = Workspace(a=Slow("first", "second"))
-    workspace.create_request_context()
+    workspace.begin_round()
     seconds[0].join(20)
     assert workspace.refreshed == ["a"]
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -23,13 +24,15 @@ print("trouble", file=sys.stderr, flush=True)
 print("done", flush=True)
 time.sleep(60)
 """
+PATIENCE = 20
 Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start a program in a group of its own, as trainers are; none outlives the test."""
+    """Start a program in a group of its own, as trainers are. None outlives the test, which waits no longer for one."""
     started: list[subprocess.Popen[str]] = []
+    timers: list[Timer] = []
 
     def run(program: str, *arguments: object, **more: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-u", "-c", program, *map(str, arguments)]
@@ -39,10 +42,13 @@ def start() -> Iterator[Start]:
                 command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True
             )
         )
+        timers.append(Timer(PATIENCE, started[-1].terminate))
+        timers[-1].start()
         return started[-1]
 
     yield run
-    for process in started:
+    for timer, process in zip(timers, started, strict=True):
+        timer.cancel()
         with process:
             process.kill()
 
@@ -64,7 +70,7 @@ def let_go(process: subprocess.Popen[str]) -> int:
     """Close its standard input, as the kernel does when the starter is gone; how it ended."""
     assert process.stdin is not None
     process.stdin.close()
-    return process.wait(20)
+    return process.wait(PATIENCE)
 
 
 def test_one_that_waits_is_told_its_workspace_and_prints_into_its_log_from_then_on(
@@ -78,7 +84,7 @@ def test_one_that_waits_is_told_its_workspace_and_prints_into_its_log_from_then_
     tell(process, line[:5])
     tell(process, line[5:])
     assert said(process) == "", "its output is the log's now"
-    wait_for(lambda: (tmp_path / LOG).read_text().endswith("done\n"), 20)
+    wait_for(lambda: (tmp_path / LOG).read_text().endswith("done\n"), PATIENCE)
     assert (tmp_path / LOG).read_text() == f"of the try before\ntrains in {tmp_path}\ntrouble\ndone\n"
     assert let_go(process) == -signal.SIGKILL
 

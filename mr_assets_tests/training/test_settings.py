@@ -50,9 +50,9 @@ def test_either_training_has_fields_that_the_other_has_not() -> None:
     """SFT keeps one epoch; DPO's is the iteration's own row."""
     assert SFTSettings(**SFT).keep_epoch == 5
     with pytest.raises(ValidationError, match="keep_epoch\n  Extra inputs"):
-        DPOSettings(**DPO, keep_epoch=5)
+        DPOSettings(**{**DPO, "keep_epoch": 5})
     with pytest.raises(ValidationError, match="beta\n  Extra inputs"):
-        SFTSettings(**SFT, beta=0.1)
+        SFTSettings(**{**SFT, "beta": 0.1})
 
 
 def test_an_epoch_that_the_schedule_does_not_have_cannot_be_kept() -> None:
