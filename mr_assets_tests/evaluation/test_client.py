@@ -14,7 +14,7 @@ import pytest
 
 from mr_assets.errors import UserError
 from mr_assets.evaluation.client import Answer, AskProgress, ChatRequest, Client, ask, estimate
-from mr_assets.evaluation.costs import Prices, token_counter
+from mr_assets.evaluation.costs import Prices
 from mr_assets.sampling.connection import TRIES
 from mr_assets_tests.chat_server import Answer as Sent
 from mr_assets_tests.chat_server import Serve, Server, said
@@ -294,20 +294,6 @@ def test_a_request_without_a_limit_has_no_estimate(serve: Serve, tmp_path: Path)
     asked = [ChatRequest("q", requests(1)[0].messages, {})]
     with pytest.raises(UserError, match="max_tokens"):
         estimate(client(serve(echo)), asked, tmp_path)
-
-
-def test_tokens_are_counted_by_tiktoken_where_it_knows_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two bytes that merge are one token."""
-    import tiktoken
-
-    ranks = {bytes([byte]): byte for byte in range(256)} | {b"ab": 256}
-    small = tiktoken.Encoding("small", pat_str=r"\w+|\W", mergeable_ranks=ranks, special_tokens={"<|end|>": 257})
-    monkeypatch.setattr("tiktoken.encoding_for_model", lambda model: small)
-    count, how = token_counter("gpt-x")
-    assert (count("abab"), how) == (2, "by tiktoken") and count("<|end|>") == 7
-    monkeypatch.undo()
-    count, how = token_counter("a model of ours")
-    assert count("ü!") == 3 and "upper bound" in how
 
 
 # ------------------------------------------------------------------------------------------------ before anything
