@@ -3,16 +3,20 @@
 import json
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+import polars as pl
 
 from mr_assets.recipes.load import load_recipe, with_iterations
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.runs.record import Record
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import settings_of
-from mr_assets.tables import TABLES
+from mr_assets.tables import TABLES, dropped_frame, dropped_path
 
 NAME = "small_world_meta_rewarding"
 SMALL = (  # whatever the shipped recipe says
@@ -86,6 +90,29 @@ def complete(run: Run, asset: str, partition: str | None = None, version: str = 
         TABLES[asset].empty().write_parquet(table)
     place.write_text(json.dumps(asdict(record)), encoding="utf-8")  # as write_record does, without waiting for the disk
     return record
+
+
+def stored(
+    run: Run,
+    asset: str,
+    partition: str | None,
+    rows: Sequence[Mapping[str, Any]],
+    dropped: Sequence[tuple[str, str, str]] | None = None,
+) -> Record:
+    """Put a table of these rows where it belongs, with its record. Columns that a row does not name are null.
+
+    dropped: (id, reason, numbers as JSON) of what was dropped; None if the asset drops nothing.
+    """
+    table, path = TABLES[asset], run.path(asset, partition)
+    known = {name for row in rows for name in row}
+    schema = table.whole_schema if known & set(table.optional) else table.schema
+    assert known <= set(schema), known - set(schema)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pl.DataFrame(list(rows), schema=schema).write_parquet(path)
+    if dropped is not None:
+        dropped_path(path).parent.mkdir(parents=True, exist_ok=True)
+        dropped_frame(dropped).write_parquet(dropped_path(path))
+    return complete(run, asset, partition)
 
 
 def files(folder: Path) -> dict[str, bytes]:

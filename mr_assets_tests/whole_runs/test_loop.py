@@ -7,7 +7,6 @@ import json
 import os
 import random
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
@@ -33,9 +32,8 @@ from mr_assets.dagster_internals import (
 from mr_assets.definitions import build_definitions
 from mr_assets.errors import UserError
 from mr_assets.files import fingerprint
-from mr_assets.ids import PAIR_ASSETS
 from mr_assets.inputs.preflight import check_run
-from mr_assets.lineage.compare import other_recipe, resampled, with_other_run, with_other_settings
+from mr_assets.lineage.compare import other_recipe, with_other_run, with_other_settings
 from mr_assets.lineage.tracing import trace
 from mr_assets.lineage.verification import verify
 from mr_assets.loop import LOOP
@@ -862,16 +860,6 @@ def mr(done: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     return invoke
 
 
-def test_the_recipes_own_settings_give_the_stored_pairs(done: World) -> None:
-    """Recomputed from the stored tables, actor and judge pairs alike."""
-    for t, kinds in (("1", ["actor", "judge"]), ("2", ["actor"])):
-        found = with_other_settings(done.run, done.run.recipe, t)
-        assert [each.kind for each in found] == kinds
-        for each in found:
-            assert (each.settings, each.result.changes) == ({}, [])
-            assert each.result.counts["same"] == done.table(PAIR_ASSETS[each.kind], t).height > 0
-
-
 def test_what_compare_foretells_comes_true(patch: pytest.MonkeyPatch, tmp_path: Path, done: World) -> None:
     """rho 0.5 and a limit of characters: the pairs foretold are those that the launchpad then makes."""
     copied(done.run.data, tmp_path / "data")
@@ -908,22 +896,6 @@ def test_compare_as_a_program_reads_it(done: World, mr: Callable[..., str]) -> N
     assert judge["counts"]["lost"] == len(judge["changes"]) == done.table("elo_pairs", "1").height
     assert judge["changes"][0]["after"] is None
     assert "allowed are 1)" in judge["changes"][0]["why"]
-
-
-def test_compare_says_what_it_does_not_resample(done: World) -> None:
-    recipe = other_recipe(done.run, ["judgments.n=5"])
-    assert resampled(done.run, recipe, "1") == ["judgments"]
-    assert "responses" in resampled(done.run, other_recipe(done.run, ["seed=9"]), "1")
-    assert resampled(done.run, other_recipe(done.run, ["rho=0.5", "elo_ridge=1"]), "1") == []
-    unjudged = other_recipe(done.run, ["judge_training=false"])
-    assert [each.kind for each in with_other_settings(done.run, unjudged, "1")] == ["actor"]
-
-
-def test_comparing_takes_no_second(done: World) -> None:
-    """Nothing is loaded that a GPU needs."""
-    began = time.process_time()
-    with_other_settings(done.run, other_recipe(done.run, ["rho=0.5"]), "1")
-    assert time.process_time() - began < 1
 
 
 # ------------------------------------------------------------------------------------------------------ failures
