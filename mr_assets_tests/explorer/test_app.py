@@ -19,7 +19,6 @@ from starlette.testclient import TestClient
 
 from mr_assets.addresses import page_behind_check, pages_url
 from mr_assets.explorer.app import AT_ONCE, Explorer, explorer
-from mr_assets.explorer.pages import round_view
 from mr_assets.explorer.texts import TEXTS, kinds_of
 from mr_assets.lineage import trace
 from mr_assets.lineage.pairs import GAPS, pairs
@@ -559,21 +558,6 @@ def test_a_judgment_and_a_battle(pages: TestClient, finished: Run) -> None:
     assert f"Winner: {battle['first_id'].rpartition('.')[2]} , shown first" in words(page)
     judgment = pages.get(f"/runs/tiny/{battle['first_id']}").text
     assert f"/runs/tiny/{battle['meta_judgment_id']}" in Links(judgment).found
-
-
-def test_battles_come_in_both_orders_side_by_side(finished: Run) -> None:
-    """Every battle once, the two of the same judgments in one row; those of a judgment with it as the first."""
-    lineage = trace(finished, table(finished, "elo_pairs")["pair_id"][0])
-    view = round_view(lineage, lineage.rounds[0])
-    bouts = view.bouts()
-    assert sorted(b.id for _, _, *both in bouts for b in both if b) == sorted(b.id for b in view.battles)
-    for a, b, forth, back in bouts:
-        assert forth is None or (forth.first_id, forth.second_id) == (a, b)
-        assert back is None or (back.first_id, back.second_id) == (b, a)
-    last = bouts[-1][1]
-    theirs = view.bouts(last)
-    assert {a for a, *_ in theirs} == {last}
-    assert len(theirs) == sum(last in (a, b) for a, b, *_ in bouts)
 
 
 def test_without_a_pair_the_rules_numbers_are_there(run: Run) -> None:

@@ -160,7 +160,8 @@ def test_a_filter_of_other_texts_is_unknown(run: Run) -> None:
 
 def test_what_is_stale_is_said_of_the_iterations_that_are_listed(run: Run) -> None:
     """Nothing is there of iteration 2."""
-    now: dict[Place, str] = {("judgments", t): "n changed" for t in ("1", "2")} | {("responses", "1"): "k changed"}
+    changed = [("judgments", "1"), ("judgments", "2"), ("responses", "1")]
+    now: dict[Place, str] = dict.fromkeys(changed, "n changed")
     assert TextList.of(run, "judgments", {}, now).stale == ["judgments of iteration 1: n changed"]
     assert TextList.of(run, "prompts", {}, now).stale == []
 
