@@ -39,6 +39,14 @@ def test_a_run_is_the_same_as_itself(finished: Run) -> None:
     assert [each.result.changes for each in found] == [[], []]
 
 
+def test_runs_are_compared_by_the_pairs_that_both_have(finished: Run, run: Run) -> None:
+    """The copy's judge pairs were not made, or were lost."""
+    run.record_path("elo_pairs", "1").unlink()
+    for one, other in ((finished, run), (run, finished)):
+        [found] = with_other_run(one, other, "1")
+        assert (found.kind, found.settings, found.result.changes) == ("actor", {}, [])
+
+
 def test_compare_says_what_it_does_not_resample(finished: Run) -> None:
     recipe = other_recipe(finished, ["judgments.n=5"])
     assert resampled(finished, recipe, "1") == ["judgments"]
