@@ -15,7 +15,7 @@ from mr_assets.report.report import report
 from mr_assets.runs.estimates import number
 from mr_assets.runs.run import Run
 from mr_assets_tests.lineage.conftest import rematerialized, with_hostile_texts
-from mr_assets_tests.report.conftest import a_run, measure
+from mr_assets_tests.report.conftest import a_run
 
 HOSTILE = (
     "</div><script>alert(1)</script> | `a` ```` <img src=x onerror=alert(1)> \x1b[2J [a](javascript:b) \n# head\n| x |"
@@ -126,17 +126,6 @@ def test_several_runs_are_arms_and_compared(tmp_path: Path) -> None:
     assert html(found).count('class="band"') > 0
 
 
-def test_the_first_curves_are_those_that_tell_most(tmp_path: Path) -> None:
-    """What is the same for all models has no curve, and what is neither good nor bad is folded."""
-    run = a_run(tmp_path, "a")
-    for model, value in (("seed", 0.1), ("1", 0.2)):
-        measure(run, "evaluation", model, {"accuracy": value, "meta_first": value, "ties": 0.5})
-    found = {each.title: each for each in report([run]).sections}
-    assert [chart.title for chart in found["Curves"].charts] == ["evaluation: accuracy"]
-    assert [chart.title for chart in found["More curves"].charts] == ["evaluation: battles won by the first position"]
-    assert found["More curves"].folded and not found["Curves"].folded
-
-
 def test_a_benchmark_has_a_table_of_its_own_with_its_judge(tmp_path: Path) -> None:
     run = a_run(tmp_path, "a")
     rows = [{"model": m, "score": s, "score_low": s - 1, "score_high": s + 1} for m, s in (("seed", 50), ("M2", 60))]
@@ -148,12 +137,6 @@ def test_a_benchmark_has_a_table_of_its_own_with_its_judge(tmp_path: Path) -> No
     assert "| score | 50 (49 to 51) | 60 (59 to 61) | +10 (± 0.7) *better* |" in others
     assert "score by gpt-4.1 50 to 60" in text.partition("## What to do next")[0]
     assert "gpt-4.1" not in section(text, "The paper's own figures")
-
-
-def test_a_run_without_a_world_tells_no_improvement(tmp_path: Path) -> None:
-    run = a_run(tmp_path, "a", "evaluation=null", accuracy={})
-    text = markdown(report([run]))
-    assert "Better" not in text and "nothing measures whether the models got better" in text.lower()
 
 
 def test_what_is_stale_or_missing_comes_first(run: Run) -> None:
