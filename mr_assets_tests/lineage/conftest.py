@@ -26,7 +26,7 @@ def table(run: Run, asset: str, t: str | None = "1") -> pl.DataFrame:
     return pl.read_parquet(run.path(asset, t))
 
 
-def dropped(run: Run, asset: str, t: str = "1") -> pl.DataFrame:
+def dropped(run: Run, asset: str, t: str | None = "1") -> pl.DataFrame:
     return pl.read_parquet(dropped_path(run.path(asset, t)))
 
 

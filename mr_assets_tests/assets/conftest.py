@@ -1,0 +1,46 @@
+"""Runs whose assets are looked at: the finished one's copies, and one that is probed up to M0."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mr_assets.runs.run import Run
+from mr_assets_tests.conftest import once
+from mr_assets_tests.tiny import copied, tiny_run
+from mr_assets_tests.whole_runs.test_loop import World, made_up_to_m0, new_world
+
+Again = Callable[..., World]
+"""Called with settings: a copy of the finished run with these, of which parts may be made again."""
+PROBED = ("evaluation=null", "held_out={source: world, prompts: 4, per_prompt: 3}", "probe={per_response: 2}")
+PROBED += ("guardrails.min_count=2",)
+
+
+@pytest.fixture
+def patch(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """What replaces engine and trainer; nothing waits for the disk."""
+    monkeypatch.setattr("mr_assets.files.os.fsync", lambda file: None)
+    return monkeypatch
+
+
+@pytest.fixture
+def again(finished: Run, patch: pytest.MonkeyPatch, tmp_path: Path) -> Again:
+    return lambda *sets: new_world(patch, copied(finished.data, tmp_path / "data"), *sets)
+
+
+@pytest.fixture(scope="session")
+def probed(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The tiny run up to M0, whose answers to held-out prompts, and the seed's, are there. Not to be changed."""
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("mr_assets.files.os.fsync", lambda file: None)
+            made_up_to_m0(new_world(patch, folder, *PROBED))
+
+    return tiny_run(once(tmp_path_factory, "probed", make), *PROBED)
+
+
+@pytest.fixture
+def probed_copy(probed: Run, patch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    """A copy of it, which may be changed."""
+    return new_world(patch, copied(probed.data, tmp_path / "data"), *PROBED)
