@@ -129,6 +129,25 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="session")
+def ranked(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A run whose EFT data is made of rankings, up to M0 and its first prompts, as a `Run`. Not to be changed."""
+    from mr_assets.orchestration.steps import Step, steps
+    from mr_assets_tests.rankings import OF_RANKINGS, with_rankings
+    from mr_assets_tests.tiny import tiny_run
+    from mr_assets_tests.whole_runs.test_loop import messages, new_world
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("mr_assets.files.os.fsync", lambda file: None)
+            world = new_world(patch, with_rankings(folder), *OF_RANKINGS)
+            for step in (next(steps(world.run)), Step("prompts", ("prompts",), "1")):
+                result = world.materialize(step)
+                assert result.success, messages(result)
+
+    return tiny_run(once(tmp_path_factory, "ranked", make), *OF_RANKINGS)
+
+
+@pytest.fixture(scope="session")
 def fresh_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Dagster home in which nothing has run: a copy is there in a quarter of the time that it takes to make one."""
     from mr_assets.orchestration.instance import instance

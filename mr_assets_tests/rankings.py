@@ -1,12 +1,15 @@
-"""Message trees as Open Assistant publishes them, and the same as flat messages."""
+"""Message trees as Open Assistant publishes them, and the same as flat messages; a recipe that takes such a file."""
 
 import gzip
 import json
+import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+
+from mr_assets.worlds import letters
 
 Row = dict[str, Any]
 FLAT = {
@@ -72,3 +75,27 @@ def write(path: Path, rows: Sequence[Row]) -> Path:
     else:
         path.write_bytes(lines)
     return path
+
+
+OF_RANKINGS = (
+    *("eft.source=open_assistant:trees.jsonl", "eft.examples=null", "prompts.source=prompts.jsonl"),
+    *("judgments.n=4", "engine.shard_size=40"),
+)
+"""A recipe whose EFT data is made of the rankings that `with_rankings` writes."""
+RANKED_PROMPTS = letters.make_prompts(24, seed="ranked")
+
+
+def with_rankings(data: Path) -> Path:
+    """A data folder with rankings, and seed prompts of which the first twenty are those that have ranked replies.
+
+    Twenty letter tasks, each with a reply worth 5, one worth 3 and one worth 0, so that the fake judge can score them.
+    """
+    rng, worth = random.Random(0), (5, 3, 0)
+    rows = [
+        tree(f"t{n}", text, *(reply(f"t{n}.{r}", letters.graded_response(text, worth[r], rng), r) for r in range(3)))
+        for n, text in enumerate(RANKED_PROMPTS[:20])
+    ]
+    data.mkdir(parents=True)
+    write(data / "trees.jsonl", rows)
+    write(data / "prompts.jsonl", [{"prompt": text} for text in RANKED_PROMPTS])
+    return data

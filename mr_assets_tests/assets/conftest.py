@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from mr_assets.lineage.verification import verify
 from mr_assets.runs.run import Run
 from mr_assets_tests.conftest import once
+from mr_assets_tests.rankings import OF_RANKINGS
 from mr_assets_tests.tiny import copied, tiny_run
 from mr_assets_tests.whole_runs.test_loop import World, made_up_to_m0, new_world
 
@@ -44,3 +47,20 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def probed_copy(probed: Run, patch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     """A copy of it, which may be changed."""
     return new_world(patch, copied(probed.data, tmp_path / "data"), *PROBED)
+
+
+@pytest.fixture
+def ranked_copy(ranked: Run, tmp_path: Path) -> Run:
+    """A copy of the run whose EFT data is made of rankings, which may be changed."""
+    return tiny_run(copied(ranked.data, tmp_path / "data"), *OF_RANKINGS)
+
+
+def faults_where(run: Run, asset: str, **values: float | str) -> list[str]:
+    """What verification says of an artifact made once whose first row has these values; the table is changed."""
+    path = run.path(asset)
+    good, first = pl.read_parquet(path), pl.int_range(pl.len()) == 0
+    good.with_columns(
+        pl.when(first).then(pl.lit(value).cast(good.schema[column])).otherwise(column).alias(column)
+        for column, value in values.items()
+    ).write_parquet(path)
+    return [str(fault) for fault in verify(run, ["1"], [asset]) if str(good[0, 0]) in str(fault)]
