@@ -18,8 +18,8 @@ from mr_assets.runs.run import Run
 from mr_assets.runs.settings import changed_settings
 from mr_assets.tables import HUMAN_AGREEMENT, version_of
 from mr_assets.worlds import letters
-from mr_assets_tests.rankings import OF_RANKINGS, with_rankings
-from mr_assets_tests.tiny import tiny_run
+from mr_assets_tests.rankings import OF_RANKINGS
+from mr_assets_tests.tiny import copied, tiny_run
 from mr_assets_tests.whole_runs.test_loop import World, messages, new_world
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
@@ -109,13 +109,12 @@ def test_a_table_of_an_earlier_version_is_read_and_verified(world: World) -> Non
         place.write_text(record)
 
 
-def test_of_rankings_the_held_out_replies_are_judged(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
+def test_of_rankings_the_held_out_replies_are_judged(ranked: Run, tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
     """Five of twenty prompts, three replies each; people's ranks stand before a world's truth."""
-    data = with_rankings(tmp_path / "data")
+    data = copied(ranked.data, tmp_path / "data")
     world = new_world(patch, data, *OF_RANKINGS, "human_agreement={n: 2}", "evaluation=null")
-    for step in (Step("once", ("ranked_replies",), None), Step("measured", ("human_agreement",), "seed")):
-        result = world.materialize(step)
-        assert result.success, messages(result)
+    result = world.materialize(Step("measured", ("human_agreement",), "seed"))
+    assert result.success, messages(result)
     held = world.table("ranked_replies").filter("held_out")
     table = world.table("human_agreement", "seed")
     assert table.select("response_id", "rank").equals(held.select("response_id", "rank"))

@@ -1,9 +1,8 @@
-"""Win rates on held-out prompts from end to end, with a fake engine, trainer and reward model; once with real ones."""
+"""Win rates on held-out prompts from end to end, with a fake engine, trainer and reward model."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -13,13 +12,11 @@ from mr_assets.inputs.preflight import check_run
 from mr_assets.lineage.verification import verify
 from mr_assets.orchestration.steps import Step
 from mr_assets.runs.status import why_stale
-from mr_assets.sampling import live
 from mr_assets.wiring import rewards
-from mr_assets.wiring import sampling as wired
 from mr_assets_tests.reward_model import SEED_MODEL, reward_model
 from mr_assets_tests.tiny import complete, tiny_run
 from mr_assets_tests.whole_runs.test_loop import World, made_up_to_m0, messages, new_world
-from mr_assets_tests.whole_runs.test_reward_model import BY_REWARDS, ByLength
+from mr_assets_tests.whole_runs.test_reward_model import ByLength
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
@@ -125,29 +122,3 @@ def test_a_recipe_that_cannot_compare_is_refused(tmp_path: Path, more: tuple[str
 def test_a_judge_that_is_none_is_told_before_anything_is_launched(world: World, judge: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         check_run(tiny_run(world.run.data, *sets(judge)), dry=True)
-
-
-@pytest.mark.slow
-def test_a_real_reward_model_beside_the_real_engine(tmp_path: Path) -> None:
-    """The seed model answers; then the engine ends, and the reward model scores for actor pairs, and for win rates."""
-    reward_model(tmp_path / "data" / "rm")
-    few = ("sft=null", "eft.source=null", "prompts.count=24", "iterations.all.prompts=6", "engine.shard_size=16")
-    by_rewards = [text for text in BY_REWARDS if not text.startswith("evaluation")]
-    with pytest.MonkeyPatch.context() as patch:
-        world = new_world(patch, tmp_path / "data", *by_rewards, *few, *sets("reward_model:rm"))
-        patch.setattr(wired, "open_engine", live.open_engine)
-        made_of: tuple[Any, ...] = (
-            Step("family", ("seed_prompts", "eft_dataset", "sft_checkpoint"), None),
-            Step("pairs", ("policy", "prompts", "responses", "judgments", "actor_pairs"), "1"),
-            Step("evaluation", ("held_out_responses", "win_rates"), "seed"),
-        )
-        try:
-            for step in made_of:
-                assert (result := world.materialize(step)).success, messages(result)
-        finally:
-            live.close_engine()
-        assert list(verify(world.run, None, ["responses", "judgments", "actor_pairs", "win_rates"])) == []
-    pairs, scores = world.table("actor_pairs", "1"), world.table("judgments", "1")
-    assert 0 < pairs.height <= 6 < scores["score"].n_unique()
-    assert (pairs["chosen_score"] > pairs["rejected_score"]).all()
-    assert set(world.table("win_rates", "seed")["preference"]) == {0.5}

@@ -45,7 +45,6 @@ from mr_assets.runs.code_versions import code_version
 from mr_assets.runs.data_folder import PROJECT
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import follows, state
-from mr_assets.sampling.engine import Completion, Request
 from mr_assets.sampling.settings import EngineSettings
 from mr_assets.tables import (
     TABLES,
@@ -54,10 +53,9 @@ from mr_assets.tables import (
 from mr_assets.templates import judge_template
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingFailed, TrainingResult
-from mr_assets.training.margins import MEAN, POSITIVE, scan_margins
+from mr_assets.training.margins import MEAN, POSITIVE
 from mr_assets.wiring import declare, sampling, training
 from mr_assets.wiring.previews import SHOWN_IN_PLACE
-from mr_assets.worlds import letters
 from mr_assets_tests.explorer.conftest import pages_over
 from mr_assets_tests.fakes import WorldSampler, copy_model, pictures_are, trained_on
 from mr_assets_tests.golden import GOLDEN, artifacts
@@ -282,16 +280,6 @@ def test_every_table_has_its_columns_and_unique_keys(done: World, t: str) -> Non
             assert table[TABLES[asset].key].is_unique().all()
 
 
-def test_the_numbers_of_an_iteration(done: World) -> None:
-    """5 prompts, 4 responses each, 3 judgments of every response that is no duplicate; no prompt serves twice."""
-    for t in done.run.iterations:
-        responses = done.table("responses", t)
-        assert (done.table("prompts", t).height, responses.height) == (5, 20)
-        assert done.table("judgments", t).height == 3 * responses["duplicate_of"].null_count()
-    first, second = (set(done.table("prompts", t)["prompt_id"]) for t in "12")
-    assert not first & second
-
-
 def test_the_next_model_is_handed_over(done: World) -> None:
     """Iteration 2 samples from, judges with, and trains M1; M1 was trained from M0."""
     m0, m1, m2 = (fingerprint(done.run.path(*done.run.model_at(m))) for m in ("0", "1", "2"))
@@ -310,31 +298,6 @@ def test_the_next_model_is_handed_over(done: World) -> None:
     assert done.run.recipe.iterations[0].judge_training
     assert done.jobs[2].out == done.run.path("checkpoints", "2")
     assert trained_on(done.run.path("checkpoints", "2")) == sizes
-
-
-def test_the_policys_page_links_to_its_parent(done: World) -> None:
-    """The edge that is not drawn is a link."""
-    events = done.instance.get_latest_materialization_events([dg.AssetKey(["tiny", "policy"])])
-    event = events[dg.AssetKey(["tiny", "policy"])]
-    assert event is not None
-    assert event.asset_materialization is not None
-    shown = event.asset_materialization.metadata
-    assert shown["parent"].value == "/assets/tiny/checkpoints?view=partitions&partition=1"
-    assert shown["trained into"].value == "/assets/tiny/checkpoints?view=partitions&partition=2"
-    record = done.run.record("checkpoints", "1")
-    assert record is not None
-    assert shown["fingerprint"].value == record.version
-    assert shown["model"].value == "M1"
-
-
-def test_a_checkpoints_page_links_to_its_policies(done: World) -> None:
-    """The one that it was trained from, and the one that it becomes; the last becomes none."""
-    shown = [done.metadata("checkpoints", t) for t in "12"]
-    for t, metadata in zip("12", shown, strict=True):
-        assert metadata["trained from"] == f"/assets/tiny/policy?view=partitions&partition={t}"
-        assert metadata["policy"] == done.run.record("policy", t).version  # type: ignore[union-attr]
-    assert shown[0]["handed over to"] == "/assets/tiny/policy?view=partitions&partition=2"
-    assert "handed over to" not in shown[1]
 
 
 @pytest.mark.parametrize("asset", LOOP.per("iteration"))
@@ -403,27 +366,6 @@ def test_what_one_sees_of_an_asset(done: World, asset: str) -> None:
         assert len(shown["preview"]) < SHOWN_IN_PLACE
 
 
-def test_the_reward_margin_of_every_pair_lies_in_its_models_folder(done: World) -> None:
-    """In the dataset's order; pair n of N has (n - 1)/4, so that the mean is (N - 3)/8. SFT has none."""
-    for t in "12":
-        margins, pairs = scan_margins(done.run.path("checkpoints", t)), done.table("dpo_dataset", t)
-        assert margins is not None
-        assert margins.collect()["pair_id"].to_list() == pairs["pair_id"].to_list()
-        shown = done.metadata("checkpoints", t)
-        assert shown[MEAN.format("pairs")] == pytest.approx((pairs.height - 3) / 8)
-        assert shown[POSITIVE.format("pairs")] == pytest.approx((pairs.height - 2) / pairs.height)
-        assert (MEAN.format("judge pairs") in shown) == (t == "1")  # the second iteration trains the actor alone
-    assert scan_margins(done.run.path("sft_checkpoint")) is None
-
-
-def test_why_others_were_dropped_is_a_number_for_each_reason(done: World) -> None:
-    """So that it can be followed over iterations; together they are all that was dropped."""
-    reasons = done.dropped("selected_responses", "1")["reason"].to_list()
-    assert reasons
-    shown = {k: v for k, v in done.metadata("selected_responses", "1").items() if k.startswith("dropped: ")}
-    assert shown == {f"dropped: {reason}": reasons.count(reason) for reason in reasons}
-
-
 # ---------------------------------------------------------------------------------------------------- guardrails
 
 
@@ -446,54 +388,6 @@ def test_every_check_of_a_finished_run_passed_or_warned(done: World) -> None:
 HARM = "guardrails.judgment_parse_rate_at_least={warn: 1.0, stop: 1.0}"
 FEW = "guardrails.min_count=1"
 FROM_JUDGMENTS = ("judgments", "actor_pairs", "dpo_dataset", "checkpoints")
-
-
-def spoilt(done: World, patch: pytest.MonkeyPatch, folder: Path, *sets: str) -> World:
-    """A copy of the finished run in which one judgment of iteration 2 gives no score."""
-    copied(done.run.data, folder / "data")
-    world = new_world(patch, folder / "data", FEW, *sets)
-    path = world.run.path("judgments", "2")
-    first = pl.int_range(pl.len()) == 0
-    spoilt = pl.read_parquet(path).with_columns(
-        score=pl.when(~first).then("score"), invalid=pl.when(first).then(pl.lit("no_score"))
-    )
-    spoilt.write_parquet(path)
-    return world
-
-
-def test_a_harmful_finding_stops_training_alone(done: World, patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """checkpoints is materialized alone: it refuses, names check, numbers and what to do, and its check has failed."""
-    world = spoilt(done, patch, tmp_path, HARM)
-    before = world.run.record("checkpoints", "2")
-    rows = world.table("judgments", "2").height
-    result = world.materialize(Step("train", ("checkpoints",), "2"))
-    assert not result.success
-    assert world.jobs == []
-    [said] = messages(result)
-    assert "- parse_rate of judgments: Expected at least 100% of judgments to give a score, came " in said
-    assert f"{rows - 1} of {rows}, the others 1 no_score. Read some without a score. Mend the template" in said
-    assert "\n\nIf the data is as it should be, change guardrails.judgment_parse_rate_at_least.stop" in said
-    assert said.endswith("recipe.yaml, then re-execute the run from failure or materialize checkpoints again.")
-    failed = world.check("checkpoints", "data_is_fit", "2")
-    assert (failed.passed, failed.severity, failed.description) == (False, dg.AssetCheckSeverity.ERROR, said)
-    assert (failed.blocking, failed.metadata["harmful"].value) == (True, 1)
-    untouched = world.check("checkpoints", "finite_loss", "2")
-    assert (untouched.passed, untouched.description) == (True, "Nothing was trained.")
-    follows = world.check("checkpoints", "follows_from_ancestors", "2")
-    assert (follows.passed, follows.severity, follows.blocking) == (False, dg.AssetCheckSeverity.WARN, False)
-    assert "do not follow from their ancestors" in (follows.description or "")
-    assert world.run.record("checkpoints", "2") == before
-
-
-def test_a_warning_does_not_stop_training(done: World, patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The same judgment with the bound as a warning: training goes on and names it."""
-    warn = "guardrails.judgment_parse_rate_at_least={warn: 1.0, stop: 0.5}"
-    world = spoilt(done, patch, tmp_path, warn)
-    assert world.materialize(Step("train", ("checkpoints",), "2")).success
-    assert len(world.jobs) == 1
-    fit = world.check("checkpoints", "data_is_fit", "2")
-    assert fit.passed
-    assert "1 warn: parse_rate of judgments" in (fit.description or "")
 
 
 def silent(sampler: WorldSampler, count: int) -> WorldSampler:
@@ -576,100 +470,6 @@ def test_bounds_do_not_make_anything_stale(done: World) -> None:
     assert list(steps(stricter)) == []
 
 
-def test_examples_that_are_too_long_are_listed(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Each with its tokens and the limit, where what other artifacts dropped lies; the page says where and how many.
-
-    The limit is the median length of what the recipe's own examples take: some examples fit, some do not.
-    """
-    world = new_world(patch, tmp_path)
-    world.materialize(Step("once", ("eft_dataset", "sft_checkpoint"), None))
-    rows = pl.read_parquet(world.run.path("sft_checkpoint").with_name("sft_dataset.parquet"))
-    lengths = rows["prompt_token_ids"].list.len() + rows["completion_token_ids"].list.len()
-    limit = int(lengths.sort()[rows.height // 2])
-    short = new_world(patch, tmp_path, f"sft.max_length={limit}")
-    short.materialize(Step("once", ("eft_dataset", "sft_checkpoint"), None))
-    listed = pl.read_parquet(short.run.folder.with_name(short.run.family) / "dropped" / "sft_dataset.parquet")
-    too_long = {e: n for e, n in zip(rows["example_id"], lengths, strict=True) if n > limit}
-    assert 0 < len(too_long) < rows.height
-    assert {e: json.loads(n)["tokens"] for e, n in listed.select("id", "numbers").iter_rows()} == too_long
-    assert set(listed["reason"]) == {"too_long"}
-
-
-def test_a_loss_that_is_no_number_fails_its_check(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No model is written, and the check on the page says why."""
-    world = new_world(patch, tmp_path)
-    world.failing = "error: loss is nan at step 3 of 9 (learning rate 0.001). No model is written."
-    result = world.materialize(Step("once", ("eft_dataset", "sft_checkpoint"), None))
-    assert "loss is nan at step 3" in messages(result)[0]
-    failed = world.check("sft_checkpoint", "finite_loss", None)
-    assert (failed.passed, failed.description) == (False, "loss is nan at step 3 of 9. No model was written.")
-
-
-def test_a_margin_that_is_no_number_fails_the_same_check(
-    done: World, patch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The last step's loss was fine, what it made of the model is not: no model is written."""
-    copied(done.run.data, tmp_path / "data")
-    world = new_world(patch, tmp_path / "data")
-    world.failing = "error: reward margin is nan after step 9, for 3 of 8 pairs (the first is x). No model is written."
-    assert not world.materialize(Step("train", ("checkpoints",), "2")).success
-    failed = world.check("checkpoints", "finite_loss", "2")
-    assert (failed.passed, failed.description) == (False, "reward margin is nan after step 9. No model was written.")
-
-
-def test_a_failed_training_calls_no_check_before_it_failed(
-    done: World, patch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """What was asked before the training stays on the page as it was answered; Dagster would call it failed."""
-    copied(done.run.data, tmp_path / "data")
-    world = new_world(patch, tmp_path / "data", FEW)
-    world.failing = "out of memory"
-    assert "out of memory" in messages(world.materialize(Step("train", ("checkpoints",), "2")))[0]
-    for name in ("data_is_fit", "follows_from_ancestors"):
-        assert world.check("checkpoints", name, "2").passed
-
-
-def test_training_gets_the_very_ids_that_were_sampled(done: World) -> None:
-    """Of an actor pair those of its responses, of a judge pair those of its judgments."""
-    data = done.table("dpo_dataset", "1")
-    assert set(data["kind"]) == {"actor", "judge"}
-    for pairs, made, identity in (
-        ("actor_pairs", "responses", "response_id"),
-        ("elo_pairs", "judgments", "judgment_id"),
-    ):
-        ids = dict(done.table(made, "1").select(identity, "token_ids").iter_rows())
-        found = {r["pair_id"]: r for r in data.iter_rows(named=True)}
-        for pair in done.table(pairs, "1").iter_rows(named=True):
-            for side in ("chosen", "rejected"):
-                assert found[pair["pair_id"]][f"{side}_token_ids"] == ids[pair[f"{side}_id"]]
-    assert not data.filter(pl.col("prompt_token_ids").list.len() < 3).height
-
-
-def test_better_answers_and_judgments_are_chosen(done: World) -> None:
-    """With half of the scores drawn at random the mean of three still tells which answer is better, on the whole."""
-    answers = done.table("responses", "1").join(done.table("prompts", "1"), on="prompt_id")
-    worth = {i: letters.true_score(p, r) for i, p, r in answers.select("response_id", "prompt", "response").iter_rows()}
-    pairs = pl.concat([done.table("actor_pairs", t) for t in "1"])
-    assert pairs.height
-    gaps = [worth[c] - worth[r] for c, r in pairs.select("chosen_id", "rejected_id").iter_rows()]
-    assert sum(gaps) > 0
-
-
-def test_what_was_dropped_is_counted(done: World) -> None:
-    """Every prompt has an actor pair or a reason; so has every selected response."""
-    for t in done.run.iterations:
-        pairs, dropped = done.table("actor_pairs", t), done.dropped("actor_pairs", t)
-        prompts = set(pairs["prompt_id"]) | set(dropped["id"])
-        assert set(done.table("prompts", t)["prompt_id"]) <= prompts
-        record = done.run.record("actor_pairs", t)
-        assert record is not None
-        assert (record.rows, record.dropped) == (pairs.height, dropped.height)
-    assert (
-        done.table("elo_pairs", "1").height + done.dropped("elo_pairs", "1").height
-        == done.table("battle_matrices", "1").height
-    )
-
-
 def test_an_iteration_without_judge_training(done: World) -> None:
     """Iteration 2's judge side is empty and complete, asks no engine, and trains on actor pairs alone."""
     for asset in JUDGE_SIDE:
@@ -689,13 +489,6 @@ def test_shards_are_gone_once_their_table_is_complete(done: World) -> None:
 
 def test_the_engine_gives_its_memory_back_before_training(done: World) -> None:
     assert done.closed == len(done.jobs) == 3
-
-
-def test_every_model_is_evaluated(done: World) -> None:
-    """The seed, M0, M1 and M2 answer the same held-out set."""
-    rows = [done.table("evaluation", m).row(0, named=True) for m in done.run.models]
-    assert [r["model"] for r in rows] == ["seed", "M0", "M1", "M2"]
-    assert all(0 < r["true_score"] <= 5 and 0 <= r["judge_exact"] <= 1 for r in rows)
 
 
 def test_the_report_of_a_finished_run(done: World) -> None:
@@ -753,29 +546,6 @@ def test_another_rho_for_one_iteration(patch: pytest.MonkeyPatch, tmp_path: Path
     assert {"judgments", "actor_pairs"} <= set(next(steps(back)).assets)
 
 
-@pytest.mark.parametrize("assets", [("dpo_dataset",), ("responses", "dpo_dataset")])
-def test_prompts_to_train_on_are_those_that_were_sampled_from(
-    patch: pytest.MonkeyPatch, tmp_path: Path, done: World, assets: tuple[str, ...]
-) -> None:
-    """The recipe has another date since: the dataset waits until responses and judgments were sampled with it."""
-    copied(done.run.data, tmp_path / "data")
-    world = new_world(patch, tmp_path / "data")
-    model = world.run.recipe.model.model_copy(update={"date": "2030-01-01"})
-    recipe = world.run.recipe.model_copy(update={"model": model})
-    world.run = replace(world.run, recipe=recipe, launched_family=done.run.family)
-    pending = next(steps(world.run)).assets
-    assert pending == ("sft_checkpoint",), "all that has prompts is stale, M0 first"
-    assert state(world.run, "responses", "1") == state(world.run, "dpo_dataset", "1") == "stale"
-    before = world.run.record("dpo_dataset", "1")
-    result = world.materialize(Step("part of it", assets, "1"))
-    assert not result.success
-    [said] = messages(result)
-    other = "judgments" if "responses" in assets else "responses"
-    assert f"{other} of iteration 1 were sampled with another model.date than the recipe now has" in said
-    assert f"Materialize {other} again, or set the recipe back." in said
-    assert world.run.record("dpo_dataset", "1") == before
-
-
 def test_a_contradiction_stops_the_run_before_anything_is_sampled(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The model could not be trained to epoch 4 of 3; its run fails at its first step, with the model's message."""
     world = new_world(patch, tmp_path, "sft=null")
@@ -786,17 +556,6 @@ def test_a_contradiction_stops_the_run_before_anything_is_sampled(patch: pytest.
     assert all("iterations.1.keep_epoch = 4" in each and "Set other values" in each for each in messages(result))
     assert world.opened == []
     assert world.run.record("policy", "1") is world.run.record("prompts", "1") is None
-
-
-def test_prompts_of_another_seed_come_with_a_warning(patch: pytest.MonkeyPatch, tmp_path: Path, done: World) -> None:
-    """The other iterations' prompts were drawn without regard to these."""
-    copied(done.run.data, tmp_path / "data")
-    world = new_world(patch, tmp_path / "data")
-    for chosen, warnings in (({}, 0), ({"disjoint": False}, 0), ({"seed": 7}, 1)):
-        result = world.materialize(Step("again", ("prompts",), "2"), prompts=chosen)
-        logged = world.instance.all_logs(result.run_id)
-        assert len([entry for entry in logged if "some may serve in both" in entry.user_message]) == warnings
-    assert not world.table("prompts", "2").equals(done.table("prompts", "2"))
 
 
 def stale(world: World, asset: str, t: str) -> list[tuple[str, str]]:
@@ -899,60 +658,6 @@ def test_compare_as_a_program_reads_it(done: World, mr: Callable[..., str]) -> N
 
 
 # ------------------------------------------------------------------------------------------------------ failures
-
-
-def test_iteration_2_before_1_says_what_comes_first(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """It fails at policy, and nothing else is begun."""
-    world = new_world(patch, tmp_path)
-    result = world.materialize(Step("iteration 2", ("policy", "responses"), "2"))
-    assert not result.success
-    assert len(messages(result)) == 1
-    assert "tiny/checkpoints of iteration 1 is not complete" in messages(result)[0]
-    assert "Materialize it first" in messages(result)[0]
-    assert world.opened == []
-
-
-def test_prompts_before_seed_prompts(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    world = new_world(patch, tmp_path)
-    result = world.materialize(Step("prompts", ("prompts",), "1"))
-    assert "seed_prompts is not complete" in messages(result)[0]
-    assert f"Materialize {world.run.family}/seed_prompts first" in messages(result)[0]
-
-
-def test_a_failed_training_shows_its_log_and_is_not_complete(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    world = new_world(patch, tmp_path)
-    world.failing = "out of memory"
-    result = world.materialize(Step("once", ("eft_dataset", "sft_checkpoint"), None))
-    assert len(messages(result)) == 1
-    assert "out of memory" in messages(result)[0]
-    assert state(world.run, "sft_checkpoint") == "missing"
-    assert state(world.run, "eft_dataset") == "done"
-
-
-def test_a_recipe_without_sft_starts_from_the_seed_model(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """M_0 is the seed model's own folder; nothing is copied or trained."""
-    world = new_world(patch, tmp_path, "sft=null")
-    assert world.materialize(Step("once", ("eft_dataset", "sft_checkpoint"), None)).success
-    assert world.materialize(Step("handoff", ("policy",), "1")).success
-    record = world.run.record("policy", "1")
-    assert record is not None
-    assert record.model is not None
-    seed = PROJECT / "data" / "seeds" / "small-world"
-    assert (record.model["path"], record.model["name"]) == (str(seed), "seed")
-    assert world.jobs == []
-
-
-def test_prompts_of_the_users_own(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Ten prompts of no world are drawn, answered and judged; what they are truly worth is not known."""
-    (tmp_path / "mine.txt").write_text("".join(f"What is {n} + {n}?\n" for n in range(10)))
-    world = new_world(patch, tmp_path, "sft=null", "prompts.source=mine.txt", "prompts.count=null")
-    assert world.materialize(Step("once", ("seed_prompts", "eft_dataset", "sft_checkpoint"), None)).success
-    result = world.materialize(Step("answers", ("prompts", "policy", "responses"), "1"))
-    assert result.success, messages(result)
-    record = world.run.record("responses", "1")
-    assert record is not None
-    assert record.numbers["duplicates"] == 15  # three of the four answers to each of five prompts
-    assert "true score" not in record.numbers
 
 
 @pytest.mark.slow
@@ -1068,50 +773,6 @@ def test_lines_are_asked_for_again(patch: pytest.MonkeyPatch, tmp_path: Path, ho
         assert battles["winner"].null_count() == 0
         assert battles.filter(pl.col("invalid") == "no_winner").height > 0
     assert list(verify(world.run, ["1"])) == []
-
-
-class DyingSampler(SilentSampler):
-    """One that dies when so many lines were asked for again; never for a negative number."""
-
-    dies_at, sampled, chosen = -1, 0, 0
-
-    def _choose(self, request: Request) -> Completion:
-        if DyingSampler.chosen == DyingSampler.dies_at:
-            raise MemoryError
-        DyingSampler.chosen += 1
-        return super()._choose(request)
-
-    def _complete(self, request: Request) -> Completion:
-        DyingSampler.sampled += 1
-        return super()._complete(request)
-
-
-@pytest.mark.slow
-def test_killed_while_lines_are_asked_for_again_it_goes_on(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The same judgments as without. None is sampled again, and no finished shard of the lines."""
-    sets = ("sft=null", "judgments.score_line=asked_again", "engine.shard_size=5")
-    versions, sampled, chosen = [], [], []
-    for name, dies_at in (("whole", -1), ("killed", 12)):
-        world = new_world(patch, tmp_path / name, *sets)
-        patch.setattr(sampling, "open_engine", lambda folder, policy, *_, **__: DyingSampler(folder, policy))
-        assert world.materialize(Step("once", ("seed_prompts", "eft_dataset", "sft_checkpoint"), None)).success
-        assert world.materialize(Step("responses", ("prompts", "policy", "responses"), "1")).success
-        patch.setattr(DyingSampler, "dies_at", dies_at)
-        patch.setattr(DyingSampler, "sampled", 0)
-        patch.setattr(DyingSampler, "chosen", 0)
-        result = world.materialize(Step("judgments", ("judgments",), "1"))
-        assert result.success == (dies_at < 0) == (world.run.record("judgments", "1") is not None)
-        if dies_at >= 0:
-            patch.setattr(DyingSampler, "dies_at", -1)
-            assert world.materialize(Step("judgments", ("judgments",), "1")).success
-        record = world.run.record("judgments", "1")
-        assert record is not None
-        versions.append(record.version)
-        sampled.append(DyingSampler.sampled)
-        chosen.append(DyingSampler.chosen)
-    assert versions[0] == versions[1]
-    assert sampled[0] == sampled[1] > 0
-    assert chosen[0] > 12 and chosen[1] - chosen[0] <= 5  # of the shard that died
 
 
 class GermanSampler(WorldSampler):
@@ -1237,20 +898,6 @@ def test_a_failed_check_is_in_the_record(done: World, patch: pytest.MonkeyPatch,
     for step in steps(world.run):
         assert world.materialize(step).success
     assert status.failed_checks(world.run) == {}
-
-
-def test_no_pairs_no_training(patch: pytest.MonkeyPatch, tmp_path: Path, done: World) -> None:
-    """A dataset that is empty stops the iteration, with where to look."""
-    copied(done.run.data, tmp_path / "data")
-    world = new_world(patch, tmp_path / "data")
-    world.table("dpo_dataset", "2").clear().write_parquet(world.run.path("dpo_dataset", "2"))
-    result = world.materialize(Step("train", ("checkpoints",), "2"))
-    assert "Iteration 2 is not trained" in messages(result)[0]
-    assert (
-        "not_empty of dpo_dataset: Expected at least 1 row, came 0 rows. See what dpo_dataset dropped"
-        in messages(result)[0]
-    )
-    assert world.jobs == []
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A run whose responses a reward model scores, through Dagster in this process, with a fake engine and reward model."""
+"""A run whose responses a reward model scores, here: by a fake engine and reward model, once by real ones."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,13 +12,15 @@ from mr_assets.inputs.preflight import check_run
 from mr_assets.lineage.tracing import trace
 from mr_assets.lineage.tree import brief, lines
 from mr_assets.lineage.verification import verify
-from mr_assets.orchestration.steps import steps
+from mr_assets.orchestration.steps import Step, steps
 from mr_assets.runs.settings import changed_settings
 from mr_assets.runs.status import state
+from mr_assets.sampling import live
 from mr_assets.sampling.engine import Completion, Request
 from mr_assets.sampling.settings import RewardSettings, SamplingSettings
 from mr_assets.sampling.stats import EngineStats
 from mr_assets.wiring import rewards
+from mr_assets.wiring import sampling as wired
 from mr_assets_tests.reward_model import reward_model
 from mr_assets_tests.tiny import complete, tiny_run
 from mr_assets_tests.whole_runs.test_loop import World, messages, new_world
@@ -152,3 +154,29 @@ def test_a_template_that_leaves_out_the_answer_is_told_before(tmp_path: Path) ->
     (folder / "chat_template.jinja").write_text("<|user|>{{ messages[0]['content'] }}<|end|><|assistant|>")
     with pytest.raises(UserError, match="chat template"):
         check_run(tiny_run(tmp_path, *BY_REWARDS), dry=True)
+
+
+@pytest.mark.slow
+def test_a_real_reward_model_beside_the_real_engine(tmp_path: Path) -> None:
+    """The seed model answers; then the engine ends, and the reward model scores for actor pairs, and for win rates."""
+    reward_model(tmp_path / "data" / "rm")
+    few = ("sft=null", "eft.source=null", "prompts.count=24", "iterations.all.prompts=6", "engine.shard_size=16")
+    compared = ("held_out={source: world, prompts: 4, per_prompt: 3}", "win_rates={judge: 'reward_model:rm', n: 2}")
+    with pytest.MonkeyPatch.context() as patch:
+        world = new_world(patch, tmp_path / "data", *BY_REWARDS, *few, *compared)
+        patch.setattr(wired, "open_engine", live.open_engine)
+        made_of: tuple[Any, ...] = (
+            Step("family", ("seed_prompts", "eft_dataset", "sft_checkpoint"), None),
+            Step("pairs", ("policy", "prompts", "responses", "judgments", "actor_pairs"), "1"),
+            Step("evaluation", ("held_out_responses", "win_rates"), "seed"),
+        )
+        try:
+            for step in made_of:
+                assert (result := world.materialize(step)).success, messages(result)
+        finally:
+            live.close_engine()
+        assert list(verify(world.run, None, ["responses", "judgments", "actor_pairs", "win_rates"])) == []
+    pairs, scores = world.table("actor_pairs", "1"), world.table("judgments", "1")
+    assert 0 < pairs.height <= 6 < scores["score"].n_unique()
+    assert (pairs["chosen_score"] > pairs["rejected_score"]).all()
+    assert set(world.table("win_rates", "seed")["preference"]) == {0.5}
