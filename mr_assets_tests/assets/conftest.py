@@ -15,8 +15,10 @@ from mr_assets_tests.whole_runs.test_loop import World, made_up_to_m0, new_world
 
 Again = Callable[..., World]
 """Called with settings: a copy of the finished run with these, of which parts may be made again."""
-PROBED = ("evaluation=null", "held_out={source: world, prompts: 4, per_prompt: 3}", "probe={per_response: 2}")
-PROBED += ("guardrails.min_count=2",)
+PROBED = (
+    *("evaluation=null", "held_out={source: world, prompts: 4, per_prompt: 3}", "probe={per_response: 2}"),
+    "guardrails.min_count=2",
+)
 
 
 @pytest.fixture
@@ -55,12 +57,10 @@ def ranked_copy(ranked: Run, tmp_path: Path) -> Run:
     return tiny_run(copied(ranked.data, tmp_path / "data"), *OF_RANKINGS)
 
 
-def faults_where(run: Run, asset: str, **values: float | str) -> list[str]:
-    """What verification says of an artifact made once whose first row has these values; the table is changed."""
+def faults_where(run: Run, asset: str, column: str, value: float) -> list[str]:
+    """What verification says of the first row of an artifact made once, in which the column now has this value."""
     path = run.path(asset)
-    good, first = pl.read_parquet(path), pl.int_range(pl.len()) == 0
-    good.with_columns(
-        pl.when(first).then(pl.lit(value).cast(good.schema[column])).otherwise(column).alias(column)
-        for column, value in values.items()
-    ).write_parquet(path)
+    good = pl.read_parquet(path)
+    changed = pl.when(pl.int_range(pl.len()) == 0).then(value).otherwise(column).cast(good.schema[column])
+    good.with_columns(changed.alias(column)).write_parquet(path)
     return [str(fault) for fault in verify(run, ["1"], [asset]) if str(good[0, 0]) in str(fault)]

@@ -86,7 +86,7 @@ def test_no_held_out_prompt_is_an_example(ranked: Run) -> None:
 
 
 def test_a_score_that_does_not_follow_is_found(ranked_copy: Run) -> None:
-    assert [fault for fault in faults_where(ranked_copy, "eft_dataset", score=1.5) if "score is 1.5" in fault]
+    assert [fault for fault in faults_where(ranked_copy, "eft_dataset", "score", 1.5) if "score is 1.5" in fault]
 
 
 def test_words_and_scale_shape_what_is_made_of_rankings_alone(tmp_path: Path) -> None:

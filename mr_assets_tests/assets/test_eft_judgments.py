@@ -34,7 +34,7 @@ def test_the_seed_model_judges_what_is_not_held_out(ranked: Run) -> None:
 
 
 def test_a_score_that_does_not_follow_is_found(ranked_copy: Run) -> None:
-    assert [fault for fault in faults_where(ranked_copy, "eft_judgments", score=1.5) if "score is 1.5" in fault]
+    assert [fault for fault in faults_where(ranked_copy, "eft_judgments", "score", 1.5) if "score is 1.5" in fault]
 
 
 def test_what_shapes_the_judgments_names_the_family(tmp_path: Path) -> None:

@@ -34,4 +34,4 @@ def test_a_quarter_of_the_prompts_is_held_out_with_all_of_its_replies(ranked: Ru
 
 
 def test_a_rank_that_does_not_follow_is_found(ranked_copy: Run) -> None:
-    assert [fault for fault in faults_where(ranked_copy, "ranked_replies", rank=2) if "rank is 2" in fault]
+    assert [fault for fault in faults_where(ranked_copy, "ranked_replies", "rank", 2) if "rank is 2" in fault]

@@ -1,4 +1,4 @@
-"""Runs from end to end: what several modules and assets do together. The tests of one module lie where it lies.
+"""Runs from end to end: what several modules and assets do together.
 
-Assets have theirs here: a body only wires what `method` tests.
+The tests of one module lie where it lies, those of one asset in ``assets/``.
 """
