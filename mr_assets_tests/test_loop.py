@@ -59,7 +59,7 @@ def test_a_recipe_has_the_rows_that_are_for_it_in_their_order() -> None:
         (("evaluation=null", "human_agreement=null"), set(), {"evaluation", "human_agreement"}),
         (("labelled_pairs={source: world, pairs: 6}",), {"labelled_pairs"}, set()),
     ],
-    ids=str,
+    ids=lambda names: str(sorted(names)),
 )
 def test_assets_that_some_recipes_have(sets: tuple[str, ...], more: set[str], less: set[str]) -> None:
     """Against those of the small world as it is shipped: sixteen."""
