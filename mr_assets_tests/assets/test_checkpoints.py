@@ -29,6 +29,7 @@ def test_the_reward_margin_of_every_pair_lies_in_its_models_folder(finished: Run
     assert scan_margins(finished.path("sft_checkpoint")) is None
 
 
+@pytest.mark.slow
 def test_its_page_links_to_its_policies(again: Again) -> None:
     """The one that it was trained from, and the one that it becomes; the last becomes none."""
     world = again()

@@ -56,6 +56,7 @@ class Killed(WorldSampler):
         super().reseed(seed)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_while_the_seed_model_judges_goes_on(
     ranked: Run, tmp_path: Path, patch: pytest.MonkeyPatch
 ) -> None:

@@ -169,6 +169,7 @@ def test_lineage_says_which_request_a_prompt_comes_of(made: World) -> None:
     write_record(made.run.record_path("generated_prompts"), record)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_prompts(made: World, patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Another one gives others."""
     versions = {}
@@ -182,6 +183,7 @@ def test_the_same_seed_gives_the_same_prompts(made: World, patch: pytest.MonkeyP
     assert record is not None and versions["again"] == record.version != versions["other"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answers", [3, 15, 30])
 def test_killed_midway_it_goes_on(made: World, patch: pytest.MonkeyPatch, tmp_path: Path, answers: int) -> None:
     """In the first round or a later one: the same prompts as without, and no finished shard is sampled again."""
@@ -199,6 +201,7 @@ def test_killed_midway_it_goes_on(made: World, patch: pytest.MonkeyPatch, tmp_pa
     assert TaskSampler.answered <= whole.numbers["requests"] - kept + 10
 
 
+@pytest.mark.slow
 def test_too_few_are_an_error_and_more_rounds_go_on(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """With counts and what to do; nothing is written as a table, and what was sampled is used again."""
     world = world_of(patch, tmp_path / "data", "generation.rounds=1")
@@ -267,6 +270,7 @@ def test_prompts_of_an_endpoint(patch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert list(verify(world.run, assets=["generated_prompts", "seed_prompts"])) == []
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_refuses_is_an_error_that_says_so(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The step fails with the message, and the same command goes on with what was answered."""
 
@@ -283,6 +287,7 @@ def test_an_endpoint_that_refuses_is_an_error_that_says_so(patch: pytest.MonkeyP
     assert world.table("seed_prompts").height == 24
 
 
+@pytest.mark.slow
 def test_another_models_folder(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It is sampled from and recorded; then another seed model does not make the prompts stale."""
     data = given(tmp_path / "data")

@@ -48,6 +48,7 @@ def test_what_they_are_worth_is_known_of_a_worlds_prompts(finished: Run) -> None
     assert record.numbers["accuracy"] == sum(letters.correct(*row) for row in rows.iter_rows()) / 20 == 0.55
 
 
+@pytest.mark.slow
 def test_what_answers_to_a_users_own_prompts_are_worth_is_not_known(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Ten prompts of no world, which the fake answers with the same words."""
     (tmp_path / "mine.txt").write_text("".join(f"What is {n} + {n}?\n" for n in range(10)))

@@ -73,6 +73,7 @@ def questions(tmp_path: Path) -> Path:
     return tmp_path / "question.jsonl"
 
 
+@pytest.mark.slow
 def test_a_run_is_compared_with_its_seed_model(
     mr: Mr, run: Run, engine: list[str], serve: Serve, questions: Path
 ) -> None:

@@ -64,6 +64,7 @@ def here(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_what_it_writes_passes_the_dry_run(mr: Mr, here: Path, tmp_path: Path, name: str) -> None:
     """By the name of its file, without its suffix; in the data folder nothing is written."""

@@ -107,6 +107,7 @@ def test_status_names_a_dagster_run_that_died(mr: Mr, data: Path, dagster_home: 
     assert "failed" not in said(mr("status", "tiny"))  # it was made since
 
 
+@pytest.mark.slow
 def test_status_shows_how_far_a_run_is(mr: Mr, data: Path, dagster_home: Path) -> None:
     """Share, rate and time left of a process that is there; nothing of one that is not, or of another Dagster run."""
     run = tiny_run(data)

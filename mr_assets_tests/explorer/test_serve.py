@@ -17,6 +17,7 @@ from mr_assets.explorer.serve import serve
 from mr_assets_tests.real_run import free_port
 
 
+@pytest.mark.slow
 def test_it_listens_on_loopback_alone_and_ends_with_its_starter(tmp_path: Path) -> None:
     """As `mr ui` starts it: when the starter is gone, however it ended, its end of the pipe is closed."""
     port = free_port()

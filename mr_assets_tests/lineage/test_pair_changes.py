@@ -156,6 +156,7 @@ def test_a_prompt_that_one_side_alone_has() -> None:
     assert found.changes[0].why == "no longer: there was nothing to pair"
 
 
+@pytest.mark.slow
 @given(worlds())
 def test_every_difference_has_a_reason(made: Tables) -> None:
     """Whatever the tables: every prompt is counted once, and no comparison ends in an error or without a word."""

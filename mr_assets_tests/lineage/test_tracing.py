@@ -191,6 +191,7 @@ def test_every_fact_carries_the_dagster_run_that_made_it(finished: Run, actor: s
 # ---------------------------------------------------------------------------------------------------------- forward
 
 
+@pytest.mark.slow
 def test_ids_of_every_table_and_model_have_a_lineage(finished: Run) -> None:
     """In both iterations, up to five of a table from its first row to its last; each is about the id's own prompt."""
     for t in finished.iterations:

@@ -205,6 +205,7 @@ def test_a_dagster_run_keeps_the_recipe_that_it_began_with(run: Run) -> None:
     assert HELD not in os.environ
 
 
+@pytest.mark.slow
 def test_a_failed_step_says_what_and_where(run: Run) -> None:
     """The asset, its message, and what to do; no traceback."""
     said = failure(run, Step("iteration 2 of 2", ("policy",), "2"))
@@ -252,6 +253,7 @@ def test_a_table_of_another_version_is_said_without_a_traceback(run: Run) -> Non
     assert "Stack Trace" not in said
 
 
+@pytest.mark.slow
 def test_what_dagster_runs_say_while_they_work(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     """One readable line per message of an asset, with the time; Dagster's own events are not among them."""
     for table in (RESPONSES, JUDGMENTS):

@@ -81,6 +81,7 @@ def test_the_page_stands_alone(said: tuple[str, str]) -> None:
     assert "url(" not in said[0] and "@import" not in said[0] and "http" not in said[0].replace("http-equiv", "")
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_files(run: Run, tmp_path: Path) -> None:
     first = [path.read_bytes() for path in write([run])]
     assert [path.name for path in write([run], tmp_path / "out")] == ["report.html", "report.md"]

@@ -231,6 +231,7 @@ def messages(result: dg.ExecuteInProcessResult) -> list[str]:
     return said
 
 
+@pytest.mark.slow
 def test_weights_that_are_needed_no_more_go_when_an_asset_begins(
     done: World, patch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -398,6 +399,7 @@ def silent(sampler: WorldSampler, count: int) -> WorldSampler:
     return sampler
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", ["1.0", "0.5"])
 def test_what_follows_in_the_same_run(done: World, patch: pytest.MonkeyPatch, tmp_path: Path, stop: str) -> None:
     """Judgments without scores: harmful, and nothing after them is made; a warning alone, and everything is."""
@@ -516,6 +518,7 @@ def test_a_changed_setting_redoes_what_follows_from_it(done: World) -> None:
     assert next(steps(changed)) == Step("iteration 2 of 2", ("actor_pairs", "dpo_dataset", "checkpoints"), "2")
 
 
+@pytest.mark.slow
 def test_another_rho_for_one_iteration(patch: pytest.MonkeyPatch, tmp_path: Path, done: World) -> None:
     """actor_pairs[2] with rho 0.5, chosen in the launchpad: data and model follow, and `mr run` keeps the choice.
 
@@ -566,6 +569,7 @@ def stale(world: World, asset: str, t: str) -> list[tuple[str, str]]:
     return [(cause.category.value, cause.asset_key.path[-1]) for cause in causes]
 
 
+@pytest.mark.slow
 def test_the_partitions_page_follows_content_not_time(done: World) -> None:
     """Other pairs make the dataset stale, the same pairs again do not, and the old ones mend it.
 
@@ -821,6 +825,7 @@ def test_what_lost_a_file_is_missing(done: World, tmp_path: Path, how: str) -> N
     assert place[0] in step.assets
 
 
+@pytest.mark.slow
 def test_what_lost_a_file_is_made_again(done: World, patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Pairs and weights, in one step, with what follows from the pairs; they are as they were."""
     copied(done.run.data, tmp_path / "data")
@@ -862,6 +867,7 @@ def test_a_table_whose_bits_flipped_on_the_disk_is_not_used(
     assert world.jobs == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["renamed", "copied"])
 def test_a_renamed_run_follows_from_its_ancestors(
     done: World, patch: pytest.MonkeyPatch, tmp_path: Path, how: str
@@ -880,6 +886,7 @@ def test_a_renamed_run_follows_from_its_ancestors(
     assert world.jobs[0].model == world.run.path("checkpoints", "1")
 
 
+@pytest.mark.slow
 def test_a_failed_check_is_in_the_record(done: World, patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Judgments that say nothing replace good ones: they have failed, and nothing follows until they are mended."""
     copied(done.run.data, tmp_path / "data")
@@ -983,6 +990,7 @@ def test_weights_are_checked_where_they_are_used(
     assert world.run.record_path(asset, t).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_seed_model_is_checked_against_what_was_trained_from_it(
     done: World, patch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -999,6 +1007,7 @@ def test_the_seed_model_is_checked_against_what_was_trained_from_it(
     assert len(world.opened) == opened
 
 
+@pytest.mark.slow
 def test_what_an_open_engine_has_loaded_is_not_read_again(
     done: World, patch: pytest.MonkeyPatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
