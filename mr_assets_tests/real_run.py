@@ -79,6 +79,12 @@ def recorded(folder, settings, log):
 
 engine.start_engine = recorded
 """
+UNLESS_IT_ONLY_WAITS = """
+import sys
+
+if not any("watch_orphans" in argument for argument in sys.orig_argv):  # Dagster's, two for each step
+    import recorder
+"""
 
 
 def environment(data: Path) -> dict[str, str]:
@@ -89,7 +95,8 @@ def environment(data: Path) -> dict[str, str]:
     own = str(Path(sys.executable).parent) if sys.prefix != sys.base_prefix else None
     recorder = data / "recorder"
     recorder.mkdir(parents=True, exist_ok=True)
-    (recorder / "sitecustomize.py").write_text(RECORDER)
+    (recorder / "recorder.py").write_text(RECORDER)
+    (recorder / "sitecustomize.py").write_text(UNLESS_IT_ONLY_WAITS)
     inherited = {k: v for k, v in os.environ.items() if k != "DAGSTER_HOME"}
     return inherited | {
         "PATH": os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if p != own),

@@ -35,10 +35,6 @@ def make_trainer(job: TrainingJob) -> Any:
         if os.environ["RANK"] == "1":
             raise ValueError("the second one broke")
         time.sleep(60)
-    if (job.workspace / "kill").exists():
-        if os.environ["RANK"] == "1":
-            os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(60)
 
     class Shares(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
         def on_train_begin(self, *_: Any, model: Any = None, **__: Any) -> None:
@@ -51,6 +47,10 @@ def make_trainer(job: TrainingJob) -> Any:
 
 if __name__ == "__main__":
     workspace = leash.follow_starter()
+    if (workspace() / "kill").exists():  # before seconds of imports
+        if os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(60)
     from mr_assets.training.dpo import write_reward_margins
     from mr_assets.training.trainer import main
 
