@@ -88,7 +88,7 @@ def check_generator(recipe: Recipe, data: Path) -> None:
     context, most = recipe.engine.max_model_len, recipe.generation.max_tokens
     if tokens + most > context:
         raise UserError(
-            f"generation: a request shows {recipe.generation.shots} examples in up to {tokens:,} tokens; with "
+            f"generation: a request with its examples has up to {tokens:,} tokens; with "
             f"generation.max_tokens = {most:,} that does not fit into engine.max_model_len = {context:,}. Lower "
             "generation.max_tokens or generation.shots, name shorter generation.examples, or raise "
             "engine.max_model_len."

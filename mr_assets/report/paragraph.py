@@ -82,11 +82,11 @@ def without_truth(first: Mapping[str, str], last: Mapping[str, str], iterations:
     if not known:
         return "Nothing is known of this run yet."
     a, b = iterations
-    if a == b:
+    both = [name for name in known if "-" not in (first.get(name, "-"), last.get(name, "-"))]
+    if a == b or not both:
         told = [f"{name} {last.get(name, '-')}" for name in known]
-        head = f"In iteration {a}"
+        head = f"In iteration {b}"
     else:
-        both = [name for name in known if "-" not in (first.get(name, "-"), last.get(name, "-"))]
         told = [f"{name} {first[name]} to {last[name]}" for name in both]
         head = f"From iteration {a} to {b}"
     return (

@@ -254,7 +254,7 @@ def _pairs(each: Known) -> Table:
             gaps = [pairs(run, [t], [kind])["true_gap"].drop_nulls() for t in there]
             said = [Cell(" / ".join(map(str, counted(gap).values()))) if len(gap) else UNKNOWN for gap in gaps]
             rows.append([Cell(f"{kind} pairs truly better / equal / worse"), *said])
-    return Table(f"{run.name}: pairs", ["iteration", *there], rows)
+    return Table(f"{run.name}: pairs", ["iteration", *there], rows if there else [])
 
 
 def _figures(each: Known) -> Iterator[Table]:
@@ -296,7 +296,7 @@ def recipe(each: Known, *, named: bool) -> Section:
         "seed": str(run.recipe.seed),
         "family": run.family,
         "iterations": f"{len(each.trained)} of {len(run.iterations)} trained",
-        "hours": f"{seconds / 3600:.2f} ({', '.join(f'{name} {s / 3600:.2f}' for name, s in longest)})",
+        "hours": f"{seconds / 3600:.2f} ({', '.join(f'{name} {s / 3600:.2f}' for name, s in longest)})" * bool(longest),
         "made": f"{times[0]} to {times[-1]}" if times else "",
         "departs from its recipe": "; ".join(f"{titled(*p)}: {', '.join(s)}" for p, s in departed(run).items()),
     }

@@ -73,9 +73,11 @@ class Connection:
         """
         from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAIError
 
-        said, pause = "", self.pause
-        for _ in range(TRIES):
-            least = 0.0
+        said, pause, least = "", self.pause, 0.0
+        for number in range(TRIES):
+            if number:
+                await asyncio.sleep(max(least, pause * random.uniform(0.75, 1.0)))
+                pause, least = min(2 * pause, LONGEST_PAUSE), 0.0
             try:
                 async with asyncio.timeout(self.seconds):
                     answer: ChatCompletion = await self._client.chat.completions.create(**asked)
@@ -95,8 +97,6 @@ class Connection:
             except (OpenAIError, ValueError, TypeError) as error:  # no JSON, or JSON that is no completion
                 said = f"no chat completion: {self._short(str(error))}"
                 on_lost()
-            await asyncio.sleep(max(least, pause * random.uniform(0.75, 1.0)))
-            pause = min(2 * pause, LONGEST_PAUSE)
         raise Silent(said)
 
     async def check(self, model: str) -> None:

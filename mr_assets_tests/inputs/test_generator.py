@@ -116,7 +116,7 @@ def test_a_request_and_its_answer_fit_into_the_context(data: Path) -> None:
     sets = ("prompts.generator=other", "generation.shots=1")
     check_generator(made(*sets, "engine.max_model_len=965"), data)
     assert refused(data, *sets, "engine.max_model_len=964") == (
-        "generation: a request shows 1 examples in up to 957 tokens; with generation.max_tokens = 8 that does not fit "
-        "into engine.max_model_len = 964. Lower generation.max_tokens or generation.shots, name shorter "
+        "generation: a request with its examples has up to 957 tokens; with generation.max_tokens = 8 that does not "
+        "fit into engine.max_model_len = 964. Lower generation.max_tokens or generation.shots, name shorter "
         "generation.examples, or raise engine.max_model_len."
     )

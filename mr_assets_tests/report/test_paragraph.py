@@ -80,4 +80,6 @@ def test_without_truth_figures_are_told_and_no_improvement() -> None:
     assert said.startswith("From iteration 1 to 4: with a score 98% to 99%; reliability 0.94 to 0.97. These")
     assert "none of them says whether a model got better" in said
     assert without_truth(first, last, ("1", "1")).startswith("In iteration 1: with a score 99%")
+    no_score = without_truth({"with a score": "98%"}, {}, ("1", "2"))
+    assert no_score.startswith("In iteration 2: with a score -. These are the run's own figures"), "none is of both"
     assert without_truth({}, {}, ("1", "1")) == "Nothing is known of this run yet."

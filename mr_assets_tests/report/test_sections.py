@@ -273,7 +273,7 @@ def test_a_run_that_has_made_nothing_has_a_recipe_all_the_same(tmp_path: Path) -
     section = sections.recipe(Known(tiny_run(tmp_path, "dpo.beta=0.25"), {}, {}, []), named=True)
     assert section.title == "Recipe, versions, seed and hours of tiny"
     told = facts(section)
-    assert told["hours"] == "0.00 ()" and not {"launched from", "made"} & set(told)
+    assert not {"launched from", "made", "hours"} & set(told)
     assert section.tables[1].title == "Departures from the paper's recipe, llama_3_8b_meta_rewarding"
     assert ["dpo.beta", "0.1", "0.25"] in said(section.tables[1])
     assert section.tables[2].rows == []

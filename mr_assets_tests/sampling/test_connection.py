@@ -121,7 +121,7 @@ def test_each_pause_is_twice_as_long_as_the_one_before(serve: Serve, pauses: lis
     with pytest.raises(Silent, match=r'^no answer in 8 tries; the last one: status 500, ".*down') as silent:
         chat(server, pause=0.5)
     assert len(server.asked) == TRIES == 8
-    for waited, longest in zip(pauses, (0.5, 1, 2, 4, 8, 16, 30), strict=False):
+    for waited, longest in zip(pauses, (0.5, 1, 2, 4, 8, 16, 30), strict=True):
         assert 0.75 * longest <= waited <= longest
     assert str(silent.value) == f"no answer in 8 tries; the last one: {silent.value.said}"
 
