@@ -1,4 +1,7 @@
-"""Who imports whom: the rooms are in one order, every import goes down it, and what computes knows no Dagster."""
+"""Who imports whom: the rooms are in one order, every import goes down it, and what computes knows no Dagster.
+
+And where the tests of a module are.
+"""
 
 import ast
 import subprocess
@@ -13,6 +16,7 @@ import pytest
 import mr_assets
 
 PACKAGE = Path(mr_assets.__file__).parent
+TESTS = Path(__file__).parent
 # From what knows nothing of the others to what knows all. A line's rooms and modules may import those of lines above,
 # and of the same line where that makes no circle.
 ORDER = (
@@ -98,6 +102,12 @@ def upwards(found: Imports) -> list[tuple[str, str]]:
 
 def test_every_room_has_its_place() -> None:
     assert {name.partition(".")[0] for name in modules(PACKAGE)} == set(LEVELS)
+
+
+def test_every_module_has_its_tests() -> None:
+    """Those of `mr_assets/ROOM/NAME.py` are in `mr_assets_tests/ROOM/test_NAME.py`."""
+    files = (file.relative_to(PACKAGE) for file in modules(PACKAGE).values() if file.name != "__init__.py")
+    assert [file for file in files if not (TESTS / file.with_name(f"test_{file.name}")).exists()] == []
 
 
 def test_no_import_goes_up() -> None:
