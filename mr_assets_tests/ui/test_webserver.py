@@ -294,8 +294,7 @@ def test_it_leaves_no_process_behind(one_iteration: RealRun, tmp_path: Path, how
     data.mkdir()
     servers = start(data, "none")
     server = next(servers)
-    family = descendants(server.process)
-    assert len(family) >= 3
+    family = wait_for(lambda: found if len(found := descendants(server.process)) >= 3 else None, 60, server.process)
     if how == "ctrl_c":
         os.killpg(server.process.pid, signal.SIGINT)
     else:
