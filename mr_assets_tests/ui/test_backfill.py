@@ -12,7 +12,8 @@ from mr_assets.loop import LOOP
 from mr_assets.recipes.load import with_iterations
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import state
-from mr_assets.runs.stored import save
+from mr_assets.runs.stored import save, stored_runs
+from mr_assets_tests.real_run import mr
 from mr_assets_tests.tiny import complete, tiny_recipe
 from mr_assets_tests.ui.daemon import BACKFILLS_SECONDS
 from mr_assets_tests.ui.server import LOCATION, DagsterRun, Server, serving
@@ -21,7 +22,12 @@ pytestmark = pytest.mark.slow
 
 ACTOR_ALONE = ("iterations.all={prompts: 3, rho: 0.0, keep_epoch: 3, judge_training: false}", "evaluation=null")
 RELOAD = """
-mutation($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }"""
+mutation($name: String!) {
+  reloadRepositoryLocation(repositoryLocationName: $name) {
+    __typename ... on WorkspaceLocationEntry { loadStatus } ... on PythonError { message }
+  }
+}"""
+PARTITIONS = "{ assetNodes { assetKey { path } partitionKeys } }"
 
 
 def saved(data: Path, name: str, iterations: int, *sets: str) -> Run:
@@ -43,7 +49,7 @@ def server(data: Path) -> Iterator[Server]:
 
     M0 takes so long that the daemon, when it looks after backfills, looks between seed_prompts and it.
     """
-    for name, iterations in (("ten", 8), ("pair", 2), ("four", 4)):
+    for name, iterations in (("ten", 8), ("pair", 2), ("three", 3)):
         saved(data, name, iterations)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MR_FAKE_SFT_SECONDS", str(4 * BACKFILLS_SECONDS))
@@ -62,8 +68,15 @@ def in_order(runs: list[DagsterRun]) -> list[str | None]:
 
 def backfill_of_new(server: Server, run: Run, partitions: list[str]) -> list[DagsterRun]:
     """The runs of a backfill of iterations that the definitions have only just been reloaded with."""
-    server.ask(RELOAD, name=LOCATION)
+    [answer] = server.ask(RELOAD, name=LOCATION).values()
+    assert answer["__typename"] == "WorkspaceLocationEntry", answer
     return server.backfill_ended(server.backfill(run, partitions))
+
+
+def partitions(server: Server, run: Run) -> list[str]:
+    """The iterations of a run's responses that the UI knows."""
+    found = {tuple(node["assetKey"]["path"]): node["partitionKeys"] for node in server.ask(PARTITIONS)["assetNodes"]}
+    return list(found[run.name, "responses"])
 
 
 def test_from_nothing_given_in_any_order(server: Server, data: Path) -> None:
@@ -104,40 +117,47 @@ def test_the_ninth_iteration_comes_before_the_tenth(server: Server, data: Path) 
 
 
 def test_what_failed_is_finished_by_two_buttons(server: Server, data: Path) -> None:
-    """checkpoints of iteration 2 fail: 3 and 4 fail in seconds and name them.
+    """checkpoints of iteration 1 fail: 2 and 3 fail in seconds and name them.
 
-    "Re-execute from failure" on the run of iteration 2, then a backfill of the failed 3 and 4, make the rest, and
+    "Re-execute from failure" on the run of iteration 1, then a backfill of the failed 2 and 3, make the rest, and
     nothing that was complete again.
     """
-    run = saved(data, "four", 4)
+    run = saved(data, "three", 3)
     server.once(run)
-    (data / "fail").write_text("four/checkpoints/2")
+    (data / "fail").write_text("three/checkpoints/1")
     runs = server.backfill_ended(server.backfill(run, run.iterations))
     (data / "fail").unlink()
-    assert in_order(runs) == ["1", "2", "3", "4"]
-    assert [r.status for r in runs] == ["SUCCESS", "FAILURE", "FAILURE", "FAILURE"]
-    for r, before in ((runs[2], 2), (runs[3], 3)):
+    assert in_order(runs) == ["1", "2", "3"]
+    assert [r.status for r in runs] == ["FAILURE"] * 3
+    for r, before in ((runs[1], 1), (runs[2], 2)):
         [said] = server.said(r.id)
-        assert f"four/checkpoints of iteration {before} is not complete" in said
+        assert f"three/checkpoints of iteration {before} is not complete" in said
         assert "Materialize it first" in said
         assert r.start and r.end and r.end - r.start < 30
-    kept = {(a, t): run.record(a, t) for t in "12" for a in LOOP.per("iteration") if (a, t) != ("checkpoints", "2")}
+    kept = {(a, "1"): run.record(a, "1") for a in LOOP.per("iteration") if a != "checkpoints"}
 
-    assert server.ended(server.reexecute(runs[1].id)).status == "SUCCESS"
-    rest = server.backfill_ran(server.backfill(run, ["4", "3"]), 2)
-    assert [(r.partition, r.status) for r in rest] == [("3", "SUCCESS"), ("4", "SUCCESS")]
+    assert server.ended(server.reexecute(runs[0].id)).status == "SUCCESS"
+    rest = server.backfill_ran(server.backfill(run, ["3", "2"]), 2)
+    assert [(r.partition, r.status) for r in rest] == [("2", "SUCCESS"), ("3", "SUCCESS")]
     assert {place: run.record(*place) for place in kept} == kept
     assert {state(run, asset, t) for asset in LOOP.per("iteration") for t in run.iterations} == {"done"}
 
 
-def test_a_fifth_iteration_of_a_finished_run(server: Server, data: Path) -> None:
-    """The recipe has a row more and the definitions are reloaded: a backfill of 5 makes it and nothing else."""
-    run = saved(data, "four", 5)
-    before = {(a, t): run.record(a, t) for a in LOOP.per("iteration") for t in "1234"}
-    [made] = backfill_of_new(server, run, ["5"])
-    assert (made.partition, made.status) == ("5", "SUCCESS")
+def test_a_finished_run_is_extended(server: Server, data: Path) -> None:
+    """By `mr extend` in a terminal: the UI shows the new iteration after *Reload definitions*, and not before.
+
+    A backfill of it, at once, makes it and nothing else.
+    """
+    three = saved(data, "three", 3)
+    before = {(a, t): three.record(a, t) for a in LOOP.per("iteration") for t in "123"}
+    mr(data, "extend", "three", "4")
+    assert partitions(server, three) == ["1", "2", "3"]
+    run = stored_runs(data)["three"]
+    [made] = backfill_of_new(server, run, ["4"])
+    assert partitions(server, run) == ["1", "2", "3", "4"]
+    assert (made.partition, made.status) == ("4", "SUCCESS")
     assert {place: run.record(*place) for place in before} == before
-    assert {state(run, asset, "5") for asset in LOOP.per("iteration")} == {"done"}
+    assert {state(run, asset, "4") for asset in LOOP.per("iteration")} == {"done"}
 
 
 def test_a_subset_without_policy_never_uses_a_stale_model(server: Server, data: Path) -> None:
