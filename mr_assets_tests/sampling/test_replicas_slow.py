@@ -330,6 +330,7 @@ def test_an_interrupt_closes_vllms_own_process(tmp_path: Path, begun: str) -> No
         assert not left(family, 0)
 
 
+@pytest.mark.parametrize("begun", ["spawn"], indirect=True)
 def test_a_cache_that_is_too_small_is_told_by_vllms_own_process(tmp_path: Path, begun: str) -> None:
     """In the words that it has in this process, with what to change. Nothing is left."""
     small = SMALL.model_copy(update={"cpu_kv_cache_gib": 0.0001})

@@ -10,6 +10,8 @@ code_server.MODULE = "mr_assets_tests.ui.location"
 if __name__ == "__main__":
     if sys.argv[1] == "ui":  # a second to import, which no other command takes
         from mr_assets.orchestration import webserver
+        from mr_assets_tests.ui.history import keep_open
 
         webserver.DAEMON = "mr_assets_tests.ui.daemon"
+        keep_open()
     main()

@@ -10,6 +10,9 @@ if __name__ == "__main__":
     from dagster._daemon import controller, sensor
 
     from mr_assets.orchestration.daemon import main
+    from mr_assets_tests.ui.history import keep_open
+
+    keep_open()
 
     controller.DEFAULT_DAEMON_INTERVAL_SECONDS = BACKFILLS_SECONDS
     sensor.MIN_INTERVAL_LOOP_TIME = 1

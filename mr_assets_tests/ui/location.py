@@ -14,14 +14,11 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 import dagster as dg
 import pytest
-import sqlalchemy
-from sqlalchemy.engine import Engine
 
 from mr_assets.definitions import build_definitions
 from mr_assets.runs.data_folder import data_root
@@ -31,6 +28,7 @@ from mr_assets.sampling.settings import EngineSettings
 from mr_assets.training import launch
 from mr_assets.training.job import TrainingJob
 from mr_assets_tests.fakes import WorldSampler
+from mr_assets_tests.ui.history import keep_open
 
 
 class LoggedSampler(WorldSampler):
@@ -75,21 +73,8 @@ def train(
     return launch.train(job, on_metrics, code=code, start=start)
 
 
-@cache
-def kept_engine(url: str, timeout: float) -> Engine:
-    """A connection to a database of the history that stays open."""
-    engine = sqlalchemy.create_engine(url, connect_args={"timeout": timeout})
-    patch.setattr(engine, "dispose", lambda: None)
-    return engine
-
-
-def create_engine(url: str, *, connect_args: dict[str, float], **_: Any) -> Engine:
-    """In place of SQLAlchemy's: Dagster opens and closes one for each event, a fifth of a tiny run."""
-    return kept_engine(url, **connect_args)
-
-
+keep_open()
 patch = pytest.MonkeyPatch()  # for as long as this process lives
-patch.setattr("dagster._core.storage.event_log.sqlite.sqlite_event_log.create_engine", create_engine)
 patch.setattr("mr_assets.wiring.pictures.markdown", lambda figure, title: f"![{title}]()")  # a tenth of a run
 patch.setattr("mr_assets.wiring.sampling.open_engine", open_engine)
 patch.setattr("mr_assets.orchestration.sensors.SECONDS", 1)  # as often as the tests' daemon looks

@@ -1,4 +1,4 @@
-"""Backfills as the UI launches them, with the real webserver and daemon: order, failure, and how to go on."""
+"""Backfills as the UI launches them, and its sensor, with the real webserver and daemon: order, failure, going on."""
 
 import shutil
 from collections.abc import Iterator
@@ -45,11 +45,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(data: Path) -> Iterator[Server]:
-    """On a fresh instance, with three runs of one family that were never launched.
+    """On a fresh instance, with four runs of one family that were never launched.
 
     M0 takes so long that the daemon, when it looks after backfills, looks between seed_prompts and it.
     """
-    for name, iterations in (("ten", 8), ("pair", 2), ("three", 3)):
+    for name, iterations in (("ten", 8), ("pair", 2), ("three", 3), ("alone", 3)):
         saved(data, name, iterations)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MR_FAKE_SFT_SECONDS", str(4 * BACKFILLS_SECONDS))
@@ -137,8 +137,9 @@ def test_what_failed_is_finished_by_two_buttons(server: Server, data: Path) -> N
     kept = {(a, "1"): run.record(a, "1") for a in LOOP.per("iteration") if a != "checkpoints"}
 
     assert server.ended(server.reexecute(runs[0].id)).status == "SUCCESS"
-    rest = server.backfill_ran(server.backfill(run, ["3", "2"]), 2)
-    assert [(r.partition, r.status) for r in rest] == [("2", "SUCCESS"), ("3", "SUCCESS")]
+    rest = server.backfill_ended(server.backfill(run, ["3", "2"]))
+    assert in_order(rest) == ["2", "3"]
+    assert {r.status for r in rest} == {"SUCCESS"}
     assert {place: run.record(*place) for place in kept} == kept
     assert {state(run, asset, t) for asset in LOOP.per("iteration") for t in run.iterations} == {"done"}
 
@@ -174,3 +175,40 @@ def test_a_subset_without_policy_never_uses_a_stale_model(server: Server, data: 
     record.write_text(record.read_text().replace(run.record("checkpoints", "1").version, "another"))  # type: ignore
     [stale] = server.said(server.ended(server.launch(run, ["responses"], "2")).id)
     assert "was trained again. Materialize policy of iteration 2 again" in stale
+
+
+def wait_until_said(server: Server, run: Run, words: str) -> None:
+    """Wait for the sensor to say why it asks for nothing."""
+
+    def said() -> bool:
+        return any(words in (tick["skipReason"] or "") for tick in server.ticks(run)["ticks"][:2])
+
+    server.wait_for(said)
+
+
+def test_the_sensor_goes_on_after_one_button(server: Server, data: Path) -> None:
+    """A backfill fails in iteration 1, and so in 2 and 3. The sensor waits meanwhile, and then says what to do.
+
+    "Re-execute from failure" on the run of iteration 1: the sensor finishes the chain, redoes nothing, and stops at 3.
+    """
+    run = saved(data, "alone", 3)
+    assert server.ticks(run)["status"] == "STOPPED"
+    before = {r.id for r in server.runs()}
+    (run.data / "fail").write_text("alone/checkpoints/1")
+    server.once(run)
+    backfill = server.backfill(run, run.iterations)
+    server.switch_on(run)
+    wait_until_said(server, run, "is being made by Dagster run")
+    failed = server.backfill_ended(backfill)
+    assert [r.status for r in failed] == ["FAILURE"] * 3
+    wait_until_said(server, run, f"iteration 1 of 3 failed in Dagster run {failed[0].id}")
+    (run.data / "fail").unlink()
+    server.reexecute(failed[0].id)
+    wait_until_said(server, run, "alone is complete: 3 of 3 iterations")
+    others = before | {f.id for f in failed}
+    runs = [r for r in server.runs() if r.id not in others and "checkpoints" in r.assets]
+    assert in_order(runs) == ["1", "2", "3"]
+    assert {r.status for r in runs} == {"SUCCESS"}
+    made_by = {asset: run.record(asset, "1").run_id for asset in LOOP.per("iteration")}  # type: ignore[union-attr]
+    assert made_by == dict.fromkeys(LOOP.per("iteration"), failed[0].id) | {"checkpoints": runs[0].id}
+    assert {state(run, asset, t) for asset in LOOP.per("iteration") for t in run.iterations} == {"done"}
