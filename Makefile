@@ -22,7 +22,7 @@ ui: install     ## the Dagster UI, on http://127.0.0.1:3000
 test: install   ## every test, the slow ones (real engine, trainer, webserver) too
 	$(PYTEST) $(PROCESSES)
 
-test-fast: install  ## the tests that take no seconds each: no engine, trainer or webserver; about two minutes on two cores
+test-fast: install  ## the tests that take no seconds each: no engine, trainer or webserver; under two minutes on two cores
 	$(PYTEST) -m "not slow" $(PROCESSES)
 
 lint: install   ## what ruff says
