@@ -1,17 +1,19 @@
 """Runs whose assets are looked at: the finished one's copies, and one that is probed up to M0."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from mr_assets.lineage.verification import verify
+from mr_assets.orchestration.steps import Step
 from mr_assets.runs.run import Run
 from mr_assets_tests.conftest import once
 from mr_assets_tests.rankings import OF_RANKINGS
 from mr_assets_tests.tiny import copied, tiny_run
-from mr_assets_tests.whole_runs.test_loop import World, made_up_to_m0, new_world
+from mr_assets_tests.whole_runs.test_loop import World, made_up_to_m0, messages, new_world
 
 Again = Callable[..., World]
 """Called with settings: a copy of the finished run with these, of which parts may be made again."""
@@ -55,6 +57,29 @@ def probed_copy(probed: Run, patch: pytest.MonkeyPatch, tmp_path: Path) -> World
 def ranked_copy(ranked: Run, tmp_path: Path) -> Run:
     """A copy of the run whose EFT data is made of rankings, which may be changed."""
     return tiny_run(copied(ranked.data, tmp_path / "data"), *OF_RANKINGS)
+
+
+@contextmanager
+def seed_measured(folder: Path, asset: str, *sets: str) -> Iterator[World]:
+    """A small world with these settings, whose seed model has this asset."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mr_assets.files.os.fsync", lambda file: None)
+        world = new_world(patch, folder, *sets)
+        make_of_model(world, asset, "seed")
+        yield world
+
+
+def make_of_model(world: World, asset: str, model: str) -> None:
+    """Materialize what there is one of for each model."""
+    result = world.materialize(Step("measured", (asset,), model))
+    assert result.success, messages(result)
+
+
+def is_made_of_each_model(data: Path, asset: str, *sets: str) -> bool:
+    """Where these settings say so: the seed and M0 before the first iteration, each other one after its training."""
+    run = tiny_run(data, *sets)
+    before = [run.ancestors(asset, model) for model in ("seed", "2")]
+    return run.loop.per("model") == (asset,) and before == [[], [("checkpoints", "2")]]
 
 
 def faults_where(run: Run, asset: str, column: str, value: float) -> list[str]:

@@ -18,6 +18,7 @@ from mr_assets.runs.run import Run
 from mr_assets.runs.settings import changed_settings
 from mr_assets.tables import HUMAN_AGREEMENT, version_of
 from mr_assets.worlds import letters
+from mr_assets_tests.assets.conftest import is_made_of_each_model, seed_measured
 from mr_assets_tests.rankings import OF_RANKINGS
 from mr_assets_tests.tiny import copied, tiny_run
 from mr_assets_tests.whole_runs.test_loop import World, messages, new_world
@@ -30,20 +31,12 @@ MEASURED = ("human_agreement={prompts: 12, n: 3}", "evaluation=null")
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A small world's seed model, measured."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mr_assets.files.os.fsync", lambda file: None)
-        world = new_world(patch, tmp_path_factory.mktemp("judge") / "data", *MEASURED)
-        result = world.materialize(Step("measured", ("human_agreement",), "seed"))
-        assert result.success, messages(result)
+    with seed_measured(tmp_path_factory.mktemp("judge") / "data", "human_agreement", *MEASURED) as world:
         yield world
 
 
 def test_each_model_is_measured_after_it_is_made(tmp_path: Path) -> None:
-    """The seed and M0 before the first iteration, as the evaluation is."""
-    run = tiny_run(tmp_path, *MEASURED)
-    assert list(run.loop.per("model")) == ["human_agreement"]
-    assert run.ancestors("human_agreement", "seed") == []
-    assert run.ancestors("human_agreement", "2") == [("checkpoints", "2")]
+    assert is_made_of_each_model(tmp_path, "human_agreement", *MEASURED)
     assert "human_agreement" not in tiny_run(tmp_path).loop
 
 

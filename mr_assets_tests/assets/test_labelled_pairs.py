@@ -14,42 +14,31 @@ from mr_assets.errors import UserError
 from mr_assets.inputs.preflight import check_run
 from mr_assets.lineage.verification import verify
 from mr_assets.method.labelled_pairs import labelled_pair_numbers
-from mr_assets.orchestration.steps import Step, steps
+from mr_assets.orchestration.steps import steps
 from mr_assets.report.measured import Key, measured
 from mr_assets.runs.settings import changed_settings
 from mr_assets.runs.status import state
 from mr_assets.tables import LABELLED_PAIRS
 from mr_assets.worlds import letters
+from mr_assets_tests.assets.conftest import is_made_of_each_model, make_of_model, seed_measured
 from mr_assets_tests.fakes import WorldSampler
 from mr_assets_tests.tiny import tiny_run
-from mr_assets_tests.whole_runs.test_loop import World, messages, new_world
+from mr_assets_tests.whole_runs.test_loop import World, new_world
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 MEASURED = ("labelled_pairs={source: world, pairs: 10, n: 2, pairwise: true}", "evaluation=null")
 
 
-def made(world: World, partition: str) -> None:
-    result = world.materialize(Step("measured", ("labelled_pairs",), partition))
-    assert result.success, messages(result)
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A small world's seed model, measured."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mr_assets.files.os.fsync", lambda file: None)
-        world = new_world(patch, tmp_path_factory.mktemp("judge") / "data", *MEASURED)
-        made(world, "seed")
+    with seed_measured(tmp_path_factory.mktemp("judge") / "data", "labelled_pairs", *MEASURED) as world:
         yield world
 
 
 def test_each_model_is_measured_after_it_is_made(tmp_path: Path) -> None:
-    """The seed and M0 before the first iteration, as the evaluation is."""
-    run = tiny_run(tmp_path, *MEASURED)
-    assert list(run.loop.per("model")) == ["labelled_pairs"]
-    assert run.ancestors("labelled_pairs", "seed") == []
-    assert run.ancestors("labelled_pairs", "2") == [("checkpoints", "2")]
+    assert is_made_of_each_model(tmp_path, "labelled_pairs", *MEASURED)
     assert "labelled_pairs" not in tiny_run(tmp_path).loop
 
 
@@ -93,7 +82,7 @@ def test_what_does_not_fit_into_the_context_is_counted_and_judged_by_nobody(
     """The judge prompt fits, the pairwise prompt alone is longer."""
     patch.setattr(WorldSampler, "max_model_len", 150)
     world = new_world(patch, tmp_path / "data", *MEASURED)
-    made(world, "seed")
+    make_of_model(world, "labelled_pairs", "seed")
     record, table = world.run.record("labelled_pairs", "seed"), world.table("labelled_pairs", "seed")
     assert record is not None
     assert set(table["chosen_first"]) == set(table["rejected_first"]) == {"too_long"}
@@ -111,7 +100,7 @@ def test_another_file_of_pairs_makes_every_models_figures_stale(tmp_path: Path, 
     world = new_world(patch, data, "labelled_pairs={source: pairs.jsonl, n: 1}", "evaluation=null")
     first, *_ = steps(world.run)
     assert world.materialize(first).success
-    made(world, "0")
+    make_of_model(world, "labelled_pairs", "0")
     assert state(world.run, "labelled_pairs", "0") == "done"
     (data / "pairs.jsonl").write_text((json.dumps(pair) + "\n") * 2)
     assert state(world.run, "labelled_pairs", "0") == "stale"
