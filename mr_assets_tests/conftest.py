@@ -106,14 +106,13 @@ def finished_world(tmp_path_factory: pytest.TempPathFactory) -> Any:
     Seconds in each process that asks for it: what needs no history takes `finished`.
     """
     from mr_assets.orchestration.steps import steps
-    from mr_assets_tests.whole_runs.test_loop import messages, new_world
+    from mr_assets_tests.whole_runs.test_loop import new_world
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mr_assets.files.os.fsync", lambda file: None)  # the tests outlive no power cut
         world = new_world(patch, tmp_path_factory.mktemp("finished") / "data", drawn=True)
         for step in steps(world.run):
-            result = world.materialize(step)
-            assert result.success, messages(result)
+            world.make(step)
     return world
 
 
@@ -134,15 +133,14 @@ def ranked(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from mr_assets.orchestration.steps import Step, steps
     from mr_assets_tests.rankings import OF_RANKINGS, with_rankings
     from mr_assets_tests.tiny import tiny_run
-    from mr_assets_tests.whole_runs.test_loop import messages, new_world
+    from mr_assets_tests.whole_runs.test_loop import new_world
 
     def make(folder: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("mr_assets.files.os.fsync", lambda file: None)
             world = new_world(patch, with_rankings(folder), *OF_RANKINGS)
             for step in (next(steps(world.run)), Step("prompts", ("prompts",), "1")):
-                result = world.materialize(step)
-                assert result.success, messages(result)
+                world.make(step)
 
     return tiny_run(once(tmp_path_factory, "ranked", make), *OF_RANKINGS)
 

@@ -2,9 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mr_assets.runs.data_folder import PROJECT
+from mr_assets.sampling.engine import Completion, Request
+from mr_assets.sampling.settings import RewardSettings, SamplingSettings
+from mr_assets.sampling.stats import EngineStats
 
 SEED_MODEL = PROJECT / "data" / "seeds" / "small-world"
 
@@ -34,3 +39,34 @@ def reward_model(folder: Path, *, labels: int = 1, weights: bool = True, **confi
         (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"abcd")
     (folder / "config.json").write_text(json.dumps(said), encoding="utf-8")
     return folder
+
+
+class ByLength:
+    """A reward model to which longer is better: a tenth of the tokens of prompt and response, less 3."""
+
+    device, max_model_len, max_num_seqs, tokens_in_flight, stats = "cpu", 512, 8, 0, EngineStats()
+
+    def __init__(self, folder: Path, fingerprint: str, settings: RewardSettings) -> None:
+        self.signature: Mapping[str, Any] = {"reward_model": fingerprint}
+        self._asked: list[Request] = []
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._asked)
+
+    def add(self, request: Request, settings: SamplingSettings) -> None:
+        self._asked.append(request)
+
+    def step(self) -> list[tuple[str, list[Completion]]]:
+        asked, self._asked = self._asked, []
+        return [(r.id, [Completion(self.worth(len(r.prompt_ids)), [], "stop")]) for r in asked]
+
+    def worth(self, tokens: int) -> str:
+        """Of a conversation of so many."""
+        return f"{tokens / 10 - 3:.9g}"
+
+    def reseed(self, seed: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass

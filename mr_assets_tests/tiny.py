@@ -98,6 +98,7 @@ def stored(
     partition: str | None,
     rows: Sequence[Mapping[str, Any]],
     dropped: Sequence[tuple[str, str, str]] | None = None,
+    version: str = "v1",
 ) -> Record:
     """Put a table of these rows where it belongs, with its record. Columns that a row does not name are null.
 
@@ -112,7 +113,7 @@ def stored(
     if dropped is not None:
         dropped_path(path).parent.mkdir(parents=True, exist_ok=True)
         dropped_frame(dropped).write_parquet(dropped_path(path))
-    return complete(run, asset, partition)
+    return complete(run, asset, partition, version)
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -296,7 +296,7 @@ def recipe(each: Known, *, named: bool) -> Section:
         "seed": str(run.recipe.seed),
         "family": run.family,
         "iterations": f"{len(each.trained)} of {len(run.iterations)} trained",
-        "hours": f"{seconds / 3600:.2f} ({', '.join(f'{name} {s / 3600:.2f}' for name, s in longest)})" * bool(longest),
+        "hours": f"{seconds / 3600:.2f} ({', '.join(f'{n} {s / 3600:.2f}' for n, s in longest)})" if longest else "",
         "made": f"{times[0]} to {times[-1]}" if times else "",
         "departs from its recipe": "; ".join(f"{titled(*p)}: {', '.join(s)}" for p, s in departed(run).items()),
     }

@@ -13,7 +13,7 @@ from mr_assets.runs.run import Run
 from mr_assets_tests.conftest import once
 from mr_assets_tests.rankings import OF_RANKINGS
 from mr_assets_tests.tiny import copied, tiny_run
-from mr_assets_tests.whole_runs.test_loop import World, made_up_to_m0, messages, new_world
+from mr_assets_tests.whole_runs.test_loop import World, made_up_to_m0, new_world
 
 Again = Callable[..., World]
 """Called with settings: a copy of the finished run with these, of which parts may be made again."""
@@ -65,14 +65,8 @@ def seed_measured(folder: Path, asset: str, *sets: str) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mr_assets.files.os.fsync", lambda file: None)
         world = new_world(patch, folder, *sets)
-        make_of_model(world, asset, "seed")
+        world.make(Step("measured", (asset,), "seed"))
         yield world
-
-
-def make_of_model(world: World, asset: str, model: str) -> None:
-    """Materialize what there is one of for each model."""
-    result = world.materialize(Step("measured", (asset,), model))
-    assert result.success, messages(result)
 
 
 def is_made_of_each_model(data: Path, asset: str, *sets: str) -> bool:

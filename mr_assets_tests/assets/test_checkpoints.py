@@ -34,8 +34,7 @@ def test_its_page_links_to_its_policies(again: Again) -> None:
     """The one that it was trained from, and the one that it becomes; the last becomes none."""
     world = again()
     for t in "12":
-        result = world.materialize(Step("again", ("checkpoints",), t))
-        assert result.success, messages(result)
+        world.make(Step("again", ("checkpoints",), t))
     shown = [world.metadata("checkpoints", t) for t in "12"]
     for t, metadata in zip("12", shown, strict=True):
         assert metadata["trained from"] == f"/assets/tiny/policy?view=partitions&partition={t}"

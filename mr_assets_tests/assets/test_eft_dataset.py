@@ -19,7 +19,7 @@ from mr_assets_tests.assets.conftest import faults_where
 from mr_assets_tests.lineage.conftest import dropped, table
 from mr_assets_tests.rankings import OF_RANKINGS
 from mr_assets_tests.tiny import tiny_run
-from mr_assets_tests.whole_runs.test_loop import messages, new_world
+from mr_assets_tests.whole_runs.test_loop import new_world
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
@@ -52,8 +52,7 @@ def test_the_worlds_examples_judge_its_tasks(finished: Run) -> None:
 def test_without_sft_it_is_empty_and_says_so(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Its check passes: the recipe wants no examples."""
     world = new_world(patch, tmp_path / "data", "sft=null")
-    result = world.materialize(Step("once", ("eft_dataset",), None))
-    assert result.success, messages(result)
+    world.make(Step("once", ("eft_dataset",), None))
     assert world.table("eft_dataset").equals(EFT_DATASET.empty())
     found = world.check("eft_dataset", "not_empty", None)
     assert (found.passed, found.description) == (True, "Empty: the recipe has no SFT.")

@@ -100,8 +100,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Generated and seed prompts, made once."""
     with pytest.MonkeyPatch.context() as patch:
         world = world_of(patch, tmp_path_factory.mktemp("generated") / "data")
-        result = world.materialize(ONCE)
-        assert result.success, messages(result)
+        world.make(ONCE)
         yield world
 
 
@@ -228,8 +227,7 @@ def test_prompts_that_rankings_hold_out_are_not_made(patch: pytest.MonkeyPatch, 
     write(data / "trees.jsonl", rows)
     rankings = ("eft.source=open_assistant:trees.jsonl", "eft.examples=null", "eft.held_out=0.5")
     world = world_of(patch, data, *rankings)
-    result = world.materialize(Step("once", ("ranked_replies", "generated_prompts", "seed_prompts"), None))
-    assert result.success, messages(result)
+    world.make(Step("once", ("ranked_replies", "generated_prompts", "seed_prompts"), None))
     held = set(held_out_prompts(world.table("ranked_replies")))
     prompts = world.table("generated_prompts")["prompt"]
     assert 0 < len(held) < len(tasks) and not held & set(prompts)
@@ -258,8 +256,7 @@ def test_prompts_of_an_endpoint(patch: pytest.MonkeyPatch, tmp_path: Path) -> No
     patch.setenv("KEY_OF_TEST", "s3cret")
     with serving(answers) as server:
         world = world_of(patch, tmp_path / "data", *by_endpoint(server))
-        result = world.materialize(ONCE)
-        assert result.success, messages(result)
+        world.make(ONCE)
     assert world.opened == [] and gpus(world.run.recipe, "generated_prompts") == 0
     assert world.table("seed_prompts").height == 24
     record = world.run.record("generated_prompts")

@@ -13,7 +13,7 @@ from mr_assets.tables import TABLES, dropped_frame, dropped_path
 from mr_assets.worlds import letters
 from mr_assets_tests.lineage.conftest import table
 from mr_assets_tests.tiny import copied
-from mr_assets_tests.whole_runs.test_loop import World, messages, new_world
+from mr_assets_tests.whole_runs.test_loop import World, new_world
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
@@ -60,7 +60,7 @@ def test_prompts_of_a_file_that_are_seed_prompts_are_dropped(
     (data / "held.txt").write_text(f"{trained}\nWho wrote Faust?\n")
     other = new_world(patch, data, "evaluation=null", "held_out={source: held.txt}")
     assert state(other.run, "held_out_responses", "0") == "stale"
-    assert (result := other.materialize(Step("again", ("held_out_responses",), "0"))).success, messages(result)
+    other.make(Step("again", ("held_out_responses",), "0"))
     assert other.table("held_out_responses", "0")["prompt"].to_list() == ["Who wrote Faust?"]
     [(_, reason, _)] = other.dropped("held_out_responses", "0").rows()
     assert reason == "trained_on"

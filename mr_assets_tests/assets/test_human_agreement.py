@@ -21,7 +21,7 @@ from mr_assets.worlds import letters
 from mr_assets_tests.assets.conftest import is_made_of_each_model, seed_measured
 from mr_assets_tests.rankings import OF_RANKINGS
 from mr_assets_tests.tiny import copied, tiny_run
-from mr_assets_tests.whole_runs.test_loop import World, messages, new_world
+from mr_assets_tests.whole_runs.test_loop import World, new_world
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
@@ -106,8 +106,7 @@ def test_of_rankings_the_held_out_replies_are_judged(ranked: Run, tmp_path: Path
     """Five of twenty prompts, three replies each; people's ranks stand before a world's truth."""
     data = copied(ranked.data, tmp_path / "data")
     world = new_world(patch, data, *OF_RANKINGS, "human_agreement={n: 2}", "evaluation=null")
-    result = world.materialize(Step("measured", ("human_agreement",), "seed"))
-    assert result.success, messages(result)
+    world.make(Step("measured", ("human_agreement",), "seed"))
     held = world.table("ranked_replies").filter("held_out")
     table = world.table("human_agreement", "seed")
     assert table.select("response_id", "rank").equals(held.select("response_id", "rank"))

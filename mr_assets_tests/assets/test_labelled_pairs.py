@@ -14,13 +14,13 @@ from mr_assets.errors import UserError
 from mr_assets.inputs.preflight import check_run
 from mr_assets.lineage.verification import verify
 from mr_assets.method.labelled_pairs import labelled_pair_numbers
-from mr_assets.orchestration.steps import steps
+from mr_assets.orchestration.steps import Step, steps
 from mr_assets.report.measured import Key, measured
 from mr_assets.runs.settings import changed_settings
 from mr_assets.runs.status import state
 from mr_assets.tables import LABELLED_PAIRS
 from mr_assets.worlds import letters
-from mr_assets_tests.assets.conftest import is_made_of_each_model, make_of_model, seed_measured
+from mr_assets_tests.assets.conftest import is_made_of_each_model, seed_measured
 from mr_assets_tests.fakes import WorldSampler
 from mr_assets_tests.tiny import tiny_run
 from mr_assets_tests.whole_runs.test_loop import World, new_world
@@ -82,7 +82,7 @@ def test_what_does_not_fit_into_the_context_is_counted_and_judged_by_nobody(
     """The judge prompt fits, the pairwise prompt alone is longer."""
     patch.setattr(WorldSampler, "max_model_len", 150)
     world = new_world(patch, tmp_path / "data", *MEASURED)
-    make_of_model(world, "labelled_pairs", "seed")
+    world.make(Step("measured", ("labelled_pairs",), "seed"))
     record, table = world.run.record("labelled_pairs", "seed"), world.table("labelled_pairs", "seed")
     assert record is not None
     assert set(table["chosen_first"]) == set(table["rejected_first"]) == {"too_long"}
@@ -100,7 +100,7 @@ def test_another_file_of_pairs_makes_every_models_figures_stale(tmp_path: Path, 
     world = new_world(patch, data, "labelled_pairs={source: pairs.jsonl, n: 1}", "evaluation=null")
     first, *_ = steps(world.run)
     assert world.materialize(first).success
-    make_of_model(world, "labelled_pairs", "0")
+    world.make(Step("measured", ("labelled_pairs",), "0"))
     assert state(world.run, "labelled_pairs", "0") == "done"
     (data / "pairs.jsonl").write_text((json.dumps(pair) + "\n") * 2)
     assert state(world.run, "labelled_pairs", "0") == "stale"

@@ -11,7 +11,7 @@ from mr_assets.runs.run import Run
 from mr_assets.tables import RESPONSES
 from mr_assets.worlds import letters
 from mr_assets_tests.lineage.conftest import dropped, table
-from mr_assets_tests.whole_runs.test_loop import messages, new_world
+from mr_assets_tests.whole_runs.test_loop import new_world
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
@@ -54,8 +54,7 @@ def test_what_answers_to_a_users_own_prompts_are_worth_is_not_known(patch: pytes
     (tmp_path / "mine.txt").write_text("".join(f"What is {n} + {n}?\n" for n in range(10)))
     world = new_world(patch, tmp_path, "sft=null", "prompts.source=mine.txt", "prompts.count=null")
     assert world.materialize(Step("once", ("seed_prompts", "eft_dataset", "sft_checkpoint"), None)).success
-    result = world.materialize(Step("answers", ("prompts", "policy", "responses"), "1"))
-    assert result.success, messages(result)
+    world.make(Step("answers", ("prompts", "policy", "responses"), "1"))
     record = world.run.record("responses", "1")
     assert record is not None
     assert record.numbers["duplicates"] == 15  # three of the four answers to each of five prompts

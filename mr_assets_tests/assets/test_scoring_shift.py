@@ -7,7 +7,7 @@ from mr_assets.lineage.verification import verify
 from mr_assets.orchestration.steps import Step
 from mr_assets.runs.run import Run
 from mr_assets_tests.lineage.conftest import table
-from mr_assets_tests.whole_runs.test_loop import World, messages
+from mr_assets_tests.whole_runs.test_loop import World
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
@@ -30,8 +30,7 @@ def test_it_compares_with_the_model_before_and_the_seed(probed: Run) -> None:
 
 def test_it_has_a_picture_and_checks_that_warn(probed_copy: World) -> None:
     """Made again in a copy, whose history has it."""
-    result = probed_copy.materialize(Step("again", ("scoring_shift",), "0"))
-    assert result.success, messages(result)
+    probed_copy.make(Step("again", ("scoring_shift",), "0"))
     assert "picture: densities" in probed_copy.metadata("scoring_shift", "0")
     checks = ["mean_shift", "score_entropy", "self_consistency", "top_score_share"]
     assert sorted(probed_copy.check_specs("scoring_shift")) == checks

@@ -12,7 +12,7 @@ from mr_assets.runs.run import Run
 from mr_assets.tables import SEED_PROMPTS
 from mr_assets.worlds import letters
 from mr_assets_tests.lineage.conftest import table
-from mr_assets_tests.whole_runs.test_loop import messages, new_world
+from mr_assets_tests.whole_runs.test_loop import new_world
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
@@ -35,8 +35,7 @@ def test_a_files_prompts_are_those_that_the_world_does_not_hold_out(patch: pytes
     given = [f"What is {n} + {n}?" for n in range(10)]
     (tmp_path / "mine.txt").write_text("\n".join([*given[:3], held_out, *given[3:]]) + "\n")
     world = new_world(patch, tmp_path, "prompts.source=mine.txt", "prompts.count=null")
-    result = world.materialize(Step("once", ("seed_prompts",), None))
-    assert result.success, messages(result)
+    world.make(Step("once", ("seed_prompts",), None))
     assert world.table("seed_prompts")["prompt"].to_list() == given
     record = world.run.record("seed_prompts")
     assert record is not None

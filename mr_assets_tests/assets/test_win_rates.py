@@ -13,10 +13,9 @@ from mr_assets.lineage.verification import verify
 from mr_assets.orchestration.steps import Step
 from mr_assets.runs.status import why_stale
 from mr_assets.wiring import rewards
-from mr_assets_tests.reward_model import SEED_MODEL, reward_model
+from mr_assets_tests.reward_model import SEED_MODEL, ByLength, reward_model
 from mr_assets_tests.tiny import complete, tiny_run
-from mr_assets_tests.whole_runs.test_loop import World, made_up_to_m0, messages, new_world
-from mr_assets_tests.whole_runs.test_reward_model import ByLength
+from mr_assets_tests.whole_runs.test_loop import World, made_up_to_m0, new_world
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
@@ -62,7 +61,7 @@ def test_a_judge_that_is_not_the_model(world: World, monkeypatch: pytest.MonkeyP
     """
     other = new_world(monkeypatch, world.run.data, *sets(judge))
     for model in ("seed", "0"):
-        assert (result := other.materialize(Step("win rates", ("win_rates",), model))).success, messages(result)
+        other.make(Step("win rates", ("win_rates",), model))
     rows, (seed, m0) = other.table("win_rates", "seed"), (other.run.record("win_rates", m) for m in ("seed", "0"))
     assert rows["response_id"].to_list() == other.table("held_out_responses", "seed")["response_id"].to_list()
     assert seed is not None and m0 is not None

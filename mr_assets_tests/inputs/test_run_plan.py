@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import polars as pl
 import pytest
 
 from mr_assets.errors import UserError
@@ -15,9 +13,8 @@ from mr_assets.planning.prediction import read_prediction
 from mr_assets.planning.shapes import KNOWN
 from mr_assets.planning.stages import EFT_REPLIES, NOT_COUNTED, Sampling
 from mr_assets.runs.run import Run
-from mr_assets.tables import TABLES
 from mr_assets_tests.rankings import trees_of, write
-from mr_assets_tests.tiny import complete, model_folder, tiny_recipe, tiny_run
+from mr_assets_tests.tiny import model_folder, stored, tiny_recipe, tiny_run
 
 H200 = Device("NVIDIA H200", 150_754_820_096, 150_000_000_000)
 SHAPE = KNOWN["1b"]
@@ -29,11 +26,7 @@ def with_gpus(monkeypatch: pytest.MonkeyPatch, *there: Device) -> None:
 
 def answered(run: Run, lengths: Sequence[int]) -> Run:
     """The run with responses of so many tokens in its first iteration, made in 1.5 seconds."""
-    complete(run, "responses", "1")
-    schema = TABLES["responses"].schema
-    columns: dict[str, Any] = dict.fromkeys(schema, [None] * len(lengths))
-    columns["token_ids"] = [list(range(n)) for n in lengths]
-    pl.DataFrame(columns, schema).write_parquet(run.path("responses", "1"))
+    stored(run, "responses", "1", [{"token_ids": list(range(n))} for n in lengths])
     return run
 
 

@@ -73,10 +73,10 @@ def third_epoch(policy: Path, pairs: Path, tmp_path_factory: pytest.TempPathFact
 
 def make_trainer(job: TrainingJob) -> Any:
     """The trainer's process's own trainer, here in the test's process."""
-    from mr_assets.training import dpo
+    from mr_assets.training import dpo, sft
 
     launch.prepare_workspace(job)
-    return dpo.make_trainer(job)
+    return (dpo if job.kind == "dpo" else sft).make_trainer(job)
 
 
 def split(ids: Any, attention: Any, completion: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -12,14 +12,12 @@ from mr_assets.training import launch
 from mr_assets.training.accelerate_config import SHIPPED
 from mr_assets.training.job import TrainingJob
 from mr_assets.training.launch import TrainingFailed, train
-from mr_assets_tests.training import test_sft
 from mr_assets_tests.training.jobs import replace
 from mr_assets_tests.training.test_dpo import (
     Interrupted,
     flat,
     load,
     log,
-    make_trainer,
     margins,
     same_training,
     sums_of_log_probs,
@@ -74,7 +72,7 @@ def test_two_processes_with_and_without_fsdp_make_the_steps_of_one(
     assert {tuple(share) for share in shares["fsdp"].values()} == {("DTensor", 2, "(Shard(dim=0),)", 0.5)}
     assert {tuple(share) for share in shares["plain"].values()} == {("Parameter",)}
 
-    one = trained_here(job, make_trainer if kind == "dpo" else test_sft.make_trainer)
+    one = trained_here(job)
     with_fsdp, without = [(log(each.out), flat(load(each.out)) - flat(load(job.model))) for each in (fsdp, plain)]
     assert [line["step"] for line in with_fsdp[0]] == [*range(1, 2 * resumed_at + 1)]
     same_training(fsdp, with_fsdp, one)

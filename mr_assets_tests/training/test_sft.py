@@ -3,25 +3,15 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 
-from mr_assets.training import launch
 from mr_assets.training.job import TrainingJob
-from mr_assets_tests.training import test_dpo
 from mr_assets_tests.training.jobs import replace
-from mr_assets_tests.training.test_dpo import load, same_training, trained_here
+from mr_assets_tests.training.test_dpo import load, make_trainer, same_training, trained_here
 
 pytestmark = pytest.mark.slow
-
-
-def make_trainer(job: TrainingJob) -> Any:
-    from mr_assets.training import sft
-
-    launch.prepare_workspace(job)
-    return sft.make_trainer(job)
 
 
 def test_trained_tokens_are_the_tables(sft_job: TrainingJob) -> None:
@@ -54,17 +44,17 @@ def test_loss_is_the_mean_over_the_batchs_completion_tokens(sft_job: TrainingJob
             log_probs = model(input_ids=torch.tensor([prompt + completion])).logits[0].double().log_softmax(-1)
             total -= sum(log_probs[len(prompt) + i - 1, token].item() for i, token in enumerate(completion))
             count += len(completion)
-    first = trained_here(job, make_trainer)[0][0]
+    first = trained_here(job)[0][0]
     assert first["loss"] == pytest.approx(total / count, abs=1e-4)
 
 
 def test_micro_batches_change_no_step(sft_job: TrainingJob) -> None:
     """A step's loss is the mean over its tokens: 10 examples in passes of 12, 4 (4, 4 and 2) and 1."""
     one_step = replace(sft_job, batch_size=12, micro_batch_size=12, keep_epoch=3)
-    whole = trained_here(one_step, make_trainer)
+    whole = trained_here(one_step)
     for micro in (4, 1):
         job = replace(one_step, micro_batch_size=micro, out=sft_job.out.with_name("m"))
-        same_training(job, trained_here(job, make_trainer), whole)
+        same_training(job, trained_here(job), whole)
 
 
 def test_adapters_are_trained_and_worked_into_the_result(sft_job: TrainingJob) -> None:
@@ -75,10 +65,10 @@ def test_adapters_are_trained_and_worked_into_the_result(sft_job: TrainingJob) -
     import torch
 
     job = replace(sft_job, lora_r=2, learning_rate=1e-2, batch_size=12, micro_batch_size=12, keep_epoch=3)
-    whole = trained_here(job, make_trainer)
+    whole = trained_here(job)
     assert whole[0][-1]["loss"] < whole[0][0]["loss"]
     smaller = replace(job, micro_batch_size=4, out=sft_job.out.with_name("m"))
-    same_training(smaller, trained_here(smaller, make_trainer), whole)
+    same_training(smaller, trained_here(smaller), whole)
     before, after = (load(place).model for place in (job.model, job.workspace / "model"))
     assert torch.equal(before.embed_tokens.weight, after.embed_tokens.weight)
     moved = after.layers[0].self_attn.q_proj.weight - before.layers[0].self_attn.q_proj.weight
@@ -93,6 +83,5 @@ def test_a_tokenizer_that_names_no_end_of_text(request: pytest.FixtureRequest, k
     config = json.loads((model / "tokenizer_config.json").read_text())
     assert config.pop("eos_token") and "pad_token" not in config
     (model / "tokenizer_config.json").write_text(json.dumps(config))
-    make, other = make_trainer if kind == "sft" else test_dpo.make_trainer, tmp_path / "other"
-    changes = [trained_here(each, make)[1] for each in (job, replace(job, model=model, out=other))]
+    changes = [trained_here(each)[1] for each in (job, replace(job, model=model, out=tmp_path / "other"))]
     assert changes[0].norm() > 0 and changes[0].equal(changes[1])

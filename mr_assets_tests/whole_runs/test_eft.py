@@ -32,7 +32,7 @@ from mr_assets_tests.explorer.conftest import pages_over
 from mr_assets_tests.lineage.conftest import table
 from mr_assets_tests.rankings import OF_RANKINGS, with_rankings
 from mr_assets_tests.tiny import copied, tiny_run
-from mr_assets_tests.whole_runs.test_loop import messages, new_world
+from mr_assets_tests.whole_runs.test_loop import new_world
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
@@ -133,8 +133,7 @@ def test_the_form_first_and_then_judged_by_the_model_that_has_it(
     shares = ("eft.judged_by=ranks", "eft.meta_judgment_share=0.25", "eft.instruction_share=0.25")
     first = new_world(monkeypatch, data, *OF_RANKINGS, *shares)
     assert "eft_judgments" not in first.run.loop
-    result = first.materialize(next(steps(first.run)))
-    assert result.success, messages(result)
+    first.make(next(steps(first.run)))
     record = first.run.record("eft_dataset")
     assert record is not None
     assert [record.numbers[f"share of {kind}s"] for kind in ("judgment", "meta_judgment", "instruction")] == [
@@ -153,8 +152,7 @@ def test_the_form_first_and_then_judged_by_the_model_that_has_it(
     second = new_world(monkeypatch, data, *OF_RANKINGS, f"model.seed={seed}")
     assert second.run.family != first.run.family
     check_run(second.run)
-    result = second.materialize(next(steps(second.run)))
-    assert result.success, messages(result)
+    second.make(next(steps(second.run)))
     assert second.opened[0][0] == data / seed
     judged = second.table("eft_dataset")
     assert judged["judgment_id"].null_count() == 0

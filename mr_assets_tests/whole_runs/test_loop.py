@@ -114,6 +114,11 @@ class World:
             instance=self.instance, asset_selection=keys, tags=tags, raise_on_error=False, run_config={"ops": ops}
         )
 
+    def make(self, step: Step, tags: Mapping[str, str] | None = None, **config: dict[str, Any]) -> None:
+        """Materialize what is to succeed."""
+        result = self.materialize(step, tags, **config)
+        assert result.success, messages(result)
+
     def table(self, asset: str, partition: str | None = None) -> pl.DataFrame:
         return pl.read_parquet(self.run.path(asset, partition))
 
@@ -172,8 +177,7 @@ def made_up_to_m0(world: World) -> None:
     for step in steps(world.run):
         if step.partition == "1":
             break
-        result = world.materialize(step)
-        assert result.success, messages(result)
+        world.make(step)
 
 
 @pytest.fixture(scope="module")
@@ -215,8 +219,7 @@ def test_no_trainer_is_expected_where_none_is_to_start_so(
     """Without checkpoints among the assets, and where accelerate starts several processes."""
     copied(done.run.data, tmp_path / "data")
     world = new_world(patch, tmp_path / "data", *sets)
-    result = world.materialize(Step("again", assets, "2"))
-    assert result.success, messages(result)
+    world.make(Step("again", assets, "2"))
     assert len(world.expected) == expected
 
 
@@ -243,8 +246,7 @@ def test_weights_that_are_needed_no_more_go_when_an_asset_begins(
     world = new_world(patch, tmp_path / "data", "storage.keep_policies=1")
     weights = [world.run.path("checkpoints", t) / "model.safetensors" for t in world.run.iterations]
     assert all(path.exists() for path in weights)
-    result = world.materialize(Step("again", ("evaluation",), "2"))
-    assert result.success, messages(result)
+    world.make(Step("again", ("evaluation",), "2"))
     assert [path.exists() for path in weights] == [False, True]
     assert list(steps(world.run)) == []
     [said] = messages(world.materialize(Step("again", ("responses",), "2")))
@@ -253,8 +255,7 @@ def test_weights_that_are_needed_no_more_go_when_an_asset_begins(
     assert "The weights of M1 were removed on" in said
     shutil.rmtree(weights[0].parent)
     for step in steps(world.run):
-        result = world.materialize(step)
-        assert result.success, messages(result)
+        world.make(step)
     assert artifacts(world.run) == artifacts(done.run)
 
 
@@ -527,8 +528,7 @@ def test_another_rho_for_one_iteration(patch: pytest.MonkeyPatch, tmp_path: Path
     copied(done.run.data, tmp_path / "data")
     world = new_world(patch, tmp_path / "data")
     before = world.run.record("actor_pairs", "2")
-    result = world.materialize(Step("again", ("actor_pairs",), "2"), actor_pairs={"rho": 0.5})
-    assert result.success, messages(result)
+    world.make(Step("again", ("actor_pairs",), "2"), actor_pairs={"rho": 0.5})
     after = world.run.record("actor_pairs", "2")
     assert before is not None and after is not None
     assert after.version != before.version
@@ -675,8 +675,7 @@ def test_conversations_of_the_users_own(patch: pytest.MonkeyPatch, tmp_path: Pat
     patch.setattr(sampling, "open_engine", lambda folder, policy, *_, **__: ScoringSampler(folder, policy))
     assert world.materialize(Step("once", ("seed_prompts", "eft_dataset", "sft_checkpoint"), None)).success
     assets = tuple(LOOP.per("iteration"))[: tuple(LOOP.per("iteration")).index("checkpoints")]
-    result = world.materialize(Step("iteration", assets, "1"))
-    assert result.success, messages(result)
+    world.make(Step("iteration", assets, "1"))
     assert [p for p in world.table("prompts", "1")["turns"].to_list() if p] in (turns, turns[::-1])
     trained = world.table("dpo_dataset", "1")["prompt"].to_list()
     assert {len(prompt) for prompt in trained} <= {1, 3}
@@ -708,8 +707,7 @@ def test_without_eft_and_with_judges_of_another_language(patch: pytest.MonkeyPat
     check_run(world.run)
     assert world.materialize(Step("once", ("seed_prompts", "eft_dataset", "sft_checkpoint"), None)).success
     assets = tuple(LOOP.per("iteration"))[: tuple(LOOP.per("iteration")).index("checkpoints")]
-    result = world.materialize(Step("iteration", assets, "1"))
-    assert result.success, messages(result)
+    world.make(Step("iteration", assets, "1"))
     scores = world.table("judgments", "1")["score"]
     assert scores.null_count() == 0 and set(scores) <= set(range(1, 11)) and max(scores) > 5
     record = world.run.record("judgments", "1")
@@ -881,8 +879,7 @@ def test_a_renamed_run_follows_from_its_ancestors(
     assert list(steps(world.run)) == []
     assert list(verify(world.run)) == []
     world.run.path("checkpoints", "2").joinpath("complete.json").unlink()
-    result = world.materialize(Step("train", ("checkpoints",), "2"))
-    assert result.success, messages(result)
+    world.make(Step("train", ("checkpoints",), "2"))
     assert world.jobs[0].model == world.run.path("checkpoints", "1")
 
 
@@ -915,8 +912,7 @@ def test_a_backfills_run_is_of_its_iteration(patch: pytest.MonkeyPatch, tmp_path
     for asset in LOOP.per("iteration"):
         world.run.record_path(asset, "2").unlink()
     tags = {ASSET_PARTITION_RANGE_START_TAG: "2", ASSET_PARTITION_RANGE_END_TAG: "2"}
-    result = world.materialize(Step("backfill", LOOP.per("iteration"), None), tags)
-    assert result.success, messages(result)
+    world.make(Step("backfill", LOOP.per("iteration"), None), tags)
     for asset in LOOP.per("iteration"):
         made, expected = world.run.record(asset, "2"), done.run.record(asset, "2")
         assert made and expected
@@ -1017,8 +1013,7 @@ def test_what_an_open_engine_has_loaded_is_not_read_again(
     assert record is not None
     flip_bits(folder / "model.safetensors")
     monkeypatch.setattr("mr_assets.wiring.sampling.is_open", lambda *opened: opened == (folder, record.version))
-    result = world.materialize(Step("again", ("responses",), "2"))
-    assert result.success, messages(result)
+    world.make(Step("again", ("responses",), "2"))
     said = messages(world.materialize(Step("again", ("checkpoints",), "2")))
     assert "M1 is damaged" in said[0]
     assert world.jobs == []
@@ -1034,8 +1029,7 @@ def test_a_branch_goes_on_from_what_it_shares(done: World, tmp_path: Path, monke
     assert world.metadata("actor_pairs", "1")["shared with"] == "tiny"
     for step in steps(made):
         assert step.partition == "2"
-        result = world.materialize(step)
-        assert result.success, messages(result)
+        world.make(step)
     assert list(verify(made)) == []
     for asset in LOOP.per("iteration"):
         record, whole = made.record(asset, "2"), done.run.record(asset, "2")

@@ -259,8 +259,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             Step("once", world.run.loop.per("family"), None),
             Step("iteration 1", ("policy", "prompts", "responses", "long_responses"), "1"),
         ):
-            result = world.materialize(step)
-            assert result.success, messages(result)
+            world.make(step)
         yield world
 
 
@@ -317,8 +316,7 @@ def test_status_and_lineage_show_it(world: World) -> None:
 
 def test_it_can_be_set_otherwise_once(world: World) -> None:
     """The launchpad's value is used, kept in the record, and shown by `mr status`. This is the last test of the run."""
-    result = world.materialize(Step("once more", ("long_responses",), "1"), long_responses={"max_chosen_chars": 1})
-    assert result.success, messages(result)
+    world.make(Step("once more", ("long_responses",), "1"), long_responses={"max_chosen_chars": 1})
     assert world.dropped("long_responses", "1").height == 0
     assert "  long_responses of iteration 1: max_chosen_chars = 1, the recipe says 20" in status.lines(world.run)
 
@@ -357,8 +355,7 @@ def test_it_takes_the_tables_of_the_other_models(world: World) -> None:
     assert "Materialize tiny/model_lengths of M0 first." in said
     for asset in ("model_lengths", "model_growth"):
         for model in ("seed", "0"):
-            result = world.materialize(Step("one", (asset,), model))
-            assert result.success, messages(result)
+            world.make(Step("one", (asset,), model))
     assert world.table("model_growth", "seed")["lengths"].to_list() == [[4, None, 4]]
     assert world.table("model_growth", "0")["lengths"].to_list() == [[1, 4, 4]]
     assert [state(world.run, "model_growth", model) for model in ("seed", "0", "1")] == ["done", "done", "missing"]

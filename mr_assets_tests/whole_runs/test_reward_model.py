@@ -1,6 +1,6 @@
 """A run whose responses a reward model scores, here: by a fake engine and reward model, once by real ones."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,45 +16,15 @@ from mr_assets.orchestration.steps import Step, steps
 from mr_assets.runs.settings import changed_settings
 from mr_assets.runs.status import state
 from mr_assets.sampling import live
-from mr_assets.sampling.engine import Completion, Request
-from mr_assets.sampling.settings import RewardSettings, SamplingSettings
-from mr_assets.sampling.stats import EngineStats
 from mr_assets.wiring import rewards
 from mr_assets.wiring import sampling as wired
-from mr_assets_tests.reward_model import reward_model
+from mr_assets_tests.reward_model import ByLength, reward_model
 from mr_assets_tests.tiny import complete, tiny_run
-from mr_assets_tests.whole_runs.test_loop import World, messages, new_world
+from mr_assets_tests.whole_runs.test_loop import World, new_world
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 BY_REWARDS = ("reward_model={folder: rm}", "iterations.all.judge_training=false", "evaluation=null")
-
-
-class ByLength:
-    """A reward model to which longer is better: a tenth of the tokens of prompt and response, less 3."""
-
-    device, max_model_len, max_num_seqs, tokens_in_flight, stats = "cpu", 512, 8, 0, EngineStats()
-
-    def __init__(self, folder: Path, fingerprint: str, settings: RewardSettings) -> None:
-        self.signature: Mapping[str, Any] = {"reward_model": fingerprint}
-        self._asked: list[Request] = []
-
-    @property
-    def in_flight(self) -> int:
-        return len(self._asked)
-
-    def add(self, request: Request, settings: SamplingSettings) -> None:
-        self._asked.append(request)
-
-    def step(self) -> list[tuple[str, list[Completion]]]:
-        asked, self._asked = self._asked, []
-        return [(r.id, [Completion(f"{len(r.prompt_ids) / 10 - 3:.9g}", [], "stop")]) for r in asked]
-
-    def reseed(self, seed: int) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +36,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         patch.setattr(rewards, "RewardModel", ByLength)
         world = new_world(patch, data, *BY_REWARDS)
         for step in (step for step in steps(world.run) if step.partition != "2"):
-            result = world.materialize(step)
-            assert result.success, messages(result)
+            world.make(step)
         yield world
 
 
@@ -172,7 +141,7 @@ def test_a_real_reward_model_beside_the_real_engine(tmp_path: Path) -> None:
         )
         try:
             for step in made_of:
-                assert (result := world.materialize(step)).success, messages(result)
+                world.make(step)
         finally:
             live.close_engine()
         assert list(verify(world.run, None, ["responses", "judgments", "actor_pairs", "win_rates"])) == []

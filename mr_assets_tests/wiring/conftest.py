@@ -11,12 +11,10 @@ import pytest
 
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import Run
-from mr_assets.sampling.engine import Completion
 from mr_assets.sampling.settings import RewardSettings
 from mr_assets.tables import PROMPTS
 from mr_assets.wiring.materialization import Materialization
-from mr_assets_tests.fakes import WorldSampler
-from mr_assets_tests.reward_model import SEED_MODEL
+from mr_assets_tests.reward_model import ByLength
 from mr_assets_tests.tiny import tiny_run
 
 
@@ -73,13 +71,13 @@ def work(
     return Materialization(cast(dg.AssetExecutionContext, context), run, policy)
 
 
-class ByLength(WorldSampler):
+class ByTokens(ByLength):
     """A reward model that gives a conversation as many points as it has tokens."""
 
     events: ClassVar[list[str]] = []
 
     def __init__(self, folder: Path, content: str, settings: RewardSettings) -> None:
-        super().__init__(SEED_MODEL, content)
+        super().__init__(folder, content, settings)
         self.events.append(f"{folder.name} opened")
 
     @classmethod
@@ -90,9 +88,8 @@ class ByLength(WorldSampler):
         monkeypatch.setattr("mr_assets.wiring.rewards.close_engine", lambda: cls.events.append("engine closed"))
         return cls.events
 
-    def step(self) -> list[tuple[str, list[Completion]]]:
-        asked, self._asked = self._asked, []
-        return [(request.id, [Completion(str(len(request.prompt_ids)), [], "stop")]) for request in asked]
+    def worth(self, tokens: int) -> str:
+        return str(tokens)
 
     def close(self) -> None:
         self.events.append("rm closed")

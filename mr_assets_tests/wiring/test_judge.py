@@ -20,7 +20,7 @@ from mr_assets_tests.fakes import WorldSampler, pictures_are
 from mr_assets_tests.method.tables import Answer, tables
 from mr_assets_tests.reward_model import SEED_MODEL, reward_model
 from mr_assets_tests.tiny import tiny_run
-from mr_assets_tests.wiring.conftest import ByLength, metadata, work
+from mr_assets_tests.wiring.conftest import ByTokens, metadata, work
 
 LONG = "b " * 600  # with a context of 512 tokens
 USER = {"role": "user", "content": "Write b c."}
@@ -132,7 +132,7 @@ def test_by_the_recipes_own_judge_prompt(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_reward_model_gives_each_response_one_reward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fake's is the number of tokens of the conversation, turn by turn. No scale is drawn, and nobody judged."""
-    ByLength.watched(monkeypatch)
+    ByTokens.watched(monkeypatch)
     folder = reward_model(tmp_path / "rm", weights=False)
     run = tiny_run(tmp_path, "reward_model={folder: rm}", "iterations.all.judge_training=false", "evaluation=null")
     turns = [{"role": "user", "content": "Write b."}, {"role": "assistant", "content": "b"}, USER]

@@ -12,7 +12,7 @@ from mr_assets.sampling.settings import RewardSettings
 from mr_assets.wiring.rewards import rewarded
 from mr_assets_tests.reward_model import reward_model
 from mr_assets_tests.tiny import tiny_run
-from mr_assets_tests.wiring.conftest import ByLength, work
+from mr_assets_tests.wiring.conftest import ByTokens, work
 
 FIELD = "reward_model.folder"
 ASKED = [("1.p.r0", "Write a b.", "a b"), ("1.p.r1", "Write a b.", "a b c d"), ("1.q.r0", "Write c.", "c " * 600)]
@@ -28,7 +28,7 @@ def run(tmp_path: Path) -> Run:
 @pytest.fixture
 def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was opened and closed, in order."""
-    return ByLength.watched(monkeypatch)
+    return ByTokens.watched(monkeypatch)
 
 
 def test_every_response_that_fits_has_its_reward(run: Run, events: list[str]) -> None:

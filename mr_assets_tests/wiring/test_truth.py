@@ -1,15 +1,13 @@
 """How many pairs the truth agrees with, of a run whose world knows it."""
 
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 
 from mr_assets.runs.run import Run
-from mr_assets.tables import TABLES
 from mr_assets.wiring.truth import true_counts
-from mr_assets_tests.tiny import complete, tiny_run
+from mr_assets_tests.tiny import stored, tiny_run
 from mr_assets_tests.wiring.conftest import work
 
 ANSWERS = ("It is b r w f.", "> b r w f", "It is b r w k.")  # worth 5, 3 and 2
@@ -27,21 +25,12 @@ JUDGE = pl.DataFrame(
 )  # of the response worth 5 the right one before one that is 3 off; of that worth 3 both are off by 1
 
 
-def put(run: Run, asset: str, *rows: dict[str, Any], version: str = "v1") -> None:
-    """A complete table of iteration 1; columns that a row does not name are null."""
-    table, path = TABLES[asset], run.path(asset, "1")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    columns = {name: [row.get(name) for row in rows] for name in table.schema}
-    pl.DataFrame(columns, table.schema).write_parquet(path)
-    complete(run, asset, "1", version)
-
-
 @pytest.fixture
 def answered(run: Run) -> Run:
     """The tiny run with one prompt, three responses to it, and judgments that were made of these."""
-    put(run, "prompts", {"prompt_id": "p", "prompt": "Reverse the letters f w r b."})
-    put(run, "responses", *RESPONSES)
-    put(run, "judgments")
+    stored(run, "prompts", "1", [{"prompt_id": "p", "prompt": "Reverse the letters f w r b."}])
+    stored(run, "responses", "1", RESPONSES)
+    stored(run, "judgments", "1", [])
     return run
 
 
@@ -57,7 +46,7 @@ def test_pairs_are_counted_by_what_the_truth_says(answered: Run) -> None:
 
 def test_of_responses_that_were_sampled_again_the_old_judgments_truth_is_not_known(answered: Run) -> None:
     """Actor pairs are made of the responses themselves; they are counted."""
-    put(answered, "responses", *RESPONSES, version="v2")
+    stored(answered, "responses", "1", RESPONSES, version="v2")
     assert true_counts(work(answered, "elo_pairs"), "judge", JUDGE) == {}
     assert true_counts(work(answered, "actor_pairs"), "actor", ACTOR) != {}
 
