@@ -1,8 +1,8 @@
 """What a run writes to the disk, in bytes, and the most that lies there at a time.
 
-a model 32 GB (fp32), the checkpoint to resume from 51 GB (weights and optimizer), two of them while one is written
+a model 32 GB (fp32), the checkpoint to resume from 51 GB (weights and optimizer), and as much while one is written
 
-A checkpoint goes when the next one is whole: to remove it before would lose all of the training to a kill in between.
+A checkpoint goes when the next one is whole, or before that with `overwrite_checkpoint`.
 """
 
 from collections.abc import Iterable
@@ -65,7 +65,8 @@ def _model(stage: Training, shape: Shape, recipe: Recipe, data: Path) -> Disk:
     several = stage.epochs > 2 or section.save_steps is not None
     saves = stage.epochs > 1 or section.save_steps is not None
     # The last epoch's end writes the model beside the one checkpoint that is left.
-    passing = max(2 * resume - model if several else 0.0, resume if saves else 0.0)
+    beside = 2 * resume - model if several and not section.overwrite_checkpoint else 0.0
+    passing = max(beside, resume if saves else 0.0)
     return Disk(kept, passing, int(stage.partition), kept) if dpo and stage.partition else Disk(kept, passing)
 
 

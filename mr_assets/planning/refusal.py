@@ -124,7 +124,10 @@ def check_disk(run: Run, asset: str | None = None, partition: str | None = None)
     there = next(folder for folder in (run.data, *run.data.parents) if folder.exists())
     free = shutil.disk_usage(there).free
     what = f"{asset} of iteration {partition}" if partition else asset or f"run {run.name}"
-    todo = "Free some space, set MR_DATA to a folder on a larger disk, or plan with fewer iterations (mr plan)."
+    todo = (
+        "Free some space, set MR_DATA to a folder on a larger disk, keep less (storage.keep_policies, "
+        "dpo.overwrite_checkpoint, sft.overwrite_checkpoint), or plan with fewer iterations (mr plan)."
+    )
     if certain > free:
         raise UserError(
             f"{what}: its models and the checkpoints to resume from take {size(certain)} at a time, {size(free)} are "

@@ -20,7 +20,7 @@ is removed at the end:
     job.json        the job, its data's and its starting model's hash: leftovers of another job are deleted, but
                     those of one that differs in speed and memory alone serve this one
     data.arrow      the token ids, and in DPO the ids of the pairs
-    checkpoints/    checkpoint-<step>/, each complete if it holds the file COMPLETE
+    checkpoints/    checkpoint-<step>/, of which the file resume names one at most; another one is being written
     metrics.jsonl   one line per optimizer step of this attempt, then how far the reward margins are
     trainer.log     what the process printed
     failure.txt     why the process that failed first did

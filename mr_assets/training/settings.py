@@ -47,6 +47,11 @@ class TrainingSettings(Section):
     save_steps: Annotated[Count | None, SPEED] = Field(
         description="optimizer steps between checkpoints to resume from, besides the end of each epoch; null is none"
     )
+    overwrite_checkpoint: Annotated[bool, SPEED] = Field(
+        default=False,
+        description="remove a checkpoint to resume from before the next one is written, not when that one is whole: "
+        "room for one on the disk, not two; a kill while it is written begins this training again",
+    )
     num_processes: Annotated[Count, SPEED] = Field(default=1, description="training processes, one per GPU")
     accelerate_config: Annotated[File | None, SPEED] = Field(
         default=None, description="fsdp, or a YAML of accelerate's; null: each process holds the whole model"

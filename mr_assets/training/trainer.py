@@ -34,12 +34,13 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 from mr_assets.errors import UserError
-from mr_assets.files import storage_trouble
+from mr_assets.files import atomically, storage_trouble
 from mr_assets.training.batches import longest_first
 from mr_assets.training.job import EPOCHS, FAILURE, TrainingJob, link_kept_epoch
 from mr_assets.training.log import LOG
 
-COMPLETE = "COMPLETE"
+RESUME = "resume"
+"""The file that names the checkpoint to resume from, beside the checkpoints."""
 NOISE = {"fp32": 0.002, "tf32": 0.005, "bf16": 0.02}
 """By how much a token's log-probability may differ between two passes of one model, in standard deviations.
 
@@ -282,20 +283,18 @@ class Keeper(TrainerCallback):
         control.should_save = bool(due) and step < self.steps
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Mark the new checkpoint complete, then drop older ones: at every moment one complete checkpoint is there."""
+        """Resume from the new checkpoint from now on."""
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
-            folder = Path(args.output_dir)
-            newest = folder / f"checkpoint-{state.global_step}"
-            (newest / COMPLETE).touch()
-            for old in folder.glob("checkpoint-*"):
-                if old != newest:
-                    shutil.rmtree(old)
+            resume_from(self.job, f"checkpoint-{state.global_step}")
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
     ) -> None:
-        """Write the step's metrics; raise `NotFiniteError` before anything of a broken step is saved."""
+        """Write the step's metrics; raise `NotFiniteError` before anything of a broken step is saved.
+
+        The step is sound then. If it is to be saved in the place of the last checkpoint, that one goes now.
+        """
         if "loss" not in logs:
             return
         for name in ("loss", "grad_norm"):
@@ -313,6 +312,10 @@ class Keeper(TrainerCallback):
         line |= {"seconds": round(seconds, 2), "seconds_left": round(left, 1)}
         state.log_history[-1] = line  # is saved with the checkpoint, so that the log of a resumed training is whole
         report(self.job, line)
+        if self.job.overwrite_checkpoint and control.should_save:
+            if state.is_world_process_zero:
+                resume_from(self.job, None)
+            PartialState().wait_for_everyone()
 
     def first_reward(self) -> float:
         """How far from 0 the first step's mean rewards may be, and its loss from ln 2: rounding, and nothing more.
@@ -347,9 +350,30 @@ class Keeper(TrainerCallback):
 
 
 def last_checkpoint(job: TrainingJob) -> Path | None:
-    """The complete checkpoint with the most steps, or None."""
-    found = (job.workspace / "checkpoints").glob(f"checkpoint-*/{COMPLETE}")
-    return max((path.parent for path in found), key=lambda p: int(p.name.split("-")[1]), default=None)
+    """The checkpoint to resume from, of which there is one at most; None if there is none."""
+    checkpoints = job.workspace / "checkpoints"
+    name = checkpoints / RESUME
+    found = checkpoints / name.read_text(encoding="utf-8") if name.exists() else None
+    return found if found and found.is_dir() else None
+
+
+def resume_from(job: TrainingJob, name: str | None) -> None:
+    """Make the checkpoint of that name, which is whole, the one to resume from; remove all others. None: remove all.
+
+    Its name takes the place of the last one's in one step, after its files are on the disk: whatever ends the training
+    meanwhile, one checkpoint is named, and it is whole.
+    """
+    checkpoints = job.workspace / "checkpoints"
+    if name is None:
+        (checkpoints / RESUME).unlink(missing_ok=True)
+    else:
+        for path in (checkpoints / name).iterdir():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+        atomically(checkpoints / RESUME, lambda path: path.write_text(name, encoding="utf-8"))
+    for path in checkpoints.glob("checkpoint-*"):
+        if path.name != name:
+            shutil.rmtree(path)
 
 
 def main(
@@ -406,7 +430,7 @@ def _noted(job: TrainingJob, said: str) -> str:
 
 
 def run(trainer: Trainer, job: TrainingJob, measure: Measure | None = None) -> None:
-    """Train from the last complete checkpoint on, and leave the whole result in ``<workspace>/model``.
+    """Train from the checkpoint to resume from on, and leave the whole result in ``<workspace>/model``.
 
     With `keep_all_epochs`, each folder in its ``epochs/`` is what a training that keeps this epoch leaves.
     """
@@ -426,6 +450,8 @@ def run(trainer: Trainer, job: TrainingJob, measure: Measure | None = None) -> N
     trainer.add_callback(keeper)
     trainer.remove_callback(PrinterCallback)
     checkpoint = last_checkpoint(job)
+    if trainer.is_world_process_zero():
+        resume_from(job, checkpoint.name if checkpoint else None)  # what was cut off while it was written goes
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     result = job.workspace / "model"
     if not job.keep_all_epochs:

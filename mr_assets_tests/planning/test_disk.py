@@ -26,6 +26,11 @@ def test_a_model_and_what_it_can_resume_from(paper: Recipe) -> None:
     assert trained(saved, 1) == of_model(2 * 3 * MODEL - MODEL)
 
 
+def test_a_checkpoint_that_is_written_over_takes_its_room_once(paper: Recipe) -> None:
+    over = with_sets(paper, ["dpo.overwrite_checkpoint=true"])
+    assert [trained(over, epochs) for epochs in (1, 2, 3)] == [of_model(0), of_model(RESUME), of_model(RESUME)]
+
+
 def test_fsdp_has_the_weights_twice_in_a_checkpoint(paper: Recipe) -> None:
     """As a model's and as FSDP's own, beside 8 bytes a weight of the optimizer: test_fsdp.py looks at the files."""
     fsdp = with_sets(paper, ["dpo.accelerate_config=fsdp", "dpo.num_processes=8", "dpo.optimizer=adamw_torch"])

@@ -251,9 +251,11 @@ def test_what_is_done_needs_no_room(tmp_path: Path, free: Any) -> None:
 def test_a_policy_that_will_be_pruned_makes_room(paper_run: Run, free: Any) -> None:
     """M0 and M1 are there. With one policy to keep, M2 finds both, M3 finds M2 in place of M1.
 
-    What is needed besides M0 and M1 is then M3's 32 GB and 2 x 51 - 32 GB beside M2, in place of the same and M4.
+    What is needed besides M0 and M1 is then M3's 32 GB and 2 x 51 - 32 GB beside M2, in place of the same and M4. It
+    is M3's and 51 GB where each checkpoint to resume from is written over the last one.
     """
-    run = with_recipe(paper_run, "storage.keep_policies=1", "evaluation=null", "iterations.all.keep_epoch=3")
+    kept = ("storage.keep_policies=1", "evaluation=null", "iterations.all.keep_epoch=3")
+    run = with_recipe(paper_run, *kept)
     for asset in ("seed_prompts", "eft_dataset", "sft_checkpoint"):
         complete(run, asset)
     for asset in LOOP.per("iteration"):
@@ -262,6 +264,9 @@ def test_a_policy_that_will_be_pruned_makes_room(paper_run: Run, free: Any) -> N
     resume = 6 * (MODEL // 4) + 6 * 128_256 * 4096
     with pytest.raises(UserError, match=f"take {(MODEL + 2 * resume - MODEL) / 1e9:.0f} GB at a time"):
         check_disk(run)
+    once = with_recipe(paper_run, *kept, "dpo.overwrite_checkpoint=true")
+    with pytest.raises(UserError, match=f"take {(MODEL + resume) / 1e9:.0f} GB at a time"):
+        check_disk(once)
 
 
 def check_message(run: Run) -> str:

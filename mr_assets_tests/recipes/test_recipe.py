@@ -27,7 +27,7 @@ def test_every_field_has_a_description() -> None:
 def test_fields_of_speed() -> None:
     """What shapes nothing, and is in no record. Whoever marks another field decides that it stays so."""
     training = {"micro_batch_size", "gradient_checkpointing", "save_steps", "num_processes"}
-    training |= {"accelerate_config", "cpu_threads"}
+    training |= {"overwrite_checkpoint", "accelerate_config", "cpu_threads"}
     assert SPEED_FIELDS["sft"] == SPEED_FIELDS["dpo"] == training
     engine = set(load_recipe(DEFAULT).engine.model_dump()) - SPEED_FIELDS["engine"]
     assert engine == {"dtype", "quantization", "kv_cache_dtype", "max_model_len", "cpu_top_k_first", "extra"}

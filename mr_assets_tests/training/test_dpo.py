@@ -317,7 +317,10 @@ def test_a_killed_training_resumes_to_the_same_bits(dpo_job: TrainingJob, third_
 
 
 def test_a_training_goes_on_with_smaller_micro_batches(dpo_job: TrainingJob, third_epoch: Trained) -> None:
-    """Killed in the third epoch and gone on with passes of 2 in place of 4, which has the same steps up to rounding."""
+    """Killed in the third epoch and gone on with passes of 2 in place of 4, which has the same steps up to rounding.
+
+    Each checkpoint is written over the last one: never are there two.
+    """
 
     def kill(line: dict[str, Any]) -> None:
         if line.get("step", 0) >= 7:
@@ -326,8 +329,13 @@ def test_a_training_goes_on_with_smaller_micro_batches(dpo_job: TrainingJob, thi
     with pytest.raises(Interrupted):
         train(replace(dpo_job, keep_epoch=3), kill)
     assert [path.name for path in dpo_job.workspace.glob("checkpoints/checkpoint-*")] == ["checkpoint-6"]  # of 3 and 6
-    result = train(replace(dpo_job, keep_epoch=3, micro_batch_size=2, gradient_checkpointing=True, save_steps=1))
+    written: list[list[Path]] = []
+    smaller = replace(
+        dpo_job, keep_epoch=3, micro_batch_size=2, gradient_checkpointing=True, save_steps=1, overwrite_checkpoint=True
+    )
+    result = train(smaller, lambda line: written.append([*dpo_job.workspace.glob("checkpoints/checkpoint-*")]))
     assert result.resumed_at in (6, 7)  # it may have gone on for a moment
+    assert {len(found) for found in written} <= {0, 1} and any(written)
     for ours, theirs in zip(log(dpo_job.out), log(third_epoch.out), strict=True):
         assert (ours["step"], ours["learning_rate"]) == (theirs["step"], theirs["learning_rate"])
         assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-5)

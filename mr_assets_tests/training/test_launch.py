@@ -232,7 +232,7 @@ def test_workspace_keeps_the_same_jobs_leftovers_and_no_others(job: TrainingJob)
     """A checkpoint stays for the same job and data; another rate, other data, ids or weights start afresh."""
 
     def leave() -> Path:
-        mark = job.workspace / "checkpoints" / "checkpoint-1" / "COMPLETE"
+        mark = job.workspace / "checkpoints" / "resume"
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
         return mark
@@ -267,11 +267,12 @@ def test_workspace_keeps_the_same_jobs_leftovers_and_no_others(job: TrainingJob)
 @pytest.mark.parametrize(
     ("changes", "kept"),
     [
-        ({"micro_batch_size": 8, "gradient_checkpointing": True, "save_steps": 5, "cpu_threads": 1}, True),
+        ({"micro_batch_size": 8, "gradient_checkpointing": True, "cpu_threads": 1}, True),
+        ({"save_steps": 5, "overwrite_checkpoint": True}, True),
         ({"num_processes": 2, "micro_batch_size": 16}, False),
         ({"micro_batch_size": 8, "precision": "bf16"}, False),
     ],
-    ids=["speed and memory", "processes", "precision"],
+    ids=["speed and memory", "checkpoints", "processes", "precision"],
 )
 def test_leftovers_serve_a_job_that_is_only_faster_or_smaller(
     job: TrainingJob, changes: dict[str, Any], kept: bool

@@ -5,6 +5,7 @@ Trainings are tested by kind, with `dpo` and `sft`.
 
 import json
 import math
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -91,15 +92,15 @@ def test_rows_of_a_step_are_given_the_longest_first(trainer: Any) -> None:
     assert list(rows) == [2, 3, 1, 0, 4]
 
 
-def test_it_goes_on_from_the_complete_checkpoint_with_most_steps(trainer: Any, job: TrainingJob) -> None:
-    """By its number, and no text. One that was cut off has no mark."""
+def test_it_goes_on_from_the_checkpoint_that_is_named(trainer: Any, job: TrainingJob) -> None:
+    """One that was cut off is not; one that somebody removed is none."""
     assert trainer.last_checkpoint(job) is None
-    for name in ("checkpoint-9", "checkpoint-10", "checkpoint-11"):
-        (job.workspace / "checkpoints" / name).mkdir(parents=True)
+    folder = written(job, 9, 10)
     assert trainer.last_checkpoint(job) is None
-    for name in ("checkpoint-9", "checkpoint-10"):
-        (job.workspace / "checkpoints" / name / trainer.COMPLETE).touch()
-    assert trainer.last_checkpoint(job).name == "checkpoint-10"
+    (folder / "resume").write_text("checkpoint-9")
+    assert trainer.last_checkpoint(job) == folder / "checkpoint-9"
+    (folder / "resume").write_text("checkpoint-8")
+    assert trainer.last_checkpoint(job) is None
 
 
 @pytest.mark.parametrize(
@@ -172,24 +173,52 @@ def test_each_epochs_model_is_kept_where_all_are(trainer: Any, job: TrainingJob)
     assert kept == [job.workspace / "epochs" / epoch for epoch in "123"]
 
 
-def test_a_new_checkpoint_is_complete_before_older_ones_go(
-    trainer: Any, job: TrainingJob, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_new_checkpoint_is_named_before_others_go(
+    trainer: Any, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also one that a killed training left half-written."""
-    for step in (3, 6, 999):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-    (tmp_path / "checkpoint-3" / trainer.COMPLETE).touch()
-    (tmp_path / "other").mkdir()
-    gone: list[str] = []
+    """Its files are on the disk when it is. Also one goes that a killed training left half-written."""
+    folder = written(job, 3, 6, 999)
+    (folder / "resume").write_text("checkpoint-3")
+    done: list[str] = []
 
-    def rmtree(folder: Path) -> None:
-        assert (tmp_path / "checkpoint-6" / trainer.COMPLETE).exists()
-        gone.append(folder.name)
+    def note(what: str) -> None:
+        done.append(f"{what} {(folder / 'resume').read_text()}")
 
-    monkeypatch.setattr("mr_assets.training.trainer.shutil.rmtree", rmtree)
-    keeper = trainer.Keeper(job, PAIRS, lambda folder: None)
-    keeper.on_save(SimpleNamespace(output_dir=str(tmp_path)), state_at(6), None)
-    assert sorted(gone) == ["checkpoint-3", "checkpoint-999"]
+    monkeypatch.setattr("mr_assets.training.trainer.os.fsync", lambda file: note("fsync"))
+    monkeypatch.setattr("mr_assets.training.trainer.shutil.rmtree", lambda path: note(path.name))
+    trainer.Keeper(job, PAIRS, lambda folder: None).on_save(None, state_at(6), None)
+    assert done[:2] == ["fsync checkpoint-3"] * 2, "the weights, and the name itself"
+    assert sorted(done[2:]) == ["checkpoint-3 checkpoint-6", "checkpoint-999 checkpoint-6"]
+
+
+@pytest.mark.parametrize("place", ["beside", "over"])
+def test_a_checkpoint_is_written_beside_the_last_one_or_in_its_place(
+    trainer: Any, job: TrainingJob, place: str
+) -> None:
+    """In its place: when the step's numbers are sound, and only if it is saved."""
+    folder = written(job, 3)
+    keeper = trainer.Keeper(replace(job, overwrite_checkpoint=place == "over"), PAIRS, lambda folder: None)
+
+    def log(step: int, loss: float) -> list[str]:
+        control = SimpleNamespace(should_save=step == 6)
+        logs = {"loss": loss, "learning_rate": 1e-4}
+        (folder / "resume").write_text("checkpoint-3")
+        with suppress(trainer.NotFiniteError):
+            keeper.on_log(None, state_at(step, log_history=[{}]), control, logs)
+        return sorted(path.name for path in folder.iterdir())
+
+    there = ["checkpoint-3", "resume"]
+    assert log(5, 0.5) == log(6, math.nan) == there
+    assert log(6, 0.5) == (there if place == "beside" else [])
+
+
+def written(job: TrainingJob, *steps: int) -> Path:
+    """The folder of checkpoints, with those of these steps."""
+    folder = job.workspace / "checkpoints"
+    for step in steps:
+        (folder / f"checkpoint-{step}").mkdir(parents=True)
+        (folder / f"checkpoint-{step}" / "model.safetensors").touch()
+    return folder
 
 
 def test_each_steps_metrics_are_told_and_kept_with_the_checkpoint(

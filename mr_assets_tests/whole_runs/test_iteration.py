@@ -474,7 +474,7 @@ def test_killed_twice_it_ends_as_if_it_had_not_been(run: RealRun) -> None:
         process.wait()
     assert not (killed.folder("judgments") / "1.json").exists()
     with started(run.data, *command) as process:
-        wait_for(lambda: list(workspace.glob("checkpoints/checkpoint-*/COMPLETE")), PATIENCE, process)
+        wait_for((workspace / "checkpoints" / "resume").exists, PATIENCE, process)
         trainers = descendants(process)
         process.kill()
         process.wait()
