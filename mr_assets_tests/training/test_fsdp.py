@@ -44,14 +44,16 @@ def test_two_processes_with_and_without_fsdp_make_the_steps_of_one(
     With FSDP, in passes of one, every parameter is a DTensor of which this process has half the rows: without that it
     would be plain data parallelism, which accelerate falls back to on CPUs without a word.
 
-    Without it, each process takes half of a batch at once. Of DPO's last batch of 4 pairs the second process has one,
-    and two from the epoch's beginning once more, which count for nothing. Of SFT's last batch of 2 it has only such.
+    Without it, each process takes half of a batch at once, and each step's checkpoint is written over the last one. Of
+    DPO's last batch of 4 pairs the second process has one, and two from the epoch's beginning once more, which count
+    for nothing. Of SFT's last batch of 2 it has only such.
     """
     small = request.getfixturevalue(f"{kind}_job")
     job = replace(small, batch_size=batch, micro_batch_size=batch, keep_epoch=2)
-    plain = replace(job, num_processes=2, micro_batch_size=batch // 2, out=job.out.with_name("plain"))
+    two = replace(job, num_processes=2, micro_batch_size=batch // 2)
+    plain = replace(two, save_steps=1, overwrite_checkpoint=True, out=job.out.with_name("plain"))
     sharded: dict[str, Any] = {"micro_batch_size": 1, "accelerate_config": str(SHIPPED["fsdp"])}
-    fsdp = replace(plain, **sharded, out=job.out.with_name("fsdp"))
+    fsdp = replace(two, **sharded, out=job.out.with_name("fsdp"))
 
     def kill(line: dict[str, Any]) -> None:
         if line.get("step", 0) > resumed_at:
