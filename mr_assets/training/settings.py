@@ -49,8 +49,8 @@ class TrainingSettings(Section):
     )
     overwrite_checkpoint: Annotated[bool, SPEED] = Field(
         default=False,
-        description="remove a checkpoint to resume from before the next one is written, not when that one is whole: "
-        "room for one on the disk, not two; a kill while it is written begins this training again",
+        description="remove the checkpoint to resume from before the next one is written: disk for one, not for two; "
+        "a kill in between begins this training again",
     )
     num_processes: Annotated[Count, SPEED] = Field(default=1, description="training processes, one per GPU")
     accelerate_config: Annotated[File | None, SPEED] = Field(
