@@ -53,6 +53,11 @@ def vocabulary_size(folder: Path) -> int | None:
     return size
 
 
+def tensor_shapes(folder: Path) -> dict[str, list[int]]:
+    """The shape of each tensor that the weight files hold, by its name; raises `UserError` if one is not whole."""
+    return {name: shape for path in _weight_files(folder) for name, shape in _check_safetensors(path).items()}
+
+
 def architectures(folder: Path) -> list[str]:
     """The classes of transformers that config.json names for the model."""
     named = _json(folder / "config.json").get("architectures")
@@ -107,20 +112,26 @@ def _weight_files(folder: Path) -> list[Path]:
     )
 
 
-def _check_safetensors(path: Path) -> None:
-    """A safetensors file is 8 bytes (length of the header), the header (JSON) and the tensors that it describes."""
+def _check_safetensors(path: Path) -> dict[str, list[int]]:
+    """Raise `UserError` if this is no whole safetensors file; else the shapes of its tensors.
+
+    It is 8 bytes (length of the header), the header (JSON) and the tensors that it describes.
+    """
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length)) if length < 100_000_000 else {}
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        expected, came = 8 + length + max(ends), path.stat().st_size
+        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        shapes = {name: [int(size) for size in entry["shape"]] for name, entry in tensors.items()}
+        expected = 8 + length + max(entry["data_offsets"][1] for entry in tensors.values())
+        came = path.stat().st_size
     except FileNotFoundError as error:
         raise UserError(f"model folder {path.parent} lacks {path.name}. Copy the folder again.") from error
     except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(f"{path} is not a safetensors file ({error}). Copy the model folder again.") from error
     if expected != came:
         raise UserError(f"{path} has {came:,} bytes, expected {expected:,}. Copy the model folder again.")
+    return shapes
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mr_assets.errors import UserError
-from mr_assets.model_folder import check_model_folder
+from mr_assets.model_folder import check_model_folder, tensor_shapes
 
 
 def tensors(size: int = 4) -> bytes:
@@ -50,6 +50,14 @@ def test_what_is_missing_is_named(folder: Path, missing: str, message: str) -> N
     (folder / missing).unlink()
     with pytest.raises(UserError, match=message):
         check_model_folder(folder)
+
+
+def test_tensors_are_those_of_all_files(folder: Path) -> None:
+    """By their names; none of a file that is not whole."""
+    assert tensor_shapes(folder) == {"w": [4]}
+    (folder / "model.safetensors").write_bytes(tensors()[:-1])
+    with pytest.raises(UserError, match="bytes, expected"):
+        tensor_shapes(folder)
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

@@ -188,6 +188,7 @@ def _assumed(plan: "Plan") -> list[str]:
     from mr_assets.planning.data_sheets import SAMPLING_EFFICIENCY, TRAINING_EFFICIENCY
     from mr_assets.planning.fits import size
     from mr_assets.planning.memory import kv_tokens
+    from mr_assets.planning.other_models import others
     from mr_assets.planning.stages import Training
 
     lengths = plan.lengths
@@ -207,6 +208,12 @@ def _assumed(plan: "Plan") -> list[str]:
     else:
         reasons = {row.stage.asset: row.stage.at_most for row in plan.rows if row.stage.at_most}
         said += [f"< is at most: {asset}: {why}." for asset, why in reasons.items()]
+    for other in others(plan.recipe):
+        if other.field not in plan.memory:
+            said.append(
+                f"What {other.field} = {other.folder} takes is not known: it is no folder whose shape can be read, and "
+                "its name has no known size."
+            )
     if resume := max((row.disk.passing for row in plan.rows if isinstance(row.stage, Training)), default=0.0):
         said.append(
             f"Disk: a training needs up to {size(resume)} besides its model, for the checkpoint to resume from, and a "

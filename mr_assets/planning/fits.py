@@ -4,8 +4,8 @@ Training (dpo) needs 114 GB of each GPU, there are 80 GB. Changed as below it ne
   dpo.accelerate_config=fsdp dpo.num_processes=8 dpo.optimizer=adamw_torch
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from mr_assets.planning.memory import (
     training_memory,
     weight_bytes,
 )
+from mr_assets.planning.other_models import Other, others
 from mr_assets.planning.shapes import Shape, shape_of_other
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.recipes.yaml_files import parse_mapping
@@ -28,16 +29,15 @@ from mr_assets.text_files import read_text_file
 from mr_assets.training.settings import TrainingSettings, batch_problem
 
 ENGINE = "engine"
-REWARD_MODEL = "reward_model"
 
 
 @dataclass(frozen=True)
 class Problem:
     """What does not fit.
 
-    of: "engine", "sft", "dpo" or "reward_model"; change: the fields to change, as --set takes them, none if no setting
-    alone helps; certain: whether it cannot be, whatever the data are; else activations of rows of max_length are too
-    much.
+    of: "engine", "sft", "dpo", or the field that names another model; change: the fields to change, as --set takes
+    them, none if no setting alone helps; certain: whether it cannot be, whatever the data are; else activations of rows
+    of max_length are too much.
     """
 
     of: str
@@ -86,18 +86,42 @@ def _accelerate(section: TrainingSettings, data: Path) -> dict[str, Any] | None:
 
 
 def memory_of(recipe: Recipe, shape: Shape, data: Path) -> dict[str, Memory]:
-    """What one GPU holds, for "engine", "sft" and "dpo"; for "reward_model" all together, where its shape is known."""
+    """What one GPU holds, for "engine", "sft", "dpo" and other models whose shape is known, by the field that names it.
+
+    Of a reward model it is what all GPUs hold together.
+    """
     trainings = {
         name: training_memory(shape, section, sharded=is_sharded(section, data))
         for name, section in sections(recipe).items()
     }
-    return {ENGINE: engine_memory(shape, recipe.engine), **_reward_memory(recipe, data), **trainings}
+    beside = {
+        other.field: reward_memory(read, other.rewards) if other.rewards else engine_memory(read, recipe.engine)
+        for other, read in _known_others(recipe, data)
+    }
+    return {ENGINE: engine_memory(shape, recipe.engine), **beside, **trainings}
 
 
-def _reward_memory(recipe: Recipe, data: Path) -> dict[str, Memory]:
-    if recipe.reward_model is None or (shape := shape_of_other(recipe.reward_model.folder, data)) is None:
-        return {}
-    return {REWARD_MODEL: reward_memory(shape, recipe.reward_model)}
+def _known_others(recipe: Recipe, data: Path) -> Iterator[tuple[Other, Shape]]:
+    """The recipe's other models whose shape is known, with it."""
+    for other in others(recipe):
+        if (shape := shape_of_other(other.folder, data)) is not None:
+            yield other, shape
+
+
+def _problems_of_others(
+    recipe: Recipe, data: Path, room: float, there: str, of_engine: Callable[[Shape], Problem | None]
+) -> Iterator[Problem]:
+    """What does not fit of the recipe's other models.
+
+    room: bytes that a reward model can take, in words `there`; of_engine: the problem of an engine with a model.
+    """
+    for other, shape in _known_others(recipe, data):
+        named = f"{other.field} = {other.folder}"
+        if other.rewards is None:
+            if (problem := of_engine(shape)) is not None:
+                yield replace(problem, of=other.field, said=f"{named}: {problem.said}")
+        elif (need := reward_memory(shape, other.rewards)).needed > room:
+            yield Problem(other.field, f"{named} needs {size(need.needed)}, {there}: take a smaller one.")
 
 
 def gpu_problems(recipe: Recipe, shape: Shape, data: Path, gigabytes: float, count: int) -> Iterator[Problem]:
@@ -105,11 +129,10 @@ def gpu_problems(recipe: Recipe, shape: Shape, data: Path, gigabytes: float, cou
     yield from _too_few(recipe, shape, count)
     if (problem := _engine_problem(recipe, shape, gigabytes, count)) is not None:
         yield problem
-    if (need := _reward_memory(recipe, data).get(REWARD_MODEL)) and need.needed > gigabytes * 1e9 * count:
-        said = (
-            f"The reward model needs {size(need.needed)}, there are {count} x {gigabytes:.0f} GB: take a smaller one."
-        )
-        yield Problem(REWARD_MODEL, said)
+    yield from _problems_of_others(
+        recipe, data, gigabytes * 1e9 * count, f"there are {count} x {gigabytes:.0f} GB",
+        lambda other: _engine_problem(recipe, other, gigabytes, count),
+    )  # fmt: skip
     for name, section in sections(recipe).items():
         if (problem := _training_problem(name, section, shape, data, gigabytes, count)) is not None:
             yield problem
@@ -247,6 +270,9 @@ def cpu_problems(recipe: Recipe, shape: Shape | None, data: Path, free: float) -
         yield Problem(ENGINE, said, ("engine.tensor_parallel_size=1",))
     if (problem := _cache_problem(recipe, shape, free)) is not None:
         yield problem
+    yield from _problems_of_others(
+        recipe, data, free, f"{size(free)} of memory are free", lambda other: _cache_problem(recipe, other, free)
+    )
     for name, section in sections(recipe).items():
         if shape is not None and (problem := _cpu_training_problem(name, section, shape, data, free)) is not None:
             yield problem

@@ -151,7 +151,7 @@ def verdict(plan: Plan) -> str:
         what = counted(len(plan.recipe.iterations), "iteration")
         said.append(f"{what} would take about {_time(hours)}, from {_time(least)} to {_time(longest)}.")
         if plan.unknown:
-            said.append(f"Of {', '.join(plan.unknown)} nothing was measured: that time is not in it.")
+            said.append(f"Of {', '.join(plan.unknown)} no time is known: it is not in that.")
         said.append(_where_the_time_goes(plan))
     if plan.gpu:
         name, need = max(plan.memory.items(), key=lambda item: item[1].needed)

@@ -14,11 +14,13 @@ from mr_assets.files import bytes_in
 from mr_assets.loop import LOOP
 from mr_assets.planning.devices import Device, devices
 from mr_assets.planning.disk import Disk, disk, totals
-from mr_assets.planning.fits import Problem, cpu_problems, gpu_problems, host_problems, sections, size
+from mr_assets.planning.fits import ENGINE, Problem, cpu_problems, gpu_problems, host_problems, sections, size
 from mr_assets.planning.lengths import assumed_lengths
+from mr_assets.planning.other_models import others
 from mr_assets.planning.shapes import Shape, shape_of_folder, shape_of_name
 from mr_assets.planning.stages import Sampling, Stage, stages
 from mr_assets.recipes.gpus import gpus
+from mr_assets.recipes.recipe import Recipe
 from mr_assets.runs.data_folder import resolve
 from mr_assets.runs.judge_prompts import judge_prompts
 from mr_assets.runs.pruning import is_pruned
@@ -42,16 +44,18 @@ def check_gpus(run: Run, found: Sequence[Device], asset: str | None = None) -> l
     if not found or shape is None:
         return []
     smallest = min(found, key=lambda device: device.memory)
-    problems = _of(asset, gpu_problems(run.recipe, shape, run.data, smallest.memory / 1e9, len(found)))
+    problems = _of(run.recipe, asset, gpu_problems(run.recipe, shape, run.data, smallest.memory / 1e9, len(found)))
     if certain := [_worded(problem) for problem in problems if problem.certain]:
         where = f"{len(found)} x {smallest.name}"
         raise UserError("\n  - ".join([f"{asset or run.name} does not fit on {where}. Nothing was started.", *certain]))
     return [_worded(problem) for problem in problems]
 
 
-def _of(asset: str | None, problems: Iterable[Problem]) -> list[Problem]:
-    """Those of the engine or trainer that an asset needs; all without one."""
-    return [problem for problem in problems if asset is None or problem.of == (LOOP[asset].trained_by or "engine")]
+def _of(recipe: Recipe, asset: str | None, problems: Iterable[Problem]) -> list[Problem]:
+    """Those of the engine, trainer or other model that an asset needs; all without one."""
+    needed = set() if asset is None else {LOOP[asset].trained_by or ENGINE}
+    needed |= {other.field for other in others(recipe) if other.asset == asset}
+    return [problem for problem in problems if asset is None or problem.of in needed]
 
 
 def check_host(run: Run, free: float, asset: str | None = None) -> None:
@@ -60,7 +64,7 @@ def check_host(run: Run, free: float, asset: str | None = None) -> None:
     free: bytes of memory that this process can still have. asset: as for `check_gpus`.
     """
     shape = _shape(run)
-    problems = [] if shape is None else _of(asset, host_problems(run.recipe, shape, run.data, free))
+    problems = [] if shape is None else _of(run.recipe, asset, host_problems(run.recipe, shape, run.data, free))
     if problems:
         said = f"{asset or run.name} does not fit into the memory of this host. Nothing was started."
         raise UserError("\n  - ".join([said, *map(_worded, problems)]))
@@ -84,7 +88,7 @@ def check_cpu(run: Run, free: float, asset: str | None = None) -> list[str]:
     """
     model = run.recipe.model
     shape = _shape(run) or (shape_of_name(model.seed) if model.allow_hub else None)
-    problems = _of(asset, cpu_problems(run.recipe, shape, run.data, free))
+    problems = _of(run.recipe, asset, cpu_problems(run.recipe, shape, run.data, free))
     if certain := [_worded(problem) for problem in problems if problem.certain]:
         advice = "The base recipe cpu has settings for a CPU (mr recipes cpu)."
         raise UserError("\n  - ".join([f"{run.name} cannot run on this machine's CPU. {advice}", *certain]))

@@ -2,16 +2,19 @@
 
     Llama 3 8B: 32 layers, width 4,096, 8 of 32 heads with keys and values, 128,256 tokens: 8.03 billion weights
 
-Of a model folder it is read from config.json. Where there is no folder yet, a known shape stands for it.
+Of a model folder it is read from config.json and the headers of its weight files. Where there is no folder yet, a
+known shape stands for it.
 """
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from mr_assets.errors import UserError, did_you_mean, shown
+from mr_assets.model_folder import tensor_shapes
 from mr_assets.runs.data_folder import resolve
 
 HEAD = 128  # width of a head, where nothing else is said
@@ -19,10 +22,12 @@ HEAD = 128  # width of a head, where nothing else is said
 
 @dataclass(frozen=True)
 class Shape:
-    """A decoder with gated feed-forward layers: Llama, Qwen, Mistral and the like.
+    """A decoder: Llama, Qwen, Mistral and the like.
 
     name: what to call it; layers, hidden (width), intermediate (width of the feed-forward layers), heads, kv_heads
-    (heads with keys and values), head (width of one), vocabulary (tokens); tied: input and output embedding are one.
+    (heads with keys and values), head (width of one), vocabulary (tokens); tied: input and output embedding are one;
+    gated: a feed-forward layer has three matrices, not two; beside: weights that none of these accounts for, where the
+    weight files were looked at: biases, a vision tower.
     """
 
     name: str
@@ -34,6 +39,8 @@ class Shape:
     vocabulary: int
     tied: bool
     head: int = HEAD
+    gated: bool = True
+    beside: int = 0
 
     @property
     def matrices(self) -> dict[str, tuple[int, int]]:
@@ -41,7 +48,7 @@ class Shape:
         queries, keys = (self.hidden, self.heads * self.head), (self.hidden, self.kv_heads * self.head)
         wider, back = (self.hidden, self.intermediate), (self.intermediate, self.hidden)
         attention = {"q_proj": queries, "k_proj": keys, "v_proj": keys, "o_proj": queries[::-1]}
-        return attention | {"gate_proj": wider, "up_proj": wider, "down_proj": back}
+        return attention | ({"gate_proj": wider} if self.gated else {}) | {"up_proj": wider, "down_proj": back}
 
     @property
     def layer(self) -> int:
@@ -56,7 +63,7 @@ class Shape:
     @property
     def weights(self) -> int:
         """All weights of the model."""
-        return self.layers * self.layer + self.embedding * (1 if self.tied else 2) + self.hidden
+        return self.layers * self.layer + self.embedding * (1 if self.tied else 2) + self.hidden + self.beside
 
     @property
     def multiplied(self) -> int:
@@ -75,7 +82,7 @@ class Shape:
 
 KNOWN = {
     shape.name: shape
-    for shape in (  # SmolLM2, Qwen2.5 and Llama 3, as their config.json say
+    for shape in (  # as their config.json say
         Shape("135m", 30, 576, 1536, 9, 3, 49152, True, 64),
         Shape("0.5b", 24, 896, 4864, 14, 2, 151936, True, 64),
         Shape("1b", 16, 2048, 8192, 32, 8, 128256, True, 64),
@@ -85,10 +92,12 @@ KNOWN = {
         Shape("8b", 32, 4096, 14336, 32, 8, 128256, False),
         Shape("14b", 48, 5120, 13824, 40, 8, 152064, False),
         Shape("32b", 64, 5120, 27648, 40, 8, 152064, False),
+        Shape("34b", 60, 7168, 20480, 56, 8, 64000, False),
         Shape("70b", 80, 8192, 28672, 64, 8, 128256, False),
     )
 }
-"""By weights: those of SmolLM2 (135m), of Qwen2.5 (0.5b, 1.5b, 7b, 14b, 32b) and of Llama 3 (1b, 3b, 8b, 70b)."""
+"""By weights: those of SmolLM2 (135m), of Qwen2.5 (0.5b, 1.5b, 7b, 14b, 32b), of Yi (34b) and of Llama 3 (1b, 3b, 8b,
+70b)."""
 
 _FIELDS = {
     "layers": "num_hidden_layers",
@@ -97,7 +106,11 @@ _FIELDS = {
     "heads": "num_attention_heads",
     "vocabulary": "vocab_size",
 }
-_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+_EXPERTS = "experts"  # num_local_experts, n_routed_experts, moe_num_experts
+_TIED = ("cohere", "cohere2", "ernie4_5", "gemma", "gemma2", "gemma3", "gemma3_text", "smollm3", "starcoder2")
+"""Types of models that transformers takes for tied where a config.json does not say it."""
+_NOT_GATED = ("apertus", "arcee", "gpt_neox", "nemotron", "persimmon", "phi", "starcoder2")
+_QUANTIZED = "quantization_config"  # weights are packed: their number is not that of what is stored
 
 
 def known_shape(name: str) -> Shape:
@@ -122,12 +135,27 @@ def shape_of_other(named: str, data: Path) -> Shape | None:
 
 
 def shape_of_folder(folder: Path) -> Shape | None:
-    """The shape that a folder's config.json gives; None if it is another kind of model, or does not say it."""
+    """The shape that a folder gives; None if it is another kind of model, or its config.json does not say it."""
     try:
         said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    return shape_of_config(folder.name, said) if isinstance(said, dict) else None
+    shape = shape_of_config(folder.name, said) if isinstance(said, dict) else None
+    if shape is None or said.get(_QUANTIZED):
+        return shape
+    try:
+        return _as_stored(shape, tensor_shapes(folder))
+    except UserError:  # its weights are not there yet
+        return shape
+
+
+def _as_stored(shape: Shape, tensors: dict[str, list[int]]) -> Shape:
+    """The shape with as many weights as are stored."""
+    tied = shape.tied or not any(name.endswith("lm_head.weight") for name in tensors)
+    gated = any("gate_" in name for name in tensors)
+    stored = sum(prod(size) for name, size in tensors.items() if not (tied and name.endswith("lm_head.weight")))
+    found = replace(shape, tied=tied, gated=gated)
+    return replace(found, beside=stored - found.weights)
 
 
 def shape_of_config(name: str, config: dict[str, Any]) -> Shape | None:
@@ -136,10 +164,11 @@ def shape_of_config(name: str, config: dict[str, Any]) -> Shape | None:
     config = of_text if isinstance(of_text, dict) else config
     values: dict[str, Any] = {field: config.get(key) for field, key in _FIELDS.items()}
     values["kv_heads"] = config.get("num_key_value_heads") or values["heads"]
-    if any(config.get(key) for key in _EXPERTS) or not all(map(_count, values.values())):
+    if any(key.endswith(_EXPERTS) and config[key] for key in config) or not all(map(_count, values.values())):
         return None
-    head = config.get("head_dim") or values["hidden"] // values["heads"]
-    return Shape(name, head=head, tied=config.get("tie_word_embeddings") is True, **values) if _count(head) else None
+    head, kind = config.get("head_dim") or values["hidden"] // values["heads"], config.get("model_type")
+    tied, gated = config.get("tie_word_embeddings", kind in _TIED) is True, kind not in _NOT_GATED
+    return Shape(name, head=head, tied=tied, gated=gated, **values) if _count(head) else None
 
 
 def _count(value: Any) -> bool:

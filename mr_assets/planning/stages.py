@@ -163,12 +163,15 @@ def by_models(recipe: Recipe, lengths: Lengths, model: str, replies: int | None)
 
 
 def generation(recipe: Recipe, lengths: Lengths) -> Sampling:
-    """generated_prompts by a local model, if every answer gives a prompt: each shows examples as long as prompts."""
+    """generated_prompts by the seed model or another one, if every answer gives a prompt.
+
+    Each request shows examples as long as prompts.
+    """
     count, shots = recipe.prompts.count or 0, recipe.generation.shots
     asked = _Prompts()
     asked.add(lengths.chat)
     asked.add(shots * (lengths.prompt + TASK_LABEL) + lengths.chat, count)
-    return _sampling("generated_prompts", None, count, 1, asked, lengths.prompt)
+    return replace(_sampling("generated_prompts", None, count, 1, asked, lengths.prompt), by=recipe.prompts.generator)
 
 
 def ranked(recipe: Recipe, lengths: Lengths, replies: int | None) -> Sampling:

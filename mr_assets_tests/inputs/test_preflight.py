@@ -387,6 +387,10 @@ def test_a_cache_must_fit_into_memory(refused: Check, monkeypatch: pytest.Monkey
     assert "cpu_kv_cache_gib = 1.0 for each of engine.replicas = 2 and " in said
 
 
+def no_weights(folder: Path) -> Any:
+    raise UserError("they are not there")
+
+
 def test_the_papers_base_on_a_cpu(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 8.03 billion weights in 24 GB: 16 GB in bf16 beside a cache of 16 GiB, and 32 GB in fp32 to train them."""
     folder = model_folder(data / "models" / "8b")
@@ -399,6 +403,7 @@ def test_the_papers_base_on_a_cpu(data: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(preflight, "free_memory", lambda: 24_000_000_000)
     monkeypatch.setattr("mr_assets.planning.refusal.shutil.disk_usage", lambda path: SimpleNamespace(free=10**12))
     monkeypatch.setattr(preflight, "samples_on_cpu", lambda: True)
+    monkeypatch.setattr("mr_assets.planning.shapes.tensor_shapes", no_weights)  # of a model of 8B they would be others
     paths = (f"model.seed={folder}", "prompts.source=prompts.jsonl", "eft.source=eft.jsonl")
     recipe = load_recipe("llama_3_8b_meta_rewarding", [*paths, "iterations.all.prompts=6"])
     with pytest.raises(UserError) as error:

@@ -130,13 +130,34 @@ def test_a_reward_model_is_shared_out_among_all_gpus(paper: Recipe, tmp_path: Pa
         paper, ["reward_model={folder: someone/Reward-70B}", "judge_training=false", "sft=null", "dpo.lora_r=16"]
     )
     [problem] = problems(recipe, tmp_path, "h100", 1)
-    assert problem.said == "The reward model needs 144 GB, there are 1 x 80 GB: take a smaller one."
+    assert problem.said == "reward_model = someone/Reward-70B needs 144 GB, there are 1 x 80 GB: take a smaller one."
     assert (problem.of, problem.change, problem.certain) == ("reward_model", (), True)
     assert problems(recipe, tmp_path, "h100", 2) == []
     assert round(memory_of(recipe, SHAPE, tmp_path)["reward_model"].needed / 1e9) == 144
     unknown = with_sets(recipe, ["reward_model.folder=someone/Reward"])
     assert problems(unknown, tmp_path, "h100", 1) == []
     assert list(memory_of(unknown, SHAPE, tmp_path)) == ["engine", "dpo"]
+
+
+@pytest.mark.parametrize(
+    ("field", "sets"),
+    [
+        ("win_rates.judge", ["held_out={source: p.jsonl, prompts: 9}", "win_rates={judge: models/judge-70b}"]),
+        ("prompts.generator", ["prompts={source: generated, generator: models/judge-70b, count: 20000}"]),
+    ],
+)
+def test_another_model_of_the_engine_has_the_engines_room(
+    paper: Recipe, tmp_path: Path, field: str, sets: list[str]
+) -> None:
+    """70.6 billion weights of two bytes on each of two GPUs: 74 GB and a cache. One of 141 GB has 127."""
+    recipe = with_sets(paper, sets)
+    [problem] = problems(recipe, tmp_path, "h200", 1)
+    assert (problem.of, problem.change, problem.certain) == (field, (), True)
+    assert problem.said.startswith(f"{field} = models/judge-70b: The engine needs 147 GB of each GPU")
+    assert round(memory_of(recipe, SHAPE, tmp_path)[field].needed / 1e9) == 147
+    [problem] = problems(recipe, tmp_path, "h200", 2)
+    assert problem.change == ("engine.tensor_parallel_size=2",)
+    assert [p.of for p in cpu_problems(recipe, SHAPE, tmp_path, 100e9) if p.of == field] == [field]
 
 
 # ----------------------------------------------------------------------------------------------------- CPU and host

@@ -111,7 +111,7 @@ def test_a_plan_at_the_rates_of_a_run(run: Run, put: Put, lengths: Lengths) -> N
     assert "judgments" in plan.unknown and "responses" not in plan.unknown
     said = verdict(plan)
     assert said.startswith("larger on the machine of run tiny, at its rates. 2 iterations would take about")
-    assert "Of sft_checkpoint, evaluation, judgments, meta_judgments, checkpoints nothing was measured" in said
+    assert "Of sft_checkpoint, evaluation, judgments, meta_judgments, checkpoints no time is known" in said
 
 
 def test_a_plan_is_held_against_what_a_run_took(run: Run, put: Put, lengths: Lengths) -> None:

@@ -1,6 +1,7 @@
 """The shape of a model: known ones, those of a folder, and what is none."""
 
 import json
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from mr_assets.errors import UserError
 from mr_assets.planning.shapes import (
     KNOWN,
+    Shape,
     known_shape,
     model_shape,
     shape_of_config,
@@ -38,18 +40,84 @@ def test_weights_are_those_of_llama_3(name: str, weights: int) -> None:
 
 
 def test_a_config_gives_the_shape() -> None:
-    """Where the width of a head is not said, it is 4096 / 32."""
-    read = shape_of_config("8b", LLAMA)
+    """Where the width of a head is not said, it is 4096 / 32; whether it is tied goes by its type then."""
+    read = shape_of_config("8b", LLAMA | {"model_type": "llama"})
     assert read == KNOWN["8b"]
     assert shape_of_config("8b", {"text_config": LLAMA, "vision_config": {}}) == read
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"hidden_size": None}, {"hidden_size": "4096"}, {"vocab_size": 0}, {"num_local_experts": 8}, {"head_dim": "a"}],
+    [
+        *({"hidden_size": None}, {"hidden_size": "4096"}, {"vocab_size": 0}, {"head_dim": "a"}),
+        *({"num_local_experts": 8}, {"n_routed_experts": 64}, {"moe_num_experts": 64}),
+    ],
 )
 def test_what_gives_no_shape(change: dict[str, Any]) -> None:
     assert shape_of_config("8b", LLAMA | change) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind",
+    ["llama", "qwen2", "qwen3", "mistral", "phi3", "gemma2", "smollm3", "cohere2", "nemotron", "starcoder2", "phi"],
+)
+def test_weights_are_those_of_transformers(kind: str) -> None:
+    """Of a model of each type whose config.json does not say whether it is tied, within 1%: biases are left out."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = LLAMA | {"num_hidden_layers": 2, "hidden_size": 512, "intermediate_size": 1536, "vocab_size": 8000}
+    sizes |= {"head_dim": 16, "num_attention_heads": 32}
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes, pad_token_id=0))
+    true = sum(weights.numel() for weights in {id(w): w for w in model.parameters()}.values())
+    shape = shape_of_config(kind, sizes | {"model_type": kind})
+    assert shape is not None and shape.weights == pytest.approx(true, rel=0.01)
+
+
+def test_as_many_weights_as_are_stored(tmp_path: Path) -> None:
+    """The files count where they are there: an output embedding of its own, no gates, and what else there is.
+
+    An output embedding that is stored though it is the input embedding is not counted. A config.json that says nothing
+    of its weights, or weights that are packed, are counted by the shape.
+    """
+    (tmp_path / "config.json").write_text(json.dumps(SMALL))
+    plain = shape_of_folder(tmp_path)
+    assert plain == Shape(tmp_path.name, 1, 8, 16, 2, 1, 10, False, 4)
+    store(tmp_path, {"embed": [10, 8], "lm_head.weight": [10, 8], "mlp.up_proj": [16, 8], "visual": [100]})
+    found = shape_of_folder(tmp_path)
+    assert found is not None and (found.tied, found.gated, found.weights) == (False, False, 80 + 80 + 128 + 100)
+    store(tmp_path, {"embed": [10, 8], "mlp.gate_proj": [16, 8]})
+    found = shape_of_folder(tmp_path)
+    assert found is not None and (found.tied, found.gated, found.weights) == (True, True, 80 + 128)
+    store(tmp_path, {"embed": [10, 8], "lm_head.weight": [10, 8]})
+    (tmp_path / "config.json").write_text(json.dumps(SMALL | {"tie_word_embeddings": True}))
+    found = shape_of_folder(tmp_path)
+    assert found is not None and (found.tied, found.weights) == (True, 80)
+    (tmp_path / "config.json").write_text(json.dumps(SMALL | {"quantization_config": {"bits": 4}}))
+    assert shape_of_folder(tmp_path) == plain
+
+
+SMALL = {
+    "num_hidden_layers": 1,
+    "hidden_size": 8,
+    "intermediate_size": 16,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "vocab_size": 10,
+}
+
+
+def store(folder: Path, shapes: dict[str, list[int]]) -> None:
+    """A file of weights of zeros, of one byte each."""
+    header: dict[str, Any] = {}
+    end = 0
+    for name, shape in shapes.items():
+        header[name] = {"dtype": "U8", "shape": shape, "data_offsets": [end, end + prod(shape)]}
+        end += prod(shape)
+    text = json.dumps(header).encode()
+    (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(end))
 
 
 def test_the_weights_of_the_shipped_seed() -> None:

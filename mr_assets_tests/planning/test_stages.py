@@ -130,6 +130,16 @@ def test_rewards_are_read_and_not_sampled(paper: Recipe, lengths: Lengths) -> No
     assert judgments.by == "rm-7b"
 
 
+@pytest.mark.parametrize("generator", [None, "models/llama-70b"])
+def test_prompts_are_generated_by_the_seed_model_or_another(
+    paper: Recipe, lengths: Lengths, generator: str | None
+) -> None:
+    """Eight examples and the request, 20,000 times."""
+    made = with_sets(paper, [f"prompts={{source: generated, generator: {generator or 'null'}, count: 20000}}"])
+    generated = [stage for stage in stages(made, lengths) if stage.asset == "generated_prompts"]
+    assert [(each.requests, each.by) for each in generated if isinstance(each, Sampling)] == [(20_000, generator)]
+
+
 def test_what_is_sampled_to_measure_a_judge(paper: Recipe, lengths: Lengths) -> None:
     """A quarter of the replies is held out, 56 beside 169; of labelled pairs both sides, and both orders."""
     ranked, labelled = "human_agreement={}", "labelled_pairs={source: p.jsonl, pairs: 350}"
