@@ -6,6 +6,7 @@ GB are 10^9 bytes. A card has a few percent more than its name says; CUDA itself
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mr_assets.errors import UserError, did_you_mean
@@ -19,12 +20,18 @@ RANGE = 0.25
 
 
 @dataclass(frozen=True)
-class Gpu:
-    """One GPU. memory: GB; bandwidth: GB/s of its memory; tflops: dense bf16 with fp32 sums, 10^12 per second."""
+class Card:
+    """One GPU, of which a driver tells this much. memory: GB."""
 
     name: str
     title: str
     memory: float
+
+
+@dataclass(frozen=True)
+class Gpu(Card):
+    """One GPU with a data sheet. bandwidth: GB/s of its memory; tflops: dense bf16 with fp32 sums, 10^12 per second."""
+
     bandwidth: float
     tflops: float
     source: str
@@ -51,10 +58,16 @@ GPUS = {
 }
 
 
+MAKER = ("nvidia", "geforce", "rtx", "tesla")
+"""Words that may stand before a GPU's own, also without a gap: rtx4090."""
+NO_OTHER = {*MAKER, "gpu", "gb", "sxm", "sxm4", "sxm5", "pcie", "nvl", "hbm2", "hbm2e", "hbm3", "hbm3e"}
+"""Words that tell no GPU from another one, unless they are in the name of one here."""
+
+
 def known_gpu(name: str) -> Gpu:
-    """The GPU of that name, such as h200 or a100-40. Raises `UserError` with the list."""
-    key = re.sub(r"^(nvidia|geforce|rtx)[- ]*", "", name.lower().strip().replace("_", "-").replace(" ", "-"))
-    if (found := GPUS.get(key)) is None:
+    """The GPU of that name, such as h200, a100-40, A100 40GB or its title. Raises `UserError` with the list."""
+    if (found := _named(name)) is None:
+        key = "-".join(word for word in _words(name) if word not in MAKER)
         raise UserError(f"GPU {name!r} is not known.{did_you_mean(key, list(GPUS))} Name one of {', '.join(GPUS)}.")
     return found
 
@@ -64,10 +77,28 @@ def gpu_of_device(title: str, memory: int) -> Gpu | None:
 
     NVIDIA A100-SXM4-40GB and -80GB differ in their memory alone.
     """
-    words = set(re.findall(r"[a-z0-9]+", title.lower()))
-    for name, gpu in sorted(GPUS.items(), key=lambda item: -len(item[0])):
-        model, *kind = name.split("-")
-        variant = [word for word in kind if not word.isdigit()]
-        if {model, *variant} <= words and 0.9 <= memory / (gpu.memory * 1e9) < 1.15:
-            return gpu
-    return None
+    return _named(title, memory / 1e9)
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(rf"{'|'.join(MAKER)}|[a-z0-9]+", name.lower())
+
+
+def _sizes(words: Iterable[str]) -> dict[str, int]:
+    """GB by the words that say a card's memory: 40, 80gb."""
+    return {word: int(found[1]) for word in words if (found := re.fullmatch(r"(\d{2,3})(?:gb)?", word))}
+
+
+def _named(name: str, *memory: float) -> Gpu | None:
+    """The GPU whose words are all in the name, the one with most of them, if no word beside them names another one.
+
+    memory: GB that it is known to have, besides those that the name says.
+    """
+    words = set(_words(name))
+    sizes, found = _sizes(words), {}
+    for key, gpu in GPUS.items():
+        own = set(key.split("-")) - _sizes(key.split("-")).keys()
+        as_large = all(0.9 <= size / gpu.memory < 1.15 for size in (*memory, *sizes.values()))
+        if own <= words <= own | NO_OTHER | sizes.keys() and as_large:
+            found[gpu] = len(own)
+    return max(found, key=lambda gpu: found[gpu], default=None)

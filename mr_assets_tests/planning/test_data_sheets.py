@@ -8,10 +8,32 @@ from mr_assets.planning.data_sheets import GPUS, gpu_of_device, known_gpu
 
 @pytest.mark.parametrize(
     ("said", "name"),
-    [("h200", "h200"), ("H100", "h100"), ("A100-40", "a100-40"), ("RTX 4090", "4090"), ("nvidia_l40s", "l40s")],
+    [
+        ("h200", "h200"),
+        ("H100", "h100"),
+        ("h100 nvl", "h100-nvl"),
+        ("A100-40", "a100-40"),
+        ("A100 40GB", "a100-40"),
+        ("a100-80", "a100"),
+        ("NVIDIA A100-SXM4-80 GB", "a100"),
+        ("RTX 4090", "4090"),
+        ("rtx4090", "4090"),
+        ("geforce rtx 4090", "4090"),
+        ("nvidia_l40s", "l40s"),
+        *((gpu.title, gpu.name) for gpu in GPUS.values()),
+    ],
 )
 def test_a_gpu_by_its_name(said: str, name: str) -> None:
+    """By the words that tell it from others, in any order and spelling; the title that a plan gives it is one, too."""
     assert known_gpu(said).name == name
+
+
+@pytest.mark.parametrize(
+    "said", ["h20", "a100 60gb", "h200 mig 1g.18gb", "rtx 4090 laptop", "rtx 6000 ada", "a10g", "h200 h100", "rtx", ""]
+)
+def test_what_is_another_gpu_is_not_taken_for_one(said: str) -> None:
+    with pytest.raises(UserError, match="is not known"):
+        known_gpu(said)
 
 
 def test_an_unknown_gpu_is_refused_with_the_list() -> None:
@@ -33,6 +55,8 @@ def test_an_unknown_gpu_is_refused_with_the_list() -> None:
         ("NVIDIA GeForce RTX 4090", 24564, "4090"),
         ("NVIDIA RTX A6000", 49140, "a6000"),
         ("NVIDIA H200 MIG 1g.18gb", 16384, None),
+        ("NVIDIA A10G", 23028, None),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", 16376, None),
         ("Tesla T4", 15360, None),
     ],
 )
