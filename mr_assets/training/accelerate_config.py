@@ -39,8 +39,11 @@ def accelerate_faults(settings: TrainingSettings, config: Mapping[str, Any]) -> 
         yield f"mixed_precision is {shown(config['mixed_precision'])}, expected 'no': the recipe's precision decides"
     if config.get("num_machines", 1) != 1:
         yield f"num_machines is {shown(config['num_machines'])}, expected 1: a training works on one machine"
-    if kind == "FSDP":
-        yield from _fsdp_faults(settings, config.get("fsdp_config") or {})
+    fsdp = config.get("fsdp_config") or {}
+    if not isinstance(fsdp, Mapping):
+        yield f"fsdp_config is {shown(fsdp)}, expected a mapping"
+    elif kind == "FSDP":
+        yield from _fsdp_faults(settings, fsdp)
 
 
 def _fsdp_faults(settings: TrainingSettings, fsdp: Mapping[str, Any]) -> Iterator[str]:

@@ -75,6 +75,11 @@ def test_settings_that_do_not_go_with_it(change: Any, message: str) -> None:
     assert message in said
 
 
+def test_a_section_of_fsdp_that_is_none() -> None:
+    [said] = accelerate_faults(PAPER, shipped() | {"fsdp_config": 2})
+    assert said == "fsdp_config is 2, expected a mapping"
+
+
 def test_what_the_shipped_file_names_is_there() -> None:
     """Its comments name fields of a recipe, and the function that says what a copy may not change."""
     text = SHIPPED["fsdp"].read_text(encoding="utf-8")
