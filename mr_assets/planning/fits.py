@@ -1,11 +1,12 @@
 """What does not fit on so many GPUs of so much memory, and the fields of the recipe to change.
 
 Training (dpo) needs 114 GB of each GPU, there are 80 GB. Changed as below it needs 49 GB.
-  dpo.accelerate_config=fsdp dpo.num_processes=8 dpo.optimizer=adamw_torch
+  dpo.optimizer=adamw_torch dpo.num_processes=8 dpo.accelerate_config=fsdp
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from mr_assets.planning.shapes import Shape, shape_of_other
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.recipes.yaml_files import parse_mapping
 from mr_assets.runs.data_folder import accelerate_file
+from mr_assets.sampling.settings import EngineSettings
 from mr_assets.text_files import read_text_file
+from mr_assets.training.accelerate_config import accelerate_faults
 from mr_assets.training.settings import TrainingSettings, batch_problem
 
 ENGINE = "engine"
@@ -124,18 +127,116 @@ def _problems_of_others(
             yield Problem(other.field, f"{named} needs {size(need.needed)}, {there}: take a smaller one.")
 
 
+def on_gpus(recipe: Recipe, shape: Shape, data: Path, count: int) -> Recipe:
+    """The recipe as `count` GPUs can begin it: without more processes and ranks than there are GPUs, and the like."""
+    trainings = {name: trainable(section, data, count) for name, section in sections(recipe).items()}
+    return recipe.model_copy(update={ENGINE: startable(recipe.engine, shape, count), **trainings})
+
+
 def gpu_problems(recipe: Recipe, shape: Shape, data: Path, gigabytes: float, count: int) -> Iterator[Problem]:
-    """What does not fit on `count` GPUs of so many GB each."""
-    yield from _too_few(recipe, shape, count)
-    if (problem := _engine_problem(recipe, shape, gigabytes, count)) is not None:
+    """What does not fit on `count` GPUs of so many GB each: one problem of the engine, and of each training.
+
+    With all fields changed that a problem names, its part fits. One without fields is none that a setting mends.
+    """
+    if (problem := _engine_problem(recipe.engine, shape, gigabytes, count)) is not None:
         yield problem
+    engine = startable(recipe.engine, shape, count)
     yield from _problems_of_others(
         recipe, data, gigabytes * 1e9 * count, f"there are {count} x {gigabytes:.0f} GB",
-        lambda other: _engine_problem(recipe, other, gigabytes, count),
+        lambda other: _engine_problem(engine, other, gigabytes, count),
     )  # fmt: skip
     for name, section in sections(recipe).items():
         if (problem := _training_problem(name, section, shape, data, gigabytes, count)) is not None:
             yield problem
+
+
+def _too_few(factors: dict[str, int], count: int) -> Iterator[str]:
+    """Why there are not enough GPUs for the product of the fields."""
+    if (needed := prod(factors.values())) > count:
+        fields = " x ".join(f"{field} = {number}" for field, number in factors.items() if number > 1)
+        yield f"{fields} needs {needed} GPUs, there {'is' if count == 1 else 'are'} {count}."
+
+
+# ------------------------------------------------------------------------------------------------ GPUs: the engine
+
+
+def can_share(shape: Shape, parts: int) -> bool:
+    """Whether so many tensor parallel ranks can share the model out: vLLM cuts heads and feed-forward layers evenly.
+
+    Of the heads with keys and values each rank has as many, or several ranks a copy of each.
+    """
+    keys = shape.kv_heads % parts == 0 or parts % shape.kv_heads == 0
+    return shape.heads % parts == 0 and shape.intermediate % parts == 0 and keys
+
+
+def most_parts(shape: Shape, count: int) -> int:
+    """The most GPUs, of `count` at most, that can share the model out."""
+    return next(n for n in range(count, 0, -1) if can_share(shape, n))
+
+
+def startable(engine: EngineSettings, shape: Shape, count: int) -> EngineSettings:
+    """The engine as `count` GPUs can start it; further ranks than tensor parallel ones go first."""
+    if engine.gpus > count:
+        engine = engine.model_copy(update={"extra": engine.extra | dict.fromkeys(engine.other_ranks, 1)})
+    return _over(engine, most_parts(shape, min(engine.tensor_parallel_size, count)), count)
+
+
+def _over(engine: EngineSettings, parts: int, count: int) -> EngineSettings:
+    """With so many tensor parallel ranks, and no more replicas than `count` GPUs hold then."""
+    wider = engine.model_copy(update={"tensor_parallel_size": parts})
+    return wider.model_copy(update={"replicas": max(1, min(engine.replicas, count // max(1, wider.gpus)))})
+
+
+def _wider(engine: EngineSettings, shape: Shape, count: int) -> Iterator[EngineSettings]:
+    """The engine with ever more tensor parallel ranks."""
+    for parts in range(engine.tensor_parallel_size + 1, count + 1):
+        if can_share(shape, parts) and (wider := _over(engine, parts, count)).gpus <= count:
+            yield wider
+
+
+def _ranks(engine: EngineSettings) -> dict[str, int]:
+    """GPUs that share one model, by field."""
+    others = {f"{ENGINE}.extra.{key}": size for key, size in engine.other_ranks.items()}
+    return {f"{ENGINE}.tensor_parallel_size": engine.tensor_parallel_size, **others}
+
+
+def _factors(engine: EngineSettings) -> dict[str, int]:
+    """GPUs of all engines, by field."""
+    return {**_ranks(engine), f"{ENGINE}.replicas": engine.replicas}
+
+
+def _engine_problem(engine: EngineSettings, shape: Shape, gigabytes: float, count: int) -> Problem | None:
+    said = list(_too_few(_factors(engine), count))
+    if not can_share(shape, parts := engine.tensor_parallel_size):
+        said.append(
+            f"{ENGINE}.tensor_parallel_size = {parts}: {parts} GPUs cannot share out {shape.heads} attention heads, "
+            f"{shape.kv_heads} of them with keys and values, and a feed-forward width of {shape.intermediate:,} evenly."
+        )
+    able, room = startable(engine, shape, count), engine.gpu_memory_utilization * gigabytes * 1e9
+    need, certain, then = engine_memory(shape, able), bool(said), "then " if said else ""
+    if need.needed <= room:
+        return Problem(ENGINE, " ".join(said), _engine_changes(engine, able)) if said else None
+    said.append(
+        f"The engine {then}needs {size(need.needed)} of each GPU for its weights and one completion of "
+        f"engine.max_model_len = {engine.max_model_len} tokens; engine.gpu_memory_utilization = "
+        f"{engine.gpu_memory_utilization} of {gigabytes:.0f} GB are {size(room)}."
+    )
+    certain = certain or need.least > room
+    least = need.needed
+    for wider in _wider(able, shape, count):
+        if (least := engine_memory(shape, wider).needed) <= room:
+            return Problem(ENGINE, " ".join(said), _engine_changes(engine, wider), certain)
+    rest = f"On as many as can share it out it needs {size(least)}: take larger GPUs, or more of them."
+    return Problem(ENGINE, " ".join([*said, rest]), (), certain)
+
+
+def _engine_changes(engine: EngineSettings, changed: EngineSettings) -> tuple[str, ...]:
+    """The numbers of GPUs that differ, as --set takes them."""
+    before = _factors(engine)
+    return tuple(f"{field}={number}" for field, number in _factors(changed).items() if number != before[field])
+
+
+# --------------------------------------------------------------------------------------------- GPUs: the trainings
 
 
 def most_processes(section: TrainingSettings, count: int) -> int:
@@ -144,87 +245,70 @@ def most_processes(section: TrainingSettings, count: int) -> int:
     return next(fits, 1)
 
 
-def most_parts(shape: Shape, count: int) -> int:
-    """The most GPUs, of `count` at most, that can share the model's heads out."""
-
-    def can(n: int) -> bool:
-        return shape.heads % n == 0 and (shape.kv_heads % n == 0 or n % shape.kv_heads == 0)
-
-    return next(n for n in range(count, 0, -1) if can(n))
-
-
-def _too_few(recipe: Recipe, shape: Shape, count: int) -> Iterator[Problem]:
-    replicas, each = recipe.engine.replicas, recipe.engine.gpus
-    if replicas * each > count >= each:
-        said = f"{ENGINE}.replicas = {replicas} with {each} GPUs each need {replicas * each} GPUs, there are {count}."
-        yield Problem(ENGINE, said, (f"{ENGINE}.replicas={count // each}",))
-    wanted = {f"{ENGINE}.tensor_parallel_size": (recipe.engine.tensor_parallel_size, most_parts(shape, count))}
-    for name, section in sections(recipe).items():
-        wanted[f"{name}.num_processes"] = (section.num_processes, most_processes(section, count))
-    for field, (number, most) in wanted.items():
-        if number > count:
-            said = f"{field} = {number} needs {number} GPUs, there {'is' if count == 1 else 'are'} {count}."
-            yield Problem(field.partition(".")[0], said, (f"{field}={most}",))
+def trainable(section: TrainingSettings, data: Path, count: int) -> TrainingSettings:
+    """The training as `count` GPUs can begin it: with a configuration of accelerate that goes with it, or with none."""
+    processes = most_processes(section, min(section.num_processes, count))
+    torch = {"optimizer": "adamw_torch"} if section.optimizer == "adamw_8bit" else {}
+    shipped: list[dict[str, Any]] = [torch, {"accelerate_config": "fsdp", **torch}]
+    mends = [{}, *(shipped if is_sharded(section, data) else []), {"accelerate_config": None}]
+    changed = (section.model_copy(update={"num_processes": processes, **mend}) for mend in mends)
+    return next(each for each in changed if not _faults(each, data))
 
 
-def _engine_problem(recipe: Recipe, shape: Shape, gigabytes: float, count: int) -> Problem | None:
-    engine, room = recipe.engine, recipe.engine.gpu_memory_utilization * gigabytes * 1e9
-    need = engine_memory(shape, engine)
-    if need.needed <= room:
-        return None
-    said = (
-        f"The engine needs {size(need.needed)} of each GPU for its weights and one completion of engine.max_model_len "
-        f"= {engine.max_model_len} tokens; engine.gpu_memory_utilization = {engine.gpu_memory_utilization} of "
-        f"{gigabytes:.0f} GB are {size(room)}."
-    )
-    gpus = 2 * engine.tensor_parallel_size
-    while gpus <= count and shape.heads % gpus == 0:
-        if engine_memory(shape, engine.model_copy(update={"tensor_parallel_size": gpus})).needed <= room:
-            return Problem(ENGINE, said, (f"engine.tensor_parallel_size={gpus}",), need.least > room)
-        gpus *= 2
-    return Problem(ENGINE, said, (), need.least > room)
+def _faults(section: TrainingSettings, data: Path) -> list[str]:
+    """Why nothing can be trained with the section's configuration of accelerate; of one that is not here, nothing."""
+    said = _accelerate(section, data)
+    return list(accelerate_faults(section, said)) if said is not None and section.accelerate_config else []
 
 
 def _training_problem(
     name: str, section: TrainingSettings, shape: Shape, data: Path, gigabytes: float, count: int
 ) -> Problem | None:
-    sharded, room = is_sharded(section, data), gigabytes * 1e9
-    need = training_memory(shape, section, sharded=sharded)
+    def needed(of: TrainingSettings) -> Memory:
+        return training_memory(shape, of, sharded=is_sharded(of, data))
+
+    said = list(_too_few({f"{name}.num_processes": section.num_processes}, count))
+    if faults := _faults(section, data):
+        config = f"{name}.accelerate_config = {section.accelerate_config}"
+        said.append(f"{config} cannot be trained with: {'; '.join(faults)}.")
+    able, room = trainable(section, data, count), gigabytes * 1e9
+    need, certain, then = needed(able), bool(said), "then " if said else ""
     if need.needed <= room:
-        return None
-    certain = need.least > room and not _offloads(section, data)
-    longest = "" if certain else f" with rows of {name}.max_length = {section.max_length} tokens"
-    said = f"Training ({name}) needs {size(need.needed)} of each GPU{longest}, there are {gigabytes:.0f} GB."
-    least = need.needed
-    for change, changed, shard in _smaller(name, section, sharded, count):
-        smaller = training_memory(shape, changed, sharded=shard).needed
+        return Problem(name, " ".join(said), _changes(name, section, able)) if said else None
+    too_much = need.least > room and not _offloads(able, data)
+    longest = "" if too_much else f" with rows of {name}.max_length = {section.max_length} tokens"
+    said.append(
+        f"Training ({name}) {then}needs {size(need.needed)} of each GPU{longest}, there are {gigabytes:.0f} GB."
+    )
+    certain, least = certain or too_much, need.needed
+    for changed in _smaller(able, is_sharded(able, data), count):
+        smaller = needed(changed).needed
         if smaller <= room:
-            return Problem(name, f"{said} Changed as below it needs {size(smaller)}.", change, certain)
+            said.append(f"Changed as below it needs {size(smaller)}.")
+            return Problem(name, " ".join(said), _changes(name, section, changed), certain)
         least = min(least, smaller)
     more = ", or more of them for FSDP" if section.lora_r is None else ""
     rest = f"With every saving it needs {size(least)}: take larger GPUs{more}."
-    return Problem(name, f"{said} {rest}", (), certain)
+    return Problem(name, " ".join([*said, rest]), (), certain)
 
 
-def _smaller(
-    name: str, section: TrainingSettings, sharded: bool, count: int
-) -> Iterator[tuple[tuple[str, ...], TrainingSettings, bool]]:
-    """Settings that take less memory, from the harmless to the costly: the changes, and the section with them."""
-    savings: list[dict[str, Any]] = [{"micro_batch_size": 1}, {"gradient_checkpointing": True}]
-    savings += [] if sharded else [{"optimizer": "adamw_8bit"}]
+def _smaller(section: TrainingSettings, sharded: bool, count: int) -> Iterator[TrainingSettings]:
+    """The training with settings that take less memory, from the harmless to the costly."""
+    passes: list[dict[str, Any]] = [{"micro_batch_size": 1}, {"gradient_checkpointing": True}]
     update: dict[str, Any] = {}
-    for saving in savings:
+    for saving in [*passes, *([] if sharded else [{"optimizer": "adamw_8bit"}])]:
         update |= saving
-        yield _changes(name, section, update), section.model_copy(update=update), sharded
-    if not sharded and count > 1 and section.lora_r is None:  # adapters are not shared out
-        update = {"optimizer": "adamw_torch"}  # bitsandbytes does not share its state out
-        for saving in ({}, {"micro_batch_size": 1}, {"gradient_checkpointing": True}):
+        yield section.model_copy(update=update)
+    if count > 1 and section.lora_r is None:  # adapters are not shared out, nor is the state of bitsandbytes
+        update = {} if sharded else {"accelerate_config": "fsdp", "optimizer": "adamw_torch"}
+        for saving in ({}, *passes):
             update |= saving
-            processes = most_processes(section.model_copy(update=update), count)
-            if processes > 1:
-                changed = {"num_processes": processes, **update}
-                change = (f"{name}.accelerate_config=fsdp", *_changes(name, section, changed))
-                yield change, section.model_copy(update=changed), True
+            changed = section.model_copy(update=update)
+            if (processes := most_processes(changed, count)) > 1:
+                yield changed.model_copy(update={"num_processes": processes})
+
+
+# ---------------------------------------------------------------------------------------------------- CPU and host
 
 
 def host_memory_of(recipe: Recipe, shape: Shape, data: Path) -> dict[str, float]:
@@ -262,12 +346,10 @@ def cpu_problems(recipe: Recipe, shape: Shape | None, data: Path, free: float) -
     """
     engine = recipe.engine
     if engine.gpus > 1:
-        said = (
-            f"The engine shares one model out to {engine.gpus} GPUs (engine.tensor_parallel_size = "
-            f"{engine.tensor_parallel_size}{', engine.extra' if engine.gpus != engine.tensor_parallel_size else ''}): "
-            "on a CPU it has one process."
-        )
-        yield Problem(ENGINE, said, ("engine.tensor_parallel_size=1",))
+        ranks = {field: number for field, number in _ranks(engine).items() if number > 1}
+        fields = " x ".join(f"{field} = {number}" for field, number in ranks.items())
+        said = f"The engine shares one model out to {engine.gpus} GPUs ({fields}): on a CPU it has one process."
+        yield Problem(ENGINE, said, tuple(f"{field}=1" for field in ranks))
     if (problem := _cache_problem(recipe, shape, free)) is not None:
         yield problem
     yield from _problems_of_others(
@@ -319,14 +401,17 @@ def _cpu_training_problem(
         changed = section.model_copy(update=update)
         if need(changed)[1] <= free:
             said = f"{said} Changed as below it needs {size(need(changed)[1])}."
-            return Problem(name, said, _changes(name, section, update), certain)
+            return Problem(name, said, _changes(name, section, changed), certain)
     return Problem(name, f"{said} No setting helps: take a smaller model, or a machine with more.", (), certain)
 
 
-def _changes(name: str, section: TrainingSettings, update: dict[str, Any]) -> tuple[str, ...]:
+def _changes(name: str, section: TrainingSettings, changed: TrainingSettings) -> tuple[str, ...]:
     """What differs from the section, as --set takes it."""
+    values = {field: getattr(changed, field) for field in type(section).model_fields}
     return tuple(
-        f"{name}.{k}={'null' if v is None else str(v).lower()}" for k, v in update.items() if getattr(section, k) != v
+        f"{name}.{field}={'null' if value is None else str(value).lower()}"
+        for field, value in values.items()
+        if value != getattr(section, field)
     )
 
 

@@ -145,10 +145,15 @@ class EngineSettings(Section):
     )
 
     @property
+    def other_ranks(self) -> dict[str, int]:
+        """What `extra` says of pipeline and prefill ranks, by its key: each tensor parallel rank has so many."""
+        keys = ("pipeline_parallel_size", "prefill_context_parallel_size")
+        return {key: size for key in keys if isinstance(size := self.extra.get(key), int)}
+
+    @property
     def gpus(self) -> int:
-        """GPUs that share one model: tensor parallel ranks, times what `extra` says of pipeline and prefill ranks."""
-        others = (self.extra.get(f"{kind}_parallel_size", 1) for kind in ("pipeline", "prefill_context"))
-        return self.tensor_parallel_size * prod(size for size in others if isinstance(size, int))
+        """GPUs that share one model: tensor parallel ranks, times pipeline and prefill ranks."""
+        return self.tensor_parallel_size * prod(self.other_ranks.values())
 
     def in_own_process(self, device: str) -> bool:
         """Whether engines on that device, "cpu" or "cuda", are in processes of their own."""

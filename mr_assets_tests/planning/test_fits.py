@@ -1,6 +1,7 @@
 """What does not fit on GPUs, on a CPU and into the host's memory, and the fields that are named to change."""
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from mr_assets.planning.data_sheets import GPUS
 from mr_assets.planning.fits import (
     Problem,
+    can_share,
     cpu_problems,
     gpu_problems,
     host_memory_of,
@@ -16,11 +18,13 @@ from mr_assets.planning.fits import (
     memory_of,
     most_parts,
     most_processes,
+    on_gpus,
     sections,
     size,
     training_of,
 )
 from mr_assets.planning.shapes import KNOWN
+from mr_assets.recipes.load import load_recipe
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.recipes.sets import with_sets
 
@@ -29,6 +33,13 @@ SHAPE = KNOWN["8b"]
 MODEL = 4 * SHAPE.weights
 """Bytes of the 8B model in fp32: 32.1 GB."""
 GIB = 2**30
+MORE = ("take larger GPUs, or more of them.", "take larger GPUs, or more of them for FSDP.", "take larger GPUs.")
+"""How a problem ends that no setting mends."""
+
+
+@pytest.fixture(scope="session")
+def eight() -> Recipe:
+    return load_recipe("llama_3_8b_meta_rewarding_8_h100")
 
 
 def problems(recipe: Recipe, data: Path, gpu: str, count: int, shape: str = "8b") -> list[Problem]:
@@ -71,11 +82,15 @@ def test_the_most_processes_that_share_batches_out(
 
 @pytest.mark.parametrize(
     ("shape", "count", "most"),
-    [("8b", 1, 1), ("8b", 7, 4), ("8b", 31, 16), ("8b", 64, 32), ("0.5b", 8, 2), ("0.5b", 14, 14), ("135m", 8, 3)],
+    [("8b", 1, 1), ("8b", 7, 4), ("8b", 31, 16), ("8b", 64, 32), ("0.5b", 14, 2), ("1.5b", 14, 4), ("135m", 8, 3)],
 )
-def test_the_most_gpus_that_share_heads_out(shape: str, count: int, most: int) -> None:
-    """Of 14 heads 7 have no whole share of the two with keys; each of 14 has a copy of one. Of 9 heads 3 are there."""
+def test_the_most_gpus_that_share_a_model_out(shape: str, count: int, most: int) -> None:
+    """8 heads with keys go to 32 GPUs, too, four of which have a copy of each; of 9 heads 3 are there.
+
+    14 heads go to 14 GPUs, but a feed-forward width of 4,864 does not; 7 have no whole share of two heads with keys.
+    """
     assert most_parts(KNOWN[shape], count) == most
+    assert can_share(KNOWN[shape], most)
 
 
 def test_adapters_are_not_told_to_take_fsdp(paper: Recipe, tmp_path: Path) -> None:
@@ -93,8 +108,41 @@ def test_too_few_gpus(paper: Recipe, tmp_path: Path) -> None:
     assert dpo.change == ("dpo.num_processes=1",)
     recipe = with_sets(paper, ["engine.tensor_parallel_size=2", "engine.replicas=4"])
     [engine] = problems(recipe, tmp_path, "h200", 6, "1b")
-    assert engine.said == "engine.replicas = 4 with 2 GPUs each need 8 GPUs, there are 6."
+    assert engine.said == "engine.tensor_parallel_size = 2 x engine.replicas = 4 needs 8 GPUs, there are 6."
     assert engine.change == ("engine.replicas=3",)
+
+
+def test_pipeline_ranks_ask_for_gpus_of_their_own(paper: Recipe, tmp_path: Path) -> None:
+    """Two tensor parallel ranks with four pipeline ranks each are eight GPUs, of every replica."""
+    recipe = with_sets(paper, ["engine.tensor_parallel_size=2", "engine.extra.pipeline_parallel_size=4"])
+    assert problems(recipe, tmp_path, "h200", 8) == []
+    [engine] = problems(recipe, tmp_path, "h200", 4)
+    assert engine.said == (
+        "engine.tensor_parallel_size = 2 x engine.extra.pipeline_parallel_size = 4 needs 8 GPUs, there are 4."
+    )
+    assert (engine.change, engine.certain) == (("engine.extra.pipeline_parallel_size=1",), True)
+    [engine] = problems(with_sets(recipe, ["engine.replicas=3"]), tmp_path, "h200", 16)
+    assert engine.change == ("engine.replicas=2",)
+
+
+def test_heads_that_cannot_be_shared_out(paper: Recipe, tmp_path: Path) -> None:
+    """Of 32 heads three GPUs have no equal shares. What fits is named, here with what the memory asks for."""
+    three = with_sets(paper, ["engine.tensor_parallel_size=3"])
+    [engine] = problems(three, tmp_path, "h200", 4)
+    assert engine.said == (
+        "engine.tensor_parallel_size = 3: 3 GPUs cannot share out 32 attention heads, 8 of them with keys and values, "
+        "and a feed-forward width of 14,336 evenly."
+    )
+    assert (engine.change, engine.certain) == (("engine.tensor_parallel_size=2",), True)
+    engine, *_ = problems(three, tmp_path, "h100", 4, "70b")
+    assert "The engine then needs 75 GB of each GPU" in engine.said
+    assert engine.change == ("engine.tensor_parallel_size=4",)
+
+
+def test_a_larger_share_leaves_fewer_replicas(paper: Recipe, tmp_path: Path) -> None:
+    """70 billion weights go to four GPUs of 80 GB: of eight there are two such engines."""
+    engine, *_ = problems(with_sets(paper, ["engine.replicas=8"]), tmp_path, "h100", 8, "70b")
+    assert engine.change == ("engine.tensor_parallel_size=4", "engine.replicas=2")
 
 
 @pytest.mark.parametrize(
@@ -105,13 +153,100 @@ def test_what_is_told_to_change_can_be_changed(
 ) -> None:
     """A batch of 32 in passes of 2 goes to 2, 4, 8 or 16 processes; 32 heads, 8 with keys, to 2, 4, 8, 16 or 32."""
     recipe = with_sets(paper, ["sft=null", "engine.tensor_parallel_size=16", "dpo.num_processes=16"])
-    found = problems(recipe, tmp_path, "h200", count)
-    changes = [change for problem in found for change in problem.change]
-    assert f"engine.tensor_parallel_size={parts}" in changes
-    assert f"dpo.num_processes={processes}" in changes
+    engine, dpo = problems(recipe, tmp_path, "h200", count)
+    assert engine.change == (f"engine.tensor_parallel_size={parts}",)
+    assert dpo.change == ("dpo.micro_batch_size=1", f"dpo.num_processes={processes}")
     [problem] = problems(with_sets(paper, ["sft=null"]), tmp_path, "h100-nvl", count)
-    assert problem.change[:2] == ("dpo.accelerate_config=fsdp", f"dpo.num_processes={processes}")
-    assert with_sets(recipe, [*changes, *problem.change]).dpo.num_processes == processes
+    assert problem.change == (
+        "dpo.optimizer=adamw_torch",
+        f"dpo.num_processes={processes}",
+        "dpo.accelerate_config=fsdp",
+    )
+    assert problems(with_sets(recipe, [*engine.change, *dpo.change]), tmp_path, "h200", count) == []
+
+
+def test_fewer_processes_are_looked_at_as_such(eight: Recipe, tmp_path: Path) -> None:
+    """One process takes no FSDP, and 114 GB, or 109 with every saving; two or four GPUs of 80 GB share them."""
+    _, _, dpo = problems(eight, tmp_path, "h200", 1)
+    assert dpo.said.startswith("dpo.num_processes = 8 needs 8 GPUs, there is 1. Training (dpo) then needs 159 GB")
+    assert dpo.change == (
+        "dpo.micro_batch_size=1",
+        "dpo.optimizer=adamw_8bit",
+        "dpo.num_processes=1",
+        "dpo.accelerate_config=null",
+    )
+    _, _, dpo = problems(eight, tmp_path, "h100", 1)
+    assert dpo.said.endswith("take larger GPUs, or more of them for FSDP.") and dpo.change == ()
+    _, sft, dpo = problems(eight, tmp_path, "h100", 4)
+    assert (sft.change, dpo.change) == (("sft.num_processes=4",), ("dpo.num_processes=4",))
+
+
+def test_more_processes_share_more_out(eight: Recipe, tmp_path: Path) -> None:
+    """Two processes of FSDP are too few for 80 GB each, of eight GPUs eight are not."""
+    recipe = with_sets(eight, ["sft=null", "dpo.num_processes=2"])
+    [problem] = problems(recipe, tmp_path, "h100", 8)
+    assert problem.change == ("dpo.num_processes=8",)
+
+
+@pytest.mark.parametrize(
+    ("sets", "fault", "change"),
+    [
+        (("dpo.num_processes=1",), "num_processes is 1", ("dpo.accelerate_config=null",)),
+        (("dpo.optimizer=adamw_8bit",), "optimizer is adamw_8bit", ("dpo.optimizer=adamw_torch",)),
+        (("dpo.lora_r=16",), "lora_r is given", ("dpo.accelerate_config=null",)),
+        (("dpo.accelerate_config=a.yaml",), "distributed_type is DEEPSPEED", ("dpo.accelerate_config=fsdp",)),
+        (
+            ("dpo.accelerate_config=b.yaml", "dpo.optimizer=adamw_8bit"),
+            "mixed_precision is true",
+            ("dpo.accelerate_config=null",),
+        ),
+    ],
+)
+def test_a_configuration_of_accelerate_that_cannot_be_trained_with(
+    eight: Recipe, tmp_path: Path, sets: Sequence[str], fault: str, change: tuple[str, ...]
+) -> None:
+    """`mr run` refuses it by the same words."""
+    (tmp_path / "a.yaml").write_text("distributed_type: DEEPSPEED\n")
+    (tmp_path / "b.yaml").write_text("distributed_type: MULTI_GPU\nmixed_precision: true\n")
+    recipe = with_sets(eight, ["sft=null", "engine.replicas=1", *sets])
+    [problem] = problems(recipe, tmp_path, "h200", 8, "1b")
+    assert f"cannot be trained with: {fault}" in problem.said
+    assert (problem.change, problem.certain) == (change, True)
+    assert problems(with_sets(recipe, problem.change), tmp_path, "h200", 8, "1b") == []
+
+
+def test_of_a_configuration_that_is_not_here_nothing_is_said(eight: Recipe, tmp_path: Path) -> None:
+    """A plan may be made where the file is not."""
+    assert problems(with_sets(eight, ["dpo.accelerate_config=there.yaml"]), tmp_path, "h200", 8) == []
+
+
+GRID = (
+    (),
+    ("engine.tensor_parallel_size=3",),
+    ("engine.tensor_parallel_size=2", "engine.extra.pipeline_parallel_size=4"),
+    ("dpo.lora_r=16", "sft.lora_r=16"),
+    ("dpo.accelerate_config=fsdp", "sft.accelerate_config=fsdp"),
+    ("dpo.batch_size=12", "dpo.num_processes=6", "dpo.micro_batch_size=2"),
+)
+
+
+@pytest.mark.parametrize("name", ["llama_3_8b_meta_rewarding", "llama_3_8b_meta_rewarding_8_h100", "small_world"])
+@pytest.mark.parametrize("sets", GRID, ids=str)
+def test_with_all_that_is_told_changed_no_problem_is_left_but_those_that_nothing_mends(
+    name: str, sets: Sequence[str], tmp_path: Path
+) -> None:
+    """On whatever GPUs: the advice for one field is none that breaks another, and it can be given as --set."""
+    shapes = ("1b", "8b", "70b") if name.startswith("llama") else ("0.5b",)
+    recipe = load_recipe(name if name.startswith("llama") else f"{name}_meta_rewarding", sets)
+    for gpu, count, shape in product(("4090", "a100-40", "h100", "b200"), (1, 2, 3, 4, 8, 16), shapes):
+        found = problems(recipe, tmp_path, gpu, count, shape)
+        changed = with_sets(recipe, [change for problem in found for change in problem.change])
+        left = problems(changed, tmp_path, gpu, count, shape)
+        assert [each.of for each in left] == [each.of for each in found if not each.change], (gpu, count, shape)
+        assert all(problem.said.endswith(MORE) for problem in left)
+        begun = on_gpus(recipe, KNOWN[shape], tmp_path, count)
+        assert begun.engine.gpus * begun.engine.replicas <= count
+        assert max(section.num_processes for section in sections(begun).values()) <= count
 
 
 def test_an_engine_that_takes_two_gpus(paper: Recipe, tmp_path: Path) -> None:
@@ -191,10 +326,11 @@ def test_an_engine_of_several_gpus_is_none_for_a_cpu(paper: Recipe, tmp_path: Pa
     recipe = with_sets(paper, ["engine.tensor_parallel_size=2", "engine.extra.pipeline_parallel_size=3"])
     [problem] = cpu_problems(recipe, None, tmp_path, 1e12)
     assert problem.said == (
-        "The engine shares one model out to 6 GPUs (engine.tensor_parallel_size = 2, engine.extra): on a CPU it has "
-        "one process."
+        "The engine shares one model out to 6 GPUs (engine.tensor_parallel_size = 2 x "
+        "engine.extra.pipeline_parallel_size = 3): on a CPU it has one process."
     )
-    assert problem.change == ("engine.tensor_parallel_size=1",)
+    assert problem.change == ("engine.tensor_parallel_size=1", "engine.extra.pipeline_parallel_size=1")
+    assert list(cpu_problems(with_sets(recipe, problem.change), None, tmp_path, 1e12)) == []
 
 
 def test_the_host_loads_the_whole_model_in_every_process(paper: Recipe, tmp_path: Path) -> None:

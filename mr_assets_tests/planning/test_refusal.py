@@ -16,6 +16,7 @@ from mr_assets.planning.refusal import busy_gpus, check_cpu, check_disk, check_g
 from mr_assets.recipes.load import load_recipe
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.run import Run
+from mr_assets.training.accelerate_config import SHIPPED
 from mr_assets.training.job import TrainingJob
 from mr_assets.wiring.sampling import sample
 from mr_assets.wiring.training import train_model
@@ -99,11 +100,11 @@ def test_what_depends_on_the_data_is_said_and_not_refused(paper_run: Run) -> Non
 
 
 def test_weights_that_may_lie_in_the_hosts_memory_are_not_refused(paper_run: Run) -> None:
-    (paper_run.data / "a.yaml").write_text("distributed_type: FSDP\nfsdp_config: {fsdp_offload_params: true}\n")
-    sets = [
-        f"{name}.{field}" for name in ("sft", "dpo") for field in ("accelerate_config=a.yaml", "optimizer=adamw_torch")
-    ]
-    assert len(check_gpus(with_recipe(paper_run, *sets), [L4])) == 2
+    config = SHIPPED["fsdp"].read_text() + "  fsdp_offload_params: true\n"
+    (paper_run.data / "a.yaml").write_text(config)
+    fields = ("accelerate_config=a.yaml", "optimizer=adamw_torch", "num_processes=2")
+    sets = [f"{name}.{field}" for name in ("sft", "dpo") for field in fields]
+    assert len(check_gpus(with_recipe(paper_run, *sets), [L4, L4])) == 2
 
 
 def test_more_gpus_than_there_are(paper_run: Run) -> None:
