@@ -73,17 +73,11 @@ def new(
 def _machine(gpu: str | None, count: int | None) -> "Machine":
     from mr_assets.inputs.new_recipe import Machine
     from mr_assets.inputs.preflight import free_memory
-    from mr_assets.planning.data_sheets import gpu_of_device, known_gpu
-    from mr_assets.planning.devices import devices
+    from mr_assets.inputs.run_plan import gpus_here
+    from mr_assets.planning.data_sheets import known_gpu
 
-    if gpu is None and (here := devices()):
-        known = gpu_of_device(here[0].name, here[0].memory)
-        if known is None:
-            raise UserError(f"The GPU {here[0].name} of this machine is not known. Name the one nearest to it: --gpu.")
-        return Machine(known, count or len(here))
-    if gpu is None and count is not None:
-        raise UserError("--count is of the GPUs that --gpu names. Give both, or none for a CPU.")
-    return Machine(known_gpu(gpu), count or 1) if gpu else Machine(free=float(free_memory()))
+    chosen, number = (known_gpu(gpu), count or 1) if gpu else gpus_here(count)
+    return Machine(chosen, number) if chosen else Machine(free=float(free_memory()))
 
 
 def _model(model: str, allow_hub: bool) -> tuple[Path, str, str | None]:

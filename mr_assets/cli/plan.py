@@ -59,7 +59,7 @@ def plan(
     """
     from mr_assets.cli.terminal import Wrapped, show
     from mr_assets.inputs.run_plan import Earlier, gpus_here, lengths_assumed_of, plan_of
-    from mr_assets.planning.data_sheets import known_gpu
+    from mr_assets.planning.data_sheets import Card, known_gpu
     from mr_assets.planning.measured import how_far_off, seconds_so_far
     from mr_assets.planning.plan import compared, rates_of, seconds_of, verdict
     from mr_assets.planning.prediction import read_prediction
@@ -71,7 +71,8 @@ def plan(
         raise click.UsageError("--from and --pilot both say what was measured. Give one of them.")
     run = load_run(recipe, name=name, sets=sets, iterations=iterations)
     earlier = Earlier(named_runs(run.data, from_run)[from_run]) if from_run else None
-    chosen, number = known_gpu(gpu) if gpu else None, count or 1
+    chosen: Card | None = known_gpu(gpu) if gpu else None
+    number = count or 1
     if chosen is None and from_run is None:
         chosen, number = gpus_here(count)
     if prompts:
@@ -185,8 +186,8 @@ def off_table(origin: str, off: "Sequence[Off]") -> "Table":
 
 
 def _assumed(plan: "Plan") -> list[str]:
-    from mr_assets.planning.data_sheets import SAMPLING_EFFICIENCY, TRAINING_EFFICIENCY
-    from mr_assets.planning.fits import size
+    from mr_assets.planning.data_sheets import SAMPLING_EFFICIENCY, TRAINING_EFFICIENCY, Gpu
+    from mr_assets.planning.fits import changes, size
     from mr_assets.planning.memory import kv_tokens
     from mr_assets.planning.other_models import others
     from mr_assets.planning.stages import Training
@@ -219,7 +220,7 @@ def _assumed(plan: "Plan") -> list[str]:
             f"Disk: a training needs up to {size(resume)} besides its model, for the checkpoint to resume from, and a "
             "second one while that is written: the first one goes when the second is whole."
         )
-    if plan.gpu:
+    if isinstance(plan.gpu, Gpu):
         if plan.measured and plan.rates:
             measured, origin = ", ".join(plan.rates), plan.measured.origin
             said.append(f"Hours of {measured} are at the rates of {origin}, those of the rest by the GPU's data sheet.")
@@ -228,9 +229,12 @@ def _assumed(plan: "Plan") -> list[str]:
             f"which sampling is assumed to reach {SAMPLING_EFFICIENCY:.0%} and training {TRAINING_EFFICIENCY:.0%}. "
             "Starts of engine and trainer are not counted."
         )
+    if plan.gpu:
         said.append(
-            f"The engine's cache holds {kv_tokens(plan.shape, plan.recipe.engine, plan.gpu.memory):,.0f} tokens."
+            f"The engine's cache holds {kv_tokens(plan.shape, plan.begun.engine, plan.gpu.memory):,.0f} tokens."
         )
+    if changed := changes(plan.recipe, plan.begun):
+        said.append(f"Hours, memory and disk are with what these GPUs can begin: {' '.join(changed)}.")
     return said
 
 

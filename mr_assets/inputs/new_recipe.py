@@ -22,7 +22,7 @@ from mr_assets.errors import UserError
 from mr_assets.inputs.preflight import seed_encoder
 from mr_assets.inputs.prompt_sources import read_prompts
 from mr_assets.model_folder import check_model_folder, most_positions
-from mr_assets.planning.data_sheets import Gpu
+from mr_assets.planning.data_sheets import Card
 from mr_assets.planning.fits import Problem, cpu_problems, gpu_problems
 from mr_assets.planning.memory import cache_bytes, training_memory
 from mr_assets.planning.shapes import Shape, shape_of_folder
@@ -91,7 +91,7 @@ class Inputs:
 class Machine:
     """Where it is to run: GPUs, or without one the CPU of this machine with its cores and free memory, bytes."""
 
-    gpu: Gpu | None = None
+    gpu: Card | None = None
     count: int = 1
     free: float = 0.0
 

@@ -11,7 +11,7 @@ from mr_assets.errors import UserError
 from mr_assets.inputs.open_assistant import rankings
 from mr_assets.method.ranked_replies import in_parts
 from mr_assets.planning import devices
-from mr_assets.planning.data_sheets import Gpu, gpu_of_device
+from mr_assets.planning.data_sheets import Card, gpu_of_device
 from mr_assets.planning.lengths import Lengths, assumed_lengths, token_counter
 from mr_assets.planning.measured import measured
 from mr_assets.planning.plan import Plan, make_plan
@@ -29,15 +29,22 @@ class Earlier(NamedTuple):
     pilot: bool = False
 
 
-def gpus_here(count: int | None = None) -> tuple[Gpu | None, int]:
-    """The GPU of this machine, or None, and how many of it to plan for: `count`, or all that there are."""
+def gpus_here(count: int | None = None) -> tuple[Card | None, int]:
+    """The GPU of this machine, or None, and how many of it to plan for: `count`, or all that there are.
+
+    One without a data sheet is what its driver tells of it. Raises `UserError` for a count of GPUs of no kind.
+    """
     if here := devices.devices():
-        return gpu_of_device(here[0].name, here[0].memory), count or len(here)
-    return None, count or 1
+        least = devices.smallest(here)
+        known = gpu_of_device(least.name, least.memory)
+        return known or Card(least.name, least.name, least.memory / 1e9), count or len(here)
+    if count is not None:
+        raise UserError("--count is of the GPUs that --gpu names, and this machine has none. Give both, or neither.")
+    return None, 1
 
 
 def plan_of(
-    run: Run, shape: Shape, gpu: Gpu | None, count: int, earlier: Earlier | None = None, *, measured_here: bool = False
+    run: Run, shape: Shape, gpu: Card | None, count: int, earlier: Earlier | None = None, *, measured_here: bool = False
 ) -> Plan:
     """`make_plan`, by what was measured in an earlier run, else by assumed lengths."""
     lengths = lengths_assumed_of(run)

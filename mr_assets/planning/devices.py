@@ -4,6 +4,7 @@
 """
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,11 @@ class Device:
     name: str
     memory: int
     free: int
+
+
+def smallest(found: Iterable[Device]) -> Device:
+    """Of GPUs that differ, the one that counts: that with the least memory."""
+    return min(found, key=lambda device: device.memory)
 
 
 def library() -> Any:

@@ -23,10 +23,12 @@ from mr_assets.planning.memory import (
 )
 from mr_assets.planning.other_models import Other, others
 from mr_assets.planning.shapes import Shape, shape_of_other
+from mr_assets.recipes.differences import differences
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.recipes.yaml_files import parse_mapping
 from mr_assets.runs.data_folder import accelerate_file
 from mr_assets.sampling.settings import EngineSettings
+from mr_assets.section import Section
 from mr_assets.text_files import read_text_file
 from mr_assets.training.accelerate_config import accelerate_faults
 from mr_assets.training.settings import TrainingSettings, batch_problem
@@ -136,7 +138,7 @@ def on_gpus(recipe: Recipe, shape: Shape, data: Path, count: int) -> Recipe:
 def gpu_problems(recipe: Recipe, shape: Shape, data: Path, gigabytes: float, count: int) -> Iterator[Problem]:
     """What does not fit on `count` GPUs of so many GB each: one problem of the engine, and of each training.
 
-    With all fields changed that a problem names, its part fits. One without fields is none that a setting mends.
+    With all fields changed that the problems name, what is left is what no setting mends.
     """
     if (problem := _engine_problem(recipe.engine, shape, gigabytes, count)) is not None:
         yield problem
@@ -153,8 +155,11 @@ def gpu_problems(recipe: Recipe, shape: Shape, data: Path, gigabytes: float, cou
 def _too_few(factors: dict[str, int], count: int) -> Iterator[str]:
     """Why there are not enough GPUs for the product of the fields."""
     if (needed := prod(factors.values())) > count:
-        fields = " x ".join(f"{field} = {number}" for field, number in factors.items() if number > 1)
-        yield f"{fields} needs {needed} GPUs, there {'is' if count == 1 else 'are'} {count}."
+        yield f"{_product(factors)} needs {needed} GPUs, there {'is' if count == 1 else 'are'} {count}."
+
+
+def _product(factors: dict[str, int]) -> str:
+    return " x ".join(f"{field} = {number}" for field, number in factors.items() if number > 1)
 
 
 # ------------------------------------------------------------------------------------------------ GPUs: the engine
@@ -200,40 +205,28 @@ def _ranks(engine: EngineSettings) -> dict[str, int]:
     return {f"{ENGINE}.tensor_parallel_size": engine.tensor_parallel_size, **others}
 
 
-def _factors(engine: EngineSettings) -> dict[str, int]:
-    """GPUs of all engines, by field."""
-    return {**_ranks(engine), f"{ENGINE}.replicas": engine.replicas}
-
-
 def _engine_problem(engine: EngineSettings, shape: Shape, gigabytes: float, count: int) -> Problem | None:
-    said = list(_too_few(_factors(engine), count))
+    said = list(_too_few({**_ranks(engine), f"{ENGINE}.replicas": engine.replicas}, count))
     if not can_share(shape, parts := engine.tensor_parallel_size):
         said.append(
             f"{ENGINE}.tensor_parallel_size = {parts}: {parts} GPUs cannot share out {shape.heads} attention heads, "
             f"{shape.kv_heads} of them with keys and values, and a feed-forward width of {shape.intermediate:,} evenly."
         )
     able, room = startable(engine, shape, count), engine.gpu_memory_utilization * gigabytes * 1e9
-    need, certain, then = engine_memory(shape, able), bool(said), "then " if said else ""
+    need, too_few, then = engine_memory(shape, able), bool(said), "then " if said else ""
     if need.needed <= room:
-        return Problem(ENGINE, " ".join(said), _engine_changes(engine, able)) if said else None
+        return Problem(ENGINE, " ".join(said), changes(engine, able, ENGINE)) if said else None
     said.append(
         f"The engine {then}needs {size(need.needed)} of each GPU for its weights and one completion of "
         f"engine.max_model_len = {engine.max_model_len} tokens; engine.gpu_memory_utilization = "
         f"{engine.gpu_memory_utilization} of {gigabytes:.0f} GB are {size(room)}."
     )
-    certain = certain or need.least > room
-    least = need.needed
+    too_much, least = need.least > room, need.needed
     for wider in _wider(able, shape, count):
         if (least := engine_memory(shape, wider).needed) <= room:
-            return Problem(ENGINE, " ".join(said), _engine_changes(engine, wider), certain)
-    rest = f"On as many as can share it out it needs {size(least)}: take larger GPUs, or more of them."
-    return Problem(ENGINE, " ".join([*said, rest]), (), certain)
-
-
-def _engine_changes(engine: EngineSettings, changed: EngineSettings) -> tuple[str, ...]:
-    """The numbers of GPUs that differ, as --set takes them."""
-    before = _factors(engine)
-    return tuple(f"{field}={number}" for field, number in _factors(changed).items() if number != before[field])
+            return Problem(ENGINE, " ".join(said), changes(engine, wider, ENGINE), too_few or too_much)
+    said.append(f"On as many as can share it out it needs {size(least)}: take larger GPUs, or more of them.")
+    return Problem(ENGINE, " ".join(said), () if too_much else changes(engine, able, ENGINE), too_few or too_much)
 
 
 # --------------------------------------------------------------------------------------------- GPUs: the trainings
@@ -272,24 +265,24 @@ def _training_problem(
         config = f"{name}.accelerate_config = {section.accelerate_config}"
         said.append(f"{config} cannot be trained with: {'; '.join(faults)}.")
     able, room = trainable(section, data, count), gigabytes * 1e9
-    need, certain, then = needed(able), bool(said), "then " if said else ""
+    need, wrong, then = needed(able), bool(said), "then " if said else ""
     if need.needed <= room:
-        return Problem(name, " ".join(said), _changes(name, section, able)) if said else None
+        return Problem(name, " ".join(said), changes(section, able, name)) if said else None
     too_much = need.least > room and not _offloads(able, data)
     longest = "" if too_much else f" with rows of {name}.max_length = {section.max_length} tokens"
     said.append(
         f"Training ({name}) {then}needs {size(need.needed)} of each GPU{longest}, there are {gigabytes:.0f} GB."
     )
-    certain, least = certain or too_much, need.needed
+    least = need.needed
     for changed in _smaller(able, is_sharded(able, data), count):
         smaller = needed(changed).needed
         if smaller <= room:
             said.append(f"Changed as below it needs {size(smaller)}.")
-            return Problem(name, " ".join(said), _changes(name, section, changed), certain)
+            return Problem(name, " ".join(said), changes(section, changed, name), wrong or too_much)
         least = min(least, smaller)
     more = ", or more of them for FSDP" if section.lora_r is None else ""
-    rest = f"With every saving it needs {size(least)}: take larger GPUs{more}."
-    return Problem(name, " ".join([*said, rest]), (), certain)
+    said.append(f"With every saving it needs {size(least)}: take larger GPUs{more}.")
+    return Problem(name, " ".join(said), () if too_much else changes(section, able, name), wrong or too_much)
 
 
 def _smaller(section: TrainingSettings, sharded: bool, count: int) -> Iterator[TrainingSettings]:
@@ -346,10 +339,11 @@ def cpu_problems(recipe: Recipe, shape: Shape | None, data: Path, free: float) -
     """
     engine = recipe.engine
     if engine.gpus > 1:
-        ranks = {field: number for field, number in _ranks(engine).items() if number > 1}
-        fields = " x ".join(f"{field} = {number}" for field, number in ranks.items())
-        said = f"The engine shares one model out to {engine.gpus} GPUs ({fields}): on a CPU it has one process."
-        yield Problem(ENGINE, said, tuple(f"{field}=1" for field in ranks))
+        ranks = _ranks(engine)
+        said = (
+            f"The engine shares one model out to {engine.gpus} GPUs ({_product(ranks)}): on a CPU it has one process."
+        )
+        yield Problem(ENGINE, said, tuple(f"{field}=1" for field, number in ranks.items() if number > 1))
     if (problem := _cache_problem(recipe, shape, free)) is not None:
         yield problem
     yield from _problems_of_others(
@@ -401,17 +395,15 @@ def _cpu_training_problem(
         changed = section.model_copy(update=update)
         if need(changed)[1] <= free:
             said = f"{said} Changed as below it needs {size(need(changed)[1])}."
-            return Problem(name, said, _changes(name, section, changed), certain)
+            return Problem(name, said, changes(section, changed, name), certain)
     return Problem(name, f"{said} No setting helps: take a smaller model, or a machine with more.", (), certain)
 
 
-def _changes(name: str, section: TrainingSettings, changed: TrainingSettings) -> tuple[str, ...]:
-    """What differs from the section, as --set takes it."""
-    values = {field: getattr(changed, field) for field in type(section).model_fields}
+def changes(before: Section, after: Section, *name: str) -> tuple[str, ...]:
+    """What differs, as --set takes it. name: of the section in the recipe."""
     return tuple(
-        f"{name}.{field}={'null' if value is None else str(value).lower()}"
-        for field, value in values.items()
-        if value != getattr(section, field)
+        f"{'.'.join([*name, each.path])}={'null' if each.new is None else str(each.new).lower()}"
+        for each in differences(before, after)
     )
 
 

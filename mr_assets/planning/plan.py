@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mr_assets.planning.data_sheets import RANGE, Gpu
+from mr_assets.planning.data_sheets import RANGE, Card, Gpu
 from mr_assets.planning.disk import Disk, Totals, disk, totals
-from mr_assets.planning.fits import Problem, gpu_problems, host_memory_of, memory_of, size, training_of
+from mr_assets.planning.fits import Problem, gpu_problems, host_memory_of, memory_of, on_gpus, size, training_of
 from mr_assets.planning.lengths import Lengths
 from mr_assets.planning.measured import Measured, work_of
 from mr_assets.planning.memory import Memory
@@ -34,16 +34,18 @@ class Row:
 class Plan:
     """Everything that a plan says.
 
-    count: GPUs that there are; memory: of one of them, for "engine", "sft" and "dpo"; measured: by what run or pilot
-    lengths and shares were; rates: those of its rates, by asset, that hours go by. host: bytes of the host's memory
-    that "sft" and "dpo" need to begin.
+    begun: the recipe as so many GPUs can begin it, of which hours, memory and disk are; count: GPUs that there are;
+    memory: of one of them, for "engine", "sft" and "dpo"; measured: by what run or pilot lengths and shares were;
+    rates: those of its rates, by asset, that hours go by. host: bytes of the host's memory that "sft" and "dpo" need to
+    begin.
     """
 
     name: str
     recipe: Recipe
+    begun: Recipe
     shape: Shape
     lengths: Lengths
-    gpu: Gpu | None
+    gpu: Card | None
     count: int
     rows: Sequence[Row]
     memory: dict[str, Memory]
@@ -75,7 +77,7 @@ def make_plan(
     shape: Shape,
     lengths: Lengths,
     data: Path,
-    gpu: Gpu | None = None,
+    gpu: Card | None = None,
     count: int = 1,
     measured: Measured | None = None,
     replies: int | None = None,
@@ -88,13 +90,14 @@ def make_plan(
     `measured_here`, on these very GPUs, the hours of what has a rate are by it. Those of the rest are by the GPU's data
     sheet; without both there are none. replies: as in `stages`.
     """
+    begun = on_gpus(recipe, shape, data, count) if gpu else recipe
     shares = measured.shares if measured else None
     rates = measured.rates if measured and (gpu is None or measured_here) else {}
-    rows = [_row(stage, recipe, shape, data, gpu, rates) for stage in stages(recipe, lengths, shares, replies)]
-    memory = memory_of(recipe, shape, data)
+    rows = [_row(stage, begun, shape, data, gpu, rates) for stage in stages(recipe, lengths, shares, replies)]
+    memory = memory_of(begun, shape, data)
     problems = list(gpu_problems(recipe, shape, data, gpu.memory, count)) if gpu else []
-    host = host_memory_of(recipe, shape, data)
-    return Plan(name, recipe, shape, lengths, gpu, count, rows, memory, problems, measured, rates, host)
+    host = host_memory_of(begun, shape, data)
+    return Plan(name, recipe, begun, shape, lengths, gpu, count, rows, memory, problems, measured, rates, host)
 
 
 def seconds_of(plan: Plan) -> dict[tuple[str, str | None], float]:
@@ -113,8 +116,8 @@ def rates_of(plan: Plan) -> dict[str, float]:
     return {asset: work[asset] / seconds[asset] for asset in work}
 
 
-def _row(stage: Stage, recipe: Recipe, shape: Shape, data: Path, gpu: Gpu | None, rates: Mapping[str, float]) -> Row:
-    roofline, seconds = (None, None) if gpu is None else _by_data_sheet(stage, recipe, shape, data, gpu)
+def _row(stage: Stage, recipe: Recipe, shape: Shape, data: Path, gpu: Card | None, rates: Mapping[str, float]) -> Row:
+    roofline, seconds = _by_data_sheet(stage, recipe, shape, data, gpu) if isinstance(gpu, Gpu) else (None, None)
     if rate := rates.get(stage.asset):
         seconds = work_of(stage) / rate
     return Row(stage, roofline, seconds, disk(stage, shape, recipe, data))
@@ -153,6 +156,10 @@ def verdict(plan: Plan) -> str:
         if plan.unknown:
             said.append(f"Of {', '.join(plan.unknown)} no time is known: it is not in that.")
         said.append(_where_the_time_goes(plan))
+    elif plan.gpu:
+        said.append(
+            "There are no hours: no data sheet of this card is known. Name one like it with --gpu, or add --pilot 16."
+        )
     if plan.gpu:
         name, need = max(plan.memory.items(), key=lambda item: item[1].needed)
         said.append(f"The most memory of a GPU is taken by {name}: {size(need.needed)}.")

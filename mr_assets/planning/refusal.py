@@ -12,7 +12,7 @@ from dataclasses import replace
 from mr_assets.errors import UserError
 from mr_assets.files import bytes_in
 from mr_assets.loop import LOOP
-from mr_assets.planning.devices import Device, devices
+from mr_assets.planning.devices import Device, devices, smallest
 from mr_assets.planning.disk import Disk, disk, totals
 from mr_assets.planning.fits import ENGINE, Problem, cpu_problems, gpu_problems, host_problems, sections, size
 from mr_assets.planning.lengths import assumed_lengths
@@ -43,10 +43,10 @@ def check_gpus(run: Run, found: Sequence[Device], asset: str | None = None) -> l
     shape = _shape(run)
     if not found or shape is None:
         return []
-    smallest = min(found, key=lambda device: device.memory)
-    problems = _of(run.recipe, asset, gpu_problems(run.recipe, shape, run.data, smallest.memory / 1e9, len(found)))
+    least = smallest(found)
+    problems = _of(run.recipe, asset, gpu_problems(run.recipe, shape, run.data, least.memory / 1e9, len(found)))
     if certain := [_worded(problem) for problem in problems if problem.certain]:
-        where = f"{len(found)} x {smallest.name}"
+        where = f"{len(found)} x {least.name}"
         raise UserError("\n  - ".join([f"{asset or run.name} does not fit on {where}. Nothing was started.", *certain]))
     return [_worded(problem) for problem in problems]
 

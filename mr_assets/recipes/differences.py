@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from mr_assets.judging import LINES, PAPERS
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.recipes.validation import dotted
+from mr_assets.section import Section
 
 
 class Difference(NamedTuple):
@@ -17,8 +18,8 @@ class Difference(NamedTuple):
     new: Any
 
 
-def differences(old: Recipe, new: Recipe) -> list[Difference]:
-    """Every field in which `new` departs from `old`, in the recipe's order; rows are counted from 1."""
+def differences(old: Section, new: Section) -> list[Difference]:
+    """Every field in which `new` departs from `old`, a recipe or a section, in its order; rows are counted from 1."""
     return list(_differences(old.model_dump(), new.model_dump(), ()))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mr_assets.inputs.preflight import done_here, free_memory
-from mr_assets.planning.devices import Device
+from mr_assets.planning.devices import Device, smallest
 from mr_assets.planning.refusal import check_gpus, check_host, check_optimizer, gpus_here
 from mr_assets.recipes.gpus import gpus
 from mr_assets.wiring.materialization import Materialization
@@ -39,5 +39,4 @@ def _after(work: Materialization) -> Iterator[str]:
 
 def _as_many(found: list[Device], count: int) -> list[Device]:
     """As many GPUs as another step asks a cluster for, no larger than those here."""
-    smallest = sorted(found, key=lambda device: device.memory)[:1]
-    return smallest * max(count, len(found))
+    return [smallest(found)] * max(count, len(found)) if found else []

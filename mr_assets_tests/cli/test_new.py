@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
+from mr_assets.planning.devices import Device
 from mr_assets_tests.cli.conftest import Mr, said
 from mr_assets_tests.inputs.test_new_recipe import LLAMA
 from mr_assets_tests.tiny import files, model_folder
@@ -147,3 +148,11 @@ def test_for_gpus(mr: Mr, here: Path, tmp_path: Path) -> None:
     output = said(mr("new", "mine", "--model", folder, "--prompts", "p.jsonl", "--gpu", "4090", "--count", 2))
     assert "2 x NVIDIA GeForce RTX 4090" in output and "of 24 GB each" in output
     assert "replicas: 2" in (here / "mine.yaml").read_text()
+
+
+def test_for_the_gpus_of_this_machine(mr: Mr, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for a card without a data sheet: its memory is what counts."""
+    cards = [Device("NVIDIA A10G", 24_146_608_128, 24_000_000_000)] * 2
+    monkeypatch.setattr("mr_assets.planning.devices.devices", lambda: cards)
+    output = said(mr("new", "mine", "--model", family(tmp_path / "model", "llama"), "--prompts", "p.jsonl"))
+    assert "2 x NVIDIA A10G" in output and "of 24 GB each" in output

@@ -115,12 +115,32 @@ def test_the_gpus_of_this_machine(mr: Mr, monkeypatch: pytest.MonkeyPatch) -> No
     assert as_json(mr(PAPER, "--json", "--gpu", "l4"))["count"] == 1
 
 
+def test_a_card_without_a_data_sheet(mr: Mr, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fits is said, by its driver's name and memory; of hours, that there are none."""
+    monkeypatch.setattr(
+        "mr_assets.planning.devices.devices", lambda: [Device("NVIDIA A10G", 24_146_608_128, 24_000_000_000)]
+    )
+    output = " ".join(mr(PAPER).output.split())
+    assert f"{PAPER} does not fit on 1 x NVIDIA A10G (24 GB)" in output and "There are no hours" in output
+    assert "The engine's cache holds" in output and "bf16 TFLOP/s" not in output
+    found = as_json(mr(PAPER, "--json"))
+    assert (found["gpu"]["memory"], found["fits"], found["hours"]) == (24.146608128, False, None)
+
+
+def test_what_is_planned_in_place_of_the_recipes_numbers_is_said(mr: Mr) -> None:
+    output = " ".join(mr(f"{PAPER}_8_h100", "--gpu", "h200", "--count", 2, "--set", "sft=null").output.split())
+    said = "Hours, memory and disk are with what these GPUs can begin: dpo.num_processes=2 engine.replicas=2."
+    assert said in output
+    assert "can begin" not in mr(f"{PAPER}_8_h100", "--gpu", "h100", "--count", 8).output
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ((PAPER, "--gpu", "h300"), "GPU 'h300' is not known. Did you mean h200"),
         ((PAPER, "--shape", "9b"), "shape '9b' is not known."),
         ((PAPER, "--count", "0"), "0 is not in the range x>=1"),
+        ((PAPER, "--count", "8"), "--count is of the GPUs that --gpu names, and this machine has none."),
         (("nothing",), "recipe 'nothing' is not known."),
         ((PAPER, "--set", "model.seed=mine"), "name a model folder (--set model.seed=...) or a shape"),
     ],

@@ -7,7 +7,7 @@ import pytest
 
 from mr_assets.errors import UserError
 from mr_assets.inputs.run_plan import Earlier, gpus_here, keep_prediction, lengths_assumed_of, plan_of
-from mr_assets.planning.data_sheets import GPUS
+from mr_assets.planning.data_sheets import GPUS, Card
 from mr_assets.planning.devices import Device
 from mr_assets.planning.prediction import read_prediction
 from mr_assets.planning.shapes import KNOWN
@@ -31,12 +31,21 @@ def answered(run: Run, lengths: Sequence[int]) -> Run:
 
 
 def test_the_gpus_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as there are, or as are asked for; without any, one is planned for, of no kind."""
+    """As many as there are, or as are asked for; of those that differ, the one with the least memory.
+
+    One without a data sheet is what its driver tells. Without any, one is planned for, of no kind.
+    """
     with_gpus(monkeypatch, H200, H200)
     assert gpus_here() == (GPUS["h200"], 2)
     assert gpus_here(8) == (GPUS["h200"], 8)
+    with_gpus(monkeypatch, H200, Device("NVIDIA L4", 24_152_899_584, 24_000_000_000))
+    assert gpus_here() == (GPUS["l4"], 2)
+    with_gpus(monkeypatch, Device("NVIDIA A10G", 24_100_000_000, 24_000_000_000))
+    assert gpus_here() == (Card("NVIDIA A10G", "NVIDIA A10G", 24.1), 1)
     with_gpus(monkeypatch)
-    assert (gpus_here(), gpus_here(8)) == ((None, 1), (None, 8))
+    assert gpus_here() == (None, 1)
+    with pytest.raises(UserError, match="--count is of the GPUs that --gpu names, and this machine has none"):
+        gpus_here(8)
 
 
 def test_templates_are_counted_by_the_models_own_tokenizer(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from mr_assets.planning.devices import Device, devices, library
+from mr_assets.planning.devices import Device, devices, library, smallest
 
 
 class Nvml(ModuleType):
@@ -67,6 +67,10 @@ def test_what_cuda_would_show(monkeypatch: pytest.MonkeyPatch, visible: str | No
     nvml.nvmlInit()
     assert devices(nvml) == found
     assert nvml.running == 0
+
+
+def test_of_gpus_that_differ_the_smallest_counts() -> None:
+    assert smallest([H200, L4, H200]) == L4
 
 
 def test_the_library_is_started(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,6 +181,16 @@ def test_fewer_processes_are_looked_at_as_such(eight: Recipe, tmp_path: Path) ->
     assert (sft.change, dpo.change) == (("sft.num_processes=4",), ("dpo.num_processes=4",))
 
 
+def test_what_may_not_fit_can_be_begun(paper: Recipe, tmp_path: Path) -> None:
+    """Adapters have room but for the longest rows. That is said; two processes on one GPU are refused all the same."""
+    recipe = with_sets(paper, ["sft=null", "dpo.lora_r=16", "dpo.num_processes=2", "dpo.max_length=8192"])
+    [dpo] = problems(recipe, tmp_path, "l40s", 1)
+    assert "then needs 63 GB of each GPU with rows of" in dpo.said and dpo.said.endswith("take larger GPUs.")
+    assert (dpo.change, dpo.certain) == (("dpo.num_processes=1",), True)
+    [dpo] = problems(with_sets(recipe, dpo.change), tmp_path, "l40s", 1)
+    assert (dpo.change, dpo.certain) == ((), False)
+
+
 def test_more_processes_share_more_out(eight: Recipe, tmp_path: Path) -> None:
     """Two processes of FSDP are too few for 80 GB each, of eight GPUs eight are not."""
     recipe = with_sets(eight, ["sft=null", "dpo.num_processes=2"])
@@ -242,8 +252,9 @@ def test_with_all_that_is_told_changed_no_problem_is_left_but_those_that_nothing
         found = problems(recipe, tmp_path, gpu, count, shape)
         changed = with_sets(recipe, [change for problem in found for change in problem.change])
         left = problems(changed, tmp_path, gpu, count, shape)
-        assert [each.of for each in left] == [each.of for each in found if not each.change], (gpu, count, shape)
-        assert all(problem.said.endswith(MORE) for problem in left)
+        said = {each.of: each.said for each in found}
+        assert all(said[each.of].endswith(MORE) and each.said.endswith(MORE) for each in left), (gpu, count, shape)
+        assert [change for problem in left for change in problem.change] == []
         begun = on_gpus(recipe, KNOWN[shape], tmp_path, count)
         assert begun.engine.gpus * begun.engine.replicas <= count
         assert max(section.num_processes for section in sections(begun).values()) <= count

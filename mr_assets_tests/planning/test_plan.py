@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from mr_assets.planning.data_sheets import GPUS
+from mr_assets.planning.data_sheets import GPUS, Card
 from mr_assets.planning.lengths import Lengths
 from mr_assets.planning.plan import Plan, make_plan, verdict
 from mr_assets.planning.shapes import KNOWN
+from mr_assets.recipes.load import load_recipe
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.recipes.sets import with_sets
 
@@ -74,6 +75,30 @@ def test_what_does_not_fit(
     fixes = [change for problem in plan.problems for change in problem.change]
     mended = planned(with_sets(recipe, fixes), lengths, tmp_path, gpu, count, shape) if fixes else plan
     assert [problem for problem in mended.problems if problem.change] == []
+
+
+def test_hours_and_memory_are_of_the_gpus_that_are_there(lengths: Lengths, tmp_path: Path) -> None:
+    """Of eight GPUs that the recipe is for there are two: four times the hours, and four times the FSDP's share."""
+    recipe = load_recipe("llama_3_8b_meta_rewarding_8_h100")
+    eight, two, one = (planned(recipe, lengths, tmp_path, "b200", count) for count in (8, 2, 1))
+    assert eight.begun == eight.recipe == two.recipe == recipe
+    assert eight.hours is not None and two.hours == pytest.approx(4 * eight.hours)
+    assert two.begun.engine.replicas == two.begun.dpo.num_processes == 2
+    assert two.memory["dpo"].certain["weights"] == 4 * eight.memory["dpo"].certain["weights"]
+    assert two.host["dpo"] == eight.host["dpo"] / 4
+    assert one.begun.dpo.accelerate_config is None
+    assert one.memory["dpo"].certain["weights"] == 4 * KNOWN["8b"].weights
+    assert planned(recipe, lengths, tmp_path, None).begun == recipe
+
+
+def test_a_card_without_a_data_sheet(paper: Recipe, lengths: Lengths, tmp_path: Path) -> None:
+    """Its memory is known, and no hours."""
+    card = Card("NVIDIA A10G", "NVIDIA A10G", 24.1)
+    plan = make_plan("a run", paper, KNOWN["8b"], lengths, tmp_path, card, 1)
+    assert [problem.of for problem in plan.problems] == ["sft", "dpo"]
+    assert plan.hours is None and plan.memory["dpo"].needed > 24.1e9
+    assert "a run does not fit on 1 x NVIDIA A10G (24 GB)" in verdict(plan)
+    assert "There are no hours: no data sheet of this card is known. Name one like it with --gpu" in verdict(plan)
 
 
 def test_pruned_policies_are_not_counted_as_kept(paper: Recipe, lengths: Lengths, tmp_path: Path) -> None:
