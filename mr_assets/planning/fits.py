@@ -189,7 +189,7 @@ def startable(engine: EngineSettings, shape: Shape, count: int) -> EngineSetting
 def _over(engine: EngineSettings, parts: int, count: int) -> EngineSettings:
     """With so many tensor parallel ranks, and no more replicas than `count` GPUs hold then."""
     wider = engine.model_copy(update={"tensor_parallel_size": parts})
-    return wider.model_copy(update={"replicas": max(1, min(engine.replicas, count // max(1, wider.gpus)))})
+    return wider.model_copy(update={"replicas": max(1, min(engine.replicas, count // wider.gpus))})
 
 
 def _wider(engine: EngineSettings, shape: Shape, count: int) -> Iterator[EngineSettings]:

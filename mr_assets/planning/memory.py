@@ -69,24 +69,30 @@ def _value_bytes(name: str, plain: float) -> float:
     return 1.0 if any(part in name for part in ("fp8", "int8", "experts_int8")) else plain
 
 
+def _weights_each(shape: Shape, engine: EngineSettings) -> float:
+    """Bytes of the weights on each of the engine's GPUs."""
+    return weight_bytes(shape, engine) / (engine.tensor_parallel_size * engine.pipeline_ranks)
+
+
+def _cache_each(shape: Shape, engine: EngineSettings) -> float:
+    """Bytes of the key-value cache per token on each of the engine's GPUs: a head is on one, or a copy on several."""
+    return cache_bytes(shape, engine) / (min(engine.tensor_parallel_size, shape.kv_heads) * engine.pipeline_ranks)
+
+
 def kv_room(shape: Shape, engine: EngineSettings, gigabytes: float) -> float:
     """Bytes that each of the engine's GPUs, of so many GB, has left for the key-value cache; negative if none."""
-    share = weight_bytes(shape, engine) / engine.tensor_parallel_size
-    return engine.gpu_memory_utilization * gigabytes * 1e9 - share - CUDA
+    return engine.gpu_memory_utilization * gigabytes * 1e9 - _weights_each(shape, engine) - CUDA
 
 
 def kv_tokens(shape: Shape, engine: EngineSettings, gigabytes: float) -> float:
     """Tokens that the key-value cache of one engine holds."""
-    per_gpu = cache_bytes(shape, engine) / min(engine.tensor_parallel_size, shape.kv_heads)
-    return max(0.0, kv_room(shape, engine, gigabytes) / per_gpu)
+    return max(0.0, kv_room(shape, engine, gigabytes) / _cache_each(shape, engine))
 
 
 def engine_memory(shape: Shape, engine: EngineSettings) -> Memory:
     """What one GPU needs for an engine that samples one completion at a time; more memory means more at a time."""
-    share = weight_bytes(shape, engine) / engine.tensor_parallel_size
-    per_gpu = cache_bytes(shape, engine) / min(engine.tensor_parallel_size, shape.kv_heads)
-    longest = {"cache of one completion": per_gpu * engine.max_model_len}
-    return Memory({"weights": share, **longest}, {"CUDA": CUDA})
+    longest = {"cache of one completion": _cache_each(shape, engine) * engine.max_model_len}
+    return Memory({"weights": _weights_each(shape, engine), **longest}, {"CUDA": CUDA})
 
 
 # ----------------------------------------------------------------------------------------------------------- training

@@ -148,7 +148,12 @@ class EngineSettings(Section):
     def other_ranks(self) -> dict[str, int]:
         """What `extra` says of pipeline and prefill ranks, by its key: each tensor parallel rank has so many."""
         keys = ("pipeline_parallel_size", "prefill_context_parallel_size")
-        return {key: size for key in keys if isinstance(size := self.extra.get(key), int)}
+        return {key: size for key in keys if isinstance(size := self.extra.get(key), int) and size > 0}
+
+    @property
+    def pipeline_ranks(self) -> int:
+        """GPUs, of each tensor parallel rank, that share the layers out."""
+        return self.other_ranks.get("pipeline_parallel_size", 1)
 
     @property
     def gpus(self) -> int:

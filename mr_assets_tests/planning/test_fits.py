@@ -123,6 +123,8 @@ def test_pipeline_ranks_ask_for_gpus_of_their_own(paper: Recipe, tmp_path: Path)
     assert (engine.change, engine.certain) == (("engine.extra.pipeline_parallel_size=1",), True)
     [engine] = problems(with_sets(recipe, ["engine.replicas=3"]), tmp_path, "h200", 16)
     assert engine.change == ("engine.replicas=2",)
+    found = problems(with_sets(paper, ["engine.extra.pipeline_parallel_size=8"]), tmp_path, "h100", 8, "70b")
+    assert [problem.of for problem in found] == ["sft", "dpo"], "they share the layers out"
 
 
 def test_heads_that_cannot_be_shared_out(paper: Recipe, tmp_path: Path) -> None:
@@ -240,14 +242,20 @@ GRID = (
 )
 
 
-@pytest.mark.parametrize("name", ["llama_3_8b_meta_rewarding", "llama_3_8b_meta_rewarding_8_h100", "small_world"])
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        ("llama_3_8b_meta_rewarding", ("1b", "8b", "70b")),
+        ("llama_3_8b_meta_rewarding_8_h100", ("1b", "8b", "70b")),
+        ("small_world_meta_rewarding", ("0.5b",)),
+    ],
+)
 @pytest.mark.parametrize("sets", GRID, ids=str)
 def test_with_all_that_is_told_changed_no_problem_is_left_but_those_that_nothing_mends(
-    name: str, sets: Sequence[str], tmp_path: Path
+    name: str, shapes: Sequence[str], sets: Sequence[str], tmp_path: Path
 ) -> None:
     """On whatever GPUs: the advice for one field is none that breaks another, and it can be given as --set."""
-    shapes = ("1b", "8b", "70b") if name.startswith("llama") else ("0.5b",)
-    recipe = load_recipe(name if name.startswith("llama") else f"{name}_meta_rewarding", sets)
+    recipe = load_recipe(name, sets)
     for gpu, count, shape in product(("4090", "a100-40", "h100", "b200"), (1, 2, 3, 4, 8, 16), shapes):
         found = problems(recipe, tmp_path, gpu, count, shape)
         changed = with_sets(recipe, [change for problem in found for change in problem.change])

@@ -94,6 +94,8 @@ def test_the_engines_cache(paper: Recipe) -> None:
     two = paper.engine.model_copy(update={"tensor_parallel_size": 2})
     assert kv_tokens(SHAPE, two, 24) == pytest.approx((0.9 * 24e9 - SHAPE.weights - 3e9) / 65_536)
     assert engine_memory(SHAPE, paper.engine).parts["cache of one completion"] == 131_072 * 8192
+    staged = engine_memory(SHAPE, two.model_copy(update={"extra": {"pipeline_parallel_size": 4}})).certain
+    assert staged == {"weights": 2 * SHAPE.weights / 8, "cache of one completion": 131_072 * 8192 / 8}
 
 
 @pytest.mark.parametrize(
