@@ -37,7 +37,7 @@ from mr_assets.runs.pruning import check_policy
 from mr_assets.runs.record import Record, write_record
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import changed_settings
-from mr_assets.runs.status import places, state, why_stale
+from mr_assets.runs.status import harmful_findings, places, state, why_stale
 from mr_assets.runs.stored import save, stored_text
 
 _ROW = re.compile(r"\s*iterations\.([0-9]+)\b")
@@ -61,8 +61,7 @@ def branch(run: Run, name: str, first: int, sets: Sequence[str] = ()) -> Run:
             link(run, begun, place, record)
             _keep_settings(begun, place, record)
         if broken := [place for place in shared(begun, first) if state(begun, *place) != "done"]:
-            why = "; ".join(_why(begun, place) for place in broken[:3])
-            raise UserError(f"run {run.name} changed while it was branched: {why}. Start again.")
+            raise UserError(_not_shared(run, begun, broken))
         changed = [f"{d.path}={json.dumps(d.new)}" for d in differences(_with_further(run), _with_further(begun))]
         branched = replace(begun, name=name, origin=(*run.origin, *changed) if run.origin else ())
         save(replace(branched, name=begun.name))
@@ -140,7 +139,15 @@ def _recipe(run: Run, first: int, sets: Sequence[str]) -> Recipe:
             f"{', '.join(changed)}: this shapes M0, or what it is made of, which a branch shares. "
             "Launch a run of its own: mr run RECIPE --set ... --name NAME."
         )
-    return with_rows(given, [*run.recipe.iterations[: first - 1], *given.iterations[first - 1 :]])
+    rows = _at_rate(given.iterations[first - 1 :], run, given.dpo.learning_rate)
+    dpo = given.dpo.model_copy(update={"learning_rate": run.recipe.dpo.learning_rate})  # which what is shared has
+    return with_rows(given.model_copy(update={"dpo": dpo}), [*run.recipe.iterations[: first - 1], *rows])
+
+
+def _at_rate(rows: Sequence[Iteration], run: Run, rate: float) -> list[Iteration]:
+    """Rows that have another dpo.learning_rate than the run's themselves, unless they have one of their own."""
+    own = None if rate == run.recipe.dpo.learning_rate else rate
+    return [row.model_copy(update={"learning_rate": row.learning_rate or own}) for row in rows]
 
 
 def _further(run: Run, sets: Sequence[str]) -> tuple[Iteration, ...]:
@@ -149,7 +156,8 @@ def _further(run: Run, sets: Sequence[str]) -> tuple[Iteration, ...]:
     whole["iterations"] = list(whole["iterations"])
     for text in sets:
         apply_set(whole, text)
-    return parse_rows(json.dumps(whole["iterations"]))[len(run.iterations) :]
+    rows = parse_rows(json.dumps(whole["iterations"]))[len(run.iterations) :]
+    return tuple(_at_rate(rows, run, whole["dpo"]["learning_rate"]))
 
 
 def _with_further(run: Run) -> Recipe:
@@ -162,6 +170,22 @@ def _why(run: Run, place: Place) -> str:
     now = state(run, *place)
     why = f" ({', '.join(why_stale(run, *place))})" if now == "stale" else ""
     return f"{titled(*place)} is {now}{why}"
+
+
+def _not_shared(run: Run, begun: Run, broken: Sequence[Place]) -> str:
+    """Why what was whole in the run is not so in its branch: by the guardrails that this has, or it changed since."""
+    changed = [d for d in differences(run.recipe, begun.recipe) if d.path.startswith("guardrails.")]
+    bounds = [f"{d.path} = {shown(d.new)}" for d in changed if not d.path.endswith(".warn")]
+    found = [(place, finding) for place in broken for finding in harmful_findings(begun, *place)]
+    if not bounds or not found:
+        why = "; ".join(_why(begun, place) for place in broken[:3])
+        return f"run {run.name} changed while it was branched: {why}. Start again."
+    place, finding = found[0]
+    return (
+        f"{', '.join(bounds)}: guardrails are the same in a whole run, and {titled(*place)}, which the branch shares, "
+        f"would fail: check {finding.name}: {finding.said}\n"
+        "Set bounds that what is shared keeps to, or begin the branch earlier."
+    )
 
 
 def link(run: Run, begun: Run, place: Place, record: Record) -> None:

@@ -126,8 +126,8 @@ def changed_settings(run: Run, asset: str, partition: str | None = None) -> dict
 
 
 def _fields(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings with the fields of whole sections each by its own path."""
+    """Settings with the fields of whole sections each by its own path; an empty mapping has none."""
     found: dict[str, Any] = {}
     for name, value in settings.items():
-        found |= _fields(value, f"{prefix}{name}.") if isinstance(value, dict) and value else {prefix + name: value}
+        found |= _fields(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
     return found

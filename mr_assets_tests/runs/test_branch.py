@@ -72,6 +72,34 @@ def test_settings_hold_in_the_iterations_that_a_run_is_given_later(tmp_path: Pat
     assert again.recipe == made.with_iterations(4).recipe
 
 
+def test_a_learning_rate_of_the_whole_recipe_is_that_of_the_rows_from_there_on(finished: Run) -> None:
+    """Of those to come as well; a row keeps its own. What is shared was made with the recipe's, which stays."""
+    made = branch(finished, "other", 2, ["dpo.learning_rate=1e-5", "iterations.3.learning_rate=2e-6"])
+    assert [row.learning_rate for row in made.recipe.iterations] == [None, 1e-5, 2e-6]
+    assert [row.learning_rate for row in made.rows_to_come] == [1e-5]
+    assert made.recipe.dpo == finished.recipe.dpo
+    assert not departed(made) and {state(made, *place) for place in shared(made, 2)} == {"done"}
+    again = load_run(made.origin[0], sets=made.origin[1:], name="other", iterations=3, data=made.data)
+    assert (again.recipe, again.rows_to_come) == (made.recipe, made.rows_to_come)
+
+
+def test_a_bound_that_what_is_shared_does_not_keep_to_is_the_cause(finished: Run) -> None:
+    """Guardrails judge the whole run; nothing of the source has changed. A bound that is kept to is taken."""
+    record = finished.record("responses", "2")
+    assert record is not None
+    grown = {"value": 1.77, "rows": 20, "came": "1.77 times", "numbers": {}}
+    write_record(finished.record_path("responses", "2"), replace(record, checks={"length_growth": grown}))
+    before = files(finished.data)
+    with pytest.raises(UserError) as refused:
+        branch(finished, "other", 3, ["guardrails.length_growth={warn: 1.0, stop: 1.2}"])
+    assert str(refused.value).startswith(
+        "guardrails.length_growth.stop = 1.2: guardrails are the same in a whole run, and responses of iteration 2, "
+        "which the branch shares, would fail: check length_growth: Expected responses to be at most 1 times as long"
+    )
+    assert "came 1.77 times" in str(refused.value) and files(finished.data) == before
+    branch(finished, "other", 3, ["guardrails.length_growth={warn: 1.0, stop: 1.8}"])
+
+
 def test_the_command_that_goes_on_means_the_same_run(finished: Run) -> None:
     made = branch(finished, "other", 3, ["rho=0.3", "dpo.beta=0.7"])
     assert made.origin[-3:] == ("dpo.beta=0.7", "iterations.3.rho=0.3", "iterations.4.rho=0.3")
@@ -99,6 +127,7 @@ def test_either_run_can_be_removed(finished: Run) -> None:
         ("other", 3, ["seed=7"], "seed: this shapes M0"),
         ("other", 3, ["sft.learning_rate=0.1"], "this shapes M0"),
         ("other", 3, ["evaluation.samples=7"], r"evaluation.samples.*the same in a whole run"),
+        ("other", 3, ["engine.extra={num_gpu_blocks_override: 9}"], "engine.extra.num_gpu_blocks_override = 9: eval"),
         ("other", 3, ["rho=7"], "rho"),
         ("other", 3, ["rhho=0.7"], "rhho"),
     ],

@@ -180,6 +180,15 @@ def test_a_record_without_a_content_is_not_stale_for_it(tmp_path: Path) -> None:
     assert state(run, "seed_prompts") == "done"
 
 
+def test_what_is_put_into_an_empty_mapping_is_one_change(run: Run) -> None:
+    """By its own path, with its value; and back."""
+    complete(run, "responses", "1")
+    filled = tiny_run(run.data, "engine.extra={num_gpu_blocks_override: 9}")
+    assert changed_settings(filled, "responses", "1") == {"engine.extra.num_gpu_blocks_override": (None, 9)}
+    complete(filled, "responses", "1")
+    assert changed_settings(run, "responses", "1") == {"engine.extra.num_gpu_blocks_override": (9, None)}
+
+
 @pytest.mark.parametrize("place", [("judgments", "1"), ("meta_judgments", "1"), ("evaluation", "seed")])
 def test_what_was_made_before_the_judges_words_were_fields_is_current(run: Run, place: tuple[str, str]) -> None:
     """Its record has neither words nor scale: they were the paper's."""
