@@ -225,17 +225,24 @@ def _run_lock(wanted: Any, stored: Any) -> Iterator[Any]:
 
 
 def _run_steps(wanted: Any, stored: Any) -> bool:
-    """Launch what is to do; whether there was anything. Before that nothing is written."""
+    """Launch what is to do; whether there was anything. Before that nothing is written.
+
+    What is predicted is kept before the first step of a launch; not where nothing is to do, as it would come too late.
+    """
     from mr_assets.inputs.run_plan import keep_prediction
     from mr_assets.orchestration.history import refuse_if_busy
     from mr_assets.orchestration.lock import run_lock
     from mr_assets.orchestration.steps import launch, steps
+    from mr_assets.planning.disk import said_of_removed
+    from mr_assets.planning.prediction import read_prediction
+    from mr_assets.runs.pruning import prune
 
     began, did = time.monotonic(), False
     with _run_lock(wanted, stored) as dagster:
-        if save(wanted):
-            keep_prediction(wanted)
+        predicts = save(wanted) or read_prediction(wanted) is None
         for step in steps(wanted):
+            if predicts and not did:
+                keep_prediction(wanted)
             did = True
             say(f"{wanted.name}, {step.title}: {', '.join(step.assets)}", bold=True, err=True)
             if step.partition is None:
@@ -247,6 +254,8 @@ def _run_steps(wanted: Any, stored: Any) -> bool:
                         launch(wanted, still, dagster)
             else:
                 launch(wanted, step, dagster)
+        for line in said_of_removed(prune(wanted)):
+            say(line, err=True)
     if did:
         minutes, seconds = divmod(time.monotonic() - began, 60)
         say(f"{wanted.name}: done in {minutes:.0f} min {seconds:.0f} s", bold=True, err=True)

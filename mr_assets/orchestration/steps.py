@@ -34,7 +34,7 @@ from mr_assets.orchestration.console import following, without_history_errors
 from mr_assets.orchestration.run_launcher import held_recipes
 from mr_assets.processes import MARK, TAG, Worker
 from mr_assets.runs.overrides import as_config
-from mr_assets.runs.pruning import check_policy, prune
+from mr_assets.runs.pruning import check_policy
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import overrides_of
 from mr_assets.runs.status import harmful_findings, refused, state
@@ -131,7 +131,6 @@ def launch(run: Run, step: Step, instance: dg.DagsterInstance) -> None:
         execute_run(job, _create(run, step, dagster_run_id, instance, job), instance) as result,
     ):
         if result.success:
-            prune(run)
             return
         if any(map(_stopped, result.all_events)):
             raise KeyboardInterrupt

@@ -5,17 +5,19 @@ a model 32 GB (fp32), the checkpoint to resume from 51 GB (weights and optimizer
 A checkpoint goes when the next one is whole, or before that with `overwrite_checkpoint`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mr_assets.ids import model_id
 from mr_assets.loop import LOOP
-from mr_assets.planning.fits import is_sharded, training_of
+from mr_assets.planning.fits import is_sharded, size, training_of
 from mr_assets.planning.memory import optimizer_bytes, trained_weights
 from mr_assets.planning.shapes import Shape
 from mr_assets.planning.stages import Sampling, Stage, Training
 from mr_assets.recipes.recipe import Recipe
 from mr_assets.tables import TABLES
+from mr_assets.training.settings import TrainingSettings
 
 BYTES_PER_TOKEN = 6
 """Of a sampled token in a table: its id and its characters, packed."""
@@ -62,12 +64,25 @@ def _model(stage: Training, shape: Shape, recipe: Recipe, data: Path) -> Disk:
     times = 2 if is_sharded(section, data) else 1
     resume = 4 * times * trained_weights(shape, section) + optimizer_bytes(shape, section)
     kept = float(model * (recipe.dpo.schedule_epochs if dpo and recipe.dpo.keep_all_epochs else 1))
-    several = stage.epochs > 2 or section.save_steps is not None
     saves = stage.epochs > 1 or section.save_steps is not None
     # The last epoch's end writes the model beside the one checkpoint that is left.
-    beside = 2 * resume - model if several and not section.overwrite_checkpoint else 0.0
+    beside = 2 * resume - model if writes_beside(stage, section) else 0.0
     passing = max(beside, resume if saves else 0.0)
     return Disk(kept, passing, int(stage.partition), kept) if dpo and stage.partition else Disk(kept, passing)
+
+
+def writes_beside(stage: Training, section: TrainingSettings) -> bool:
+    """Whether a training writes a checkpoint while the one before it is still there."""
+    several = stage.epochs > 2 or section.save_steps is not None
+    return several and not section.overwrite_checkpoint
+
+
+def said_of_removed(freed: Mapping[str, int]) -> list[str]:
+    """Which models lost their weights, a line each. freed: bytes by iteration, as `prune` has them."""
+    return [
+        f"{model_id(int(t))}: its weights are removed, {size(count)} (storage.keep_policies)"
+        for t, count in freed.items()
+    ]
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,9 @@ def loop_asset(*, kinds: set[str]) -> Callable[[Callable[..., Result]], Callable
                 with users_errors():
                     work = Materialization(context, run, inputs.get("policy"))
                     result = work.nothing() if work.is_off else materialize(work, **inputs)
-                yield result
+                yield result  # Dagster asks for more when this and its record are written
+                with users_errors():
+                    work.prune()
 
             named = _loaded(run, LOOP[materialize.__name__])
             needed = {p.name for p in taken if p.default is p.empty} - {"work"}

@@ -15,6 +15,7 @@ from mr_assets.loop import LOOP, Of
 from mr_assets.method import Frame
 from mr_assets.method.guardrails import Finding, findings
 from mr_assets.method.measures import PREVIOUS
+from mr_assets.planning.disk import said_of_removed
 from mr_assets.recipes.recipe import Iteration, Recipe
 from mr_assets.runs.artifact import Artifact, Model
 from mr_assets.runs.code_versions import code_version, software
@@ -69,10 +70,7 @@ class Materialization:
             save(run)
         if policy is not None:
             self.policy_unchanged(policy)
-        for t, freed in prune(run).items():
-            context.log.info(
-                f"{model_id(int(t))}: its weights are removed, {freed / 1e9:.1f} GB (storage.keep_policies)"
-            )
+        self.prune()
         if self.asset != "checkpoints":  # there the checks of its dataset are asked first, see `fit_to_train`
             check_inputs(run, self.asset, self.partition)
 
@@ -104,6 +102,11 @@ class Materialization:
             if asset in LOOP and space == run.namespace(asset):
                 place = (asset, None if LOOP[asset].per == "family" else self.partition)
                 overridden(run, *place, overrides_in(run.recipe, *place, given.get("config") or {}))
+
+    def prune(self) -> None:
+        """Take away the weights that nothing needs any more, and say so in the log."""
+        for line in said_of_removed(prune(self.as_launched)):
+            self.context.log.info(line)
 
     def policy_unchanged(self, policy: Model) -> None:
         """Raise `dg.Failure` if the policy's pointer no longer names the model that lies there."""

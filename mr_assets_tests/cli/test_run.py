@@ -25,6 +25,17 @@ from mr_assets_tests.cli.conftest import SETS, Mr, Refused, worked
 from mr_assets_tests.tiny import NAME, SMALL, complete, files, model_folder
 
 
+@pytest.fixture
+def stopped_at_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is launched is stopped as its first step begins; nothing is checked before."""
+
+    def interrupted(*step: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mr_assets.inputs.preflight.check_run", lambda run, dry=False: [])
+    monkeypatch.setattr("mr_assets.orchestration.steps.launch", interrupted)
+
+
 def test_a_dry_run_says_what_would_be_done(mr: Mr, data: Path) -> None:
     """Every step with its assets and partition key, in order; and writes nothing, not even the data folder."""
     data.rmdir()
@@ -233,6 +244,31 @@ def test_a_branch_says_how_to_go_on(mr: Mr, data: Path, done: Run) -> None:
     assert "other: would begin with iteration 2 of 2" in worked(mr("run", *shlex.split(command), "--dry-run"))
 
 
+def test_a_branch_has_its_prediction_when_it_is_run(mr: Mr, data: Path, done: Run, stopped_at_a_step: None) -> None:
+    """By its own recipe. What is complete is launched no more: a plan would come too late to be one."""
+    save(replace(done, origin=(NAME, *SMALL)))
+    worked(mr("branch", "tiny", "--from", 2, "--name", "other"))
+    assert mr("run", NAME, "--name", "other").exit_code == 130
+    kept = read_prediction(stored_runs(data)["other"])
+    assert kept is not None and kept.lengths["response"] > 0
+    worked(mr("run", NAME, "--name", "tiny"))
+    assert read_prediction(done) is None
+
+
+def test_a_complete_run_loses_the_weights_that_it_is_to_keep_no_more(
+    mr: Mr, done: Run, stopped_at_a_step: None
+) -> None:
+    """Nothing is computed, and it says what went."""
+    for t in done.iterations:
+        (done.path("checkpoints", t) / "model.safetensors").write_bytes(bytes(2_000_000))
+    command = ("run", NAME, "--name", "tiny", *SETS, "--iterations", 2)
+    said = worked(mr(*command, "--set", "storage.keep_policies=1", "--update"))
+    assert "M1: its weights are removed, 2.0 MB (storage.keep_policies)" in said
+    assert "tiny: everything is complete; nothing was computed." in said
+    assert [(done.path("checkpoints", t) / "model.safetensors").exists() for t in done.iterations] == [False, True]
+    assert "removed" not in worked(mr(*command, "--set", "storage.keep_policies=1"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
@@ -277,14 +313,8 @@ def test_a_command_that_is_refused_as_a_run_is_busy_changes_nothing(
     assert (launched.folder / "recipe.yaml").read_bytes() == before
 
 
-def test_a_run_that_is_stopped_says_so_in_a_line(mr: Mr, launched: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_is_stopped_says_so_in_a_line(mr: Mr, launched: Run, stopped_at_a_step: None) -> None:
     """Ctrl-C in the middle of a step: no error, no traceback, and a shell's status for it."""
-
-    def interrupted(*step: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("mr_assets.inputs.preflight.check_run", lambda run, dry: [])
-    monkeypatch.setattr("mr_assets.orchestration.steps.launch", interrupted)
     said = mr("run", NAME, "--name", "tiny")
     assert said.exit_code == 130, said.output
     assert said.output.splitlines()[-1] == "stopped; the same command goes on"
@@ -293,15 +323,9 @@ def test_a_run_that_is_stopped_says_so_in_a_line(mr: Mr, launched: Run, monkeypa
 
 
 def test_what_is_predicted_at_a_launch_is_kept(
-    mr: Mr, data: Path, dagster_home: Path, monkeypatch: pytest.MonkeyPatch
+    mr: Mr, data: Path, dagster_home: Path, stopped_at_a_step: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For the GPUs of this machine, beside the recipe; as long as the recipe stays, so does it."""
-
-    def interrupted(*step: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("mr_assets.inputs.preflight.check_run", lambda run, dry=False: [])
-    monkeypatch.setattr("mr_assets.orchestration.steps.launch", interrupted)
     h100 = Device("NVIDIA H100 80GB HBM3", 81559 * 2**20, 81559 * 2**20)
     monkeypatch.setattr("mr_assets.planning.devices.devices", lambda: [h100])
     assert mr("run", NAME, "--name", "fresh", *SETS, "--iterations", 2).exit_code == 130

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mr_assets.planning.disk import Disk, Totals, disk, totals
+from mr_assets.planning.disk import Disk, Totals, disk, said_of_removed, totals, writes_beside
 from mr_assets.planning.shapes import KNOWN
 from mr_assets.planning.stages import Sampling, Training
 from mr_assets.recipes.recipe import Recipe
@@ -29,6 +29,9 @@ def test_a_model_and_what_it_can_resume_from(paper: Recipe) -> None:
 def test_a_checkpoint_that_is_written_over_takes_its_room_once(paper: Recipe) -> None:
     over = with_sets(paper, ["dpo.overwrite_checkpoint=true"])
     assert [trained(over, epochs) for epochs in (1, 2, 3)] == [of_model(0), of_model(RESUME), of_model(RESUME)]
+    (two, three) = (Training("checkpoints", "1", 100, epochs, 8, 1000) for epochs in (2, 3))
+    assert [writes_beside(each, paper.dpo) for each in (two, three)] == [False, True]
+    assert not writes_beside(three, over.dpo)
 
 
 def test_fsdp_has_the_weights_twice_in_a_checkpoint(paper: Recipe) -> None:
@@ -77,3 +80,10 @@ def test_pruned_models_make_room() -> None:
     assert totals([Disk(10, 5), *models], keep_policies=1) == Totals(kept=24, most=39)
     left = [Disk(0, 0, 2, 10), *models[4:]]  # M2 is there already: it takes no room, and makes some when M3 is there
     assert totals(left, keep_policies=1) == Totals(kept=22 - 20, most=17)
+
+
+def test_which_weights_went_is_said_in_units_that_tell() -> None:
+    assert said_of_removed({"1": 4_300_000, "12": 32_000_000_000}) == [
+        "M1: its weights are removed, 4.3 MB (storage.keep_policies)",
+        "M12: its weights are removed, 32 GB (storage.keep_policies)",
+    ]

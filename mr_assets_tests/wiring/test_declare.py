@@ -17,7 +17,8 @@ from mr_assets.runs.run import Run
 from mr_assets.tables import ACTOR_PAIRS, SELECTED_RESPONSES, TABLES
 from mr_assets.wiring.declare import loop_asset
 from mr_assets.wiring.materialization import Materialization, Result
-from mr_assets_tests.tiny import tiny_run
+from mr_assets_tests.runs.test_pruning import finished
+from mr_assets_tests.tiny import complete, tiny_run
 
 
 class Shelf(dg.IOManager):
@@ -33,8 +34,10 @@ class Shelf(dg.IOManager):
         self.kept.append(obj)
 
 
-def materialize(build: Callable[[Run], dg.AssetsDefinition], run: Run, t: str) -> tuple[Any, Shelf]:
-    shelf, asset = Shelf(), build(run)
+def materialize(
+    build: Callable[[Run], dg.AssetsDefinition], run: Run, t: str, shelf: Shelf | None = None
+) -> tuple[Any, Shelf]:
+    shelf, asset = shelf or Shelf(), build(run)
     parents = [
         dg.AssetSpec(key, partitions_def=asset.partitions_def).with_io_manager_key("tables")
         for key in asset.dependency_keys
@@ -87,6 +90,28 @@ def test_the_judges_side_is_empty_where_no_judge_is_trained(run: Run) -> None:
     [kept] = shelf.kept
     assert kept.rows.equals(SELECTED_RESPONSES.empty())
     assert not materialize(selected_responses, run, "1")[0].success
+
+
+def test_weights_that_nothing_needs_any_more_go_when_an_asset_is_there(tmp_path: Path) -> None:
+    """The pairs are the last thing of iteration 4 that was missing: no other asset begins, which would see to M3."""
+    run = finished(tmp_path)
+    run.record_path("actor_pairs", "4").unlink()
+    seen: list[bool] = []
+    weights = run.path("checkpoints", "3") / "model.safetensors"
+
+    @loop_asset(kinds={"polars"})
+    def actor_pairs(work: Materialization, responses: pl.LazyFrame, judgments: pl.LazyFrame) -> Result:
+        """Pairs of two texts."""
+        seen.append(weights.exists())
+        return work.table(ACTOR_PAIRS.empty(), {}, empty_because="Nothing to pair.")
+
+    class Completing(Shelf):
+        def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+            complete(run, "actor_pairs", "4", version="actor_pairs 4")
+
+    done, _ = materialize(actor_pairs, run, "4", Completing())
+    assert done.success
+    assert (seen, weights.exists()) == ([True], False)
 
 
 def test_an_input_that_the_row_does_not_name_is_refused(run: Run) -> None:
