@@ -67,7 +67,7 @@ def made_pilot(run: Any, prompts: int, *, again: bool = False) -> "Pilot":
     if again:
         forget(found)
     if found.is_made:
-        say(f"The pilot of {run.name} is there already (--again measures again).", err=True)
+        say(f"The pilot of {run.name} is there already (mr pilot --again measures again).", err=True)
         return found
     began = time.monotonic()
     say(f"pilot of {run.name}: {found.prompts} prompts, {_model(found)}", bold=True, err=True)

@@ -187,10 +187,9 @@ def off_table(origin: str, off: "Sequence[Off]") -> "Table":
 
 def _assumed(plan: "Plan") -> list[str]:
     from mr_assets.planning.data_sheets import SAMPLING_EFFICIENCY, TRAINING_EFFICIENCY, Gpu
-    from mr_assets.planning.fits import changes, size
+    from mr_assets.planning.fits import changes
     from mr_assets.planning.memory import kv_tokens
     from mr_assets.planning.other_models import others
-    from mr_assets.planning.stages import Training
 
     lengths = plan.lengths
     origin = f"Mean lengths in {plan.measured.origin}" if plan.measured else "Assumed lengths"
@@ -215,11 +214,7 @@ def _assumed(plan: "Plan") -> list[str]:
                 f"What {other.field} = {other.folder} takes is not known: it is no folder whose shape can be read, and "
                 "its name has no known size."
             )
-    if resume := max((row.disk.passing for row in plan.rows if isinstance(row.stage, Training)), default=0.0):
-        said.append(
-            f"Disk: a training needs up to {size(resume)} besides its model, for the checkpoint to resume from, and a "
-            "second one while that is written: the first one goes when the second is whole."
-        )
+    said += _resumed_from(plan)
     if isinstance(plan.gpu, Gpu):
         if plan.measured and plan.rates:
             measured, origin = ", ".join(plan.rates), plan.measured.origin
@@ -236,6 +231,22 @@ def _assumed(plan: "Plan") -> list[str]:
     if changed := changes(plan.recipe, plan.begun):
         said.append(f"Hours, memory and disk are with what these GPUs can begin: {' '.join(changed)}.")
     return said
+
+
+def _resumed_from(plan: "Plan") -> list[str]:
+    """What the training that takes most room needs besides its model; nothing if none can be resumed."""
+    from mr_assets.planning.disk import writes_beside
+    from mr_assets.planning.fits import size, training_of
+    from mr_assets.planning.stages import Training
+
+    trained = [(row.disk.passing, row.stage) for row in plan.rows if isinstance(row.stage, Training)]
+    room, most = max(trained, key=lambda each: each[0])
+    if not room:
+        return []
+    said = f"Disk: a training needs up to {size(room)} besides its model, for the checkpoint to resume from"
+    if writes_beside(most, training_of(plan.recipe, most.asset)):
+        return [f"{said}, and a second one while that is written: the first one goes when the second is whole."]
+    return [f"{said}."]
 
 
 def short(count: float) -> str:

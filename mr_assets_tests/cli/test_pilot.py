@@ -49,7 +49,7 @@ def test_what_a_program_reads(tried: tuple[Path, Result], mr: Mr, monkeypatch: p
     before = files(data)
     result = mr("pilot", *TINY, "--json")
     found = as_json(result)
-    assert "is there already" in result.stderr and files(data) == before
+    assert "is there already (mr pilot --again measures again)" in result.stderr and files(data) == before
     assert (found["run"], found["prompts"], found["model"]["name"]) == ("tiny", 3, "seed")
     stages = {stage["asset"]: stage for stage in found["stages"]}
     assert list(stages) == [

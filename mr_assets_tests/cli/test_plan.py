@@ -84,6 +84,14 @@ def test_what_to_change_can_be_typed(mr: Mr) -> None:
     assert "does not fit" in result.output and "--set dpo.micro_batch_size=1" in result.output
 
 
+def test_one_checkpoint_at_a_time_is_said_to_be_one(mr: Mr) -> None:
+    """51 GB to resume from at 8B; 71 where the next ones are written beside them."""
+    over = [part for name in ("dpo", "sft") for part in ("--set", f"{name}.overwrite_checkpoint=true")]
+    two, one = (" ".join(mr(PAPER, *sets).output.split()) for sets in ([], over))
+    assert "up to 71 GB besides its model, for the checkpoint to resume from, and a second one while that is" in two
+    assert "up to 51 GB besides its model, for the checkpoint to resume from." in one and "second one" not in one
+
+
 def test_json(mr: Mr) -> None:
     """Seconds and bytes; the same verdict."""
     found = as_json(mr(PAPER, "--gpu", "h200", "--json"))
