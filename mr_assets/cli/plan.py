@@ -48,8 +48,9 @@ def plan(
     Nothing is run, and no GPU is needed. Without --gpu, the plan is for the GPUs of this machine, if it has any. Hours
     are computed from the GPU's data sheet and an assumed efficiency; lengths of texts are assumed. --from takes both
     from a run that was made, --pilot from a few prompts that are tried first (mr pilot), as far as that measured them;
-    with --gpu the lengths alone. Then it says how far off the assumptions were. If the run that is planned is there
-    already, in part or whole, what was predicted at its launch is held against the time that it took.
+    with --gpu, or if the run's model has another shape, the lengths alone. Then it says how far off the assumptions
+    were. If the run that is planned is there already, in part or whole, what was predicted at its launch is held
+    against the time that it took.
 
     \b
     mr plan llama_3_8b_meta_rewarding --gpu h200
@@ -58,11 +59,11 @@ def plan(
     mr plan small_world_meta_rewarding --pilot 16
     """
     from mr_assets.cli.terminal import Wrapped, show
-    from mr_assets.inputs.run_plan import Earlier, gpus_here, lengths_assumed_of, plan_of
+    from mr_assets.inputs.run_plan import Earlier, gpus_here, lengths_assumed_of, not_comparable, plan_of
     from mr_assets.planning.data_sheets import Card, known_gpu
     from mr_assets.planning.measured import how_far_off, seconds_so_far
     from mr_assets.planning.plan import compared, rates_of, seconds_of, verdict
-    from mr_assets.planning.prediction import read_prediction
+    from mr_assets.planning.prediction import made_on, read_prediction
     from mr_assets.planning.shapes import model_shape
     from mr_assets.runs.data_folder import resolve
     from mr_assets.runs.stored import load_run, named_runs, stored_and_unreadable_runs
@@ -73,7 +74,7 @@ def plan(
     earlier = Earlier(named_runs(run.data, from_run)[from_run]) if from_run else None
     chosen: Card | None = known_gpu(gpu) if gpu else None
     number = count or 1
-    if chosen is None and from_run is None:
+    if chosen is None:
         chosen, number = gpus_here(count)
     if prompts:
         from mr_assets.cli.pilot import made_pilot
@@ -91,14 +92,22 @@ def plan(
     elif run.name in there and run.name != from_run:  # its own rates would fit it
         stored = there[run.name]
         again = plan_of(stored, found, chosen, number, earlier, measured_here=gpu is None)
-        old = compared(seconds_of(again), seconds_so_far(stored))
+        if why := not_comparable(stored, again):
+            assumptions.append(f"What run {run.name} took is not held against this plan: {why}.")
+        elif old := compared(seconds_of(again), seconds_so_far(stored)):
+            assumptions += [] if made_on(stored) else [f"On which machine run {run.name} was made is not noted."]
     off: list[Off] = []
     if earlier and plan.measured:
         said = read_prediction(earlier.run)
         assumed = said.in_place_of(lengths_assumed_of(run)) if said else lengths_assumed_of(run)
         predicted = dict(said.rates) if said else {}
-        if not predicted and chosen:
+        if not predicted and chosen and plan.measured.on in (None, chosen.name):
             predicted = rates_of(plan_of(earlier.run, found, chosen, number, earlier))
+        elif not predicted and chosen and plan.measured.rates:
+            assumptions.append(
+                f"Tokens per second in {plan.measured.origin} are not held against the data sheet: they are of "
+                f"{plan.measured.on}, not of {chosen.name}."
+            )
         off = how_far_off(assumed, plan.measured, predicted)
     if as_json:
         compared_and_off = {"compared": [asdict(each) for each in old], "how_far_off": [asdict(each) for each in off]}
@@ -200,6 +209,10 @@ def _assumed(plan: "Plan") -> list[str]:
     ]
     if plan.measured:
         said.append(f"~ is as large a share of the most that there can be as in {plan.measured.origin}.")
+        if plan.measured.unlike:
+            said.append(
+                f"Of {plan.measured.origin} lengths and shares are taken, and no rates: {plan.measured.unlike}."
+            )
         if plan.rates:
             said.append(
                 "Its rates of sampling are without the engine's start, those of training with the trainer's. Few "
@@ -286,5 +299,6 @@ def plan_as_json(plan: "Plan") -> dict[str, Any]:
         "lengths": asdict(plan.lengths),
         "measured_in": plan.measured.run if plan.measured else None,
         "measured_by": None if plan.measured is None else "pilot" if plan.measured.pilot else "run",
+        "measured_on": plan.measured.on if plan.measured else None,
         "unknown": plan.unknown,
     }

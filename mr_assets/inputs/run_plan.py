@@ -5,6 +5,7 @@ keep_prediction(run)        data/RUN/plan.json, when `mr run` launches it
 """
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import NamedTuple
 
 from mr_assets.errors import UserError
@@ -13,9 +14,9 @@ from mr_assets.method.ranked_replies import in_parts
 from mr_assets.planning import devices
 from mr_assets.planning.data_sheets import Card, gpu_of_device
 from mr_assets.planning.lengths import Lengths, assumed_lengths, token_counter
-from mr_assets.planning.measured import measured
+from mr_assets.planning.measured import Measured, measured
 from mr_assets.planning.plan import Plan, make_plan
-from mr_assets.planning.prediction import prediction_of, write_prediction
+from mr_assets.planning.prediction import made_on, prediction_of, write_prediction
 from mr_assets.planning.shapes import Shape, model_shape
 from mr_assets.runs.data_folder import resolve
 from mr_assets.runs.judge_prompts import judge_prompts
@@ -48,10 +49,45 @@ def plan_of(
 ) -> Plan:
     """`make_plan`, by what was measured in an earlier run, else by assumed lengths."""
     lengths = lengths_assumed_of(run)
-    found = measured(earlier.run, lengths, pilot=earlier.pilot) if earlier else None
+    found = _measured(run, shape, earlier, lengths) if earlier else None
     planned, replies = found.lengths if found else lengths, _ranked_replies(run)
     of = (run.name, run.recipe, shape, planned, run.data, gpu, count, found, replies)
     return make_plan(*of, measured_here=measured_here)
+
+
+def _measured(run: Run, shape: Shape, earlier: Earlier, assumed: Lengths) -> Measured:
+    """What an earlier run measured, and on what; its rates if its model has the shape that is planned with.
+
+    The model of a pilot is the run's own, or comes of it, and its machine is this one.
+    """
+    found = measured(earlier.run, assumed, pilot=earlier.pilot)
+    here, _ = gpus_here()
+    on = here.name if earlier.pilot and here else made_on(earlier.run)
+    unlike = other_model(run if earlier.pilot else earlier.run, run, shape)
+    return replace(found, on=on, unlike=unlike, rates={} if unlike else found.rates)
+
+
+def other_model(earlier: Run, run: Run, shape: Shape) -> str:
+    """In what the model of an earlier run is not the one that is planned with, in words; "" if their shapes agree."""
+    seed = earlier.recipe.model.seed
+    try:
+        its, _ = model_shape(seed, resolve(seed, earlier.data))
+    except UserError:
+        return "" if seed == run.recipe.model.seed else "nothing says the shape of its model"
+    if replace(its, name=shape.name) == shape:
+        return ""
+    return f"its model has another shape, with {its.weights:,} weights and not {shape.weights:,}"
+
+
+def not_comparable(stored: Run, plan: Plan) -> str:
+    """Why what a run took is not to be held against the hours of a plan of it, in words; "" if it is, or has none."""
+    if plan.hours is None:
+        return ""
+    planned = plan.gpu.name if plan.gpu else plan.measured.on if plan.measured else None
+    on = made_on(stored)
+    if on and planned and on != planned:
+        return f"it was made on {on}, and planned for is {planned}"
+    return other_model(stored, stored, plan.shape)
 
 
 def lengths_assumed_of(run: Run) -> Lengths:

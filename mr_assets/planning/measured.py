@@ -26,7 +26,8 @@ class Measured:
     """What a run measured, or its pilot.
 
     rates: tokens per second by asset, of sampled ones or of those that were trained on; lengths_of: the texts whose
-    length was measured, the others' are assumed.
+    length was measured, the others' are assumed. on: the machine, as `made_on` names it. unlike: in what its model is
+    another one than the planned one, in words; then there are no rates.
     """
 
     run: str
@@ -35,6 +36,8 @@ class Measured:
     rates: dict[str, float]
     pilot: bool = False
     lengths_of: tuple[str, ...] = ()
+    on: str | None = None
+    unlike: str = ""
 
     @property
     def origin(self) -> str:

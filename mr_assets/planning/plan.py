@@ -145,14 +145,21 @@ def verdict(plan: Plan) -> str:
         said = [f"{plan.name} does not fit on {where}: {counted(len(plan.problems), 'thing')} to change, below."]
     elif plan.gpu:
         said = [f"{plan.name} fits on {where}."]
-    elif plan.measured:
+    elif plan.rates and plan.measured:
         said = [f"{plan.name} on the machine of {plan.measured.origin}, at its rates."]
+    elif plan.measured:
+        said = [
+            f"{plan.name}: no GPU is named, and {plan.measured.origin} gives no rates, so that there are no hours. "
+            "Add --gpu h200."
+        ]
     else:
         said = [f"{plan.name}: no GPU is named, so that there are no hours. Add --gpu h200, --pilot 16, or --from RUN."]
     if (hours := plan.hours) is not None:
         least, longest = hours / (1 + RANGE), hours / (1 - RANGE)
         what = counted(len(plan.recipe.iterations), "iteration")
-        said.append(f"{what} would take about {_time(hours)}, from {_time(least)} to {_time(longest)}.")
+        said.append(
+            f"{what} would take about {_time(hours)}, from {_time(least)} to {_time(longest)}{_elsewhere(plan)}."
+        )
         if plan.unknown:
             said.append(f"Of {', '.join(plan.unknown)} no time is known: it is not in that.")
         said.append(_where_the_time_goes(plan))
@@ -165,6 +172,14 @@ def verdict(plan: Plan) -> str:
         said.append(f"The most memory of a GPU is taken by {name}: {size(need.needed)}.")
     said.append(f"The disk needs {size(plan.disk.most)}, of which {size(plan.disk.kept)} stay.")
     return " ".join(said)
+
+
+def _elsewhere(plan: Plan) -> str:
+    """Whose rates the hours are, if those are of another machine than the one that is planned for."""
+    found = plan.measured
+    if not (plan.gpu and plan.rates and found and found.on) or found.on == plan.gpu.name:
+        return ""
+    return f", at the rates of {found.origin}, which was made on {found.on}"
 
 
 def counted(count: int, what: str) -> str:

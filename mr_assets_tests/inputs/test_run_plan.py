@@ -1,23 +1,35 @@
 """The plan of a run with what its own files say."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from mr_assets.errors import UserError
-from mr_assets.inputs.run_plan import Earlier, gpus_here, keep_prediction, lengths_assumed_of, plan_of
+from mr_assets.inputs.run_plan import (
+    Earlier,
+    gpus_here,
+    keep_prediction,
+    lengths_assumed_of,
+    not_comparable,
+    other_model,
+    plan_of,
+)
 from mr_assets.planning.data_sheets import GPUS, Card
 from mr_assets.planning.devices import Device
 from mr_assets.planning.prediction import read_prediction
-from mr_assets.planning.shapes import KNOWN
+from mr_assets.planning.shapes import KNOWN, model_shape
 from mr_assets.planning.stages import EFT_REPLIES, NOT_COUNTED, Sampling
+from mr_assets.runs.data_folder import PROJECT, resolve
 from mr_assets.runs.run import Run
 from mr_assets_tests.rankings import trees_of, write
 from mr_assets_tests.tiny import model_folder, stored, tiny_recipe, tiny_run
 
 H200 = Device("NVIDIA H200", 150_754_820_096, 150_000_000_000)
 SHAPE = KNOWN["1b"]
+FOLDER = resolve(tiny_recipe().model.seed, PROJECT)
+TINY, _ = model_shape("", FOLDER)
 
 
 def with_gpus(monkeypatch: pytest.MonkeyPatch, *there: Device) -> None:
@@ -73,15 +85,52 @@ def test_an_earlier_run_or_a_pilot_tells_lengths_and_rates(tmp_path: Path) -> No
     Its rates are not those of another GPU.
     """
     run, earlier = tiny_run(tmp_path), answered(Run("earlier", tiny_recipe(), tmp_path), [10, 20])
-    plan = plan_of(run, SHAPE, None, 1, Earlier(earlier))
+    plan = plan_of(run, TINY, None, 1, Earlier(earlier))
     assert (plan.lengths.response, plan.lengths.judgment) == (15, lengths_assumed_of(run).judgment)
     assert plan.rates == {"responses": 200}
     assert plan.measured is not None and plan.measured.origin == "run earlier"
-    pilot = plan_of(run, SHAPE, GPUS["h200"], 1, Earlier(earlier, pilot=True))
+    pilot = plan_of(run, TINY, GPUS["h200"], 1, Earlier(earlier, pilot=True))
     assert pilot.measured is not None and pilot.measured.origin == "the pilot of earlier"
     assert (pilot.lengths.response, pilot.rates) == (15, {})
-    here = plan_of(run, SHAPE, GPUS["h200"], 1, Earlier(earlier, pilot=True), measured_here=True)
+    here = plan_of(run, TINY, GPUS["h200"], 1, Earlier(earlier, pilot=True), measured_here=True)
     assert here.rates == {"responses": 200}
+
+
+def test_rates_are_those_of_a_model_of_the_same_shape(tmp_path: Path) -> None:
+    """Lengths are taken all the same. What a recipe calls its model is no difference; a name that says no size is."""
+    run, earlier = tiny_run(tmp_path), answered(Run("earlier", tiny_recipe(), tmp_path), [10, 20])
+    plan = plan_of(run, SHAPE, None, 1, Earlier(earlier))
+    assert plan.measured is not None and (plan.lengths.response, plan.rates, plan.measured.rates) == (15, {}, {})
+    assert plan.measured.unlike == "its model has another shape, with 1,072,512 weights and not 1,235,814,400"
+    copy = tiny_run(tmp_path, f"model.seed={shutil.copytree(FOLDER, tmp_path / 'of_another_name')}")
+    assert other_model(copy, run, TINY) == ""
+    unknown = tiny_run(tmp_path, "model.seed=nowhere")
+    assert other_model(unknown, run, TINY) == "nothing says the shape of its model"
+    assert other_model(unknown, unknown, SHAPE) == ""
+
+
+def test_the_machine_of_a_pilot_is_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of a run is what its launch or its records say."""
+    run = answered(tiny_run(tmp_path), [10])
+    with_gpus(monkeypatch, H200)
+    for pilot, on in ((True, "h200"), (False, None)):
+        plan = plan_of(run, TINY, None, 1, Earlier(run, pilot=pilot))
+        assert plan.measured is not None and plan.measured.on == on
+
+
+def test_what_was_taken_on_another_machine_or_by_another_model_is_not_comparable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Launched on an H200. A plan without hours has nothing to compare."""
+    run = tiny_run(tmp_path)
+    assert not_comparable(run, plan_of(run, TINY, GPUS["h100"], 1)) == ""  # nothing tells where it was made
+    with_gpus(monkeypatch, H200)
+    keep_prediction(run)
+    assert not_comparable(run, plan_of(run, TINY, GPUS["h200"], 1)) == ""
+    h100 = plan_of(run, TINY, GPUS["h100"], 1)
+    assert not_comparable(run, h100) == "it was made on h200, and planned for is h100"
+    assert not_comparable(run, plan_of(run, SHAPE, GPUS["h200"], 1)).startswith("its model has another shape")
+    assert not_comparable(run, plan_of(run, SHAPE, None, 1)) == ""
 
 
 def test_an_earlier_run_without_responses_tells_nothing(tmp_path: Path) -> None:

