@@ -10,8 +10,10 @@ from mr_assets.cli.terminal import say_json
 
 if TYPE_CHECKING:
     from mr_assets.cli.terminal import Table
+    from mr_assets.inputs.run_plan import Earlier
     from mr_assets.planning.measured import Off
     from mr_assets.planning.plan import Compared, Plan
+    from mr_assets.runs.run import Run
 
 
 @click.command()
@@ -59,11 +61,11 @@ def plan(
     mr plan small_world_meta_rewarding --pilot 16
     """
     from mr_assets.cli.terminal import Wrapped, show
-    from mr_assets.inputs.run_plan import Earlier, gpus_here, lengths_assumed_of, not_comparable, plan_of
+    from mr_assets.inputs.run_plan import Earlier, gpus_here, plan_of
     from mr_assets.planning.data_sheets import Card, known_gpu
-    from mr_assets.planning.measured import how_far_off, seconds_so_far
-    from mr_assets.planning.plan import compared, rates_of, seconds_of, verdict
-    from mr_assets.planning.prediction import made_on, read_prediction
+    from mr_assets.planning.measured import seconds_so_far
+    from mr_assets.planning.plan import compared, verdict
+    from mr_assets.planning.prediction import read_prediction
     from mr_assets.planning.shapes import model_shape
     from mr_assets.runs.data_folder import resolve
     from mr_assets.runs.stored import load_run, named_runs, stored_and_unreadable_runs
@@ -92,23 +94,12 @@ def plan(
     elif run.name in there and run.name != from_run:  # its own rates would fit it
         stored = there[run.name]
         again = plan_of(stored, found, chosen, number, earlier, measured_here=gpu is None)
-        if why := not_comparable(stored, again):
-            assumptions.append(f"What run {run.name} took is not held against this plan: {why}.")
-        elif old := compared(seconds_of(again), seconds_so_far(stored)):
-            assumptions += [] if made_on(stored) else [f"On which machine run {run.name} was made is not noted."]
+        old, notes = _taken(stored, again)
+        assumptions += notes
     off: list[Off] = []
-    if earlier and plan.measured:
-        said = read_prediction(earlier.run)
-        assumed = said.in_place_of(lengths_assumed_of(run)) if said else lengths_assumed_of(run)
-        predicted = dict(said.rates) if said else {}
-        if not predicted and chosen and plan.measured.on in (None, chosen.name):
-            predicted = rates_of(plan_of(earlier.run, found, chosen, number, earlier))
-        elif not predicted and chosen and plan.measured.rates:
-            assumptions.append(
-                f"Tokens per second in {plan.measured.origin} are not held against the data sheet: they are of "
-                f"{plan.measured.on}, not of {chosen.name}."
-            )
-        off = how_far_off(assumed, plan.measured, predicted)
+    if earlier:
+        off, notes = _off(run, plan, earlier)
+        assumptions += notes
     if as_json:
         compared_and_off = {"compared": [asdict(each) for each in old], "how_far_off": [asdict(each) for each in off]}
         say_json(plan_as_json(plan) | {"assumptions": assumptions} | compared_and_off)
@@ -118,6 +109,46 @@ def plan(
     tables += [off_table(plan.measured.origin, off)] if plan.measured else []
     tables += [compared_table(run.name, old, at_launch=bool(at_launch and at_launch.seconds))] if old else []
     show(first, "", *_problems(plan), *tables, "\n".join(assumptions))
+
+
+def _taken(stored: "Run", again: "Plan") -> "tuple[list[Compared], list[str]]":
+    """What a stored run took, against a plan of it by today's code, and what is to be said of that."""
+    from mr_assets.inputs.run_plan import not_comparable
+    from mr_assets.planning.measured import seconds_so_far
+    from mr_assets.planning.plan import compared, seconds_of
+    from mr_assets.planning.prediction import made_on
+
+    if why := not_comparable(stored, again):
+        return [], [f"What run {stored.name} took is not held against this plan: {why}."]
+    found = compared(seconds_of(again), seconds_so_far(stored))
+    return found, [_not_noted(f"run {stored.name}")] if found and made_on(stored) is None else []
+
+
+def _off(run: "Run", plan: "Plan", earlier: "Earlier") -> "tuple[list[Off], list[str]]":
+    """How far off what was assumed of the earlier run was, and what is to be said of that.
+
+    Rates are those of its launch, else by the data sheet of the GPU that is planned for, if that is the one it was on.
+    """
+    from mr_assets.inputs.run_plan import lengths_assumed_of, plan_of
+    from mr_assets.planning.measured import how_far_off
+    from mr_assets.planning.plan import rates_of
+    from mr_assets.planning.prediction import read_prediction
+
+    assert plan.measured is not None
+    found, said = plan.measured, read_prediction(earlier.run)
+    assumed = said.in_place_of(lengths_assumed_of(run)) if said else lengths_assumed_of(run)
+    if (said and said.rates) or not (plan.gpu and found.rates):
+        return how_far_off(assumed, found, said.rates if said else {}), []
+    if found.on not in (None, plan.gpu.name):
+        why = f"they are of {found.on}, not of {plan.gpu.name}"
+        note = f"Tokens per second in {found.origin} are not held against the data sheet: {why}."
+        return how_far_off(assumed, found, {}), [note]
+    rates = rates_of(plan_of(earlier.run, plan.shape, plan.gpu, plan.count, earlier))
+    return how_far_off(assumed, found, rates), [_not_noted(found.origin)] if found.on is None else []
+
+
+def _not_noted(what: str) -> str:
+    return f"On which machine {what} was made is not noted: it is taken to be the one that is planned for."
 
 
 def _problems(plan: "Plan") -> list[str]:

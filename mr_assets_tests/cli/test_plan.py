@@ -257,7 +257,10 @@ def test_from_a_run(mr: Mr, data: Path, finished: Any, monkeypatch: pytest.Monke
     assert all(each["took"] > 0 and each["planned"] > 0 for each in held)
     table = mr(recipe, "--gpu", "h200", "--name", name).output
     assert f"{name}: planned and taken" in table and "planned / took" in table
-    assert f"On which machine run {name} was made is not noted." in table
+    unnoted = f"On which machine run {name} was made is not noted: it is taken to be the one that is planned for."
+    assert unnoted in " ".join(table.split())
+    again = " ".join(mr(recipe, "--gpu", "h200", "--from", name, "--name", "again").output.split())
+    assert unnoted in again and "tokens/s, judgments" in again
     places: dict[tuple[str, str | None], float] = {
         ("responses", "1"): 1000.0,
         ("responses", "2"): 24.0,
