@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from mr_assets.cli.main import main
 from mr_assets.planning.devices import Device
 from mr_assets.planning.prediction import Prediction, write_prediction
-from mr_assets.recipes.load import list_recipes, load_recipe
+from mr_assets.recipes.load import list_recipes
 from mr_assets.runs.record import write_record
 from mr_assets.wiring import sampling
 from mr_assets_tests.fakes import WorldSampler, pictures_are
