@@ -94,6 +94,11 @@ def storage_trouble(error: BaseException, path: Path | None = None, database: Pa
                 f"Dagster's history in PostgreSQL cannot be reached: {' '.join(str(each).split())}. What was complete "
                 "is kept; start the server, then the same command again."
             )
+        if type(each).__name__ == "InsufficientPrivilege":
+            return (
+                f"Dagster's history in PostgreSQL cannot be written: {' '.join(str(each).split())} Let the user that "
+                "MR_POSTGRES names own the database, or GRANT CREATE, USAGE ON SCHEMA public TO it there."
+            )
         where = path or (Path(os.fsdecode(each.filename)) if isinstance(each, OSError) and each.filename else None)
         if number is not None and (trouble := _trouble(number, where, str(each))):
             return trouble

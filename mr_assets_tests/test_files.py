@@ -227,6 +227,8 @@ def test_what_a_disk_refuses_is_told_wherever_it_comes_up() -> None:
     assert "set MR_DATA" in storage_trouble(read_only)
     in_history = storage_trouble(sqlite3.OperationalError("database or disk is full"), database=Path("/data/.dagster"))
     assert in_history.startswith("no space left on disk while writing /data/.dagster (")
+    denied_there = type("InsufficientPrivilege", (Exception,), {})("permission denied for schema public\nLINE 2")
+    assert "permission denied for schema public LINE 2 Let the user" in storage_trouble(denied_there)
     for other in (ValueError("x"), sqlite3.OperationalError("no such table: runs"), FileNotFoundError(2, "no")):
         assert storage_trouble(other) == ""
 

@@ -16,6 +16,14 @@ from mr_assets.errors import UserError
 from mr_assets.runs.stored import save
 
 
+def check_executor() -> None:
+    """Raise `UserError` with what is missing for what MR_EXECUTOR names, before an object store is read."""
+    if "MR_EXECUTOR" in os.environ:
+        from mr_assets.definitions import executor
+
+        executor()
+
+
 @click.command()
 @click.argument("recipe", required=False)
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change a field of the recipe. Repeatable.")
@@ -56,10 +64,7 @@ def run(
 
     if recipe is None:
         _ask_for_recipe()
-    if "MR_EXECUTOR" in os.environ:
-        from mr_assets.definitions import executor
-
-        executor()  # raises what is missing for it, before an object store is read
+    check_executor()
     _refuse_run_as_recipe(recipe)
     loaded = load_run(recipe, name=name, sets=sets, iterations=iterations)
     stored = _stored(loaded)

@@ -53,12 +53,14 @@ def ui(port: int, host: str, allowed: tuple[str, ...], pages_port: int | None, s
 
     Beside it are the pages about preference pairs, as `mr explore` serves them. No page of another site can use either.
     """
+    from mr_assets.cli.run import check_executor
     from mr_assets.explorer.serve import refuse_others
     from mr_assets.orchestration import code_server
     from mr_assets.orchestration.instance import dagster_home
 
     if spotcheck:
         refuse_others(host, allowed)
+    check_executor()
     dagster_home()
     with code_server.CodeServer(code_server.MODULE) as code:
         from mr_assets.orchestration.webserver import serve_ui  # Dagster takes a second, there and here

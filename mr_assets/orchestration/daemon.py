@@ -21,6 +21,7 @@ from mr_assets.dagster_internals import (
     WorkspaceProcessContext,
     WorkspaceRequestContext,
 )
+from mr_assets.processes import die_with_parent
 
 ANSWER_SECONDS = 2
 
@@ -48,7 +49,8 @@ def _is_another(known: GrpcServerCodeLocation) -> bool:
 
 
 def main() -> None:
-    """Be `dagster-daemon`."""
+    """Be `dagster-daemon`, until the process that started it is gone."""
+    die_with_parent()
     controller: Any = import_module(DAEMON_CONTROLLER)
     controller.WorkspaceProcessContext = UpToDateWorkspace
     run_module(DAEMON_MODULE, run_name="__main__", alter_sys=True)

@@ -35,6 +35,7 @@ storage:
 DRIVER = "postgresql+psycopg2://"  # for SQLAlchemy, which takes another driver by default since 2.1
 CONNECT_SECONDS = 10
 _PASSWORD = re.compile(r"([^]/@?#[%]|%[0-9A-Fa-f]{2})*")  # else PostgreSQL's library tells a part of it in its error
+_ESCAPED = re.compile("%[0-9A-Fa-f]{2}")
 MOVED = {"mr_assets.run_launcher": "mr_assets.orchestration.run_launcher"}
 """Where a module is now that a dagster.yaml may name, by its name in an earlier version."""
 
@@ -47,10 +48,11 @@ def dagster_home() -> Path:
     place = home()
     if not place.is_absolute():
         raise UserError(f"DAGSTER_HOME is {str(place)!r}, expected an absolute path. Set one, or unset it.")
-    if has_magic(str(place)):
+    if has_magic(str(place)) or _ESCAPED.search(str(place)):
         raise UserError(
-            f"the Dagster home {place} has one of * ? [ in its path, which Dagster takes for a pattern: it would not "
-            "find its settings there. Set DAGSTER_HOME to a folder without them; the data folder can stay where it is."
+            f"the Dagster home {place} has one of * ? [ in its path, which Dagster takes for a pattern, or a % with "
+            "two digits, which its database takes for another character: it would not find its files there. Set "
+            "DAGSTER_HOME to a folder without them; the data folder can stay where it is."
         )
     try:
         place.mkdir(parents=True, exist_ok=True)

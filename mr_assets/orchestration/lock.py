@@ -180,7 +180,8 @@ def _of_all_hosts(folder: Path, what: str, *, wait: bool) -> Iterator[Worker | N
                 if not put:
                     text, put = store.seen(path)
                     if not text.startswith(f"{mine} "):
-                        tell(f"the lock of {what} is held by {(_worker(text.partition(' ')[0]) or text)} now: stopping")
+                        other = _worker(text.partition(" ")[0])
+                        tell(f"the lock of {what} is held by {other.said if other else text} now: stopping")
                         os.kill(os.getpid(), signal.SIGINT)
                         return
                 last = put

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import dagster as dg
 from dagster_ray.configs import RayExecutionConfig
 from dagster_ray.core.executor import RayStepHandler
-from ray.job_submission import JobStatus, JobSubmissionClient
+from ray.job_submission import JobStatus
 
 from mr_assets.dagster_internals import (
     CheckStepHealthResult,
@@ -23,7 +23,7 @@ from mr_assets.dagster_internals import (
     UserFailureData,
 )
 from mr_assets.orchestration.console import WAITS
-from mr_assets.planning.ray_nodes import TO_WAIT, node_gpus, unmet
+from mr_assets.planning.ray_nodes import TO_WAIT, jobs_of, node_gpus, unmet
 from mr_assets.wiring.partitions import asset_of_step
 
 LOOK_SECONDS = 10  # between two looks at the jobs: whether one was lost with its node, or waits
@@ -52,7 +52,7 @@ class Steps(RayStepHandler):  # type: ignore[misc]  # mypy does not look into da
     def __init__(self, address: str, env_vars: list[str]) -> None:
         self.address = address
         self._waiting: dict[str, tuple[float, float]] = {}  # since when, and when it was said last
-        super().__init__(JobSubmissionClient(address), env_vars, None, None, None, None, None)
+        super().__init__(jobs_of(address), env_vars, None, None, None, None, None)
 
     def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[dg.DagsterEvent]:
         """Submit the step's job; the step fails at once if no node that is up has the GPUs that it asks for."""

@@ -226,14 +226,21 @@ def _message(event: dg.DagsterEvent, error: object) -> str:
         return "interrupted"
     if failure.user_failure_data and failure.user_failure_data.description:
         return failure.user_failure_data.description
-    info = failure.error
-    while info is not None and info.cause is not None:
-        info = info.cause
-    return info.to_string() if info else str(error)
+    return _innermost(failure.error) or str(error)
+
+
+def _innermost(error: Any) -> str:
+    """What an error comes from, with its traceback; "" without one."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.to_string() if error else ""
 
 
 def failures(events: Sequence[dg.DagsterEvent]) -> list[str]:
-    """What failed in a Dagster run, asset by asset: the step's own message, or what the checks say that stopped it."""
+    """What failed in a Dagster run, asset by asset: the step's own message, or what the checks say that stopped it.
+
+    If no step did, it is what ended the Dagster run.
+    """
     said = []
     for event in events:
         if event.is_step_failure:
@@ -241,7 +248,8 @@ def failures(events: Sequence[dg.DagsterEvent]) -> list[str]:
             stopped = _failed_checks(events, event.step_key) if "AssetCheckFailed" in str(error) else []
             failed = asset_of_step(event.step_key) if event.step_key else "a step"
             said += [f"{failed}: {message}" for message in stopped or [_message(event, error)]]
-    return said
+    ended = [e for e in events if e.event_type == dg.DagsterEventType.RUN_FAILURE]
+    return said or [_innermost(e.job_failure_data.error) or e.message or "" for e in ended]
 
 
 def _failed_checks(events: Sequence[dg.DagsterEvent], step: str | None) -> list[str]:

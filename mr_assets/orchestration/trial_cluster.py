@@ -20,7 +20,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 import psutil
 
@@ -31,6 +31,7 @@ from mr_assets.printable import tell
 
 HEAD, DASHBOARD = "127.0.0.1:6379", "127.0.0.1:8265"
 NAMESPACES = ("--net", "--pid", "--mount", "--uts", "--ipc", "--fork", "--mount-proc", "--kill-child")
+SHORT = 16  # characters of TMPDIR: Ray's sockets are in a folder of it, and a path of one has 107 at most
 STORE_BYTES = 100_000_000  # of Ray's object store, which no step uses
 PATIENT = {  # what Ray would give up too early, of every node
     "RAY_JOB_START_TIMEOUT_SECONDS": "86400",  # a step may wait for a GPU that another one has
@@ -50,7 +51,8 @@ def run_in_cluster(command: Sequence[str], nodes: int, gpus: int) -> int:
         raise UserError(f"there is no command {command[0]!r} to run on the cluster. Type one after mr cluster --.")
     unshare = namespaces()
     refuse_without_namespaces(unshare)
-    with TemporaryDirectory(prefix="mr_cluster_", ignore_cleanup_errors=True) as folder:
+    where = None if len(gettempdir()) <= SHORT else "/tmp"
+    with TemporaryDirectory(prefix="mr_cluster_", dir=where, ignore_cleanup_errors=True) as folder:
         inner = [sys.executable, "-m", __spec__.name, folder, str(nodes), str(gpus), *command]
         # once this process is gone, however, so is unshare, and with it the namespace's first process, and with it all
         process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *unshare, *inner])

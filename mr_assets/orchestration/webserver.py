@@ -147,6 +147,7 @@ def _serve(
             *(sys.executable, "-m", DAEMON, "run", "--log-level", LOG_LEVEL),
             *("--instance-ref", dg.serialize_value(dagster.get_ref()), "--workspace", str(workspace)),
         ],
+        stdin=subprocess.PIPE,  # closes when this process is gone, however it went
         start_new_session=True,  # Ctrl-C is for this process, which then ends it in order
     )
     when_code_is_gone.callback(_ended, daemon)  # they share it

@@ -6,7 +6,9 @@ unmet("checkpoints", 8, [0, 4, 4])          "8 GPUs on one node (dpo.num_process
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
+from mr_assets.addresses import RAY
 from mr_assets.errors import UserError
 from mr_assets.recipes.gpus import fields_of, gpus
 from mr_assets.runs.run import Run
@@ -18,13 +20,27 @@ TO_WAIT = (
 )
 
 
+def jobs_of(address: str) -> Any:
+    """Ray's client for the jobs of the cluster there. Raises `UserError` with what Ray says if it takes none."""
+    from ray.job_submission import JobSubmissionClient
+
+    try:
+        return JobSubmissionClient(address)
+    except Exception as error:  # Ray's have no class in common
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"the Ray cluster at {address} takes no jobs of this host: {said} Start it, or mend {RAY}; with a token, "
+            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH."
+        ) from error
+
+
 def node_gpus(address: str) -> list[int]:
     """The GPUs of each node that is up, the fewest first, as the dashboard tells them; empty if it does not answer."""
     try:
         from ray.util.state import list_nodes
 
         nodes = list_nodes(address=address)
-    except Exception:  # Ray's have no class in common; whoever hands a step to the cluster says what is wrong
+    except Exception:  # as above; whoever hands a step to the cluster says what is wrong
         return []
     return sorted(int(node.resources_total.get("GPU", 0)) for node in nodes if node.state == "ALIVE")
 
@@ -46,7 +62,8 @@ def unmet(asset: str, asked: int, found: Sequence[int]) -> str | None:
 
 
 def check_nodes(run: Run, address: str) -> None:
-    """Raise `UserError` if a step of the run asks for more GPUs than any node of the cluster has."""
+    """Raise `UserError` if the cluster takes no jobs, or a step of the run asks for more GPUs than any node has."""
+    jobs_of(address)
     found, said = node_gpus(address), dict[str, list[str]]()
     for asset in run.loop:
         if why := unmet(asset, gpus(run.recipe, asset), found):

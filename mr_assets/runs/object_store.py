@@ -304,8 +304,10 @@ def scratch_of(url: str) -> Path:
         raise UserError(f"MR_DATA = {shown(url)}: expected s3://BUCKET or s3://BUCKET/PREFIX.")
     _library()
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    scratch = given_path(os.environ.get(SCRATCH) or f"{cache}/mr_assets", SCRATCH).resolve()
-    folder = scratch.joinpath("s3", bucket, *prefix)
+    scratch = given_path(os.environ.get(SCRATCH) or f"{cache}/mr_assets", SCRATCH)
+    if not scratch.is_absolute():
+        raise UserError(f"{SCRATCH} = {shown(str(scratch))}: expected the absolute path of a folder on this host.")
+    folder = scratch.resolve().joinpath("s3", bucket, *prefix)
     if not (folder / MARKER).is_file():
         try:
             write_json(folder / MARKER, {"url": "/".join([f"{SCHEME}{bucket}", *prefix])})
@@ -398,7 +400,7 @@ def told(url: str) -> Iterator[None]:
         if "bucket" in str(error).lower():
             raise _refused(url, error) from error
         raise
-    except (OSError, BotoCoreError, ClientError) as error:
+    except (OSError, BotoCoreError, ClientError, ValueError) as error:  # an endpoint that is no address is a ValueError
         if isinstance(error, OSError) and (error.filename is not None or error.errno in (ENOSPC, EDQUOT)):
             raise
         raise _refused(url, error) from error

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import pytest
 
 from mr_assets.orchestration import code_server
-from mr_assets_tests.cli.conftest import Mr, worked
+from mr_assets_tests.cli.conftest import Mr, Refused, worked
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,13 @@ def test_the_pages_are_on_the_port_after_the_uis_unless_told_otherwise(
     monkeypatch.setattr(code_server, "CodeServer", nullcontext)  # of the module that it is given
     worked(mr("ui", *arguments, "--allow-host", "proxy"))
     assert seen == [("mr_assets.definitions", *served, ("proxy",))]
+
+
+def test_an_executor_that_cannot_be_is_refused_before_anything_starts(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MR_EXECUTOR", "rey")
+    assert "MR_EXECUTOR is 'rey', expected one of in_process" in refused("ui")
 
 
 def test_the_pages_alone_are_on_loopback_by_default(mr: Mr, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,7 +162,7 @@ def test_edited_settings_are_asked_to_name_the_database(home: Path, monkeypatch:
     assert yaml.safe_load(place.read_text())["storage"] == {"postgres": {"postgres_url": {"env": "MR_POSTGRES"}}}
 
 
-@pytest.mark.parametrize("name", ["x[1]", "what?", "a*b"])
+@pytest.mark.parametrize("name", ["x[1]", "what?", "a*b", "a%20b"])
 def test_a_home_that_dagster_would_take_for_a_pattern_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

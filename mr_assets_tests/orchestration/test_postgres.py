@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
 
 import dagster as dg
+import psycopg2
 import pytest
 from click.testing import CliRunner
 from dagster._core.test_utils import create_run_for_test
@@ -119,6 +121,24 @@ def test_an_iteration_is_in_the_database_and_its_password_in_no_file(world: Worl
     texts = [path.read_bytes() for path in home.rglob("*") if path.is_file()]
     assert texts and not any(PASSWORD.encode() in text for text in texts)
     assert not list(home.rglob("*.db"))
+
+
+def test_a_user_without_the_right_to_make_tables_is_told(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As PostgreSQL has it since 15, where somebody else owns the database."""
+    with closing(psycopg2.connect(server)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute("CREATE ROLE guest LOGIN")
+        connection.cursor().execute("CREATE DATABASE of_another")
+    theirs = server.replace(f"mr:{PASSWORD}@/postgres", "guest@/of_another")
+    monkeypatch.setenv("MR_POSTGRES", theirs)
+    monkeypatch.setenv("MR_DATA", str(tmp_path))
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    done = CliRunner().invoke(main, ["run", "small_world_meta_rewarding"])
+    said = " ".join(done.output.split())
+    assert done.exit_code == 1 and "permission denied for schema public" in said
+    assert "GRANT CREATE, USAGE ON SCHEMA public" in said and "Traceback" not in said
 
 
 @pytest.mark.usefixtures("other_host")

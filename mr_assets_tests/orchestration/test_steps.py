@@ -11,10 +11,12 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
+from dagster._core.events import JobFailureData, RunFailureReason
+from dagster_shared.error import SerializableErrorInfo
 
 from mr_assets.errors import UserError
 from mr_assets.loop import LOOP
-from mr_assets.orchestration.steps import Step, launch, pending, plan, steps
+from mr_assets.orchestration.steps import Step, failures, launch, pending, plan, steps
 from mr_assets.processes import MARK, TAG, Worker
 from mr_assets.runs.record import write_record
 from mr_assets.runs.run import Run
@@ -213,6 +215,18 @@ def test_a_failed_step_says_what_and_where(run: Run) -> None:
     assert "\npolicy: tiny/checkpoints of iteration 1 is not complete" in said
     assert said.endswith("What was complete is kept; the same command goes on from there.")
     assert "Stack Trace" not in said
+
+
+def test_what_ended_a_dagster_run_is_told_if_no_step_failed() -> None:
+    """As when the cluster is gone that its steps were handed to. Of a cause, the innermost."""
+    cause = SerializableErrorInfo("no answer of the head\n", [], "ConnectionError")
+    error = SerializableErrorInfo("the executor ended\n", [], "RuntimeError", cause=cause)
+    assert failures([ended_by(error), ended_by(None)]) == ["no answer of the head\n", "it ended"]
+
+
+def ended_by(error: SerializableErrorInfo | None) -> dg.DagsterEvent:
+    data = JobFailureData(error, RunFailureReason.RUN_EXCEPTION)
+    return dg.DagsterEvent(dg.DagsterEventType.RUN_FAILURE.value, "a job", message="it ended", event_specific_data=data)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

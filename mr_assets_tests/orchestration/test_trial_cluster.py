@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
@@ -9,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from mr_assets.errors import UserError
+from mr_assets.orchestration import trial_cluster
 from mr_assets.orchestration.trial_cluster import environment, namespaces, refuse_without_namespaces, run_in_cluster
 from mr_assets.processes import processes_of
 from mr_assets_tests.real_run import PATIENCE, PROJECT, descendants, wait_for
@@ -55,6 +57,29 @@ def test_nodes_and_commands_share_a_token_and_patience(tmp_path: Path, monkeypat
         "RAY_USAGE_STATS_ENABLED": "0",
     }
     assert found["PATH"].split(":")[0] == str(Path(sys.executable).parent)
+
+
+@pytest.mark.parametrize(("name", "in_there"), [("", True), ("a-folder-whose-name-is-long", False)])
+def test_a_long_temporary_folder_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, in_there: bool
+) -> None:
+    """The paths of Ray's sockets would be too long."""
+    started: list[list[str]] = []
+    monkeypatch.setattr(trial_cluster, "gettempdir", lambda: str(Path("/tmp") / name))
+    monkeypatch.setattr(trial_cluster, "TemporaryDirectory", lambda dir, **_: nullcontext(str(dir)))
+    monkeypatch.setattr(trial_cluster, "refuse_without_namespaces", lambda unshare: None)
+    monkeypatch.setattr(trial_cluster, "_end", lambda process: None)
+
+    class Process(nullcontext):  # type: ignore[type-arg]
+        def __init__(self, command: list[str]) -> None:
+            started.append(command)
+
+        def wait(self) -> int:
+            return 0
+
+    monkeypatch.setattr("mr_assets.orchestration.trial_cluster.subprocess.Popen", Process)
+    assert trial_cluster.run_in_cluster(["true"], 2, 1) == 0
+    assert ("/tmp" in started[0]) != in_there
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return nodes
 
     monkeypatch.setattr("ray.util.state.list_nodes", list_nodes)
+    monkeypatch.setattr("ray.job_submission.JobSubmissionClient", lambda address: None)
     monkeypatch.setenv("MR_EXECUTOR", "ray")
     monkeypatch.setenv(RAY, HEAD)
     monkeypatch.delenv(GROWS, raising=False)
@@ -41,6 +42,16 @@ def said_of(data: Path, *sets: str) -> str:
     with pytest.raises(UserError) as refused:
         check_run(tiny_run(data, *sets))
     return str(refused.value)
+
+
+def test_a_cluster_that_takes_no_jobs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not there, or wants a token: before a Dagster run is made."""
+    monkeypatch.setenv("MR_EXECUTOR", "ray")
+    monkeypatch.setenv(RAY, "http://127.0.0.1:1")
+    said = said_of(tmp_path / "data")
+    assert said.startswith("the Ray cluster at http://127.0.0.1:1 takes no jobs of this host: ")
+    assert "mend RAY_API_SERVER_ADDRESS; with a token, RAY_AUTH_MODE=token" in said
+    assert files(tmp_path) == {}
 
 
 def test_nodes_that_are_down_do_not_count(cluster: list[Any]) -> None:

@@ -145,6 +145,26 @@ def test_an_address_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, tmp
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("scratch", ["s3://x/y", "scratch"])
+def test_the_scratch_is_an_absolute_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scratch: str) -> None:
+    """Else a folder called s3: would be made where one happens to be."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MR_SCRATCH", scratch)
+    monkeypatch.setenv("MR_DATA", "s3://bucket")
+    with pytest.raises(UserError, match=r"MR_SCRATCH = .*: expected the absolute path of a folder on this host"):
+        data_root()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_endpoint_that_is_no_address_is_one_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without http:// before it."""
+    monkeypatch.setenv("MR_SCRATCH", str(tmp_path))
+    monkeypatch.setenv("MR_DATA", "s3://bucket")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9000")
+    with pytest.raises(UserError, match=r"Invalid endpoint: 127\.0\.0\.1:9000\. Look at MR_DATA"):
+        pull(data_root())
+
+
 def test_without_the_library_its_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MR_SCRATCH", str(tmp_path))
     monkeypatch.setenv("MR_DATA", "s3://bucket")

@@ -209,7 +209,7 @@ def test_cancelling_ends_everything_and_blocks_nothing(place: Place, whole: Run)
 
 
 def test_a_killed_ui_is_replaced_and_its_run_goes_on(place: Place, whole: Run) -> None:
-    """`mr ui` alone was killed: the next one ends its webserver and daemon, and the run ends as if nothing had been."""
+    """`mr ui` alone was killed: its code server and daemon go with it, and the run ends as if nothing had been."""
     run = place.run("watched")
     place.forget()
     run_id = place.server.launch(run, LOOP.per("iteration"), "1")
@@ -218,9 +218,8 @@ def test_a_killed_ui_is_replaced_and_its_run_goes_on(place: Place, whole: Run) -
     left = [p for p in descendants(place.server.process) if p not in mine]
     place.server.process.kill()
     place.server.process.wait()
-    assert alive(left), "the webserver outlives it, which is why it has to be ended"
+    wait_for(lambda: not alive(left), A_MINUTE)
     place.restart()
-    assert not alive(left)
     assert place.server.ended(run_id).status == "SUCCESS"
     [trainer] = {int(line.split()[-1]) for line in place.lines("steps")}
     assert trainer in {p.pid for p in mine}, "the one that waited while the engine sampled"
