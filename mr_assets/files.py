@@ -122,6 +122,15 @@ def _trouble(number: int, where: Path | None, said: str) -> str:
     return ""
 
 
+def full_disk(folder: Path) -> str:
+    """What to say, as `storage_trouble` does, if the disk of a folder is full; "" if it is not.
+
+    Libraries whose writes fail do not all say why.
+    """
+    full = shutil.disk_usage(_there(folder)).free < WRITES
+    return storage_trouble(OSError(ENOSPC, os.strerror(ENOSPC)), folder) if full else ""
+
+
 def _there(path: Path) -> Path:
     """The nearest folder that is there."""
     return next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())

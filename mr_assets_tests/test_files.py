@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from errno import EACCES, ENOSPC, EROFS
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -17,6 +18,7 @@ from mr_assets.files import (
     atomically,
     fingerprint,
     fingerprint_like,
+    full_disk,
     remembered_fingerprint,
     storage_trouble,
     sweep_temporary,
@@ -231,6 +233,15 @@ def test_what_a_disk_refuses_is_told_wherever_it_comes_up() -> None:
     assert "permission denied for schema public LINE 2 Let the user" in storage_trouble(denied_there)
     for other in (ValueError("x"), sqlite3.OperationalError("no such table: runs"), FileNotFoundError(2, "no")):
         assert storage_trouble(other) == ""
+
+
+def test_a_disk_is_full_below_a_mebibyte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a folder that is not there yet, it is the disk of the nearest one that is."""
+    place = tmp_path / "not" / "there"
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free={tmp_path: 2**20}[path]))
+    assert full_disk(place) == ""
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free={tmp_path: 2**20 - 1}[path]))
+    assert full_disk(place).startswith(f"no space left on disk while writing {place} (1 MiB free). ")
 
 
 def test_a_folder_that_cannot_be_written_is_the_users_to_mend(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ import polars as pl
 import yaml
 
 from mr_assets.errors import UserError
-from mr_assets.files import write_json
+from mr_assets.files import full_disk, write_json
 from mr_assets.loop import WITHOUT_LORA
 from mr_assets.model_folder import check_model_folder
 from mr_assets.section import speed_fields
@@ -380,7 +380,8 @@ def watch(started: Callable[[], subprocess.Popen[bytes]], log: Path, metrics: Pa
     """Yield the JSON lines that come to `metrics` while the process lives that `started` returns, as `start` makes it.
 
     However the loop ends, the process's whole group is dead afterwards. Raises `TrainingFailed` if the exit status is
-    not 0: with what the process that failed first wrote of it beside `log`, else with the tail of `log`.
+    not 0: with what the process that failed first wrote of it beside `log`, else with the disk that is full, else with
+    the tail of `log`.
     """
     process = started()
     position = steps = 0
@@ -412,14 +413,23 @@ def _failure(status: int, log: Path, steps: int) -> str:
     """
     ended = f"the training's process ended with status {status}."
     text = log.read_text(encoding="utf-8", errors="replace")
-    if (found := _SIGNALLED.search(text)) is not None:
-        rank, by = int(found["rank"]), found["signal"]
-        said = f"Process {rank + 1} (rank {rank}) was ended by {by}.{_killed(steps, True) if by == 'SIGKILL' else ''}"
-        return f"{ended} {said}\nIts whole log is {log}."
-    with suppress(FileNotFoundError):
-        return f"{ended} {log.with_name(FAILURE).read_text(encoding='utf-8')}\nIts whole log is {log}."
+    if cause := _signalled(text, steps) or _noted(log.with_name(FAILURE)) or full_disk(log.parent):
+        return f"{ended} {cause}\nIts whole log is {log}."
     why = f" It was killed.{_killed(steps, False)}" if status == -signal.SIGKILL else ""
     return f"{ended}{why} Its log {log} ends:\n" + "\n".join(text.splitlines()[-25:])
+
+
+def _noted(failure: Path) -> str:
+    """What the process that failed first noted; "" if it could not, as on a full disk, where the file may be empty."""
+    return failure.read_text(encoding="utf-8", errors="replace").strip() if failure.exists() else ""
+
+
+def _signalled(text: str, steps: int) -> str:
+    """Which of several processes a signal ended first, as a log says; "" if none."""
+    if (found := _SIGNALLED.search(text)) is None:
+        return ""
+    rank, by = int(found["rank"]), found["signal"]
+    return f"Process {rank + 1} (rank {rank}) was ended by {by}.{_killed(steps, True) if by == 'SIGKILL' else ''}"
 
 
 # What torchelastic prints of the process that failed first, two lines among others:

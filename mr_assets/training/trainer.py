@@ -34,7 +34,7 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 from mr_assets.errors import UserError
-from mr_assets.files import atomically, storage_trouble
+from mr_assets.files import atomically, full_disk, storage_trouble
 from mr_assets.training.batches import longest_first
 from mr_assets.training.job import EPOCHS, FAILURE, TrainingJob, link_kept_epoch
 from mr_assets.training.log import LOG
@@ -395,7 +395,7 @@ def main(
     except Exception as error:
         if trouble := storage_trouble(error, job.workspace):
             sys.exit(f"error: {_noted(job, trouble)}")
-        _noted(job, f"{type(error).__name__}: {error}{_advice(error)}")
+        _noted(job, full_disk(job.workspace) or f"{type(error).__name__}: {error}{_advice(error)}")
         raise
     sys.stdout.flush()
     os._exit(0)  # everything is on disk, and taking torch's modules down in order takes a second
@@ -424,8 +424,9 @@ def _noted(job: TrainingJob, said: str) -> str:
     """Note why this process fails. Of several, the first one is the cause: the others only miss it."""
     rank = os.environ.get("RANK")
     one = "" if rank is None else f"Process {int(rank) + 1} of {os.environ['WORLD_SIZE']}: "
-    with suppress(OSError):  # another one was first, or nothing can be written: then the log has it
-        (job.workspace / FAILURE).open("x", encoding="utf-8").write(f"{one}{said}")
+    # Another one was first, or nothing can be written: then the log has it.
+    with suppress(OSError), (job.workspace / FAILURE).open("x", encoding="utf-8") as file:
+        file.write(f"{one}{said}")
     return said
 
 

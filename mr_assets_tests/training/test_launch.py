@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -168,6 +169,19 @@ def test_failure_shows_what_the_process_noted_of_it(tmp_path: Path) -> None:
         "the training's process ended with status 3. Process 2 of 2: it broke\n"
         f"Its whole log is {tmp_path / 'trainer.log'}."
     )
+
+
+@pytest.mark.parametrize(("free", "said"), [(0, "no space left on disk while writing"), (2**30, "Traceback: it broke")])
+def test_a_note_that_a_full_disk_did_not_take_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, said: str
+) -> None:
+    """There was room for its file, not for a word in it. If there is room now, the log has the cause."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    (tmp_path / "failure.txt").write_text("\n")
+    with pytest.raises(launch.TrainingFailed) as failed:
+        list(child(tmp_path, 1, status=3))
+    assert said in str(failed.value) and str(tmp_path / "trainer.log") in str(failed.value)
+    assert ("(0 MiB free)" in str(failed.value)) == (free == 0)
 
 
 def test_a_process_that_was_killed_is_told_as_such(tmp_path: Path) -> None:

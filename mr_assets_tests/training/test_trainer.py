@@ -332,6 +332,24 @@ def test_a_log_that_a_full_disk_does_not_take(trainer: Any, prepared: TrainingJo
         trainer.main(lambda: prepared.workspace, make)
 
 
+def test_a_library_that_does_not_know_of_its_full_disk(
+    trainer: Any, prepared: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What torch says as it saves is noted only where there is room; the log has it in any case."""
+    torchs = "[enforce fail at inline_container.cc:668] . unexpected pos 64 vs 0"
+
+    def make(job: TrainingJob) -> Any:
+        raise RuntimeError(torchs)
+
+    note = prepared.workspace / "failure.txt"
+    for free, said in ((0, "no space left on disk while writing"), (2**30, f"RuntimeError: {torchs}")):
+        note.unlink(missing_ok=True)
+        monkeypatch.setattr("shutil.disk_usage", lambda path, free=free: SimpleNamespace(free=free))
+        with pytest.raises(RuntimeError, match="enforce fail"):
+            trainer.main(lambda: prepared.workspace, make)
+        assert note.read_text().startswith(said)
+
+
 def test_memory_that_runs_out_is_told_with_what_to_do(trainer: Any, prepared: TrainingJob) -> None:
     """The launcher shows what is noted."""
     import torch
