@@ -36,6 +36,7 @@ from mr_assets.loop import WITHOUT_LORA
 from mr_assets.model_folder import check_model_folder
 from mr_assets.section import speed_fields
 from mr_assets.training.accelerate_config import accelerate_faults
+from mr_assets.training.checkpoints import remove_others
 from mr_assets.training.job import EPOCH_NOTE, EPOCHS, FAILURE, PLACES, Kind, TrainingJob, link_kept_epoch
 from mr_assets.training.leash import LOG, OMITTED
 from mr_assets.training.log import LOG as STEPS
@@ -212,6 +213,8 @@ def prepare_workspace(job: TrainingJob, start: str = "") -> int:
     if not _same(_read(recorded), identity, job):
         shutil.rmtree(job.workspace, ignore_errors=True)
         job.workspace.mkdir(parents=True, exist_ok=True)
+    remove_others(job)  # what was cut off while it was written goes first: it may be what fills the disk
+    shutil.rmtree(job.workspace / "model", ignore_errors=True)
     replaced = job.workspace / REPLACED  # by an attempt that was killed as it put the new model in its place
     if replaced.exists() and not job.out.exists():
         replaced.rename(job.out)
@@ -221,7 +224,6 @@ def prepare_workspace(job: TrainingJob, start: str = "") -> int:
     for name in ("metrics.jsonl", LOG):
         (job.workspace / name).write_bytes(b"")
     (job.workspace / FAILURE).unlink(missing_ok=True)
-    shutil.rmtree(job.workspace / "model", ignore_errors=True)
     return data.height
 
 

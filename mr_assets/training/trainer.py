@@ -34,13 +34,12 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 from mr_assets.errors import UserError
-from mr_assets.files import atomically, full_disk, storage_trouble
+from mr_assets.files import full_disk, storage_trouble
 from mr_assets.training.batches import longest_first
+from mr_assets.training.checkpoints import checkpoint_folder, last_checkpoint, remove_others, resume_from
 from mr_assets.training.job import EPOCHS, FAILURE, TrainingJob, link_kept_epoch
 from mr_assets.training.log import LOG
 
-RESUME = "resume"
-"""The file that names the checkpoint to resume from, beside the checkpoints."""
 NOISE = {"fp32": 0.002, "tf32": 0.005, "bf16": 0.02}
 """By how much a token's log-probability may differ between two passes of one model, in standard deviations.
 
@@ -69,7 +68,7 @@ _COPIED = (
 def arguments(job: TrainingJob) -> dict[str, Any]:
     """The arguments of Hugging Face's trainer that both kinds of training share."""
     return {
-        "output_dir": str(job.workspace / "checkpoints"),
+        "output_dir": str(checkpoint_folder(job)),
         "learning_rate": job.learning_rate,
         "lr_scheduler_type": job.lr_scheduler,
         "warmup_steps": job.warmup_ratio,  # a value below 1 is a share of the steps
@@ -349,33 +348,6 @@ class Keeper(TrainerCallback):
             )
 
 
-def last_checkpoint(job: TrainingJob) -> Path | None:
-    """The checkpoint to resume from, of which there is one at most; None if there is none."""
-    checkpoints = job.workspace / "checkpoints"
-    name = checkpoints / RESUME
-    found = checkpoints / name.read_text(encoding="utf-8") if name.exists() else None
-    return found if found and found.is_dir() else None
-
-
-def resume_from(job: TrainingJob, name: str | None) -> None:
-    """Make the checkpoint of that name, which is whole, the one to resume from; remove all others. None: remove all.
-
-    Its name takes the place of the last one's in one step, after its files are on the disk: whatever ends the training
-    meanwhile, one checkpoint is named, and it is whole.
-    """
-    checkpoints = job.workspace / "checkpoints"
-    if name is None:
-        (checkpoints / RESUME).unlink(missing_ok=True)
-    else:
-        for path in (checkpoints / name).iterdir():
-            with path.open("rb+") as file:
-                os.fsync(file.fileno())
-        atomically(checkpoints / RESUME, lambda path: path.write_text(name, encoding="utf-8"))
-    for path in checkpoints.glob("checkpoint-*"):
-        if path.name != name:
-            shutil.rmtree(path)
-
-
 def main(
     workspace: Callable[[], Path], make_trainer: Callable[[TrainingJob], Trainer], measure: Measure | None = None
 ) -> None:
@@ -421,9 +393,15 @@ def check_processes(job: TrainingJob) -> None:
 
 
 def _noted(job: TrainingJob, said: str) -> str:
-    """Note why this process fails. Of several, the first one is the cause: the others only miss it."""
+    """Note why this process fails. Of several, the first one is the cause: the others only miss it.
+
+    A full disk gets room for that: the process that names checkpoints, and is not about to, removes a half-written one.
+    """
     rank = os.environ.get("RANK")
     one = "" if rank is None else f"Process {int(rank) + 1} of {os.environ['WORLD_SIZE']}: "
+    if rank in (None, "0") and full_disk(job.workspace):
+        with suppress(OSError):  # another process may be writing it still
+            remove_others(job)
     # Another one was first, or nothing can be written: then the log has it.
     with suppress(OSError), (job.workspace / FAILURE).open("x", encoding="utf-8") as file:
         file.write(f"{one}{said}")
@@ -451,8 +429,6 @@ def run(trainer: Trainer, job: TrainingJob, measure: Measure | None = None) -> N
     trainer.add_callback(keeper)
     trainer.remove_callback(PrinterCallback)
     checkpoint = last_checkpoint(job)
-    if trainer.is_world_process_zero():
-        resume_from(job, checkpoint.name if checkpoint else None)  # what was cut off while it was written goes
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     result = job.workspace / "model"
     if not job.keep_all_epochs:

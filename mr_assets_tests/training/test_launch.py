@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterator
+from errno import ENOSPC
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ from mr_assets.errors import UserError
 from mr_assets.training import launch
 from mr_assets.training.job import TrainingJob
 from mr_assets_tests.training.jobs import new_job, replace
+from mr_assets_tests.training.test_checkpoints import written
 
 IDS = pl.List(pl.Int32)
 CHILD = """
@@ -246,10 +248,8 @@ def test_workspace_keeps_the_same_jobs_leftovers_and_no_others(job: TrainingJob)
     """A checkpoint stays for the same job and data; another rate, other data, ids or weights start afresh."""
 
     def leave() -> Path:
-        mark = job.workspace / "checkpoints" / "resume"
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.touch()
-        return mark
+        (written(job, 3) / "resume").write_text("checkpoint-3")
+        return job.workspace / "checkpoints" / "checkpoint-3"
 
     assert launch.prepare_workspace(job) == 2
     mark = leave()
@@ -298,6 +298,25 @@ def test_leftovers_serve_a_job_that_is_only_faster_or_smaller(
     launch.prepare_workspace(changed)
     assert (job.workspace / "checkpoints").exists() == kept
     assert TrainingJob.read(job.workspace / "job.json") == changed
+
+
+def test_what_a_full_disk_cut_off_goes_before_anything_is_written(
+    job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint that is not named, and a model; the checkpoint to resume from stays."""
+    launch.prepare_workspace(job)
+    folder = written(job, 3, 6)
+    (folder / "resume").write_text("checkpoint-3")
+    (job.workspace / "model").mkdir()
+
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        launch.prepare_workspace(job)
+    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint-3", "resume"]
+    assert not (job.workspace / "model").exists()
 
 
 def test_another_host_goes_on_under_another_path(job: TrainingJob, tmp_path: Path) -> None:

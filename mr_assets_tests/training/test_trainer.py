@@ -6,6 +6,7 @@ Trainings are tested by kind, with `dpo` and `sft`.
 import json
 import math
 from contextlib import suppress
+from errno import ENOSPC
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from mr_assets.errors import UserError
 from mr_assets.training import launch
 from mr_assets.training.job import TrainingJob
 from mr_assets_tests.training.jobs import replace
+from mr_assets_tests.training.test_checkpoints import written
 from mr_assets_tests.training.test_launch import job_in, with_inputs
 
 pytestmark = pytest.mark.slow
@@ -92,17 +94,6 @@ def test_rows_of_a_step_are_given_the_longest_first(trainer: Any) -> None:
     assert list(rows) == [2, 3, 1, 0, 4]
 
 
-def test_it_goes_on_from_the_checkpoint_that_is_named(trainer: Any, job: TrainingJob) -> None:
-    """One that was cut off is not; one that somebody removed is none."""
-    assert trainer.last_checkpoint(job) is None
-    folder = written(job, 9, 10)
-    assert trainer.last_checkpoint(job) is None
-    (folder / "resume").write_text("checkpoint-9")
-    assert trainer.last_checkpoint(job) == folder / "checkpoint-9"
-    (folder / "resume").write_text("checkpoint-8")
-    assert trainer.last_checkpoint(job) is None
-
-
 @pytest.mark.parametrize(
     ("started", "wanted", "gpus", "said"),
     [
@@ -173,24 +164,6 @@ def test_each_epochs_model_is_kept_where_all_are(trainer: Any, job: TrainingJob)
     assert kept == [job.workspace / "epochs" / epoch for epoch in "123"]
 
 
-def test_a_new_checkpoint_is_named_before_others_go(
-    trainer: Any, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its files are on the disk when it is. Also one goes that a killed training left half-written."""
-    folder = written(job, 3, 6, 999)
-    (folder / "resume").write_text("checkpoint-3")
-    done: list[str] = []
-
-    def note(what: str) -> None:
-        done.append(f"{what} {(folder / 'resume').read_text()}")
-
-    monkeypatch.setattr("mr_assets.training.trainer.os.fsync", lambda file: note("fsync"))
-    monkeypatch.setattr("mr_assets.training.trainer.shutil.rmtree", lambda path: note(path.name))
-    trainer.Keeper(job, PAIRS, lambda folder: None).on_save(None, state_at(6), None)
-    assert done[:2] == ["fsync checkpoint-3"] * 2, "the weights, and the name itself"
-    assert sorted(done[2:]) == ["checkpoint-3 checkpoint-6", "checkpoint-999 checkpoint-6"]
-
-
 @pytest.mark.parametrize("place", ["beside", "over"])
 def test_a_checkpoint_is_written_beside_the_last_one_or_in_its_place(
     trainer: Any, job: TrainingJob, place: str
@@ -210,15 +183,6 @@ def test_a_checkpoint_is_written_beside_the_last_one_or_in_its_place(
     there = ["checkpoint-3", "resume"]
     assert log(5, 0.5) == log(6, math.nan) == there
     assert log(6, 0.5) == (there if place == "beside" else [])
-
-
-def written(job: TrainingJob, *steps: int) -> Path:
-    """The folder of checkpoints, with those of these steps."""
-    folder = job.workspace / "checkpoints"
-    for step in steps:
-        (folder / f"checkpoint-{step}").mkdir(parents=True)
-        (folder / f"checkpoint-{step}" / "model.safetensors").touch()
-    return folder
 
 
 def test_each_steps_metrics_are_told_and_kept_with_the_checkpoint(
@@ -348,6 +312,28 @@ def test_a_library_that_does_not_know_of_its_full_disk(
         with pytest.raises(RuntimeError, match="enforce fail"):
             trainer.main(lambda: prepared.workspace, make)
         assert note.read_text().startswith(said)
+
+
+@pytest.mark.parametrize(("rank", "there"), [(None, []), ("0", []), ("1", ["checkpoint-6"])])
+def test_a_half_written_checkpoint_makes_room_for_the_note_of_a_full_disk(
+    trainer: Any, prepared: TrainingJob, monkeypatch: pytest.MonkeyPatch, rank: str | None, there: list[str]
+) -> None:
+    """By the process that names checkpoints alone: it could be naming this one while another process fails."""
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    if rank is not None:
+        monkeypatch.setenv("RANK", rank)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=0))
+    folder = written(prepared, 3)
+    (folder / "resume").write_text("checkpoint-3")
+
+    def make(job: TrainingJob) -> Any:
+        written(job, 6)
+        raise OSError(ENOSPC, "No space left on device")
+
+    with pytest.raises(SystemExit, match="no space left on disk"):
+        trainer.main(lambda: prepared.workspace, make)
+    assert "no space left on disk" in (prepared.workspace / "failure.txt").read_text()
+    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint-3", *there, "resume"]
 
 
 def test_memory_that_runs_out_is_told_with_what_to_do(trainer: Any, prepared: TrainingJob) -> None:
