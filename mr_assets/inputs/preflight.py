@@ -200,7 +200,7 @@ def _check_accelerate_config(what: str, path: Path, section: TrainingSettings) -
             f"{what} {path} is none that accelerate can read: {type(error).__name__}: {str(error)[:200]}. "
             "Write the file with accelerate config."
         ) from error
-    whole = {"num_processes": int, "num_machines": int, "machine_rank": int}
+    whole = dict.fromkeys(("num_processes", "num_machines", "machine_rank", "main_process_port"), int)
     sections = {"fsdp_config": dict, "deepspeed_config": dict, "dynamo_config": dict, "fp8_config": dict}
     for field, kind in {**whole, **sections}.items():
         value = getattr(found, field, None)

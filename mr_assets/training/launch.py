@@ -338,10 +338,11 @@ def trainer_command(job: TrainingJob) -> list[str]:
     if job.num_processes == 1:
         return [python, *script]
     launcher = [python, "-m", "accelerate.commands.launch", f"--num_processes={job.num_processes}"]
+    launcher += ["--mixed_precision=no", "--dynamo_backend=no"]  # in a file an unquoted no is false, which it refuses
     if job.accelerate_config:
         launcher.append(f"--config_file={job.accelerate_config}")
     else:
-        launcher += ["--multi_gpu", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
+        launcher += ["--multi_gpu", "--num_machines=1"]
     return [*launcher, *script]
 
 

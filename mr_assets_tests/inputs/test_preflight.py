@@ -328,6 +328,7 @@ GOOD = "distributed_type: FSDP\nfsdp_config: {fsdp_version: 2}\nnum_processes: 2
         (GOOD + "fsdp_confg: {}\n", "fsdp_confg"),
         (GOOD.replace("2\n", "many\n"), 'num_processes is "many", expected a whole number'),
         (GOOD.replace("{fsdp_version: 2}", "full"), 'fsdp_config is "full", expected a mapping'),
+        (GOOD + "main_process_port: any\n", 'main_process_port is "any", expected a whole number'),
         (b"\xff", "not UTF-8"),
     ],
 )

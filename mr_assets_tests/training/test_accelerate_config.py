@@ -37,9 +37,24 @@ def test_words_for_false_are_those_of_both_versions_of_yaml() -> None:
         ({}, {"fsdp_version": 1}, "fsdp_version is 1, expected 2"),
         ({}, {"fsdp_activation_checkpointing": True}, "the recipe's gradient_checkpointing decides"),
         ({"mixed_precision": "bf16"}, {}, "the recipe's precision decides"),
+        ({"machine_rank": 1}, {}, "machine_rank is 1, expected 0"),
+        ({"gpu_ids": "0"}, {}, 'gpu_ids is "0", expected all: CUDA_VISIBLE_DEVICES'),
+        ({"parallelism_config": {"parallelism_config_tp_size": 2}}, {}, "parallelism_config is {"),
+        ({"deepspeed_config": {"zero_stage": 3}}, {}, "deepspeed_config is {"),
+        ({"dynamo_config": {"dynamo_backend": "INDUCTOR"}}, {}, "dynamo_config is {"),
+        ({"dynamo_backend": "INDUCTOR"}, {}, 'dynamo_backend is "INDUCTOR"'),
+        ({"fp8_config": {"backend": "TE"}}, {}, "fp8_config is {"),
+        ({"fp16": True}, {}, "fp16 is true"),
+        ({}, {"fsdp_auto_wrap_policy": "NONSENSE"}, 'fsdp_auto_wrap_policy is "NONSENSE", expected TRANSFORMER_BASED'),
+        ({}, {"fsdp_transformer_layer_cls_to_wrap": "NoSuchLayer"}, 'cls_to_wrap is "NoSuchLayer": leave it out'),
+        ({}, {"fsdp_reshard_after_forward": "FULL_SHARD"}, "expected true or false: strategies are of version 1"),
+        ({}, {"fsdp_auto_wrap_policy": "SIZE_BASED_WRAP"}, "version 2 cannot wrap lists of layers by size"),
+        ({}, {"fsdp_ofload_params": True}, "counts for nothing; leave it out. Did you mean fsdp_offload_params?"),
         ({"num_machines": 2}, {}, "num_machines is 2"),
         ({"distributed_type": "DEEPSPEED"}, {}, "saves bf16 weights where fp32 is said"),
         ({"distributed_type": "NO"}, {}, 'distributed_type is "NO", expected FSDP or MULTI_GPU'),
+        ({"distributed_type": "MULTI_CPU"}, {}, 'distributed_type is "MULTI_CPU", expected FSDP or MULTI_GPU'),
+        ({"distributed_type": "MULTI_GPU"}, {}, "fsdp_config is given, of which distributed_type MULTI_GPU takes no"),
     ],
     ids=str,
 )
@@ -59,6 +74,20 @@ def test_accelerates_defaults_are_not_the_right_ones() -> None:
         "fsdp_state_dict_type",
         "fsdp_cpu_ram_efficient_loading",
     ]
+
+
+def test_what_accelerate_itself_writes_passes() -> None:
+    """``accelerate config`` writes every field, also those that say nothing."""
+    written = """
+        {compute_environment: LOCAL_MACHINE, debug: false, distributed_type: FSDP, downcast_bf16: 'no', use_cpu: false,
+        enable_cpu_affinity: false, machine_rank: 0, main_training_function: main, mixed_precision: no, num_machines: 1,
+        num_processes: 2, rdzv_backend: static, same_network: true, tpu_env: [], tpu_use_cluster: false,
+        dynamo_config: {}, fsdp_config: {fsdp_activation_checkpointing: false, fsdp_version: 2,
+        fsdp_auto_wrap_policy: TRANSFORMER_BASED_WRAP, fsdp_cpu_ram_efficient_loading: false,
+        fsdp_offload_params: false, fsdp_reshard_after_forward: true, fsdp_state_dict_type: FULL_STATE_DICT}}"""
+    assert list(accelerate_faults(PAPER, yaml.safe_load(written))) == []
+    plain = {"distributed_type": "MULTI_GPU", "gpu_ids": "all", "fsdp_config": {}, "dynamo_backend": "NO"}
+    assert list(accelerate_faults(PAPER, plain)) == []
 
 
 @pytest.mark.parametrize(

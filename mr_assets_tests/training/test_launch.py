@@ -471,8 +471,9 @@ def test_one_process_runs_directly_and_several_through_accelerate(job: TrainingJ
     assert launch.trainer_command(job)[1:] == ["-m", "mr_assets.training.dpo", str(job.workspace)]
     job = replace(job, micro_batch_size=4)
     several = launch.trainer_command(replace(job, num_processes=2, accelerate_config="fsdp.yaml"))
-    assert several[1:5] == ["-m", "accelerate.commands.launch", "--num_processes=2", "--config_file=fsdp.yaml"]
-    assert several[5:] == launch.trainer_command(job)[1:]
+    assert several[1:4] == ["-m", "accelerate.commands.launch", "--num_processes=2"]
+    assert several[4:7] == ["--mixed_precision=no", "--dynamo_backend=no", "--config_file=fsdp.yaml"]
+    assert several[7:] == launch.trainer_command(job)[1:]
 
 
 @pytest.fixture
