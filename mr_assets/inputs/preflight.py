@@ -16,7 +16,7 @@ import psutil
 
 from mr_assets.addresses import ray_cluster
 from mr_assets.chat import ChatEncoder
-from mr_assets.errors import UserError, shown
+from mr_assets.errors import UserError, did_you_mean, shown
 from mr_assets.inputs.generator import check_generator
 from mr_assets.inputs.held_out_prompts import held_out_prompts
 from mr_assets.inputs.labelled_pairs import labelled_pairs
@@ -38,7 +38,7 @@ from mr_assets.method.asked_lines import check_score_line
 from mr_assets.method.conversations import asked
 from mr_assets.method.prompts import draw_prompts
 from mr_assets.method.ranked_replies import without_held_out
-from mr_assets.model_folder import most_positions
+from mr_assets.model_folder import most_positions, tensor_shapes
 from mr_assets.planning.fits import sections
 from mr_assets.planning.ray_nodes import check_nodes
 from mr_assets.planning.refusal import (
@@ -177,12 +177,34 @@ def done_here() -> bool:
 
 
 def _check_training(run: Run) -> None:
-    """Raise `UserError` for a trainer that could not start: its optimizer's library, accelerate's configuration."""
+    """Raise `UserError` for a trainer that could not start, or would not train what the recipe names.
+
+    Its optimizer's library, accelerate's configuration; where LoRA's adapters go, if the seed model's folder is here.
+    """
     check_optimizer(run)
+    folder = resolve(run.recipe.model.seed, run.data)
     for name, section in sections(run.recipe).items():
+        if section.lora_r is not None and folder.is_dir():
+            _check_adapters(f"{name}.lora_target_modules", section.lora_targets, folder)
         if section.accelerate_config is not None:
             path = accelerate_file(section.accelerate_config, run.data)
             _check_accelerate_config(f"{name}.accelerate_config", path, section)
+
+
+def _check_adapters(what: str, named: list[str], folder: Path) -> None:
+    """Raise `UserError` for names of modules of which the model has no weight matrix.
+
+    peft takes no notice of such a name as long as it finds another.
+    """
+    shapes = tensor_shapes(folder) if named else {}
+    matrices = [f".{tensor}" for tensor, shape in shapes.items() if tensor.endswith(".weight") and len(shape) > 1]
+    for name in named:
+        if not any(tensor.endswith(f".{name}.weight") for tensor in matrices):
+            known = sorted({tensor.split(".")[-2] for tensor in matrices})
+            raise UserError(
+                f"{what} names {shown(name)}, of which the model in {folder} has no weights. "
+                f"It has {', '.join(known)}: name some of them, or all-linear.{did_you_mean(name, known)}"
+            )
 
 
 def _check_accelerate_config(what: str, path: Path, section: TrainingSettings) -> None:

@@ -107,8 +107,7 @@ def trained_weights(shape: Shape, section: TrainingSettings) -> int:
     if section.lora_r is None:
         return shape.weights
     matrices = shape.matrices
-    named = section.lora_target_modules.split(",") if section.lora_target_modules != "all-linear" else list(matrices)
-    sizes = [sum(matrices[name.strip()]) for name in named if name.strip() in matrices]
+    sizes = [sum(matrices[name]) for name in section.lora_targets or matrices if name in matrices]
     return shape.layers * section.lora_r * sum(sizes)
 
 

@@ -60,6 +60,12 @@ class TrainingSettings(Section):
         default=None, description="threads on a CPU; null is torch's choice"
     )
 
+    @property
+    def lora_targets(self) -> list[str]:
+        """The names in `lora_target_modules`; none are named by all-linear."""
+        named = self.lora_target_modules
+        return [] if named == "all-linear" else [name.strip() for name in named.split(",")]
+
 
 def epoch_problem(keep_epoch: int, schedule_epochs: int, field: str = "schedule_epochs") -> str | None:
     """Why the epoch cannot be kept; None if it can. field: what to call `schedule_epochs`."""

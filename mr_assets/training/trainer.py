@@ -205,12 +205,11 @@ def adapters(job: TrainingJob) -> Any:
         return None
     from peft import LoraConfig
 
-    named = job.lora_target_modules
     return LoraConfig(
         r=job.lora_r,
         lora_alpha=job.lora_alpha,
         lora_dropout=job.lora_dropout,
-        target_modules=named if named == "all-linear" else named.split(","),
+        target_modules=job.lora_targets or "all-linear",
         task_type="CAUSAL_LM",
     )
 

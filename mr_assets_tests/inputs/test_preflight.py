@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -349,6 +350,46 @@ def test_a_good_configuration_of_accelerate_passes(data: Path) -> None:
     check_run(tiny_run(data, "dpo.accelerate_config=fsdp", *TWO))
     (data / "a.yaml").write_text(SHIPPED["fsdp"].read_text())
     check_run(tiny_run(data, "dpo.accelerate_config=a.yaml", *TWO))
+
+
+LORA = ("dpo.lora_r=4", "model.seed=mine")
+
+
+@pytest.mark.parametrize(
+    ("named", "unknown"),
+    [
+        ("all-linear", None),
+        ("q_proj, self_attn.v_proj", None),
+        ("q_proj,nope_proj", "nope_proj"),
+        ("proj", "proj"),
+        ("norm", "norm"),
+    ],
+)
+def test_each_module_that_gets_an_adapter_is_one_of_the_models(data: Path, named: str, unknown: str | None) -> None:
+    """Not a part of a name, and no norm, whose weights are no matrix. Where the model is not here, nobody knows."""
+    shapes = {"q_proj": [4, 4], "v_proj": [2, 4]}
+    tensors = {f"model.layers.0.self_attn.{name}.weight": shape for name, shape in shapes.items()}
+    with_weights(model_folder(data / "mine"), tensors | {"model.norm.weight": [4]})
+    run = tiny_run(data, *LORA, f"dpo.lora_target_modules='{named}'")
+    if unknown is None:
+        check_run(run)
+        return
+    with pytest.raises(UserError) as error:
+        check_run(run)
+    assert str(error.value).startswith(
+        f'dpo.lora_target_modules names "{unknown}", of which the model in {data / "mine"} has no weights. '
+        "It has q_proj, v_proj: name some of them, or all-linear."
+    )
+
+
+def with_weights(folder: Path, shapes: dict[str, list[int]]) -> None:
+    """Put tensors of bytes into a model's folder."""
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        header[name] = {"dtype": "U8", "shape": shape, "data_offsets": [end, end + math.prod(shape)]}
+        end += math.prod(shape)
+    text = json.dumps(header).encode()
+    (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(end))
 
 
 def test_a_configuration_that_would_train_something_wrong_is_refused(refused: Check, data: Path) -> None:

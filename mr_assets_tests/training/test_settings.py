@@ -32,6 +32,13 @@ def test_what_need_not_be_said_is_plain() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "names"), [("all-linear", []), ("q_proj", ["q_proj"]), ("q_proj, v_proj", ["q_proj", "v_proj"])]
+)
+def test_modules_with_adapters_are_named_with_commas(said: str, names: list[str]) -> None:
+    assert DPOSettings(**DPO, lora_target_modules=said).lora_targets == names
+
+
+@pytest.mark.parametrize(
     ("field", "value"),
     [
         *(("learning_rate", 1.0), ("learning_rate", 0.0), ("warmup_ratio", 1.0), ("warmup_ratio", -0.1)),

@@ -72,7 +72,7 @@ def test_arguments_are_the_jobs(trainer: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("named", "modules"),
-    [("all-linear", "all-linear"), ("q_proj,v_proj", {"q_proj", "v_proj"}), ("o_proj", {"o_proj"})],
+    [("all-linear", "all-linear"), ("q_proj, v_proj", {"q_proj", "v_proj"}), ("o_proj", {"o_proj"})],
 )
 def test_adapters_are_where_the_job_names_them(trainer: Any, tmp_path: Path, named: str, modules: Any) -> None:
     job = job_in(tmp_path)
