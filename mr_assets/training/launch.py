@@ -418,7 +418,9 @@ def _failure(status: int, log: Path, steps: int) -> str:
     text = log.read_text(encoding="utf-8", errors="replace")
     if cause := _signalled(text, steps) or _noted(log.with_name(FAILURE)) or full_disk(log.parent):
         return f"{ended} {cause}\nIts whole log is {log}."
-    why = f" It was killed.{_killed(steps, False)}" if status == -signal.SIGKILL else ""
+    why = f" It was ended by {_name(-status)}." if status < 0 else ""
+    if status == -signal.SIGKILL:
+        why = f" It was killed.{_killed(steps, False)}"
     return f"{ended}{why} Its log {log} ends:\n" + "\n".join(text.splitlines()[-25:])
 
 
@@ -428,7 +430,15 @@ def _noted(failure: Path) -> str:
 
 
 def _signalled(text: str, steps: int) -> str:
-    """Which of several processes a signal ended first, as a log says; "" if none."""
+    """Which of several processes, or whether accelerate's launcher of them, a signal ended first; "" if none.
+
+    text: the log, in which torchelastic says so.
+    """
+    if (number := _LAUNCHER_SIGNALLED.search(text)) is not None:
+        return (
+            f"accelerate's launcher was ended by {_name(int(number[1]))}, and with it every process. Start again: the "
+            "training goes on from its last checkpoint."
+        )
     if (found := _SIGNALLED.search(text)) is None:
         return ""
     rank, by = int(found["rank"]), found["signal"]
@@ -443,6 +453,14 @@ _SIGNALLED = re.compile(
     r"\s*exitcode\s*: -\d+ [^\n]*\((?P<signal>SIG\w+)\)",
     re.DOTALL,
 )
+
+
+_LAUNCHER_SIGNALLED = re.compile(r"^torch\.distributed\..*SignalException: Process \d+ got signal: (\d+)", re.MULTILINE)
+
+
+def _name(number: int) -> str:
+    """What a signal is called."""
+    return next((each.name for each in signal.Signals if each == number), f"signal {number}")
 
 
 def _killed(steps: int, several: bool) -> str:

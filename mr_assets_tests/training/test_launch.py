@@ -193,6 +193,13 @@ def test_a_process_that_was_killed_is_told_as_such(tmp_path: Path) -> None:
             os.kill(line["pids"][0], signal.SIGKILL)
 
 
+def test_another_signal_that_ended_a_process_is_named(tmp_path: Path) -> None:
+    said = r"status -15\. It was ended by SIGTERM\. Its log .* ends:\nstarted"
+    with pytest.raises(launch.TrainingFailed, match=said):
+        for line in child(tmp_path, 1000):
+            os.kill(line["pids"][0], signal.SIGTERM)
+
+
 @pytest.mark.parametrize(("steps", "advice"), [(0, "lower num_processes"), (1, "lower micro_batch_size")])
 def test_of_several_processes_the_one_that_was_killed_is_named(tmp_path: Path, steps: int, advice: str) -> None:
     """Its rank and the signal, not the launcher's lines, nor what another one noted as it missed it.
@@ -209,6 +216,21 @@ def test_of_several_processes_the_one_that_was_killed_is_named(tmp_path: Path, s
     assert said.startswith("the training's process ended with status 1. Process 2 (rank 1) was ended by SIGKILL. ")
     assert advice in said and ("No step was made" in said) == (steps == 0)
     assert whole == f"Its whole log is {log}."
+
+
+@pytest.mark.parametrize(("number", "name"), [(15, "SIGTERM"), (1, "SIGHUP"), (50, "signal 50")])
+def test_a_signal_that_ended_accelerates_launcher_is_the_cause(tmp_path: Path, number: int, name: str) -> None:
+    """Not torchelastic's lines, of which this is the last one; nor what a process noted as the others went."""
+    (tmp_path / "failure.txt").write_text("Process 1 of 2: RuntimeError: Connection closed by peer")
+    (tmp_path / "metrics.jsonl").touch()
+    said = f"torch.distributed.elastic.multiprocessing.api.SignalException: Process 18422 got signal: {number}"
+    command, log = [sys.executable, "-c", f"raise SystemExit({said!r})"], tmp_path / "trainer.log"
+    with pytest.raises(launch.TrainingFailed) as failed:
+        list(launch.watch(lambda: launch.start(command, dict(os.environ), log), log, tmp_path / "metrics.jsonl"))
+    assert str(failed.value) == (
+        f"the training's process ended with status 1. accelerate's launcher was ended by {name}, and with it every "
+        f"process. Start again: the training goes on from its last checkpoint.\nIts whole log is {log}."
+    )
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
