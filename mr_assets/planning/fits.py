@@ -273,15 +273,17 @@ def _training_problem(
     said.append(
         f"Training ({name}) {then}needs {size(need.needed)} of each GPU{longest}, there are {gigabytes:.0f} GB."
     )
-    least = need.needed
+    least, larger = need.needed, "take larger GPUs" + (", or more of them for FSDP" if section.lora_r is None else "")
     for changed in _smaller(able, is_sharded(able, data), count):
         smaller = needed(changed).needed
         if smaller <= room:
-            said.append(f"Changed as below it needs {size(smaller)}.")
+            adapters = (
+                f" and trains adapters alone (LoRA). For all weights {larger}" if changed.lora_r != able.lora_r else ""
+            )
+            said.append(f"Changed as below it needs {size(smaller)}{adapters}.")
             return Problem(name, " ".join(said), changes(section, changed, name), wrong or too_much)
         least = min(least, smaller)
-    more = ", or more of them for FSDP" if section.lora_r is None else ""
-    said.append(f"With every saving it needs {size(least)}: take larger GPUs{more}.")
+    said.append(f"With every saving it needs {size(least)}: {larger}.")
     return Problem(name, " ".join(said), () if too_much else changes(section, able, name), wrong or too_much)
 
 
@@ -299,6 +301,12 @@ def _smaller(section: TrainingSettings, sharded: bool, count: int) -> Iterator[T
             changed = section.model_copy(update=update)
             if (processes := most_processes(changed, count)) > 1:
                 yield changed.model_copy(update={"num_processes": processes})
+    if section.lora_r is None:
+        alone = {"accelerate_config": None, "optimizer": "adamw_8bit", "lora_r": 16}
+        yield section.model_copy(update=alone)
+        for saving in passes:
+            alone |= saving
+            yield section.model_copy(update=alone)
 
 
 # ---------------------------------------------------------------------------------------------------- CPU and host

@@ -168,7 +168,7 @@ def test_what_is_told_to_change_can_be_changed(
 
 
 def test_fewer_processes_are_looked_at_as_such(eight: Recipe, tmp_path: Path) -> None:
-    """One process takes no FSDP, and 114 GB, or 109 with every saving; two or four GPUs of 80 GB share them."""
+    """One process takes no FSDP, and 114 GB, or 109 with every saving: adapters alone take 49. Four GPUs share them."""
     _, _, dpo = problems(eight, tmp_path, "h200", 1)
     assert dpo.said.startswith("dpo.num_processes = 8 needs 8 GPUs, there is 1. Training (dpo) then needs 159 GB")
     assert dpo.change == (
@@ -178,6 +178,14 @@ def test_fewer_processes_are_looked_at_as_such(eight: Recipe, tmp_path: Path) ->
         "dpo.accelerate_config=null",
     )
     _, _, dpo = problems(eight, tmp_path, "h100", 1)
+    assert dpo.said.endswith("(LoRA). For all weights take larger GPUs, or more of them for FSDP.")
+    assert dpo.change == (
+        "dpo.optimizer=adamw_8bit",
+        "dpo.lora_r=16",
+        "dpo.num_processes=1",
+        "dpo.accelerate_config=null",
+    )
+    _, _, dpo = problems(eight, tmp_path, "4090", 1)
     assert dpo.said.endswith("take larger GPUs, or more of them for FSDP.") and dpo.change == ()
     _, sft, dpo = problems(eight, tmp_path, "h100", 4)
     assert (sft.change, dpo.change) == (("sft.num_processes=4",), ("dpo.num_processes=4",))

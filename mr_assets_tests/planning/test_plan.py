@@ -32,7 +32,7 @@ def test_the_papers_recipe_on_one_h200(paper: Recipe, lengths: Lengths, tmp_path
 @pytest.mark.parametrize(
     ("gpu", "count", "shape", "sets", "changes"),
     [
-        ("h100", 1, "8b", (), [(), ()]),
+        ("h100", 1, "8b", (), [("sft.lora_r=16",), ("dpo.lora_r=16",)]),
         (
             "h100",
             8,
