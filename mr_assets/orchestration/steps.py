@@ -249,7 +249,7 @@ def failures(events: Sequence[dg.DagsterEvent]) -> list[str]:
             failed = asset_of_step(event.step_key) if event.step_key else "a step"
             said += [f"{failed}: {message}" for message in stopped or [_message(event, error)]]
     ended = [e for e in events if e.event_type == dg.DagsterEventType.RUN_FAILURE]
-    return said or [_innermost(e.job_failure_data.error) or e.message or "" for e in ended]
+    return said or [_innermost(e.event_specific_data and e.job_failure_data.error) or e.message or "" for e in ended]
 
 
 def _failed_checks(events: Sequence[dg.DagsterEvent], step: str | None) -> list[str]:

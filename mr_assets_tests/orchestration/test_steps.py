@@ -221,10 +221,11 @@ def test_what_ended_a_dagster_run_is_told_if_no_step_failed() -> None:
     """As when the cluster is gone that its steps were handed to. Of a cause, the innermost."""
     cause = SerializableErrorInfo("no answer of the head\n", [], "ConnectionError")
     error = SerializableErrorInfo("the executor ended\n", [], "RuntimeError", cause=cause)
-    assert failures([ended_by(error), ended_by(None)]) == ["no answer of the head\n", "it ended"]
+    by_the_daemon = dg.DagsterEvent(dg.DagsterEventType.RUN_FAILURE.value, "a job", message="it ended")
+    assert failures([ended_by(error), by_the_daemon]) == ["no answer of the head\n", "it ended"]
 
 
-def ended_by(error: SerializableErrorInfo | None) -> dg.DagsterEvent:
+def ended_by(error: SerializableErrorInfo) -> dg.DagsterEvent:
     data = JobFailureData(error, RunFailureReason.RUN_EXCEPTION)
     return dg.DagsterEvent(dg.DagsterEventType.RUN_FAILURE.value, "a job", message="it ended", event_specific_data=data)
 
