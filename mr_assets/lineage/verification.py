@@ -126,7 +126,7 @@ def verify(
                 yield Fault(*place, None, f"{run.record_path(*place)} is no record that can be read.")
         except _UNREADABLE as error:
             found = (run.damage(*each) for each in (place, *run.ancestors(*place)))
-            what = next(filter(None, found), f"{run.path(*place)}, or what it was made of, cannot be read")
+            what = next(filter(None, found), f"{run.place(*place)}, or what it was made of, cannot be read")
             yield Fault(*place, None, f"it cannot be compared: {what}: {str(error) or type(error).__name__}")
 
 

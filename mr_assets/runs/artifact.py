@@ -45,16 +45,19 @@ class Model:
             why = damaged_files(folder / "complete.json", record) if record else ""
             raise UserError(
                 f"{self.name} is damaged: {folder} is not what was recorded. Expected the fingerprint "
-                f"{self.fingerprint}, found {came}{f'; {why}' if why else ''}. {self._again}"
+                f"{self.fingerprint}, found {came}{f'; {why}' if why else ''}. {self._again(folder)}"
             )
 
-    @property
-    def _again(self) -> str:
+    def _again(self, folder: Path) -> str:
         """What to do about a damaged folder."""
         if self.name == "seed":
             return "Restore its files. If the seed model was changed on purpose, materialize sft_checkpoint again."
         asset = "sft_checkpoint" if self.name == model_id(0) else f"checkpoints of iteration {model_key(self.name)}"
-        return f"Restore its files, or remove the folder and materialize {asset} again (`mr run` does)."
+        again = f"and materialize {asset} again (`mr run` does)."
+        if store_of(folder) is None:
+            return f"Restore its files, or remove the folder {again}"
+        fetched = "Remove the folder: it is fetched again. If it is damaged in the store, too, remove"
+        return f"{fetched} {_to_remove(folder)} {again}"
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,15 @@ def said_of_pruned(folder: Path) -> str:
         t, gone = t - 1, [earlier, *gone]
     return (
         f"The weights of {model_id(int(folder.name))} were removed on {pruned_since(folder)[:10]}, as "
-        f"storage.keep_policies says. To train it again, remove {' and '.join(map(str, gone))}; `mr run` then makes "
-        "what is missing."
+        f"storage.keep_policies says. To train it again, remove {' and '.join(map(_to_remove, gone))}; `mr run` then "
+        "makes what is missing."
     )
+
+
+def _to_remove(folder: Path) -> str:
+    """What a person removes to have a model made again: its folder; where a store has the model, its record there."""
+    store = store_of(folder)
+    return store.address(folder / "complete.json") if store else str(folder)
 
 
 def damaged_files(record_path: Path, record: Record) -> str:

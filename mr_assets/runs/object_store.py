@@ -77,6 +77,10 @@ class ObjectStore:
         """A file relative to the data folder. A record says ../dropped/responses/2.parquet of one."""
         return Path(os.path.normpath(path)).relative_to(self.data).as_posix()
 
+    def address(self, path: Path) -> str:
+        """The URL of a file of the data folder."""
+        return f"{self.url}/{self.name(path)}"
+
     def has(self, path: Path) -> Seen | None:
         """An object as it was listed when `pull` looked, or has been put or fetched since; None if there is none."""
         return self._listed.get(self.name(path))
@@ -145,6 +149,8 @@ class ObjectStore:
         """Have a file in the folder, as `note` says that it is; nothing happens if it is, or if the store has none.
 
         note: None for what has no record: a shard, or what a person put there, which is as the store has it.
+        Raises `UserError` for what is not as its note. It stays, written now, so that its artifact is damaged here, and
+        is fetched again wherever it is read.
         """
         seen = self.has(path)
         if seen is None or (note is None and self._is_as_seen(path, seen)):
@@ -155,16 +161,15 @@ class ObjectStore:
         def get(place: Path) -> None:
             with told(self.url), _report(f"fetching {path.name}", seen.bytes) as callback:
                 self._files.get_file(self.key(path), str(place), callback=callback)
-            if when := (seen.changed if note is None else note.written):
-                os.utime(place, ns=(when, when))
 
         atomically(path, get)
         if note is not None and (wrong := damage(path, note, self.data / ".fingerprints.json", content=True)):
-            path.unlink()
             raise UserError(
-                f"{self.url}/{self.name(path)} is not what its record says: {wrong}. If another host is "
-                "making it now, wait for that; else materialize it again."
+                f"{self.address(path)} is not what its record says: {wrong}. If another host is making it now, wait "
+                "for that; else materialize it again: `mr run` does, on this host."
             )
+        if when := (seen.changed if note is None else note.written):
+            os.utime(path, ns=(when, when))
 
     def _is_as_seen(self, path: Path, seen: Seen) -> bool:
         """Whether a file without a record is here as the store has it: fetched since it was put, or put from here.
@@ -374,7 +379,7 @@ def damage_of(path: Path, note: Note, notes: Path, *, content: bool = False) -> 
         store.fetch(path, note)
     elif store is not None and not path.is_file() and (seen := store.has(path)):
         same = note.bytes in (None, seen.bytes)
-        return "" if same else f"{store.url}/{store.name(path)} has {seen.bytes:,} bytes, {note.bytes:,} were written"
+        return "" if same else f"{store.address(path)} has {seen.bytes:,} bytes, {note.bytes:,} were written"
     return damage(path, note, notes, content=content)
 
 

@@ -9,6 +9,7 @@ import pytest
 from mr_assets.errors import UserError
 from mr_assets.files import fingerprint, note_of
 from mr_assets.runs.artifact import Model, damaged_files, pruned_since, said_of_pruned
+from mr_assets.runs.object_store import MARKER
 from mr_assets.runs.record import Record
 from mr_assets_tests.tiny import model_folder
 
@@ -50,6 +51,19 @@ def test_a_model_whose_content_is_another_is_damaged(tmp_path: Path, name: str, 
     assert said.startswith(f"{name} is damaged: {folder} is not what was recorded. Expected the fingerprint {was}, ")
     assert f"found {fingerprint(folder)}. Restore its files" in said
     assert said.endswith(again)
+
+
+def test_of_a_store_the_record_there_is_what_has_a_model_made_again(tmp_path: Path) -> None:
+    """A folder that is removed would be fetched again, a damaged one and one whose weights were removed."""
+    (tmp_path / MARKER).write_text('{"url": "s3://bucket/runs"}')
+    folder = model_folder(tmp_path / "a" / "checkpoints" / "2")
+    again = "s3://bucket/runs/a/checkpoints/2/complete.json"
+    assert refused(Model("a/checkpoints/2", "f00d", "M2"), tmp_path).endswith(
+        f"Remove the folder: it is fetched again. If it is damaged in the store, too, remove {again} and materialize "
+        "checkpoints of iteration 2 again (`mr run` does)."
+    )
+    recorded(folder, pruned="2024-08-01T10:00:00+00:00")
+    assert said_of_pruned(folder).endswith(f"To train it again, remove {again}; `mr run` then makes what is missing.")
 
 
 def test_a_damaged_file_is_told_beside_the_fingerprints(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import signal
 import socket
 import subprocess
@@ -32,7 +33,7 @@ from mr_assets.lineage.verification import verify
 from mr_assets.loop import LOOP
 from mr_assets.orchestration import lock
 from mr_assets.orchestration.lock import run_lock
-from mr_assets.orchestration.steps import Step, steps
+from mr_assets.orchestration.steps import Step, pending, steps
 from mr_assets.processes import Worker
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.branch import branch, shared
@@ -295,14 +296,54 @@ def test_what_another_host_made_after_a_kill_is_not_overwritten(bucket: s3fs.S3F
 
 
 def test_content_that_its_record_does_not_know_is_not_taken(bucket: s3fs.S3FileSystem, host: Host) -> None:
-    """Of as many bytes; nothing of it stays."""
+    """Of as many bytes: whoever reads it is told, and it is damaged there from then on, until it is made again."""
+    published(host("gpu-01"))
+    name = "bucket/of/runs/tiny/responses/1.parquet"
+    before = bucket.cat_file(name)
+    bucket.pipe_file(name, bytes(len(before)))
+    run = stored_runs(host("login"))["tiny"]
+    assert state(run, *TABLE) == "done", "nothing of it was read"
+    for _ in range(2):
+        with pytest.raises(UserError, match=f"s3://{name} is not what its record says.*`mr run` does, on this host"):
+            run.path(*TABLE)
+        assert state(run, *TABLE) == "missing"
+    assert "responses" in pending(run, ["prompts", "responses"], "1")
+    bucket.pipe_file(name, before)
+    assert run.path(*TABLE).read_bytes() == before, "its content is looked for again"
+    assert state(run, *TABLE) == "done"
+
+
+def test_verify_goes_on_after_a_table_that_the_store_has_otherwise(bucket: s3fs.S3FileSystem, host: Host) -> None:
     published(host("gpu-01"))
     name = "bucket/of/runs/tiny/responses/1.parquet"
     bucket.pipe_file(name, bytes(bucket.info(name)["size"]))
     run = stored_runs(host("login"))["tiny"]
-    with pytest.raises(UserError, match="is not what its record says"):
-        run.path(*TABLE)
-    assert not run.place(*TABLE).exists()
+    [first, *others] = verify(run, ["1"], ["responses", "judgments"])
+    assert first.asset == "responses" and "its content has changed since" in first.said
+    assert f"s3://{name} is not what its record says" in first.said
+    assert "judgments" in {fault.asset for fault in others}
+
+
+def test_a_model_that_the_store_has_otherwise_is_made_again_without_its_record(
+    bucket: s3fs.S3FileSystem, host: Host
+) -> None:
+    """The folder alone would be fetched again: the message names the record in the store, and that is what counts."""
+    published(host("gpu-01"))
+    weights = "bucket/of/runs/tiny/checkpoints/1/model.safetensors"
+    bucket.pipe_file(weights, bucket.cat_file(weights)[:-1] + b"!")
+    data = host("login")
+    run = stored_runs(data)["tiny"]
+    model = Model(**run.record(*MODEL).model)  # type: ignore[union-attr, arg-type]
+    for _ in range(2):
+        with pytest.raises(UserError, match="If it is damaged in the store, too, remove ") as told:
+            model.check(data)
+        shutil.rmtree(run.place(*MODEL))
+        pull(data)
+        assert state(run, *MODEL) == "done"
+    [named] = [word for word in str(told.value).split() if word.startswith("s3://")]
+    bucket.rm(named)
+    pull(data)
+    assert state(run, *MODEL) == "missing" and not (run.place(*MODEL) / "model.safetensors").exists()
 
 
 def test_a_removed_run_is_gone_everywhere(
