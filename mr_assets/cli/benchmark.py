@@ -14,7 +14,7 @@ from mr_assets.cli.run import stoppable
 from mr_assets.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
-    from mr_assets.evaluation.client import Answer, ChatRequest
+    from mr_assets.evaluation.client import Answer, AskProgress, ChatRequest
     from mr_assets.evaluation.results import Results
     from mr_assets.runs.run import Run
 
@@ -130,7 +130,7 @@ class Asked:
 
     @property
     def cache(self) -> Path:
-        """Where the answers of judges are kept, of all runs."""
+        """Where the answers of judges are kept, of all runs: on this host, and in the object store, if there is one."""
         return self.run.data / ".judge_answers"
 
     def answers(
@@ -146,26 +146,27 @@ class Asked:
         """
         from mr_assets.errors import UserError
         from mr_assets.evaluation.client import ask, estimate
+        from mr_assets.runs.object_store import kept
 
         if self.client is None:
             say(f"{benchmark}: the judge's part is skipped, no endpoint is named. {HOW_TO_NAME_ONE}", err=True)
             return None
-        found = estimate(self.client, requests, self.cache)
-        say(f"{benchmark} by {self.client.model} at {self.client.url}: {found.said}", err=True)
-        found.check(self.client.budget)
-        if self.dry_run:
-            return None
-        if found.to_ask and not self.yes and self.client.budget is None:
-            if not sys.stdin.isatty():
-                raise UserError("nobody is there to agree. Give --yes, or --price IN OUT and --budget USD.")
-            click.confirm("Ask?", abort=True, err=True)
-        return ask(
-            self.client,
-            requests,
-            self.cache,
-            check=check,
-            on_progress=lambda progress: say(f"{benchmark}: {progress.said}", err=True),
-        )
+        with kept(self.cache, "??/*.json") as keep:
+            found = estimate(self.client, requests, self.cache)
+            say(f"{benchmark} by {self.client.model} at {self.client.url}: {found.said}", err=True)
+            found.check(self.client.budget)
+            if self.dry_run:
+                return None
+            if found.to_ask and not self.yes and self.client.budget is None:
+                if not sys.stdin.isatty():
+                    raise UserError("nobody is there to agree. Give --yes, or --price IN OUT and --budget USD.")
+                click.confirm("Ask?", abort=True, err=True)
+
+            def on_progress(progress: "AskProgress") -> None:
+                say(f"{benchmark}: {progress.said}", err=True)
+                keep()
+
+            return ask(self.client, requests, self.cache, check=check, on_progress=on_progress)
 
     def show(self, results: "Results", figures: dict[str, str]) -> None:
         """Print results: a row for each model, the judge's name above. figures: their names and how each is shown."""
@@ -203,12 +204,17 @@ def without_verdict(counts: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str
 
 @contextmanager
 def at_work(asked: Asked) -> Iterator[None]:
-    """Hold the run's benchmarks for this process, end the engine afterwards, and let Ctrl-C say that it goes on."""
+    """Hold the run's benchmarks for this process, end the engine afterwards, and let Ctrl-C say that it goes on.
+
+    An object store has what is in their folder before and afterwards.
+    """
     from mr_assets.evaluation.results import FOLDER
     from mr_assets.orchestration.lock import run_lock
+    from mr_assets.runs.object_store import kept
     from mr_assets.sampling.live import close_engine
 
-    with stoppable(), run_lock(asked.run.folder / FOLDER, f"the benchmarks of {asked.run.name}", wait=False):
+    folder, what = asked.run.folder / FOLDER, f"the benchmarks of {asked.run.name}"
+    with stoppable(), run_lock(folder, what, wait=False), kept(folder, "*/**/*.json*"):
         try:
             yield
         finally:

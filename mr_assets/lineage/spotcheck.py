@@ -23,6 +23,7 @@ from mr_assets.ids import PAIR_ASSETS, PairKind, iteration_of, kind_of_pair, res
 from mr_assets.lineage.pairs import pairs, with_texts
 from mr_assets.lineage.rows import read
 from mr_assets.method.intervals import Z, wilson
+from mr_assets.runs.object_store import store_of
 from mr_assets.runs.run import Run
 from mr_assets.tables import draws
 
@@ -80,7 +81,7 @@ class Agreement:
 
 
 def file_of(run: Run) -> Path:
-    """Where a run's answers are appended."""
+    """Where a run's answers are appended; with an object store, it alone has that file, whichever host asks."""
     return run.folder / "spotcheck.jsonl"
 
 
@@ -89,20 +90,19 @@ def answers(run: Run) -> list[Answer]:
 
     Raises `UserError` for a line within the file that is none.
     """
-    path = file_of(run)
-    if not path.exists():
-        return []
+    path, store = file_of(run), store_of(run.folder)
+    text = store.seen(path)[0] if store else path.read_text(encoding="utf-8") if path.exists() else ""
+    place = store.address(path) if store else str(path)
     found: dict[tuple[str, str], Answer] = {}
-    text = path.read_text(encoding="utf-8")
     lines = text.split("\n")
     for number, line in enumerate(lines[:-1] if not text.endswith("\n") else lines, start=1):
         if line.strip():
-            one = _parsed(path, number, line)
+            one = _parsed(place, number, line)
             found[one.pair_id, one.version] = one
     return list(found.values())
 
 
-def _parsed(path: Path, number: int, line: str) -> Answer:
+def _parsed(path: str, number: int, line: str) -> Answer:
     try:
         said = json.loads(line)
         one = Answer(**{name: said[name] for name in Answer.__dataclass_fields__})
@@ -114,14 +114,17 @@ def _parsed(path: Path, number: int, line: str) -> Answer:
 
 
 def append(run: Run, answer: Answer) -> None:
-    """Add an answer to the run's file: on the disk when this returns."""
-    path = file_of(run)
+    """Add an answer to the run's file: on the disk, or in the object store, when this returns."""
+    path, line = file_of(run), json.dumps(asdict(answer), ensure_ascii=False) + "\n"
+    if store := store_of(run.folder):
+        store.append(path, line)
+        return
     with full_disk_told(path):
         kept = path.read_bytes() if path.exists() else b""
         if not kept.endswith(b"\n") and kept:  # what a kill cut short
             os.truncate(path, kept.rfind(b"\n") + 1)
         with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(answer), ensure_ascii=False) + "\n")
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
 

@@ -25,7 +25,7 @@ from mr_assets.errors import UserError
 from mr_assets.files import full_disk_told
 from mr_assets.printable import tell
 from mr_assets.processes import Worker
-from mr_assets.runs.object_store import ObjectStore, store_of
+from mr_assets.runs.object_store import LOCK, ObjectStore, store_of
 from mr_assets.runs.record import finish_records
 
 BEAT_SECONDS = 5.0
@@ -46,7 +46,7 @@ def run_lock(folder: Path, what: str, *, wait: bool) -> Iterator[Worker | None]:
     created = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with open(folder / ".lock", "a+") as lock:
+        with open(folder / LOCK, "a+") as lock:
             waits_for = ""
             while holder := _taken(lock) or _beating(lock, what, quietly=bool(waits_for)):
                 if not wait:
@@ -56,7 +56,7 @@ def run_lock(folder: Path, what: str, *, wait: bool) -> Iterator[Worker | None]:
                 waits_for = holder
                 fcntl.flock(lock, fcntl.LOCK_EX)
             former = _named(lock)
-            with full_disk_told(folder / ".lock"):
+            with full_disk_told(folder / LOCK):
                 lock.truncate(0)
                 lock.write(Worker.of(os.getpid()).tag(folder.name))
                 lock.flush()
@@ -66,13 +66,13 @@ def run_lock(folder: Path, what: str, *, wait: bool) -> Iterator[Worker | None]:
             finally:
                 lock.truncate(0)
     finally:
-        if created and folder.is_dir() and [path.name for path in folder.iterdir()] == [".lock"]:
+        if created and folder.is_dir() and [path.name for path in folder.iterdir()] == [LOCK]:
             shutil.rmtree(folder)
 
 
 def holder_of(folder: Path) -> str | None:
     """The process that holds a folder's lock, in words; None if none does. Nothing is written."""
-    place = folder / ".lock"
+    place = folder / LOCK
     if not place.is_file():
         return None
     with open(place) as lock:
@@ -150,7 +150,7 @@ def _of_all_hosts(folder: Path, what: str, *, wait: bool) -> Iterator[Worker | N
 
     Gives the process that lost it, as `run_lock` does.
     """
-    store, path, mine = store_of(folder.parent), folder / ".lock", Worker.of(os.getpid()).tag(folder.name)
+    store, path, mine = store_of(folder.parent), folder / LOCK, Worker.of(os.getpid()).tag(folder.name)
     if store is None:
         yield None
         return

@@ -33,6 +33,7 @@ from mr_assets.orchestration.steps import Step, failures, pending, was_interrupt
 from mr_assets.recipes.load import with_rows
 from mr_assets.recipes.recipe import GENERATED, Prompts, Recipe
 from mr_assets.runs.data_folder import resolve
+from mr_assets.runs.object_store import LOCK, PILOTS
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import state
 from mr_assets.runs.stored import stored_text
@@ -40,7 +41,7 @@ from mr_assets.sampling.live import close_engine
 from mr_assets.text_files import is_file_or_folder
 from mr_assets.wiring.partitions import asset_key
 
-FOLDER = "pilots"
+FOLDER = PILOTS
 """Of a data folder: the pilots by the names of their runs. No run can have this name."""
 PROMPTS = 16
 TEMPLATES = ("judgments.template", "meta_judgments.template")
@@ -136,7 +137,7 @@ def forget(pilot: Pilot) -> None:
 
 def _empty(folder: Path) -> None:
     for path in folder.iterdir():
-        if path.name != ".lock":
+        if path.name != LOCK:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

@@ -28,6 +28,7 @@ from mr_assets.method.conversations import Prompt
 from mr_assets.planning.refusal import check_gpus, gpus_here
 from mr_assets.runs.artifact import Model, pruned_since, said_of_pruned
 from mr_assets.runs.judge_prompts import judge_prompts
+from mr_assets.runs.object_store import SHARDS
 from mr_assets.runs.run import Run
 from mr_assets.runs.settings import CONTENT
 from mr_assets.sampling.engine import Request, samples_on_cpu
@@ -117,7 +118,7 @@ class Local:
         if found is None:
             found = make()
             write_json(kept, {"known": known, "found": found})
-            for shards in self.folder.glob(".shards-*"):
+            for shards in self.folder.glob(f"{SHARDS}*"):
                 shutil.rmtree(shards, ignore_errors=True)
         return found
 
@@ -161,7 +162,7 @@ class Local:
         return scan_shards(sampled.paths)
 
     def _shards(self, role: str) -> Path:
-        return self.folder / f".shards-{role}"
+        return self.folder / f"{SHARDS}{role}"
 
 
 def _kept(path: Path, known: str) -> Any:

@@ -13,10 +13,11 @@ from statistics import fmean
 
 import polars as pl
 
-from mr_assets.evaluation.results import Results, read_results
+from mr_assets.evaluation.results import FILE, FOLDER, Results, read_results
 from mr_assets.ids import model_id
 from mr_assets.loop import Place
 from mr_assets.runs.estimates import Estimate, estimates
+from mr_assets.runs.object_store import store_of
 from mr_assets.runs.run import Run
 
 JUDGE = "judge"
@@ -81,6 +82,8 @@ def measured(run: Run, old: Mapping[Place, str]) -> dict[Key, Measured]:
                         each.by_prompt[name] = by_prompt
     trained = {model_id(key): run.record(*run.model_at(key)) for key in run.models if key != "seed"}
     there = {name: record.model["fingerprint"] for name, record in trained.items() if record and record.model}
+    if store := store_of(run.folder):
+        store.fetch_given(run.folder / FOLDER, FILE)
     for results in read_results(run.folder):
         _add_results(found, results, ["seed", *trained], there)
     return {key: each for key, each in found.items() if not _is_count(each.values.values())}

@@ -5,8 +5,9 @@
     MR_SCRATCH/s3/bucket/prefix/beta_02/responses/2.parquet     the folder on this host that all code works on
     MR_SCRATCH/s3/bucket/prefix/.store.json                says of which store it is
 
-The store has what lasts: stored recipes, records, tables, models, and the shards of what is being sampled. The folder
-has these, as far as this host made or needed them, and a trainer's checkpoints, logs, Dagster's home. Stored recipes
+The store has what lasts: stored recipes, records, tables, models, the shards of what is being sampled, benchmarks with
+the answers of their judges, and alone the answers of spot checks. The folder has these, as far as this host made or
+needed them, and a trainer's checkpoints, pilots, logs, Dagster's home. Stored recipes
 and records are made equal to the store's when a command begins (`pull`), so that what another host made is seen, and
 what it removed is not. A table or a model is fetched when it is first asked for (`fetch`), and compared with its
 record. What is made is put before its record is (`put`): as everywhere, a record says that its artifact is whole.
@@ -26,12 +27,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from mr_assets.errors import UserError, shown
-from mr_assets.files import WORTH_A_NOTE, Note, atomically, damage, fingerprint, write_json
+from mr_assets.files import TEMPORARY, WORTH_A_NOTE, Note, atomically, damage, fingerprint, write_json
 from mr_assets.loop import LOOP
 from mr_assets.printable import tell
 from mr_assets.text_files import given_path
 
 MARKER = ".store.json"
+LOCK = ".lock"
+SHARDS = ".shards-"
+PILOTS = "pilots"
 SCHEME = "s3://"
 SCRATCH = "MR_SCRATCH"
 CONTENT = "mr-content"  # of an object, among its metadata: the fingerprint of its content
@@ -66,7 +70,7 @@ class ObjectStore:
         return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True, config_kwargs=patience)
 
     def keeps(self, path: Path) -> bool:
-        """Whether a file lasts: what lies in a folder whose name begins with a dot is this host's alone."""
+        """Whether a record lasts: one in a folder whose name begins with a dot, a branch half made, does not yet."""
         return not path.relative_to(self.data).parts[0].startswith(".")
 
     def key(self, path: Path) -> str:
@@ -178,7 +182,7 @@ class ObjectStore:
         """
         if not path.is_file() or path.stat().st_size != seen.bytes:
             return False
-        if seen.changed in (0, path.stat().st_mtime_ns):
+        if seen.changed in (0, path.stat().st_mtime_ns) or (seen.bytes < WORTH_A_NOTE and self._same(self.name(path))):
             return True
         with told(self.url), suppress(FileNotFoundError):
             return bool(self._files.metadata(self.key(path)).get(CONTENT) == fingerprint(path))
@@ -253,11 +257,24 @@ class ObjectStore:
         found: str = put["ETag"].strip('"')
         return found
 
-    def fetch_given(self, path: Path) -> None:
-        """Have what has no record in the folder, as it was last listed: a file, or a folder with all that is in it."""
+    def append(self, path: Path, line: str) -> None:
+        """Add a line to a small object that is in the store alone, whatever other hosts add at the same time."""
+        put = ""
+        while not put:
+            text, etag = self.seen(path)
+            put = self.put_if(path, text + line, etag)
+
+    def fetch_given(self, path: Path, called: str = "") -> None:
+        """Have what has no record in the folder, as it was last listed: a file, or a folder with all that is in it.
+
+        called: of a folder the files of this name alone. A lock is no such file: its holder has it open.
+        """
         name = self.name(path)
-        for each in [each for each in self._listed if each == name or each.startswith(f"{name}/")]:
-            self.fetch(self.data / each)
+        within = (each for each in self._listed if each == name or each.startswith(f"{name}/"))
+        named = ((each, PurePosixPath(each).name) for each in within)
+        wanted = [each for each, last in named if last == called or (not called and last != LOCK)]
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            list(threads.map(lambda each: self.fetch(self.data / each), wanted))
 
 
 def says_what_is_there(name: str) -> bool:
@@ -323,11 +340,15 @@ def scratch_of(url: str) -> Path:
 
 @lru_cache(maxsize=4096)
 def store_of(folder: Path) -> ObjectStore | None:
-    """The store that a data folder, or a folder in it, is the scratch of; None if what lies there is all there is."""
+    """The store that a data folder, or a folder in it, is the scratch of; None if what lies there is all there is.
+
+    So it is of pilots: their recipes name this host's folders, and they take minutes.
+    """
     marker = folder / MARKER
     if marker.is_file():
         return ObjectStore(json.loads(marker.read_text(encoding="utf-8"))["url"], folder)
-    return None if folder == folder.parent else store_of(folder.parent)
+    pilots = folder.name == PILOTS and (folder.parent / MARKER).is_file()
+    return None if pilots or folder == folder.parent else store_of(folder.parent)
 
 
 def pull(data: Path, *, within: float = 0.0) -> None:
@@ -344,32 +365,35 @@ def write_through(path: Path, content: str) -> None:
 
 
 @contextmanager
-def shards_kept(folder: Path) -> Iterator[Callable[[], None]]:
-    """First fetch the shards that the store has; give a callback that puts new ones, beside the work.
+def kept(folder: Path, pattern: str) -> Iterator[Callable[[], None]]:
+    """First fetch what the store has of a folder without records; put what is new or changed in it in the end.
 
-    What goes wrong with that is told, and ends no work.
+    Gives a callback that does so meanwhile, beside the work. pattern: of the files' names. What is half-written, and
+    shards of what is in the folder, are this host's. What goes wrong with putting is told, and ends no work.
     """
     store = store_of(folder.parent)
     if store is None:
         yield lambda: None
         return
     store.fetch_given(folder)
-    known = {path.name for path in folder.glob("*.parquet") if store.has(path)}
+    known = {path: _written(path) for path in folder.glob(pattern) if store.has(path)}
     putting: list[Future[None]] = []
     thread = ThreadPoolExecutor(1)
 
     def keep() -> None:
-        for path in sorted(folder.glob("[0-9]*.parquet")):
-            if path.name not in known:
-                known.add(path.name)
+        for path in sorted(folder.glob(pattern)):
+            ours = any(part.startswith((TEMPORARY, SHARDS)) for part in path.relative_to(folder).parts)
+            if not ours and known.get(path) != (written := _written(path)):
+                known[path] = written
                 putting.append(thread.submit(store.put_file, path))
 
     try:
         yield keep
     finally:
+        keep()
         thread.shutdown()  # when what was begun has ended
         if failed := [error for each in putting if (error := each.exception())]:
-            tell(f"note: {len(failed)} shards are on this host alone: {failed[0]}")
+            tell(f"note: {len(failed)} files of {folder} are on this host alone: {failed[0]}")
 
 
 def damage_of(path: Path, note: Note, notes: Path, *, content: bool = False) -> str:

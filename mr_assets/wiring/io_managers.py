@@ -19,14 +19,14 @@ from mr_assets.errors import UserError
 from mr_assets.files import atomically, note_of, storage_trouble, sweep_temporary
 from mr_assets.loop import LOOP
 from mr_assets.runs.artifact import Artifact, Model, damaged_files, said_of_pruned
-from mr_assets.runs.object_store import store_of
+from mr_assets.runs.object_store import SHARDS, store_of
 from mr_assets.runs.record import read_record, remove_record, write_record
 from mr_assets.tables import DROPPED, TABLES, dropped_beside, dropped_path
 
 
 def shard_folder(table: Path) -> Path:
     """Where the completions of a table lie until it is complete."""
-    return table.with_name(f".shards-{table.stem}")
+    return table.with_name(f"{SHARDS}{table.stem}")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import polars as pl
 
 from mr_assets.chat import ChatEncoder
 from mr_assets.method.numbers import Numbers
-from mr_assets.runs.object_store import shards_kept
+from mr_assets.runs.object_store import kept
 from mr_assets.runs.progress import Sampled
 from mr_assets.sampling.engine import Request, Sampler
 from mr_assets.sampling.live import is_open, open_engine
@@ -78,7 +78,7 @@ def sample_by(
     policy = work.policy.fingerprint if work.policy else ""
     report, waiting = work.progress(work.asset, "requests"), 0
     shards = shard_folder(work.run.place(work.asset, work.partition))
-    with shards_kept(shards) as keep:
+    with kept(shards, "[0-9]*.parquet") as keep:
 
         def on_progress(how_far: Progress) -> None:
             nonlocal waiting

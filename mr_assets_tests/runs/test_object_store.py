@@ -29,21 +29,26 @@ from mr_assets.cli.status import statuses
 from mr_assets.errors import UserError
 from mr_assets.explorer.app import explorer
 from mr_assets.files import fingerprint, note_of
+from mr_assets.lineage.spotcheck import Answer, answers, append, file_of
 from mr_assets.lineage.verification import verify
 from mr_assets.loop import LOOP
 from mr_assets.orchestration import lock
 from mr_assets.orchestration.lock import run_lock
 from mr_assets.orchestration.steps import Step, pending, steps
 from mr_assets.processes import Worker
+from mr_assets.report.measured import measured
 from mr_assets.runs.artifact import Model
 from mr_assets.runs.branch import branch, shared
 from mr_assets.runs.data_folder import data_root, resolve
-from mr_assets.runs.object_store import ObjectStore, pull, says_what_is_there, shards_kept, store_of
+from mr_assets.runs.object_store import MARKER, ObjectStore, kept, pull, says_what_is_there, store_of
 from mr_assets.runs.pruning import prune
 from mr_assets.runs.record import Record, remove_record, write_record
 from mr_assets.runs.run import Run
 from mr_assets.runs.status import places, state
 from mr_assets.runs.stored import save, stored_runs
+from mr_assets_tests.chat_server import Serve
+from mr_assets_tests.public_benchmarks.conftest import engine as engine
+from mr_assets_tests.public_benchmarks.conftest import longer_wins
 from mr_assets_tests.real_run import free_port, wait_for
 from mr_assets_tests.runs.test_pruning import finished
 from mr_assets_tests.tiny import complete, files, model_folder, tiny_run
@@ -368,21 +373,93 @@ def test_shards_are_put_as_they_come(bucket: s3fs.S3FileSystem, host: Host) -> N
     mine, data = host("gpu-01") / "tiny" / "responses" / ".shards-1", host("gpu-02")
     host("gpu-01")
     mine.mkdir(parents=True)
-    with shards_kept(mine) as keep:
+    with kept(mine, "[0-9]*.parquet") as keep:
         (mine / "00000-9f3c.parquet").write_bytes(b"first")
         keep()
         (mine / "00001-1d24.parquet").write_bytes(b"second")
         (mine / ".tmp-1~2~3~gpu-01~00002.parquet").write_bytes(b"th")
         keep()
         keep()
-    names = [f"tiny/responses/.shards-1/{name}.parquet" for name in ("00000-9f3c", "00001-1d24")]
+        (mine / "00002-7a51.parquet").write_bytes(b"third")  # put in the end
+    names = [f"tiny/responses/.shards-1/{name}.parquet" for name in ("00000-9f3c", "00001-1d24", "00002-7a51")]
     assert there(bucket) == names
     host("gpu-02")
     pull(data)
-    with shards_kept(data / "tiny" / "responses" / ".shards-1") as keep:
+    with kept(data / "tiny" / "responses" / ".shards-1", "[0-9]*.parquet"):
         assert {name: content for name, content in files(data).items() if name in names} == dict(
-            zip(names, (b"first", b"second"), strict=True)
+            zip(names, (b"first", b"second", b"third"), strict=True)
         )
+
+
+def test_answers_of_a_spot_check_are_in_the_store_alone(
+    bucket: s3fs.S3FileSystem, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two hosts that answer at once both count; a line that is none is told by its address."""
+    first, second = tiny_run(host("gpu-01")), tiny_run(host("login"))
+    mine, yours, third = (Answer(f"1.{i}.actor", "v1", "chosen", "a", "2026-11-29T00:00:00+00:00") for i in range(3))
+    append(first, mine)
+    put_if = ObjectStore.put_if
+
+    def beaten(self: ObjectStore, path: Path, content: str, etag: str) -> str:
+        monkeypatch.setattr(ObjectStore, "put_if", put_if)
+        append(first, third)
+        return put_if(self, path, content, etag)
+
+    monkeypatch.setattr(ObjectStore, "put_if", beaten)
+    append(second, yours)
+    assert answers(first) == answers(second) == [mine, third, yours]
+    assert not file_of(first).exists() and not file_of(second).exists()
+    bucket.pipe_file("bucket/of/runs/tiny/spotcheck.jsonl", b"none\n")
+    with pytest.raises(UserError, match=r"s3://bucket/of/runs/tiny/spotcheck\.jsonl, line 1 is no answer"):
+        answers(first)
+
+
+def test_what_a_judge_was_paid_for_outlives_its_host(
+    bucket: s3fs.S3FileSystem, host: Host, serve: Serve, engine: list[str], tmp_path: Path
+) -> None:
+    """Another host asks neither the judge nor the model again, and shows the results."""
+    published(host("gpu-01"))
+    judge, given = serve(longer_wins), tmp_path / "reference.json"
+    given.write_text(json.dumps([{"instruction": f"What is {n}?", "output": "x", "generator": "g"} for n in range(3)]))
+    command = ["benchmark", "alpaca_eval", "tiny", "--instructions", str(given), "--models", "1"]
+    command += ["--endpoint", judge.url, "--judge", "strict", "--yes", "--json"]
+    made = CliRunner().invoke(main, command)
+    assert made.exit_code == 0, made.output
+    asked = len(judge.asked), len(engine)
+    assert asked == (3, 3)
+    shutil.rmtree(tmp_path / "gpu-01")
+    assert not [name for name in there(bucket) if ".tmp-" in name or ".shards-" in name or name.endswith(".lock")]
+
+    run = stored_runs(host("login"))["tiny"]
+    assert "strict" in {key.judge for key in measured(run, {})}
+    again = CliRunner().invoke(main, command)
+    assert again.exit_code == 0, again.output
+    assert (len(judge.asked), len(engine)) == asked
+    rows = [json.loads(each.stdout)["rows"] for each in (made, again)]
+    assert rows[0] == rows[1]
+
+
+def test_a_lock_is_not_fetched(bucket: s3fs.S3FileSystem, host: Host) -> None:
+    """Its file here is open, and held by the kernel; what lies beside it comes."""
+    data = host("gpu-01")
+    store = store_of(data)
+    assert store is not None
+    bucket.pipe_file("bucket/of/runs/tiny/benchmarks/.lock", b"x")
+    bucket.pipe_file("bucket/of/runs/tiny/benchmarks/a/j/results.json", b"{}")
+    store.pull()
+    store.fetch_given(data / "tiny" / "benchmarks")
+    assert list(files(data / "tiny")) == ["benchmarks/a/j/results.json"]
+
+
+def test_a_pilot_is_its_hosts_alone(tmp_path: Path) -> None:
+    """Nothing of it is put or looked for: there is no such store."""
+    (tmp_path / MARKER).write_text('{"url": "s3://bucket/runs"}')
+    assert store_of(tmp_path / "tiny" / "pilots") and store_of(tmp_path / "pilots" / "tiny") is None
+    pilot = tiny_run(tmp_path / "pilots")
+    write_record(pilot.record_path(*TABLE), Record(*TABLE, "v1", "a run", "2026-11-29T00:00:00+00:00", 1.0, {}, {}))
+    with run_lock(pilot.folder, "the pilot", wait=False):
+        assert pilot.record(*TABLE)
+    remove_record(pilot.record_path(*TABLE))
 
 
 def test_a_branch_is_a_run_on_every_host(bucket: s3fs.S3FileSystem, host: Host) -> None:
