@@ -128,7 +128,7 @@ def _attempts(run: Run, newest: Sequence[dg.RunRecord], instance: dg.DagsterInst
             continue
         steps = {each.step_key: each for each in instance.get_run_step_stats(dagster_run.run_id)}
         unfinished, said = dagster_run.status in NOT_FINISHED_STATUSES, _why_ended(dagster_run, instance)
-        began = row.start_time or row.create_timestamp.timestamp()
+        began = _began(row)
         for place in wanted:
             step = steps.get(asset_key(run, place[0]).to_python_identifier())
             # without a step that began, the Dagster run was about to begin the first
@@ -156,11 +156,20 @@ INTERRUPTED = "stopped by Ctrl-C or a signal"
 
 
 def _made_since(run: Run, place: Place, row: dg.RunRecord) -> bool:
-    """Whether an artifact was made in a Dagster run, or after it ended; what its checks say is in its record."""
+    """Whether an artifact was made in a Dagster run, or, if that has ended, by another one since it began.
+
+    The end is no measure: of what was killed it is when somebody noticed, and another host may have gone on before.
+    What checks say is in the record.
+    """
     record = run.record(*place)
     if record is None or record.run_id == row.dagster_run.run_id:
         return record is not None
-    return row.end_time is not None and datetime.fromisoformat(record.created).timestamp() >= row.end_time
+    return row.end_time is not None and datetime.fromisoformat(record.created).timestamp() >= _began(row)
+
+
+def _began(row: dg.RunRecord) -> float:
+    """When a Dagster run began, or was to."""
+    return row.start_time or row.create_timestamp.timestamp()
 
 
 def _why_ended(dagster_run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:

@@ -3,6 +3,7 @@
 import os
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -48,11 +49,16 @@ def started(run: Run, asset: str, worker: Worker, *others: str, **tags: str) -> 
     return run_id
 
 
-def row(run: Run, asset: str) -> list[str]:
-    """What `mr status` shows of an asset."""
+def status(run: Run) -> str:
+    """What `mr status` says of a run."""
     done = CliRunner().invoke(main, ["status", run.name])
     assert done.exit_code == 0, done.output
-    [line] = [line for line in done.output.splitlines() if f" {asset} " in line]
+    return done.output
+
+
+def row(run: Run, asset: str) -> list[str]:
+    """What `mr status` shows of an asset."""
+    [line] = [line for line in status(run).splitlines() if f" {asset} " in line]
     return [cell.strip() for cell in line.strip("│").split("│")][2:]
 
 
@@ -86,6 +92,16 @@ def test_status_sees_a_run_that_was_killed(run: Run) -> None:
     with instance() as history:
         found = history.get_run_by_id(run_id)
         assert found is not None and found.status == dg.DagsterRunStatus.FAILURE
+
+
+def test_what_another_host_made_before_a_kill_was_noticed_is_made_since(run: Run) -> None:
+    """The killed run is failed in this history by the look at its state; one from before it began is no work since."""
+    record = complete(run, "responses", "2")
+    started(run, "responses", replace(Worker.of(os.getpid()), ticks=1), **RANGE)
+    now = datetime.now(UTC).isoformat()
+    assert "failed, and not made since" in status(run)
+    write_record(run.record_path("responses", "2"), replace(record, created=now))
+    assert "failed" not in status(run)
 
 
 def test_what_a_failed_run_did_not_come_to_did_not_fail(run: Run) -> None:
