@@ -40,7 +40,7 @@ SCHEME = "s3://"
 SCRATCH = "MR_SCRATCH"
 CONTENT = "mr-content"  # of an object, among its metadata: the fingerprint of its content
 UNMET = {"PreconditionFailed", "412", "ConditionalRequestConflict", "NoSuchKey", "404"}  # codes: not as it was seen
-AT_ONCE = 16  # small objects that are fetched side by side
+AT_ONCE = 16  # objects that are fetched side by side
 REPORT_SECONDS = 5.0
 
 
