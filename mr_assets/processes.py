@@ -152,22 +152,32 @@ def die_with_parent(told: Callable[[bytes], None] = lambda line: None) -> None:
             *lines, said = (said + part).split(b"\n")
             for line in lines:
                 told(line)
-        os.killpg(os.getpgrp(), signal.SIGKILL)
+        end_own_group()
 
     threading.Thread(target=watch, daemon=True, name="die_with_parent").start()
 
 
 def die_with_process(pid: int) -> None:
     """From now on this process and its group die within a second when that process is gone, whoever started them."""
+    when_gone(pid, end_own_group)
+
+
+def when_gone(pid: int, then: Callable[[], None]) -> None:
+    """Call `then`, in a thread, within a second after that process is gone, whoever started it and waits for it."""
 
     def watch() -> None:
         with suppress(FileNotFoundError, ProcessLookupError):  # it is gone already
             watched = Worker.of(pid)
             while watched.alive:
                 time.sleep(0.5)
-        os.killpg(os.getpgrp(), signal.SIGKILL)
+        then()
 
-    threading.Thread(target=watch, daemon=True, name="die_with_process").start()
+    threading.Thread(target=watch, daemon=True, name="when_gone").start()
+
+
+def end_own_group() -> None:
+    """Kill this process and its group, whatever it is doing."""
+    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def end_group(group: int, *, seconds: float = 5) -> None:

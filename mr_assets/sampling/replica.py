@@ -3,7 +3,8 @@
     python -m mr_assets.sampling.replica 5        the number of the file descriptor that connects it with its starter
 
 It does not outlive its starter: when the connection breaks, it dies with its whole process group, in which vLLM's
-processes are. They in turn die when it is gone. SIGINT asks it to close its engine and end.
+processes are. They in turn die when it is gone, and it dies when one of them is. SIGINT asks it to close its engine
+and end.
 """
 
 import os
@@ -14,11 +15,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
+from multiprocessing import active_children
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from mr_assets.errors import UserError
-from mr_assets.processes import die_with_process
+from mr_assets.processes import die_with_process, end_own_group, when_gone
 from mr_assets.sampling.engine import Sampler, VLLMSampler
 from mr_assets.sampling.replicas import Begin, Committed, Counted, End, Ended, Failed, Ready, Start, Wanted
 from mr_assets.sampling.shards import Shard, Shares, Stage
@@ -48,9 +52,11 @@ def main(sampler_of: Callable[[Start], Sampler] = open_sampler) -> None:
     told: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_hear, args=(connection, told), daemon=True, name="starter").start()
     sampler: Sampler | None = None
+    closing = threading.Event()
     status = 0
     try:
         sampler = sampler_of(told.get())
+        _watch(connection, closing)
         connection.send(Ready(sampler.device, sampler.max_model_len))
         while True:
             begin: Begin = told.get()
@@ -64,6 +70,7 @@ def main(sampler_of: Callable[[Start], Sampler] = open_sampler) -> None:
         status = 1
     try:
         if sampler is not None:
+            closing.set()
             sampler.close()
     finally:
         sys.stdout.flush()
@@ -77,7 +84,23 @@ def _hear(connection: Connection, told: queue.SimpleQueue[Any]) -> None:
         while True:
             told.put(connection.recv())
     finally:
-        os.killpg(os.getpgrp(), signal.SIGKILL)
+        end_own_group()
+
+
+def _watch(connection: Connection, closing: threading.Event) -> None:
+    """When a process that the engine started ends before its time, say so and die: vLLM would wait for it for good."""
+
+    def lost(process: BaseProcess) -> None:
+        if closing.is_set():
+            return
+        while (status := process.exitcode) is None:  # vLLM is asking for it in this moment
+            time.sleep(0.01)
+        connection.send(Failed(f"vLLM's process {process.name} ended with status {status}", False))  # one write
+        end_own_group()
+
+    for process in active_children():
+        assert process.pid is not None, "it was started"
+        when_gone(process.pid, partial(lost, process))
 
 
 def _reports(connection: Connection) -> tuple[Callable[[Shares], None], Callable[[Shard], None]]:

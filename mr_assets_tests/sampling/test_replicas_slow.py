@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from mr_assets.sampling.shards import Progress, Sampled, sample_shards, scan_sha
 from mr_assets_tests.real_run import wait_for
 from mr_assets_tests.sampling.fake import FakeSampler, engine_settings
 from mr_assets_tests.sampling.fake_replica import BROKEN, DEADLY, FULL, sampled_by
+from mr_assets_tests.sampling.test_engine_slow import DRAWN, requests
 
 SEED = Path(__file__).parents[2] / "data" / "seeds" / "small-world"
 SETTINGS = SamplingSettings(temperature=0.8, top_p=0.95, max_tokens=6)
@@ -53,7 +54,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
         each.close()
 
 
-def run(engine: Any, folder: Path, requests: list[Request] = REQUESTS, **more: Any) -> Sampled:
+def run(engine: Any, folder: Path, requests: Iterable[Request] = REQUESTS, **more: Any) -> Sampled:
     return sample_shards(engine, requests, SETTINGS, folder, signature={}, seed=7, shard_size=6, **more)
 
 
@@ -147,6 +148,46 @@ def test_a_lost_replicas_shards_go_to_the_other(
     assert engine.closed
     assert len(left(family, 0)) == 2, "the other replica and its child alone"
     assert not psutil.pid_exists(dead)
+
+
+def killing(process: psutil.Process, asked: list[Request] = REQUESTS, after: int = 15) -> Iterator[Request]:
+    """The requests; after so many, a process is killed. The last whole shard of them is being sampled then."""
+    yield from asked[:after]
+    process.kill()
+    yield from asked[after:]
+
+
+def test_a_replica_is_lost_with_its_engines_own_process(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """vLLM would wait for it for good. The shards go to the other one; the person is told which process it was."""
+    monkeypatch.setenv("MR_FAKE_SECONDS", "0.1")
+    engine, warned = opened(), list[str]()
+    family = group(engine.pids)
+    done = run(engine, tmp_path / "stage", killing(family[2]), warn=warned.append)
+    rows = scan_shards(done.paths).collect()
+    assert_frame_equal(rows, scan_shards(run(alone(), tmp_path / "alone").paths).collect())
+    [said] = warned  # of the two processes that engines started the first one's was killed
+    assert "engine 1 is gone: vLLM's process EngineCore ended with status -9\n" in said and "go to the other" in said
+    assert engine.closed
+    assert len(left(family, 0)) == 2, "the other replica and its child alone"
+
+
+def test_the_only_replica_is_lost_with_its_engines_own_process(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stage ends and says why, nothing is left, and the same command goes on."""
+    monkeypatch.setenv("MR_FAKE_SECONDS", "0.1")
+    engine = opened(1)
+    family = group(engine.pids)
+    with pytest.raises(UserError, match=r"EngineCore ended with status -9\nNo engine is left.* same command goes on"):
+        run(engine, tmp_path / "stage", killing(family[1]))
+    assert not left(family)
+    monkeypatch.setenv("MR_FAKE_SECONDS", "0")
+    resumed = run(opened(1), tmp_path / "stage")
+    assert resumed.reused >= 9 and resumed.requests == 24
+    undisturbed = scan_shards(run(alone(), tmp_path / "alone").paths).collect()
+    assert_frame_equal(scan_shards(resumed.paths).collect(), undisturbed)
 
 
 def test_an_engine_that_breaks_is_told_in_its_words(opened: Open, tmp_path: Path) -> None:
@@ -317,6 +358,19 @@ def test_vllms_own_process_dies_with_a_starter_that_is_killed_while_it_loads(tmp
         kill_both(parent, family[0])
         assert not left(family)
         assert not (tmp_path / "stage").exists(), "it had not started"
+
+
+@pytest.mark.parametrize("begun", ["fork"], indirect=True)
+def test_vllms_own_process_that_is_killed_ends_the_stage(tmp_path: Path, begun: str) -> None:
+    """Alone, while it samples, as a machine does that runs out of memory. What was sampled is kept; nothing is left."""
+    engine = Replicas(SEED, "M0", SMALL, (), tmp_path / "engine.log")
+    family = group(engine.pids)
+    [core] = vllms_own(family)
+    with pytest.raises(UserError, match=r"engine 1 is gone: vLLM's process EngineCore ended with status -9\nNo engine"):
+        asked = killing(core, requests(), after=39)  # two shards of 16 requests, and a third
+        sample_shards(engine, asked, DRAWN, tmp_path / "stage", signature={}, seed=1, shard_size=50)
+    assert not left(family)
+    assert len(list(tmp_path.glob("stage/*.parquet"))) == 1
 
 
 @pytest.mark.parametrize("begun", ["spawn"], indirect=True)
