@@ -117,6 +117,11 @@ class _Replica:
     counted: Counted = NOTHING
     committed: Counted = NOTHING
 
+    @property
+    def gone(self) -> bool:
+        """Whether its process has ended."""
+        return self.process.poll() is not None
+
     def told(self, said: str) -> str:
         """A message with the end of what it printed."""
         return said if self.log is None else with_end_of(self.log, said)
@@ -169,7 +174,7 @@ class Replicas:
     @property
     def closed(self) -> bool:
         """Whether it was closed, or has lost one of its replicas: then fresh ones are needed."""
-        return len(self._replicas) < self._count
+        return len(self._replicas) < self._count or any(replica.gone for replica in self._replicas)
 
     def stage(
         self, settings: SamplingSettings, report: Callable[[Shares], None], warn: Callable[[str], None]
@@ -253,7 +258,7 @@ def _heard(replica: _Replica) -> Any:
     """The next message of a replica; None when it is gone and has said all."""
     try:
         while not replica.connection.poll(SECONDS_BETWEEN_LOOKS):
-            if replica.process.poll() is not None and not replica.connection.poll():
+            if replica.gone and not replica.connection.poll():
                 return None
         return replica.connection.recv()
     except (EOFError, OSError):
@@ -336,7 +341,7 @@ class _SharedStage:
         """Wait for a message, or for the end of a replica."""
         ready = wait([replica.connection for replica in self._replicas], SECONDS_BETWEEN_LOOKS)
         for replica in list(self._replicas):
-            if replica.connection in ready or replica.process.poll() is not None:
+            if replica.connection in ready or replica.gone:
                 self._take(replica, _heard(replica))
         self._report(self)
 

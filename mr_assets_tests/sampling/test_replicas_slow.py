@@ -190,6 +190,21 @@ def test_the_only_replica_is_lost_with_its_engines_own_process(
     assert_frame_equal(scan_shards(resumed.paths).collect(), undisturbed)
 
 
+@pytest.mark.parametrize("core", [False, True])
+def test_replicas_of_which_one_ends_between_two_stages_are_not_used_again(
+    opened: Open, tmp_path: Path, core: bool
+) -> None:
+    """Nor those of which the process ends that an engine started. Closing them leaves nothing."""
+    engine = opened()
+    family = group(engine.pids)
+    run(engine, tmp_path / "stage")
+    assert not engine.closed
+    family[3 if core else 1].kill()
+    wait_for(lambda: engine.closed, 10)
+    engine.close()
+    assert not left(family, 0)
+
+
 def test_an_engine_that_breaks_is_told_in_its_words(opened: Open, tmp_path: Path) -> None:
     """When the last one is gone, too, the stage ends, and no process is left."""
     engine, warned = opened(), list[str]()
