@@ -175,6 +175,11 @@ def when_gone(pid: int, then: Callable[[], None]) -> None:
     threading.Thread(target=watch, daemon=True, name="when_gone").start()
 
 
+def killed(to_do: str) -> str:
+    """Of a process that somebody killed, a further sentence: who does that, and what to do about it."""
+    return f" So a machine does that runs out of memory{to_do}"
+
+
 def end_own_group() -> None:
     """Kill this process and its group, whatever it is doing."""
     os.killpg(os.getpgrp(), signal.SIGKILL)

@@ -23,7 +23,7 @@ from typing import Any
 
 from mr_assets.errors import UserError
 from mr_assets.processes import die_with_process, end_own_group, when_gone
-from mr_assets.sampling.engine import Sampler, VLLMSampler
+from mr_assets.sampling.engine import Sampler, VLLMSampler, ended
 from mr_assets.sampling.replicas import Begin, Committed, Counted, End, Ended, Failed, Ready, Start, Wanted
 from mr_assets.sampling.shards import Shard, Shares, Stage
 from mr_assets.sampling.stats import Tokens
@@ -64,9 +64,10 @@ def main(sampler_of: Callable[[Start], Sampler] = open_sampler) -> None:
     except KeyboardInterrupt:
         pass
     except Exception as error:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends by itself
+        traceback.print_exc()
         to_mend = isinstance(error, UserError)
         connection.send(Failed(str(error) if to_mend else f"{type(error).__name__}: {error}", to_mend))
-        traceback.print_exc()
         status = 1
     try:
         if sampler is not None:
@@ -95,7 +96,7 @@ def _watch(connection: Connection, closing: threading.Event) -> None:
             return
         while (status := process.exitcode) is None:  # vLLM is asking for it in this moment
             time.sleep(0.01)
-        connection.send(Failed(f"vLLM's process {process.name} ended with status {status}", False))  # one write
+        connection.send(Failed(f"vLLM's process {process.name} {ended(status)}", to_mend=False))  # one write
         end_own_group()
 
     for process in active_children():

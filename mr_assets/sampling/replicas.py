@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import reduce
@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 
 from mr_assets.errors import UserError
 from mr_assets.processes import end_group
-from mr_assets.sampling.engine import check_engine, samples_on_cpu, signature, with_end_of
+from mr_assets.sampling.engine import check_engine, ended, samples_on_cpu, signature, with_end_of
 from mr_assets.sampling.settings import EngineSettings, SamplingSettings, for_engine
 from mr_assets.sampling.shards import Shard, Shares
 from mr_assets.sampling.stats import EngineStats, Tokens
@@ -133,6 +133,11 @@ class _Replica:
             self.process.wait(1)
         self.connection.close()
 
+    @property
+    def end(self) -> str:
+        """How its process ended, once it was killed."""
+        return f"its process {ended(self.process.returncode)}"
+
 
 class Replicas:
     """The engines on one policy, started. Raises `UserError` with vLLM's own message if one cannot start."""
@@ -153,12 +158,12 @@ class Replicas:
                 self._replicas.append(_started(number, environment, log))
             for replica in self._replicas:
                 replica.connection.send(Start(folder, fingerprint, settings, stop_token_ids, replica.log))
-            started = [_ready(replica) for replica in self._replicas]
+            ready = _ready(self._replicas)
         except BaseException:
             self.close()
             raise
-        self.device = started[0].device
-        self.max_model_len = started[0].max_model_len
+        self.device = ready.device
+        self.max_model_len = ready.max_model_len
         self.signature: Mapping[str, Any] = signature(fingerprint, self.device, settings, stop_token_ids)
 
     @property
@@ -243,15 +248,31 @@ def _started(number: int, environment: dict[str, str], log: Path | None) -> _Rep
     return _Replica(number, process, here, log)
 
 
-def _ready(replica: _Replica) -> Ready:
-    """What a replica says of its engine as it has started."""
-    message = _heard(replica)
-    if isinstance(message, Ready):
-        return message
-    if isinstance(message, Failed) and message.to_mend:
-        raise UserError(message.said)
-    said = message.said if isinstance(message, Failed) else "its process ended"
-    raise UserError(replica.told(f"the sampling engine could not start: {said}"))
+def _ready(replicas: Sequence[_Replica]) -> Ready:
+    """What replicas say of their engines once all have started. The first one that cannot is told at once."""
+    started: dict[_Replica, Ready] = {}
+    while waiting := [replica for replica in replicas if replica not in started]:
+        for replica in _speaking(waiting):
+            message = _heard(replica)
+            if not isinstance(message, Ready):
+                raise _not_started(replica, message)
+            started[replica] = message
+    return started[replicas[0]]
+
+
+def _not_started(replica: _Replica, message: Failed | None) -> UserError:
+    """Why an engine could not start: in its words, or how its process ended."""
+    if message is not None and message.to_mend:
+        return UserError(message.said)
+    replica.kill()
+    said = replica.end if message is None else message.said
+    return UserError(replica.told(f"sampling engine {replica.number} could not start: {said}"))
+
+
+def _speaking(replicas: Sequence[_Replica]) -> list[_Replica]:
+    """Those that have said something, or are gone; none if that takes longer than a moment."""
+    ready = wait([replica.connection for replica in replicas], SECONDS_BETWEEN_LOOKS)
+    return [replica for replica in replicas if replica.connection in ready or replica.gone]
 
 
 def _heard(replica: _Replica) -> Any:
@@ -339,10 +360,8 @@ class _SharedStage:
 
     def _hear(self) -> None:
         """Wait for a message, or for the end of a replica."""
-        ready = wait([replica.connection for replica in self._replicas], SECONDS_BETWEEN_LOOKS)
-        for replica in list(self._replicas):
-            if replica.connection in ready or replica.gone:
-                self._take(replica, _heard(replica))
+        for replica in _speaking(self._replicas):
+            self._take(replica, _heard(replica))
         self._report(self)
 
     def _take(self, replica: _Replica, message: Any) -> None:
@@ -380,8 +399,7 @@ class _SharedStage:
         self._gone = _sum(self._gone, Counted(sum(len(shard.requests) for shard in whole)))
         lost = [shard for shard in replica.held.values() if shard not in whole]
         self._waiting.extendleft(reversed(lost))
-        why = said or f"its process ended with status {replica.process.returncode}"
-        what = f"engine {replica.number} is gone: {why.strip()}"
+        what = f"engine {replica.number} is gone: {(said or replica.end).strip()}"
         if not self._replicas:
             raise UserError(
                 replica.told(

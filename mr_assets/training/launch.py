@@ -34,6 +34,7 @@ from mr_assets.errors import UserError
 from mr_assets.files import full_disk, write_json
 from mr_assets.loop import WITHOUT_LORA
 from mr_assets.model_folder import check_model_folder
+from mr_assets.processes import killed
 from mr_assets.section import speed_fields
 from mr_assets.training.accelerate_config import accelerate_faults
 from mr_assets.training.checkpoints import remove_others
@@ -465,11 +466,10 @@ def _name(number: int) -> str:
 
 def _killed(steps: int, several: bool) -> str:
     """What to do about a process that somebody killed, as a machine does that runs out of memory."""
-    said = " So a machine does that runs out of memory"
     if steps:
-        return f"{said}: lower micro_batch_size."
+        return killed(": lower micro_batch_size.")
     fewer = "lower num_processes, each of which loads the whole model, " if several else ""
-    return f"{said}. No step was made: the models were being loaded. To do: {fewer}free some, or take a larger one."
+    return killed(f". No step was made: the models were being loaded. To do: {fewer}free some, or take a larger one.")
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -63,7 +63,12 @@ def open_sampler(start: Start) -> Sampler:
     print("loading", start.fingerprint, os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
     if start.fingerprint == "bad":
         raise UserError("the KV cache is too small")
-    if start.fingerprint == "dead":
+    first = start.log is None or start.log.stem == "engine"
+    if start.fingerprint == "second" and first:
+        time.sleep(120)
+    if start.fingerprint in ("dead", "second"):
+        os._exit(3)
+    if start.fingerprint == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     Process(target=time.sleep, args=(600,), name="EngineCore").start()
     return Logged(os.environ.get("MR_FAKE_DEVICE", "cpu"), policy=start.fingerprint)

@@ -91,6 +91,17 @@ def test_an_error_of_another_process_is_told_by_its_log(tmp_path: Path, said: st
     assert engine.root_cause(said, None) == said
 
 
+def test_a_process_of_vllms_that_was_killed_as_it_loaded_is_told_as_such(tmp_path: Path) -> None:
+    """It printed no error: the last one in the log is another's."""
+    said = "Engine core initialization failed. See root cause above. Failed core proc(s): {'EngineCore': -9}"
+    log = tmp_path / "engine.log"
+    log.write_text("(Worker pid=8) ERROR 11-29 [worker.py:1] RuntimeError: cancelled\n")
+    assert engine.root_cause(said, log) == said
+    assert "It was killed. So a machine does that runs out of memory: free some" in engine.explanation(
+        said, Path("m"), engine_settings(), "cuda"
+    )
+
+
 def test_stop_tokens_count_only_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without further ones the signature, and with it every shard's seed, is what it was before there were any."""
     monkeypatch.setattr(

@@ -168,7 +168,10 @@ def test_a_replica_is_lost_with_its_engines_own_process(
     rows = scan_shards(done.paths).collect()
     assert_frame_equal(rows, scan_shards(run(alone(), tmp_path / "alone").paths).collect())
     [said] = warned  # of the two processes that engines started the first one's was killed
-    assert "engine 1 is gone: vLLM's process EngineCore ended with status -9\n" in said and "go to the other" in said
+    assert (
+        "engine 1 is gone: vLLM's process EngineCore ended with status -9. It was killed. " in said
+        and "go to the other" in said
+    )
     assert engine.closed
     assert len(left(family, 0)) == 2, "the other replica and its child alone"
 
@@ -180,7 +183,7 @@ def test_the_only_replica_is_lost_with_its_engines_own_process(
     monkeypatch.setenv("MR_FAKE_SECONDS", "0.1")
     engine = opened(1)
     family = group(engine.pids)
-    with pytest.raises(UserError, match=r"EngineCore ended with status -9\nNo engine is left.* same command goes on"):
+    with pytest.raises(UserError, match=r"EngineCore ended with status -9.*\nNo engine is left.* same command goes on"):
         run(engine, tmp_path / "stage", killing(family[1]))
     assert not left(family)
     monkeypatch.setenv("MR_FAKE_SECONDS", "0")
@@ -210,7 +213,7 @@ def test_an_engine_that_breaks_is_told_in_its_words(opened: Open, tmp_path: Path
     engine, warned = opened(), list[str]()
     family = group(engine.pids)
     with pytest.raises(
-        UserError, match=r"(?s)is gone: RuntimeError: the device is lost.*No engine is left.*which ends:\n"
+        UserError, match=r"(?s)is gone: RuntimeError: the device is lost.*No engine is left.*which ends:\n.*raise Run"
     ):
         run(engine, tmp_path / "stage", with_first(10, BROKEN), warn=warned.append)
     assert len(warned) == 1 and "RuntimeError: the device is lost" in warned[0]
@@ -219,22 +222,35 @@ def test_an_engine_that_breaks_is_told_in_its_words(opened: Open, tmp_path: Path
 
 
 def test_what_the_person_has_to_mend_ends_the_stage_at_once(opened: Open, tmp_path: Path) -> None:
-    """The other replica would meet the same full disk."""
+    """The other replica would meet the same full disk. Neither has to be killed, also the one that ends by itself."""
     engine = opened()
-    family = group(engine.pids)
+    family, began = group(engine.pids), time.monotonic()
     with pytest.raises(UserError, match=r"^no space left on disk$"):
         run(engine, tmp_path / "stage", with_first(4, FULL))
+    assert time.monotonic() - began < replicas.PATIENCE_SECONDS
     assert not left(family)
 
 
 @pytest.mark.parametrize(
     ("policy", "said"),
-    [("bad", r"^the KV cache is too small$"), ("dead", r"(?s)could not start: its process ended\n.*loading dead")],
+    [
+        ("bad", r"^the KV cache is too small$"),
+        ("dead", r"(?s)sampling engine \d could not start: its process ended with status 3\n.*loading dead"),
+        ("killed", r"engine \d could not start: its process ended with status -9\. .* runs out of memory: free some"),
+    ],
 )
 def test_a_start_that_fails_is_told_and_leaves_nothing(opened: Open, policy: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         opened(2, policy)
     assert not [p for p in psutil.Process().children() if "fake_replica" in " ".join(p.cmdline())]
+
+
+def test_an_engine_that_dies_while_others_load_is_told_at_once(opened: Open) -> None:
+    """The first one loads for two minutes."""
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"^sampling engine 2 could not start: its process ended with status 3\n"):
+        opened(2, "second")
+    assert time.monotonic() - began < 60
 
 
 def test_closing_ends_the_replicas_and_their_processes(opened: Open) -> None:
@@ -381,7 +397,9 @@ def test_vllms_own_process_that_is_killed_ends_the_stage(tmp_path: Path, begun: 
     engine = Replicas(SEED, "M0", SMALL, (), tmp_path / "engine.log")
     family = group(engine.pids)
     [core] = vllms_own(family)
-    with pytest.raises(UserError, match=r"engine 1 is gone: vLLM's process EngineCore ended with status -9\nNo engine"):
+    with pytest.raises(
+        UserError, match=r"engine 1 is gone: vLLM's process EngineCore ended with status -9.*\nNo engine"
+    ):
         asked = killing(core, requests(), after=39)  # two shards of 16 requests, and a third
         sample_shards(engine, asked, DRAWN, tmp_path / "stage", signature={}, seed=1, shard_size=50)
     assert not left(family)
