@@ -343,7 +343,6 @@ def usage(device: str) -> str:
 
 
 ELSEWHERE = "root cause"  # vLLM's word for an error that only says that another process has one
-KILLED = f"': {-signal.SIGKILL}"  # where it names those that ended: Failed core proc(s): {'EngineCore': -9}
 _ERROR_LINE = re.compile(r"(?:^|\] |\) )(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Exit|Interrupt)\w*: (.+)$")
 
 
@@ -353,7 +352,7 @@ def root_cause(said: str, log: Path | None) -> str:
     RuntimeError: Engine core initialization failed. See root cause above.          what vLLM raises
     (EngineCore pid=7) ERROR 11-29 [core.py:1] ValueError: 4.0 GiB KV cache is needed    in the log: what is wrong
     """
-    if ELSEWHERE not in said or KILLED in said or log is None or not log.is_file():
+    if ELSEWHERE not in said or log is None or not log.is_file():
         return said
     _flush()
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -449,19 +448,19 @@ def _undone() -> Iterator[None]:
                 os.environ[name] = value
 
 
-MACHINE_FULL = "It was killed." + killed(": free some, take a larger one, or have fewer engines on it.")
+MACHINE_FULL = killed(": free some, take a larger one, or have fewer engines on it.")
 
 
 def ended(status: int | None) -> str:
     """How a process of an engine has ended; if it was killed, with what to do about it."""
-    return f"ended with status {status}" + (f". {MACHINE_FULL}" if status == -signal.SIGKILL else "")
+    return f"ended with status {status}" + (f". It was killed.{MACHINE_FULL}" if status == -signal.SIGKILL else "")
 
 
 def explanation(said: str, folder: Path, settings: EngineSettings, device: str) -> str:
     """What failed, in vLLM's words, and what to do about it."""
     lower = said.lower()
-    if KILLED in said:
-        advice = MACHINE_FULL
+    if ELSEWHERE in said:
+        advice = f"No process of it printed an error: one may have been killed.{MACHINE_FULL}"
     elif "memory" in lower or "kv cache" in lower:
         knob = "cpu_kv_cache_gib" if device == "cpu" else "gpu_memory_utilization"
         advice = (
