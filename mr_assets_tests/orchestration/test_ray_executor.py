@@ -48,7 +48,7 @@ def iteration() -> None:
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
     made = Jobs()
-    monkeypatch.setattr(ray_executor, "JobSubmissionClient", lambda address: made)
+    monkeypatch.setattr(ray_executor, "jobs_of", lambda address: made)
     monkeypatch.setattr(ray_executor, "LOOK_SECONDS", 0)
     monkeypatch.setenv("DAGSTER_STEP_DELEGATING_EXECUTOR_SLEEP_SECONDS", "0.1")
     monkeypatch.delenv(GROWS, raising=False)

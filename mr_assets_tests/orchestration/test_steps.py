@@ -11,9 +11,10 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
-from dagster._core.events import JobFailureData, RunFailureReason
+from dagster._core.events import JobFailureData
 from dagster_shared.error import SerializableErrorInfo
 
+from mr_assets.dagster_internals import RunFailureReason
 from mr_assets.errors import UserError
 from mr_assets.loop import LOOP
 from mr_assets.orchestration.steps import Step, failures, launch, pending, plan, steps

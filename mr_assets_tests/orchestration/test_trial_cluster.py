@@ -68,14 +68,17 @@ def test_a_long_temporary_folder_is_not_taken(
     monkeypatch.setattr(trial_cluster, "gettempdir", lambda: str(Path("/tmp") / name))
     monkeypatch.setattr(trial_cluster, "TemporaryDirectory", lambda dir, **_: nullcontext(str(dir)))
     monkeypatch.setattr(trial_cluster, "refuse_without_namespaces", lambda unshare: None)
-    monkeypatch.setattr(trial_cluster, "_end", lambda process: None)
 
-    class Process(nullcontext):  # type: ignore[type-arg]
+    class Process:
+        """One that has ended."""
+
         def __init__(self, command: list[str]) -> None:
             started.append(command)
 
-        def wait(self) -> int:
+        def poll(self) -> int:
             return 0
+
+        wait = kill = poll
 
     monkeypatch.setattr("mr_assets.orchestration.trial_cluster.subprocess.Popen", Process)
     assert trial_cluster.run_in_cluster(["true"], 2, 1) == 0
