@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing import active_children
 from multiprocessing.connection import Connection
@@ -29,6 +29,7 @@ from mr_assets.sampling.shards import Shard, Shares, Stage
 from mr_assets.sampling.stats import Tokens
 
 SECONDS_BETWEEN_COUNTS = 0.1
+SECONDS_TO_END, SECONDS_TO_LOOK = 1.0, 0.01  # until what a process ended with is known
 REPLICA = "MR_REPLICA"  # of the processes that vLLM starts: the id of the replica that they work for
 
 
@@ -53,10 +54,12 @@ def main(sampler_of: Callable[[Start], Sampler] = open_sampler) -> None:
     threading.Thread(target=_hear, args=(connection, told), daemon=True, name="starter").start()
     sampler: Sampler | None = None
     closing = threading.Event()
+    watched: list[BaseProcess] = []
     status = 0
     try:
         sampler = sampler_of(told.get())
-        _watch(connection, closing)
+        watched = active_children()
+        _watch(watched, connection, closing)
         connection.send(Ready(sampler.device, sampler.max_model_len))
         while True:
             begin: Begin = told.get()
@@ -65,9 +68,11 @@ def main(sampler_of: Callable[[Start], Sampler] = open_sampler) -> None:
         pass
     except Exception as error:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends by itself
+        closing.set()
         traceback.print_exc()
         to_mend = isinstance(error, UserError)
-        connection.send(Failed(str(error) if to_mend else f"{type(error).__name__}: {error}", to_mend))
+        said = str(error) if to_mend else _ended(watched) or f"{type(error).__name__}: {error}"
+        connection.send(Failed(said, to_mend))
         status = 1
     try:
         if sampler is not None:
@@ -88,20 +93,31 @@ def _hear(connection: Connection, told: queue.SimpleQueue[Any]) -> None:
         end_own_group()
 
 
-def _watch(connection: Connection, closing: threading.Event) -> None:
-    """When a process that the engine started ends before its time, say so and die: vLLM would wait for it for good."""
+def _watch(processes: Sequence[BaseProcess], connection: Connection, closing: threading.Event) -> None:
+    """When a process that the engine started ends before its time, say so and die: vLLM may wait for it for good."""
 
     def lost(process: BaseProcess) -> None:
         if closing.is_set():
             return
-        while (status := process.exitcode) is None:  # vLLM is asking for it in this moment
-            time.sleep(0.01)
-        connection.send(Failed(f"vLLM's process {process.name} {ended(status)}", to_mend=False))  # one write
+        while not (said := _ended([process])):  # what it ended with is not known in the same moment
+            time.sleep(SECONDS_TO_LOOK)
+        connection.send(Failed(said, to_mend=False))  # one write
         end_own_group()
 
-    for process in active_children():
+    for process in processes:
         assert process.pid is not None, "it was started"
         when_gone(process.pid, partial(lost, process))
+
+
+def _ended(processes: Sequence[BaseProcess]) -> str:
+    """How one of vLLM's processes has ended, which vLLM's own error does not say; "" if all are there."""
+    until = time.monotonic() + SECONDS_TO_END
+    while processes and time.monotonic() < until:
+        for process in processes:
+            if process.exitcode is not None:
+                return f"vLLM's process {process.name} {ended(process.exitcode)}"
+        time.sleep(SECONDS_TO_LOOK)  # vLLM may be asking for it in this moment
+    return ""
 
 
 def _reports(connection: Connection) -> tuple[Callable[[Shares], None], Callable[[Shard], None]]:

@@ -119,7 +119,7 @@ def test_rounds_look_one_after_the_other() -> None:
 
 
 def test_dagsters_own_daemon_is_started_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its module makes the workspace by the class's name, which is ours by then."""
+    """Its module makes the workspace by the class's name, which is ours by then. It does not outlive `mr ui`."""
     controller = SimpleNamespace(WorkspaceProcessContext=WorkspaceProcessContext)
     ran: list[Any] = []
 
@@ -128,5 +128,6 @@ def test_dagsters_own_daemon_is_started_with_it(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(daemon, "import_module", {DAEMON_CONTROLLER: controller}.__getitem__)
     monkeypatch.setattr(daemon, "run_module", run_module)
+    monkeypatch.setattr(daemon, "die_with_parent", lambda: ran.append("watches"))
     daemon.main()
-    assert ran == [(DAEMON_MODULE, "__main__", True, UpToDateWorkspace)]
+    assert ran == ["watches", (DAEMON_MODULE, "__main__", True, UpToDateWorkspace)]

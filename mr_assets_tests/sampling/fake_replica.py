@@ -4,13 +4,14 @@ What it does is set from outside:
     MR_FAKE_DEVICE       cpu or cuda
     MR_FAKE_SECONDS      what a step takes
 A request whose prompt begins with DEADLY kills the process that samples it, the first time; one with BROKEN or FULL
-raises. Which process was given which request is in requests.log of the working folder.
+raises, and one with CORELESS when it has killed the engine's own process. Which process was given which request is in
+requests.log of the working folder.
 """
 
 import os
 import signal
 import time
-from multiprocessing import Process
+from multiprocessing import Process, active_children
 from pathlib import Path
 
 from mr_assets.errors import UserError
@@ -20,7 +21,7 @@ from mr_assets.sampling.replicas import Start
 from mr_assets.sampling.settings import SamplingSettings
 from mr_assets_tests.sampling.fake import FakeSampler
 
-DEADLY, BROKEN, FULL = 91, 92, 93
+DEADLY, BROKEN, FULL, CORELESS = 91, 92, 93, 94
 
 
 def note(request: Request) -> None:
@@ -49,6 +50,10 @@ class Logged(FakeSampler):
             os.kill(os.getpid(), signal.SIGKILL)
         if first == BROKEN:
             raise RuntimeError("the device is lost")
+        if first == CORELESS:
+            [core] = active_children()
+            core.kill()
+            raise RuntimeError("the engine is dead")
         if first == FULL:
             raise UserError("no space left on disk")
         super().add(request, settings)

@@ -17,11 +17,12 @@ import pytest
 from mr_assets.sampling import replica
 from mr_assets.sampling.engine import Request
 from mr_assets.sampling.replica import REPLICA, open_sampler
-from mr_assets.sampling.replicas import Begin, Committed, Counted, End, Ended, Ready, Start, Wanted
+from mr_assets.sampling.replicas import Begin, Committed, Counted, End, Ended, Failed, Ready, Start, Wanted
 from mr_assets.sampling.settings import SamplingSettings
 from mr_assets.sampling.shards import Shard
 from mr_assets.sampling.stats import Tokens
 from mr_assets_tests.sampling.fake import engine_settings
+from mr_assets_tests.sampling.fake_replica import BROKEN, CORELESS
 
 SETTINGS = SamplingSettings(temperature=0.8, top_p=0.95, max_tokens=4)
 PATIENCE = 60
@@ -93,6 +94,27 @@ def heard(connection: Connection) -> Any:
         if not isinstance(message := connection.recv(), Counted):
             return message
     raise AssertionError("the replica says nothing")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        (CORELESS, "vLLM's process EngineCore ended with status -9. It was killed."),
+        (BROKEN, "RuntimeError: the device is lost"),
+    ],
+)
+def test_an_error_that_comes_of_a_dead_process_names_that(
+    started: Started, tmp_path: Path, first: int, said: str
+) -> None:
+    """vLLM's own error says to look above, for what nobody printed."""
+    _, connection = started("cpu")
+    connection.send(Start(tmp_path, "M0", engine_settings(), (), None))
+    connection.send(Begin(SETTINGS))
+    connection.send(Shard(tmp_path / "one.parquet", 5, [Request("one", [first])]))
+    assert [heard(connection) for _ in range(2)] == [Ready("cpu", 32), Wanted()]
+    failed = heard(connection)
+    assert isinstance(failed, Failed) and failed.said.startswith(said)
 
 
 @pytest.mark.slow
