@@ -34,6 +34,7 @@ from mr_assets.training.accelerate_config import accelerate_faults
 from mr_assets.training.settings import TrainingSettings, batch_problem
 
 ENGINE = "engine"
+ADAPTERS = {"lora_r": 16}  # what is proposed where not all weights can be trained
 
 
 @dataclass(frozen=True)
@@ -294,19 +295,19 @@ def _smaller(section: TrainingSettings, sharded: bool, count: int) -> Iterator[T
     for saving in [*passes, *([] if sharded else [{"optimizer": "adamw_8bit"}])]:
         update |= saving
         yield section.model_copy(update=update)
-    if count > 1 and section.lora_r is None:  # adapters are not shared out, nor is the state of bitsandbytes
+    if section.lora_r is not None:
+        return
+    if count > 1:  # adapters are not shared out, nor is the state of bitsandbytes
         update = {} if sharded else {"accelerate_config": "fsdp", "optimizer": "adamw_torch"}
         for saving in ({}, *passes):
             update |= saving
             changed = section.model_copy(update=update)
             if (processes := most_processes(changed, count)) > 1:
                 yield changed.model_copy(update={"num_processes": processes})
-    if section.lora_r is None:
-        alone = {"accelerate_config": None, "optimizer": "adamw_8bit", "lora_r": 16}
-        yield section.model_copy(update=alone)
-        for saving in passes:
-            alone |= saving
-            yield section.model_copy(update=alone)
+    update = {"accelerate_config": None, "optimizer": "adamw_8bit", **ADAPTERS}
+    for saving in ({}, *passes):
+        update |= saving
+        yield section.model_copy(update=update)
 
 
 # ---------------------------------------------------------------------------------------------------- CPU and host
@@ -398,7 +399,7 @@ def _cpu_training_problem(
     said = f"Training ({name}) needs {size(least if certain else needed)} of memory{longest}, {size(free)} are free."
     update: dict[str, Any] = {}
     savings: list[dict[str, Any]] = [{"num_processes": 1, "accelerate_config": None}, {"micro_batch_size": 1}]
-    for saving in [*savings, {"gradient_checkpointing": True}, {"optimizer": "adamw_8bit"}, {"lora_r": 16}]:
+    for saving in [*savings, {"gradient_checkpointing": True}, {"optimizer": "adamw_8bit"}, ADAPTERS]:
         update |= saving
         changed = section.model_copy(update=update)
         if need(changed)[1] <= free:

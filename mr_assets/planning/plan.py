@@ -35,7 +35,7 @@ class Plan:
     """Everything that a plan says.
 
     begun: the recipe as so many GPUs can begin it, of which hours, memory and disk are; count: GPUs that there are;
-    memory: of one of them, for "engine", "sft" and "dpo"; measured: by what run or pilot lengths and shares were;
+    memory: of one of them, as `memory_of` has it; measured: by what run or pilot lengths and shares were;
     rates: those of its rates, by asset, that hours go by. host: bytes of the host's memory that "sft" and "dpo" need to
     begin.
     """

@@ -99,8 +99,8 @@ def _watch(processes: Sequence[BaseProcess], connection: Connection, closing: th
     def lost(process: BaseProcess) -> None:
         if closing.is_set():
             return
-        while not (said := _ended([process])):  # what it ended with is not known in the same moment
-            time.sleep(SECONDS_TO_LOOK)
+        while not (said := _ended([process])):
+            continue  # what it ended with is not known in the same moment
         connection.send(Failed(said, to_mend=False))  # one write
         end_own_group()
 

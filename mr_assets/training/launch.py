@@ -419,9 +419,10 @@ def _failure(status: int, log: Path, steps: int) -> str:
     text = log.read_text(encoding="utf-8", errors="replace")
     if cause := _signalled(text, steps) or _noted(log.with_name(FAILURE)) or full_disk(log.parent):
         return f"{ended} {cause}\nIts whole log is {log}."
-    why = f" It was ended by {_name(-status)}." if status < 0 else ""
     if status == -signal.SIGKILL:
         why = f" It was killed.{_killed(steps, False)}"
+    else:
+        why = f" It was ended by {_name(-status)}." if status < 0 else ""
     return f"{ended}{why} Its log {log} ends:\n" + "\n".join(text.splitlines()[-25:])
 
 
@@ -455,7 +456,7 @@ _SIGNALLED = re.compile(
     re.DOTALL,
 )
 
-
+# And of the launcher itself.
 _LAUNCHER_SIGNALLED = re.compile(r"^torch\.distributed\..*SignalException: Process \d+ got signal: (\d+)", re.MULTILINE)
 
 
